@@ -1,0 +1,53 @@
+"""Compare the layers of a network with recorded visual cortex, and make pictures from both.
+
+>>> import probe
+>>> result = probe.rsa("alexnet", "sim-v4")  # doctest: +SKIP
+
+Importing probe imports nothing heavy: each name loads its room when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe import activations, inference, models, plots, recordings, similarity, stimuli
+    from probe.errors import ProbeError
+    from probe.comparison import RSAResult, rsa
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ProbeError",
+    "RSAResult",
+    "activations",
+    "inference",
+    "models",
+    "plots",
+    "recordings",
+    "rsa",
+    "similarity",
+    "stimuli",
+]
+
+_FUNCTIONS = {
+    "ProbeError": "probe.errors",
+    "RSAResult": "probe.comparison",
+    "rsa": "probe.comparison",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        value = getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    elif name in __all__:
+        value = importlib.import_module(f"probe.{name}")
+    else:
+        raise AttributeError(f"module 'probe' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,186 @@
+"""What a module returned, and nothing else.
+
+A forward hook sees a module's output tensor, not a copy: the next in-place ReLU, or a residual
+``out += identity``, writes into the same memory. Whoever keeps the tensor keeps another layer's
+values. Here an output is handed on inside the hook, before anything else runs, and receivers copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from probe.errors import ProbeError, suggest
+from probe.models.layers import tensors
+
+Receive = Callable[[str, Tensor], None]
+
+_NAME = re.compile(r"(?P<path>.*?)(?::(?P<call>\d+))?(?P<key>(?:\[[^\]]*\])*)")
+
+
+class _LastLayerReachedError(BaseException):
+    """Ends a forward pass early; no ``except Exception`` of a model's own catches it."""
+
+
+def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Run a network on a batch and copy what some of its modules return.
+
+    The forward pass runs in evaluation mode without gradients and ends at the last layer asked
+    for. The module, its hooks, its ``training`` flags and the random state are as they were
+    afterwards, also when the forward pass raises.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any network.
+    inputs : torch.Tensor, shape (n, channels, height, width)
+        A batch, on the module's device.
+    layers : sequence of str
+        ``named_modules()`` paths. Calls of a module that is called more than once are numbered,
+        ``layer1.0.relu:0``, ``layer1.0.relu:1``; the parts of an output that is a tuple or a
+        dictionary of several tensors are named ``layer[0]``, ``layer[out]``.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        Copies, in the order of ``layers``.
+
+    Raises
+    ------
+    ProbeError
+        If a layer does not exist, is not called, or is called several times and not numbered.
+    """
+    captured: dict[str, Tensor] = {}
+    calls: dict[str, int] = {}
+    with tapped(module, layers, lambda n, t: captured.__setitem__(n, t.detach().clone()), calls):
+        # All calls are seen, so that one of several is never taken for the only one.
+        module(inputs)
+    for name in layers:
+        path = split_name(name)[0]
+        if name in captured and not (":" not in name and calls[path] > 1):
+            continue
+        if calls.get(path, 0) > 1:
+            numbered = " and ".join(f"{path}:{k}" for k in range(calls[path]))
+            raise ProbeError(f"layer {name!r} is called {calls[path]} times; name {numbered}")
+        if path in calls:
+            raise ProbeError(f"layer {path!r} has no output {name!r}")
+        raise ProbeError(f"layer {name!r} is not called in the forward pass")
+    return {name: captured[name] for name in layers}
+
+
+@contextmanager
+def tapped(
+    module: nn.Module,
+    layers: Sequence[str],
+    receive: Receive,
+    calls: dict[str, int] | None = None,
+) -> Iterator[None]:
+    """While open, hand the outputs of some layers to ``receive`` on every forward pass.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    layers : sequence of str
+        As in `capture`.
+    receive : callable
+        Takes a layer's name and its output. The tensor is not a copy and will be overwritten: it
+        has to be copied before ``receive`` returns.
+    calls : dict, optional
+        Filled with the number of calls of each module; reset it before each forward pass.
+
+    Raises
+    ------
+    ProbeError
+        If a path does not exist in the module.
+    """
+    wanted = set(layers)
+    modules = dict(module.named_modules())
+    paths = dict.fromkeys(split_name(name)[0] for name in layers)
+    for path in paths:
+        if path not in modules or not path:
+            raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
+    calls = {} if calls is None else calls
+
+    def hook_for(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            call = calls.get(path, 0)
+            calls[path] = call + 1
+            for key, tensor in tensors(output):
+                for name in (f"{path}:{call}{key}", f"{path}{key}" if call == 0 else None):
+                    if name in wanted:
+                        receive(name, tensor)
+
+        return hook
+
+    handles = []
+    try:
+        with evaluating(module):
+            for path in paths:
+                handles.append(modules[path].register_forward_hook(hook_for(path)))
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def forward_until(
+    module: nn.Module, inputs: Tensor, layers: Sequence[str], receive: Receive
+) -> None:
+    """Run one forward pass, hand on the layers' outputs, and stop after the last of them.
+
+    Parameters
+    ----------
+    module, inputs, layers, receive
+        As in `capture` and `tapped`; ``layers`` are names that `capture` would accept.
+
+    Raises
+    ------
+    ProbeError
+        If the forward pass ends without having called every layer.
+    """
+    left = set(layers)
+
+    def count_down(name: str, tensor: Tensor) -> None:
+        receive(name, tensor)
+        left.discard(name)
+        if not left:
+            raise _LastLayerReachedError
+
+    with tapped(module, layers, count_down):
+        try:
+            module(inputs)
+        except _LastLayerReachedError:
+            return
+    raise ProbeError(f"layer {sorted(left)[0]!r} is not called in the forward pass")
+
+
+def split_name(name: str) -> tuple[str, int | None, str]:
+    """Split ``path:call[key]`` into its three parts."""
+    match = _NAME.fullmatch(name)
+    assert match is not None  # the pattern takes any string
+    call = match["call"]
+    return match["path"], None if call is None else int(call), match["key"]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, inside; everything as it was, afterwards.
+
+    ``training`` flags are restored module by module, since a network may have been half frozen,
+    and random numbers that a forward pass draws are not taken from the user's stream.
+    """
+    flags = [(m, m.training) for m in module.modules()]
+    devices = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices), torch.inference_mode():
+        try:
+            for m, _ in flags:
+                m.training = False
+            yield
+        finally:
+            for m, training in flags:
+                m.training = training

@@ -1,0 +1,200 @@
+"""Activations of a stimulus set, batch by batch, into the store."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from probe import assets
+from probe.activations.capture import forward_until
+from probe.activations.store import ActivationStore
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.progress import track
+from probe.stimuli import StimulusSet
+
+PIXELS = "pixels"
+"""Name under which the network's input itself is kept, as if it were a layer."""
+
+BATCH_SIZE = 32
+"""Stimuli per forward pass: larger batches are no faster on a CPU, and hold more memory."""
+
+
+def extract(
+    network: Network,
+    stimuli: StimulusSet,
+    layers: Sequence[str],
+    *,
+    batch_size: int = BATCH_SIZE,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> ActivationStore:
+    """Run a network over a stimulus set and keep the outputs of some layers.
+
+    One forward pass per batch serves all layers and ends at the last of them; every output goes
+    to disk from within its hook, so that memory holds one batch however many stimuli there are.
+    What the cache already has is not computed again, and work that was interrupted goes on at
+    the first missing batch.
+
+    Parameters
+    ----------
+    network : Network
+        From `probe.models.load`, or a module of yours in `Network.from_module`.
+    stimuli : StimulusSet
+    layers : sequence of str
+        Layer names as `capture` takes them, or ``pixels`` for the network's preprocessed input.
+    batch_size : int
+        Stimuli per forward pass.
+    device : str
+        ``auto`` (a CUDA device if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+
+    Returns
+    -------
+    ActivationStore
+        Holds all the layers, complete.
+
+    Raises
+    ------
+    ProbeError
+        If an image cannot be read, a layer or the device does not exist, an activation is not
+        finite, or the disk is too small.
+    """
+    if batch_size < 1:
+        raise ProbeError(f"batch size {batch_size} is not a positive number")
+    target = resolve_device(device)
+    store = ActivationStore(
+        assets.cache_dir() / "activations", request_of(network, stimuli), stimuli.ids, batch_size
+    )
+    todo = store.missing(layers)
+    if not todo:
+        return store
+
+    module, inner = network.module, [layer for layer in layers if layer != PIXELS]
+    home = next((p.device for p in module.parameters()), torch.device("cpu"))
+    bar = track(
+        total=len(stimuli),
+        initial=len(stimuli) - sum(len(store.rows(b)) for b in todo),
+        desc=f"{network.name} ({network.weights.kind})",
+        unit="img",
+        progress=progress,
+    )
+    with bar:
+        try:
+            module.to(target)
+            for batch, images in _read_ahead(network, stimuli, store, todo):
+                images = images.to(target)
+                if batch == todo[0]:
+                    _check_space(store, _shapes(module, images[:1], inner), layers)
+                if PIXELS in layers:
+                    _write(store, batch, PIXELS, images)
+                if inner:
+                    # Written from within the hook: the next layer may work in place.
+                    forward_until(
+                        module, images, inner, lambda name, out, b=batch: _write(store, b, name, out)
+                    )
+                bar.update(len(images))
+        finally:
+            module.to(home)
+    return store
+
+
+def request_of(network: Network, stimuli: StimulusSet) -> dict[str, object]:
+    """Everything that decides the values of activations, as plain values.
+
+    A module of the user's own may compute anything with the same weights, and something else
+    after the next edit: its activations are never taken for those of an earlier one.
+    """
+    own = network.weights.kind == "user"
+    return {
+        "model": uuid.uuid4().hex if own else network.name,
+        "weights": network.weights.sha256,
+        "preprocessing": network.preprocessing.key(),
+        "stimuli": stimuli.hash,
+        "reducer": "none",
+        "precision": "float32",
+        # Kernels change between releases, and values with them in the last digits.
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def resolve_device(device: str) -> torch.device:
+    """Find a device by name.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such device on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        there = ["cpu"] + [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        del error
+        raise ProbeError(
+            f"device {device!r} is not on this machine; there is {', '.join(there)}"
+        ) from None
+    return found
+
+
+def _read_ahead(
+    network: Network, stimuli: StimulusSet, store: ActivationStore, batches: Sequence[int]
+) -> Iterator[tuple[int, Tensor]]:
+    """Decode and preprocess the next batch while the network is busy with this one."""
+
+    def read(batch: int) -> Tensor:
+        return torch.stack([network.preprocessing(stimuli.image(i)) for i in store.rows(batch)])
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, batches[0])
+        for batch, following in zip(batches, [*batches[1:], None], strict=True):
+            images = ahead.result()
+            if following is not None:
+                ahead = reader.submit(read, following)
+            yield batch, images
+
+
+def _write(store: ActivationStore, batch: int, layer: str, output: Tensor) -> None:
+    if output.shape[0] != len(store.rows(batch)):
+        raise ProbeError(
+            f"layer {layer!r} returns shape {tuple(output.shape)} for "
+            f"{len(store.rows(batch))} images: its first axis is not the images"
+        )
+    values = output.detach().reshape(len(output), -1).to("cpu", torch.float32).numpy()
+    store.write(layer, batch, values, tuple(output.shape[1:]) or (1,))
+
+
+def _shapes(module: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    shapes = {PIXELS: tuple(image.shape[1:])}
+    if layers:
+        forward_until(
+            module, image, layers, lambda name, out: shapes.update({name: tuple(out.shape[1:])})
+        )
+    return shapes
+
+
+def _check_space(
+    store: ActivationStore, shapes: dict[str, tuple[int, ...]], layers: Sequence[str]
+) -> None:
+    wanted = sum(math.prod(shapes[name]) for name in layers if name not in store.layers)
+    needed = 4 * wanted * len(store.stimulus_ids)
+    free = shutil.disk_usage(store.path).free
+    if needed > free:
+        raise ProbeError(
+            f"activations of {len(layers)} layers for {len(store.stimulus_ids)} stimuli take "
+            f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {str(store.path.parent)!r}; "
+            "name fewer with --layers, or set PROBE_CACHE to a larger disk"
+        )

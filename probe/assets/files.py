@@ -1,0 +1,440 @@
+"""The one way to every foreign file: cache, then mirror folder, then download.
+
+Files lie at ``CACHE/assets/COLLECTION/FILE``; a mirror folder (``PROBE_MIRROR``) is laid out
+``COLLECTION/FILE``, and is only ever read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from probe.assets import checks
+from probe.errors import ProbeError, suggest
+
+if TYPE_CHECKING:
+    from probe.assets.manifest import Manifest
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
+_HASH = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8,63}")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One foreign file, and the hash that its bytes must have.
+
+    Attributes
+    ----------
+    collection, name : str
+        Its folder and file name, in the cache and in a mirror folder.
+    hash : str
+        ``sha256:HEX``, ``sha1:HEX``, or ``sha256-prefix:HEX`` where only a prefix is published.
+    url : str or None
+        Where it is downloaded from; None where it cannot be.
+    licence, note, homepage : str
+        The terms of use, what one must know besides, and where to read more.
+    restricted : bool
+        Whether the terms have to be accepted before a download.
+    """
+
+    collection: str
+    name: str
+    hash: str
+    url: str | None = None
+    licence: str = ""
+    restricted: bool = False
+    note: str = ""
+    homepage: str = ""
+
+    def __post_init__(self) -> None:
+        for part in (self.collection, self.name):
+            if not _PLAIN_NAME.fullmatch(part):
+                raise ValueError(f"{part!r} is not a plain file name without folders")
+        if not _HASH.fullmatch(self.hash):
+            raise ValueError(f"{self.hash!r} is not a hash such as sha256:… of lower-case digits")
+
+    def __str__(self) -> str:
+        return f"{self.collection}/{self.name}"
+
+    @property
+    def path(self) -> Path:
+        """Where it lies in the cache, or would."""
+        return cache_dir() / "assets" / self.collection / self.name
+
+
+class Unavailable(ProbeError):
+    """A file is neither here nor to be had.
+
+    Attributes
+    ----------
+    asset : Asset
+        What is missing.
+    tried : tuple of str
+        Where it was looked for, and why it was not there.
+    """
+
+    def __init__(self, asset: Asset, tried: Iterable[str]) -> None:
+        self.asset, self.tried = asset, tuple(tried)
+        see = f" (see {asset.homepage})" if asset.homepage else ""
+        super().__init__(
+            f"{asset} is not on this machine; tried: {'; '.join(self.tried)}. Ways out: connect to "
+            f"the network and run again, or put the file into a mirror folder (PROBE_MIRROR=DIR, "
+            f"as DIR/{asset}), or get it elsewhere{see} and run `probe assets add FILE`"
+        )
+
+
+def cache_dir() -> Path:
+    """Give the cache folder: ``PROBE_CACHE``, or the user's cache folder of this system."""
+    import platformdirs
+
+    chosen = os.environ.get("PROBE_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("probe"))
+
+
+def mirror_dirs() -> list[Path]:
+    """Give the mirror folders: the parts of ``PROBE_MIRROR``, in order."""
+    parts = os.environ.get("PROBE_MIRROR", "").split(os.pathsep)
+    return [Path(part).expanduser() for part in parts if part]
+
+
+def of_manifest(manifest: Manifest, file_name: str) -> Asset:
+    """Look up one file of a manifest.
+
+    Raises
+    ------
+    ProbeError
+        If the manifest has no such file; the message gives the nearest names.
+    """
+    for file in manifest.files:
+        if file.name == file_name:
+            return Asset(
+                collection=manifest.name,
+                name=file.name,
+                hash=":".join(file.checksum),
+                url=file.url,
+                licence=manifest.licence.name,
+                restricted=manifest.licence.restricted,
+                note=manifest.licence.note,
+                homepage=manifest.homepage,
+            )
+    known = [file.name for file in manifest.files]
+    raise ProbeError(
+        f"dataset {manifest.name!r} has no file {file_name!r}{suggest(file_name, known)}"
+    )
+
+
+def manifest_assets() -> list[Asset]:
+    """Give every file of every manifest."""
+    from probe.assets.manifest import manifests
+
+    return [of_manifest(m, file.name) for m in manifests().values() for file in m.files]
+
+
+def fetch(
+    manifest: Manifest,
+    file_name: str,
+    *,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Fetch one file of a manifest; see `fetch_asset`."""
+    asset = of_manifest(manifest, file_name)
+    return fetch_asset(asset, accept_licence=accept_licence, progress=progress)
+
+
+def fetch_asset(
+    asset: Asset, *, accept_licence: bool = False, progress: bool | None = None
+) -> Path:
+    """Give the path of a file whose bytes were checked, getting it if need be.
+
+    The cache is tried first, then the mirror folders, then a download.
+
+    Parameters
+    ----------
+    asset : Asset
+        What is wanted.
+    accept_licence : bool
+        Whether the user accepts the terms of a restricted file. Asked only before a download: a
+        file in the cache or in a mirror folder is the user's already.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+
+    Returns
+    -------
+    pathlib.Path
+        The file in the cache.
+
+    Raises
+    ------
+    Unavailable
+        If the file is nowhere to be had.
+    ProbeError
+        If its hash is wrong, or a licence must be accepted first.
+    """
+    found = find(asset)
+    if found is not None:
+        return found
+    if asset.restricted and not accept_licence:
+        raise ProbeError(
+            f"{asset} is under a restricted licence, {asset.licence}"
+            + (f": {asset.note.rstrip('.')}" if asset.note else "")
+            + (f" (see {asset.homepage})" if asset.homepage else "")
+            + "; if you accept it, run again with --accept-licence (in Python: accept_licence=True)"
+        )
+    with _held(asset.path):
+        if (found := _in_cache(asset)) is not None:  # another process was quicker
+            return found
+        _download(asset, progress)
+    return asset.path
+
+
+def find(asset: Asset) -> Path | None:
+    """Give the file from the cache, or copy it there from a mirror folder; never download.
+
+    Raises
+    ------
+    ProbeError
+        If there is such a file, with a wrong hash.
+    """
+    found = _in_cache(asset)
+    if found is None and any(place.is_file() for place in _in_mirrors(asset)):
+        with _held(asset.path):
+            found = _in_cache(asset) or _from_mirror(asset)
+    return found
+
+
+def places(asset: Asset) -> list[tuple[str, Path, bool]]:
+    """List where a file may lie: (``"cache"`` or ``"mirror"``, path, whether it is there)."""
+    spots = [("cache", asset.path)] + [("mirror", path) for path in _in_mirrors(asset)]
+    return [(kind, path, path.is_file()) for kind, path in spots]
+
+
+def add(path: Path | str, known: Iterable[Asset] | None = None) -> list[Path]:
+    """Copy a user's own file into the cache, recognised by its hash alone.
+
+    Parameters
+    ----------
+    path : path
+        The file, under whatever name.
+    known : iterable of Asset, optional
+        What it may be; by default the files of all manifests. (`probe.models.weights.known_assets`
+        gives the weights.)
+
+    Returns
+    -------
+    list of pathlib.Path
+        Where it lies now; more than one if two collections hold the same bytes.
+
+    Raises
+    ------
+    ProbeError
+        If the file cannot be read, or is none of the known ones.
+    """
+    path = Path(path)
+    try:
+        found = checks.digest_of(path)
+    except OSError as error:
+        raise ProbeError(f"file {str(path)!r} cannot be read ({error.strerror})") from None
+    known = list(manifest_assets() if known is None else known)
+    wanted = [asset for asset in known if checks.matches(asset.hash, found)]
+    if not wanted:
+        named = [asset for asset in known if asset.name == path.name]
+        why = (
+            f"{named[0]} should have {named[0].hash}"
+            if named
+            else f"it is none of the {len(known)} files that probe knows (`probe assets list`)"
+        )
+        raise ProbeError(f"file {str(path)!r} has sha256:{found.sha256}; {why}")
+    for asset in wanted:
+        with _held(asset.path):
+            _copy(path, asset.path, lambda got: None if got == found else _changed(path))
+    return [asset.path for asset in wanted]
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A file in the cache; ``verified`` tells whether it is untouched since its last full check."""
+
+    collection: str
+    name: str
+    path: Path
+    size: int
+    verified: bool
+
+
+def listing() -> list[CachedFile]:
+    """List what is in the cache."""
+    files = sorted((cache_dir() / "assets").glob("*/[!.]*"))
+    return [
+        CachedFile(f.parent.name, f.name, f, f.stat().st_size, checks.noted(f) is not None)
+        for f in files
+        if f.is_file() and f.suffix != ".part"
+    ]
+
+
+def derive(collection: str, name: str, make: Callable[[], bytes]) -> Path:
+    """Keep in the cache what was made from a foreign file, such as converted weights.
+
+    There is no published hash to hold it to: the one noted when it was made is.
+
+    Parameters
+    ----------
+    collection, name : str
+        Its folder and file name in the cache. The name must tell one content from another.
+    make : callable
+        Gives the bytes; called if the file is not there.
+    """
+    path = derived_path(collection, name)
+    if _derived_is_good(path):
+        return path
+    content = make()
+    with _held(path), _temporary(path) as (temporary, out):
+        out.write(content)
+        out.close()
+        os.replace(temporary, path)
+        checks.note(path)
+    return path
+
+
+def find_derived(collection: str, name: str) -> Path | None:
+    """Give a derived file from the cache, checked, or None."""
+    path = derived_path(collection, name)
+    return path if _derived_is_good(path) else None
+
+
+def derived_path(collection: str, name: str) -> Path:
+    """Where a derived file lies in the cache, or would."""
+    return cache_dir() / "assets" / collection / name
+
+
+def _derived_is_good(path: Path) -> bool:
+    expected = checks.noted_before(path)
+    if not path.is_file() or expected is None:
+        return False  # without its record nobody knows what it is: made anew
+    found = checks.check(path)
+    if found != expected:
+        was = f"sha256:{expected.sha256}"
+        raise ProbeError(_wrong(f"cached file {path}", was, found, checks.discard(path)))
+    return True
+
+
+def _in_cache(asset: Asset) -> Path | None:
+    path = asset.path
+    if not path.is_file():
+        return None
+    expected = asset.hash
+    before = checks.noted_before(path)
+    if before is not None and checks.matches(expected, before):
+        expected = f"sha256:{before.sha256}"  # stricter where only a prefix is published
+    found = checks.check(path)
+    if not checks.matches(expected, found):
+        raise ProbeError(_wrong(f"cached file {path}", expected, found, checks.discard(path)))
+    return path
+
+
+def _in_mirrors(asset: Asset) -> list[Path]:
+    return [folder / asset.collection / asset.name for folder in mirror_dirs()]
+
+
+def _from_mirror(asset: Asset) -> Path | None:
+    for place in _in_mirrors(asset):
+        if place.is_file():
+            _copy_checked(asset, place, f"mirror file {place}", "replace that file")
+            return asset.path
+    return None
+
+
+def _copy_checked(asset: Asset, source: Path, what: str, do: str) -> None:
+    def wrong(found: checks.Digest) -> str | None:
+        return None if checks.matches(asset.hash, found) else _wrong(what, asset.hash, found, do)
+
+    _copy(source, asset.path, wrong)
+
+
+def _copy(source: Path, path: Path, wrong: Callable[[checks.Digest], str | None]) -> None:
+    if not os.access(source, os.R_OK):
+        raise ProbeError(f"file {str(source)!r} may not be read")
+    with open(source, "rb") as opened, _temporary(path) as (temporary, out):
+        found = checks.digest(opened, copy_to=out)
+        out.close()
+        if message := wrong(found):
+            raise ProbeError(message)
+        os.replace(temporary, path)
+    checks.note(path)
+
+
+def _download(asset: Asset, progress: bool | None) -> None:
+    from probe.assets.download import Failed, download
+
+    tried = [f"cache {asset.path} (no such file)"]
+    tried += [f"mirror {place} (no such file)" for place in _in_mirrors(asset)]
+    if not mirror_dirs():
+        tried.append("mirror (PROBE_MIRROR is not set)")
+    if asset.url is None:
+        raise Unavailable(asset, [*tried, "download (no address is known for it)"])
+
+    def wrong(path: Path) -> str | None:
+        found = checks.digest_of(path)
+        do = "nothing was kept: run again to download it anew"
+        if checks.matches(asset.hash, found):
+            return None
+        return _wrong(f"{asset}, downloaded from {asset.url},", asset.hash, found, do)
+
+    if urlsplit(asset.url).scheme == "file":
+        source = Path(url2pathname(urlsplit(asset.url).path))
+        if not source.is_file():
+            raise Unavailable(asset, [*tried, f"{asset.url} (no such file)"])
+        _copy_checked(asset, source, f"file {source}", "replace that file")
+        return
+    try:
+        download(asset.url, asset.path, wrong, progress)
+    except Failed as error:
+        raise Unavailable(asset, [*tried, f"{asset.url} ({error})"]) from None
+    checks.note(asset.path)
+
+
+def _wrong(what: str, expected: str, found: checks.Digest, do: str) -> str:
+    return f"{what} has {checks.shown(expected, found)}, expected {expected}; {do}"
+
+
+def _changed(path: Path) -> str:
+    return f"file {str(path)!r} changed while it was read; run again"
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Let one process at a time write this file, and say plainly when the cache cannot be."""
+    import filelock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        locks = cache_dir() / "locks"
+        locks.mkdir(exist_ok=True)
+        with filelock.FileLock(locks / f"{path.parent.name}--{path.name}.lock"):
+            yield
+    except OSError as error:
+        raise ProbeError(
+            f"the cache {str(cache_dir())!r} cannot be written ({error.strerror or error}); "
+            "make room or set PROBE_CACHE to another folder"
+        ) from None
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a file beside `path`, to be moved there; whatever happens, it does not stay behind."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    out = os.fdopen(handle, "wb")
+    try:
+        os.chmod(name, 0o644)  # mkstemp's 0600 would keep a shared cache from being shared
+        yield Path(name), out
+    finally:
+        out.close()
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""The command line: parse, call the library, show. One file per command; no science here.
+
+Nothing in this package imports torch, xarray or pandas before a command runs, so that ``--help``
+and tab completion answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from probe import __version__
+from probe.cli import assets, datasets, layers, models, rsa
+from probe.errors import ProbeError
+
+app = typer.Typer(
+    name="probe",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Ask how like a visual area each layer of a network is.\n\n"
+    "Start with:  [bold]probe rsa --model alexnet --dataset sim-v4[/bold]",
+    epilog="Files are cached; [bold]probe assets where[/bold] says where. "
+    "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have.",
+)
+app.command("rsa")(rsa.rsa)
+app.command("layers")(layers.layers)
+app.command("models")(models.models)
+app.command("datasets")(datasets.datasets)
+app.add_typer(assets.app, name="assets")
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"probe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _probe(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Run the command line.
+
+    Bad input ends in one line on standard error and exit code 2, Ctrl-C in exit code 130.
+    """
+    try:
+        code = app(standalone_mode=False)
+    except ProbeError as error:
+        code = _complain(str(error))
+    except TyperException as error:
+        code = _complain(error.format_message().replace("\n", " "))
+    except Abort:
+        code = 130
+    if code == 130:
+        typer.echo("Interrupted. What was finished is kept: the same command goes on.", err=True)
+    sys.exit(code or 0)
+
+
+def _complain(message: str) -> int:
+    typer.echo(f"probe: error: {' '.join(message.split())}", err=True)
+    return 2

@@ -1,0 +1,86 @@
+"""``probe assets``: files that are not ours, in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Weights and recordings in the cache: list, fetch, add."
+)
+
+
+@app.command("where")
+def where() -> None:
+    """Print the cache folder and the mirror folders."""
+    from probe import assets
+
+    typer.echo(f"cache   {assets.cache_dir()}  (PROBE_CACHE)")
+    for folder in assets.mirror_dirs():
+        typer.echo(f"mirror  {folder}  (PROBE_MIRROR)")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the files in the cache."""
+    from probe import assets
+    from probe.cli.show import console, table
+
+    console().print(
+        table(
+            ["file", "MB", "checked"],
+            [
+                [f"{f.collection}/{f.name}", f"{f.size / 1e6:.1f}", "yes" if f.verified else "no"]
+                for f in assets.listing()
+            ],
+            right=["MB"],
+        )
+    )
+
+
+@app.command("add")
+def add(
+    files: Annotated[list[Path], typer.Argument(help="Files that you got elsewhere.")],
+) -> None:
+    """Copy files of yours into the cache; each is recognised by its hash."""
+    from probe import assets, models
+
+    known = [*assets.manifest_assets(), *models.known_assets()]
+    for file in files:
+        for path in assets.add(file, known):
+            typer.echo(f"{file} → {path}")
+
+
+@app.command("fetch")
+def fetch(
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Models, datasets, or single files as COLLECTION/FILE."),
+    ],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
+    ] = False,
+) -> None:
+    """Get files now, for a machine that will be offline later.
+
+    Example: probe assets fetch alexnet v4
+    """
+    from probe import assets, models, recordings
+    from probe.errors import ProbeError, suggest
+
+    files = {str(asset): asset for asset in (*assets.manifest_assets(), *models.known_assets())}
+    datasets = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
+    for name in names:
+        if name in files:
+            typer.echo(assets.fetch_asset(files[name], accept_licence=accept_licence))
+        elif name.partition("/")[0] in datasets:
+            recording = recordings.load(name, accept_licence=accept_licence)
+            typer.echo(f"{name}: {recording.n_stimuli} stimuli, ready")
+        elif name in models.names():
+            network = models.load(name, accept_licence=accept_licence)
+            typer.echo(f"{name}: weights from {network.weights.source}, ready")
+        else:
+            known = [*models.names(), *datasets, *files]
+            raise ProbeError(f"{name!r} is no model, dataset or file{suggest(name, known)}")

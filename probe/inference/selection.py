@@ -1,0 +1,100 @@
+"""The best model without circularity: chosen on one half of the stimuli, scored on the other.
+
+A model that was chosen because it scored best, and is then reported with that score, is reported
+too high: the choice has used the noise of the data. Here the two halves share no stimulus, and so
+no pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from probe.inference.evaluate import MIN_STIMULI, resampled_scores
+from probe.similarity import Comparator, get_comparator
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `select_on_halves` found, over K splits of the stimuli.
+
+    Attributes
+    ----------
+    chosen : numpy.ndarray, shape (K,), int
+        Index of the model that scored best on the first half.
+    scores : numpy.ndarray, shape (K,)
+        Score of that model on the second half.
+    """
+
+    chosen: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """Index of the model that was chosen most often (the first of equals)."""
+        return int(np.bincount(self.chosen).argmax())
+
+    @property
+    def mean(self) -> float:
+        """Mean score on the half that had no part in the choice."""
+        return float(self.scores.mean())
+
+    def shares(self, n_models: int) -> np.ndarray:
+        """Share of the splits in which each model was chosen, shape (n_models,)."""
+        return np.bincount(self.chosen, minlength=n_models) / len(self.chosen)
+
+
+def select_on_halves(
+    models: np.ndarray,
+    data: np.ndarray,
+    comparator: str | Comparator = "spearman",
+    *,
+    n_splits: int = 100,
+    seed: int = 0,
+    track: Callable[..., Iterable[Any]] | None = None,
+) -> Selection:
+    """Choose the best model on one half of the stimuli and score it on the other, many times.
+
+    Parameters
+    ----------
+    models : numpy.ndarray, shape (M, n_pairs)
+        Model RDMs.
+    data : numpy.ndarray, shape (S, n_pairs)
+        One RDM per subject; scores are means over subjects.
+    comparator : str or Comparator
+    n_splits : int
+        Number of random splits, an even number: every split is used both ways round.
+    seed : int
+        Of the splits; the global random state is not touched.
+    track : callable, optional
+        Wraps the iterable over halves in a progress bar.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ValueError
+        If a half would have fewer than 5 stimuli, or an RDM is constant or not finite.
+    """
+    chosen = get_comparator(comparator)
+    a, b = chosen.prepare(models), chosen.prepare(data)
+    n = b.n_conditions
+    if n // 2 < MIN_STIMULI:
+        raise ValueError(f"{n} stimuli are too few to split; at least {2 * MIN_STIMULI} are needed")
+    if n_splits < 2 or n_splits % 2:
+        raise ValueError(f"n_splits={n_splits}; wanted an even number, at least 2")
+    rng = np.random.default_rng(seed)
+    halves = np.zeros((n_splits, n), dtype=int)
+    for k in range(0, n_splits, 2):
+        halves[k, rng.permutation(n)[: n // 2]] = 1
+        halves[k + 1] = 1 - halves[k]
+    scores = resampled_scores(a, b, chosen, halves, track).mean(axis=2)
+    # Row k chooses, its other half (k + 1 or k − 1) reports.
+    best = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
+    other = np.arange(n_splits) ^ 1
+    return Selection(best, scores[other, best])

@@ -1,0 +1,48 @@
+"""Which network: its name, its weights, what its pictures go through, what its layers are called.
+
+Importing this package, or `probe.models.registry`, does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe.models.layers import LayerInfo, default_layers, resolve, trace
+    from probe.models.network import Network, WeightsInfo, load
+    from probe.models.preprocessing import Preprocessing
+    from probe.models.registry import names
+    from probe.models.weights import known_assets
+
+__all__ = [
+    "LayerInfo",
+    "Network",
+    "Preprocessing",
+    "WeightsInfo",
+    "default_layers",
+    "known_assets",
+    "load",
+    "names",
+    "resolve",
+    "trace",
+]
+
+_HOME = {
+    "LayerInfo": "layers",
+    "Network": "network",
+    "Preprocessing": "preprocessing",
+    "WeightsInfo": "network",
+    "default_layers": "layers",
+    "known_assets": "weights",
+    "load": "network",
+    "names": "registry",
+    "resolve": "layers",
+    "trace": "layers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"probe.models.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'probe.models' has no attribute {name!r}")

@@ -1,0 +1,89 @@
+"""Architectures without weights: from a name to a module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from probe.errors import ProbeError, suggest
+
+
+def build(architecture: str, num_classes: int | None = None) -> nn.Module:
+    """Build a network as its ImageNet weights want it, initialised at random.
+
+    Parameters
+    ----------
+    architecture : str
+        A torchvision builder, ``efficientnet_lite0``, or ``timm:NAME``.
+    num_classes : int, optional
+        How many classes the last layer tells apart; by default as published.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+    """
+    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    if architecture.startswith("timm:"):
+        return import_timm(architecture).create_model(architecture[5:], **options).eval()
+    if architecture == "efficientnet_lite0":
+        from probe.models.efficientnet_lite import efficientnet_lite0
+
+        return efficientnet_lite0(**options).eval()
+    from torchvision.models import get_model_builder
+
+    from probe.models.weights import official
+
+    # What torchvision's builders set only together with pretrained weights, but is part of the
+    # network: the input is scaled back, and the picture has the size that the weights know.
+    if architecture in ("googlenet", "inception_v3"):
+        options |= {"transform_input": True, "init_weights": True}
+    if architecture == "googlenet":
+        options["aux_logits"] = False  # torchvision's file holds no trained ones
+    if architecture.startswith("vit_"):
+        options["image_size"] = official(architecture).meta["min_size"][0]
+    return get_model_builder(architecture)(weights=None, **options).eval()
+
+
+def blueprint(architecture: str, num_classes: int | None = None) -> nn.Module:
+    """Build a network without memory for its weights, which are to be put in (or never needed).
+
+    What an architecture computes while it is built, such as the widths of a RegNet or the windows
+    of a Swin transformer, is real; the rest is on torch's ``meta`` device.
+    """
+    with torch.random.fork_rng(devices=[]), _WithoutMemory():
+        return build(architecture, num_classes)
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Let `torch.empty`, by which torch's layers make their weights, take no memory."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func is torch.empty and options.get("device") is None:
+            options["device"] = "meta"
+        return func(*args, **options)
+
+
+def import_timm(architecture: str) -> Any:
+    """Import timm, and see that it has the model ``timm:NAME``."""
+    try:
+        import timm
+    except ImportError:
+        raise ProbeError(
+            f"model {architecture!r} needs the package timm; "
+            "install it with: pip install 'cnn-probe[timm]'"
+        ) from None
+    base, _, tag = architecture.removeprefix("timm:").partition(".")
+    if not timm.is_model(base):
+        near = suggest(base, timm.list_models())
+        raise ProbeError(f"timm {timm.__version__} has no model {base!r}{near}")
+    tags = [known.partition(".")[2] for known in timm.list_models(f"{base}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise ProbeError(f"timm's model {base!r} has no weights {tag!r}{suggest(tag, tags)}")
+    return timm

@@ -1,0 +1,373 @@
+"""What the layers of a network are called, in the order in which they finish."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from probe.errors import ProbeError, suggest
+from probe.models.architectures import blueprint
+from probe.models.network import MissingLayer, Network
+from probe.models.preprocessing import for_network
+from probe.models.registry import parse
+
+WORDS = ("default", "all", "conv", "relu", "pool", "linear", "block")
+"""What may stand for several layers at once."""
+
+# What a class's name gives away about it; the first that fits counts.
+_KINDS = {
+    "conv": ("conv",),
+    "linear": ("linear",),
+    "relu": ("relu",),
+    "pool": ("pool",),
+    "norm": ("norm",),
+    "none": ("dropout", "stochasticdepth", "droppath", "identity", "flatten", "permute"),
+}
+_NOT_COMPARED = {"pool", "norm", "none"}
+_BATCH = 2  # so that an output whose first dimension is not the batch gives itself away
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One output of one call of one module.
+
+    Attributes
+    ----------
+    name : str
+        The module's path, as in `torch.nn.Module.named_modules`; a module called several times has
+        its calls numbered (``layer1.0.relu:1``), and several output tensors are named (``mix[0]``).
+    alias : str
+        What the literature calls it (``conv3``, ``relu4_2``), or empty.
+    type : str
+        The module's class.
+    kind : str
+        ``conv``, ``linear``, ``relu``, ``pool``, ``norm``, ``none`` (does nothing to look at, such
+        as dropout), ``block`` (holds other modules) or ``other``.
+    output_shape : tuple of int
+        For one picture.
+    n_parameters : int
+        In the module and all that it holds.
+    call : int or None
+        Which call, from 0, of a module that is called several times.
+    path : str
+        The module's path alone.
+    default : bool
+        Whether it is compared where nobody chooses; see `default_layers`.
+    missing : str
+        Why its weights are missing, and how to get them; empty if they are there.
+    """
+
+    name: str
+    alias: str
+    type: str
+    kind: str
+    output_shape: tuple[int, ...]
+    n_parameters: int
+    call: int | None
+    path: str
+    default: bool
+    missing: str = ""
+
+
+class _Output(NamedTuple):
+    path: str
+    call: int
+    place: str
+    shape: tuple[int, ...]
+
+
+def trace(module: nn.Module, input_shape: Sequence[int]) -> list[LayerInfo]:
+    """Run a network once on zeros, and list what its modules return.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left as it is: hooks are removed and training flags set back, also after an error.
+    input_shape : sequence of int
+        Of one picture: (channels, height, width).
+
+    Returns
+    -------
+    list of LayerInfo
+        In the order in which the modules finish; the network as a whole is not listed. Ends where
+        a part without weights would have to compute.
+
+    Raises
+    ------
+    ProbeError
+        If the network cannot be run on such an input.
+    """
+    outputs: list[_Output] = []
+    calls: Counter[str] = Counter()
+
+    def note(path: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            for place, tensor in tensors(output):
+                outputs.append(_Output(path, calls[path], place, tuple(tensor.shape)))
+            calls[path] += 1
+
+        return hook
+
+    training = [(part, part.training) for part in module.modules()]
+    handles = []
+    try:
+        for path, part in module.named_modules():
+            part.training = False
+            if path:
+                handles.append(part.register_forward_hook(note(path)))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            module(_zeros(module, (_BATCH, *input_shape)))
+    except MissingLayer:
+        pass
+    except Exception as error:  # a user's module may raise anything
+        reason = str(error).split("\n")[0][:200]
+        raise ProbeError(
+            f"{type(module).__name__} cannot be run on a picture of shape {tuple(input_shape)} "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+        for part, flag in training:
+            part.training = flag
+    return _describe(module, outputs, calls)
+
+
+def tensors(output: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Give the tensors in what a module returned, each with its place in it.
+
+    A tensor, or the only tensor of a tuple, list or dict, has the empty place; else the places
+    are ``[0]``, ``[1]`` or ``[key]``, nested if need be.
+    """
+    found = list(_nested(output, place))
+    yield from ([(place, found[0][1])] if len(found) == 1 else found)
+
+
+def layers(network: Network | str) -> list[LayerInfo]:
+    """List the layers of a network, in the order in which they finish.
+
+    Parameters
+    ----------
+    network : Network or str
+        For a name no weights are needed: the architecture is traced without any.
+
+    Returns
+    -------
+    list of LayerInfo
+        Layers whose weights are missing included, and marked.
+    """
+    if isinstance(network, str):
+        architecture: str | None = parse(network).architecture
+        assert architecture is not None
+        size = for_network(architecture, "torchvision").size
+        return list(_of_architecture(architecture, (3, *size)))
+    if network.architecture is None:
+        return trace(network.module, network.input_shape)
+    infos = _of_architecture(network.architecture, network.input_shape)
+    return [replace(info, missing=network.why_missing(info.name) or "") for info in infos]
+
+
+def default_layers(network: Network | str) -> list[str]:
+    """Give the layers that are compared where nobody chooses.
+
+    These are the blocks: the outermost modules that are no mere container and do not hold more
+    than half of the network; of them not those that only normalise, pool or reshape.
+
+    Returns
+    -------
+    list of str
+        Names, in the order in which the layers finish; none whose weights are missing.
+    """
+    return [info.name for info in layers(network) if info.default and not info.missing]
+
+
+def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
+    """Find the layers that a user means.
+
+    Parameters
+    ----------
+    wanted : str or iterable of str
+        Module paths, aliases, or words of `WORDS`; in one string, separated by commas. A module's
+        own path goes before a word that is spelled the same.
+    network : Network or str
+        Whose layers.
+
+    Returns
+    -------
+    list of str
+        Names as in `layers`, each once, in the order in which the layers finish.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such layer (the message gives the nearest names), if it is never called, if
+        it is called several times and no call is named, or if its weights are missing.
+    """
+    infos = layers(network)
+    title = network if isinstance(network, str) else network.name
+    words = wanted.split(",") if isinstance(wanted, str) else list(wanted)
+    chosen: set[str] = set()
+    for word in (word.strip() for word in words):
+        exact = [info for info in infos if word in (info.name, info.alias, info.path) and word]
+        if not exact and word in WORDS:
+            exact = [info for info in infos if _stands_for(word, info) and not info.missing]
+            if not exact:
+                raise ProbeError(f"model {title!r} has no {word!r} layer to offer")
+        elif not exact:
+            raise ProbeError(_unknown(word, infos, network, title))
+        elif exact[0].missing:
+            raise ProbeError(exact[0].missing)
+        elif len(exact) > 1:
+            names = ", ".join(info.name for info in exact)
+            raise ProbeError(f"layer {word!r} of {title!r} has several outputs; name one: {names}")
+        chosen.update(info.name for info in exact)
+    if not chosen:
+        raise ProbeError(f"no layers were named; name some, or one of: {', '.join(WORDS)}")
+    return [info.name for info in infos if info.name in chosen]
+
+
+def _stands_for(word: str, info: LayerInfo) -> bool:
+    if word == "all":
+        return True
+    if word == "default":
+        return info.default
+    if word == "block":
+        return info.default and info.kind == "block"
+    return info.kind == word
+
+
+def _unknown(word: str, infos: list[LayerInfo], network: Network | str, title: str) -> str:
+    if word and word in dict(_module(network).named_modules()):
+        return f"layer {word!r} of {title!r} is never called as a module: it returns nothing to see"
+    known = [name for info in infos for name in (info.name, info.alias) if name]
+    return f"model {title!r} has no layer {word!r}{suggest(word, known)} (see `probe layers`)"
+
+
+def _module(network: Network | str) -> nn.Module:
+    if isinstance(network, Network):
+        return network.module
+    return blueprint(parse(network).architecture)
+
+
+@functools.lru_cache(maxsize=32)
+def _of_architecture(architecture: str, input_shape: tuple[int, ...]) -> tuple[LayerInfo, ...]:
+    return tuple(trace(blueprint(architecture).to("meta"), input_shape))
+
+
+def _zeros(module: nn.Module, shape: Sequence[int]) -> Tensor:
+    """Give zeros where the module's parameters are, and of their type."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return torch.zeros(shape, device=tensor.device, dtype=tensor.dtype)
+    return torch.zeros(shape)
+
+
+def _nested(output: Any, place: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(output, Tensor):
+        yield place, output
+    elif isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from _nested(value, f"{place}[{key}]")
+    elif isinstance(output, (tuple, list)):
+        for i, value in enumerate(output):
+            yield from _nested(value, f"{place}[{i}]")
+
+
+def _describe(
+    module: nn.Module, outputs: Iterable[_Output], calls: Mapping[str, int]
+) -> list[LayerInfo]:
+    parts = dict(module.named_modules())
+    compared = _compared(module)
+    aliases = _aliases(module)
+    infos = []
+    for path, call, place, shape in outputs:
+        part = parts[path]
+        several = calls[path] > 1
+        infos.append(
+            LayerInfo(
+                name=path + (f":{call}" if several else "") + place,
+                alias=aliases.get(path, ""),
+                type=type(part).__name__,
+                kind="block" if _holds_others(part) else _kind(part),
+                output_shape=_without_batch(shape),
+                n_parameters=sum(p.numel() for p in part.parameters()),
+                call=call if several else None,
+                path=path,
+                default=path in compared,
+            )
+        )
+    return infos
+
+
+def _without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if not shape or shape[0] % _BATCH:
+        return shape  # not one row per picture
+    # Windows of attention lie along the first dimension too: so many for each picture.
+    return shape[1:] if shape[0] == _BATCH else (shape[0] // _BATCH, *shape[1:])
+
+
+def _holds_others(module: nn.Module) -> bool:
+    return next(module.children(), None) is not None
+
+
+def _kind(module: nn.Module) -> str:
+    for cls in type(module).__mro__:
+        if cls is nn.Module:
+            break
+        name = cls.__name__.lower()
+        for kind, signs in _KINDS.items():
+            if any(sign in name for sign in signs):
+                return kind
+    return "other"
+
+
+def _compared(module: nn.Module) -> set[str]:
+    """Give the paths of the modules that are compared by default."""
+    paths = {part: path for path, part in module.named_modules()}
+
+    def n_leaves(part: nn.Module) -> int:
+        return sum(not _holds_others(inner) for inner in part.modules())
+
+    half = n_leaves(module) / 2
+
+    def blocks(parent: nn.Module) -> Iterator[str]:
+        for part in parent.children():
+            container = type(part) in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+            if container or (_holds_others(part) and n_leaves(part) > half):
+                yield from blocks(part)
+            elif _kind(part) not in _NOT_COMPARED:
+                yield paths[part]
+
+    return set(blocks(module))
+
+
+def _aliases(module: nn.Module) -> dict[str, str]:
+    """Give the literature's names of AlexNet's and VGG's layers."""
+    architecture = type(module).__name__
+    if architecture not in ("AlexNet", "VGG") or not type(module).__module__.startswith(
+        "torchvision."
+    ):
+        return {}
+    found: dict[str, str] = {}
+    block, unit = 1, 0
+    parts = dict(module.named_modules())
+    for i, part in enumerate(parts["features"].children()):
+        kind = _kind(part)
+        unit += kind == "conv"
+        here = f"{block}_{unit}" if architecture == "VGG" else f"{unit}"
+        if kind == "pool" and architecture == "VGG":
+            here, block, unit = f"{block}", block + 1, 0
+        found[f"features.{i}"] = {"norm": "bn"}.get(kind, kind) + here
+    number = 5  # both have five stages of convolutions
+    for i, part in enumerate(parts["classifier"].children()):
+        kind = _kind(part)
+        number += kind == "linear"
+        if kind in ("linear", "relu"):
+            found[f"classifier.{i}"] = {"linear": "fc"}.get(kind, kind) + f"{number}"
+    return found

@@ -1,0 +1,258 @@
+"""A network that is ready to look at pictures: module, weights, preprocessing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from probe.errors import ProbeError
+from probe.models.architectures import blueprint, build, import_timm
+from probe.models.preprocessing import Preprocessing, for_network
+from probe.models.registry import ModelName, parse
+from probe.models.weights import fill, imagenet, official_asset, read_state, state_sha256
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Which weights a network has.
+
+    Attributes
+    ----------
+    kind : str
+        ``imagenet``, ``random``, ``file``, or ``user`` for a module that the user brought.
+    source : str
+        Where they came from, for people.
+    sha256 : str
+        Of their content: names, types, shapes and bytes.
+    file_sha256 : str or None
+        Of the published file, where there is one.
+    seed : int or None
+        Of random weights.
+    """
+
+    kind: str
+    source: str
+    sha256: str
+    file_sha256: str | None = None
+    seed: int | None = None
+
+
+class MissingLayer(ProbeError):
+    """A part of a network whose weights are not there was asked to compute."""
+
+
+class Missing(nn.Module):
+    """Stands where weights are missing, so that nothing random passes for trained."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
+        """Say why nothing can be computed here."""
+        raise MissingLayer(self.reason)
+
+    def extra_repr(self) -> str:
+        """Show the reason where the network is printed."""
+        return self.reason
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network, and all that one has to know to use and to cite it.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The network. What `load` gives is in evaluation mode; a user's own is never changed.
+    name : str
+        As in `load`.
+    weights : WeightsInfo
+        Which weights it has.
+    preprocessing : Preprocessing
+        What a picture goes through first.
+    missing : dict of str to str
+        Parts without weights (module paths), and why and how to get them.
+    architecture : str or None
+        How the registry builds the same structure; None where it cannot.
+    """
+
+    module: nn.Module
+    name: str
+    weights: WeightsInfo
+    preprocessing: Preprocessing
+    missing: Mapping[str, str] = field(default_factory=dict)
+    architecture: str | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one preprocessed picture."""
+        return (3, *self.preprocessing.size)
+
+    def why_missing(self, layer: str) -> str | None:
+        """Tell why a layer is missing, and how to get it; None if it is there."""
+        for prefix, reason in self.missing.items():
+            if re.match(re.escape(prefix) + r"(?![^.:\[])", layer):
+                return reason
+        return None
+
+    def available(self, layer: str) -> bool:
+        """Tell whether a layer's weights are there."""
+        return self.why_missing(layer) is None
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        *,
+        name: str | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> Network:
+        """Wrap a module of one's own, which is not changed.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Takes (n, 3, height, width).
+        name : str, optional
+            By default, the name of its class.
+        preprocessing : Preprocessing, optional
+            By default, the whole picture resized to 224×224 and normalised as for ImageNet.
+        """
+        if not isinstance(module, nn.Module):
+            raise ProbeError(f"wanted a torch.nn.Module, not {type(module).__name__}")
+        weights = WeightsInfo("user", "the user's own module", state_sha256(module.state_dict()))
+        chosen = preprocessing or Preprocessing("resize", (224, 224))
+        return cls(module, name or type(module).__name__, weights, chosen)
+
+
+def load(
+    name: str,
+    weights: str | Path = "imagenet",
+    *,
+    seed: int = 0,
+    preprocessing: Preprocessing | str | None = None,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> Network:
+    """Load a network by name.
+
+    Parameters
+    ----------
+    name : str
+        A torchvision classification model, ``efficientnet_lite0``, ``timm:NAME``, ``file:PATH``
+        or ``file:ARCHITECTURE@PATH``.
+    weights : str or path
+        ``imagenet``, ``random``, or the path of a checkpoint. A ``file:`` name brings its own,
+        unless ``random`` is asked for.
+    seed : int
+        For random weights. torch's global random state is left as it is.
+    preprocessing : Preprocessing, "resize" or "torchvision", optional
+        By default ``resize``: the whole picture, without crop.
+    accept_licence : bool
+        Whether the user accepts a restricted licence before a download.
+    progress : bool, optional
+        Show progress bars; by default when a person is watching.
+
+    Returns
+    -------
+    Network
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such model, or its weights cannot be had or do not fit.
+    """
+    model = parse(name)
+    architecture: str | None = model.architecture
+    missing: dict[str, str] = {}
+    if weights == "random":
+        module, info = _random(model.architecture, seed)
+    elif weights == "imagenet" and model.path is None:
+        if model.architecture.startswith("timm:"):
+            module, info = _timm_pretrained(model.architecture)
+        else:
+            module, info, missing = _imagenet(model.architecture, accept_licence, progress)
+    else:
+        if model.path is not None and weights != "imagenet":
+            raise ProbeError(f"model {name!r} brings its own weights; leave out {str(weights)!r}")
+        module, info = _from_file(model, Path(model.path or weights).expanduser())
+        architecture = None  # the number of classes may be another
+    if not isinstance(preprocessing, Preprocessing):
+        preprocessing = for_network(model.architecture, preprocessing or "resize", module)
+    return Network(module, name, info, preprocessing, missing, architecture)
+
+
+def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
+    if not 0 <= seed < 2**63:
+        raise ProbeError(f"seed {seed} is not between 0 and 2**63 - 1")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = build(architecture)
+    source = f"random initialisation, seed {seed}"
+    return module, WeightsInfo("random", source, state_sha256(module.state_dict()), seed=seed)
+
+
+def _imagenet(
+    architecture: str, accept_licence: bool, progress: bool | None
+) -> tuple[nn.Module, WeightsInfo, dict[str, str]]:
+    found = imagenet(architecture, accept_licence=accept_licence, progress=progress)
+    module = blueprint(architecture)
+    missing = {}
+    for child, part in module.named_children():
+        wanted = part.state_dict(prefix=f"{child}.")
+        if wanted and not any(key in found.state for key in wanted):
+            missing[child] = _why_missing(architecture, child, found.source)
+            setattr(module, child, Missing(missing[child]))
+    fill(module, found.state, architecture, f"the weights from {found.source}")
+    info = WeightsInfo(
+        "imagenet", found.source, state_sha256(module.state_dict()), found.file_sha256
+    )
+    return module, info, missing
+
+
+def _why_missing(architecture: str, part: str, source: str) -> str:
+    asset = official_asset(architecture)
+    return (
+        f"{architecture}: {part!r} has no weights, as they came from {source}; for the whole "
+        f"network get torchvision's file: run `probe assets fetch {asset}` when connected, or put "
+        f"it into a mirror folder (PROBE_MIRROR=DIR, as DIR/{asset}), or run `probe assets add` "
+        "on a copy"
+    )
+
+
+def _from_file(model: ModelName, path: Path) -> tuple[nn.Module, WeightsInfo]:
+    if not path.is_file():
+        raise ProbeError(
+            f"weights {str(path)!r} do not exist; wanted imagenet, random, or a checkpoint's path"
+        )
+    from probe.assets.checks import digest_of
+
+    state = read_state(path)
+    last = list(blueprint(model.architecture).state_dict())[-1]
+    classes = state[last].shape[0] if last in state and state[last].ndim else None
+    module = blueprint(model.architecture, classes)
+    fill(module, state, model.architecture, f"the weights in {str(path)!r}")
+    sha256 = state_sha256(module.state_dict())
+    return module, WeightsInfo("file", f"file {path}", sha256, digest_of(path).sha256)
+
+
+def _timm_pretrained(architecture: str) -> tuple[nn.Module, WeightsInfo]:
+    timm = import_timm(architecture)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            module = timm.create_model(architecture[5:], pretrained=True).eval()
+    except Exception as error:  # timm and its hub raise many kinds
+        reason = str(error).split("\n")[0][:160]
+        raise ProbeError(
+            f"the weights of {architecture!r} cannot be had ({type(error).__name__}: {reason}); "
+            "connect to the network, or give --weights random or the path of a checkpoint"
+        ) from None
+    source = f"timm {timm.__version__}, {architecture[5:]} (downloaded by timm, not checked here)"
+    return module, WeightsInfo("imagenet", source, state_sha256(module.state_dict()))

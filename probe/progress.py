@@ -1,0 +1,44 @@
+"""Progress bars that look alike in a terminal, in a notebook and in a log file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+
+def someone_watches() -> bool:
+    """Tell whether standard error is a terminal, or we run in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def track(
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: float | None = None,
+    desc: str = "",
+    unit: str = "it",
+    progress: bool | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Wrap an iterable in a tqdm bar on standard error.
+
+    Parameters
+    ----------
+    iterable : iterable, optional
+        Without one, the bar is moved by its ``update`` method.
+    total : float, optional
+        Number of steps, where the iterable does not know it.
+    desc, unit : str
+        What is being done, and what one step is called.
+    progress : bool, optional
+        Show the bar; by default when a person is watching.
+    **kwargs
+        Passed on to `tqdm`.
+    """
+    from tqdm.auto import tqdm
+
+    show = someone_watches() if progress is None else progress
+    return tqdm(
+        iterable, total=total, desc=desc, unit=unit, disable=not show, leave=False, **kwargs
+    )

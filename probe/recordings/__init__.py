@@ -1,0 +1,174 @@
+"""Which brain: recordings by name, real and simulated, and how reliable they are."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from probe import assets
+from probe.assets.manifest import Manifest, manifests
+from probe.errors import ProbeError, suggest
+from probe.recordings import loaders
+from probe.recordings.recording import Recording
+from probe.recordings.reliability import SplitHalf, neuroid_reliability, split_half
+from probe.recordings.simulated import SIM_V1_TITLE, SIM_V4_TITLE, simulate_v1, simulate_v4
+
+__all__ = [
+    "Available",
+    "Recording",
+    "SplitHalf",
+    "available",
+    "load",
+    "neuroid_reliability",
+    "simulate_v1",
+    "simulate_v4",
+    "split_half",
+]
+
+_SIMULATED: dict[str, Callable[..., Recording]] = {"sim-v4": simulate_v4, "sim-v1": simulate_v1}
+
+
+@dataclass(frozen=True)
+class Available:
+    """One line of the list of recordings.
+
+    Attributes
+    ----------
+    name : str
+        What `load` takes; ``name/session`` or, for a simulated one, ``name/seed`` is more exact.
+    aliases : tuple of str
+        Short names; an alias may stand for one session and one region.
+    title : str
+        What it is.
+    regions : tuple of str
+        Recorded areas; the first is the default.
+    sessions : tuple of str
+        The default comes first.
+    n_stimuli : int or None
+        Of the default session.
+    simulated : bool
+        Whether it is generated.
+    licence : str
+        Name of the terms.
+    restricted : bool
+        Whether they have to be accepted before a download.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    title: str
+    regions: tuple[str, ...]
+    sessions: tuple[str, ...]
+    n_stimuli: int | None
+    simulated: bool
+    licence: str
+    restricted: bool
+
+
+def available() -> list[Available]:
+    """List the recordings that `load` knows: the simulated ones, then those with a manifest."""
+    generated = "BSD-3-Clause (generated)"
+    listed = [
+        Available(name, (), title, (region,), (), n_stimuli, True, generated, False)
+        for name, title, region, n_stimuli in (
+            ("sim-v4", SIM_V4_TITLE, "V4", 178),
+            ("sim-v1", SIM_V1_TITLE, "V1", 180),
+        )
+    ]
+    for manifest in _recorded().values():
+        default = manifest.default_session
+        sessions = sorted(manifest.sessions, key=lambda s: s != default)
+        of_session = manifest.sessions[default].n_stimuli if default else None
+        listed.append(
+            Available(
+                manifest.name,
+                tuple(manifest.aliases),
+                manifest.title,
+                tuple(region.name for region in manifest.regions),
+                tuple(sessions),
+                of_session or manifest.n_stimuli,
+                False,
+                manifest.licence.name,
+                manifest.licence.restricted,
+            )
+        )
+    return listed
+
+
+def load(
+    name: str,
+    *,
+    region: str | None = None,
+    subject: str | None = None,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> Recording:
+    """Get a recording by name.
+
+    Parameters
+    ----------
+    name : str
+        A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``), an alias (``v4``,
+        ``it``, ``evc``, ``it-fmri``), or a simulated recording (``sim-v4``, ``sim-v1``; with a
+        seed, ``sim-v4/7``). `available` lists them.
+    region : str, optional
+        By default the alias' region, or the dataset's first.
+    subject : str, optional
+        By default all.
+    accept_licence : bool
+        Accept the terms of a dataset whose manifest marks them as restricted.
+    progress : bool, optional
+        Show downloads; by default when a person is watching.
+
+    Returns
+    -------
+    Recording
+        Of one region.
+
+    Raises
+    ------
+    ProbeError
+        If a name, region or subject is unknown, a file cannot be had, or is broken.
+    """
+    head, slash, tail = name.partition("/")
+    if head in _SIMULATED:
+        if slash and not re.fullmatch(r"\d{1,18}", tail):
+            raise ProbeError(f"{name!r}: the seed {tail!r} is not a whole number, as in '{head}/7'")
+        return _SIMULATED[head](seed=int(tail or 0)).select(region, subject)
+
+    known = _recorded()
+    aliases = {alias: (m, what) for m in known.values() for alias, what in m.aliases.items()}
+    session = tail if slash else None
+    if head in known:
+        manifest = known[head]
+    elif head in aliases:
+        manifest, alias = aliases[head]
+        session = alias.session if session is None else session
+        region = region or alias.region
+    else:
+        names = [*_SIMULATED, *aliases, *known]
+        raise ProbeError(f"there is no recording {head!r}" + suggest(head, names))
+
+    if session is None:
+        session = manifest.default_session
+    elif session not in manifest.sessions:
+        there = f"no session {session!r}" if manifest.sessions else "no sessions"
+        raise ProbeError(f"{manifest.name} has {there}" + suggest(session, manifest.sessions))
+    regions = [r.name for r in manifest.regions]
+    region = region or regions[0]
+    if region not in regions:  # told before anything is downloaded
+        raise ProbeError(f"{manifest.name} has no region {region!r}" + suggest(region, regions))
+    loader = loaders.LOADERS.get(str(manifest.loader))
+    if loader is None:
+        raise ProbeError(
+            f"manifest {manifest.name!r} names the loader {manifest.loader!r}, which does not exist"
+            + suggest(str(manifest.loader), loaders.LOADERS)
+        )
+    fetch = functools.partial(assets.fetch, accept_licence=accept_licence, progress=progress)
+    return loader(manifest, session, fetch).select(region, subject)
+
+
+def _recorded() -> dict[str, Manifest]:
+    return {name: m for name, m in manifests().items() if m.loader is not None}

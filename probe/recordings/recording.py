@@ -1,0 +1,357 @@
+"""What was recorded: responses, or RDMs where only those were published, and what was shown."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from probe.errors import ProbeError, suggest
+from probe.similarity import rdm
+from probe.similarity.rdms import BadPatternError
+from probe.stimuli import StimulusSet
+
+RESPONSE_DIMS = ("stimulus", "repetition", "neuroid")
+RDM_DIMS = ("rdm", "pair")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording:
+    """Neural responses to a stimulus set, or the RDMs of such responses.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+        Either ``responses`` with dims (stimulus, repetition, neuroid), float64, NaN where a
+        repetition is missing, and the coordinates ``stimulus_id`` (stimulus), ``subject``,
+        ``region`` and ``neuroid_id`` (neuroid); or ``rdms`` with dims (rdm, pair), 1 − r in the
+        order of ``numpy.triu_indices(n_stimuli, 1)``, and the coordinates ``stimulus_id``
+        (stimulus), ``subject`` and ``region`` (rdm). The attributes ``name``, ``title``,
+        ``citation``, ``licence`` and ``source_hash`` say where it comes from, ``response_unit``
+        what a response is, ``averaged`` whether the one repetition is a mean over several, and
+        ``simulated`` whether it was generated.
+    stimuli : StimulusSet
+        What was shown. Pictures that the recording does not name are left out, and the rest is
+        brought into the recording's order.
+
+    Raises
+    ------
+    ProbeError
+        If dims or coordinates are missing, stimuli are named twice or have no picture, a value is
+        infinite, a neuroid was never shown a stimulus, or an RDM holds a NaN or is constant.
+    """
+
+    data: xr.Dataset
+    stimuli: StimulusSet
+
+    def __post_init__(self) -> None:
+        data = self.data
+        label = f"recording {data.attrs.get('name', 'without a name')!r}"
+        if ("responses" in data) == ("rdms" in data):
+            raise ProbeError(f"{label} needs either 'responses' or 'rdms'")
+        if "responses" in data:
+            _require(data, label, "responses", RESPONSE_DIMS, ("subject", "region", "neuroid_id"))
+        else:
+            _require(data, label, "rdms", RDM_DIMS, ("subject", "region"))
+        kind = "responses" if "responses" in data else "rdms"
+        if data[kind].dtype != np.float64:
+            if data[kind].dtype.kind not in "iuf":
+                raise ProbeError(f"{label} holds {kind} of {data[kind].dtype}, not numbers")
+            data = data.assign({kind: data[kind].astype(np.float64)})
+        _refuse_twice(label, "stimulus", data["stimulus_id"].values)
+        if kind == "responses":
+            _refuse_twice(label, "neuroid", data["neuroid_id"].values)
+            _check_responses(data, label)
+        else:
+            _check_rdms(data, label)
+        ids = [str(i) for i in data["stimulus_id"].values]
+        stimuli = self.stimuli
+        if tuple(ids) != stimuli.ids:
+            stimuli = stimuli.subset(stimuli.index(ids))
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "stimuli", stimuli)
+
+    @property
+    def name(self) -> str:
+        """What `probe.recordings.load` calls it, the session or seed included."""
+        return str(self.data.attrs.get("name", "unnamed"))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the responses were generated, not recorded."""
+        return bool(self.data.attrs.get("simulated", False))
+
+    @property
+    def has_responses(self) -> bool:
+        """Whether there are single responses; otherwise only RDMs were published."""
+        return "responses" in self.data
+
+    @property
+    def regions(self) -> list[str]:
+        """Recorded areas, in the order of the data."""
+        return _unique(self.data["region"].values)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Animals or persons, in the order of the data."""
+        return _unique(self.data["subject"].values)
+
+    @property
+    def n_stimuli(self) -> int:
+        """How many stimuli were shown."""
+        return int(self.data.sizes["stimulus"])
+
+    @property
+    def n_neuroids(self) -> int | None:
+        """How many sites, neurons or voxels; None where only RDMs were published."""
+        return int(self.data.sizes["neuroid"]) if self.has_responses else None
+
+    @property
+    def n_repetitions(self) -> tuple[int, int] | None:
+        """Fewest and most repetitions of a stimulus that are there; None without responses."""
+        if not self.has_responses:
+            return None
+        present = np.isfinite(self.data["responses"].values).sum(axis=1)
+        return int(present.min()), int(present.max())
+
+    def select(self, region: str | None = None, subject: str | None = None) -> Recording:
+        """Keep the neuroids (or RDMs) of one region, of one subject, or both.
+
+        Raises
+        ------
+        ProbeError
+            If the recording lacks the region or subject.
+        """
+        keep = np.ones(self.data["region"].size, dtype=bool)
+        for what, wanted, known in (
+            ("region", region, self.regions),
+            ("subject", subject, self.subjects),
+        ):
+            if wanted is None:
+                continue
+            if wanted not in known:
+                raise ProbeError(
+                    f"recording {self.name!r} has no {what} {wanted!r}" + suggest(wanted, known)
+                )
+            keep &= self.data[what].values == wanted
+        if not keep.any():
+            raise ProbeError(f"recording {self.name!r} has no {region!r} of subject {subject!r}")
+        if keep.all():
+            return self
+        along = "neuroid" if self.has_responses else "rdm"
+        return Recording(self.data.isel({along: np.flatnonzero(keep)}), self.stimuli)
+
+    def mean_responses(self) -> xr.DataArray:
+        """Average the repetitions that are there.
+
+        Returns
+        -------
+        xarray.DataArray, dims (stimulus, neuroid)
+            Without NaN.
+
+        Raises
+        ------
+        ProbeError
+            If only RDMs were published.
+        """
+        if not self.has_responses:
+            raise ProbeError(f"recording {self.name!r} holds RDMs only, no responses")
+        return self.data["responses"].mean("repetition", skipna=True, keep_attrs=True)
+
+    def rdms(self, metric: str | None = None) -> tuple[list[str], np.ndarray]:
+        """Give one RDM per subject.
+
+        Parameters
+        ----------
+        metric : {'correlation', 'euclidean', 'cosine'}, optional
+            The distance between mean response patterns, see `probe.similarity.rdm`; by default
+            'correlation'. Published RDMs are 1 − r and admit nothing else.
+
+        Returns
+        -------
+        subjects : list of str
+            A label per RDM.
+        rdms : numpy.ndarray, shape (n_subjects, n_pairs)
+            Several RDMs of one subject, one per session, are averaged.
+
+        Raises
+        ------
+        ProbeError
+            If several regions would be mixed, the recording has no such distance, or the distance
+            is undefined for a stimulus (named).
+        """
+        if len(self.regions) > 1:
+            raise ProbeError(
+                f"recording {self.name!r} holds {' and '.join(self.regions)}: select one region"
+            )
+        subjects = self.subjects
+        of_subject = self.data["subject"].values
+        if not self.has_responses:
+            if metric not in (None, "correlation"):
+                raise ProbeError(
+                    f"recording {self.name!r} holds correlation-distance RDMs only, "
+                    f"no responses: metric {metric!r} cannot be computed; use 'correlation'"
+                )
+            recorded = self.data["rdms"].values
+            return subjects, np.stack([recorded[of_subject == s].mean(axis=0) for s in subjects])
+        means = self.mean_responses().values
+        patterns = [(s, means[:, of_subject == s]) for s in subjects]
+        return subjects, np.stack(
+            [self.rdm_of(x, metric or "correlation", subject) for subject, x in patterns]
+        )
+
+    def rdm_of(self, responses: np.ndarray, metric: str, subject: str) -> np.ndarray:
+        """Compute the RDM of some response patterns, with errors in this recording's words.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n_stimuli, n_neuroids)
+        metric : str
+            See `probe.similarity.rdm`.
+        subject : str
+            Whose responses they are.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_pairs,)
+
+        Raises
+        ------
+        ProbeError
+            If the metric is unknown, undefined for a stimulus (named), or the RDM constant.
+        """
+        whose = f"recording {self.name!r}, subject {subject!r}"
+        if responses.shape[1] < 2 and metric in ("correlation", "cosine"):
+            raise ProbeError(f"{whose}: one neuroid only, a {metric} distance needs two or more")
+        try:
+            distances = rdm(responses, metric)
+        except BadPatternError as error:
+            others = f" (and {error.count - 1} more)" if error.count > 1 else ""
+            raise ProbeError(
+                f"{whose}: stimulus {self.stimuli.ids[error.row]!r}{others} {error.what}"
+            ) from None
+        except ValueError as error:
+            raise ProbeError(f"{whose}: {error}") from None
+        if np.ptp(distances) == 0.0:
+            raise ProbeError(f"{whose}: all stimuli are equally far apart, the RDM is constant")
+        return distances
+
+    def describe(self) -> dict[str, Any]:
+        """Say what is compared, in plain values for provenance and for the screen."""
+        attrs = self.data.attrs
+        low_high = self.n_repetitions
+        return {
+            "name": self.name,
+            "title": str(attrs.get("title", "")),
+            "simulated": self.simulated,
+            "kind": "responses" if self.has_responses else "rdms",
+            "regions": self.regions,
+            "subjects": self.subjects,
+            "n_stimuli": self.n_stimuli,
+            "n_neuroids": self.n_neuroids,
+            "n_repetitions": None if low_high is None else list(low_high),
+            "averaged": bool(attrs.get("averaged", False)),
+            "response_unit": str(attrs.get("response_unit", "")),
+            "citation": str(attrs.get("citation", "")),
+            "licence": str(attrs.get("licence", "")),
+            "source_hash": str(attrs.get("source_hash", "")),
+            "stimulus_hash": self.stimuli.hash,
+        }
+
+    def _facts(self) -> list[tuple[str, str]]:
+        n = len(self.subjects)
+        facts = [
+            ("region", ", ".join(self.regions)),
+            ("subjects", ", ".join(self.subjects) if n <= 4 else str(n)),
+            ("stimuli", str(self.n_stimuli)),
+        ]
+        if self.n_neuroids is None:
+            facts.append(("holds", f"{self.data.sizes['rdm']} RDMs (1 − r), no responses"))
+        else:
+            facts.append(("neuroids", str(self.n_neuroids)))
+            assert self.n_repetitions is not None
+            low, high = self.n_repetitions
+            counted = str(low) if low == high else f"{low} to {high}"
+            averaged = self.data.attrs.get("averaged", False)
+            facts.append(("repetitions", "averaged" if averaged else counted))
+        return facts
+
+    def __repr__(self) -> str:
+        kind = "simulated recording" if self.simulated else "recording"
+        return f"<{kind} {self.name}: " + "; ".join(f"{k} {v}" for k, v in self._facts()) + ">"
+
+    def _repr_html_(self) -> str:
+        rows = [*self._facts(), ("title", str(self.data.attrs.get("title", "")))]
+        rows.append(("cite", str(self.data.attrs.get("citation", ""))))
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(k)}</th>"
+            f"<td style='text-align:left'>{html.escape(v)}</td></tr>"
+            for k, v in rows
+        )
+        mark = " (simulated)" if self.simulated else ""
+        return f"<table><caption>{html.escape(self.name)}{mark}</caption>{cells}</table>"
+
+
+def _unique(values: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(str(v) for v in values))
+
+
+def _require(
+    data: xr.Dataset, label: str, variable: str, dims: tuple[str, ...], along: tuple[str, ...]
+) -> None:
+    if data[variable].dims != dims:
+        raise ProbeError(
+            f"{label}: {variable!r} has dims {tuple(data[variable].dims)}; wanted {dims}"
+        )
+    wanted = dict.fromkeys(along, dims[-1] if variable == "responses" else dims[0])
+    for name, dim in {"stimulus_id": "stimulus", **wanted}.items():
+        if name not in data.coords or data[name].dims != (dim,):
+            raise ProbeError(f"{label} lacks the coordinate {name!r} along {dim!r}")
+    if empty := next((d for d in dims if data.sizes[d] == 0), None):
+        raise ProbeError(f"{label} is empty along {empty!r}")
+
+
+def _refuse_twice(label: str, what: str, ids: np.ndarray) -> None:
+    unique, counts = np.unique(ids.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise ProbeError(f"{label} names {what} {str(unique[counts > 1][0])!r} more than once")
+
+
+def _check_responses(data: xr.Dataset, label: str) -> None:
+    values = data["responses"].values
+    stimulus, neuroid = data["stimulus_id"].values, data["neuroid_id"].values
+    for bad, what in (
+        (np.isinf(values).any(axis=1), "an infinite response"),
+        (np.isnan(values).all(axis=1), "no response in any repetition"),
+    ):
+        if bad.any():
+            s, n = np.argwhere(bad)[0]
+            raise ProbeError(
+                f"{label} has {what} of neuroid {str(neuroid[n])!r} to stimulus "
+                f"{str(stimulus[s])!r}; {bad.sum()} of {bad.size} such cells, "
+                f"in {bad.any(axis=0).sum()} neuroids and {bad.any(axis=1).sum()} stimuli"
+            )
+
+
+def _check_rdms(data: xr.Dataset, label: str) -> None:
+    n = data.sizes["stimulus"]
+    if data.sizes["pair"] != n * (n - 1) // 2:
+        raise ProbeError(
+            f"{label} has {data.sizes['pair']} pairs for {n} stimuli; wanted {n * (n - 1) // 2}"
+        )
+    rows, columns = np.triu_indices(n, 1)
+    ids = data["stimulus_id"].values
+    for subject, values in zip(data["subject"].values, data["rdms"].values, strict=True):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            a, b = str(ids[rows[bad[0]]]), str(ids[columns[bad[0]]])
+            raise ProbeError(
+                f"{label}: the RDM of subject {str(subject)!r} has no finite distance between "
+                f"{a!r} and {b!r} ({bad.size} such pairs)"
+            )
+        if np.ptp(values) == 0.0:
+            raise ProbeError(f"{label}: the RDM of subject {str(subject)!r} is constant")
