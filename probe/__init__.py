@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe import activations, inference, models, plots, recordings, similarity, stimuli
+    from probe.comparison import rsa
     from probe.errors import ProbeError
-    from probe.comparison import RSAResult, rsa
+    from probe.result import RSAResult
 
 __version__ = "0.1.0"
 
@@ -33,7 +34,7 @@ __all__ = [
 
 _FUNCTIONS = {
     "ProbeError": "probe.errors",
-    "RSAResult": "probe.comparison",
+    "RSAResult": "probe.result",
     "rsa": "probe.comparison",
 }
 

@@ -8,15 +8,14 @@ values. Here an output is handed on inside the hook, before anything else runs, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
-from probe.models.layers import tensors
+from probe.models.hooks import watched
 
 Receive = Callable[[str, Tensor], None]
 
@@ -56,8 +55,13 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
         If a layer does not exist, is not called, or is called several times and not numbered.
     """
     captured: dict[str, Tensor] = {}
-    calls: dict[str, int] = {}
-    with tapped(module, layers, lambda n, t: captured.__setitem__(n, t.detach().clone()), calls):
+
+    def keep(name: str, tensor: Tensor) -> None:
+        # A tensor that is born in inference mode can never be used with autograd.
+        with torch.inference_mode(False):
+            captured[name] = tensor.clone()
+
+    with tapped(module, layers, keep) as calls:
         # All calls are seen, so that one of several is never taken for the only one.
         module(inputs)
     for name in layers:
@@ -65,7 +69,7 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
         if name in captured and not (":" not in name and calls[path] > 1):
             continue
         if calls.get(path, 0) > 1:
-            numbered = " and ".join(f"{path}:{k}" for k in range(calls[path]))
+            numbered = " or ".join(f"{path}:{k}" for k in range(calls[path]))
             raise ProbeError(f"layer {name!r} is called {calls[path]} times; name {numbered}")
         if path in calls:
             raise ProbeError(f"layer {path!r} has no output {name!r}")
@@ -75,12 +79,9 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
 
 @contextmanager
 def tapped(
-    module: nn.Module,
-    layers: Sequence[str],
-    receive: Receive,
-    calls: dict[str, int] | None = None,
-) -> Iterator[None]:
-    """While open, hand the outputs of some layers to ``receive`` on every forward pass.
+    module: nn.Module, layers: Sequence[str], receive: Receive
+) -> Iterator[Mapping[str, int]]:
+    """While open, hand the outputs of some layers to ``receive`` on a forward pass.
 
     Parameters
     ----------
@@ -90,8 +91,11 @@ def tapped(
     receive : callable
         Takes a layer's name and its output. The tensor is not a copy and will be overwritten: it
         has to be copied before ``receive`` returns.
-    calls : dict, optional
-        Filled with the number of calls of each module; reset it before each forward pass.
+
+    Yields
+    ------
+    mapping of str to int
+        How often each module was called so far.
 
     Raises
     ------
@@ -104,28 +108,14 @@ def tapped(
     for path in paths:
         if path not in modules or not path:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
-    calls = {} if calls is None else calls
 
-    def hook_for(path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            call = calls.get(path, 0)
-            calls[path] = call + 1
-            for key, tensor in tensors(output):
-                for name in (f"{path}:{call}{key}", f"{path}{key}" if call == 0 else None):
-                    if name in wanted:
-                        receive(name, tensor)
+    def saw(path: str, call: int, place: str, tensor: Tensor) -> None:
+        for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
+            if name in wanted:
+                receive(name, tensor)
 
-        return hook
-
-    handles = []
-    try:
-        with evaluating(module):
-            for path in paths:
-                handles.append(modules[path].register_forward_hook(hook_for(path)))
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(module, paths, saw) as calls:
+        yield calls
 
 
 def forward_until(
@@ -165,22 +155,3 @@ def split_name(name: str) -> tuple[str, int | None, str]:
     assert match is not None  # the pattern takes any string
     call = match["call"]
     return match["path"], None if call is None else int(call), match["key"]
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, inside; everything as it was, afterwards.
-
-    ``training`` flags are restored module by module, since a network may have been half frozen,
-    and random numbers that a forward pass draws are not taken from the user's stream.
-    """
-    flags = [(m, m.training) for m in module.modules()]
-    devices = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices), torch.inference_mode():
-        try:
-            for m, _ in flags:
-                m.training = False
-            yield
-        finally:
-            for m, training in flags:
-                m.training = training

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torchvision
+from filelock import FileLock
 from torch import Tensor, nn
 
 from probe import assets
@@ -71,15 +72,31 @@ def extract(
     if batch_size < 1:
         raise ProbeError(f"batch size {batch_size} is not a positive number")
     target = resolve_device(device)
+    if device == "auto" and network.weights.kind == "user":
+        target = _home(network.module)  # it lies where its owner wants it
     store = ActivationStore(
         assets.cache_dir() / "activations", request_of(network, stimuli), stimuli.ids, batch_size
     )
-    todo = store.missing(layers)
-    if not todo:
-        return store
+    # One process at a time writes a store; who waited finds the work done.
+    with FileLock(store.path.with_suffix(".lock")):
+        layers = [layer for layer in layers if store.missing([layer])]
+        if layers:
+            _fill(store, network, stimuli, layers, target, progress)
+    return store
 
+
+def _fill(
+    store: ActivationStore,
+    network: Network,
+    stimuli: StimulusSet,
+    layers: Sequence[str],
+    target: torch.device,
+    progress: bool | None,
+) -> None:
+    todo = store.missing(layers)
+    store.sweep(layers)
     module, inner = network.module, [layer for layer in layers if layer != PIXELS]
-    home = next((p.device for p in module.parameters()), torch.device("cpu"))
+    home = _home(module)
     bar = track(
         total=len(stimuli),
         initial=len(stimuli) - sum(len(store.rows(b)) for b in todo),
@@ -98,13 +115,10 @@ def extract(
                     _write(store, batch, PIXELS, images)
                 if inner:
                     # Written from within the hook: the next layer may work in place.
-                    forward_until(
-                        module, images, inner, lambda name, out, b=batch: _write(store, b, name, out)
-                    )
+                    forward_until(module, images, inner, functools.partial(_write, store, batch))
                 bar.update(len(images))
         finally:
             module.to(home)
-    return store
 
 
 def request_of(network: Network, stimuli: StimulusSet) -> dict[str, object]:
@@ -148,6 +162,10 @@ def resolve_device(device: str) -> torch.device:
             f"device {device!r} is not on this machine; there is {', '.join(there)}"
         ) from None
     return found
+
+
+def _home(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def _read_ahead(
@@ -195,6 +213,6 @@ def _check_space(
     if needed > free:
         raise ProbeError(
             f"activations of {len(layers)} layers for {len(store.stimulus_ids)} stimuli take "
-            f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {str(store.path.parent)!r}; "
-            "name fewer with --layers, or set PROBE_CACHE to a larger disk"
+            f"{needed / 1e9:.1f} GB; {str(store.path.parent)!r} has {free / 1e9:.1f} GB left: "
+            "name fewer with --layers, or set PROBE_CACHE to a folder on a larger disk"
         )

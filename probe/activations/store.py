@@ -95,6 +95,12 @@ class ActivationStore:
                     incomplete.add(batch)
         return sorted(incomplete)
 
+    def sweep(self, layers: Sequence[str]) -> None:
+        """Remove what a killed process left of chunks that it was writing."""
+        for layer in layers:
+            for torn in (self.path / _folder(layer)).rglob("*.partial"):
+                torn.unlink(missing_ok=True)
+
     def write(self, layer: str, batch: int, values: np.ndarray, shape: Sequence[int]) -> None:
         """Write one batch of one layer.
 
@@ -144,14 +150,12 @@ class ActivationStore:
         folder = _folder(layer)
         others = [name for name in self._group.array_keys() if name != folder]
         data = xr.open_zarr(self.path, drop_variables=others, chunks=None, consolidated=False)
-        shape = tuple(array.attrs["shape"])  # type: ignore[arg-type]
+        shape: Any = tuple(array.attrs["shape"])  # type: ignore[arg-type]
         axes = {3: ("channel", "y", "x"), 2: ("token", "channel"), 1: ("channel",)}.get(len(shape))
         coords: dict[str, Any] = {"stimulus_id": ("stimulus", list(self.stimulus_ids))}
         if axes:
             places = np.indices(shape).reshape(len(shape), -1)
-            coords |= {
-                axis: ("neuroid", place) for axis, place in zip(axes, places, strict=True)
-            }
+            coords |= {axis: ("neuroid", place) for axis, place in zip(axes, places, strict=True)}
         return data[folder].assign_coords(coords).rename(layer)
 
     @property
@@ -162,6 +166,7 @@ class ActivationStore:
     def delete(self) -> None:
         """Remove the store."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.path.with_suffix(".lock").unlink(missing_ok=True)
 
     def _find(self, layer: str) -> zarr.Array | None:
         found = self._group.get(_folder(layer))

@@ -12,9 +12,7 @@ from probe.cli import complete
 
 
 def layers(
-    model: Annotated[
-        str, typer.Argument(help="A model's name.", autocompletion=complete.models)
-    ],
+    model: Annotated[str, typer.Argument(help="A model's name.", autocompletion=complete.models)],
     select: Annotated[
         str,
         typer.Option(
@@ -31,8 +29,8 @@ def layers(
     A name from this list is what --layers takes, and what torchvision, Captum and Brain-Score
     take too. No weights are needed. * marks the layers that probe rsa compares by default.
     """
-    from probe.cli.show import console, table
     from probe import models
+    from probe.cli.show import console, table
 
     chosen = models.resolve(select, model)
     infos = [info for info in models.layers(model) if info.name in chosen]

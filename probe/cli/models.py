@@ -12,7 +12,7 @@ def models(
 ) -> None:
     """List the networks.
 
-    Besides these, timm:NAME takes any model of timm (pip install 'cnn-probe\\[timm]'), and
+    Besides these, timm:NAME takes any model of timm (extra "timm"), and
     file:PATH a checkpoint of one of these architectures.
     """
     from probe.errors import ProbeError, suggest

@@ -10,14 +10,15 @@ import typer
 from probe.cli import complete
 
 if TYPE_CHECKING:
-    from probe.comparison import RSAResult
+    from probe.result import RSAResult
 
 
 def rsa(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m",
+            "--model",
+            "-m",
             help="A torchvision model (see [bold]probe models[/bold]), timm:NAME, or file:PATH.",
             autocompletion=complete.models,
         ),
@@ -25,9 +26,10 @@ def rsa(
     dataset: Annotated[
         str,
         typer.Option(
-            "--dataset", "-d",
+            "--dataset",
+            "-d",
             help="A recording (see [bold]probe datasets[/bold]): v4, it, evc, cowley2023/210322, "
-            "or simulated: sim-v4, sim-v1.",
+            "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/.",
             autocompletion=complete.datasets,
         ),
     ],
@@ -76,15 +78,11 @@ def rsa(
             "--baselines/--no-baselines", help="Compare also pixels and three untrained networks."
         ),
     ] = True,
-    n_resamples: Annotated[
-        int, typer.Option(min=2, help="Bootstrap samples over stimuli.")
-    ] = 1000,
+    n_resamples: Annotated[int, typer.Option(min=2, help="Bootstrap samples over stimuli.")] = 1000,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the resamples, the splits, and random weights.")
     ] = 0,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per forward pass.", show_default="32")
     ] = None,
@@ -112,24 +110,34 @@ def rsa(
     probe rsa --model resnet18 --dataset it --region IT-monkey --output results/monkey
     """
     from probe import comparison
+    from probe import result as results
     from probe.activations.extract import BATCH_SIZE
 
     # Whether there is a place for the result is known before the work, not after it.
-    folder = comparison.writable_folder(output or comparison.default_folder(model, dataset))
+    folder = results.writable_folder(output or results.default_folder(model, dataset))
     try:
         result = comparison.rsa(
-            model, dataset, layers=layers, metric=metric, comparator=comparator, region=region,
-            subject=subject, weights=weights, preprocessing=preprocessing, baselines=baselines,
-            n_resamples=n_resamples, seed=seed, device=device,
-            batch_size=batch_size or BATCH_SIZE, accept_licence=accept_licence,
+            model,
+            dataset,
+            layers=layers,
+            metric=metric,
+            comparator=comparator,
+            region=region,
+            subject=subject,
+            weights=weights,
+            preprocessing=preprocessing,
+            baselines=baselines,
+            n_resamples=n_resamples,
+            seed=seed,
+            device=device,
+            batch_size=batch_size or BATCH_SIZE,
+            accept_licence=accept_licence,
         )
         written = result.save(folder)
     finally:
-        comparison.remove_if_empty(folder)
+        results.remove_if_empty(folder)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        typer.echo(result.to_json())
     else:
         _show(result, written)
 

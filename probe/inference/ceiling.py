@@ -41,7 +41,8 @@ def noise_ceiling(
     n_subjects = len(rdms)
     if n_subjects < 2:
         raise ValueError("a noise ceiling over subjects needs at least two subjects")
+    data = chosen.prepare(rdms)
     others = [chosen.pool(np.delete(rdms, s, axis=0)) for s in range(n_subjects)]
     pooled = chosen.prepare(np.stack([chosen.pool(rdms), *others]))
-    scores = chosen.similarity(pooled, chosen.prepare(rdms))
+    scores = chosen.similarity(pooled, data)
     return float(np.diagonal(scores[1:]).mean()), float(scores[0].mean())

@@ -93,7 +93,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there are fewer than 5 stimuli, or an RDM is constant or not finite.
+        If there are fewer than 5 stimuli, or an RDM is constant (in most resamples) or not finite.
     """
     chosen = get_comparator(comparator)
     a, b = chosen.prepare(models), chosen.prepare(data)
@@ -109,6 +109,12 @@ def evaluate(
     resampled = resampled_scores(a, b, chosen, counts, track).mean(axis=2)
 
     # A resample that leaves a categorical RDM constant has no score, and is left out.
+    scored = np.isfinite(resampled)
+    if (rare := scored.sum(axis=0) < max(2, n_resamples / 2)).any():
+        raise ValueError(
+            f"model {np.flatnonzero(rare)[0]}, or the data, is constant in most resamples of the "
+            "stimuli: too few stimuli differ for a bootstrap"
+        )
     variance = np.nanvar(resampled, axis=0, ddof=1) * n / (n - 1)
     mean, se, dof = scores.mean(axis=1), np.sqrt(variance), n - 1
     half = stats.t.ppf(0.975, dof) * se
@@ -164,7 +170,7 @@ def resampled_scores(
     Returns
     -------
     numpy.ndarray, shape (B, M, S)
-        NaN where a resample leaves an RDM constant.
+        As `Comparator.similarity` says where a resample leaves an RDM constant.
     """
     result = np.empty((len(counts), len(models.rdms), len(data.rdms)))
 
@@ -172,7 +178,8 @@ def resampled_scores(
         result[k] = comparator.similarity(models, data, counts[k])
 
     # NumPy sorts out of the interpreter's lock; every resample has its own place in the result.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Not more than a few threads: each holds copies of all RDMs.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         done: Iterable[Any] = pool.map(one, range(len(counts)))
         try:
             for _ in track(done, total=len(counts)) if track else done:

@@ -26,7 +26,7 @@ class Selection:
     chosen : numpy.ndarray, shape (K,), int
         Index of the model that scored best on the first half.
     scores : numpy.ndarray, shape (K,)
-        Score of that model on the second half.
+        Score of that model on the second half; NaN where that half leaves its RDM constant.
     """
 
     chosen: np.ndarray
@@ -39,8 +39,8 @@ class Selection:
 
     @property
     def mean(self) -> float:
-        """Mean score on the half that had no part in the choice."""
-        return float(self.scores.mean())
+        """Mean score on the half that had no part in the choice, where there is one."""
+        return float(np.nanmean(self.scores))
 
     def shares(self, n_models: int) -> np.ndarray:
         """Share of the splits in which each model was chosen, shape (n_models,)."""
@@ -79,11 +79,14 @@ def select_on_halves(
     Raises
     ------
     ValueError
-        If a half would have fewer than 5 stimuli, or an RDM is constant or not finite.
+        If a half would have fewer than 5 stimuli, or an RDM is constant (or all are, on a half)
+        or not finite.
     """
     chosen = get_comparator(comparator)
     a, b = chosen.prepare(models), chosen.prepare(data)
     n = b.n_conditions
+    if a.n_conditions != n:
+        raise ValueError(f"models have {a.n_conditions} stimuli, the data {n}")
     if n // 2 < MIN_STIMULI:
         raise ValueError(f"{n} stimuli are too few to split; at least {2 * MIN_STIMULI} are needed")
     if n_splits < 2 or n_splits % 2:
@@ -94,6 +97,8 @@ def select_on_halves(
         halves[k, rng.permutation(n)[: n // 2]] = 1
         halves[k + 1] = 1 - halves[k]
     scores = resampled_scores(a, b, chosen, halves, track).mean(axis=2)
+    if np.isnan(scores).all(axis=1).any():
+        raise ValueError("all models, or the data, are constant on a half of the stimuli")
     # Row k chooses, its other half (k + 1 or k − 1) reports.
     best = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
     other = np.arange(n_splits) ^ 1

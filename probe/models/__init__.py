@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.models.layers import LayerInfo, default_layers, resolve, trace
+    from probe.models.layer_table import LayerInfo, default_layers, layers, resolve, trace
     from probe.models.network import Network, WeightsInfo, load
     from probe.models.preprocessing import Preprocessing
     from probe.models.registry import names
@@ -22,6 +22,7 @@ __all__ = [
     "WeightsInfo",
     "default_layers",
     "known_assets",
+    "layers",
     "load",
     "names",
     "resolve",
@@ -29,16 +30,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "LayerInfo": "layers",
+    "LayerInfo": "layer_table",
     "Network": "network",
     "Preprocessing": "preprocessing",
     "WeightsInfo": "network",
-    "default_layers": "layers",
+    "default_layers": "layer_table",
     "known_assets": "weights",
     "load": "network",
     "names": "registry",
-    "resolve": "layers",
-    "trace": "layers",
+    "layers": "layer_table",
+    "resolve": "layer_table",
+    "trace": "layer_table",
 }
 
 

@@ -183,10 +183,15 @@ def load(
         if model.path is not None and weights != "imagenet":
             raise ProbeError(f"model {name!r} brings its own weights; leave out {str(weights)!r}")
         module, info = _from_file(model, Path(model.path or weights).expanduser())
-        architecture = None  # the number of classes may be another
+        if _shapes(module) != _shapes(blueprint(model.architecture)):
+            architecture = None  # it tells other classes apart
     if not isinstance(preprocessing, Preprocessing):
         preprocessing = for_network(model.architecture, preprocessing or "resize", module)
     return Network(module, name, info, preprocessing, missing, architecture)
+
+
+def _shapes(module: nn.Module) -> list[torch.Size]:
+    return [parameter.shape for parameter in module.parameters()]
 
 
 def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:

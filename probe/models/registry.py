@@ -14,6 +14,18 @@ from probe.errors import ProbeError, suggest
 OWN = ("efficientnet_lite0",)
 """Architectures that torchvision lacks and `probe` builds itself."""
 
+PACKAGED = {
+    "alexnet": "convolutions also from a Python package",
+    "efficientnet_lite0": "weights from a Python package",
+    "mobilenet_v2": "convolutions also from a Python package",
+    "squeezenet1_1": "weights also from a Python package",
+    "vgg16": "convolutions also from a Python package",
+}
+"""Networks whose weights, or a part of them, a package index is enough for: see `packaged`."""
+
+LAYER_WORDS = ("default", "all", "conv", "relu", "pool", "linear", "block")
+"""What may stand for several layers at once: see `layers.resolve`."""
+
 
 @dataclass(frozen=True)
 class ModelName:

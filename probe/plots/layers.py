@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,12 +11,8 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
     "axes.linewidth": 0.8,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -81,22 +77,21 @@ def plot_layers(
                 capsize=2.5, color=colour, label=f"{kind} (95 % CI)", zorder=4,
             )  # fmt: skip
 
-        names = [
-            f"{alias}\n{name}" if alias else name
-            for name, alias in zip(rows["layer"], rows["alias"], strict=True)
-        ]
-        crowded = len(names) > 12 or max((len(n) for n in names), default=0) > 24
+        # Aliases are short, and what the literature calls the layers; paths are in the table.
+        names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
+        crowded = sum(len(name) + 2 for name in names) > 80
         ax.set_xticks(
             range(len(names)),
-            [n.replace("\n", " · ") if crowded else n for n in names],
-            rotation=60 if crowded else 0,
+            names,
+            rotation=45 if crowded else 0,
             ha="right" if crowded else "center",
             rotation_mode="anchor" if crowded else "default",
         )
         ax.tick_params(axis="x", length=2)
         ax.set_xlim(-0.6, len(names) - 0.4)
         ax.set_ylabel(ylabel)
-        ax.set_title(title)
+        ax.set_title(title, loc="left", fontsize=9)
+        sns.despine(ax=ax)
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
     return ax
 

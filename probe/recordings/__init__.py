@@ -6,11 +6,13 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from probe import assets
 from probe.assets.manifest import Manifest, manifests
 from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
+from probe.recordings.folder import from_folder
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import SplitHalf, neuroid_reliability, split_half
 from probe.recordings.simulated import SIM_V1_TITLE, SIM_V4_TITLE, simulate_v1, simulate_v4
@@ -20,6 +22,7 @@ __all__ = [
     "Recording",
     "SplitHalf",
     "available",
+    "from_folder",
     "load",
     "neuroid_reliability",
     "simulate_v1",
@@ -112,7 +115,8 @@ def load(
     name : str
         A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``), an alias (``v4``,
         ``it``, ``evc``, ``it-fmri``), or a simulated recording (``sim-v4``, ``sim-v1``; with a
-        seed, ``sim-v4/7``). `available` lists them.
+        seed, ``sim-v4/7``). `available` lists them. Or the path of a folder with a recording of
+        your own, see `from_folder`.
     region : str, optional
         By default the alias' region, or the dataset's first.
     subject : str, optional
@@ -132,6 +136,12 @@ def load(
     ProbeError
         If a name, region or subject is unknown, a file cannot be had, or is broken.
     """
+    if (name.startswith((".", "/", "~")) or "\\" in name) or (
+        Path(name).is_dir() and name.partition("/")[0] not in _names()
+    ):
+        if not Path(name).expanduser().is_dir():
+            raise ProbeError(f"there is no folder {name!r}")
+        return _one_region(from_folder(name), region).select(None, subject)
     head, slash, tail = name.partition("/")
     if head in _SIMULATED:
         if slash and not re.fullmatch(r"\d{1,18}", tail):
@@ -148,8 +158,10 @@ def load(
         session = alias.session if session is None else session
         region = region or alias.region
     else:
-        names = [*_SIMULATED, *aliases, *known]
-        raise ProbeError(f"there is no recording {head!r}" + suggest(head, names))
+        raise ProbeError(
+            f"there is no recording {head!r}{suggest(head, _names())} "
+            "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
+        )
 
     if session is None:
         session = manifest.default_session
@@ -168,6 +180,20 @@ def load(
         )
     fetch = functools.partial(assets.fetch, accept_licence=accept_licence, progress=progress)
     return loader(manifest, session, fetch).select(region, subject)
+
+
+def _one_region(recording: Recording, region: str | None) -> Recording:
+    if region is None and len(recording.regions) > 1:
+        raise ProbeError(
+            f"recording {recording.name!r} has the regions {', '.join(recording.regions)}: "
+            "name one (--region)"
+        )
+    return recording.select(region)
+
+
+def _names() -> list[str]:
+    known = _recorded()
+    return [*_SIMULATED, *(alias for m in known.values() for alias in m.aliases), *known]
 
 
 def _recorded() -> dict[str, Manifest]:

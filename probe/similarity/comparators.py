@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from probe.similarity.rdms import n_conditions
+
+ROUNDING = 1e-13
+"""Distances that differ by less than this share of the largest are tied: equal distances that were
+computed in another order of summation differ in their last digits."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,16 @@ class Comparator:
         for k, row in enumerate(rdms):
             if not np.isfinite(row).all():
                 raise ValueError(f"RDM {k} has a NaN or infinite distance")
-            if row.min() == row.max() and (self.centred or row[0] == 0.0):
+            largest = np.abs(row).max()
+            if largest == 0.0 or (self.centred and np.ptp(row) <= ROUNDING * largest):
                 raise ValueError(f"RDM {k} is constant: {self.name} with it is undefined")
         orders, groups = [], []
         if self.ranked:
             for row in rdms:
                 order = np.argsort(row, kind="stable")
                 ordered = row[order]
-                last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+                rounding = ROUNDING * np.abs(ordered[[0, -1]]).max()
+                last = np.flatnonzero(np.append(np.diff(ordered) > rounding, True))
                 orders.append(order)
                 groups.append(None if len(last) == len(row) else last)
         return PreparedRDMs(rdms, n, orders, groups, np.einsum("kp,kp->k", rdms, rdms))
@@ -85,7 +90,8 @@ class Comparator:
         Returns
         -------
         numpy.ndarray, shape (n_a, n_b)
-            NaN where a resample leaves an RDM constant.
+            Where a resample leaves an RDM constant: NaN, or 0 for rho-a, its expected value
+            under random tie-breaking.
         """
         everywhere = np.ones(a.rdms.shape[1]) if counts is None else pair_weights(counts)
         # Most pairs of a resample do not occur: work on those that do.
@@ -97,14 +103,16 @@ class Comparator:
         uw = u * weights
         product = uw @ v.T
         if self.unbiased_by_ties:
-            return 12.0 * product / (total**3 - total)
+            return np.clip(12.0 * product / (total**3 - total), -1.0, 1.0)
         norm_u = np.einsum("kp,kp->k", uw, u)
         norm_v = np.einsum("kp,p,kp->k", v, weights, v)
+        if not self.ranked:
+            # What is left of a constant RDM is the rounding error of its mean, not a variance.
+            norm_u[norm_u <= ROUNDING**2 * a.energy] = np.nan
+            norm_v[norm_v <= ROUNDING**2 * b.energy] = np.nan
         norm = np.sqrt(np.outer(norm_u, norm_v))
-        # What is left of a constant RDM is the rounding error of its mean, not a variance.
-        rounding = 0.0 if self.ranked else 1e-26 * np.sqrt(np.outer(a.energy, b.energy))
         result = np.full(product.shape, np.nan)
-        np.divide(product, norm, out=result, where=norm > rounding)
+        np.divide(product, norm, out=result, where=norm > 0.0)
         return np.clip(result, -1.0, 1.0)
 
     def pool(self, rdms: np.ndarray) -> np.ndarray:
@@ -119,14 +127,20 @@ class Comparator:
         Parameters
         ----------
         rdms : numpy.ndarray, shape (n_rdms, n_pairs)
+            Finite distances.
 
         Returns
         -------
         numpy.ndarray, shape (n_pairs,)
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite, or an RDM is constant.
         """
-        scaled = rankdata(rdms, axis=1) if self.ranked else np.array(rdms, dtype=np.float64)
-        if self.centred:
-            scaled = scaled - scaled.mean(axis=1, keepdims=True)
+        prepared = self.prepare(rdms)
+        n_pairs = prepared.rdms.shape[1]
+        scaled = self._transform(prepared, np.ones(n_pairs), np.arange(n_pairs))
         if not self.unbiased_by_ties:
             scaled = scaled / np.sqrt((scaled**2).mean(axis=1, keepdims=True))
         return scaled.mean(axis=0)
@@ -137,9 +151,7 @@ class Comparator:
         weights = everywhere[pairs]
         if self.ranked:
             ranks = np.empty((len(prepared.rdms), len(pairs)))
-            for k, (order, groups) in enumerate(
-                zip(prepared.orders, prepared.groups, strict=True)
-            ):
+            for k, (order, groups) in enumerate(zip(prepared.orders, prepared.groups, strict=True)):
                 ranks[k] = _weighted_ranks(everywhere, order, groups)[pairs]
             # The mean of N ranks is (N + 1) / 2, ties or not.
             ranks -= (weights.sum() + 1.0) / 2.0

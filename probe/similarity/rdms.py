@@ -24,8 +24,8 @@ def rdm(x: Any, metric: str = "correlation", *, block_bytes: int = 2**26) -> np.
     ----------
     x : array-like, shape (n_stimuli, n_neuroids)
         Response patterns. Anything with ``shape`` whose slices ``x[:, a:b]`` turn into NumPy
-        arrays, a Zarr array for one; it is read once, in blocks of neuroids. Products are taken in
-        the precision of ``x`` (float16 in float32, integers in float64) and summed in float64.
+        arrays, a Zarr array for one; it is read once, in blocks of neuroids, and computed in
+        float64 whatever its precision.
     metric : {'correlation', 'euclidean', 'cosine'}
         ``correlation``: :math:`1 - r`, Pearson over neuroids, in [0, 2].
         ``euclidean``: :math:`\lVert b_i - b_j \rVert^2 / P`, squared and divided by the number of
@@ -60,24 +60,28 @@ def rdm(x: Any, metric: str = "correlation", *, block_bytes: int = 2**26) -> np.
 
     gram = np.zeros((n_stimuli, n_stimuli))
     sums = np.zeros(n_stimuli)
-    shift: Any = None
-    eps = 0.0
+    shift = None
+    # Not in float32: in a network that maps all stimuli to nearly the same pattern, as deep layers
+    # of untrained ones do, or for two nearly equal stimuli, 1 − r would be rounding error.
     for block in _blocks(x, block_bytes):
-        eps = max(eps, float(np.finfo(block.dtype).eps))
+        with np.errstate(invalid="ignore", over="ignore"):
+            block_sums = block.sum(axis=1)
+        _refuse(~np.isfinite(block_sums), "has a NaN or infinite response")
+        sums += block_sums
         # Differences of large numbers lose digits. What the metric does not see is taken off
         # before the product: a constant per stimulus (correlation), a common pattern (euclidean).
         if metric == "correlation":
             if shift is None:
-                shift = block.mean(axis=1, keepdims=True)
-            block = block - shift
-            sums += block.sum(axis=1, dtype=np.float64)
+                shift = block_sums / block.shape[1]
+            block = block - shift[:, None]
         elif metric == "euclidean":
-            block = block - block.mean(axis=0, keepdims=True)
+            block = block - block.mean(axis=0)
         # X @ X.T of one and the same array is a symmetric rank-k update in BLAS: half the work.
-        gram += block @ block.T
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram += block @ block.T
 
     energy = gram.diagonal().copy()
-    _refuse(~np.isfinite(energy), "has a NaN or infinite response")
+    _refuse(~np.isfinite(energy), "has responses too large to be squared")
     if metric == "euclidean":
         gram *= -2.0
         gram += energy[:, None]
@@ -85,11 +89,12 @@ def rdm(x: Any, metric: str = "correlation", *, block_bytes: int = 2**26) -> np.
         distances = squareform(gram, checks=False)
         distances /= n_neuroids
         return np.maximum(distances, 0.0, out=distances)
-    if metric == "correlation":
+    if shift is not None:
+        sums -= n_neuroids * shift
         gram -= np.outer(sums, sums / n_neuroids)
         energy = gram.diagonal().copy()
         # A constant pattern leaves only the rounding error of its own mean.
-        rounding = n_neuroids * (8.0 * eps * shift[:, 0].astype(np.float64)) ** 2
+        rounding = n_neuroids * (8.0 * np.finfo(np.float64).eps * shift) ** 2
         _refuse(energy <= rounding, "has the same response on every neuroid: no correlation")
     else:
         _refuse(energy <= 0.0, "has no response on any neuroid: no cosine")
@@ -110,21 +115,20 @@ def n_conditions(n_pairs: int) -> int:
         If no RDM has that many.
     """
     n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    if n * (n - 1) // 2 != n_pairs:
+    if n < 2 or n * (n - 1) // 2 != n_pairs:
         raise ValueError(f"{n_pairs} pairs are not the upper triangle of an RDM")
     return int(n)
 
 
 def _blocks(x: Any, block_bytes: int) -> Iterator[np.ndarray]:
     n_stimuli, n_neuroids = x.shape
-    dtype = np.dtype(x.dtype)
-    working = np.dtype(np.float32) if dtype in (np.float16, np.float32) else np.dtype(np.float64)
-    width = max(1, block_bytes // (working.itemsize * n_stimuli))
+    width = max(1, block_bytes // (8 * n_stimuli))
     chunks = getattr(x, "chunks", None)
     if chunks is not None:  # whole chunks, so that none is read twice
-        width = max(chunks[1], width // chunks[1] * chunks[1])
+        chunk = int(np.max(chunks[1]))
+        width = max(chunk, width // chunk * chunk)
     for start in range(0, n_neuroids, width):
-        yield np.asarray(x[:, start : start + width], dtype=working)
+        yield np.asarray(x[:, start : start + width], dtype=np.float64)
 
 
 def _refuse(bad: np.ndarray, what: str) -> None:

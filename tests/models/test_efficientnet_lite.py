@@ -28,9 +28,7 @@ def test_equals_timms_architecture_with_the_same_weights():
         x = torch.randn(1, 3, 224, 224)
     ours = efficientnet_lite0().eval()
     # Both hold the same tensors in the same order.
-    ours.load_state_dict(
-        dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True))
-    )
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
     with torch.inference_mode():
         torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-4)
 

@@ -8,7 +8,7 @@ import torchvision
 from torch.nn import functional
 
 from probe.errors import ProbeError
-from probe.models import load, packaged
+from probe.models import load, packaged, registry
 from probe.models.architectures import blueprint
 from probe.models.packaged import CAFFE_MEAN_BGR, PACKAGED, fold_bgr
 from probe.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -24,7 +24,9 @@ def test_folded_convolution_on_normalised_rgb_equals_the_first_on_bgr():
     expected = functional.conv2d(
         torch.tensor(bgr.copy()), torch.tensor(weight), torch.tensor(bias), stride=2
     )
-    folded_weight, folded_bias = (torch.tensor(v).double() for v in fold_bgr(weight, bias, CAFFE_MEAN_BGR))
+    folded_weight, folded_bias = (
+        torch.tensor(v).double() for v in fold_bgr(weight, bias, CAFFE_MEAN_BGR)
+    )
     found = functional.conv2d(torch.tensor(normalised), folded_weight, folded_bias, stride=2)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-2)  # float32 kernels
 
@@ -98,6 +100,10 @@ def test_conversion_gives_the_same_bytes_and_is_checked(alexnet_by_mirror):
     path.write_bytes(first[:-1] + b"\0")
     with pytest.raises(ProbeError, match=r"has sha256:.*expected sha256"):
         load("alexnet")
+
+
+def test_registry_knows_the_packages():
+    assert sorted(registry.PACKAGED) == sorted(PACKAGED)
 
 
 @pytest.mark.parametrize("name", PACKAGED)

@@ -11,7 +11,9 @@ from probe.models.weights import official
 
 
 def picture(width, height, seed=0):
-    noise = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(
+        0, 256, (height // 4, width // 4, 3), dtype=np.uint8
+    )
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
@@ -39,7 +41,12 @@ def test_picture_smaller_than_the_crop():
 
 def test_resize_keeps_the_whole_picture():
     ours = for_network("alexnet")
-    assert (ours.name, ours.resize, ours.crop, ours.size) == ("resize", (224, 224), None, (224, 224))
+    assert (ours.name, ours.resize, ours.crop, ours.size) == (
+        "resize",
+        (224, 224),
+        None,
+        (224, 224),
+    )
     image = picture(500, 300)
     resized = image.resize((224, 224), Image.Resampling.BILINEAR)
     expected = np.asarray(resized, dtype=np.float64).transpose(2, 0, 1) / 255
@@ -60,9 +67,10 @@ def test_says_what_it_does():
         "resized to 224×224 px (bilinear), no crop, mean 0.485, 0.456, 0.406, "
         "deviation 0.229, 0.224, 0.225"
     )
-    assert "shorter side resized to 256 px (bilinear), centre 224×224 kept" in for_network(
-        "alexnet", "torchvision"
-    ).describe()
+    assert (
+        "shorter side resized to 256 px (bilinear), centre 224×224 kept"
+        in for_network("alexnet", "torchvision").describe()
+    )
 
 
 def test_key_tells_all_apart():
@@ -88,9 +96,7 @@ def test_timm():
     config = timm.data.resolve_model_data_config(timm.create_model("tf_efficientnet_lite0"))
     theirs = timm.data.create_transform(**config, is_training=False)
     for size in ((500, 375), (333, 517)):
-        torch.testing.assert_close(
-            ours(picture(*size)), theirs(picture(*size)), atol=1e-6, rtol=0
-        )
+        torch.testing.assert_close(ours(picture(*size)), theirs(picture(*size)), atol=1e-6, rtol=0)
 
 
 def test_weights_are_the_first_on_imagenet():

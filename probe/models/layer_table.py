@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint
+from probe.models.hooks import watched
 from probe.models.network import MissingLayer, Network
 from probe.models.preprocessing import for_network
-from probe.models.registry import parse
-
-WORDS = ("default", "all", "conv", "relu", "pool", "linear", "block")
-"""What may stand for several layers at once."""
+from probe.models.registry import LAYER_WORDS, parse
 
 # What a class's name gives away about it; the first that fits counts.
 _KINDS = {
@@ -104,49 +101,23 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> list[LayerInfo]:
         If the network cannot be run on such an input.
     """
     outputs: list[_Output] = []
-    calls: Counter[str] = Counter()
-
-    def note(path: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            for place, tensor in tensors(output):
-                outputs.append(_Output(path, calls[path], place, tuple(tensor.shape)))
-            calls[path] += 1
-
-        return hook
-
-    training = [(part, part.training) for part in module.modules()]
-    handles = []
-    try:
-        for path, part in module.named_modules():
-            part.training = False
-            if path:
-                handles.append(part.register_forward_hook(note(path)))
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    paths = [path for path, _ in module.named_modules() if path]
+    with watched(
+        module,
+        paths,
+        lambda path, call, place, out: outputs.append(_Output(path, call, place, tuple(out.shape))),
+    ) as calls:
+        try:
             module(_zeros(module, (_BATCH, *input_shape)))
-    except MissingLayer:
-        pass
-    except Exception as error:  # a user's module may raise anything
-        reason = str(error).split("\n")[0][:200]
-        raise ProbeError(
-            f"{type(module).__name__} cannot be run on a picture of shape {tuple(input_shape)} "
-            f"({type(error).__name__}: {reason})"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-        for part, flag in training:
-            part.training = flag
+        except MissingLayer:
+            pass
+        except Exception as error:  # a user's module may raise anything
+            reason = str(error).split("\n")[0][:200]
+            raise ProbeError(
+                f"{type(module).__name__} cannot be run on a picture of shape {tuple(input_shape)} "
+                f"({type(error).__name__}: {reason})"
+            ) from error
     return _describe(module, outputs, calls)
-
-
-def tensors(output: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Give the tensors in what a module returned, each with its place in it.
-
-    A tensor, or the only tensor of a tuple, list or dict, has the empty place; else the places
-    are ``[0]``, ``[1]`` or ``[key]``, nested if need be.
-    """
-    found = list(_nested(output, place))
-    yield from ([(place, found[0][1])] if len(found) == 1 else found)
 
 
 def layers(network: Network | str) -> list[LayerInfo]:
@@ -193,8 +164,8 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
     Parameters
     ----------
     wanted : str or iterable of str
-        Module paths, aliases, or words of `WORDS`; in one string, separated by commas. A module's
-        own path goes before a word that is spelled the same.
+        Module paths, aliases, or words of `LAYER_WORDS`; in one string, separated by commas. A
+        module's own path goes before a word that is spelled the same.
     network : Network or str
         Whose layers.
 
@@ -215,7 +186,7 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
     chosen: set[str] = set()
     for word in (word.strip() for word in words):
         exact = [info for info in infos if word in (info.name, info.alias, info.path) and word]
-        if not exact and word in WORDS:
+        if not exact and word in LAYER_WORDS:
             exact = [info for info in infos if _stands_for(word, info) and not info.missing]
             if not exact:
                 raise ProbeError(f"model {title!r} has no {word!r} layer to offer")
@@ -228,7 +199,7 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
             raise ProbeError(f"layer {word!r} of {title!r} has several outputs; name one: {names}")
         chosen.update(info.name for info in exact)
     if not chosen:
-        raise ProbeError(f"no layers were named; name some, or one of: {', '.join(WORDS)}")
+        raise ProbeError(f"no layers were named; name some, or one of: {', '.join(LAYER_WORDS)}")
     return [info.name for info in infos if info.name in chosen]
 
 
@@ -266,17 +237,6 @@ def _zeros(module: nn.Module, shape: Sequence[int]) -> Tensor:
         if tensor.is_floating_point():
             return torch.zeros(shape, device=tensor.device, dtype=tensor.dtype)
     return torch.zeros(shape)
-
-
-def _nested(output: Any, place: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(output, Tensor):
-        yield place, output
-    elif isinstance(output, Mapping):
-        for key, value in output.items():
-            yield from _nested(value, f"{place}[{key}]")
-    elif isinstance(output, (tuple, list)):
-        for i, value in enumerate(output):
-            yield from _nested(value, f"{place}[{i}]")
 
 
 def _describe(

@@ -1,0 +1,237 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from probe.errors import ProbeError
+from probe.models import Network, Preprocessing, default_layers, load, resolve, trace
+from probe.models.architectures import blueprint
+from probe.models.hooks import tensors
+from probe.models.layer_table import layers
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["alexnet", "vgg11", "resnet18", "googlenet", "densenet121", "squeezenet1_1", "vit_b_16"],
+)
+def test_tracing_without_weights_equals_a_real_forward(name):
+    network = load(name, "random")
+    without = layers(name)
+    assert trace(network.module, network.input_shape) == without
+    # In the order in which modules finish, and what they return.
+    order = []
+    for path, part in network.module.named_modules():
+        if path:
+            part.register_forward_hook(lambda m, i, o, p=path: order.append((p, o)))
+    with torch.inference_mode():
+        network.module(torch.zeros(1, *network.input_shape))
+    assert [info.path for info in without] == [path for path, _ in order]
+    for info, (_, output) in zip(without, order, strict=True):
+        first = output[0] if isinstance(output, tuple) else output
+        assert info.output_shape == tuple(first.shape[1:])
+    assert len({info.name for info in without}) == len(without)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("convnext_tiny", "efficientnet_b0", "efficientnet_lite0", "inception_v3", "maxvit_t"),
+        *("mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "swin_t"),
+        *("resnext50_32x4d", "shufflenet_v2_x0_5", "swin_v2_t", "wide_resnet50_2", "vit_h_14"),
+    ],
+)
+def test_every_family_is_traced(name):
+    infos = layers(name)
+    assert infos[-1].output_shape == (1000,)
+    assert default_layers(name)
+    assert {info.default for info in infos} == {True, False}
+
+
+def test_default_layers():
+    conv_relu = [0, 1, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert default_layers("alexnet") == [f"features.{i}" for i in conv_relu] + [
+        f"classifier.{i}" for i in (1, 2, 4, 5, 6)
+    ]
+    blocks = [f"layer{i}.{j}" for i in range(1, 5) for j in range(2)]
+    assert default_layers("resnet18") == ["conv1", "relu", *blocks, "fc"]
+    encoder = [f"encoder.layers.encoder_layer_{i}" for i in range(12)]
+    assert default_layers("vit_b_16") == ["conv_proj", *encoder, "heads.head"]
+    inceptions = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
+    assert default_layers("googlenet") == [
+        *("conv1", "conv2", "conv3"),
+        *(f"inception{i}" for i in inceptions),
+        "fc",
+    ]
+
+
+def test_aliases():
+    alexnet = {info.name: info.alias for info in layers("alexnet")}
+    assert [alexnet[f"features.{i}"] for i in range(13)] == [
+        *("conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "conv3", "relu3"),
+        *("conv4", "relu4", "conv5", "relu5", "pool5"),
+    ]
+    assert [alexnet[f"classifier.{i}"] for i in range(7)] == [
+        "",
+        "fc6",
+        "relu6",
+        "",
+        "fc7",
+        "relu7",
+        "fc8",
+    ]
+    # Known from the style-transfer literature: relu4_2 of VGG-19, relu5_1 of VGG-16.
+    assert resolve("relu4_2", "vgg19") == ["features.22"]
+    assert resolve("relu5_1,conv1_2", "vgg16") == ["features.2", "features.25"]
+    assert resolve(["pool5", "bn1_1", "fc8"], "vgg16_bn") == [
+        "features.1",
+        "features.43",
+        "classifier.6",
+    ]
+    assert {info.alias for info in layers("resnet18")} == {""}
+
+
+def test_words():
+    assert resolve("conv", "alexnet") == [f"features.{i}" for i in (0, 3, 6, 8, 10)]
+    assert resolve("linear,conv5", "alexnet") == ["features.10"] + [
+        f"classifier.{i}" for i in (1, 4, 6)
+    ]
+    assert resolve("pool", "alexnet")[-1] == "avgpool"
+    assert len(resolve("relu", "squeezenet1_1")) == 1 + 3 * 8 + 1
+    # A path goes before a word, so that a list of names always stands for itself.
+    assert resolve("relu", "resnet18") == ["relu"]
+    for name in ("alexnet", "resnet18", "googlenet"):
+        assert (
+            resolve(default_layers(name), name) == default_layers(name) == resolve("default", name)
+        )
+    assert resolve("block", "resnet18") == [n for n in default_layers("resnet18") if "layer" in n]
+    assert resolve("all", "resnet18") == [info.name for info in layers("resnet18")]
+    with pytest.raises(ProbeError, match="'vit_b_16' has no 'relu' layer"):
+        resolve("relu", "vit_b_16")
+    with pytest.raises(ProbeError, match="no layers were named"):
+        resolve([], "alexnet")
+
+
+def test_module_called_twice():
+    assert resolve("layer1.0.relu:1", "resnet18") == ["layer1.0.relu:1"]
+    with pytest.raises(ProbeError, match=r"name one: layer1\.0\.relu:0, layer1\.0\.relu:1"):
+        resolve("layer1.0.relu", "resnet18")
+    calls = [info.call for info in layers("resnet18") if info.path == "layer1.0.relu"]
+    assert calls == [0, 1]
+
+
+def test_unknown_and_uncalled_layers():
+    with pytest.raises(ProbeError, match=r"no layer 'convv3'; did you mean 'conv3'"):
+        resolve("convv3", "alexnet")
+    attention = "encoder.layers.encoder_layer_0.self_attention.out_proj"
+    with pytest.raises(ProbeError, match="is never called as a module"):
+        resolve(attention, "vit_b_16")
+    with pytest.raises(ProbeError, match="no layer ''"):
+        resolve("conv1,", "alexnet")
+
+
+class Several(nn.Module):
+    """Returns a pair, a lone tensor in a tuple, and a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair, self.lone, self.named = (Returns(kind) for kind in ("pair", "lone", "named"))
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, x):
+        a, _ = self.pair(x)
+        (b,) = self.lone(a)
+        return self.named(b)["out"]
+
+
+class Returns(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x):
+        x = x + 0
+        kinds = {"pair": (x, x[:, :1]), "lone": (x, None), "named": {"out": x, "aux": [x, x]}}
+        return kinds[self.kind] if self.kind != "lone" else (x,)
+
+
+def test_tuples_and_dictionaries():
+    network = Network.from_module(Several(), preprocessing=Preprocessing("resize", (5, 6)))
+    infos = layers(network)
+    assert [info.name for info in infos] == [
+        *("pair[0]", "pair[1]", "lone", "named[out]", "named[aux][0]", "named[aux][1]")
+    ]
+    assert infos[1].output_shape == (1, 5, 6)
+    assert resolve("pair[1],lone", network) == ["pair[1]", "lone"]
+    with pytest.raises(ProbeError, match=r"name one: pair\[0\], pair\[1\]"):
+        resolve("pair", network)
+    with pytest.raises(ProbeError, match=r"'unused' .*never called"):
+        resolve("unused", network)
+
+
+def test_a_lone_tensor_has_no_place():
+    x = torch.zeros(1)
+    assert [place for place, _ in tensors((x, None))] == [""]
+    assert [place for place, _ in tensors({"a": x})] == [""]
+    assert [place for place, _ in tensors([x, {"k": x}])] == ["[0]", "[1][k]"]
+
+
+class Fails(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3))
+
+    def forward(self, x):
+        self.inner(x)
+        raise RuntimeError("no\nmore")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_module_is_left_as_it_was(fails):
+    module = Fails() if fails else nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3))
+    module.train()
+    next(module.children()).eval()
+    flags = [part.training for part in module.modules()]
+    state, rng = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+    if fails:
+        with pytest.raises(ProbeError, match=r"Fails cannot be run on .*\(3, 4, 4\).*no\)$"):
+            trace(module, (3, 4, 4))
+    else:
+        assert [info.kind for info in trace(module, (3, 4, 4))] == ["none", "norm"]
+    assert [part.training for part in module.modules()] == flags
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+def test_missing_parts_are_listed_and_explained():
+    whole = load("alexnet", "random")
+    partial = Network(
+        whole.module,
+        "alexnet",
+        whole.weights,
+        whole.preprocessing,
+        missing={"classifier": "alexnet: 'classifier' has no weights"},
+        architecture="alexnet",
+    )
+    assert [bool(info.missing) for info in layers(partial)].count(True) == 8
+    assert default_layers(partial)[-1] == "features.11"
+    assert resolve("all", partial)[-1] == "avgpool"
+    for name in ("fc6", "classifier.1", "classifier"):
+        with pytest.raises(ProbeError, match="has no weights"):
+            resolve(name, partial)
+    with pytest.raises(ProbeError, match="has no 'linear' layer"):
+        resolve("linear", partial)
+
+
+@given(st.permutations(["conv1", "relu3", "fc8", "features.2", "conv1"]))
+def test_order_is_the_networks(wanted):
+    assert resolve(wanted, "alexnet") == ["features.0", "features.2", "features.7", "classifier.6"]
+
+
+def test_blueprint_leaves_the_global_state_alone():
+    before = torch.get_rng_state()
+    blueprint("swin_t")
+    assert torch.equal(torch.get_rng_state(), before)
