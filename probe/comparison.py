@@ -150,7 +150,7 @@ def rsa(
         stimuli=recording.stimuli,
         metric=metric,
         batch_size=batch_size,
-        device=str(target),
+        device=device,
         progress=progress,
     )
     found = rdms_of(network, [*names, PIXELS] if baselines else names)

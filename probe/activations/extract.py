@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 import uuid
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from probe import assets
 from probe.activations.capture import forward_until
-from probe.activations.store import ActivationStore
+from probe.activations.store import ActivationStore, key_of
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.progress import track
@@ -66,19 +67,26 @@ def extract(
     Raises
     ------
     ProbeError
-        If an image cannot be read, a layer or the device does not exist, an activation is not
-        finite, or the disk is too small.
+        If an image cannot be read, a layer or the device does not exist, or the disk is too small.
     """
     if batch_size < 1:
         raise ProbeError(f"batch size {batch_size} is not a positive number")
     target = resolve_device(device)
     if device == "auto" and network.weights.kind == "user":
         target = _home(network.module)  # it lies where its owner wants it
-    store = ActivationStore(
-        assets.cache_dir() / "activations", request_of(network, stimuli), stimuli.ids, batch_size
-    )
+    request = request_of(network, stimuli)
+    root = assets.cache_dir() / "activations"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / f"{key_of(request)}.lock").acquire()
+    except OSError as error:
+        raise ProbeError(
+            f"cache folder {str(root)!r} cannot be written ({error.strerror}); "
+            "set PROBE_CACHE to one that can"
+        ) from None
     # One process at a time writes a store; who waited finds the work done.
-    with FileLock(store.path.with_suffix(".lock")):
+    with lock:
+        store = ActivationStore(root, request, stimuli.ids, batch_size)
         layers = [layer for layer in layers if store.missing([layer])]
         if layers:
             _fill(store, network, stimuli, layers, target, progress)

@@ -52,13 +52,7 @@ class ActivationStore:
     ) -> None:
         self.path = root / key_of(request)
         self.stimulus_ids = tuple(stimulus_ids)
-        try:
-            self._group = zarr.open_group(self.path, mode="a", zarr_format=3)
-        except OSError as error:
-            raise ProbeError(
-                f"cache folder {str(root)!r} cannot be written ({error.strerror}); "
-                "set PROBE_CACHE to one that can"
-            ) from None
+        self._group = zarr.open_group(self.path, mode="a", zarr_format=3)
         if "request" not in self._group.attrs:
             self._group.attrs.update(
                 {
