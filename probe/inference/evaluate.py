@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.spatial.distance import squareform
 
 from probe.inference.multiplicity import holm
 from probe.similarity import Comparator, get_comparator
@@ -34,11 +35,11 @@ class Evaluation:
     ci_low, ci_high : numpy.ndarray, shape (M,)
         95 % confidence interval.
     p_zero : numpy.ndarray, shape (M,)
-        One-sided p-value of the score being at most zero.
+        One-sided p-value of the hypothesis that model and data have nothing in common.
     p_zero_fdr, p_zero_holm : numpy.ndarray, shape (M,)
         The same, corrected over the models (Benjamini & Hochberg 1995; Holm 1979).
     dof : int
-        Degrees of freedom of the t distribution behind interval and test.
+        Degrees of freedom of the t distribution behind the interval.
     resampled : numpy.ndarray, shape (B, M)
         Mean score of every resample.
     """
@@ -66,11 +67,17 @@ def evaluate(
 ) -> Evaluation:
     """Score models against subjects, and bootstrap the scores over stimuli.
 
-    The variance of the score is that of its bootstrap over stimuli, times n / (n − 1). Interval
-    and test use a t distribution with n − 1 degrees of freedom around the score itself, since
-    the bootstrap distribution of an RDM correlation is shifted against it (Schütt et al. 2023,
-    eLife 12:e82566). The test is one-sided: a network whose RDM correlates negatively is no
-    model of the data. Subjects are taken as given: nothing is claimed of other subjects.
+    Interval: the variance of the score is that of its bootstrap over stimuli, times n / (n − 1);
+    a t distribution with n − 1 degrees of freedom lies around the score itself, since the
+    bootstrap distribution of an RDM correlation is shifted against it (Schütt et al. 2023, eLife
+    12:e82566).
+
+    Test: the stimulus labels of the data are permuted, which is exact for the hypothesis that the
+    RDMs have nothing to do with each other (Mantel 1967, Cancer Res 27:209; Nili et al. 2014).
+    The bootstrap would make a test that almost never rejects there, since its variance is then
+    too large. One-sided: a network whose RDM correlates negatively is no model of the data.
+
+    Subjects are taken as given: nothing is claimed of other subjects.
 
     Parameters
     ----------
@@ -80,9 +87,10 @@ def evaluate(
         One RDM per subject.
     comparator : str or Comparator
     n_resamples : int
-        Number of bootstrap samples, at least 2.
+        Number of bootstrap samples, and of permutations, at least 2. The smallest p-value is
+        ``1 / (n_resamples + 1)``.
     seed : int
-        Of the resamples; the global random state is not touched.
+        Of bootstrap and permutations; the global random state is not touched.
     track : callable, optional
         Wraps the iterable over resamples in a progress bar.
 
@@ -105,7 +113,8 @@ def evaluate(
     if n_resamples < 2:
         raise ValueError(f"n_resamples={n_resamples}; at least 2 are needed")
     scores = chosen.similarity(a, b)
-    counts = bootstrap_counts(n, n_resamples, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    counts = bootstrap_counts(n, n_resamples, rng)
     resampled = resampled_scores(a, b, chosen, counts, track).mean(axis=2)
 
     # A resample that leaves a categorical RDM constant has no score, and is left out.
@@ -118,8 +127,11 @@ def evaluate(
     variance = np.nanvar(resampled, axis=0, ddof=1) * n / (n - 1)
     mean, se, dof = scores.mean(axis=1), np.sqrt(variance), n - 1
     half = stats.t.ppf(0.975, dof) * se
-    with np.errstate(divide="ignore"):
-        p_zero = stats.t.sf(mean / se, dof)
+    permutations = rng.permuted(np.tile(np.arange(n), (n_resamples, 1)), axis=1)
+    by_chance = permuted_scores(a, b, chosen, permutations)
+    # A permutation that changes nothing is one of those possible; rounding must not hide it.
+    as_good = by_chance >= mean - 1e-12
+    p_zero = (as_good.sum(axis=0) + 1) / (n_resamples + 1)
     return Evaluation(
         scores=scores,
         mean=mean,
@@ -177,14 +189,51 @@ def resampled_scores(
     def one(k: int) -> None:
         result[k] = comparator.similarity(models, data, counts[k])
 
-    # NumPy sorts out of the interpreter's lock; every resample has its own place in the result.
-    # Not more than a few threads: each holds copies of all RDMs.
+    _each(one, len(counts), track)
+    return result
+
+
+def permuted_scores(
+    models: PreparedRDMs, data: PreparedRDMs, comparator: Comparator, permutations: np.ndarray
+) -> np.ndarray:
+    """Score every model against the data with the stimuli's labels permuted.
+
+    Parameters
+    ----------
+    models, data : PreparedRDMs
+        From ``comparator.prepare``.
+    comparator : Comparator
+    permutations : numpy.ndarray, shape (B, n_conditions), int
+
+    Returns
+    -------
+    numpy.ndarray, shape (B, M)
+        Mean over subjects.
+    """
+    # A mean of inner products is the inner product with the mean: one RDM to permute.
+    scaled, target = comparator.scaled(models), squareform(comparator.scaled(data).mean(axis=0))
+    result = np.empty((len(permutations), len(scaled)))
+
+    def one(k: int) -> None:
+        order = permutations[k]
+        permuted = squareform(target.take(order, axis=0).take(order, axis=1), checks=False)
+        result[k] = np.einsum("kp,p->k", scaled, permuted)
+
+    _each(one, len(permutations), None)
+    return result
+
+
+def _each(one: Callable[[int], None], n: int, track: Callable[..., Iterable[Any]] | None) -> None:
+    """Call ``one(k)`` for every k below n, on a few threads.
+
+    NumPy works outside the interpreter's lock; every call has its own place in the result. Not
+    more than a few threads: each holds copies of all RDMs.
+    """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done: Iterable[Any] = pool.map(one, range(len(counts)))
+        done: Iterable[Any] = pool.map(one, range(n))
         try:
-            for _ in track(done, total=len(counts)) if track else done:
+            for _ in track(done, total=n) if track else done:
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return result

@@ -137,7 +137,7 @@ def load(
         If a name, region or subject is unknown, a file cannot be had, or is broken.
     """
     if (name.startswith((".", "/", "~")) or "\\" in name) or (
-        Path(name).is_dir() and name.partition("/")[0] not in _names()
+        name and Path(name).is_dir() and name.partition("/")[0] not in _names()
     ):
         if not Path(name).expanduser().is_dir():
             raise ProbeError(f"there is no folder {name!r}")

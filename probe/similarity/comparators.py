@@ -101,7 +101,8 @@ class Comparator:
         u = self._transform(a, everywhere, pairs)
         v = u if b is a else self._transform(b, everywhere, pairs)
         uw = u * weights
-        product = uw @ v.T
+        # Not through BLAS, whose sums depend on its number of threads: a seed gives the same bytes.
+        product = np.einsum("kp,lp->kl", uw, v)
         if self.unbiased_by_ties:
             return np.clip(12.0 * product / (total**3 - total), -1.0, 1.0)
         norm_u = np.einsum("kp,kp->k", uw, u)
@@ -119,8 +120,8 @@ class Comparator:
         """Make the one RDM that is on average the most like the RDMs given.
 
         Each RDM is first brought to the scale on which the comparator is an inner product (unit
-        root mean square for cosine, z-scores for Pearson, ranks for Spearman and rho-a), then
-        they are averaged: this maximises the mean similarity, where an average of the distances
+        length for cosine, after centring for Pearson, ranks for Spearman and rho-a), then they
+        are averaged: this maximises the mean similarity, where an average of the distances
         as they are does not (Nili et al. 2014, PLoS Comput Biol 10:e1003553; the scales as in
         rsatoolbox).
 
@@ -138,12 +139,20 @@ class Comparator:
         ValueError
             If a value is not finite, or an RDM is constant.
         """
-        prepared = self.prepare(rdms)
+        return self.scaled(self.prepare(rdms)).mean(axis=0)
+
+    def scaled(self, prepared: PreparedRDMs) -> np.ndarray:
+        """Bring RDMs to the scale on which the comparator is their inner product.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_rdms, n_pairs)
+        """
         n_pairs = prepared.rdms.shape[1]
-        scaled = self._transform(prepared, np.ones(n_pairs), np.arange(n_pairs))
-        if not self.unbiased_by_ties:
-            scaled = scaled / np.sqrt((scaled**2).mean(axis=1, keepdims=True))
-        return scaled.mean(axis=0)
+        values = self._transform(prepared, np.ones(n_pairs), np.arange(n_pairs))
+        if self.unbiased_by_ties:
+            return values * np.sqrt(12.0 / (float(n_pairs) ** 3 - n_pairs))
+        return values / np.sqrt(np.einsum("kp,kp->k", values, values))[:, None]
 
     def _transform(
         self, prepared: PreparedRDMs, everywhere: np.ndarray, pairs: np.ndarray
@@ -158,7 +167,8 @@ class Comparator:
             return ranks
         values = prepared.rdms[:, pairs]
         if self.centred:
-            values = values - (values @ weights / weights.sum())[:, None]
+            means = np.einsum("kp,p->k", values, weights) / weights.sum()
+            values = values - means[:, None]
         return values
 
 

@@ -66,9 +66,7 @@ class TestInvariances:
     def test_neuroids_in_another_order(self, metric, seed, n, p):
         x = patterns(seed, n, p)
         order = np.random.default_rng(seed + 1).permutation(p)
-        np.testing.assert_allclose(
-            rdm(x[:, order], metric), rdm(x, metric), rtol=1e-10, atol=1e-13
-        )
+        np.testing.assert_allclose(rdm(x[:, order], metric), rdm(x, metric), rtol=1e-10, atol=1e-13)
 
     @given(**shapes)
     def test_correlation_ignores_gain_and_offset_of_every_stimulus(self, seed, n, p):
@@ -94,9 +92,7 @@ class TestInvariances:
     @given(**shapes)
     def test_euclidean_scales_with_the_square(self, seed, n, p):
         x = patterns(seed, n, p)
-        np.testing.assert_allclose(
-            rdm(3.0 * x, "euclidean"), 9.0 * rdm(x, "euclidean"), rtol=1e-10
-        )
+        np.testing.assert_allclose(rdm(3.0 * x, "euclidean"), 9.0 * rdm(x, "euclidean"), rtol=1e-10)
 
     @given(**shapes)
     def test_a_neuroid_shown_twice_changes_nothing(self, seed, n, p):
