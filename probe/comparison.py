@@ -31,6 +31,7 @@ from probe.progress import track
 from probe.recordings import Recording
 from probe.result import Ceiling, Choice, RSAResult, write_atomically
 from probe.similarity import COMPARATORS, METRICS, get_comparator, rdm
+from probe.similarity.comparators import is_constant
 from probe.similarity.rdms import BadPatternError
 from probe.stimuli import StimulusSet
 
@@ -87,7 +88,7 @@ def rsa(
     region, subject : str, optional
         Part of the recording; by default its default region, and all subjects.
     weights : str
-        ``imagenet``, ``random``, or a checkpoint file.
+        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
         ``resize``: the whole picture resized to the network's input, since a crop would remove
         what the animal saw. ``torchvision``: what the weights were trained with.
@@ -126,6 +127,9 @@ def rsa(
     ):
         if given not in known:
             raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+    for what, number, least in (("seed", seed, 0), ("n_resamples", n_resamples, 2)):
+        if number < least:
+            raise ProbeError(f"{what} is {number}; wanted {least} or more")
     target = resolve_device(device)
 
     # What is compared with what.
@@ -138,6 +142,11 @@ def rsa(
             subject=subject,
             accept_licence=accept_licence,
             progress=progress,
+        )
+    if recording.n_stimuli < MIN_STIMULI:
+        raise ProbeError(
+            f"recording {recording.name!r} has {recording.n_stimuli} stimuli, too few to resample: "
+            f"at least {MIN_STIMULI} are needed"
         )
     subjects, data = recording.rdms(metric)
     network = _network(model, weights, seed, preprocessing, accept_licence, progress)
@@ -294,6 +303,11 @@ def _network(
     accept_licence: bool,
     progress: bool | None,
 ) -> Network:
+    if not isinstance(model, str) and (weights, preprocessing) != ("imagenet", "resize"):
+        raise ProbeError(
+            "weights and preprocessing go with a model's name; give those of a network of yours "
+            "to probe.models.load or probe.models.Network.from_module"
+        )
     if isinstance(model, Network):
         return model
     if isinstance(model, str):
@@ -364,7 +378,7 @@ def _rdm(
             f"layer {layer!r} of {network.name}: stimulus {stimuli.ids[error.row]!r}{others} "
             f"{error.what}"
         ) from None
-    if np.ptp(distances) == 0.0:
+    if is_constant(distances):
         raise ProbeError(
             f"layer {layer!r} of {network.name}: all stimuli are equally far apart, "
             "the RDM is constant"
@@ -433,8 +447,9 @@ def _columns(scored: inference.Evaluation, ceiling: Ceiling) -> dict[str, Any]:
         "p_zero_holm": scored.p_zero_holm,
         "ceiling_lower": ceiling.lower,
         "ceiling_upper": ceiling.upper,
-        "share_of_lower": scored.mean / ceiling.lower,
-        "share_of_upper": scored.mean / ceiling.upper,
+        # Of a ceiling at or below zero there is no share.
+        "share_of_lower": scored.mean / (ceiling.lower if ceiling.lower > 0 else np.nan),
+        "share_of_upper": scored.mean / (ceiling.upper if ceiling.upper > 0 else np.nan),
     }
 
 

@@ -53,12 +53,14 @@ def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Im
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
                 opened.load()
                 picture = opened
+        if 0 in picture.size:
+            raise ValueError("it has no pixels")
         return _to_rgb(ImageOps.exif_transpose(picture))
     except ProbeError:
         raise
     except FileNotFoundError:
         raise ProbeError(f"image {name!r} does not exist") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's many readers raise many kinds
         reason = str(error).split("\n")[0].replace("<_io.BytesIO object", "<bytes")
         raise ProbeError(f"image {name!r} cannot be read ({reason})") from None
 
@@ -69,6 +71,8 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         return Image.fromarray(np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)).convert(
             "RGB"
         )
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels, whose range is unknown: save it with 8 bits")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         behind = Image.new("RGBA", picture.size, (GREY, GREY, GREY, 255))

@@ -8,15 +8,18 @@ import html
 import io
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError
 from probe.plots import plot_layers
+from probe.plots.layers import STYLE, figure_size
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
@@ -149,7 +152,7 @@ class RSAResult:
         return plot_layers(
             self.table,
             ceiling=(self.ceiling.lower, self.ceiling.upper) if self.ceiling.known else None,
-            ceiling_label=f"noise ceiling\n({self.ceiling.kind})",
+            ceiling_label=f"noise ceiling ({self.ceiling.kind})",
             ylabel=f"{symbol} with {self.facts['recording']['region']}"
             f"\n(RDMs of {METRIC_LABELS[comparison['metric']]})",
             title=self.title,
@@ -177,9 +180,7 @@ class RSAResult:
         folder = writable_folder(path)
         contents = {
             "table.csv": self.table.to_csv(index=False).encode(),
-            "result.json": (
-                json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-            ).encode(),
+            "result.json": f"{self.to_json()}\n".encode(),
             "figure.png": self._png(),
         }
         written = []
@@ -214,7 +215,8 @@ class RSAResult:
         Returns
         -------
         pandas.DataFrame
-            One row per layer, of strings.
+            One row per layer, of strings; ``ceiling`` is the score as a share of the noise
+            ceiling's upper and lower bound, ``untrained`` a mean over seeds.
         """
         rows = self.layers
         untrained = self.table[self.table["kind"] == "untrained"].groupby("layer")["score"].mean()
@@ -229,8 +231,8 @@ class RSAResult:
         shown["p > 0"] = [_p(v) for v in rows["p_zero"]]
         shown["p (FDR)"] = [_p(v) for v in rows["p_zero_fdr"]]
         if self.ceiling.known:
-            shown["of ceiling"] = [
-                f"{100 * min(a, b):.0f}–{100 * max(a, b):.0f} %"
+            shown["ceiling"] = [
+                _share(a, b)
                 for a, b in zip(rows["share_of_upper"], rows["share_of_lower"], strict=True)
             ]
         if len(untrained):
@@ -312,15 +314,13 @@ class RSAResult:
         from matplotlib.figure import Figure
 
         # Not through pyplot: a notebook would show the figure a second time.
-        figure = Figure(
-            figsize=(float(np.clip(5.2 + 0.42 * len(self.layers), 7.0, 18.0)), 3.8),
-            dpi=200,
-            layout="constrained",
-        )
-        FigureCanvasAgg(figure)
-        self.plot(figure.add_subplot())
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Title": self.title})
+        with mpl.rc_context(STYLE):
+            names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
+            figure = Figure(figsize=figure_size(names), layout="constrained")
+            FigureCanvasAgg(figure)
+            self.plot(figure.add_subplot())
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", metadata={"Title": self.title})
         return buffer.getvalue()
 
 
@@ -338,12 +338,12 @@ def writable_folder(path: str | Path) -> Path:
     ProbeError
         If it cannot.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
+    trial = folder / f".{os.getpid()}.writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}.writable"
-        probe.touch()
-        probe.unlink()
+        trial.touch()
+        trial.unlink()
     except OSError as error:
         raise ProbeError(
             f"result folder {str(folder)!r} cannot be written ({error.strerror}); "
@@ -352,10 +352,17 @@ def writable_folder(path: str | Path) -> Path:
     return folder
 
 
-def remove_if_empty(folder: Path) -> None:
-    """Leave no empty result folder behind when a comparison failed."""
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+@contextlib.contextmanager
+def place_for(path: str | Path) -> Iterator[Path]:
+    """Make a folder that can be written; if nothing is put there, no trace of it is left."""
+    folder = Path(path).expanduser()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield writable_folder(folder)
+    finally:
+        for place in made:
+            with contextlib.suppress(OSError):  # it holds something
+                place.rmdir()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -380,6 +387,13 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float) -> str:
     return "" if not np.isfinite(value) else f"{value:.3f}".replace("0.", ".", 1)
+
+
+def _share(*of_bounds: float) -> str:
+    known = sorted(100 * share for share in of_bounds if np.isfinite(share))
+    if known and known[0] < 0:
+        return "<0 %"
+    return "–".join(f"{share:.0f}" for share in known) + " %" if known else ""
 
 
 def _p(value: float) -> str:

@@ -8,7 +8,9 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 
+import PIL
 import torch
 import torchvision
 from filelock import FileLock
@@ -146,6 +148,9 @@ def request_of(network: Network, stimuli: StimulusSet) -> dict[str, object]:
         # Kernels change between releases, and values with them in the last digits.
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        # So may what becomes of a picture before, and of activations after.
+        "pillow": PIL.__version__,
+        "probe": metadata.version("cnn-probe"),
     }
 
 

@@ -6,6 +6,7 @@ and tab completion answer at once.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -18,13 +19,13 @@ from probe.errors import ProbeError
 
 app = typer.Typer(
     name="probe",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+    invoke_without_command=True,
+    rich_markup_mode=None,  # its tables leave a narrow terminal no room for the texts
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Ask how like a visual area each layer of a network is.\n\n"
-    "Start with:  [bold]probe rsa --model alexnet --dataset sim-v4[/bold]",
-    epilog="Files are cached; [bold]probe assets where[/bold] says where. "
+    "Start with:  probe rsa --model alexnet --dataset sim-v4",
+    epilog="Files are cached; probe assets where says where. "
     "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have.",
 )
 app.command("rsa")(rsa.rsa)
@@ -42,10 +43,13 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _probe(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -53,17 +57,25 @@ def main() -> None:
 
     Bad input ends in one line on standard error and exit code 2, Ctrl-C in exit code 130.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe may know fewer characters than we use
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except ProbeError as error:
         code = _complain(str(error))
     except TyperException as error:
-        code = _complain(error.format_message().replace("\n", " "))
+        code = _complain(error.format_message().rstrip(".") + _where_to_read(error))
     except Abort:
         code = 130
     if code == 130:
         typer.echo("Interrupted. What was finished is kept: the same command goes on.", err=True)
     sys.exit(code or 0)
+
+
+def _where_to_read(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context else ""
 
 
 def _complain(message: str) -> int:

@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    no_args_is_help=True, help="Weights and recordings in the cache: list, fetch, add."
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="Weights and recordings in the cache: list, fetch, add.",
 )
+
+
+@app.callback()
+def _assets(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command("where")
@@ -26,9 +34,9 @@ def where() -> None:
 def list_() -> None:
     """List the files in the cache."""
     from probe import assets
-    from probe.cli.show import console, table
+    from probe.cli.show import put, table
 
-    console().print(
+    put(
         table(
             ["file", "MB", "checked"],
             [
@@ -36,6 +44,7 @@ def list_() -> None:
                 for f in assets.listing()
             ],
             right=["MB"],
+            folds="file",
         )
     )
 

@@ -24,20 +24,20 @@ def layers(
     ] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the layers of a network, in the order in which they are computed.
+    """List the layers of a network, in the order of computation.
 
     A name from this list is what --layers takes, and what torchvision, Captum and Brain-Score
     take too. No weights are needed. * marks the layers that probe rsa compares by default.
     """
     from probe import models
-    from probe.cli.show import console, table
+    from probe.cli.show import put, table
 
     chosen = models.resolve(select, model)
     infos = [info for info in models.layers(model) if info.name in chosen]
     if as_json:
         typer.echo(json.dumps([asdict(info) for info in infos], indent=2))
         return
-    console().print(
+    put(
         table(
             ["layer", "alias", "type", "output", "parameters", ""],
             [
@@ -52,5 +52,6 @@ def layers(
                 for info in infos
             ],
             right=["output", "parameters"],
+            folds="layer",
         )
     )

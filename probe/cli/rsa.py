@@ -19,7 +19,7 @@ def rsa(
         typer.Option(
             "--model",
             "-m",
-            help="A torchvision model (see [bold]probe models[/bold]), timm:NAME, or file:PATH.",
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
             autocompletion=complete.models,
         ),
     ],
@@ -28,7 +28,7 @@ def rsa(
         typer.Option(
             "--dataset",
             "-d",
-            help="A recording (see [bold]probe datasets[/bold]): v4, it, evc, cowley2023/210322, "
+            help="A recording (see `probe datasets`): v4, it, evc, cowley2023/210322, "
             "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/.",
             autocompletion=complete.datasets,
         ),
@@ -37,7 +37,7 @@ def rsa(
         str,
         typer.Option(
             help="Layer paths or aliases, separated by commas (features.6,conv4), or default, all, "
-            "conv, relu, pool, linear, block. [bold]probe layers MODEL[/bold] lists them.",
+            "conv, relu, pool, linear, block. probe layers MODEL lists them.",
             autocompletion=complete.layer_words,
         ),
     ] = "default",
@@ -101,21 +101,18 @@ def rsa(
 
     Prints a verdict per layer and writes table.csv, result.json and figure.png.
 
-    [bold]Examples[/bold]
-
-    probe rsa --model alexnet --dataset sim-v4
-
-    probe rsa --model alexnet --dataset v4 --layers conv --comparator pearson
-
-    probe rsa --model resnet18 --dataset it --region IT-monkey --output results/monkey
-    """
+    \b
+    Examples:
+      probe rsa --model alexnet --dataset sim-v4
+      probe rsa --model alexnet --dataset v4 --layers conv --comparator pearson
+      probe rsa -m resnet18 -d it --region IT-monkey --output results/monkey
+    """  # noqa: D301
     from probe import comparison
     from probe import result as results
     from probe.activations.extract import BATCH_SIZE
 
     # Whether there is a place for the result is known before the work, not after it.
-    folder = results.writable_folder(output or results.default_folder(model, dataset))
-    try:
+    with results.place_for(output or results.default_folder(model, dataset)) as folder:
         result = comparison.rsa(
             model,
             dataset,
@@ -134,8 +131,6 @@ def rsa(
             accept_licence=accept_licence,
         )
         written = result.save(folder)
-    finally:
-        results.remove_if_empty(folder)
     if as_json:
         typer.echo(result.to_json())
     else:
@@ -146,29 +141,24 @@ def _show(result: RSAResult, written: list[Path]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli.show import console, table
+    from probe.cli.show import facts, put, table
 
-    out = console()
-    out.print(Text(result.title, style="bold"))
-    facts = [[name, text] for name, text in result.describe()]
-    grid = table(["", ""], facts)
-    grid.show_header = False
-    grid.box = None
-    out.print(Padding(grid, (0, 0, 0, 2)))
     summary = result.summary()
     best = None
     if result.choice is not None:
         best = list(result.layers["layer"]).index(result.choice.layer)
-    out.print(
+    put(
+        Text(result.title, style="bold"),
+        Padding(facts(result.describe()), (0, 0, 1, 2)),
         table(
             list(summary.columns),
             summary.to_numpy().tolist(),
             right=[c for c in summary.columns if c not in ("layer", "alias")],
+            folds="layer",
             bold=best,
-        )
+        ),
+        "",
+        *(Text(note) for note in result.notes()),
+        "",
+        *(Text(f"wrote {path}", style="dim") for path in written),
     )
-    for note in result.notes():
-        out.print(Text(note))
-    out.print()
-    for path in written:
-        out.print(Text(f"wrote {path}", style="dim"))

@@ -217,6 +217,7 @@ def _unknown(word: str, infos: list[LayerInfo], network: Network | str, title: s
     if word and word in dict(_module(network).named_modules()):
         return f"layer {word!r} of {title!r} is never called as a module: it returns nothing to see"
     known = [name for info in infos for name in (info.name, info.alias) if name]
+    known += LAYER_WORDS
     return f"model {title!r} has no layer {word!r}{suggest(word, known)} (see `probe layers`)"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -14,11 +17,22 @@ if TYPE_CHECKING:
 STYLE: Any = {
     "font.size": 9,
     "axes.linewidth": 0.8,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
+    "savefig.dpi": 300,
 }
+"""For figures of our own; in a user's Axes the user's own settings hold."""
+
+CHARACTER = 0.0076
+"""Width of a character in inches, per point of font size."""
+
+MAX_LABELS = 60
+"""With more layers than this, only every second, third, … is named."""
 
 
 def plot_layers(
@@ -36,11 +50,12 @@ def plot_layers(
     ----------
     table : pandas.DataFrame
         ``RSAResult.table``: columns ``kind`` (``layer``, ``pixels``, ``untrained``), ``layer``,
-        ``alias``, ``type``, ``score``, ``ci_low``, ``ci_high``.
+        ``alias``, ``type``, ``score``, ``ci_low``, ``ci_high``, and ``init_seed`` if there are
+        untrained networks.
     ceiling : (lower, upper), optional
         Drawn as a band.
     ceiling_label, ylabel, title : str
-        What to write.
+        What to write; a long title is broken into lines.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -53,18 +68,22 @@ def plot_layers(
 
     rows = table[table["kind"] == "layer"].reset_index(drop=True)
     places = {name: k for k, name in enumerate(rows["layer"])}
-    with mpl.rc_context(STYLE):
+    # Aliases are short, and what the literature calls the layers; paths are in the table.
+    names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
+    own = ax is None
+    with mpl.rc_context(STYLE) if own else contextlib.nullcontext():
         if ax is None:
-            width = float(np.clip(2.6 + 0.42 * len(rows), 5.0, 16.0))
-            _, ax = plt.subplots(figsize=(width, 3.8), layout="constrained", dpi=200)
+            _, ax = plt.subplots(figsize=figure_size(names), layout="constrained", dpi=200)
         if ceiling is not None and np.isfinite(ceiling).all():
-            ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=ceiling_label, zorder=0)
+            label = textwrap.fill(ceiling_label, 28)
+            ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=label, zorder=0)
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
         _draw_baselines(ax, table, places)
 
         # One line per kind of layer: before and after a ReLU are different representations.
         kinds = list(dict.fromkeys(rows["type"]))
-        palette = sns.color_palette("colorblind", max(len(kinds), 1))
+        palette = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
+        small = len(names) > 40
         for kind, colour in zip(kinds, palette, strict=True):
             of_kind = rows[rows["type"] == kind]
             x = [places[name] for name in of_kind["layer"]]
@@ -73,27 +92,62 @@ def plot_layers(
                 of_kind["ci_high"] - of_kind["score"],
             ]
             ax.errorbar(
-                x, of_kind["score"], yerr=error, fmt="o-", ms=5, lw=1.4, elinewidth=1.2,
-                capsize=2.5, color=colour, label=f"{kind} (95 % CI)", zorder=4,
+                x, of_kind["score"], yerr=error, fmt="o-", ms=3 if small else 5, lw=1.4,
+                elinewidth=1.2, capsize=1 if small else 2.5, color=colour, label=kind, zorder=4,
             )  # fmt: skip
 
-        # Aliases are short, and what the literature calls the layers; paths are in the table.
-        names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
-        crowded = sum(len(name) + 2 for name in names) > 80
+        step = math.ceil(len(names) / MAX_LABELS)
+        turned = step > 1 or _crowded(ax, names)
         ax.set_xticks(
-            range(len(names)),
-            names,
-            rotation=45 if crowded else 0,
-            ha="right" if crowded else "center",
-            rotation_mode="anchor" if crowded else "default",
+            range(0, len(names), step),
+            names[::step],
+            rotation=45 if turned else 0,
+            ha="right" if turned else "center",
+            rotation_mode="anchor" if turned else "default",
         )
         ax.tick_params(axis="x", length=2)
         ax.set_xlim(-0.6, len(names) - 0.4)
         ax.set_ylabel(ylabel)
-        ax.set_title(title, loc="left", fontsize=9)
+        ax.set_title(_in_lines(title, ax, own), loc="left")
         sns.despine(ax=ax)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+        ax.legend(
+            title="bars: 95 % CI over stimuli",
+            alignment="left",
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0),
+            borderaxespad=0.0,
+        )
     return ax
+
+
+def figure_size(names: list[str]) -> tuple[float, float]:
+    """Width and height, in inches, of a figure with these names along its x axis."""
+    per_layer = 0.42 if len(names) <= 12 else 0.25
+    width = float(np.clip(2.8 + per_layer * len(names), 5.5, 12.0))
+    longest = max(map(len, names), default=0)
+    return width, 3.4 + min(0.045 * max(longest - 6, 0), 1.6)  # room for turned names
+
+
+def _crowded(ax: Axes, names: list[str]) -> bool:
+    """Tell whether names would touch if they were written level."""
+    size = float(ax.xaxis.get_major_ticks()[0].label1.get_fontsize())
+    room = _width(ax) / max(len(names), 1)
+    return max(map(len, names), default=0) * CHARACTER * size > 0.9 * room
+
+
+def _in_lines(title: str, ax: Axes, own: bool) -> str:
+    """Break a title so that it is not cut; it may stand above the legend in our own figure."""
+    figure = ax.get_figure(root=True)
+    room = 0.9 * figure.get_size_inches()[0] if own and figure is not None else _width(ax)
+    size = ax._left_title.get_fontsize()  # type: ignore[attr-defined]
+    return textwrap.fill(title, max(int(room / (CHARACTER * size)), 20), break_long_words=False)
+
+
+def _width(ax: Axes) -> float:
+    """Width of an Axes in inches; in a layout that is not made yet, roughly."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # it lies in one
+    return float(ax.get_position().width * figure.get_size_inches()[0])
 
 
 def _draw_baselines(ax: Axes, table: pd.DataFrame, places: dict[str, int]) -> None:
@@ -104,7 +158,8 @@ def _draw_baselines(ax: Axes, table: pd.DataFrame, places: dict[str, int]) -> No
     if untrained.empty:
         return
     spread = untrained.groupby("layer", sort=False)["score"].agg(["mean", "min", "max"])
-    x = np.array([places[name] for name in spread.index])
+    # Beside the layer's own mark, which would hide it.
+    x = np.array([places[name] + 0.2 for name in spread.index])
     n_seeds = untrained["init_seed"].nunique()
     ax.vlines(x, spread["min"], spread["max"], color="0.55", lw=1.2, zorder=2)
     ax.plot(

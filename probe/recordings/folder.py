@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,10 @@ def from_folder(folder: Path | str) -> Recording:
         )
     if (folder / "stimuli.csv").exists():
         wanted = _table(folder / "stimuli.csv", len(responses), ("stimulus_id",))["stimulus_id"]
-        by_stem = {path.stem: name for name, path in pictures.items()}
-        names = [by_stem.get(w, w) for w in wanted]
+        # Of two pictures that differ in their endings only, the ending has to be given.
+        stems = Counter(path.stem for path in pictures.values())
+        by_stem = {p.stem: name for name, p in pictures.items() if stems[p.stem] == 1}
+        names = [w if w in pictures else by_stem.get(w, w) for w in wanted]
     else:
         names = list(pictures)
         if len(names) != len(responses):

