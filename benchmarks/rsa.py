@@ -119,9 +119,7 @@ def extraction(n_images: int = 320) -> None:
         rate = n_images / seconds[name]
         print(f"  {text:<50} {rate:6.0f} images/s = {seconds['bare'] / seconds[name]:.2f} of bare")
     share = seconds["written"] / seconds["probe"]
-    print(
-        f"  goal ≥ {GOALS['extraction']} of bare; of what writing the bytes leaves: {share:.2f}"
-    )
+    print(f"  goal ≥ {GOALS['extraction']} of bare; of what writing the bytes leaves: {share:.2f}")
 
 
 MEMORY = """
@@ -134,7 +132,8 @@ folder, n = Path(sys.argv[1]), int(sys.argv[2])
 files = sorted(folder.glob("*.jpg"))[:n]
 network = models.load("alexnet", "random")
 layers = models.resolve("conv", network)
-extract(network, StimulusSet([f.stem for f in files], files, "noise"), layers, progress=False).delete()
+stimuli = StimulusSet([f.stem for f in files], files, "noise")
+extract(network, stimuli, layers, progress=False).delete()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -170,10 +170,17 @@ def rsa(
             blank = models.load(
                 network.architecture, "random", seed=init_seed, preprocessing=network.preprocessing
             )
-            untrained[init_seed] = rdms_of(blank, names, keep=False)
+            untrained[init_seed] = rdms_of(blank, names, baseline=True)
 
     # Scores, and how sure one may be of them.
-    remarks = _remarks(network, baselines)
+    remarks = _remarks(network, layers, baselines)
+    for k, name in enumerate(names):
+        n_silent = sum(bool(np.isnan(of_seed[k]).any()) for of_seed in untrained.values())
+        if n_silent:
+            remarks.append(
+                f"Untrained, {name} cannot tell all stimuli apart with {n_silent} of "
+                f"{len(untrained)} seeds: no score there."
+            )
     if comparator == "auto":
         tied = [name for name, r in zip(names, trained, strict=True) if _has_ties(r)]
         comparator = "rho-a" if tied else "spearman"
@@ -218,7 +225,11 @@ def rsa(
     chosen = get_comparator(comparator)
     prepared = chosen.prepare(data)
     for init_seed, of_seed in untrained.items():
-        scores = chosen.similarity(chosen.prepare(of_seed), prepared).mean(axis=1)
+        scores = np.full(len(names), np.nan)
+        defined = np.isfinite(of_seed).all(axis=1)
+        if defined.any():
+            of_defined = chosen.similarity(chosen.prepare(of_seed[defined]), prepared)
+            scores[defined] = of_defined.mean(axis=1)
         parts.append(
             pd.DataFrame({"kind": "untrained", **layer_columns, "score": scores}).assign(
                 init_seed=init_seed
@@ -278,9 +289,9 @@ def rsa(
     )
 
 
-def _remarks(network: Network, baselines: bool) -> list[str]:
+def _remarks(network: Network, layers: str | Sequence[str], baselines: bool) -> list[str]:
     remarks = []
-    if network.missing:
+    if network.missing and layers in ("default", "all"):
         remarks.append(
             f"Not compared: {', '.join(network.missing)}, which these weights lack "
             "(asking for one of its layers says how to get it)."
@@ -331,40 +342,57 @@ def _rdms(
     batch_size: int,
     device: str,
     progress: bool | None,
-    keep: bool = True,
+    baseline: bool = False,
 ) -> np.ndarray:
     """RDMs of some layers, shape (n_layers, n_pairs), from the cache where it has them.
 
     RDMs are small and kept; activations are large, and only those of a network that the user
-    named are kept as well.
+    named are kept as well. A layer of a ``baseline`` may have no RDM (an untrained network can
+    answer alike to all stimuli): its row is NaN.
     """
-    request = request_of(network, stimuli)
+    own = network.weights.kind == "user"
     root = assets.cache_dir()
-    folder = root / "rdms" / key_of(request)
+    key = key_of(request_of(network, stimuli, device))
     n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
-    files = {layer: folder / f"{layer.replace(':', '@')}.{metric}.npy" for layer in layers}
-    found = {
-        layer: known
-        for layer, path in files.items()
-        if (known := _read_rdm(path, n_pairs)) is not None
+    files = {
+        layer: root / "rdms" / key / f"{layer.replace(':', '@')}.{metric}.npy" for layer in layers
     }
-    todo = [layer for layer in layers if layer not in found]
-    if todo:
-        own = network.weights.kind == "user"
-        was_there = (root / "activations" / key_of(request)).exists()
-        store = activations.extract(
-            network, stimuli, todo, batch_size=batch_size, device=device, progress=progress
-        )
-        for layer in track(todo, desc="RDMs", unit="layer", progress=progress):
-            found[layer] = _rdm(network, store, stimuli, layer, metric)
-            if not own:
-                content = io.BytesIO()
-                np.save(content, found[layer])
-                folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(files[layer], content.getvalue())
-        if own or not (keep or was_there):
-            store.delete()
+    found: dict[str, np.ndarray] = {}
+
+    def look() -> list[str]:
+        for layer in layers:
+            if layer not in found and (known := _read_rdm(files[layer], n_pairs)) is not None:
+                found[layer] = known
+        return [layer for layer in layers if layer not in found]
+
+    if look():
+        # Whoever waited for another process finds its RDMs, whose activations may be gone.
+        with assets.held(root / "rdms" / key):
+            todo = look()
+            was_there = (root / "activations" / key).exists()
+            store = activations.extract(
+                network, stimuli, todo, batch_size=batch_size, device=device, progress=progress
+            )
+            for layer in track(todo, desc="RDMs", unit="layer", progress=progress):
+                try:
+                    found[layer] = _rdm(network, store, stimuli, layer, metric)
+                except UndefinedRDM:
+                    if not baseline:
+                        raise
+                    found[layer] = np.full(n_pairs, np.nan)
+                    continue
+                if not own:
+                    content = io.BytesIO()
+                    np.save(content, found[layer])
+                    files[layer].parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(files[layer], content.getvalue())
+            if own or (baseline and not was_there):
+                store.delete()
     return np.stack([found[layer] for layer in layers])
+
+
+class UndefinedRDM(ProbeError):
+    """A layer that tells no stimuli apart, or responds to one in a way that has no distance."""
 
 
 def _rdm(
@@ -374,12 +402,12 @@ def _rdm(
         distances = rdm(store.array(layer), metric)
     except BadPatternError as error:
         others = f" (and {error.count - 1} more)" if error.count > 1 else ""
-        raise ProbeError(
+        raise UndefinedRDM(
             f"layer {layer!r} of {network.name}: stimulus {stimuli.ids[error.row]!r}{others} "
             f"{error.what}"
         ) from None
     if is_constant(distances):
-        raise ProbeError(
+        raise UndefinedRDM(
             f"layer {layer!r} of {network.name}: all stimuli are equally far apart, "
             "the RDM is constant"
         )

@@ -9,7 +9,12 @@ from typing import Any
 
 def someone_watches() -> bool:
     """Tell whether standard error is a terminal, or we run in a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    if sys.stderr.isatty():
+        return True
+    # Loaded is not running: other tools import IPython, too.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 def track(

@@ -261,7 +261,7 @@ class RSAResult:
         if len(pixels):
             row = pixels.iloc[0]
             untrained = self.table[self.table["kind"] == "untrained"]
-            best = untrained.groupby("layer")["score"].mean()
+            best = untrained.groupby("layer")["score"].mean().dropna()
             notes.append(
                 f"Baselines: pixels {_number(row['score'])} "
                 f"({_number(row['ci_low'])} to {_number(row['ci_high'])})"
@@ -324,10 +324,17 @@ class RSAResult:
         return buffer.getvalue()
 
 
-def default_folder(model: str, dataset: str) -> Path:
-    """Where the command line puts a result: ``results/rsa-MODEL-DATASET``."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in f"rsa-{model}-{dataset}")
-    return Path("results") / safe
+def default_folder(model: str, dataset: str, *others: str | None) -> Path:
+    """Where the command line puts a result: ``results/rsa-MODEL-DATASET``, and what else differs.
+
+    Parameters
+    ----------
+    model, dataset : str
+    *others : str or None
+        Region, subject, weights, where they are not the default ones.
+    """
+    name = "-".join(["rsa", model, dataset, *filter(None, others)])
+    return Path("results") / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
 def writable_folder(path: str | Path) -> Path:

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from probe.models import Network
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Every session has a cache folder of its own, shared by its tests."""
-    monkeypatch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def alexnet(_own_cache: None) -> Network:
+    """AlexNet with its real weights, from a package index where torchvision is out of reach."""
+    from probe import models
+    from probe.assets import Unavailable
+
+    try:
+        return models.load("alexnet")
+    except Unavailable as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

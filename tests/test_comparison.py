@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -35,27 +36,11 @@ RELUS = {"features.1": 0.095, "features.4": 0.246, "features.7": 0.226,
 FIRES = ["features.3", "features.6", "features.9"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory):
-    """The session's own cache, for fixtures that live longer than one test too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _no_window():
     with mpl.rc_context({"backend": "agg"}):
         yield
     plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def alexnet():
-    try:
-        return models.load("alexnet")
-    except ProbeError as error:
-        pytest.skip(str(error))
 
 
 def untrained(dataset, layers=FIRES, **options):
@@ -396,6 +381,31 @@ class TestNothingTwice:
         (path,) = (tmp_path / "rdms").rglob("*.npy")
         path.write_bytes(path.read_bytes()[:-4])
         pd.testing.assert_frame_equal(rsa("squeezenet1_1", small, **options).table, first.table)
+
+
+class TestSilentBaselines:
+    def test_an_untrained_layer_that_answers_alike_has_no_score(self, small, tmp_path, monkeypatch):
+        """As the last layer of torchvision's untrained GoogLeNet; the comparison goes on."""
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        network = models.load("squeezenet1_1", "random", seed=9)
+        load = models.load
+
+        def silenced(*args, **options):
+            made = load(*args, **options)
+            if options["seed"] != 1:
+                return made
+            with torch.no_grad():
+                made.module.features[0].weight.zero_()
+            return dataclasses.replace(
+                made, weights=dataclasses.replace(made.weights, sha256="0" * 64)
+            )
+
+        monkeypatch.setattr("probe.comparison.models.load", silenced)
+        result = rsa(network, small, layers=["features.3"], n_resamples=10)
+        of_seed = result.table[result.table["kind"] == "untrained"].set_index("init_seed")["score"]
+        assert of_seed.isna().to_dict() == {0: False, 1: True, 2: False}
+        assert any("cannot tell all stimuli apart with 1 of 3 seeds" in n for n in result.notes())
+        json.loads(result.to_json())
 
 
 class TestComparators:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.hooks import watched
+from probe.models.network import MissingLayer
 
 Receive = Callable[[str, Tensor], None]
 
@@ -29,9 +30,8 @@ class _LastLayerReachedError(BaseException):
 def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """Run a network on a batch and copy what some of its modules return.
 
-    The forward pass runs in evaluation mode without gradients and ends at the last layer asked
-    for. The module, its hooks, its ``training`` flags and the random state are as they were
-    afterwards, also when the forward pass raises.
+    The forward pass runs in evaluation mode and without gradients. The module, its hooks, its
+    ``training`` flags and the random state are as they were afterwards, also when it raises.
 
     Parameters
     ----------
@@ -62,8 +62,12 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
             captured[name] = tensor.clone()
 
     with tapped(module, layers, keep) as calls:
-        # All calls are seen, so that one of several is never taken for the only one.
-        module(inputs)
+        try:
+            # To its end, so that one of several calls is never taken for the only one.
+            module(inputs)
+        except MissingLayer:  # where weights end, so does the forward pass
+            if not captured.keys() >= set(layers):
+                raise
     for name in layers:
         path = split_name(name)[0]
         if name in captured and not (":" not in name and calls[path] > 1):

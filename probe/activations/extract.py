@@ -13,7 +13,6 @@ from importlib import metadata
 import PIL
 import torch
 import torchvision
-from filelock import FileLock
 from torch import Tensor, nn
 
 from probe import assets
@@ -73,25 +72,14 @@ def extract(
     """
     if batch_size < 1:
         raise ProbeError(f"batch size {batch_size} is not a positive number")
-    target = resolve_device(device)
-    if device == "auto" and network.weights.kind == "user":
-        target = _home(network.module)  # it lies where its owner wants it
-    request = request_of(network, stimuli)
+    request = request_of(network, stimuli, device)
     root = assets.cache_dir() / "activations"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / f"{key_of(request)}.lock").acquire()
-    except OSError as error:
-        raise ProbeError(
-            f"cache folder {str(root)!r} cannot be written ({error.strerror}); "
-            "set PROBE_CACHE to one that can"
-        ) from None
     # One process at a time writes a store; who waited finds the work done.
-    with lock:
+    with assets.held(root / key_of(request)):
         store = ActivationStore(root, request, stimuli.ids, batch_size)
         layers = [layer for layer in layers if store.missing([layer])]
         if layers:
-            _fill(store, network, stimuli, layers, target, progress)
+            _fill(store, network, stimuli, layers, _target(network, device), progress)
     return store
 
 
@@ -131,7 +119,7 @@ def _fill(
             module.to(home)
 
 
-def request_of(network: Network, stimuli: StimulusSet) -> dict[str, object]:
+def request_of(network: Network, stimuli: StimulusSet, device: str) -> dict[str, object]:
     """Everything that decides the values of activations, as plain values.
 
     A module of the user's own may compute anything with the same weights, and something else
@@ -145,6 +133,8 @@ def request_of(network: Network, stimuli: StimulusSet) -> dict[str, object]:
         "stimuli": stimuli.hash,
         "reducer": "none",
         "precision": "float32",
+        # A GPU convolves with fewer digits (TF32), unless told otherwise.
+        "device": _target(network, device).type,
         # Kernels change between releases, and values with them in the last digits.
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
@@ -175,6 +165,12 @@ def resolve_device(device: str) -> torch.device:
             f"device {device!r} is not on this machine; there is {', '.join(there)}"
         ) from None
     return found
+
+
+def _target(network: Network, device: str) -> torch.device:
+    if device == "auto" and network.weights.kind == "user":
+        return _home(network.module)  # it lies where its owner wants it
+    return resolve_device(device)
 
 
 def _home(module: nn.Module) -> torch.device:

@@ -160,7 +160,6 @@ class ActivationStore:
     def delete(self) -> None:
         """Remove the store."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.with_suffix(".lock").unlink(missing_ok=True)
 
     def _find(self, layer: str) -> zarr.Array | None:
         found = self._group.get(_folder(layer))

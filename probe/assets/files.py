@@ -189,7 +189,7 @@ def fetch_asset(
             + (f" (see {asset.homepage})" if asset.homepage else "")
             + "; if you accept it, run again with --accept-licence (in Python: accept_licence=True)"
         )
-    with _held(asset.path):
+    with held(asset.path):
         if (found := _in_cache(asset)) is not None:  # another process was quicker
             return found
         _download(asset, progress)
@@ -206,7 +206,7 @@ def find(asset: Asset) -> Path | None:
     """
     found = _in_cache(asset)
     if found is None and any(place.is_file() for place in _in_mirrors(asset)):
-        with _held(asset.path):
+        with held(asset.path):
             found = _in_cache(asset) or _from_mirror(asset)
     return found
 
@@ -254,7 +254,7 @@ def add(path: Path | str, known: Iterable[Asset] | None = None) -> list[Path]:
         )
         raise ProbeError(f"file {str(path)!r} has sha256:{found.sha256}; {why}")
     for asset in wanted:
-        with _held(asset.path):
+        with held(asset.path):
             _copy(path, asset.path, lambda got: None if got == found else _changed(path))
     return [asset.path for asset in wanted]
 
@@ -296,7 +296,7 @@ def derive(collection: str, name: str, make: Callable[[], bytes]) -> Path:
     if _derived_is_good(path):
         return path
     content = make()
-    with _held(path), _temporary(path) as (temporary, out):
+    with held(path), _temporary(path) as (temporary, out):
         out.write(content)
         out.close()
         os.replace(temporary, path)
@@ -410,8 +410,14 @@ def _changed(path: Path) -> str:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Let one process at a time write this file, and say plainly when the cache cannot be."""
+def held(path: Path) -> Iterator[None]:
+    """Let one process at a time write this file or folder of the cache.
+
+    Raises
+    ------
+    ProbeError
+        If the cache cannot be written, a full disk included, here or in what is done inside.
+    """
     import filelock
 
     try:

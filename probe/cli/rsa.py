@@ -112,7 +112,9 @@ def rsa(
     from probe.activations.extract import BATCH_SIZE
 
     # Whether there is a place for the result is known before the work, not after it.
-    with results.place_for(output or results.default_folder(model, dataset)) as folder:
+    other_weights = None if weights == "imagenet" else weights
+    place = output or results.default_folder(model, dataset, region, subject, other_weights)
+    with results.place_for(place) as folder:
         result = comparison.rsa(
             model,
             dataset,

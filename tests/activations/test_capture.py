@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from probe.activations import capture
 from probe.errors import ProbeError
-from probe.models import trace
+from probe.models import Network, trace
 from probe.models.hooks import tensors
 
 MODELS = (
@@ -244,3 +244,10 @@ def test_dropout_is_off_while_capturing() -> None:
     images = some_images()[:, :, :16, :16]
     got = capture(network, images, ["one", "drop"])
     torch.testing.assert_close(got["one"], got["drop"])
+
+
+def test_a_network_without_its_last_layers_gives_the_others(alexnet: Network) -> None:
+    got = capture(alexnet.module, some_images(), ["features.0", "avgpool"])
+    assert got["avgpool"].shape == (1, 256, 6, 6)
+    with pytest.raises(ProbeError, match=r"'classifier' has no weights.*assets fetch"):
+        capture(alexnet.module, some_images(), ["features.0", "classifier"])
