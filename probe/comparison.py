@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import io
 import math
+import operator
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,17 +22,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from probe import activations, assets, inference, models, recordings
+from probe import assets, inference, models, recordings
 from probe.activations import PIXELS
-from probe.activations.extract import BATCH_SIZE, request_of, resolve_device
+from probe.activations.extract import BATCH_SIZE, extract_for, request_of, resolve_device, target_of
 from probe.activations.store import ActivationStore, key_of
 from probe.errors import ProbeError, suggest
 from probe.inference.evaluate import MIN_STIMULI
 from probe.models import Network
-from probe.progress import track
+from probe.models.registry import parse
+from probe.progress import in_notebook, track
 from probe.recordings import Recording
 from probe.result import Ceiling, Choice, RSAResult, write_atomically
-from probe.similarity import COMPARATORS, METRICS, get_comparator, rdm
+from probe.similarity import COMPARATORS, METRICS, get_comparator, n_conditions, rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.rdms import BadPatternError
 from probe.stimuli import StimulusSet
@@ -130,7 +133,10 @@ def rsa(
     for what, number, least in (("seed", seed, 0), ("n_resamples", n_resamples, 2)):
         if number < least:
             raise ProbeError(f"{what} is {number}; wanted {least} or more")
-    target = resolve_device(device)
+    seed = operator.index(seed)
+    resolve_device(device)
+    if isinstance(model, str):
+        parse(model)  # a slip of the pen is told before anything is downloaded
 
     # What is compared with what.
     if isinstance(dataset, Recording):
@@ -170,7 +176,8 @@ def rsa(
             blank = models.load(
                 network.architecture, "random", seed=init_seed, preprocessing=network.preprocessing
             )
-            untrained[init_seed] = rdms_of(blank, names, baseline=True)
+            named = blank.weights.sha256 == network.weights.sha256
+            untrained[init_seed] = rdms_of(blank, names, baseline=not named)
 
     # Scores, and how sure one may be of them.
     remarks = _remarks(network, layers, baselines)
@@ -212,7 +219,7 @@ def rsa(
         "n_neuroids": [math.prod(info.output_shape) for info in infos],
     }
     pixel_columns = {
-        "layer": [PIXELS],
+        "layer": ["pixels"],
         "alias": "",
         "type": "input",
         "n_neuroids": math.prod(network.input_shape),
@@ -256,7 +263,7 @@ def rsa(
             [
                 _by_subject("layer", names, subjects, scored["layer"].scores),
                 *(
-                    [_by_subject("pixels", [PIXELS], subjects, scored["pixels"].scores)]
+                    [_by_subject("pixels", ["pixels"], subjects, scored["pixels"].scores)]
                     if baselines
                     else []
                 ),
@@ -282,7 +289,7 @@ def rsa(
                 "n_resamples": n_resamples,
                 "n_splits": N_SPLITS,
                 "untrained_seeds": list(untrained),
-                "device": str(target),
+                "device": str(target_of(network, device)),
                 "batch_size": batch_size,
             }
         ),
@@ -352,7 +359,8 @@ def _rdms(
     """
     own = network.weights.kind == "user"
     root = assets.cache_dir()
-    key = key_of(request_of(network, stimuli, device))
+    request = request_of(network, stimuli, device)
+    key = key_of(request)
     n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
     files = {
         layer: root / "rdms" / key / f"{layer.replace(':', '@')}.{metric}.npy" for layer in layers
@@ -369,25 +377,25 @@ def _rdms(
         # Whoever waited for another process finds its RDMs, whose activations may be gone.
         with assets.held(root / "rdms" / key):
             todo = look()
-            was_there = (root / "activations" / key).exists()
-            store = activations.extract(
-                network, stimuli, todo, batch_size=batch_size, device=device, progress=progress
-            )
-            for layer in track(todo, desc="RDMs", unit="layer", progress=progress):
-                try:
-                    found[layer] = _rdm(network, store, stimuli, layer, metric)
-                except UndefinedRDM:
-                    if not baseline:
-                        raise
-                    found[layer] = np.full(n_pairs, np.nan)
-                    continue
-                if not own:
-                    content = io.BytesIO()
-                    np.save(content, found[layer])
-                    files[layer].parent.mkdir(parents=True, exist_ok=True)
-                    write_atomically(files[layer], content.getvalue())
-            if own or (baseline and not was_there):
-                store.delete()
+            try:
+                store = extract_for(request, network, stimuli, todo, batch_size, device, progress)
+                for layer in track(todo, desc="RDMs", unit="layer", progress=progress):
+                    try:
+                        found[layer] = _rdm(network, store, stimuli, layer, metric)
+                    except UndefinedRDM:
+                        if not baseline:
+                            raise
+                        found[layer] = np.full(n_pairs, np.nan)
+                        continue
+                    if not own:
+                        content = io.BytesIO()
+                        np.save(content, found[layer])
+                        files[layer].parent.mkdir(parents=True, exist_ok=True)
+                        write_atomically(files[layer], content.getvalue())
+            finally:
+                # What nobody will ask for again goes, if it is finished or can never be.
+                if own or (baseline and len(found) == len(layers)):
+                    shutil.rmtree(root / "activations" / key, ignore_errors=True)
     return np.stack([found[layer] for layer in layers])
 
 
@@ -430,10 +438,16 @@ def _ceiling(
         lower, upper = inference.noise_ceiling(data, comparator)
         return Ceiling(lower, upper, f"{len(data)} subjects, leave-one-out to all-in")
     repetitions = recording.n_repetitions
-    if repetitions is None or repetitions[0] < 2:
+    if repetitions is None or repetitions[1] < 2:
         why = "RDM only" if repetitions is None else "no repetitions"
         return Ceiling(np.nan, np.nan, f"one subject, {why}")
-    half = recordings.split_half(recording, metric, comparator, seed=seed)
+    if not get_comparator(comparator).centred:
+        # Two RDMs of noise have a high cosine, since distances are not negative.
+        return Ceiling(np.nan, np.nan, f"one subject, and {comparator} is no correlation")
+    try:
+        half = recordings.split_half(recording, metric, comparator, seed=seed)
+    except ProbeError as error:
+        return Ceiling(np.nan, np.nan, f"no split-half reliability, since {error}")
     # Reliability is the correlation with a second recording as long as this one; its square root
     # the correlation with a recording without noise (Spearman 1904, Am J Psychol 15:72).
     reliability = half.spearman_brown
@@ -447,8 +461,7 @@ def _ceiling(
 def _choose(
     names: list[str], trained: np.ndarray, data: np.ndarray, comparator: str, seed: int, bar: Any
 ) -> Choice | None:
-    n = round((1 + np.sqrt(1 + 8 * data.shape[1])) / 2)
-    if len(names) < 2 or n // 2 < MIN_STIMULI:
+    if len(names) < 2 or n_conditions(data.shape[1]) // 2 < MIN_STIMULI:
         return None
     selection = inference.select_on_halves(
         trained, data, comparator, n_splits=N_SPLITS, seed=seed,
@@ -495,9 +508,20 @@ def _by_subject(
 
 
 def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
-    packages = ("cnn-probe", "torch", "torchvision", "numpy", "scipy", "pandas", "pillow", "xarray")
+    packages = [
+        "cnn-probe",
+        "torch",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "pandas",
+        "pillow",
+        "xarray",
+        "zarr",
+    ]
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        # A kernel's own command line says nothing.
+        "command": None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings,
         "versions": {name: metadata.version(name) for name in packages}

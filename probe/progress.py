@@ -9,8 +9,11 @@ from typing import Any
 
 def someone_watches() -> bool:
     """Tell whether standard error is a terminal, or we run in a notebook."""
-    if sys.stderr.isatty():
-        return True
+    return sys.stderr.isatty() or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Tell whether this process is the kernel of a notebook."""
     # Loaded is not running: other tools import IPython, too.
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None

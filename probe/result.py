@@ -228,7 +228,7 @@ class RSAResult:
             f"{_number(a)} to {_number(b)}"
             for a, b in zip(rows["ci_low"], rows["ci_high"], strict=True)
         ]
-        shown["p > 0"] = [_p(v) for v in rows["p_zero"]]
+        shown["p"] = [_p(v) for v in rows["p_zero"]]
         shown["p (FDR)"] = [_p(v) for v in rows["p_zero_fdr"]]
         if self.ceiling.known:
             shown["ceiling"] = [
@@ -393,14 +393,18 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: float) -> str:
-    return "" if not np.isfinite(value) else f"{value:.3f}".replace("0.", ".", 1)
+    if not np.isfinite(value):
+        return ""
+    text = f"{value:.3f}"
+    text = "0.000" if text == "-0.000" else text
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def _share(*of_bounds: float) -> str:
     known = sorted(100 * share for share in of_bounds if np.isfinite(share))
     if known and known[0] < 0:
         return "<0 %"
-    return "–".join(f"{share:.0f}" for share in known) + " %" if known else ""
+    return "–".join(dict.fromkeys(f"{share:.0f}" for share in known)) + " %" if known else ""
 
 
 def _p(value: float) -> str:

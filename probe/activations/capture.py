@@ -64,7 +64,8 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
     with tapped(module, layers, keep) as calls:
         try:
             # To its end, so that one of several calls is never taken for the only one.
-            module(inputs)
+            # On a copy: a network may normalise its input in place.
+            module(inputs.clone())
         except MissingLayer:  # where weights end, so does the forward pass
             if not captured.keys() >= set(layers):
                 raise

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
@@ -20,11 +21,14 @@ from probe.activations.capture import forward_until
 from probe.activations.store import ActivationStore, key_of
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.weights import state_sha256
 from probe.progress import track
 from probe.stimuli import StimulusSet
 
-PIXELS = "pixels"
+PIXELS = "(pixels)"
 """Name under which the network's input itself is kept, as if it were a layer."""
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 BATCH_SIZE = 32
 """Stimuli per forward pass: larger batches are no faster on a CPU, and hold more memory."""
@@ -52,7 +56,7 @@ def extract(
         From `probe.models.load`, or a module of yours in `Network.from_module`.
     stimuli : StimulusSet
     layers : sequence of str
-        Layer names as `capture` takes them, or ``pixels`` for the network's preprocessed input.
+        Layer names as `capture` takes them, or `PIXELS` for the network's preprocessed input.
     batch_size : int
         Stimuli per forward pass.
     device : str
@@ -70,16 +74,44 @@ def extract(
     ProbeError
         If an image cannot be read, a layer or the device does not exist, or the disk is too small.
     """
+    return extract_for(
+        request_of(network, stimuli, device), network, stimuli, layers, batch_size, device, progress
+    )
+
+
+def extract_for(
+    request: Mapping[str, object],
+    network: Network,
+    stimuli: StimulusSet,
+    layers: Sequence[str],
+    batch_size: int,
+    device: str,
+    progress: bool | None,
+) -> ActivationStore:
+    """Do what `extract` does, for a request that the caller has made with `request_of`."""
     if batch_size < 1:
         raise ProbeError(f"batch size {batch_size} is not a positive number")
-    request = request_of(network, stimuli, device)
     root = assets.cache_dir() / "activations"
     # One process at a time writes a store; who waited finds the work done.
     with assets.held(root / key_of(request)):
         store = ActivationStore(root, request, stimuli.ids, batch_size)
         layers = [layer for layer in layers if store.missing([layer])]
         if layers:
-            _fill(store, network, stimuli, layers, _target(network, device), progress)
+            try:
+                _fill(
+                    store,
+                    network,
+                    stimuli,
+                    layers,
+                    batch_size,
+                    target_of(network, device),
+                    progress,
+                )
+            except (torch.OutOfMemoryError, MemoryError):
+                raise ProbeError(
+                    f"{network.name} does not fit into memory with batches of {batch_size} "
+                    "images: choose fewer (--batch-size), or another device (--device)"
+                ) from None
     return store
 
 
@@ -88,6 +120,7 @@ def _fill(
     network: Network,
     stimuli: StimulusSet,
     layers: Sequence[str],
+    batch_size: int,
     target: torch.device,
     progress: bool | None,
 ) -> None:
@@ -95,6 +128,7 @@ def _fill(
     store.sweep(layers)
     module, inner = network.module, [layer for layer in layers if layer != PIXELS]
     home = _home(module)
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
     bar = track(
         total=len(stimuli),
         initial=len(stimuli) - sum(len(store.rows(b)) for b in todo),
@@ -106,14 +140,21 @@ def _fill(
         try:
             module.to(target)
             for batch, images in _read_ahead(network, stimuli, store, todo):
-                images = images.to(target)
                 if batch == todo[0]:
-                    _check_space(store, _shapes(module, images[:1], inner), layers)
+                    # A copy: a network may normalise its input in place.
+                    shapes = _shapes(module, images[:1].to(target, dtype, copy=True), inner)
+                    _check_space(store, shapes, layers)
                 if PIXELS in layers:
                     _write(store, batch, PIXELS, images)
                 if inner:
                     # Written from within the hook: the next layer may work in place.
-                    forward_until(module, images, inner, functools.partial(_write, store, batch))
+                    write = functools.partial(_write, store, batch)
+                    parts = images.split(batch_size)
+                    if len(parts) == 1:
+                        forward_until(module, images.to(target, dtype), inner, write)
+                    else:  # a store that was begun with larger batches
+                        for name, output in _in_parts(module, parts, inner, target, dtype):
+                            write(name, output)
                 bar.update(len(images))
         finally:
             module.to(home)
@@ -128,13 +169,15 @@ def request_of(network: Network, stimuli: StimulusSet, device: str) -> dict[str,
     own = network.weights.kind == "user"
     return {
         "model": uuid.uuid4().hex if own else network.name,
-        "weights": network.weights.sha256,
+        # As they are now: whoever loaded the network may have cut or changed it since.
+        "weights": state_sha256(network.module.state_dict()),
+        "modules": hashlib.sha256(repr(network.module).encode()).hexdigest(),
         "preprocessing": network.preprocessing.key(),
         "stimuli": stimuli.hash,
         "reducer": "none",
         "precision": "float32",
         # A GPU convolves with fewer digits (TF32), unless told otherwise.
-        "device": _target(network, device).type,
+        "device": target_of(network, device).type,
         # Kernels change between releases, and values with them in the last digits.
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
@@ -156,18 +199,20 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
+        if found.type not in DEVICES:
+            raise RuntimeError("nothing is computed there")
         torch.empty(1, device=found)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError):
         there = ["cpu"] + [f"cuda:{k}" for k in range(torch.cuda.device_count())]
         there += ["mps"] if torch.backends.mps.is_available() else []
-        del error
         raise ProbeError(
             f"device {device!r} is not on this machine; there is {', '.join(there)}"
         ) from None
     return found
 
 
-def _target(network: Network, device: str) -> torch.device:
+def target_of(network: Network, device: str) -> torch.device:
+    """Find the device to work on."""
     if device == "auto" and network.weights.kind == "user":
         return _home(network.module)  # it lies where its owner wants it
     return resolve_device(device)
@@ -192,6 +237,26 @@ def _read_ahead(
             if following is not None:
                 ahead = reader.submit(read, following)
             yield batch, images
+
+
+def _in_parts(
+    module: nn.Module,
+    parts: Sequence[Tensor],
+    layers: Sequence[str],
+    target: torch.device,
+    dtype: torch.dtype,
+) -> Iterator[tuple[str, Tensor]]:
+    """Outputs of a batch that goes through the network in smaller ones."""
+    gathered: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    for part in parts:
+        forward_until(
+            module,
+            part.to(target, dtype),
+            layers,
+            lambda name, output: gathered[name].append(output.to("cpu", copy=True)),
+        )
+    for layer in layers:
+        yield layer, torch.cat(gathered.pop(layer))
 
 
 def _write(store: ActivationStore, batch: int, layer: str, output: Tensor) -> None:

@@ -39,8 +39,7 @@ class ActivationStore:
     stimulus_ids : sequence of str
         Rows of every array, in order.
     batch_size : int
-        Stimuli per chunk; a store that exists keeps the one it was begun with, so that a resumed
-        extraction gives the same bytes.
+        Stimuli per chunk; a store that exists keeps the one it was begun with.
     """
 
     def __init__(

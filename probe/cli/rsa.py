@@ -132,14 +132,15 @@ def rsa(
             batch_size=batch_size or BATCH_SIZE,
             accept_licence=accept_licence,
         )
+        replaced = (folder / "result.json").exists()
         written = result.save(folder)
     if as_json:
         typer.echo(result.to_json())
     else:
-        _show(result, written)
+        _show(result, written, "replaced" if replaced else "wrote")
 
 
-def _show(result: RSAResult, written: list[Path]) -> None:
+def _show(result: RSAResult, written: list[Path], verb: str) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -162,5 +163,5 @@ def _show(result: RSAResult, written: list[Path]) -> None:
         "",
         *(Text(note) for note in result.notes()),
         "",
-        *(Text(f"wrote {path}", style="dim") for path in written),
+        *(Text(f"{verb} {path}", style="dim") for path in written),
     )

@@ -221,10 +221,64 @@ def test_full_disk_is_foreseen(
 
 @pytest.mark.parametrize(
     ("option", "says"),
-    [({"device": "cuda:99"}, "there is cpu"), ({"device": "gpu"}, "cpu"), ({"batch_size": 0}, "0")],
+    [
+        ({"device": "meta"}, "there is cpu"),
+        ({"device": "cuda:99"}, "there is cpu"),
+        ({"device": "gpu"}, "cpu"),
+        ({"batch_size": 0}, "0"),
+    ],
 )
 def test_bad_options(
     network: Network, stimuli: StimulusSet, option: dict[str, object], says: str
 ) -> None:
     with pytest.raises(ProbeError, match=says):
         extract(network, stimuli, LAYERS, **option)  # type: ignore[arg-type]
+
+
+def test_a_network_that_works_in_place_on_its_input_is_seen_as_it_is(stimuli: StimulusSet) -> None:
+    class Normalises(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = nn.AvgPool2d(16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.pool(x.mul_(-3.0).add_(1.0))
+
+    network = Network.from_module(Normalises())
+    images = inputs(network, stimuli)
+    store = extract(network, stimuli, [PIXELS, "pool"], batch_size=4)
+    np.testing.assert_array_equal(store.array(PIXELS)[:], images.flatten(1).numpy())
+    expected = nn.functional.avg_pool2d(images * -3.0 + 1.0, 16).flatten(1)
+    np.testing.assert_allclose(store.array("pool")[:], expected.numpy(), rtol=1e-4, atol=1e-5)
+    kept = images.clone()
+    capture(network.module, images, ["pool"])
+    torch.testing.assert_close(images, kept)
+
+
+def test_a_double_network_gets_doubles(stimuli: StimulusSet) -> None:
+    network = Network.from_module(nn.Sequential(nn.AvgPool2d(16), nn.Conv2d(3, 2, 1)).double())
+    assert extract(network, stimuli, ["1"]).array("1").dtype == np.float32
+
+
+def test_too_large_a_batch_can_be_made_smaller(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["probe.activations.extract"]
+    inner, sizes = module.forward_until, []  # type: ignore[attr-defined]
+
+    def limited(net: nn.Module, images: torch.Tensor, layers: list[str], receive: object) -> None:
+        sizes.append(len(images))
+        if len(images) > 4:  # in the middle of the forward pass
+            inner(net, images, layers[:1], receive)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        inner(net, images, layers, receive)
+
+    monkeypatch.setattr(module, "forward_until", limited)
+    with pytest.raises(ProbeError, match=r"batches of 8 images.*--batch-size"):
+        extract(network, stimuli, LAYERS, batch_size=8)
+    store = extract(network, stimuli, LAYERS, batch_size=4)
+    assert sizes == [1, 8, 1, 4, 4, 3]
+    for name, value in capture(network.module, inputs(network, stimuli), LAYERS).items():
+        np.testing.assert_allclose(
+            store.array(name)[:], value.flatten(1).numpy(), rtol=1e-4, atol=1e-5
+        )

@@ -8,8 +8,11 @@ from probe.models.pickles import read_arrays
 
 
 class Evil:
+    def __init__(self, folder):
+        self.folder = folder
+
     def __reduce__(self):
-        return os.mkdir, ("/tmp/probe-evil",)
+        return os.mkdir, (str(self.folder),)
 
 
 @pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
@@ -23,10 +26,10 @@ def test_arrays_of_numpy_1_and_2(module):
     assert read["a"][1] == (1, "b")
 
 
-def test_anything_else_is_refused_and_not_run():
+def test_anything_else_is_refused_and_not_run(tmp_path):
     with pytest.raises(pickle.UnpicklingError, match=r"mkdir is no numpy array"):
-        read_arrays(pickle.dumps([np.zeros(2), Evil()]))
-    assert not os.path.exists("/tmp/probe-evil")
+        read_arrays(pickle.dumps([np.zeros(2), Evil(tmp_path / "evil")]))
+    assert not (tmp_path / "evil").exists()
     for name in ("eval", "getattr", "__import__"):
         with pytest.raises(pickle.UnpicklingError, match="no numpy array"):
             read_arrays(b"cbuiltins\n" + name.encode() + b"\n.")
