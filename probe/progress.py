@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -44,9 +45,11 @@ def track(
     **kwargs
         Passed on to `tqdm`.
     """
-    from tqdm.auto import tqdm
+    bar: Any
+    if in_notebook() and importlib.util.find_spec("ipywidgets"):  # it warns where there is none
+        from tqdm.notebook import tqdm as bar
+    else:
+        from tqdm import tqdm as bar
 
     show = someone_watches() if progress is None else progress
-    return tqdm(
-        iterable, total=total, desc=desc, unit=unit, disable=not show, leave=False, **kwargs
-    )
+    return bar(iterable, total=total, desc=desc, unit=unit, disable=not show, leave=False, **kwargs)
