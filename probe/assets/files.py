@@ -23,7 +23,7 @@ from probe.errors import ProbeError, suggest
 if TYPE_CHECKING:
     from probe.assets.manifest import Manifest
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8,63}")
 
 
@@ -56,7 +56,7 @@ class Asset:
 
     def __post_init__(self) -> None:
         for part in (self.collection, self.name):
-            if not _PLAIN_NAME.fullmatch(part):
+            if not PLAIN_NAME.fullmatch(part):
                 raise ValueError(f"{part!r} is not a plain file name without folders")
         if not _HASH.fullmatch(self.hash):
             raise ValueError(f"{self.hash!r} is not a hash such as sha256:… of lower-case digits")

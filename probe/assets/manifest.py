@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from probe.assets.files import PLAIN_NAME
 from probe.errors import ProbeError
 
 # Windows' reserved characters are refused too: one cache folder may serve several machines.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 
 
 def _plain(name: str) -> str:
-    if not _PLAIN_NAME.fullmatch(name) or name.endswith("."):
+    if not PLAIN_NAME.fullmatch(name) or name.endswith("."):
         raise ValueError(f"{name!r} is not a plain file name without folders")
     return name
 

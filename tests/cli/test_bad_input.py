@@ -1,9 +1,6 @@
 """Every kind of bad input: one line on stderr, exit code 2, and what would work."""
 
 import dataclasses
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -165,24 +162,6 @@ class TestFolders:
         error = rsa(dataset, "--layers", "features.0").error
         assert "file/cache" in error
         assert "PROBE_CACHE" in error
-
-
-@pytest.fixture
-def web(tmp_path):
-    """A web server over a folder."""
-    (tmp_path / "web").mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "web"))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield tmp_path / "web", f"http://127.0.0.1:{http.server_port}"
-    http.shutdown()
-    http.server_close()
-    thread.join()
 
 
 class TestForeignFiles:

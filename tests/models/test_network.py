@@ -1,9 +1,6 @@
 import copy
 import hashlib
 import re
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -23,24 +20,6 @@ from probe.models.weights import (
     read_state,
     state_sha256,
 )
-
-
-@pytest.fixture
-def web(tmp_path):
-    """A web server over a folder."""
-    (tmp_path / "web").mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "web"))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield tmp_path / "web", f"http://127.0.0.1:{http.server_port}"
-    http.shutdown()
-    http.server_close()
-    thread.join()
 
 
 def publish(state, name, web, monkeypatch):
