@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from probe.models import Network
+
+# The first call of a compiled loop compiles it, which says nothing of the code's speed.
+settings.register_profile("probe", deadline=None)
+settings.load_profile("probe")
 
 
 @pytest.fixture(scope="session", autouse=True)

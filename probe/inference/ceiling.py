@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probe.similarity import Comparator, get_comparator
+from probe.similarity.pairs import complete_pairs, restrict
 
 
 def noise_ceiling(
@@ -20,7 +21,7 @@ def noise_ceiling(
     Parameters
     ----------
     rdms : numpy.ndarray, shape (n_subjects ≥ 2, n_pairs)
-        One RDM per subject.
+        One RDM per subject. A pair that is NaN in any of them is left out of all.
     comparator : str or Comparator
 
     Returns
@@ -38,11 +39,13 @@ def noise_ceiling(
     """
     chosen = get_comparator(comparator)
     rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
-    n_subjects = len(rdms)
-    if n_subjects < 2:
+    if len(rdms) < 2:
         raise ValueError("a noise ceiling over subjects needs at least two subjects")
-    data = chosen.prepare(rdms)
-    others = [chosen.pool(np.delete(rdms, s, axis=0)) for s in range(n_subjects)]
-    pooled = chosen.prepare(np.stack([chosen.pool(rdms), *others]))
-    scores = chosen.similarity(pooled, data)
-    return float(np.diagonal(scores[1:]).mean()), float(scores[0].mean())
+    pairs = complete_pairs([rdms], ["subject"])
+    try:
+        data = chosen.prepare(restrict(rdms, pairs), pairs)
+    except ValueError as error:
+        raise ValueError(str(error).replace("RDM", "subject", 1)) from None
+    _, bounds = chosen.resample(data, data, np.ones((1, pairs.n)), [np.ones((1, len(rdms)))])
+    lower, upper = bounds[0, 0].mean(axis=1)
+    return float(lower), float(upper)

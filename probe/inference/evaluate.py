@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
-from scipy.spatial.distance import squareform
 
-from probe.inference.multiplicity import holm
-from probe.similarity import Comparator, get_comparator
+from probe.inference.multiplicity import benjamini_hochberg, holm
+from probe.inference.resampling import (
+    Track,
+    Units,
+    bootstrap_counts,
+    permuted_scores,
+    resampled_scores,
+)
+from probe.inference.significance import (
+    bootstrap_test,
+    permutation_test,
+    sign_flip_test,
+    t_test,
+)
+from probe.inference.variance import (
+    contrast_values,
+    schuett2023_variance,
+    stimulus_and_subject_variance,
+    stimulus_variance,
+    subject_variance,
+    variance_over_samples,
+)
+from probe.similarity import Comparator, get_comparator, n_conditions
 from probe.similarity.comparators import PreparedRDMs
+from probe.similarity.pairs import complete_pairs, restrict
 
 MIN_STIMULI = 5
-"""Below this many stimuli a bootstrap over stimuli says nothing."""
+"""Below this many stimuli (or groups of them) a bootstrap over stimuli says nothing."""
+
+RESAMPLES = ("stimuli", "subjects", "both")
+"""What can be resampled: to what other stimuli, or other subjects, an interval refers."""
+
+TESTS = ("auto", "permutation", "t", "bootstrap", "sign-flip")
+"""The tests by name, see `evaluate`."""
+
+VARIANCES = ("corrected", "bootstrap")
+"""Estimates of the variance by name, see `evaluate`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found. M models, S subjects, B resamples.
+    """What `evaluate` found. M models, S subjects, B resamples; what a design cannot tell is NaN.
 
     Attributes
     ----------
@@ -31,17 +61,28 @@ class Evaluation:
     mean : numpy.ndarray, shape (M,)
         Mean over subjects.
     se : numpy.ndarray, shape (M,)
-        Standard error of the mean score over the resampled factor.
+        Standard error of the mean score over what was resampled.
     ci_low, ci_high : numpy.ndarray, shape (M,)
         95 % confidence interval.
-    p_zero : numpy.ndarray, shape (M,)
-        One-sided p-value of the hypothesis that model and data have nothing in common.
-    p_zero_fdr, p_zero_holm : numpy.ndarray, shape (M,)
-        The same, corrected over the models (Benjamini & Hochberg 1995; Holm 1979).
-    dof : int
-        Degrees of freedom of the t distribution behind the interval.
-    resampled : numpy.ndarray, shape (B, M)
-        Mean score of every resample.
+    ceiling : tuple of float
+        Lower and upper bound of the true model's score; NaN with one subject.
+    ceiling_se : tuple of float
+        Their standard errors.
+    p_zero, p_zero_fdr, p_zero_holm : numpy.ndarray, shape (M,)
+        One-sided, of the hypothesis that model and data have nothing in common; as it is, and
+        corrected over the models (Benjamini & Hochberg 1995; Holm 1979).
+    p_ceiling, p_ceiling_fdr, p_ceiling_holm : numpy.ndarray, shape (M,)
+        One-sided, of the hypothesis that the model reaches the lower bound of the ceiling.
+    p_pairs, p_pairs_fdr, p_pairs_holm : numpy.ndarray, shape (M, M)
+        Two-sided, of the hypothesis that two models score alike; corrected over all pairs.
+    difference_se : numpy.ndarray, shape (M, M)
+        Standard error of the difference of two models.
+    dof : numpy.ndarray, shape (M,)
+        Degrees of freedom of the t distribution behind the intervals.
+    resample, test : str
+        As asked for; ``test`` as it was resolved.
+    resampled : numpy.ndarray, shape (B, M), or None
+        Mean score in every bootstrap sample.
     """
 
     scores: np.ndarray
@@ -49,50 +90,155 @@ class Evaluation:
     se: np.ndarray
     ci_low: np.ndarray
     ci_high: np.ndarray
+    ceiling: tuple[float, float]
+    ceiling_se: tuple[float, float]
     p_zero: np.ndarray
     p_zero_fdr: np.ndarray
     p_zero_holm: np.ndarray
-    dof: int
-    resampled: np.ndarray
+    p_ceiling: np.ndarray
+    p_ceiling_fdr: np.ndarray
+    p_ceiling_holm: np.ndarray
+    p_pairs: np.ndarray
+    p_pairs_fdr: np.ndarray
+    p_pairs_holm: np.ndarray
+    difference_se: np.ndarray
+    dof: np.ndarray
+    resample: str | None
+    test: str
+    resampled: np.ndarray | None
+
+    def table(self, names: Sequence[str] | None = None) -> pd.DataFrame:
+        """Give one row per model.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Of the models.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``model``, ``score``, ``se``, ``ci_low``, ``ci_high``, the three p-values against zero
+            and against the ceiling, the ceiling, and the score as a share of its bounds.
+        """
+        names = self._named(names)
+        lower, upper = self.ceiling
+        columns = {name: getattr(self, name) for name in ("se", "ci_low", "ci_high")}
+        columns |= {
+            f"p_{of}{corrected}": getattr(self, f"p_{of}{corrected}")
+            for of in ("zero", "ceiling")
+            for corrected in ("", "_fdr", "_holm")
+        }
+        return pd.DataFrame(
+            {"model": names, "score": self.mean, **columns}
+            | {
+                "ceiling_lower": lower,
+                "ceiling_upper": upper,
+                # Of a ceiling at or below zero there is no share.
+                "share_of_lower": self.mean / (lower if lower > 0 else np.nan),
+                "share_of_upper": self.mean / (upper if upper > 0 else np.nan),
+            }
+        )
+
+    def pairs(self, names: Sequence[str] | None = None) -> pd.DataFrame:
+        """Give one row per pair of models.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Of the models.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``model_a``, ``model_b``, ``difference`` (a − b), ``se``, ``p``, ``p_fdr``, ``p_holm``.
+        """
+        names = self._named(names)
+        a, b = np.triu_indices(len(names), 1)
+        return pd.DataFrame(
+            {
+                "model_a": [names[k] for k in a],
+                "model_b": [names[k] for k in b],
+                "difference": self.mean[a] - self.mean[b],
+                "se": self.difference_se[a, b],
+                "p": self.p_pairs[a, b],
+                "p_fdr": self.p_pairs_fdr[a, b],
+                "p_holm": self.p_pairs_holm[a, b],
+            }
+        )
+
+    def _named(self, names: Sequence[str] | None) -> list[str]:
+        given = [f"model {k}" for k in range(len(self.mean))] if names is None else list(names)
+        if len(given) != len(self.mean):
+            raise ValueError(f"{len(given)} names for {len(self.mean)} models")
+        return given
 
 
 def evaluate(
-    models: np.ndarray,
+    models: np.ndarray | Sequence[np.ndarray],
     data: np.ndarray,
     comparator: str | Comparator = "spearman",
     *,
+    resample: str | None = "stimuli",
+    groups: Sequence[Any] | None = None,
+    test: str = "auto",
+    variance: str = "corrected",
     n_resamples: int = 1000,
     seed: int = 0,
-    track: Callable[..., Iterable[Any]] | None = None,
+    track: Track | None = None,
 ) -> Evaluation:
-    """Score models against subjects, and bootstrap the scores over stimuli.
+    """Score models against subjects, and say how sure one may be of the scores.
 
-    Interval: the variance of the score is that of its bootstrap over stimuli, times n / (n − 1);
-    a t distribution with n − 1 degrees of freedom lies around the score itself, since the
+    **Intervals** refer to the population that is resampled: to other stimuli with these subjects
+    (``resample='stimuli'``), to other subjects with these stimuli (``'subjects'``), or to other
+    subjects and stimuli (``'both'``). A t distribution lies around the score itself, since the
     bootstrap distribution of an RDM correlation is shifted against it (Schütt et al. 2023, eLife
-    12:e82566).
+    12:e82566). Its variance is that of `probe.inference.variance`: the jackknife over stimuli,
+    freed from its bias (``variance='corrected'``), and the variance over subjects, without what
+    both have in common. ``variance='bootstrap'`` is the estimate of Schütt et al. and rsatoolbox,
+    times n / (n − 1), which is too large unless the score is high and stimuli are many.
 
-    Test: the stimulus labels of the data are permuted, which is exact for the hypothesis that the
-    RDMs have nothing to do with each other (Mantel 1967, Cancer Res 27:209; Nili et al. 2014).
-    The bootstrap would make a test that almost never rejects there, since its variance is then
-    too large. One-sided: a network whose RDM correlates negatively is no model of the data.
+    **Tests**, of each model against zero (one-sided: a model that correlates negatively is no
+    model of the data), of each model against the lower bound of the noise ceiling (one-sided:
+    below it), and of all pairs of models (two-sided):
 
-    Subjects are taken as given: nothing is claimed of other subjects.
+    - ``'permutation'`` permutes the stimulus labels of the data, which is exact for the
+      hypothesis that the RDMs have nothing to do with each other (Mantel 1967, Cancer Res 27:209;
+      Nili et al. 2014). It says nothing of ceiling and pairs, for which the t-test is used.
+    - ``'t'`` divides by the standard error of the interval.
+    - ``'bootstrap'`` counts resamples on the other side of zero.
+    - ``'sign-flip'`` flips the signs of subjects, with ``resample='subjects'`` only; its p-values
+      are never below 1 / 2^S.
+    - ``'auto'`` is ``'permutation'``.
+
+    Not all are calibrated in all designs; ``analyses/calibration.py`` measures it. With
+    ``resample='subjects'``, the tests but the permutation ask whether the mean score for *these*
+    stimuli is zero, which a chance resemblance of few stimuli is not. The bootstrap is liberal over
+    fewer than 15 subjects, and conservative over stimuli. Below 8 subjects, all tests over both
+    factors but the permutation are conservative.
 
     Parameters
     ----------
     models : numpy.ndarray, shape (M, n_pairs)
         Model RDMs.
     data : numpy.ndarray, shape (S, n_pairs)
-        One RDM per subject.
+        One RDM per subject. A pair that is NaN in any RDM is left out of all.
     comparator : str or Comparator
+        One of `probe.similarity.COMPARATORS`.
+    resample : {'stimuli', 'subjects', 'both', None}
+        None gives no interval.
+    groups : sequence, shape (n_stimuli,), optional
+        A label per stimulus: stimuli that share one are drawn and permuted together.
+    test : {'auto', 'permutation', 't', 'bootstrap', 'sign-flip'}
+    variance : {'corrected', 'bootstrap'}
     n_resamples : int
-        Number of bootstrap samples, and of permutations, at least 2. The smallest p-value is
-        ``1 / (n_resamples + 1)``.
+        Number of bootstrap samples, and of permutations, at least 2. The smallest p-value of a
+        permutation is ``1 / (n_resamples + 1)``.
     seed : int
         Of bootstrap and permutations; the global random state is not touched.
     track : callable, optional
-        Wraps the iterable over resamples in a progress bar.
+        Wraps an iterable over resamples in a progress bar; also given are its ``total`` and, as
+        ``desc``, what it is.
 
     Returns
     -------
@@ -101,139 +247,304 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there are fewer than 5 stimuli, or an RDM is constant (in most resamples) or not finite.
+        If the design does not allow what is asked (fewer than 5 stimuli or groups of stimuli, one
+        subject, …), or an RDM is constant (in most resamples), infinite or all NaN.
     """
     chosen = get_comparator(comparator)
-    a, b = chosen.prepare(models), chosen.prepare(data)
-    n = b.n_conditions
-    if a.n_conditions != n:
-        raise ValueError(f"models have {a.n_conditions} stimuli, the data {n}")
-    if n < MIN_STIMULI:
-        raise ValueError(f"{n} stimuli are too few to resample; at least {MIN_STIMULI} are needed")
-    if n_resamples < 2:
-        raise ValueError(f"n_resamples={n_resamples}; at least 2 are needed")
-    scores = chosen.similarity(a, b)
-    rng = np.random.default_rng(seed)
-    counts = bootstrap_counts(n, n_resamples, rng)
-    resampled = resampled_scores(a, b, chosen, counts, track).mean(axis=2)
+    a, b = prepare(chosen, models, data)
+    n_models, n_subjects, units = len(a.rdms), len(b.rdms), Units.of(b.pairs, groups)
+    kind = _checked(resample, test, variance, n_resamples, units, n_subjects)
+    # Each with draws of its own: what one of them draws does not change the others.
+    of_samples, of_tests = np.random.default_rng(seed).spawn(2)
 
-    # A resample that leaves a categorical RDM constant has no score, and is left out.
-    scored = np.isfinite(resampled)
-    if (rare := scored.sum(axis=0) < max(2, n_resamples / 2)).any():
-        raise ValueError(
-            f"model {np.flatnonzero(rare)[0]}, or the data, is constant in most resamples of the "
-            "stimuli: too few stimuli differ for a bootstrap"
+    # Rows: the models' scores, then the two bounds of the ceiling. Columns: subjects.
+    score = functools.partial(_scores_and_bounds, a, b, chosen)
+    by_subject = score(units.everything[None], np.ones((1, n_subjects)))[0]
+    observed = by_subject.mean(axis=1)
+
+    # What is asked, as weighted sums of these rows.
+    own = np.eye(n_models, n_models + 2)
+    first, second = np.triu_indices(n_models, 1)
+    differences = own[first] - own[second]
+    to_ceiling = np.eye(1, n_models + 2, n_models) - own
+    bounds = np.eye(2, n_models + 2, n_models)
+
+    samples = None
+    if resample is not None:
+        samples = _sample(
+            score,
+            by_subject,
+            units,
+            resample,
+            variance,
+            n_resamples,
+            "bootstrap" in (kind, variance),
+            of_samples,
+            track,
         )
-    variance = np.nanvar(resampled, axis=0, ddof=1) * n / (n - 1)
-    mean, se, dof = scores.mean(axis=1), np.sqrt(variance), n - 1
-    half = stats.t.ppf(0.975, dof) * se
-    permutations = rng.permuted(np.tile(np.arange(n), (n_resamples, 1)), axis=1)
-    by_chance = permuted_scores(a, b, chosen, permutations)
-    # A permutation that changes nothing is one of those possible; rounding must not hide it.
-    as_good = by_chance >= mean - 1e-12
-    p_zero = (as_good.sum(axis=0) + 1) / (n_resamples + 1)
+        _refuse_constant(samples.means[resample][:, :n_models])
+
+    def p_of(contrasts: np.ndarray, se: np.ndarray, dof: np.ndarray, two_sided: bool) -> np.ndarray:
+        if samples is None:
+            return np.full(len(contrasts), np.nan)
+        if kind == "sign-flip":
+            values = contrast_values(by_subject[None], contrasts)[0]
+            return sign_flip_test(values, n_resamples, of_tests, two_sided=two_sided)
+        if kind == "bootstrap":
+            values = contrast_values(samples.means[samples.resample], contrasts)
+            return bootstrap_test(values, two_sided=two_sided)
+        statistic = contrast_values(observed[None], contrasts)[0]
+        return t_test(statistic, se, dof, two_sided=two_sided)
+
+    def spread(contrasts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standard errors and degrees of freedom."""
+        if samples is None:
+            unknown = np.full(len(contrasts), np.nan)
+            return unknown, unknown
+        variances, dof = samples.variance(contrasts)
+        return np.sqrt(variances), dof
+
+    se, dof = spread(own)
+    difference_se, difference_dof = spread(differences)
+    ceiling_se, _ = spread(bounds)
+    mean, half = observed[:n_models], stats.t.ppf(0.975, dof) * se
+    if kind == "permutation":
+        orders = units.permutations(n_resamples, of_tests)
+        p_zero = permutation_test(
+            mean, permuted_scores(a, b, chosen, orders, _named(track, "permutations"))
+        )
+    else:
+        p_zero = p_of(own, se, dof, False)
+    p_ceiling = p_of(to_ceiling, *spread(to_ceiling), False)
+    p_pairs = p_of(differences, difference_se, difference_dof, True)
+
+    def square(of_pairs: np.ndarray, diagonal: float) -> np.ndarray:
+        matrix = np.full((n_models, n_models), diagonal)
+        matrix[first, second] = matrix[second, first] = of_pairs
+        return matrix
+
     return Evaluation(
-        scores=scores,
+        scores=by_subject[:n_models],
         mean=mean,
         se=se,
         ci_low=np.maximum(mean - half, -1.0),
         ci_high=np.minimum(mean + half, 1.0),
+        ceiling=(float(observed[-2]), float(observed[-1])),
+        ceiling_se=(float(ceiling_se[0]), float(ceiling_se[1])),
         p_zero=p_zero,
-        p_zero_fdr=stats.false_discovery_control(p_zero),
+        p_zero_fdr=benjamini_hochberg(p_zero),
         p_zero_holm=holm(p_zero),
+        p_ceiling=p_ceiling,
+        p_ceiling_fdr=benjamini_hochberg(p_ceiling),
+        p_ceiling_holm=holm(p_ceiling),
+        p_pairs=square(p_pairs, 1.0),
+        p_pairs_fdr=square(benjamini_hochberg(p_pairs), 1.0),
+        p_pairs_holm=square(holm(p_pairs), 1.0),
+        difference_se=square(difference_se, 0.0),
         dof=dof,
-        resampled=resampled,
+        resample=resample,
+        test=kind,
+        resampled=None if samples is None else samples.means[samples.resample][:, :n_models],
     )
 
 
-def bootstrap_counts(n: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw n stimuli out of n with replacement, and count them.
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """Scores and bounds, K rows, in samples of stimuli and subjects.
 
-    Returns
-    -------
-    numpy.ndarray, shape (n_resamples, n), int
-        A draw of fewer than three distinct stimuli, which has no RDM to speak of, is drawn again.
+    ``by_subject`` (K, S) and, with n units of stimuli, ``left_out`` (n, K, S) and ``resampled``
+    (B, K, S), with ``counts`` (B, n), are of every subject. ``means`` (B, K), by what was
+    resampled, are over subjects as often as they were drawn.
     """
-    counts = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
-    while (poor := (counts > 0).sum(axis=1) < 3).any():
-        counts[poor] = rng.multinomial(n, np.full(n, 1.0 / n), size=int(poor.sum()))
-    return counts
+
+    resample: str
+    scheme: str
+    by_subject: np.ndarray
+    left_out: np.ndarray
+    resampled: np.ndarray
+    counts: np.ndarray
+    means: dict[str, np.ndarray]
+
+    def variance(self, contrasts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Variances and degrees of freedom of weighted sums of the rows, shape (Q,) each."""
+        n_subjects, n = self.by_subject.shape[1], self.counts.shape[1]
+        dof = {"stimuli": n, "subjects": n_subjects, "both": min(n, n_subjects)}[self.resample] - 1
+        dofs = np.full(len(contrasts), float(dof))
+        if self.scheme == "bootstrap":
+            of = {
+                name: variance_over_samples(contrast_values(means, contrasts))
+                for name, means in self.means.items()
+            }
+            if self.resample != "both":
+                return of[self.resample] * (dof + 1) / dof, dofs
+            of_three = of["both"], of["subjects"], of["stimuli"]
+            return schuett2023_variance(*of_three, n_subjects, n), dofs
+        values = contrast_values(self.by_subject[None], contrasts)[0]
+        if self.resample == "subjects":
+            return subject_variance(values), dofs
+        if self.resample == "stimuli":
+            left_out, resampled = self.left_out.mean(axis=2), self.resampled.mean(axis=2)
+            left_out, resampled = (contrast_values(v, contrasts) for v in (left_out, resampled))
+            return stimulus_variance(left_out, resampled, self.counts), dofs
+        left_out, resampled = (
+            contrast_values(v, contrasts) for v in (self.left_out, self.resampled)
+        )
+        return stimulus_and_subject_variance(values, left_out, resampled, self.counts)
 
 
-def resampled_scores(
+def _sample(
+    score: Callable[..., np.ndarray],
+    by_subject: np.ndarray,
+    units: Units,
+    resample: str,
+    scheme: str,
+    n_resamples: int,
+    needs_bounds: bool,
+    rng: np.random.Generator,
+    track: Track | None,
+) -> _Samples:
+    """Draw stimuli and subjects.
+
+    The bounds of drawn subjects, each set of which has pools of its own, are found only if they
+    are needed.
+    """
+    n_rows, n_subjects = by_subject.shape
+    of_stimuli, of_subjects = rng.spawn(2)
+    counts = bootstrap_counts(units.n, n_resamples, of_stimuli)
+    drawn = of_subjects.multinomial(
+        n_subjects, np.full(n_subjects, 1.0 / n_subjects), size=n_resamples
+    )
+    everyone = np.ones((n_resamples, n_subjects))
+    left_out = resampled = np.full((1, n_rows, n_subjects), np.nan)
+    means = {}
+    if resample in ("stimuli", "both"):
+        stimuli = units.counts(counts)
+        resampled = score(stimuli, everyone, track, "bootstrap")
+        means["stimuli"] = resampled.mean(axis=2)
+        if scheme == "corrected":
+            left_out = units.counts(1 - np.eye(units.n, dtype=int))
+            left_out = score(left_out, np.ones((units.n, n_subjects)), track, "jackknife")
+        if resample == "both":
+            of_drawn = score(stimuli, drawn, track, "bootstrap") if needs_bounds else resampled
+            means["both"] = _means(of_drawn, drawn)
+    if resample in ("subjects", "both"):
+        if needs_bounds:
+            # With few subjects there are few different samples of them.
+            distinct, which = np.unique(drawn, axis=0, return_inverse=True)
+            everything = np.tile(units.everything, (len(distinct), 1))
+            means["subjects"] = _means(score(everything, distinct), distinct)[which]
+        else:
+            means["subjects"] = _means(by_subject[None], drawn)
+        by_subject = _pseudo_values(score, by_subject, units)
+    return _Samples(resample, scheme, by_subject, left_out, resampled, counts, means)
+
+
+def _scores_and_bounds(
     models: PreparedRDMs,
     data: PreparedRDMs,
     comparator: Comparator,
     counts: np.ndarray,
-    track: Callable[..., Iterable[Any]] | None = None,
+    subjects: np.ndarray,
+    track: Track | None = None,
+    desc: str = "",
 ) -> np.ndarray:
-    """Score every model against every subject in every resample.
-
-    Parameters
-    ----------
-    models, data : PreparedRDMs
-        From ``comparator.prepare``.
-    comparator : Comparator
-    counts : numpy.ndarray, shape (B, n_conditions)
-        How often each condition occurs in each resample.
-    track : callable, optional
-        Wraps the iterable over resamples in a progress bar.
-
-    Returns
-    -------
-    numpy.ndarray, shape (B, M, S)
-        As `Comparator.similarity` says where a resample leaves an RDM constant.
-    """
-    result = np.empty((len(counts), len(models.rdms), len(data.rdms)))
-
-    def one(k: int) -> None:
-        result[k] = comparator.similarity(models, data, counts[k])
-
-    _each(one, len(counts), track)
-    return result
+    """Scores of M models and both bounds, shape (B, M + 2, S); bounds of one subject are NaN."""
+    several = subjects.shape[1] > 1
+    scores, bounds = resampled_scores(
+        models, data, comparator, counts, [subjects] if several else [],
+        _named(track, desc),
+    )  # fmt: skip
+    if not several:
+        bounds = np.full((1, len(counts), 2, 1), np.nan)
+    return np.concatenate([scores, bounds[0]], axis=1)
 
 
-def permuted_scores(
-    models: PreparedRDMs, data: PreparedRDMs, comparator: Comparator, permutations: np.ndarray
+def _named(track: Track | None, desc: str) -> Track | None:
+    return functools.partial(track, desc=desc) if track else None
+
+
+def _means(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+    """Average values (B, K, S) over subjects, each as often as it was drawn (B, S)."""
+    weighted = np.where(subjects[:, None] > 0, values * subjects[:, None], 0.0)
+    return np.asarray(weighted.sum(axis=2) / subjects.sum(axis=1, keepdims=True))
+
+
+def _pseudo_values(
+    score: Callable[..., np.ndarray], by_subject: np.ndarray, units: Units
 ) -> np.ndarray:
-    """Score every model against the data with the stimuli's labels permuted.
+    """Give the bounds, which subjects share through their pools, jackknife pseudo-values.
 
-    Parameters
-    ----------
-    models, data : PreparedRDMs
-        From ``comparator.prepare``.
-    comparator : Comparator
-    permutations : numpy.ndarray, shape (B, n_conditions), int
-
-    Returns
-    -------
-    numpy.ndarray, shape (B, M)
-        Mean over subjects.
+    The variance of the subjects' own bounds would be too small (Tukey 1958, Ann Math Stat 29:614).
+    Without one of two subjects there is no bound left: NaN.
     """
-    # A mean of inner products is the inner product with the mean: one RDM to permute.
-    scaled, target = comparator.scaled(models), squareform(comparator.scaled(data).mean(axis=0))
-    result = np.empty((len(permutations), len(scaled)))
-
-    def one(k: int) -> None:
-        order = permutations[k]
-        permuted = squareform(target.take(order, axis=0).take(order, axis=1), checks=False)
-        result[k] = np.einsum("kp,p->k", scaled, permuted)
-
-    _each(one, len(permutations), None)
-    return result
+    n_subjects = by_subject.shape[1]
+    others = 1 - np.eye(n_subjects, dtype=int)
+    without = _means(score(np.tile(units.everything, (n_subjects, 1)), others), others)[:, -2:]
+    pseudo = n_subjects * by_subject[-2:].mean(axis=1, keepdims=True) - (n_subjects - 1) * without.T
+    return np.concatenate([by_subject[:-2], pseudo])
 
 
-def _each(one: Callable[[int], None], n: int, track: Callable[..., Iterable[Any]] | None) -> None:
-    """Call ``one(k)`` for every k below n, on a few threads.
+def prepare(
+    comparator: Comparator, models: np.ndarray | Sequence[np.ndarray], data: np.ndarray
+) -> tuple[PreparedRDMs, PreparedRDMs]:
+    """Check models and data, and leave out the pairs that are missing in any.
 
-    NumPy works outside the interpreter's lock; every call has its own place in the result. Not
-    more than a few threads: each holds copies of all RDMs.
+    Raises
+    ------
+    ValueError
+        If they are not over the same stimuli, or an RDM is constant, infinite or all NaN.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done: Iterable[Any] = pool.map(one, range(n))
+    sets = [np.atleast_2d(np.asarray(rdms, dtype=np.float64)) for rdms in (models, data)]
+    n_models, n_data = (n_conditions(rdms.shape[1]) for rdms in sets)
+    if n_models != n_data:
+        raise ValueError(f"models have {n_models} stimuli, the data {n_data}")
+    pairs = complete_pairs(sets, ["model", "subject"])
+    prepared = []
+    for rdms, what in zip(sets, ("model", "subject"), strict=True):
         try:
-            for _ in track(done, total=n) if track else done:
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            prepared.append(comparator.prepare(restrict(rdms, pairs), pairs))
+        except ValueError as error:
+            raise ValueError(str(error).replace("RDM", f"{what}", 1)) from None
+    return prepared[0], prepared[1]
+
+
+def _checked(
+    resample: str | None,
+    test: str,
+    variance: str,
+    n_resamples: int,
+    units: Units,
+    n_subjects: int,
+) -> str:
+    """See that the design allows what is asked, and say which test it is."""
+    if resample is not None and resample not in RESAMPLES:
+        raise ValueError(f"resample {resample!r} is unknown; known: {', '.join(RESAMPLES)}, None")
+    if test not in TESTS:
+        raise ValueError(f"test {test!r} is unknown; known: {', '.join(TESTS)}")
+    if variance not in VARIANCES:
+        raise ValueError(f"variance {variance!r} is unknown; known: {', '.join(VARIANCES)}")
+    if n_resamples < 2:
+        raise ValueError(f"n_resamples={n_resamples}; at least 2 are needed")
+    if resample in ("stimuli", "both") and units.n < MIN_STIMULI:
+        raise ValueError(
+            f"{units.n} {units.name} are too few to resample; at least {MIN_STIMULI} are needed"
+        )
+    if resample in ("subjects", "both") and n_subjects < 2:
+        raise ValueError(
+            f"resample={resample!r} needs at least two subjects; with one, resample the stimuli"
+        )
+    if test == "sign-flip" and resample != "subjects":
+        raise ValueError("test='sign-flip' flips the signs of subjects: choose resample='subjects'")
+    if test in ("t", "bootstrap") and resample is None:
+        raise ValueError(f"test={test!r} needs something to resample; choose 'stimuli'")
+    return "permutation" if test == "auto" else test
+
+
+def _refuse_constant(resampled: np.ndarray) -> None:
+    """See that most resamples have a score: one that leaves an RDM constant has none."""
+    scored = np.isfinite(resampled).sum(axis=0)
+    if (rare := scored < max(2, len(resampled) / 2)).any():
+        raise ValueError(
+            f"model {np.flatnonzero(rare)[0]}, or the data, is constant in most resamples of the "
+            "stimuli: too few stimuli differ for a bootstrap"
+        )

@@ -1,8 +1,9 @@
-"""Corrections for testing several models at once (Benjamini–Hochberg is SciPy's)."""
+"""Corrections for testing several models at once. What was not tested does not count."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -11,7 +12,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     p : array-like, shape (n_tests,)
-        In [0, 1].
+        In [0, 1], or NaN where there was no test.
 
     Returns
     -------
@@ -23,8 +24,32 @@ def holm(p: np.ndarray) -> np.ndarray:
     Holm 1979, Scand J Stat 6:65.
     """
     p = np.asarray(p, dtype=np.float64)
-    order = np.argsort(p)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
+    order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN is sorted to the end
+    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
+    adjusted = np.full_like(p, np.nan)
     adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Adjust p-values so that the expected share of false positives is controlled.
+
+    Parameters
+    ----------
+    p : array-like, shape (n_tests,)
+        In [0, 1], or NaN where there was no test.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_tests,)
+
+    References
+    ----------
+    Benjamini & Hochberg 1995, J R Stat Soc B 57:289.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    adjusted = np.full_like(p, np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        adjusted[tested] = stats.false_discovery_control(p[tested])
     return adjusted

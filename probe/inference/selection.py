@@ -7,13 +7,14 @@ no pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from probe.inference.evaluate import MIN_STIMULI, resampled_scores
+from probe.inference.evaluate import MIN_STIMULI, prepare
+from probe.inference.resampling import Track, Units, resampled_scores
 from probe.similarity import Comparator, get_comparator
 
 
@@ -52,9 +53,10 @@ def select_on_halves(
     data: np.ndarray,
     comparator: str | Comparator = "spearman",
     *,
+    groups: Sequence[Any] | None = None,
     n_splits: int = 100,
     seed: int = 0,
-    track: Callable[..., Iterable[Any]] | None = None,
+    track: Track | None = None,
 ) -> Selection:
     """Choose the best model on one half of the stimuli and score it on the other, many times.
 
@@ -65,6 +67,8 @@ def select_on_halves(
     data : numpy.ndarray, shape (S, n_pairs)
         One RDM per subject; scores are means over subjects.
     comparator : str or Comparator
+    groups : sequence, shape (n_stimuli,), optional
+        A label per stimulus: stimuli that share one are in the same half.
     n_splits : int
         Number of random splits, an even number: every split is used both ways round.
     seed : int
@@ -79,24 +83,24 @@ def select_on_halves(
     Raises
     ------
     ValueError
-        If a half would have fewer than 5 stimuli, or an RDM is constant (or all are, on a half)
-        or not finite.
+        If a half would have fewer than 5 stimuli or groups, or an RDM is constant (or all are, on
+        a half), infinite or all NaN.
     """
     chosen = get_comparator(comparator)
-    a, b = chosen.prepare(models), chosen.prepare(data)
-    n = b.n_conditions
-    if a.n_conditions != n:
-        raise ValueError(f"models have {a.n_conditions} stimuli, the data {n}")
-    if n // 2 < MIN_STIMULI:
-        raise ValueError(f"{n} stimuli are too few to split; at least {2 * MIN_STIMULI} are needed")
+    a, b = prepare(chosen, models, data)
+    units = Units.of(b.pairs, groups)
+    if units.n // 2 < MIN_STIMULI:
+        raise ValueError(
+            f"{units.n} {units.name} are too few to split; at least {2 * MIN_STIMULI} are needed"
+        )
     if n_splits < 2 or n_splits % 2:
         raise ValueError(f"n_splits={n_splits}; wanted an even number, at least 2")
     rng = np.random.default_rng(seed)
-    halves = np.zeros((n_splits, n), dtype=int)
+    halves = np.zeros((n_splits, units.n), dtype=int)
     for k in range(0, n_splits, 2):
-        halves[k, rng.permutation(n)[: n // 2]] = 1
+        halves[k, rng.permutation(units.n)[: units.n // 2]] = 1
         halves[k + 1] = 1 - halves[k]
-    scores = resampled_scores(a, b, chosen, halves, track).mean(axis=2)
+    scores = resampled_scores(a, b, chosen, units.counts(halves), (), track)[0].mean(axis=2)
     if np.isnan(scores).all(axis=1).any():
         raise ValueError("all models, or the data, are constant on a half of the stimuli")
     # Row k chooses, its other half (k + 1 or k − 1) reports.

@@ -3,22 +3,26 @@
 A resample of the stimuli is a vector of counts c, one per stimulus. The pair (i, j) then occurs
 c_i · c_j times, and a stimulus paired with another showing of itself does not occur at all, since
 its distance is zero by construction (Schütt et al. 2023, eLife 12:e82566). All comparators take
-these weights, so that no resampled RDM is ever built: bootstrap samples (counts 0, 1, 2, …) and
-random halves (counts 0 and 1) are the same operation.
+these weights, so that no resampled RDM is ever built: bootstrap samples (counts 0, 1, 2, …), random
+halves (counts 0 and 1) and the jackknife (all once but one) are the same operation.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from probe.similarity.bures import bures
+from probe.similarity.kendall import kendall
+from probe.similarity.pairs import Pairs, complete_pairs, restrict
+from probe.similarity.ranks import ROUNDING, dense_ranks, midranks
 from probe.similarity.rdms import n_conditions
-
-ROUNDING = 1e-13
-"""Distances that differ by less than this share of the largest are tied: equal distances that were
-computed in another order of summation differ in their last digits."""
+from probe.similarity.whitened import inner_products
 
 
 def is_constant(rdm: np.ndarray) -> bool:
@@ -26,9 +30,49 @@ def is_constant(rdm: np.ndarray) -> bool:
     return bool(np.ptp(rdm) <= ROUNDING * np.abs(rdm).max())
 
 
-@dataclass(frozen=True)
-class Comparator:
-    """A correlation-like comparator: products of transformed RDMs.
+@dataclass(frozen=True, eq=False)
+class PreparedRDMs:
+    """RDMs, and what every resample of them needs; made by `Comparator.prepare`.
+
+    Attributes
+    ----------
+    rdms : numpy.ndarray, shape (K, n_pairs)
+    pairs : Pairs
+        What the columns are.
+    """
+
+    rdms: np.ndarray
+    pairs: Pairs
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The RDMs as matrices, shape (K, n, n)."""
+        return self.pairs.squares(self.rdms)
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """Ranks of the distances, 0, 1, 2, …, tied ones alike, shape (K, n_pairs)."""
+        return dense_ranks(self.rdms)
+
+    def standardised(self, centred: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Bring the RDMs to mean 0, if ``centred``, and mean square 1.
+
+        Digits are lost in the moments of a resample where the mean is large; here it is gone.
+
+        Returns
+        -------
+        values : numpy.ndarray, shape (K, n_pairs)
+        rounding : numpy.ndarray, shape (K,)
+            Below this difference two values are tied.
+        """
+        values = self.rdms - self.rdms.mean(axis=1, keepdims=True) if centred else self.rdms
+        scale = np.sqrt(np.mean(values**2, axis=1))
+        return values / scale[:, None], ROUNDING * np.abs(self.rdms).max(axis=1) / scale
+
+
+@dataclass(frozen=True, eq=False)
+class Comparator(ABC):
+    """A measure of how alike two RDMs are, 1 for RDMs that say the same.
 
     Attributes
     ----------
@@ -36,25 +80,26 @@ class Comparator:
         How it is called in arguments and tables.
     symbol : str
         How it is called on an axis.
-    ranked, centred : bool
-        Whether distances are replaced by their mid-ranks, and whether their mean is removed.
-    unbiased_by_ties : bool
-        Divide by the variance of untied ranks (rho-a) rather than by the RDMs' own.
+    centred : bool
+        Whether it is a correlation: RDMs that have nothing in common are at 0.
     """
 
     name: str
     symbol: str
-    ranked: bool
-    centred: bool
-    unbiased_by_ties: bool = False
+    centred: bool = True
 
-    def prepare(self, rdms: np.ndarray) -> PreparedRDMs:
-        """Do once what every resample needs: order the distances, find the ties.
+    block = 8
+    """Resamples that are worked on together."""
+
+    def prepare(self, rdms: np.ndarray, pairs: Pairs | None = None) -> PreparedRDMs:
+        """Check RDMs.
 
         Parameters
         ----------
-        rdms : numpy.ndarray, shape (n_rdms, n_pairs) or (n_pairs,)
+        rdms : numpy.ndarray, shape (K, n_pairs) or (n_pairs,)
             Finite distances.
+        pairs : Pairs, optional
+            What the columns are; by default all pairs.
 
         Raises
         ------
@@ -62,22 +107,12 @@ class Comparator:
             If a value is not finite, or an RDM is constant.
         """
         rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
-        n = n_conditions(rdms.shape[1])
         for k, row in enumerate(rdms):
             if not np.isfinite(row).all():
                 raise ValueError(f"RDM {k} has a NaN or infinite distance")
             if not row.any() or (self.centred and is_constant(row)):
                 raise ValueError(f"RDM {k} is constant: {self.name} with it is undefined")
-        orders, groups = [], []
-        if self.ranked:
-            for row in rdms:
-                order = np.argsort(row, kind="stable")
-                ordered = row[order]
-                rounding = ROUNDING * np.abs(ordered[[0, -1]]).max()
-                last = np.flatnonzero(np.append(np.diff(ordered) > rounding, True))
-                orders.append(order)
-                groups.append(None if len(last) == len(row) else last)
-        return PreparedRDMs(rdms, n, orders, groups, np.einsum("kp,kp->k", rdms, rdms))
+        return PreparedRDMs(rdms, pairs or Pairs.all(n_conditions(rdms.shape[1])))
 
     def similarity(
         self, a: PreparedRDMs, b: PreparedRDMs, counts: np.ndarray | None = None
@@ -87,52 +122,112 @@ class Comparator:
         Parameters
         ----------
         a, b : PreparedRDMs
-            From `prepare`, over the same conditions.
+            From `prepare`, over the same pairs.
         counts : numpy.ndarray, shape (n_conditions,), optional
             How often each condition occurs; by default once.
 
         Returns
         -------
         numpy.ndarray, shape (n_a, n_b)
-            Where a resample leaves an RDM constant: NaN, or 0 for rho-a, its expected value
-            under random tie-breaking.
+            Where a resample leaves an RDM constant: NaN, or 0 for rho-a and tau-a, whose expected
+            value under random tie-breaking that is.
         """
-        everywhere = np.ones(a.rdms.shape[1]) if counts is None else pair_weights(counts)
-        # Most pairs of a resample do not occur: work on those that do.
-        pairs = np.flatnonzero(everywhere)
-        weights = everywhere[pairs]
-        total = weights.sum()
-        u = self._transform(a, everywhere, pairs)
-        v = u if b is a else self._transform(b, everywhere, pairs)
-        uw = u * weights
-        # Not through BLAS, whose sums depend on its number of threads: a seed gives the same bytes.
-        product = np.einsum("kp,lp->kl", uw, v)
-        if self.unbiased_by_ties:
-            return np.clip(12.0 * product / (total**3 - total), -1.0, 1.0)
-        norm_u = np.einsum("kp,kp->k", uw, u)
-        norm_v = np.einsum("kp,p,kp->k", v, weights, v)
-        if not self.ranked:
-            # What is left of a constant RDM is the rounding error of its mean, not a variance.
-            norm_u[norm_u <= ROUNDING**2 * a.energy] = np.nan
-            norm_v[norm_v <= ROUNDING**2 * b.energy] = np.nan
-        norm = np.sqrt(np.outer(norm_u, norm_v))
-        result = np.full(product.shape, np.nan)
-        np.divide(product, norm, out=result, where=norm > 0.0)
-        return np.clip(result, -1.0, 1.0)
+        counts = np.ones(a.pairs.n) if counts is None else np.asarray(counts)
+        return self.resample(a, b, counts[None])[0][0]
 
-    def pool(self, rdms: np.ndarray) -> np.ndarray:
+    def resample(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compare models and subjects, and bound the score of the true model, in resamples.
+
+        The upper bound compares a subject with the RDM pooled over all subjects, the lower bound
+        with the one pooled over all others (Nili et al. 2014, PLoS Comput Biol 10:e1003553).
+
+        Parameters
+        ----------
+        models, data : PreparedRDMs
+            M models and S subjects, from `prepare`, over the same pairs.
+        counts : numpy.ndarray, shape (B, n_conditions)
+            How often each condition occurs in each resample.
+        subjects : sequence of numpy.ndarray, each of shape (B, S)
+            How often each subject occurs; for each such array the bounds are found.
+
+        Returns
+        -------
+        scores : numpy.ndarray, shape (B, M, S)
+        bounds : numpy.ndarray, shape (len(subjects), B, 2, S)
+            Lower and upper. NaN for a subject that does not occur, and for the lower bound of one
+            that is alone.
+        """
+        n_subjects = len(data.rdms)
+        scores = np.empty((len(counts), len(models.rdms), n_subjects))
+        bounds = np.empty((len(subjects), len(counts), 2, n_subjects))
+        for k, row in enumerate(counts):
+            scores[k], found = self._one(models, data, row, [w[k] for w in subjects])
+            for q, of_weights in enumerate(found):
+                bounds[q, k] = of_weights
+        return scores, bounds
+
+    @abstractmethod
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Scores (M, S) and, for every weighting of the subjects, bounds (2, S) in one resample."""
+
+    def permuted_scores(
+        self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
+    ) -> np.ndarray:
+        """Score models against data whose conditions' labels are permuted.
+
+        Parameters
+        ----------
+        models, data : PreparedRDMs
+            M models and S subjects, over the same pairs.
+        orders : numpy.ndarray, shape (B, n_conditions), int
+
+        Returns
+        -------
+        numpy.ndarray, shape (B, M)
+            Mean over subjects.
+        """
+        result = np.empty((len(orders), len(models.rdms)))
+        for k, order in enumerate(orders):
+            places = models.pairs.permuted(order)
+            a, b = models, replace(data, rdms=data.rdms[:, places])
+            if (places < 0).any():  # a pair whose distance would be a missing one
+                known = np.flatnonzero(places >= 0)
+                pairs = models.pairs.take(known)
+                a = PreparedRDMs(models.rdms[:, known], pairs)
+                b = PreparedRDMs(data.rdms[:, places[known]], pairs)
+            elif "ranks" in vars(data):
+                vars(b)["ranks"] = data.ranks[:, places]  # no need to sort again
+            result[k] = self.similarity(a, b).mean(axis=1)
+        return result
+
+    @abstractmethod
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
         """Make the one RDM that is on average the most like the RDMs given.
 
-        Each RDM is first brought to the scale on which the comparator is an inner product (unit
-        length for cosine, after centring for Pearson, ranks for Spearman and rho-a), then they
-        are averaged: this maximises the mean similarity, where an average of the distances
-        as they are does not (Nili et al. 2014, PLoS Comput Biol 10:e1003553; the scales as in
-        rsatoolbox).
+        Each RDM is first brought to the scale on which the comparator is an inner product, then
+        they are averaged: this maximises the mean similarity, where an average of the distances
+        as they are does not (Nili et al. 2014; Schütt et al. 2023). For Kendall's tau, where the
+        optimum cannot be computed, mean ranks are used, and for Bures similarity the mean of
+        kernels of equal trace; both are close to it, not exact.
 
         Parameters
         ----------
         rdms : numpy.ndarray, shape (n_rdms, n_pairs)
             Finite distances.
+        pairs : Pairs, optional
+            What the columns are; by default all pairs.
 
         Returns
         -------
@@ -143,103 +238,381 @@ class Comparator:
         ValueError
             If a value is not finite, or an RDM is constant.
         """
-        return self.scaled(self.prepare(rdms)).mean(axis=0)
 
-    def scaled(self, prepared: PreparedRDMs) -> np.ndarray:
-        """Bring RDMs to the scale on which the comparator is their inner product.
 
-        Returns
-        -------
-        numpy.ndarray, shape (n_rdms, n_pairs)
-        """
-        n_pairs = prepared.rdms.shape[1]
-        values = self._transform(prepared, np.ones(n_pairs), np.arange(n_pairs))
-        if self.unbiased_by_ties:
-            return values * np.sqrt(12.0 / (float(n_pairs) ** 3 - n_pairs))
-        return values / np.sqrt(np.einsum("kp,kp->k", values, values))[:, None]
+@dataclass(frozen=True, eq=False)
+class _Moments(Comparator):
+    """Pearson (centred) and cosine: functions of the distances' first and second moments.
 
-    def _transform(
-        self, prepared: PreparedRDMs, everywhere: np.ndarray, pairs: np.ndarray
-    ) -> np.ndarray:
-        weights = everywhere[pairs]
-        if self.ranked:
-            ranks = np.empty((len(prepared.rdms), len(pairs)))
-            for k, (order, groups) in enumerate(zip(prepared.orders, prepared.groups, strict=True)):
-                ranks[k] = _weighted_ranks(everywhere, order, groups)[pairs]
-            # The mean of N ranks is (N + 1) / 2, ties or not.
-            ranks -= (weights.sum() + 1.0) / 2.0
-            return ranks
-        values = prepared.rdms[:, pairs]
+    The moments of many resamples are one matrix product, W Z: W has a row of pair weights per
+    resample, Z a column per product of two RDMs. Pools need no product of their own, since their
+    moments follow from those of the RDMs that are pooled.
+    """
+
+    block = 64
+    WIDTH = 8192
+    """Pairs whose weights are held at a time."""
+
+    def resample(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if len(counts) < 4:
+            return super().resample(models, data, counts, subjects)
+        x, y = models.standardised(self.centred)[0], data.standardised(self.centred)[0]
+        m, s = len(x), len(y)
+        first, second = np.triu_indices(s) if subjects else (np.arange(s), np.arange(s))
+        n_products = m * s + m + len(first)
+        moments = np.zeros((len(counts), n_products + m + s + 1))
+        by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
+        for start in range(0, len(models.pairs), self.WIDTH):
+            part = slice(start, start + self.WIDTH)
+            weights = by_condition[models.pairs.i[part]] * by_condition[models.pairs.j[part]]
+            u, v = x[:, part], y[:, part]
+            products = np.concatenate([
+                (u[:, None] * v).reshape(m * s, u.shape[1]), u * u, v[first] * v[second],
+                u, v, np.ones((1, u.shape[1])),
+            ])  # fmt: skip
+            moments += (products @ weights).T
+        cross = moments[:, : m * s].reshape(len(counts), m, s)
+        of_models = moments[:, m * s : m * s + m]
+        within = np.zeros((len(counts), s, s))
+        within[:, first, second] = within[:, second, first] = moments[:, m * s + m : n_products]
         if self.centred:
-            means = np.einsum("kp,p->k", values, weights) / weights.sum()
-            values = values - means[:, None]
-        return values
+            total = moments[:, -1, None]
+            x_sum, y_sum = moments[:, n_products : n_products + m], moments[:, -1 - s : -1]
+            cross = cross - x_sum[:, :, None] * (y_sum / total)[:, None, :]
+            x_norm = of_models - x_sum**2 / total
+            y_norm = np.einsum("bss->bs", within) - y_sum**2 / total
+            # Little is left of these variances but rounding error: take another way there.
+            x_energy, y_energy = of_models, np.einsum("bss->bs", within)
+            poor = (x_norm < 1e-6 * x_energy).any(axis=1) | (y_norm < 1e-6 * y_energy).any(axis=1)
+            within = within - y_sum[:, :, None] * (y_sum / total)[:, None, :]
+        else:
+            x_norm, y_norm = of_models, np.einsum("bss->bs", within)
+            poor = (x_norm <= 0.0).any(axis=1) | (y_norm <= 0.0).any(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x_scale, y_scale = 1.0 / np.sqrt(x_norm), 1.0 / np.sqrt(y_norm)
+            scores = cross * x_scale[:, :, None] * y_scale[:, None, :]
+            r = within * y_scale[:, :, None] * y_scale[:, None, :]
+            bounds = np.stack([_bounds(r, weights) for weights in subjects]) if subjects else (
+                np.empty((0, len(counts), 2, s))
+            )  # fmt: skip
+        for k in np.flatnonzero(poor):
+            one = counts[k : k + 1], [w[k : k + 1] for w in subjects]
+            scores[k : k + 1], bounds[:, k : k + 1] = super().resample(models, data, *one)
+        return np.clip(scores, -1.0, 1.0), bounds
+
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        weights = models.pairs.weights(counts)
+        present = np.flatnonzero(weights)
+        weights = weights[present]
+
+        def unit(rdms: PreparedRDMs) -> np.ndarray:
+            """Rows of which the similarity is the inner product."""
+            values, rounding = rdms.standardised(self.centred)
+            values = values[:, present]
+            if self.centred:
+                values = values - (values @ weights / weights.sum())[:, None]
+            values = values * np.sqrt(weights)
+            norm = np.sqrt(np.einsum("kp,kp->k", values, values))
+            # What is left of a constant RDM is the rounding error of its mean, not a variance.
+            norm[norm <= rounding * np.sqrt(weights.sum())] = np.nan
+            return values / norm[:, None]
+
+        u, v = unit(models), unit(data)
+        r = v @ v.T if subjects else np.empty(0)
+        return np.clip(u @ v.T, -1.0, 1.0), [_bounds(r, w) for w in subjects]
+
+    def permuted_scores(
+        self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
+    ) -> np.ndarray:
+        if not models.pairs.complete:
+            return super().permuted_scores(models, data, orders)
+        a, b = (p.standardised(self.centred)[0] / np.sqrt(len(p.pairs)) for p in (models, data))
+        return _permuted_products(a, b.mean(axis=0), models.pairs, orders)
+
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        return self.prepare(rdms, pairs).standardised(self.centred)[0].mean(axis=0)
 
 
-@dataclass(frozen=True)
-class PreparedRDMs:
-    """RDMs with the order of their distances, made by `Comparator.prepare`."""
+@dataclass(frozen=True, eq=False)
+class _Ranked(Comparator):
+    """Spearman and rho-a: products of centred mid-ranks.
 
-    rdms: np.ndarray
-    n_conditions: int
-    orders: Sequence[np.ndarray]
-    groups: Sequence[np.ndarray | None]
-    energy: np.ndarray
-
-
-def pair_weights(counts: np.ndarray) -> np.ndarray:
-    """Say how often every pair of distinct conditions occurs in a resample.
-
-    Parameters
+    Attributes
     ----------
-    counts : numpy.ndarray, shape (n_conditions,)
-        How often each condition was drawn.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_conditions * (n_conditions - 1) / 2,), float64
-        ``counts[i] * counts[j]`` in the order of ``numpy.triu_indices(n, 1)``.
+    unbiased_by_ties : bool
+        Divide by the variance of untied ranks (rho-a) rather than by the RDMs' own (Spearman).
     """
-    counts = np.asarray(counts, dtype=np.float64)
-    return np.concatenate([counts[i] * counts[i + 1 :] for i in range(len(counts) - 1)])
+
+    unbiased_by_ties: bool = False
+
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        weights = models.pairs.weights(counts)
+        present = np.flatnonzero(weights)
+        u = self._scaled(midranks(models.ranks, weights, present), weights[present])
+        v = self._scaled(midranks(data.ranks, weights, present), weights[present])
+        weights = weights[present]
+        bounds = []
+        for of_subjects in subjects:
+            # The best RDM has the order of the mean ranks, and ranks of its own.
+            pools = _pools(v, of_subjects)
+            pooled = midranks(dense_ranks(pools), weights, np.arange(len(weights)))
+            scores = (self._scaled(pooled, weights) * weights) @ v.T
+            bounds.append(_lower_and_upper(scores, of_subjects))
+        return np.clip((u * weights) @ v.T, -1.0, 1.0), bounds
+
+    def _scaled(self, ranks: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Mid-ranks on the scale on which the comparator is their weighted inner product."""
+        total = weights.sum()
+        # The mean of N ranks is (N + 1) / 2, ties or not.
+        ranks = ranks - (total + 1.0) / 2.0
+        if self.unbiased_by_ties:
+            return ranks * np.sqrt(12.0 / (total**3 - total))
+        norm = np.sqrt(np.einsum("kp,p,kp->k", ranks, weights, ranks))
+        norm[norm <= 0.0] = np.nan
+        return ranks / norm[:, None]
+
+    def permuted_scores(
+        self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
+    ) -> np.ndarray:
+        if not models.pairs.complete:
+            return super().permuted_scores(models, data, orders)
+        a, b = self._all(models), self._all(data)
+        return _permuted_products(a, b.mean(axis=0), models.pairs, orders)
+
+    def _all(self, rdms: PreparedRDMs) -> np.ndarray:
+        ones = np.ones(len(rdms.pairs))
+        return self._scaled(midranks(rdms.ranks, ones, np.arange(len(rdms.pairs))), ones)
+
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        return self._all(self.prepare(rdms, pairs)).mean(axis=0)
 
 
-def _weighted_ranks(
-    weights: np.ndarray, order: np.ndarray, group_ends: np.ndarray | None
+@dataclass(frozen=True, eq=False)
+class _Kendall(Comparator):
+    """Kendall's tau: concordant minus discordant pairs of distances."""
+
+    variant: Literal["a", "b"] = "a"
+
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        weights = models.pairs.weights(counts).astype(np.int64)
+        scores = kendall(models.ranks, data.ranks, weights, self.variant)
+        bounds = []
+        if subjects:
+            present = np.flatnonzero(weights)
+            v = midranks(data.ranks, weights, present) - (weights.sum() + 1.0) / 2.0
+        for of_subjects in subjects:
+            pools = np.zeros((1 + len(v), len(weights)), dtype=np.int32)
+            pools[:, present] = dense_ranks(_pools(v, of_subjects))
+            of_pools = np.full((1 + len(v), len(v)), np.nan)
+            of_pools[0] = kendall(pools[:1], data.ranks, weights, self.variant)
+            for s in range(len(v)):
+                own = kendall(pools[s + 1 : s + 2], data.ranks[s : s + 1], weights, self.variant)
+                of_pools[s + 1, s] = own[0, 0]
+            bounds.append(_lower_and_upper(of_pools, of_subjects))
+        return scores, bounds
+
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        prepared = self.prepare(rdms, pairs)
+        ones, everywhere = np.ones(len(prepared.pairs)), np.arange(len(prepared.pairs))
+        return midranks(prepared.ranks, ones, everywhere).mean(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Whitened(Comparator):
+    """Cosine or correlation after whitening by the covariance of the distances' errors.
+
+    Attributes
+    ----------
+    sigma_k : numpy.ndarray, shape (n_conditions, n_conditions), optional
+        Covariance of the pattern estimates; by default they are independent, of equal variance.
+    """
+
+    sigma_k: np.ndarray | None = None
+
+    def _products(self, rdms: Sequence[PreparedRDMs], counts: np.ndarray | None) -> np.ndarray:
+        return inner_products(
+            np.concatenate([r.squares for r in rdms]),
+            centred=self.centred,
+            counts=counts,
+            missing=rdms[0].pairs.missing(),
+            sigma_k=self.sigma_k,
+        )
+
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        products = self._products([models, data], None if (counts == 1).all() else counts)
+        norm = np.sqrt(np.maximum(products.diagonal(), 0.0))
+        norm[norm <= 1e-10 * self._size(models, data)] = np.nan
+        r = np.clip(products / np.outer(norm, norm), -1.0, 1.0)
+        m = len(models.rdms)
+        return r[:m, m:], [_bounds(r[m:, m:], w) for w in subjects]
+
+    def _size(self, models: PreparedRDMs, data: PreparedRDMs) -> np.ndarray:
+        """Largest distance of every RDM: what is smaller by ten digits is rounding error."""
+        return np.concatenate([np.abs(r.rdms).max(axis=1) for r in (models, data)])
+
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        prepared = self.prepare(rdms, pairs)
+        values = prepared.rdms
+        if self.centred:
+            values = values - values.mean(axis=1, keepdims=True)
+        lengths = np.sqrt(self._products([prepared], None).diagonal())
+        return (values / lengths[:, None]).mean(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bures(Comparator):
+    """Bures similarity of the kernels that the distances imply."""
+
+    def prepare(self, rdms: np.ndarray, pairs: Pairs | None = None) -> PreparedRDMs:
+        prepared = super().prepare(rdms, pairs)
+        known = prepared.pairs.conditions()
+        if len(prepared.pairs) < len(known) * (len(known) - 1) // 2:
+            raise ValueError(
+                f"{self.name} compares whole matrices: single pairs cannot be missing, only all "
+                "pairs of a condition"
+            )
+        return prepared
+
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        known = np.zeros_like(counts)
+        known[models.pairs.conditions()] = 1
+        counts = counts * known
+        bounds = []
+        for of_subjects in subjects:
+            pools = _pools(data.squares / self._traces(data.squares, counts), of_subjects)
+            bounds.append(_lower_and_upper(bures(pools, data.squares, counts), of_subjects))
+        return bures(models.squares, data.squares, counts), bounds
+
+    @staticmethod
+    def _traces(squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Trace of the kernels, up to a factor: the mean distance of all pairs."""
+        return np.einsum("i,kij,j->k", counts, squares, counts)[:, None, None]
+
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        prepared = self.prepare(rdms, pairs)
+        return (prepared.rdms / prepared.rdms.mean(axis=1, keepdims=True)).mean(axis=0)
+
+
+def _bounds(r: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Lower and upper bounds, shape (…, 2, S), of subjects whose similarities are inner products.
+
+    The pool is the weighted sum of unit vectors z_s, and r_st = z_s · z_t.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        projections = np.einsum("...st,...t->...s", r, weights)
+        energy = (weights * projections).sum(axis=-1, keepdims=True)
+        others = energy - 2.0 * weights * projections + weights**2
+        others = np.where(others > 1e-12 * energy, others, np.nan)
+        lower = (projections - weights) / np.sqrt(others)
+        upper = projections / np.sqrt(energy)
+    both = np.stack([lower, upper], axis=-2)
+    return np.where(weights[..., None, :] > 0, np.clip(both, -1.0, 1.0), np.nan)
+
+
+def _pools(units: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The pool over all subjects, then the pools over all others than each, shape (1 + S, …)."""
+    weighted = units * weights.reshape(-1, *[1] * (units.ndim - 1))
+    total = weighted.sum(axis=0)
+    return np.concatenate([total[None], total - weighted])
+
+
+def _lower_and_upper(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Bounds (2, S) from the scores (1 + S, S) of the pools."""
+    bounds = np.stack([np.diagonal(scores[1:]).copy(), scores[0]])
+    bounds[:, weights == 0] = np.nan
+    if np.count_nonzero(weights) == 1:
+        bounds[0] = np.nan
+    return np.clip(bounds, -1.0, 1.0)
+
+
+def _permuted_products(
+    a: np.ndarray, b: np.ndarray, pairs: Pairs, orders: np.ndarray
 ) -> np.ndarray:
-    """Mid-ranks of distances that occur ``weights`` times each, in the pairs' own order.
-
-    A distance that occurs w times, after N smaller ones, has the mid-rank N + (w + 1) / 2. Where
-    the weight is zero, the rank is not meaningful.
-    """
-    ordered = weights.take(order)
-    ranks = np.zeros_like(weights)
-    if group_ends is None:
-        present = np.flatnonzero(ordered)
-        ordered = ordered[present]
-        ranks[order.take(present)] = np.cumsum(ordered) - (ordered - 1.0) / 2.0
-    else:
-        ends = np.cumsum(ordered)[group_ends]
-        sizes = np.diff(ends, prepend=0.0)
-        ranks[order] = np.repeat(ends - (sizes - 1.0) / 2.0, np.diff(group_ends, prepend=-1))
-    return ranks
+    """Inner products of rows with one RDM permuted: a mean of products is one with the mean."""
+    return np.stack([b[pairs.permuted(order)] for order in orders]) @ a.T
 
 
-COMPARATORS = {
+COMPARATORS: dict[str, Comparator] = {
     c.name: c
     for c in (
-        Comparator("spearman", "Spearman ρ", ranked=True, centred=True),
-        Comparator("rho-a", "ρ-a", ranked=True, centred=True, unbiased_by_ties=True),
-        Comparator("pearson", "Pearson r", ranked=False, centred=True),
-        Comparator("cosine", "cosine", ranked=False, centred=False),
+        _Ranked("spearman", "Spearman ρ"),
+        _Ranked("rho-a", "ρ-a", unbiased_by_ties=True),
+        _Moments("pearson", "Pearson r"),
+        _Moments("cosine", "cosine", centred=False),
+        _Kendall("tau-a", "Kendall τ-a"),
+        _Kendall("tau-b", "Kendall τ-b", variant="b"),
+        _Whitened("whitened-pearson", "whitened r"),
+        _Whitened("whitened-cosine", "whitened cosine", centred=False),
+        _Bures("bures", "Bures similarity", centred=False),
     )
 }
 """The comparators by name.
 
 `spearman` favours models with tied distances, categories for one; `rho-a`, the expected
 Spearman correlation under random tie-breaking, does not (Schütt et al. 2023), and equals it
-where nothing is tied.
+where nothing is tied. The same holds of `tau-b` and `tau-a`. The whitened ones take into account
+that the errors of two distances are correlated where they share a condition (Diedrichsen et al.
+2021, arXiv 2007.02789).
 """
+
+
+def whitened(sigma_k: np.ndarray, *, centred: bool = True) -> Comparator:
+    """Make a whitened comparator for patterns whose errors are correlated between conditions.
+
+    Parameters
+    ----------
+    sigma_k : numpy.ndarray, shape (n_conditions, n_conditions)
+        Covariance of the pattern estimates, from a design matrix for one.
+    centred : bool
+        Correlation rather than cosine.
+
+    Returns
+    -------
+    Comparator
+
+    References
+    ----------
+    Diedrichsen et al. 2021, arXiv 2007.02789.
+    """
+    base = COMPARATORS["whitened-pearson" if centred else "whitened-cosine"]
+    assert isinstance(base, _Whitened)
+    return replace(base, sigma_k=np.asarray(sigma_k, dtype=np.float64))
 
 
 def get_comparator(comparator: str | Comparator) -> Comparator:
@@ -265,8 +638,10 @@ def compare(
     Parameters
     ----------
     a, b : numpy.ndarray, shape (n_a, n_pairs) and (n_b, n_pairs), or (n_pairs,)
-        Condensed RDMs over the same conditions in the same order.
-    comparator : {'spearman', 'rho-a', 'pearson', 'cosine'} or Comparator
+        Condensed RDMs over the same conditions in the same order. A pair that is NaN in any of
+        them is left out of all.
+    comparator : str or Comparator
+        One of `COMPARATORS`.
 
     Returns
     -------
@@ -276,10 +651,12 @@ def compare(
     Raises
     ------
     ValueError
-        If the comparator is unknown, the RDMs differ in size, or one is constant or not finite.
+        If the comparator is unknown, the RDMs differ in size, one is constant or infinite, or too
+        few pairs have a distance in all.
     """
     chosen = get_comparator(comparator)
-    if np.shape(a)[-1] != np.shape(b)[-1]:
-        raise ValueError(f"RDMs of {np.shape(a)[-1]} and {np.shape(b)[-1]} pairs do not compare")
-    result = chosen.similarity(chosen.prepare(a), chosen.prepare(b))
+    first, second = (np.atleast_2d(np.asarray(rdms, dtype=np.float64)) for rdms in (a, b))
+    pairs = complete_pairs([first, second])
+    one, other = (chosen.prepare(restrict(rdms, pairs), pairs) for rdms in (first, second))
+    result = chosen.similarity(one, other)
     return float(result[0, 0]) if np.ndim(a) == np.ndim(b) == 1 else result

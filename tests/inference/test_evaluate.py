@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import squareform
 
-from probe.inference import evaluate, holm
-from probe.inference.evaluate import bootstrap_counts, resampled_scores
+from probe.inference import evaluate, holm, noise_ceiling
+from probe.inference.resampling import Units, bootstrap_counts, resampled_scores
+from probe.inference.variance import schuett2023_variance, stimulus_variance
 from probe.similarity import COMPARATORS, compare, rdm
+from probe.similarity.pairs import Pairs
 
 NAMES = tuple(COMPARATORS)
 FIELDS = ("scores", "mean", "se", "ci_low", "ci_high", "p_zero", "p_zero_fdr", "p_zero_holm")
@@ -32,49 +34,72 @@ def world(seed=0, n=15, n_models=3, n_subjects=2):
     return np.stack(models), np.stack(data)
 
 
+def draws(seed, n, n_subjects, n_resamples):
+    """What `evaluate` draws: stimuli, subjects, permutations of the stimuli."""
+    of_samples, of_tests = np.random.default_rng(seed).spawn(2)
+    of_stimuli, of_subjects = of_samples.spawn(2)
+    counts = bootstrap_counts(n, n_resamples, of_stimuli)
+    subjects = of_subjects.multinomial(n_subjects, [1 / n_subjects] * n_subjects, size=n_resamples)
+    orders = of_tests.permuted(np.tile(np.arange(n), (n_resamples, 1)), axis=1)
+    return counts, subjects, orders
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_by_hand(name):
     models, data = world()
     found = evaluate(models, data, name, n_resamples=60, seed=3)
-    np.testing.assert_allclose(found.scores, compare(models, data, name), rtol=1e-14)
+    np.testing.assert_allclose(found.scores, compare(models, data, name), rtol=1e-12)
     np.testing.assert_allclose(found.mean, found.scores.mean(axis=1))
+    assert found.ceiling == pytest.approx(noise_ceiling(data, name), abs=1e-12)
     assert found.resampled.shape == (60, 3)
-    assert found.dof == 14
-    se = np.sqrt(found.resampled.var(axis=0, ddof=1) * 15 / 14)
-    np.testing.assert_allclose(found.se, se)
+    assert (found.dof == 14).all()
+    counts, _, orders = draws(3, 15, 2, 60)
+    c = COMPARATORS[name]
+    prepared = c.prepare(models), c.prepare(data)
+    left_out = [c.similarity(*prepared, 1 - row).mean(axis=1) for row in np.eye(15, dtype=int)]
+    boot = [c.similarity(*prepared, row).mean(axis=1) for row in counts]
+    np.testing.assert_allclose(found.resampled, boot, atol=1e-12)
+    se = np.sqrt(stimulus_variance(np.array(left_out), np.array(boot), counts))
+    np.testing.assert_allclose(found.se, se, rtol=1e-8)
     half = stats.t(14).ppf(0.975) * se
     np.testing.assert_allclose(found.ci_low, np.maximum(found.mean - half, -1.0))
     np.testing.assert_allclose(found.ci_high, np.minimum(found.mean + half, 1.0))
-    rng = np.random.default_rng(3)
-    bootstrap_counts(15, 60, rng)  # drawn first
-    orders = rng.permuted(np.tile(np.arange(15), (60, 1)), axis=1)
     upper = np.triu_indices(15, 1)
     by_chance = [
         compare(models, np.stack([squareform(d)[np.ix_(o, o)][upper] for d in data]), name)
         for o in orders
     ]
-    as_good = (np.mean(by_chance, axis=2) >= found.mean).sum(axis=0)
+    as_good = (np.mean(by_chance, axis=2) >= found.mean - 1e-12).sum(axis=0)
     np.testing.assert_allclose(found.p_zero, (as_good + 1) / 61)
     np.testing.assert_array_equal(found.p_zero_holm, holm(found.p_zero))
     np.testing.assert_array_equal(
         found.p_zero_fdr, stats.false_discovery_control(found.p_zero, method="bh")
     )
+    difference = (
+        np.subtract(*np.array(left_out)[:, [0, 2]].T),
+        np.subtract(*np.array(boot)[:, [0, 2]].T),
+    )
+    se = np.sqrt(stimulus_variance(*difference, counts))
+    assert found.difference_se[0, 2] == pytest.approx(se, rel=1e-8)
+    t = (found.mean[0] - found.mean[2]) / se
+    assert found.p_pairs[2, 0] == pytest.approx(2 * stats.t.sf(abs(t), 14), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_resamples_are_those_of_the_repeated_stimuli(name):
     models, data = world()
-    counts = bootstrap_counts(15, 20, np.random.default_rng(3))
+    counts = draws(3, 15, 2, 20)[0]
     drawn = np.repeat(np.arange(15), counts[7])
     rows, columns = np.triu_indices(15, 1)
     different = drawn[rows] != drawn[columns]
     i, j = drawn[rows[different]], drawn[columns[different]]
     c = COMPARATORS[name]
-    by_hand = [
-        [_plain(squareform(m)[i, j], squareform(d)[i, j], name) for d in data] for m in models
-    ]
-    scores = resampled_scores(c.prepare(models), c.prepare(data), c, counts)
-    np.testing.assert_allclose(scores[7], by_hand, atol=1e-12)
+    scores = resampled_scores(c.prepare(models), c.prepare(data), c, counts)[0]
+    if name in ("spearman", "rho-a", "pearson", "cosine", "tau-a", "tau-b"):
+        by_hand = [
+            [_plain(squareform(m)[i, j], squareform(d)[i, j], name) for d in data] for m in models
+        ]
+        np.testing.assert_allclose(scores[7], by_hand, atol=1e-12)
     resampled = evaluate(models, data, name, n_resamples=20, seed=3).resampled
     np.testing.assert_array_equal(resampled, scores.mean(axis=2))
 
@@ -84,6 +109,11 @@ def _plain(x, y, name):
         return x @ y / np.linalg.norm(x) / np.linalg.norm(y)
     if name == "pearson":
         return np.corrcoef(x, y)[0, 1]
+    if name.startswith("tau"):
+        # Of so many distances hardly two of different pairs are tied, but copies are.
+        agree = np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y))
+        n = len(x)
+        return stats.kendalltau(x, y).statistic if name == "tau-b" else agree.sum() / (n * (n - 1))
     x, y = stats.rankdata(x), stats.rankdata(y)
     if name == "spearman":
         return np.corrcoef(x, y)[0, 1]
@@ -110,8 +140,9 @@ def test_a_perfect_model(name):
     found = evaluate(data, data, name, n_resamples=50)
     assert found.mean[0] == pytest.approx(1.0)
     assert found.p_zero[0] == 1 / 51
-    # Copies of a pair are ties, which keep rho-a of a resample a little below 1.
-    assert found.ci_low[0] == pytest.approx(1.0, abs=0.005 if name == "rho-a" else 1e-9)
+    # Copies of a pair are ties, which keep rho-a and tau-a of a resample a little below 1.
+    ties = {"rho-a": 0.005, "tau-a": 0.05}
+    assert found.ci_low[0] == pytest.approx(1.0, abs=ties.get(name, 1e-6))
     assert found.ci_high[0] <= 1.0
 
 
@@ -125,7 +156,7 @@ class TestSeeds:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_number_of_threads(self, name, monkeypatch):
-        module = sys.modules["probe.inference.evaluate"]
+        module = sys.modules["probe.inference.resampling"]
         results = []
         for n_threads in (1, 7):
             monkeypatch.setattr(module.os, "cpu_count", lambda n=n_threads: n)
@@ -218,10 +249,12 @@ class TestDegenerate:
             warnings.simplefilter("error")
             found = evaluate(model, data, n_resamples=200)
         missing = np.isnan(found.resampled[:, 0])
-        counts = bootstrap_counts(20, 200, np.random.default_rng(0))
+        counts = draws(0, 20, 2, 200)[0]
         np.testing.assert_array_equal(missing, counts[:, 0] == 0)
+        by_bootstrap = evaluate(model, data, n_resamples=200, variance="bootstrap")
         kept = found.resampled[~missing, 0]
-        assert found.se[0] == pytest.approx(np.sqrt(kept.var(ddof=1) * 20 / 19))
+        assert by_bootstrap.se[0] == pytest.approx(np.sqrt(kept.var(ddof=1) * 20 / 19))
+        assert 0.0 < found.se[0] < by_bootstrap.se[0]
         assert 0.0 < found.p_zero[0] < 1.0
 
     def test_too_few_resamples_with_a_score(self):
@@ -235,7 +268,7 @@ class TestDegenerate:
     def test_too_few_stimuli(self, n):
         x = np.random.default_rng(0).random((2, n * (n - 1) // 2))
         x[:, 0] += 1.0
-        with pytest.raises(ValueError, match=f"{n} stimuli are too few|RDM 0 is constant"):
+        with pytest.raises(ValueError, match=f"{n} stimuli are too few|model 0 is constant"):
             evaluate(x, x)
 
     def test_five_stimuli_suffice(self):
@@ -254,11 +287,15 @@ class TestDegenerate:
     @pytest.mark.parametrize("where", [0, 1])
     def test_bad_rdms_are_named(self, where):
         inputs = world()
-        inputs[where][1, 4] = np.nan
-        with pytest.raises(ValueError, match="RDM 1 has a NaN"):
+        what = ("model", "subject")[where]
+        inputs[where][1] = np.nan
+        with pytest.raises(ValueError, match=f"{what} 1 has no distances"):
             evaluate(*inputs)
         inputs[where][1] = 0.5
-        with pytest.raises(ValueError, match="RDM 1 is constant"):
+        with pytest.raises(ValueError, match=f"{what} 1 is constant"):
+            evaluate(*inputs)
+        inputs[where][1, 3] = np.inf
+        with pytest.raises(ValueError, match=f"{what} 1 has an infinite"):
             evaluate(*inputs)
 
     def test_unknown_comparator(self):
@@ -270,19 +307,179 @@ class TestProgress:
     def test_is_told_of_every_resample(self):
         seen = []
 
-        def track(done, total):
-            assert total == 25
-            for item in done:
-                seen.append(item)
-                yield item
+        def track(done, total, desc):
+            seen.append((desc, total, len(list(done))))
+            return ()
 
         evaluate(*world(), n_resamples=25, track=track)
-        assert len(seen) == 25
+        assert seen == [("bootstrap", 25, 25), ("jackknife", 15, 15), ("permutations", 25, 25)]
 
     def test_an_interruption_gets_through(self):
-        def track(done, total):
+        def track(done, total, desc):
             yield next(iter(done))
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             evaluate(*world(), n_resamples=500, track=track)
+
+
+class TestDesigns:
+    """What is resampled, and what that allows to be said."""
+
+    @pytest.mark.parametrize("name", ["pearson", "spearman", "whitened-cosine"])
+    def test_subjects_by_hand(self, name):
+        models, data = world(n_subjects=6)
+        found = evaluate(models, data, name, resample="subjects", test="t", n_resamples=50)
+        np.testing.assert_allclose(found.se, stats.sem(found.scores, axis=1))
+        assert (found.dof == 5).all()
+        expected = stats.ttest_1samp(found.scores, 0.0, axis=1, alternative="greater").pvalue
+        np.testing.assert_allclose(found.p_zero, expected, rtol=1e-8)
+        paired = stats.ttest_rel(found.scores[0], found.scores[1]).pvalue
+        assert found.p_pairs[0, 1] == pytest.approx(paired, rel=1e-8)
+        others = [noise_ceiling(np.delete(data, s, axis=0), name) for s in range(6)]
+        pseudo = 6 * np.array(found.ceiling) - 5 * np.array(others)
+        np.testing.assert_allclose(found.ceiling_se, stats.sem(pseudo), rtol=1e-8)
+        t = (found.ceiling[0] - found.mean[0]) / stats.sem(pseudo[:, 0] - found.scores[0])
+        assert found.p_ceiling[0] == pytest.approx(stats.t.sf(t, 5), rel=1e-6)
+
+    @pytest.mark.parametrize("name", ["pearson", "rho-a", "tau-a"])
+    def test_bootstrap_of_both_as_rsatoolbox_has_it(self, name):
+        models, data = world(n_subjects=4)
+        found = evaluate(models, data, name, resample="both", variance="bootstrap", n_resamples=40)
+        counts, subjects, _ = draws(0, 15, 4, 40)
+        c = COMPARATORS[name]
+        a, b = c.prepare(models), c.prepare(data)
+        scores = np.stack([c.similarity(a, b, row) for row in counts])
+        both = np.einsum("bms,bs->bm", scores, subjects) / 4
+        np.testing.assert_allclose(found.resampled, both, atol=1e-12)
+        of_subjects = c.similarity(a, b) @ subjects.T / 4
+        of_three = both.T, of_subjects, scores.mean(axis=2).T
+        v_b, v_s, v_c = (v.var(axis=1, ddof=1) for v in of_three)
+        np.testing.assert_allclose(
+            found.se**2, schuett2023_variance(v_b, v_s, v_c, 4, 15), rtol=1e-8
+        )
+        assert (found.dof == 3).all()
+
+    def test_both_is_wider_than_either(self):
+        models, data = world(n_subjects=5)
+        both, stimuli = (
+            evaluate(models, data, resample=r, n_resamples=200) for r in ("both", "stimuli")
+        )
+        assert (both.se >= stimuli.se).all()
+        assert (both.dof >= 1).all()
+        assert (both.dof < 14).any()
+        np.testing.assert_array_equal(both.p_zero, stimuli.p_zero)  # the same permutations
+
+    def test_nothing_resampled(self):
+        found = evaluate(*world(), resample=None, n_resamples=30)
+        assert np.isnan(found.se).all()
+        assert np.isnan(found.ci_low).all()
+        assert np.isnan(found.p_ceiling).all()
+        assert np.isnan(found.p_pairs[0, 1])
+        assert np.isfinite(found.p_zero).all()
+        assert found.resampled is None
+
+    def test_one_subject_has_no_ceiling(self):
+        models, data = world(n_subjects=1)
+        found = evaluate(models, data, n_resamples=30)
+        assert np.isnan(found.ceiling).all()
+        assert np.isnan(found.p_ceiling).all()
+        assert np.isfinite(found.p_pairs).all()
+
+    @pytest.mark.parametrize("resample", ["stimuli", "subjects", "both"])
+    @pytest.mark.parametrize("test", ["auto", "t", "bootstrap", "sign-flip"])
+    def test_all_p_values_are_probabilities(self, resample, test):
+        models, data = world(n_subjects=3)
+        models[2] = data.mean(axis=0)
+        if test == "sign-flip" and resample != "subjects":
+            with pytest.raises(ValueError, match="choose resample='subjects'"):
+                evaluate(models, data, resample=resample, test=test)
+            return
+        found = evaluate(models, data, resample=resample, test=test, n_resamples=40)
+        for of in ("zero", "ceiling", "pairs"):
+            for corrected in ("", "_fdr", "_holm"):
+                p = getattr(found, f"p_{of}{corrected}")
+                assert ((p > 0) & (p <= 1)).all(), (of, corrected)
+        assert (found.p_pairs.diagonal() == 1).all()
+        np.testing.assert_array_equal(found.p_pairs, found.p_pairs.T)
+        assert found.mean[2] > found.mean[0] > found.mean[1]
+        assert found.p_ceiling[1] < found.p_ceiling[2]
+
+    @pytest.mark.parametrize("resample", ["subjects", "both"])
+    def test_two_subjects_are_few_but_allowed(self, resample):
+        found = evaluate(*world(n_subjects=2), resample=resample, n_resamples=30)
+        assert np.isfinite(found.se).all()
+        assert np.isnan(found.p_ceiling).all(), "without one of two, there is no bound"
+
+    def test_tables(self):
+        found = evaluate(*world(), n_resamples=30)
+        table, pairs = found.table(["a", "b", "c"]), found.pairs()
+        assert list(table["model"]) == ["a", "b", "c"]
+        np.testing.assert_array_equal(table["p_zero_holm"], found.p_zero_holm)
+        assert table["share_of_lower"][0] == pytest.approx(found.mean[0] / found.ceiling[0])
+        assert list(pairs["model_b"]) == ["model 1", "model 2", "model 2"]
+        assert pairs["difference"][1] == found.mean[0] - found.mean[2]
+        with pytest.raises(ValueError, match="2 names for 3 models"):
+            found.table(["a", "b"])
+
+
+class TestGroups:
+    def test_are_drawn_whole(self):
+        models, data = world(n=18)
+        groups = np.repeat(list("abcdef"), 3)
+        found = evaluate(models, data, "pearson", groups=groups, n_resamples=20)
+        counts, _, _ = draws(0, 6, 2, 20)
+        c = COMPARATORS["pearson"]
+        a, b = c.prepare(models), c.prepare(data)
+        by_hand = [c.similarity(a, b, np.repeat(row, 3)).mean(axis=1) for row in counts]
+        np.testing.assert_allclose(found.resampled, by_hand, atol=1e-12)
+        assert (found.dof == 5).all()
+
+    def test_of_one_stimulus_each_are_no_groups(self):
+        models, data = world()
+        a = evaluate(models, data, n_resamples=20)
+        b = evaluate(models, data, n_resamples=20, groups=range(15))
+        for field in FIELDS:
+            np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+
+    def test_trade_labels_with_groups_of_their_size(self):
+        units = Units.of(Pairs.all(9), [0, 0, 1, 1, 2, 2, 2, 3, 3])
+        for order in units.permutations(50, np.random.default_rng(0)):
+            assert sorted(order) == list(range(9))
+            np.testing.assert_array_equal(order[4:7], [4, 5, 6])
+            np.testing.assert_array_equal(order[[1, 3, 8]] - order[[0, 2, 7]], 1)
+
+    def test_errors(self):
+        models, data = world()
+        with pytest.raises(ValueError, match=r"groups has shape \(3,\)"):
+            evaluate(models, data, groups=[0, 1, 2])
+        with pytest.raises(ValueError, match="3 groups of stimuli are too few"):
+            evaluate(models, data, groups=np.arange(15) % 3)
+        sizes = np.repeat(np.arange(5), [1, 2, 3, 4, 5])
+        with pytest.raises(ValueError, match="choose test='t'"):
+            evaluate(models, data, groups=sizes)
+        assert np.isfinite(
+            evaluate(models, data, groups=sizes, test="t", n_resamples=20).p_zero
+        ).all()
+
+
+class TestMissingPairs:
+    def test_a_stimulus_that_a_subject_lacks(self):
+        models, data = world(n=16)
+        kept = np.arange(16) != 3
+        i, j = np.triu_indices(16, 1)
+        there = kept[i] & kept[j]
+        expected = evaluate(models[:, there], data[:, there], n_resamples=30)
+        data[1, ~there] = np.nan
+        found = evaluate(models, data, n_resamples=30)
+        for field in FIELDS:
+            np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=1e-9)
+
+    @pytest.mark.parametrize("name", ["pearson", "spearman", "tau-b", "whitened-pearson"])
+    def test_single_pairs(self, name):
+        models, data = world(n_subjects=3)
+        data[2, [0, 17, 44]] = np.nan
+        found = evaluate(models, data, name, n_resamples=40)
+        np.testing.assert_allclose(found.scores, compare(models, data, name))
+        assert np.isfinite(found.se).all()
+        assert found.p_zero[0] < 0.05 < found.p_zero[2]

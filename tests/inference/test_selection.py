@@ -26,9 +26,9 @@ def recorded_halves(monkeypatch):
     seen = []
     original = module.resampled_scores
 
-    def spy(models, data, comparator, counts, track):
+    def spy(models, data, comparator, counts, *others):
         seen.append(counts.copy())
-        return original(models, data, comparator, counts, track)
+        return original(models, data, comparator, counts, *others)
 
     monkeypatch.setattr(module, "resampled_scores", spy)
     return seen
@@ -110,6 +110,15 @@ def test_a_half_that_leaves_the_chosen_model_constant_is_left_out():
     assert found.mean == pytest.approx(found.scores[found.chosen == 0].mean())
 
 
+def test_groups_stay_together(monkeypatch):
+    models, data = world(n=24)
+    seen = recorded_halves(monkeypatch)
+    groups = np.arange(24) // 2
+    select_on_halves(models, data, groups=groups, n_splits=10)
+    np.testing.assert_array_equal(seen[0][:, ::2], seen[0][:, 1::2])
+    assert set(seen[0].sum(axis=1)) == {12}
+
+
 class TestErrors:
     def test_no_model_has_a_score(self):
         model = rdm((np.arange(20) == 0)[:, None].astype(float), "euclidean")
@@ -132,6 +141,6 @@ class TestErrors:
 
     def test_bad_rdms_are_named(self):
         models, data = world()
-        models[2, 0] = np.nan
-        with pytest.raises(ValueError, match="RDM 2 has a NaN"):
+        models[2] = np.nan
+        with pytest.raises(ValueError, match="model 2 has no distances"):
             select_on_halves(models, data)

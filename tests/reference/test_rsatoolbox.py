@@ -13,7 +13,7 @@ from rsatoolbox.rdm import compare as rsatoolbox_compare
 from rsatoolbox.util.inference_util import pool_rdm
 
 from probe.inference import noise_ceiling
-from probe.inference.evaluate import resampled_scores
+from probe.inference.resampling import resampled_scores
 from probe.similarity import COMPARATORS, compare, rdm
 
 THEIRS = {"spearman": "spearman", "rho-a": "rho-a", "pearson": "corr", "cosine": "cosine"}
@@ -118,5 +118,5 @@ def test_bootstrap_over_stimuli(kind, name, monkeypatch):
     comparator = COMPARATORS[name]
     ours = resampled_scores(
         comparator.prepare(models), comparator.prepare(data), comparator, np.array(counts)
-    )
+    )[0]
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)

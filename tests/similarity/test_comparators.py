@@ -10,10 +10,13 @@ from scipy import stats
 from scipy.spatial.distance import squareform
 
 from probe.similarity import COMPARATORS, compare, get_comparator
-from probe.similarity.comparators import pair_weights
+from probe.similarity.comparators import whitened
+from probe.similarity.pairs import Pairs
 
 NAMES = tuple(COMPARATORS)
-RANKED = ("spearman", "rho-a")
+RANKED = ("spearman", "rho-a", "tau-a", "tau-b")
+CORRELATIONS = (*RANKED, "pearson", "whitened-pearson")
+PAIRWISE = (*RANKED, "pearson", "cosine")  # whose distances could stand in any order
 
 
 def rdms(seed, n_rdms, n=8, levels=None):
@@ -31,6 +34,11 @@ def expected(x, y, name):
         return stats.pearsonr(x, y).statistic
     if name == "spearman":
         return stats.spearmanr(x, y).statistic
+    if name == "tau-b":
+        return stats.kendalltau(x, y).statistic
+    if name == "tau-a":
+        signs = [np.sign(np.subtract.outer(v, v)) for v in (x, y)]
+        return (signs[0] * signs[1]).sum() / (len(x) * (len(x) - 1))
     n, x, y = len(x), stats.rankdata(x), stats.rankdata(y)
     return 12.0 * (x @ y) / (n**3 - n) - 3.0 * (n + 1) / (n - 1)
 
@@ -45,7 +53,7 @@ def repeated(rdm, counts):
 
 inputs = {
     "seed": st.integers(0, 10**6),
-    "name": st.sampled_from(NAMES),
+    "name": st.sampled_from(PAIRWISE),
     "levels": st.sampled_from([None, 2, 5]),
 }
 
@@ -106,7 +114,7 @@ class TestInvariances:
     def test_with_itself(self, name, seed):
         x = rdms(seed, 1)[0]
         assert compare(x, x, name) == pytest.approx(1.0, abs=1e-12)
-        if name != "cosine":
+        if name in CORRELATIONS:
             assert compare(x, -x, name) == pytest.approx(-1.0, abs=1e-12)
 
     @given(**inputs)
@@ -114,7 +122,7 @@ class TestInvariances:
         a, b = rdms(seed, 2, levels=levels)
         assert compare(4.2 * a, b, name) == pytest.approx(compare(a, b, name), abs=1e-12)
 
-    @given(seed=st.integers(0, 10**6), name=st.sampled_from([*RANKED, "pearson"]))
+    @given(seed=st.integers(0, 10**6), name=st.sampled_from(CORRELATIONS))
     def test_offset(self, seed, name):
         a, b = rdms(seed, 2)
         assert compare(a + 3.0, b, name) == pytest.approx(compare(a, b, name), abs=1e-10)
@@ -161,6 +169,7 @@ class TestResamples:
 
     @pytest.mark.parametrize(("name", "left"), [
         ("spearman", np.nan), ("pearson", np.nan), ("cosine", np.nan), ("rho-a", 0.0),
+        ("tau-a", 0.0), ("tau-b", np.nan), ("whitened-pearson", np.nan),
     ])  # fmt: skip
     @pytest.mark.parametrize("level", [0.1, 1 / 3, 7.0])
     def test_a_resample_that_leaves_a_constant(self, name, left, level):
@@ -176,11 +185,34 @@ class TestResamples:
         np.testing.assert_array_equal(chosen.similarity(b, a, counts), result.T)
 
     def test_pair_weights(self):
-        np.testing.assert_array_equal(pair_weights(np.array([2, 0, 1, 3])), [0, 2, 6, 0, 0, 3])
+        np.testing.assert_array_equal(Pairs.all(4).weights([2, 0, 1, 3]), [0, 2, 6, 0, 0, 3])
+
+    @pytest.mark.parametrize("name", ["pearson", "cosine"])
+    @pytest.mark.parametrize("kind", ["random", "large mean", "nearly constant"])
+    def test_many_resamples_at_once_are_the_same_one_by_one(self, name, kind):
+        rng = np.random.default_rng(0)
+        a, b = rdms(0, 3, 12), rdms(1, 4, 12)
+        if kind == "large mean":
+            a, b = a + 1e4, b + 1e4
+        if kind == "nearly constant":  # but for one stimulus, which some resamples lack
+            a[:, :11] += 1e7
+        chosen = COMPARATORS[name]
+        prepared = chosen.prepare(a), chosen.prepare(b)
+        counts = rng.multinomial(12, np.full(12, 1 / 12), size=40)
+        subjects = [rng.multinomial(4, np.full(4, 0.25), size=40), np.ones((40, 4))]
+        together = chosen.resample(*prepared, counts, subjects)
+        for k in range(40):
+            one = slice(k, k + 1)
+            alone = chosen.resample(*prepared, counts[one], [w[one] for w in subjects])
+            np.testing.assert_allclose(together[0][one], alone[0], rtol=0, atol=1e-9)
+            np.testing.assert_allclose(together[1][:, one], alone[1], rtol=0, atol=1e-9)
 
 
 class TestPool:
-    @given(seed=st.integers(0, 10**6), name=st.sampled_from(NAMES))
+    @given(
+        seed=st.integers(0, 10**6),
+        name=st.sampled_from([n for n in NAMES if n not in ("tau-a", "tau-b", "bures")]),
+    )
     def test_no_other_rdm_is_more_like_all(self, seed, name):
         data = rdms(seed, 4, 6)
         best = compare(COMPARATORS[name].pool(data), data, name).mean()
@@ -215,9 +247,12 @@ class TestErrors:
         data = rdms(0, 3)
         data[2, 5] = value
         with pytest.raises(ValueError, match="RDM 2 has a NaN or infinite"):
+            COMPARATORS[name].prepare(data)
+        data[2, 5] = np.inf
+        with pytest.raises(ValueError, match="RDM 2 has an infinite distance"):
             compare(rdms(1, 1)[0], data, name)
 
-    @pytest.mark.parametrize("name", [*RANKED, "pearson"])
+    @pytest.mark.parametrize("name", CORRELATIONS)
     @pytest.mark.parametrize("jitter", [0.0, 1e-16])
     def test_constant(self, name, jitter):
         data = rdms(0, 3)
@@ -246,3 +281,56 @@ class TestErrors:
         compare(data, data, name)
         COMPARATORS[name].pool(data)
         np.testing.assert_array_equal(data, before)
+
+
+class TestMissingPairs:
+    """A pair that is NaN in one RDM is left out of all: the same rule in every comparator."""
+
+    @given(seed=st.integers(0, 10**6), name=st.sampled_from(PAIRWISE))
+    def test_equals_the_vectors_without_them(self, seed, name):
+        rng = np.random.default_rng(seed)
+        a, b = rdms(seed, 2, levels=6), rdms(seed + 1, 3)
+        lost = rng.permutation(28)[:9]
+        a[1, lost[:4]] = np.nan
+        b[2, lost[3:]] = np.nan
+        kept = np.setdiff1d(np.arange(28), lost)
+        assume((np.ptp(a[:, kept], axis=1) > 0).all())
+        by_hand = [[expected(x[kept], y[kept], name) for y in b] for x in a]
+        np.testing.assert_allclose(compare(a, b, name), by_hand, atol=1e-12)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_condition_without_distances_is_left_out(self, name):
+        a, b = rdms(0, 2, 9), rdms(1, 2, 9)
+        kept = np.arange(9) != 4
+        subset = [
+            np.stack([squareform(squareform(v)[np.ix_(kept, kept)]) for v in r]) for r in (a, b)
+        ]
+        i, j = np.triu_indices(9, 1)
+        b[1, (i == 4) | (j == 4)] = np.nan
+        np.testing.assert_allclose(compare(a, b, name), compare(*subset, name), atol=1e-10)
+
+    def test_bures_cannot_leave_out_a_single_pair(self):
+        a = rdms(0, 2)
+        a[0, 3] = np.nan
+        with pytest.raises(ValueError, match="only all pairs of a condition"):
+            compare(a, a, "bures")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_nothing_left(self, name):
+        a = rdms(0, 2)
+        a[1] = np.nan
+        with pytest.raises(ValueError, match="RDM 1 has no distances"):
+            compare(rdms(1, 1), a, name)
+        a[1, :2] = 1.0, 2.0
+        with pytest.raises(ValueError, match="2 pairs of conditions have a distance in every RDM"):
+            compare(rdms(1, 1), a, name)
+
+
+class TestWhitened:
+    def test_sigma_of_independent_estimates_is_the_default(self):
+        a, b = rdms(0, 2), rdms(1, 3)
+        for centred, name in ((True, "whitened-pearson"), (False, "whitened-cosine")):
+            same = compare(a, b, whitened(3.0 * np.eye(8), centred=centred))
+            np.testing.assert_allclose(same, compare(a, b, name), atol=1e-12)
+            other = compare(a, b, whitened(np.diag(np.arange(1.0, 9.0)), centred=centred))
+            assert (np.abs(other - same) > 1e-4).all()

@@ -1,0 +1,199 @@
+"""Resamples of stimuli and of subjects, and the scores in them.
+
+A bootstrap sample, a half and a jackknife sample of the stimuli are all counts: how often every
+stimulus occurs. Stimuli that belong together (variants of one image, members of a category) can be
+drawn as groups.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from probe.similarity import Comparator
+from probe.similarity.comparators import PreparedRDMs
+from probe.similarity.pairs import Pairs
+
+Track = Callable[..., Iterable[Any]]
+"""Wraps an iterable, given with its ``total`` and, as ``desc``, a name, in a progress bar."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What is drawn when stimuli are drawn: stimuli, or groups of them.
+
+    Attributes
+    ----------
+    n_stimuli : int
+        Of the RDMs, those without any distance included.
+    unit : numpy.ndarray, shape (n_stimuli,), int
+        The unit of each stimulus, 0 … n − 1; −1 for a stimulus without any distance.
+    name : str
+        What the units are: ``stimuli`` or ``groups of stimuli``.
+    """
+
+    n_stimuli: int
+    unit: np.ndarray
+    name: str
+
+    @classmethod
+    def of(cls, pairs: Pairs, groups: Sequence[Any] | None) -> Units:
+        """Find the units of stimuli that have a distance.
+
+        Raises
+        ------
+        ValueError
+            If there is not one group label per stimulus.
+        """
+        known = pairs.conditions()
+        unit = np.full(pairs.n, -1)
+        if groups is None:
+            unit[known] = np.arange(len(known))
+        else:
+            labels = np.asarray(groups)
+            if labels.shape != (pairs.n,):
+                raise ValueError(
+                    f"groups has shape {labels.shape}; wanted one label for each of "
+                    f"{pairs.n} stimuli"
+                )
+            unit[known] = np.unique(labels[known], return_inverse=True)[1]
+        return cls(pairs.n, unit, "stimuli" if groups is None else "groups of stimuli")
+
+    @property
+    def n(self) -> int:
+        """Number of units."""
+        return int(self.unit.max()) + 1
+
+    @property
+    def everything(self) -> np.ndarray:
+        """Counts of the stimuli when nothing is resampled, shape (n_stimuli,)."""
+        return (self.unit >= 0).astype(int)
+
+    def counts(self, of_units: np.ndarray) -> np.ndarray:
+        """Turn counts of units (B, n) into counts of stimuli (B, n_stimuli)."""
+        return of_units[:, self.unit] * self.everything
+
+    def permutations(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw permutations of the units, shape (n, n_stimuli), int.
+
+        Groups trade places with groups of their own size, stimulus by stimulus.
+
+        Raises
+        ------
+        ValueError
+            If no two groups have the same size.
+        """
+        orders = np.tile(np.arange(self.n_stimuli), (n, 1))
+        members = [np.flatnonzero(self.unit == k) for k in range(self.n)]
+        sizes = np.array([len(m) for m in members])
+        alike = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+        if all(len(of_size) < 2 for of_size in alike):
+            raise ValueError(
+                "no two groups of stimuli have the same size, so that labels cannot be permuted; "
+                "choose test='t'"
+            )
+        for of_size in alike:
+            places = np.stack([members[k] for k in of_size])
+            drawn = rng.permuted(np.tile(np.arange(len(of_size)), (n, 1)), axis=1)
+            orders[:, places.ravel()] = places[drawn].reshape(n, -1)
+        return orders
+
+
+def bootstrap_counts(n: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw n units out of n with replacement, and count them.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_resamples, n), int
+        A draw of fewer than three distinct units, which has no RDM to speak of, is drawn again.
+    """
+    counts = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
+    while (poor := (counts > 0).sum(axis=1) < 3).any():
+        counts[poor] = rng.multinomial(n, np.full(n, 1.0 / n), size=int(poor.sum()))
+    return counts
+
+
+def resampled_scores(
+    models: PreparedRDMs,
+    data: PreparedRDMs,
+    comparator: Comparator,
+    counts: np.ndarray,
+    subjects: Sequence[np.ndarray] = (),
+    track: Track | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score every model against every subject, and bound the true model's score, in resamples.
+
+    As `Comparator.resample`, in blocks, on threads.
+
+    Returns
+    -------
+    scores : numpy.ndarray, shape (B, M, S)
+    bounds : numpy.ndarray, shape (len(subjects), B, 2, S)
+    """
+    scores = np.empty((len(counts), len(models.rdms), len(data.rdms)))
+    bounds = np.empty((len(subjects), len(counts), 2, len(data.rdms)))
+
+    def one(part: slice) -> None:
+        scores[part], bounds[:, part] = comparator.resample(
+            models, data, counts[part], [weights[part] for weights in subjects]
+        )
+
+    _in_blocks(one, len(counts), comparator.block, track)
+    return scores, bounds
+
+
+def permuted_scores(
+    models: PreparedRDMs,
+    data: PreparedRDMs,
+    comparator: Comparator,
+    orders: np.ndarray,
+    track: Track | None = None,
+) -> np.ndarray:
+    """Score every model against the data with the stimuli's labels permuted.
+
+    As `Comparator.permuted_scores`, in blocks, on threads.
+
+    Returns
+    -------
+    numpy.ndarray, shape (B, M)
+        Mean over subjects.
+    """
+    result = np.empty((len(orders), len(models.rdms)))
+
+    def one(part: slice) -> None:
+        result[part] = comparator.permuted_scores(models, data, orders[part])
+
+    _in_blocks(one, len(orders), comparator.block, track)
+    return result
+
+
+def _in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | None) -> None:
+    """Call ``one`` with every block of n resamples, on a few threads.
+
+    The work is done outside the interpreter's lock; every call has its own place in the result.
+    The blocks are the same for any number of threads, and linear algebra has one thread in each,
+    so that a seed gives the same bytes. Not more than a few threads: each holds copies of RDMs.
+    """
+    parts = [slice(start, min(start + block, n)) for start in range(0, n, block)]
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+    ):
+        done = pool.map(one, parts)
+
+        def finished() -> Iterator[int]:
+            for part, _ in zip(parts, done, strict=True):
+                yield from range(part.start, part.stop)
+
+        try:
+            for _ in track(finished(), total=n) if track else finished():
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

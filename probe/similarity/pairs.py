@@ -1,0 +1,163 @@
+"""Pairs of conditions: what the entries of an RDM stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probe.similarity.rdms import n_conditions
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs (i, j), i < j, of n conditions, in the order of ``numpy.triu_indices(n, 1)``.
+
+    Attributes
+    ----------
+    n : int
+        Number of conditions.
+    i, j : numpy.ndarray, shape (n_pairs,), int
+        The two conditions of every pair; pairs that are missing are left out.
+    """
+
+    n: int
+    i: np.ndarray
+    j: np.ndarray
+
+    @classmethod
+    def all(cls, n: int) -> Pairs:
+        """Give all pairs of n conditions."""
+        i, j = np.triu_indices(n, 1)
+        return cls(n, i, j)
+
+    def __len__(self) -> int:
+        return len(self.i)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no pair is missing."""
+        return len(self) == self.n * (self.n - 1) // 2
+
+    def take(self, kept: np.ndarray) -> Pairs:
+        """Keep some of the pairs."""
+        return Pairs(self.n, self.i[kept], self.j[kept])
+
+    def conditions(self) -> np.ndarray:
+        """Conditions that have a pair, shape (≤ n,), int."""
+        return np.union1d(self.i, self.j)
+
+    def weights(self, counts: np.ndarray) -> np.ndarray:
+        """Say how often every pair of distinct conditions occurs in a resample.
+
+        Parameters
+        ----------
+        counts : numpy.ndarray, shape (n,)
+            How often each condition was drawn.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_pairs,), float64
+            ``counts[i] * counts[j]``.
+        """
+        counts = np.asarray(counts, dtype=np.float64)
+        return counts[self.i] * counts[self.j]
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Write vectors of shape (K, n_pairs) as symmetric matrices (K, n, n).
+
+        The diagonal and missing pairs are 0.
+        """
+        squares = np.zeros((len(vectors), self.n, self.n))
+        squares[:, self.i, self.j] = vectors
+        squares[:, self.j, self.i] = vectors
+        return squares
+
+    def missing(self) -> np.ndarray | None:
+        """Mark the missing pairs in a boolean matrix (n, n); None if there are none."""
+        if self.complete:
+            return None
+        missing = ~np.eye(self.n, dtype=bool)
+        missing[self.i, self.j] = missing[self.j, self.i] = False
+        return missing
+
+    def permuted(self, order: np.ndarray) -> np.ndarray:
+        """Find every pair's distance in an RDM whose conditions were permuted.
+
+        Parameters
+        ----------
+        order : numpy.ndarray, shape (n,), int
+            The condition that takes each condition's place.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_pairs,), int
+            Positions such that ``rdm[positions]`` is the RDM of ``order``; −1 where that pair is
+            missing.
+        """
+        a, b = order[self.i], order[self.j]
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        places = low * self.n - low * (low + 1) // 2 + high - low - 1
+        if self.complete:
+            return places
+        known = np.full(self.n * (self.n - 1) // 2, -1)
+        known[self.i * self.n - self.i * (self.i + 1) // 2 + self.j - self.i - 1] = np.arange(
+            len(self)
+        )
+        return known[places]
+
+
+def complete_pairs(sets: Sequence[np.ndarray], names: Sequence[str] | None = None) -> Pairs:
+    """Find the pairs that have a distance in every RDM.
+
+    One rule for all comparators: a pair that is missing (NaN) in any RDM of a call is left out of
+    the whole call, so that all its numbers are about the same pairs.
+
+    Parameters
+    ----------
+    sets : sequence of numpy.ndarray, each of shape (n_rdms, n_pairs)
+    names : sequence of str, optional
+        What to call the sets in an error.
+
+    Returns
+    -------
+    Pairs
+
+    Raises
+    ------
+    ValueError
+        If sizes differ, a distance is infinite, an RDM has no distances, or fewer than three
+        pairs have a distance in every RDM.
+    """
+    names = names or ["RDM"] * len(sets)
+    sizes = [rdms.shape[1] for rdms in sets]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"RDMs of {' and '.join(map(str, dict.fromkeys(sizes)))} pairs do not compare"
+        )
+    pairs = Pairs.all(n_conditions(sizes[0]))
+    known = np.ones(len(pairs), dtype=bool)
+    for rdms, name in zip(sets, names, strict=True):
+        for k, row in enumerate(rdms):
+            missing = np.isnan(row)
+            if np.isinf(row).any():
+                raise ValueError(f"{name} {k} has an infinite distance")
+            if missing.all():
+                raise ValueError(f"{name} {k} has no distances: all are NaN")
+            known &= ~missing
+    if known.all():
+        return pairs
+    if known.sum() < 3:
+        raise ValueError(
+            f"{known.sum()} pairs of conditions have a distance in every RDM, too few to compare; "
+            "a pair that is NaN in one RDM is left out of all"
+        )
+    return pairs.take(np.flatnonzero(known))
+
+
+def restrict(rdms: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Keep the distances of some pairs, shape (n_rdms, len(pairs))."""
+    if pairs.complete:
+        return rdms
+    return rdms[:, pairs.i * pairs.n - pairs.i * (pairs.i + 1) // 2 + pairs.j - pairs.i - 1]

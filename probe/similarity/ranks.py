@@ -1,0 +1,131 @@
+"""Ranks of distances that occur several times.
+
+The distances are sorted once. Afterwards a resample, which is a weight for every pair, needs no
+sorting: in the dense ranks 0, 1, 2, …, the number of pairs at every rank is a histogram, and the
+number below it a running sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+ROUNDING = 1e-13
+"""Distances that differ by less than this share of the largest are tied: equal distances that were
+computed in another order of summation differ in their last digits."""
+
+
+@cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop over arrays to machine code, when it is first wanted.
+
+    The function may use NumPy's arrays and numbers only. It runs without Python's global lock, and
+    in IEEE arithmetic, in the order in which it is written.
+    """
+    import numba
+
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder that may be written, to keep the machine code for next time
+        return numba.njit(nogil=True)(function)
+
+
+def dense_ranks(rdms: np.ndarray) -> np.ndarray:
+    """Number the different distances of every RDM, from the smallest.
+
+    Parameters
+    ----------
+    rdms : numpy.ndarray, shape (n_rdms, n_pairs) or (n_pairs,)
+        Distances.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rdms, n_pairs), int32
+        0 for the smallest distance, 1 for the second smallest, … Neighbours nearer than `ROUNDING`
+        of the largest absolute distance are tied.
+
+    Raises
+    ------
+    ValueError
+        If a distance is not finite.
+    """
+    rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
+    ranks = np.empty(rdms.shape, dtype=np.int32)
+    for k, row in enumerate(rdms):
+        order = np.argsort(row)
+        ordered = row[order]
+        # NaN is sorted to the end.
+        if not np.isfinite(ordered[[0, -1]]).all():
+            raise ValueError(f"RDM {k} has a NaN or infinite distance")
+        new = np.diff(ordered) > ROUNDING * np.abs(ordered[[0, -1]]).max()
+        ranks[k, order[0]] = 0
+        ranks[k, order[1:]] = np.cumsum(new)
+    return ranks
+
+
+def midranks(dense: np.ndarray, weights: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Rank distances that occur ``weights`` times each, members of a tie at their mean rank.
+
+    A distance that occurs w times, after N smaller ones, has the mid-rank N + (w + 1) / 2; the
+    members of a tie share that of all of them.
+
+    Parameters
+    ----------
+    dense : numpy.ndarray, shape (n_rdms, n_pairs), int32
+        From `dense_ranks`.
+    weights : numpy.ndarray, shape (n_pairs,)
+        How often every pair occurs.
+    present : numpy.ndarray, shape (n_present,), int
+        The pairs to rank: all those that occur, and no others.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rdms, n_present), float64
+        Mid-ranks, from 1 to the sum of the weights.
+
+    Raises
+    ------
+    ValueError
+        If ``dense`` does not hold dense ranks.
+    """
+    dense = checked(dense)
+    present = np.ascontiguousarray(present, dtype=np.int64)
+    weights = np.ascontiguousarray(weights[present], dtype=np.float64)
+    ranks = np.empty((len(dense), len(present)))
+    compiled(_midranks)(dense, weights, present, ranks)
+    return ranks
+
+
+def checked(dense: np.ndarray) -> np.ndarray:
+    """Bring dense ranks to the form that compiled loops read, which check no index.
+
+    Raises
+    ------
+    ValueError
+        If they are not whole numbers from 0 to the number of pairs, less one.
+    """
+    if dense.ndim != 2 or not np.issubdtype(dense.dtype, np.integer):
+        raise ValueError(f"not dense ranks: an array of {dense.dtype} of shape {dense.shape}")
+    if dense.size and (dense.min() < 0 or dense.max() >= dense.shape[1]):
+        raise ValueError(f"not dense ranks of {dense.shape[1]} pairs: {dense.min()}…{dense.max()}")
+    return np.ascontiguousarray(dense, dtype=np.int32)
+
+
+def _midranks(
+    dense: np.ndarray, weights: np.ndarray, present: np.ndarray, ranks: np.ndarray
+) -> None:
+    occurs = np.empty(dense.shape[1])
+    for k in range(dense.shape[0]):
+        occurs[:] = 0.0
+        for i in range(present.size):
+            occurs[dense[k, present[i]]] += weights[i]
+        below = 0.0
+        for r in range(occurs.size):
+            here = occurs[r]
+            occurs[r] = below + (here + 1.0) / 2.0
+            below += here
+        for i in range(present.size):
+            ranks[k, i] = occurs[dense[k, present[i]]]

@@ -1,0 +1,196 @@
+r"""Inner products of RDMs, whitened by the covariance of their distances.
+
+The distances of an RDM do not err independently: d_ij and d_ik share the pattern of condition i.
+Where patterns have the covariance :math:`\Sigma_k` between conditions, the covariance of the
+distances is, up to a factor, :math:`V = \Xi \circ \Xi` with :math:`\Xi = C \Sigma_k C^T` and C the
+contrasts between all pairs of conditions; what is to be compared is :math:`r_1^T V^{-1} r_2`
+(Diedrichsen et al. 2021, arXiv 2007.02789). V has a row for every pair, and is never made.
+
+With G = −D/2, the RDM as a square matrix, and any symmetric matrix X that equals G but for a sum of
+a row and a column term, :math:`X = G - u 1^T - 1 u^T`,
+
+.. math::
+
+    r^T V^{-1} r = \min_u \operatorname{tr}(\Sigma_k^{-1} X \Sigma_k^{-1} X) .
+
+For independent conditions this is a sum of squares of the entries of X. Two things follow. A pair
+whose distance is missing is left out of the sum: the inverse of a part of V is its Schur
+complement, which is to say the minimum over the missing distances. And copies of a condition, as
+they come up in a bootstrap, share one term u: their pairs with each other are missing, and the
+pairs of two conditions are entries that occur :math:`c_i c_j` times. So there is one linear system
+in the n terms u, whatever is missing or repeated. With nothing missing, X is G after
+double-centring, and the cosine is linear CKA.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+MOST_MISSING = 5_000
+"""Missing pairs that can be dealt with where the errors of conditions are correlated."""
+
+BLOCK_ENTRIES = 2**22
+"""Entries of RDMs that are worked on at a time."""
+
+
+def inner_products(
+    squares: np.ndarray,
+    *,
+    centred: bool,
+    counts: np.ndarray | None = None,
+    missing: np.ndarray | None = None,
+    sigma_k: np.ndarray | None = None,
+) -> np.ndarray:
+    r"""Compute :math:`r_a^T V^{-1} r_b` for every two RDMs.
+
+    Parameters
+    ----------
+    squares : numpy.ndarray, shape (n_rdms, n, n)
+        RDMs as symmetric matrices of finite distances; what is on the diagonal, or missing, is not
+        read.
+    centred : bool
+        First subtract each RDM's mean distance, over the pairs as often as they occur: for the
+        correlation. Otherwise for the cosine.
+    counts : numpy.ndarray, shape (n,), of whole numbers, optional
+        How often each condition occurs in a resample, by default once. Copies of a condition count
+        as conditions with errors of their own, and pairs of copies as missing.
+    missing : numpy.ndarray, shape (n, n), bool, optional
+        Symmetric; marks the pairs that have no distance.
+    sigma_k : numpy.ndarray, shape (n, n) or (n,), optional
+        Covariance of the errors of the conditions' patterns, or only their variances. By default
+        independent, and of the same variance.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rdms, n_rdms), float64
+        Symmetric, positive semidefinite. The product of an RDM of no spread, after centring, or of
+        no distances with itself is 0 up to rounding: 1e-13 of its largest distance, squared, times
+        the number of conditions, squared.
+
+    Raises
+    ------
+    ValueError
+        If ``sigma_k`` has not the size of the RDMs, is not symmetric or leaves a contrast of
+        conditions without variance. If it has correlations, and conditions are repeated: the copies
+        of one estimate err alike, and V is singular. If there are correlations, and more than
+        `MOST_MISSING` pairs are missing.
+
+    References
+    ----------
+    Diedrichsen, Berlot, Mur, Schütt, Shahbazi & Kriegeskorte 2021, arXiv 2007.02789.
+    """
+    squares = np.asarray(squares, dtype=np.float64)
+    n = squares.shape[-1]
+    c = np.ones(n) if counts is None else np.asarray(counts, dtype=np.float64)
+    present = np.flatnonzero(c)
+    if len(present) < n:
+        c = c[present]
+        squares = squares[:, present[:, None], present]
+    pairs = np.outer(c, c)  # how often every pair occurs
+    np.fill_diagonal(pairs, 0.0)
+    if missing is not None:
+        unknown = missing[np.ix_(present, present)]
+        pairs[unknown] = 0.0
+        squares = np.where(unknown, 0.0, squares)
+    if not pairs.any():
+        return np.zeros((len(squares), len(squares)))
+    means = np.zeros(len(squares))
+    if centred:
+        means = np.einsum("kij,ij->k", squares, pairs) / pairs.sum()
+    if sigma_k is None:
+        return _independent(squares, means, pairs, c)
+    sigma_k = _covariance(sigma_k, n)
+    variances = sigma_k.diagonal()[present]
+    if (variances > 0.0).all() and np.count_nonzero(sigma_k) == np.count_nonzero(
+        sigma_k.diagonal()
+    ):
+        pairs /= np.outer(variances, variances)
+        return _independent(squares, means, pairs, c / variances**2)
+    if c.max() > 1:
+        raise ValueError(
+            "sigma_k has correlations, and a condition is repeated: the copies of one estimate "
+            "err alike. Resample without repeats (counts of 0 and 1), or give variances only"
+        )
+    return _correlated(squares, means, pairs > 0.0, sigma_k[np.ix_(present, present)])
+
+
+def _independent(
+    squares: np.ndarray, means: np.ndarray, pairs: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    """Products where X's entries have the weights ``pairs``, and ``own`` on the diagonal.
+
+    In terms of D rather than G, so that there is a factor of a quarter at the end.
+    """
+    n_rdms, n = squares.shape[:2]
+    of_condition = pairs.sum(axis=1)
+    # The minimum over u: Σ_j w_ij (d_ij − u_i − u_j) = 2 w_ii u_i for every condition i, where
+    # w_ii weighs the diagonal entry of X, −2 u_i. The diagonal dominates: there is one solution.
+    system = pairs + np.diag(of_condition + 2.0 * own)
+    wanted = np.einsum("kij,ij->ki", squares, pairs) - np.outer(means, of_condition)
+    u = np.linalg.solve(system, wanted.T).T
+    on_diagonal = 2.0 * u * np.sqrt(own)
+    result = on_diagonal @ on_diagonal.T
+    roots = np.sqrt(pairs)
+    rows = max(1, BLOCK_ENTRIES // (n_rdms * n))
+    for start in range(0, n, rows):
+        part = slice(start, start + rows)
+        x = squares[:, part] - (u[:, part] + means[:, None])[:, :, None]
+        x -= u[:, None, :]
+        x *= roots[part]
+        x = x.reshape(n_rdms, -1)
+        result += x @ x.T
+    return result / 4.0
+
+
+def _correlated(
+    squares: np.ndarray, means: np.ndarray, known: np.ndarray, sigma_k: np.ndarray
+) -> np.ndarray:
+    """Products for a general sigma_k: entries of X weigh on each other, missing ones are solved."""
+    useful = known.any(axis=1)
+    if not useful.all():  # a condition without distances would only add unknowns
+        squares, known = squares[:, useful][:, :, useful], known[np.ix_(useful, useful)]
+        sigma_k = sigma_k[np.ix_(useful, useful)]
+    n = len(sigma_k)
+    values = np.where(known, squares - means[:, None, None], 0.0)
+    # Only contrasts of conditions matter. With the mean's variance put in, sigma_k is invertible,
+    # and its inverse's root, applied to centred values, is that on the contrasts.
+    centring = np.eye(n) - 1.0 / n
+    contrasts = centring @ sigma_k @ centring
+    scale = np.trace(contrasts) / n
+    try:
+        root = np.linalg.cholesky(contrasts + scale / n)
+    except np.linalg.LinAlgError:
+        root = np.zeros((n, n))
+    pivots = root.diagonal() ** 2
+    if scale <= 0.0 or pivots.min() <= 1e-12 * pivots.max():
+        raise ValueError("sigma_k is not positive definite: it leaves a contrast without variance")
+    whitener = solve_triangular(root, centring, lower=True)
+    i, j = np.nonzero(np.triu(~known, 1))
+    if len(i) > MOST_MISSING:
+        raise ValueError(
+            f"{len(i)} pairs are missing; with correlations in sigma_k at most {MOST_MISSING} may"
+        )
+    if len(i):
+        # The values that make the whitened length least, from the normal equations over them.
+        precision = whitener.T @ whitener
+        system = precision[np.ix_(i, i)] * precision[np.ix_(j, j)]
+        system += precision[np.ix_(i, j)] * precision[np.ix_(j, i)]
+        wanted = (precision @ values @ precision)[:, i, j]
+        found = np.linalg.solve(system, wanted.T).T
+        values[:, i, j] = values[:, j, i] = -found
+    whitened = (whitener @ values @ whitener.T).reshape(len(values), -1)
+    return whitened @ whitened.T / 4.0
+
+
+def _covariance(sigma_k: np.ndarray, n: int) -> np.ndarray:
+    sigma_k = np.asarray(sigma_k, dtype=np.float64)
+    if sigma_k.shape == (n,):
+        sigma_k = np.diag(sigma_k)
+    if sigma_k.shape != (n, n):
+        raise ValueError(f"sigma_k has shape {sigma_k.shape}; wanted {(n, n)} or {(n,)}")
+    if not np.isfinite(sigma_k).all():
+        raise ValueError("sigma_k has a NaN or infinite value")
+    if np.abs(sigma_k - sigma_k.T).max() > 1e-10 * np.abs(sigma_k).max():
+        raise ValueError("sigma_k is not symmetric")
+    return sigma_k
