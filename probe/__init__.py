@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe import activations, inference, models, plots, recordings, similarity, stimuli
+    from probe.alignment import align
     from probe.comparison import rsa
     from probe.errors import ProbeError
-    from probe.result import RSAResult
+    from probe.result import RSAMap, RSAResult
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ProbeError",
+    "RSAMap",
     "RSAResult",
     "activations",
+    "align",
     "inference",
     "models",
     "plots",
@@ -34,7 +37,9 @@ __all__ = [
 
 _FUNCTIONS = {
     "ProbeError": "probe.errors",
+    "RSAMap": "probe.result",
     "RSAResult": "probe.result",
+    "align": "probe.alignment",
     "rsa": "probe.comparison",
 }
 

@@ -22,10 +22,12 @@ from probe import models, recordings
 from probe.assets.manifest import manifests
 from probe.comparison import UNTRAINED_SEEDS, rsa
 from probe.errors import ProbeError
+from probe.inference import evaluate
 from probe.models import Network
 from probe.recordings import Recording
 from probe.result import RSAResult, default_folder
-from probe.similarity import compare, rdm
+from probe.similarity import COMPARATORS, compare, get_comparator, rdm
+from probe.similarity.rdm_set import RDMs
 from probe.stimuli import StimulusSet
 
 CONVOLUTIONS = {"features.0": 0.039, "features.3": 0.229, "features.6": 0.304,
@@ -67,6 +69,7 @@ def check(result: RSAResult):
     ]  # fmt: skip
     scores = [
         "score", "se", "ci_low", "ci_high", "p_zero", "p_zero_fdr", "p_zero_holm",
+        "p_ceiling", "p_ceiling_fdr", "p_ceiling_holm",
         "ceiling_lower", "ceiling_upper", "share_of_lower", "share_of_upper",
     ]  # fmt: skip
     assert set(scores) | {"layer", "alias", "type", "n_neuroids"} <= set(table.columns)
@@ -82,6 +85,23 @@ def check(result: RSAResult):
         assert result.ceiling.lower < result.ceiling.upper <= 1
     else:
         assert layers["share_of_upper"].isna().all()
+    n_subjects = result.by_subject["subject"].nunique()
+    for name in ("p_ceiling", "p_ceiling_fdr", "p_ceiling_holm"):
+        assert layers[name].notna().all() == (n_subjects > 1)
+        assert layers[name].dropna().between(0, 1).all()
+    n_layers = len(layers)
+    assert len(result.pairs) == n_layers * (n_layers - 1) // 2
+    of_layer = layers.set_index("layer")["score"]
+    differences = of_layer[result.pairs["model_a"]].values - of_layer[result.pairs["model_b"]]
+    np.testing.assert_allclose(result.pairs["difference"], differences, atol=1e-12)
+    assert ((result.pairs["p"] > 0) & (result.pairs["p"] <= result.pairs["p_holm"])).all()
+    assert result.rdms.labels == tuple(layers["layer"])
+    assert result.recorded.labels == tuple(result.facts["recording"]["subjects"])
+    assert result.rdms.stimulus_ids == result.recorded.stimulus_ids
+    scored = compare(
+        result.rdms.distances, result.recorded.distances, set(layers["comparator"]).pop()
+    )
+    np.testing.assert_allclose(np.mean(scored, axis=1), layers["score"], atol=1e-12)
     means = result.by_subject.groupby(["kind", "layer"])["score"].mean()
     for _, row in layers.iterrows():
         assert means[("layer", row["layer"])] == pytest.approx(row["score"])
@@ -89,6 +109,7 @@ def check(result: RSAResult):
     assert sum(result.choice.shares.values()) == pytest.approx(1)
     assert result.choice.shares[result.choice.layer] == result.choice.share
     assert result.choice.share == max(result.choice.shares.values())
+    assert result.choice.sd >= 0
     assert (table["simulated"] == result.simulated).all()
 
 
@@ -240,9 +261,9 @@ class TestSeeds:
             np.testing.assert_array_equal(now, before)
 
     def test_another_seed_gives_other_resamples_of_the_same_scores(self, alexnet_like, small):
-        tables = [rsa(alexnet_like, small, n_resamples=20, seed=s).layers for s in (0, 1)]
+        tables = [rsa(alexnet_like, small, n_resamples=50, seed=s).layers for s in (0, 1)]
         np.testing.assert_array_equal(tables[0]["score"], tables[1]["score"])
-        assert (tables[0]["se"] != tables[1]["se"]).all()
+        assert (tables[0]["p_zero"] != tables[1]["p_zero"]).any()
 
     def test_random_weights_follow_the_seed(self, simulated):
         other = untrained("sim-v4", layers=FIRES[:1], seed=5)
@@ -448,12 +469,75 @@ class TestSilentBaselines:
                     made.module.features[0].weight.zero_()
             return made
 
-        monkeypatch.setattr("probe.comparison.models.load", silenced)
+        monkeypatch.setattr("probe.comparison.layer_rdms.models.load", silenced)
         result = rsa(network, small, layers=["features.3"], n_resamples=10)
         of_seed = result.table[result.table["kind"] == "untrained"].set_index("init_seed")["score"]
         assert of_seed.isna().to_dict() == {0: False, 1: True, 2: False}
         assert any("cannot tell all stimuli apart with 1 of 3 seeds" in n for n in result.notes())
         json.loads(result.to_json())
+
+
+class TestInference:
+    def test_each_factor_has_its_own_interval(self, simulated):
+        found = {
+            what: untrained("sim-v4", resample=what, n_resamples=40)
+            for what in ("stimuli", "subjects", "both", None)
+        }
+        for result in found.values():
+            np.testing.assert_array_equal(result.layers["score"], simulated.layers["score"])
+        assert len({tuple(found[w].layers["se"]) for w in ("stimuli", "subjects", "both")}) == 3
+        for what, words in (
+            ("stimuli", "over stimuli"), ("subjects", "over subjects"),
+            ("both", "over stimuli and subjects"),
+        ):  # fmt: skip
+            legend = found[what].plot().get_legend()
+            assert legend.get_title().get_text() == f"bars: 95 % CI {words}"
+            assert found[what].facts["comparison"]["resample"] == what
+        nothing = found[None]
+        assert nothing.layers[["se", "ci_low", "ci_high", "p_ceiling"]].isna().all(axis=None)
+        assert nothing.layers["p_zero"].between(0, 1).all()
+        assert "95 % CI" not in nothing.summary().columns
+        assert nothing.plot().get_legend().get_title().get_text() == ""
+        assert nothing.choice is not None
+
+    def test_a_test_is_passed_on_and_named(self, alexnet_like, small):
+        options = {"layers": ["0"], "baselines": False, "n_resamples": 60}
+        p = {}
+        for test in ("auto", "t", "bootstrap", "sign-flip"):
+            result = rsa(alexnet_like, small, test=test, resample="subjects", **options)
+            named = "permutation" if test == "auto" else test
+            assert result.facts["comparison"]["test"] == named
+            assert f"test: {named}" in dict(result.describe())["inference"]
+            p[test] = result.layers["p_zero"][0]
+        assert p["sign-flip"] in (0.25, 0.5, 0.75, 1.0)  # of two subjects' signs
+        assert len(set(p.values())) == 4
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"resample": "subjects"}, r"'mine' \(V2\) has one subject, a: .*resample='stimuli'"),
+            ({"resample": "both"}, r"'mine' \(V2\) has one subject, a: .*resample='stimuli'"),
+        ],
+    )
+    def test_one_subject_is_no_sample_of_subjects(self, alexnet_like, small, options, message):
+        with pytest.raises(ProbeError, match=message):
+            rsa(alexnet_like, small, subject="a", **options)
+
+
+@pytest.mark.parametrize("metric", ["mahalanobis", "crossnobis", "poisson"])
+def test_a_network_has_no_noise_and_euclidean_distances(metric, alexnet_like, small):
+    if metric == "poisson":  # rates are not negative
+        small = Recording(abs(small.data), small.stimuli)
+    network = Network.from_module(alexnet_like)
+    options = {"layers": ["0"], "n_resamples": 20, "baselines": False}
+    result = rsa(network, small, metric=metric, **options)
+    assert set(result.table["metric"]) == {metric}
+    assert (result.rdms.metric, result.recorded.metric) == ("euclidean", metric)
+    np.testing.assert_array_equal(result.recorded.distances, small.rdms(metric)[1])
+    plain = rsa(network, small, metric="euclidean", **options)
+    np.testing.assert_array_equal(result.rdms.distances, plain.rdms.distances)
+    assert result.layers["score"][0] != plain.layers["score"][0]
+    result.plot()
 
 
 class TestComparators:
@@ -469,12 +553,11 @@ class TestComparators:
         plain = rsa(module, small, layers=["0"], metric="euclidean", n_resamples=5)
         assert set(plain.table["comparator"]) == {"spearman"}
 
-    @pytest.mark.parametrize("comparator", ["rho-a", "pearson", "cosine"])
+    @pytest.mark.parametrize("comparator", sorted(COMPARATORS))
     def test_each_is_named_in_table_and_figure(self, comparator, alexnet_like, small):
         result = rsa(alexnet_like, small, comparator=comparator, n_resamples=5, baselines=False)
         assert set(result.table["comparator"]) == {comparator}
-        spelled = {"rho-a": "ρ", "pearson": "Pearson", "cosine": "osine"}[comparator]
-        assert spelled in result.plot().get_ylabel()
+        assert get_comparator(comparator).symbol in result.plot().get_ylabel()
 
 
 @pytest.mark.parametrize(
@@ -482,6 +565,11 @@ class TestComparators:
     [
         ({"metric": "corelation"}, "metric 'corelation' is unknown; did you mean 'correlation'"),
         ({"comparator": "spearmann"}, "comparator 'spearmann' .*did you mean 'spearman'"),
+        ({"resample": "stimulus"}, "resample 'stimulus' is unknown; did you mean 'stimuli'"),
+        ({"test": "ttest"}, "test 'ttest' is unknown; "),
+        ({"test": "sign-flip"}, "test 'sign-flip' flips the signs of subjects"),
+        ({"test": "t", "resample": None}, "test 't' needs something to resample"),
+        ({"test": "bootstrap", "resample": "none"}, "test 'bootstrap' needs something"),
         ({"seed": -1}, "seed is -1; wanted 0 or more"),
         ({"n_resamples": 1}, "n_resamples is 1; wanted 2 or more"),
         ({"batch_size": 0}, "batch size 0"),
@@ -501,12 +589,12 @@ def test_bad_arguments_are_named(options, message):
 
 
 class TestShowingAndSaving:
-    def test_save_writes_three_files_and_leaves_others(self, human_it, tmp_path):
+    def test_save_writes_its_files_and_leaves_others(self, human_it, tmp_path):
         folder = tmp_path / "a" / "b"
         folder.mkdir(parents=True)
         (folder / "mine.txt").write_text("mine")
         written = human_it.save(folder)
-        assert written == [folder / n for n in ("table.csv", "result.json", "figure.png")]
+        assert written == [folder / name for name in RSAResult.FILES]
         assert {p.name for p in folder.iterdir()} == {p.name for p in written} | {"mine.txt"}
         table = pd.read_csv(folder / "table.csv", keep_default_na=False, na_values=[""])
         assert list(table.columns) == list(human_it.table.columns)
@@ -535,6 +623,33 @@ class TestShowingAndSaving:
         assert len(content["table"]) == len(human_it.table)
         assert len(content["by_subject"]) == len(human_it.by_subject)
         assert content["table"][0]["init_seed"] is None
+
+    def test_the_saved_rdms_give_the_same_scores(self, human_it, tmp_path):
+        human_it.save(tmp_path)
+        models, data = (RDMs.load(tmp_path / name) for name in ("rdms.npz", "recording.npz"))
+        assert models.metric == data.metric == "correlation"
+        assert data.attrs["region"] == "IT-human"
+        again = evaluate(
+            models.distances, data.distances, human_it.facts["comparison"]["comparator"],
+            n_resamples=50,
+        )  # fmt: skip
+        expected = human_it.layers
+        table = again.table(models.labels)
+        for column in ("score", "se", "p_zero_fdr", "p_ceiling_holm", "ceiling_lower"):
+            np.testing.assert_allclose(table[column], expected[column], rtol=1e-12)
+        pd.testing.assert_frame_equal(again.pairs(models.labels), human_it.pairs)
+        saved = pd.read_csv(tmp_path / "pairs.csv")
+        pd.testing.assert_frame_equal(saved, human_it.pairs, rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("correction", "heading"), [("fdr", "p (FDR)"), ("holm", "p (Holm)"), ("none", None)]
+    )
+    def test_a_correction_is_chosen_for_what_is_shown(self, human_it, correction, heading):
+        shown = human_it.summary(correction)
+        assert [c for c in shown.columns if c.startswith("p (")] == ([heading] if heading else [])
+        assert any(n.startswith("Below the ceiling") for n in human_it.notes(correction))
+        with pytest.raises(ProbeError, match=r"correction 'hom' .*did you mean 'holm'"):
+            human_it.summary("hom")
 
     def test_plot_draws_into_given_axes(self, human_it):
         figure, (left, right) = plt.subplots(1, 2)
@@ -573,5 +688,10 @@ class TestShowingAndSaving:
 
     def test_default_folder(self):
         assert default_folder("alexnet", "v4") == Path("results/rsa-alexnet-v4")
+        several = default_folder(["alexnet", "vgg16"], ["v4", "it"], "all")
+        assert several == Path("results/rsa-alexnet-vgg16-v4-it-all")
+        many = [default_folder([f"model-{k}" for k in range(n)], "v4") for n in (40, 41)]
+        assert many[0] != many[1]
+        assert max(len(folder.name) for folder in many) <= 120
         safe = default_folder("file:/x/alexnet.pth", "../lab")
         assert safe.parent == Path("results")

@@ -7,6 +7,7 @@ and tab completion answer at once.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from typing import Annotated
 
@@ -14,7 +15,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from probe import __version__
-from probe.cli import assets, datasets, layers, models, rsa
+from probe.cli import assets, compare, datasets, layers, models, rsa
 from probe.errors import ProbeError
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
     "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have.",
 )
 app.command("rsa")(rsa.rsa)
+app.command("compare")(compare.compare)
 app.command("layers")(layers.layers)
 app.command("models")(models.models)
 app.command("datasets")(datasets.datasets)
@@ -69,6 +71,8 @@ def main() -> None:
     except Abort:
         code = 130
     if code == 130:
+        # Writes that were under way are taken up next time; that they were is no news.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         typer.echo("Interrupted. What was finished is kept: the same command goes on.", err=True)
     sys.exit(code or 0)
 

@@ -1,16 +1,19 @@
-"""``probe rsa``: compare the layers of a network with a recording."""
+"""``probe rsa``: compare the layers of networks with recordings."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from probe.cli import complete
 
 if TYPE_CHECKING:
-    from probe.result import RSAResult
+    import pandas as pd
+
+    from probe.result import RSAMap, RSAResult
 
 
 def rsa(
@@ -19,8 +22,9 @@ def rsa(
         typer.Option(
             "--model",
             "-m",
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
-            autocompletion=complete.models,
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; "
+            "several, separated by commas.",
+            autocompletion=complete.several_models,
         ),
     ],
     dataset: Annotated[
@@ -29,7 +33,8 @@ def rsa(
             "--dataset",
             "-d",
             help="A recording (see `probe datasets`): v4, it, evc, cowley2023/210322, "
-            "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/.",
+            "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/; "
+            "several, separated by commas.",
             autocompletion=complete.datasets,
         ),
     ],
@@ -44,20 +49,26 @@ def rsa(
     metric: Annotated[
         str,
         typer.Option(
-            help="Distance of the RDMs: correlation (1 − Pearson r), euclidean, cosine.",
+            help="Distance of the RDMs: correlation (1 − Pearson r), euclidean, cosine, …",
             autocompletion=complete.metrics,
         ),
     ] = "correlation",
     comparator: Annotated[
         str,
         typer.Option(
-            help="Between RDMs: spearman, rho-a, pearson, cosine; auto is spearman, or rho-a "
-            "where an RDM has ties.",
+            help="Between RDMs: spearman, rho-a, pearson, cosine, tau-a, tau-b, "
+            "whitened-cosine, whitened-pearson, bures; auto is spearman, or rho-a where an RDM "
+            "has ties.",
             autocompletion=complete.comparators,
         ),
     ] = "auto",
     region: Annotated[
-        str | None, typer.Option(help="Region, where a recording has several.")
+        str | None,
+        typer.Option(
+            help="Region, where a recording has several; several, separated by commas, or all.",
+            show_default="the recording's first",
+            autocompletion=complete.regions,
+        ),
     ] = None,
     subject: Annotated[
         str | None, typer.Option(help="One animal or person; by default all.")
@@ -78,7 +89,32 @@ def rsa(
             "--baselines/--no-baselines", help="Compare also pixels and three untrained networks."
         ),
     ] = True,
-    n_resamples: Annotated[int, typer.Option(min=2, help="Bootstrap samples over stimuli.")] = 1000,
+    resample: Annotated[
+        str,
+        typer.Option(
+            help="What intervals and tests generalise to: other stimuli, other subjects, both, "
+            "or none.",
+            autocompletion=complete.resamples,
+        ),
+    ] = "stimuli",
+    n_resamples: Annotated[
+        int, typer.Option(min=2, help="Bootstrap samples, and permutations.")
+    ] = 1000,
+    test: Annotated[
+        str,
+        typer.Option(
+            help="permutation (of stimulus labels, against zero), t, bootstrap, sign-flip (with "
+            "--resample subjects); auto is permutation.",
+            autocompletion=complete.tests,
+        ),
+    ] = "auto",
+    correction: Annotated[
+        str,
+        typer.Option(
+            help="Which p over layers is shown: fdr, holm, none. table.csv has all.",
+            autocompletion=complete.corrections,
+        ),
+    ] = "fdr",
     seed: Annotated[
         int, typer.Option(min=0, help="Of the resamples, the splits, and random weights.")
     ] = 0,
@@ -97,25 +133,41 @@ def rsa(
         bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
     ] = False,
 ) -> None:
-    """Compare the layers of a network with a recording.
+    """Compare the layers of networks with recordings.
 
-    Prints a verdict per layer and writes table.csv, result.json and figure.png.
+    One network, one recording: prints a verdict per layer and writes table.csv, pairs.csv (tests
+    between layers), result.json, figure.png, and the RDMs for `probe compare`.
+
+    Several: each network with each recording and region. Prints the best layer of each, chosen on
+    one half of the stimuli and scored on the other, and writes a folder per comparison as soon as
+    it is done; at the end map.png (layer × region), map.csv, best.csv and table.csv. A comparison
+    that fails is left out and told at the end (exit code 2). After Ctrl-C, the same command goes
+    on from the RDMs that it has.
 
     \b
     Examples:
       probe rsa --model alexnet --dataset sim-v4
       probe rsa --model alexnet --dataset v4 --layers conv --comparator pearson
       probe rsa -m resnet18 -d it --region IT-monkey --output results/monkey
+      probe rsa -m alexnet,resnet18 -d v4,it
+      probe rsa -m alexnet -d it --region all
+      probe rsa -m alexnet -d it --resample both --test t --correction holm
     """  # noqa: D301
     from probe import comparison
     from probe import result as results
     from probe.activations.extract import BATCH_SIZE
+    from probe.comparison.inputs import several
 
     # Whether there is a place for the result is known before the work, not after it.
+    results.check_correction(correction)
     other_weights = None if weights == "imagenet" else weights
-    place = output or results.default_folder(model, dataset, region, subject, other_weights)
-    with results.place_for(place) as folder:
-        result = comparison.rsa(
+    place = output or results.default_folder(
+        several(model) or model, several(dataset) or dataset, region, subject, other_weights
+    )
+    with results.place_for(place) as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="no result for")  # told at the end
+        replaced = any((folder / name).exists() for name in ("result.json", "map.csv"))
+        found = comparison.rsa(
             model,
             dataset,
             layers=layers,
@@ -126,42 +178,74 @@ def rsa(
             weights=weights,
             preprocessing=preprocessing,
             baselines=baselines,
+            resample=resample,
+            test=test,
             n_resamples=n_resamples,
             seed=seed,
             device=device,
             batch_size=batch_size or BATCH_SIZE,
             accept_licence=accept_licence,
+            output=folder,
         )
-        replaced = (folder / "result.json").exists()
-        written = result.save(folder)
+    verb = "replaced" if replaced else "wrote"
     if as_json:
-        typer.echo(result.to_json())
+        typer.echo(found.to_json())
+    elif isinstance(found, results.RSAMap):
+        _show_map(found, folder, verb, correction)
     else:
-        _show(result, written, "replaced" if replaced else "wrote")
+        _show(found, folder, verb, correction)
+    if isinstance(found, results.RSAMap) and found.failures:
+        for failure in found.failures:
+            typer.echo(f"probe: error: no result for {failure.message}", err=True)
+        raise typer.Exit(2)
 
 
-def _show(result: RSAResult, written: list[Path], verb: str) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from probe.cli.show import facts, put, table
-
-    summary = result.summary()
+def _show(result: RSAResult, folder: Path, verb: str, correction: str) -> None:
     best = None
     if result.choice is not None:
         best = list(result.layers["layer"]).index(result.choice.layer)
-    put(
-        Text(result.title, style="bold"),
-        Padding(facts(result.describe()), (0, 0, 1, 2)),
-        table(
+    _put(
+        result,
+        result.summary(correction),
+        result.notes(correction),
+        [f"{verb} {folder / name}" for name in result.FILES],
+        facts=result.describe(),
+        folds="layer",
+        bold=best,
+    )
+
+
+def _show_map(found: RSAMap, folder: Path, verb: str, correction: str) -> None:
+    files = [f"{verb} {folder / name}" for name in (*found.FILES, *found.folders)]
+    _put(found, found.summary(correction), found.notes(), files, folds="best layer")
+
+
+def _put(
+    found: RSAResult | RSAMap,
+    summary: pd.DataFrame,
+    notes: list[str],
+    files: list[str],
+    *,
+    facts: list[tuple[str, str]] | None = None,
+    **options: Any,
+) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+
+    left = ("layer", "alias", "model", "recording", "region", "best layer")
+    show.put(
+        Text(found.title, style="bold"),
+        Padding(show.facts(facts or []), (0, 0, 1, 2)),
+        show.table(
             list(summary.columns),
             summary.to_numpy().tolist(),
-            right=[c for c in summary.columns if c not in ("layer", "alias")],
-            folds="layer",
-            bold=best,
+            right=[c for c in summary.columns if c not in left],
+            **options,
         ),
         "",
-        *(Text(note) for note in result.notes()),
+        *(Text(note) for note in notes),
         "",
-        *(Text(f"{verb} {path}", style="dim") for path in written),
+        *(Text(line, style="dim") for line in files),
     )

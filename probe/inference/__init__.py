@@ -2,6 +2,7 @@
 
 from probe.inference.ceiling import noise_ceiling
 from probe.inference.evaluate import RESAMPLES, TESTS, Evaluation, evaluate
+from probe.inference.flexible import Model, fitted_weights
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.selection import Selection, select_on_halves
 
@@ -9,9 +10,11 @@ __all__ = [
     "RESAMPLES",
     "TESTS",
     "Evaluation",
+    "Model",
     "Selection",
     "benjamini_hochberg",
     "evaluate",
+    "fitted_weights",
     "holm",
     "noise_ceiling",
     "select_on_halves",

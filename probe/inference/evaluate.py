@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from probe.inference.crossvalidation import (
+    crossvalidated_scores,
+    default_n_folds,
+    mean_of_known,
+    permuted_crossvalidated_scores,
+    random_folds,
+)
+from probe.inference.flexible import Model
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.resampling import (
     Track,
@@ -39,6 +47,9 @@ from probe.similarity.pairs import complete_pairs, restrict
 
 MIN_STIMULI = 5
 """Below this many stimuli (or groups of them) a bootstrap over stimuli says nothing."""
+
+N_DEALS = 4
+"""Ways to deal out the stimuli to folds, over which a cross-validated score is averaged."""
 
 RESAMPLES = ("stimuli", "subjects", "both")
 """What can be resampled: to what other stimuli, or other subjects, an interval refers."""
@@ -175,10 +186,11 @@ class Evaluation:
 
 
 def evaluate(
-    models: np.ndarray | Sequence[np.ndarray],
+    models: np.ndarray | Sequence[np.ndarray | Model],
     data: np.ndarray,
     comparator: str | Comparator = "spearman",
     *,
+    cv: int | None = None,
     resample: str | None = "stimuli",
     groups: Sequence[Any] | None = None,
     test: str = "auto",
@@ -219,12 +231,17 @@ def evaluate(
 
     Parameters
     ----------
-    models : numpy.ndarray, shape (M, n_pairs)
-        Model RDMs.
+    models : numpy.ndarray, shape (M, n_pairs), or sequence of numpy.ndarray and Model
+        Model RDMs. With a `Model` that is fitted to the data among them, all are cross-validated.
     data : numpy.ndarray, shape (S, n_pairs)
         One RDM per subject. A pair that is NaN in any RDM is left out of all.
     comparator : str or Comparator
         One of `probe.similarity.COMPARATORS`.
+    cv : int, optional
+        Folds of the stimuli: every fold is scored with parameters that were fitted without it, and,
+        if subjects are resampled, without the subject that is scored. By default 2 to 5, by the
+        number of stimuli, if a model has parameters. Scores are means over folds, and over
+        `N_DEALS` ways to deal out the stimuli, the same in all resamples.
     resample : {'stimuli', 'subjects', 'both', None}
         None gives no interval.
     groups : sequence, shape (n_stimuli,), optional
@@ -251,15 +268,25 @@ def evaluate(
         subject, …), or an RDM is constant (in most resamples), infinite or all NaN.
     """
     chosen = get_comparator(comparator)
-    a, b = prepare(chosen, models, data)
-    n_models, n_subjects, units = len(a.rdms), len(b.rdms), Units.of(b.pairs, groups)
+    rows = np.atleast_2d(models) if isinstance(models, np.ndarray) else models
+    flexible = [model if isinstance(model, Model) else Model(model) for model in rows]
+    a, b = prepare(chosen, np.concatenate([m.rdms for m in flexible]), data)
+    n_models, n_subjects, units = len(flexible), len(b.rdms), Units.of(b.pairs, groups)
     kind = _checked(resample, test, variance, n_resamples, units, n_subjects)
     # Each with draws of its own: what one of them draws does not change the others.
-    of_samples, of_tests = np.random.default_rng(seed).spawn(2)
+    of_samples, of_tests, of_folds = np.random.default_rng(seed).spawn(3)
+    scorer = _Scorer(a, b, chosen, units)
+    if cv is not None or any(m.fit != "fixed" for m in flexible):
+        # In a bootstrap sample, only (1 − 1/e) n of n stimuli occur.
+        occur = units.n * (1.0 if resample is None else 1.0 - np.exp(-1.0))
+        n_folds = default_n_folds(occur) if cv is None else cv
+        folds = random_folds(np.ones((1, units.n), dtype=int), n_folds, N_DEALS, of_folds)
+        others = resample in ("subjects", "both")
+        scorer = _CrossValidatedScorer(a, b, chosen, units, flexible, folds, others)
 
     # Rows: the models' scores, then the two bounds of the ceiling. Columns: subjects.
-    score = functools.partial(_scores_and_bounds, a, b, chosen)
-    by_subject = score(units.everything[None], np.ones((1, n_subjects)))[0]
+    everything, everyone = np.ones((1, units.n), dtype=int), np.ones((1, n_subjects))
+    by_subject = scorer.score(everything, [everyone])[0][0]
     observed = by_subject.mean(axis=1)
 
     # What is asked, as weighted sums of these rows.
@@ -272,9 +299,8 @@ def evaluate(
     samples = None
     if resample is not None:
         samples = _sample(
-            score,
+            scorer,
             by_subject,
-            units,
             resample,
             variance,
             n_resamples,
@@ -309,10 +335,7 @@ def evaluate(
     ceiling_se, _ = spread(bounds)
     mean, half = observed[:n_models], stats.t.ppf(0.975, dof) * se
     if kind == "permutation":
-        orders = units.permutations(n_resamples, of_tests)
-        p_zero = permutation_test(
-            mean, permuted_scores(a, b, chosen, orders, _named(track, "permutations"))
-        )
+        p_zero = permutation_test(mean, scorer.permuted(n_resamples, of_tests, track))
     else:
         p_zero = p_of(own, se, dof, False)
     p_ceiling = p_of(to_ceiling, *spread(to_ceiling), False)
@@ -346,6 +369,80 @@ def evaluate(
         test=kind,
         resampled=None if samples is None else samples.means[samples.resample][:, :n_models],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """Scores of M models and S subjects in resamples of n units of the stimuli."""
+
+    models: PreparedRDMs
+    data: PreparedRDMs
+    comparator: Comparator
+    units: Units
+
+    def score(
+        self,
+        counts: np.ndarray,
+        weightings: Sequence[np.ndarray],
+        track: Track | None = None,
+        desc: str = "",
+    ) -> list[np.ndarray]:
+        """For every weighting (B, S) of the subjects, scores and both bounds, (B, M + 2, S).
+
+        ``counts`` (B, n) are of units. One subject has no bounds: NaN.
+        """
+        several = len(self.data.rdms) > 1
+        scores, bounds = resampled_scores(
+            self.models, self.data, self.comparator, self.units.counts(counts),
+            weightings if several else [], _described(track, desc),
+        )  # fmt: skip
+        if not several:
+            bounds = np.full((len(weightings), len(counts), 2, 1), np.nan)
+        return [np.concatenate([scores, of_weighting], axis=1) for of_weighting in bounds]
+
+    def permuted(self, n: int, rng: np.random.Generator, track: Track | None) -> np.ndarray:
+        """Mean scores (n, M) with the labels of the stimuli permuted."""
+        return permuted_scores(
+            self.models, self.data, self.comparator, self.units.permutations(n, rng),
+            _described(track, "permutations"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _CrossValidatedScorer(_Scorer):
+    """The same on stimuli that models were not fitted to; ``models`` are their components.
+
+    All resamples share the ways, ``folds`` (1, R, n), in which the stimuli are dealt out, or the
+    jackknife would take other folds for the effect of a stimulus left out.
+    """
+
+    flexible: Sequence[Model]
+    folds: np.ndarray
+    other_subjects: bool
+
+    def score(
+        self,
+        counts: np.ndarray,
+        weightings: Sequence[np.ndarray],
+        track: Track | None = None,
+        desc: str = "",
+    ) -> list[np.ndarray]:
+        tables = []
+        for weights in weightings:
+            scores, bounds = crossvalidated_scores(
+                self.flexible, self.models, self.data, self.comparator, self.units, counts,
+                np.where(counts[:, None] > 0, self.folds, -1), subjects=weights,
+                other_subjects=self.other_subjects, track=_described(track, desc),
+            )  # fmt: skip
+            tables.append(mean_of_known(np.concatenate([scores, bounds], axis=2), axis=1))
+        return tables
+
+    def permuted(self, n: int, rng: np.random.Generator, track: Track | None) -> np.ndarray:
+        return permuted_crossvalidated_scores(
+            self.flexible, self.models, self.data, self.comparator, self.units,
+            self.units.permutations(n, rng), np.repeat(self.folds, n, axis=0),
+            other_subjects=self.other_subjects, track=_described(track, "permutations"),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,9 +490,8 @@ class _Samples:
 
 
 def _sample(
-    score: Callable[..., np.ndarray],
+    scorer: _Scorer,
     by_subject: np.ndarray,
-    units: Units,
     resample: str,
     scheme: str,
     n_resamples: int,
@@ -408,58 +504,39 @@ def _sample(
     The bounds of drawn subjects, each set of which has pools of its own, are found only if they
     are needed.
     """
-    n_rows, n_subjects = by_subject.shape
+    (n_rows, n_subjects), n = by_subject.shape, scorer.units.n
     of_stimuli, of_subjects = rng.spawn(2)
-    counts = bootstrap_counts(units.n, n_resamples, of_stimuli)
     drawn = of_subjects.multinomial(
         n_subjects, np.full(n_subjects, 1.0 / n_subjects), size=n_resamples
     )
     everyone = np.ones((n_resamples, n_subjects))
+    counts = np.ones((1, n), dtype=int)
     left_out = resampled = np.full((1, n_rows, n_subjects), np.nan)
     means = {}
     if resample in ("stimuli", "both"):
-        stimuli = units.counts(counts)
-        resampled = score(stimuli, everyone, track, "bootstrap")
+        counts = bootstrap_counts(n, n_resamples, of_stimuli)
+        weightings = [everyone, drawn] if resample == "both" and needs_bounds else [everyone]
+        tables = scorer.score(counts, weightings, track, "bootstrap")
+        resampled = tables[0]
         means["stimuli"] = resampled.mean(axis=2)
-        if scheme == "corrected":
-            left_out = units.counts(1 - np.eye(units.n, dtype=int))
-            left_out = score(left_out, np.ones((units.n, n_subjects)), track, "jackknife")
         if resample == "both":
-            of_drawn = score(stimuli, drawn, track, "bootstrap") if needs_bounds else resampled
-            means["both"] = _means(of_drawn, drawn)
+            means["both"] = _means(tables[-1], drawn)
+        if scheme == "corrected":
+            without, ones = 1 - np.eye(n, dtype=int), np.ones((n, n_subjects))
+            left_out = scorer.score(without, [ones], track, "jackknife")[0]
     if resample in ("subjects", "both"):
         if needs_bounds:
             # With few subjects there are few different samples of them.
             distinct, which = np.unique(drawn, axis=0, return_inverse=True)
-            everything = np.tile(units.everything, (len(distinct), 1))
-            means["subjects"] = _means(score(everything, distinct), distinct)[which]
+            everything = np.ones((len(distinct), n), dtype=int)
+            means["subjects"] = _means(scorer.score(everything, [distinct])[0], distinct)[which]
         else:
             means["subjects"] = _means(by_subject[None], drawn)
-        by_subject = _pseudo_values(score, by_subject, units)
+        by_subject = _pseudo_values(scorer, by_subject)
     return _Samples(resample, scheme, by_subject, left_out, resampled, counts, means)
 
 
-def _scores_and_bounds(
-    models: PreparedRDMs,
-    data: PreparedRDMs,
-    comparator: Comparator,
-    counts: np.ndarray,
-    subjects: np.ndarray,
-    track: Track | None = None,
-    desc: str = "",
-) -> np.ndarray:
-    """Scores of M models and both bounds, shape (B, M + 2, S); bounds of one subject are NaN."""
-    several = subjects.shape[1] > 1
-    scores, bounds = resampled_scores(
-        models, data, comparator, counts, [subjects] if several else [],
-        _named(track, desc),
-    )  # fmt: skip
-    if not several:
-        bounds = np.full((1, len(counts), 2, 1), np.nan)
-    return np.concatenate([scores, bounds[0]], axis=1)
-
-
-def _named(track: Track | None, desc: str) -> Track | None:
+def _described(track: Track | None, desc: str) -> Track | None:
     return functools.partial(track, desc=desc) if track else None
 
 
@@ -469,9 +546,7 @@ def _means(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     return np.asarray(weighted.sum(axis=2) / subjects.sum(axis=1, keepdims=True))
 
 
-def _pseudo_values(
-    score: Callable[..., np.ndarray], by_subject: np.ndarray, units: Units
-) -> np.ndarray:
+def _pseudo_values(scorer: _Scorer, by_subject: np.ndarray) -> np.ndarray:
     """Give the bounds, which subjects share through their pools, jackknife pseudo-values.
 
     The variance of the subjects' own bounds would be too small (Tukey 1958, Ann Math Stat 29:614).
@@ -479,7 +554,8 @@ def _pseudo_values(
     """
     n_subjects = by_subject.shape[1]
     others = 1 - np.eye(n_subjects, dtype=int)
-    without = _means(score(np.tile(units.everything, (n_subjects, 1)), others), others)[:, -2:]
+    everything = np.ones((n_subjects, scorer.units.n), dtype=int)
+    without = _means(scorer.score(everything, [others])[0], others)[:, -2:]
     pseudo = n_subjects * by_subject[-2:].mean(axis=1, keepdims=True) - (n_subjects - 1) * without.T
     return np.concatenate([by_subject[:-2], pseudo])
 
@@ -546,5 +622,5 @@ def _refuse_constant(resampled: np.ndarray) -> None:
     if (rare := scored < max(2, len(resampled) / 2)).any():
         raise ValueError(
             f"model {np.flatnonzero(rare)[0]}, or the data, is constant in most resamples of the "
-            "stimuli: too few stimuli differ for a bootstrap"
+            "stimuli: too few stimuli differ, or are in a fold, for a bootstrap"
         )

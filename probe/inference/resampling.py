@@ -144,7 +144,7 @@ def resampled_scores(
             models, data, counts[part], [weights[part] for weights in subjects]
         )
 
-    _in_blocks(one, len(counts), comparator.block, track)
+    in_blocks(one, len(counts), comparator.block, track)
     return scores, bounds
 
 
@@ -169,11 +169,11 @@ def permuted_scores(
     def one(part: slice) -> None:
         result[part] = comparator.permuted_scores(models, data, orders[part])
 
-    _in_blocks(one, len(orders), comparator.block, track)
+    in_blocks(one, len(orders), comparator.block, track)
     return result
 
 
-def _in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | None) -> None:
+def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | None) -> None:
     """Call ``one`` with every block of n resamples, on a few threads.
 
     The work is done outside the interpreter's lock; every call has its own place in the result.

@@ -40,6 +40,7 @@ def plot_layers(
     *,
     ceiling: tuple[float, float] | None = None,
     ceiling_label: str = "noise ceiling",
+    interval_label: str = "95 % CI over stimuli",
     ylabel: str = "score",
     title: str = "",
     ax: Axes | None = None,
@@ -54,8 +55,9 @@ def plot_layers(
         untrained networks.
     ceiling : (lower, upper), optional
         Drawn as a band.
-    ceiling_label, ylabel, title : str
-        What to write; a long title is broken into lines.
+    ceiling_label, interval_label, ylabel, title : str
+        What to write; a long title is broken into lines. Without an ``interval_label`` none is
+        explained, as when nothing was resampled.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -96,22 +98,13 @@ def plot_layers(
                 elinewidth=1.2, capsize=1 if small else 2.5, color=colour, label=kind, zorder=4,
             )  # fmt: skip
 
-        step = math.ceil(len(names) / MAX_LABELS)
-        turned = step > 1 or _crowded(ax, names)
-        ax.set_xticks(
-            range(0, len(names), step),
-            names[::step],
-            rotation=45 if turned else 0,
-            ha="right" if turned else "center",
-            rotation_mode="anchor" if turned else "default",
-        )
-        ax.tick_params(axis="x", length=2)
+        name_places(ax, names)
         ax.set_xlim(-0.6, len(names) - 0.4)
         ax.set_ylabel(ylabel)
-        ax.set_title(_in_lines(title, ax, own), loc="left")
+        ax.set_title(in_lines(title, ax, own), loc="left")
         sns.despine(ax=ax)
         ax.legend(
-            title="bars: 95 % CI over stimuli",
+            title=f"bars: {interval_label}" if interval_label else None,
             alignment="left",
             loc="upper left",
             bbox_to_anchor=(1.01, 1.0),
@@ -128,6 +121,20 @@ def figure_size(names: list[str]) -> tuple[float, float]:
     return width, 3.4 + min(0.045 * max(longest - 6, 0), 1.6)  # room for turned names
 
 
+def name_places(ax: Axes, names: list[str]) -> None:
+    """Write the names of layers along the x axis, at 0, 1, 2, …, so that they do not touch."""
+    step = math.ceil(len(names) / MAX_LABELS)
+    turned = step > 1 or _crowded(ax, names)
+    ax.set_xticks(
+        range(0, len(names), step),
+        names[::step],
+        rotation=45 if turned else 0,
+        ha="right" if turned else "center",
+        rotation_mode="anchor" if turned else "default",
+    )
+    ax.tick_params(axis="x", length=2)
+
+
 def _crowded(ax: Axes, names: list[str]) -> bool:
     """Tell whether names would touch if they were written level."""
     size = float(ax.xaxis.get_major_ticks()[0].label1.get_fontsize())
@@ -135,7 +142,7 @@ def _crowded(ax: Axes, names: list[str]) -> bool:
     return max(map(len, names), default=0) * CHARACTER * size > 0.9 * room
 
 
-def _in_lines(title: str, ax: Axes, own: bool) -> str:
+def in_lines(title: str, ax: Axes, own: bool) -> str:
     """Break a title so that it is not cut; it may stand above the legend in our own figure."""
     figure = ax.get_figure(root=True)
     room = 0.9 * figure.get_size_inches()[0] if own and figure is not None else _width(ax)

@@ -13,7 +13,9 @@ import xarray as xr
 from probe.errors import ProbeError, suggest
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
-from probe.similarity.rdms import BadPatternError
+from probe.similarity.crossvalidated import crossvalidated_rdm
+from probe.similarity.noise import noise_precision, residuals_from_repeats
+from probe.similarity.rdms import METRICS, NOISE_METRICS, BadPatternError
 from probe.stimuli import StimulusSet
 
 RESPONSE_DIMS = ("stimulus", "repetition", "neuroid")
@@ -163,21 +165,29 @@ class Recording:
             raise ProbeError(f"recording {self.name!r} holds RDMs only, no responses")
         return self.data["responses"].mean("repetition", skipna=True, keep_attrs=True)
 
-    def rdms(self, metric: str | None = None) -> tuple[list[str], np.ndarray]:
+    def rdms(
+        self, metric: str | None = None, *, noise: str = "shrinkage-diagonal"
+    ) -> tuple[list[str], np.ndarray]:
         """Give one RDM per subject.
 
         Parameters
         ----------
-        metric : {'correlation', 'euclidean', 'cosine'}, optional
-            The distance between mean response patterns, see `probe.similarity.rdm`; by default
-            'correlation'. Published RDMs are 1 − r and admit nothing else.
+        metric : {'correlation', 'euclidean', 'cosine', 'mahalanobis', 'crossnobis', 'poisson'}, \
+optional
+            By default 'correlation'. Published RDMs are 1 − r and admit nothing else. The distance
+            between mean response patterns, see `probe.similarity.rdm`; for 'crossnobis' between
+            single repetitions, see `rdm_of_repetitions`.
+        noise : {'shrinkage-diagonal', 'ledoit-wolf', 'full', 'diagonal'}
+            For 'mahalanobis' and 'crossnobis': how the precision of the noise is estimated from
+            the repetitions, see `probe.similarity.noise_covariance`.
 
         Returns
         -------
         subjects : list of str
             A label per RDM.
         rdms : numpy.ndarray, shape (n_subjects, n_pairs)
-            Several RDMs of one subject, one per session, are averaged.
+            Several RDMs of one subject, one per session, are averaged. NaN, with 'crossnobis'
+            only, for two stimuli that were not shown together in two repetitions.
 
         Raises
         ------
@@ -189,21 +199,94 @@ class Recording:
             raise ProbeError(
                 f"recording {self.name!r} holds {' and '.join(self.regions)}: select one region"
             )
+        metric = metric or "correlation"
+        if metric not in (known := (*METRICS, *NOISE_METRICS)):
+            raise ProbeError(
+                f"recording {self.name!r}: metric {metric!r} is unknown{suggest(metric, known)}"
+            )
         subjects = self.subjects
         of_subject = self.data["subject"].values
         if not self.has_responses:
-            if metric not in (None, "correlation"):
+            if metric != "correlation":
                 raise ProbeError(
                     f"recording {self.name!r} holds correlation-distance RDMs only, "
                     f"no responses: metric {metric!r} cannot be computed; use 'correlation'"
                 )
             recorded = self.data["rdms"].values
             return subjects, np.stack([recorded[of_subject == s].mean(axis=0) for s in subjects])
-        means = self.mean_responses().values
-        patterns = [(s, means[:, of_subject == s]) for s in subjects]
-        return subjects, np.stack(
-            [self.rdm_of(x, metric or "correlation", subject) for subject, x in patterns]
-        )
+        if metric in ("mahalanobis", "crossnobis"):
+            responses = self.data["responses"].values
+            found = [
+                self.rdm_of_repetitions(responses[:, :, of_subject == s], metric, s, noise)
+                for s in subjects
+            ]
+        else:
+            means = self.mean_responses().values
+            found = [self.rdm_of(means[:, of_subject == s], metric, s) for s in subjects]
+        return subjects, np.stack(found)
+
+    def rdm_of_repetitions(
+        self,
+        responses: np.ndarray,
+        metric: str,
+        subject: str,
+        noise: str = "shrinkage-diagonal",
+    ) -> np.ndarray:
+        """Compute an RDM that needs repetitions, with errors in this recording's words.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n_stimuli, n_repetitions, n_neuroids)
+            NaN where a repetition is missing. One that only some neuroids have counts in the means
+            of 'mahalanobis', but neither in the noise nor in 'crossnobis'.
+        metric : {'mahalanobis', 'crossnobis'}
+            ``mahalanobis``: between the means, see `probe.similarity.rdm`. ``crossnobis``:
+            between single repetitions, each one a partition, see
+            `probe.similarity.crossvalidated_rdm`: what is common to all stimuli of a repetition
+            cancels, and two stimuli take the repetitions that both have.
+        subject : str
+            Whose responses they are.
+        noise : {'shrinkage-diagonal', 'ledoit-wolf', 'full', 'diagonal'}
+            How the precision of the noise is estimated from the deviations of the repetitions
+            from their mean.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_pairs,)
+            NaN where two stimuli share fewer than two repetitions.
+
+        Raises
+        ------
+        ProbeError
+            If there are too few repetitions, or the noise has no precision.
+        """
+        whose = f"recording {self.name!r}, subject {subject!r}"
+        present = ~np.isnan(responses).any(axis=2)
+        counts = present.sum(axis=1)
+        averaged = ", it holds means over them" if self.data.attrs.get("averaged") else ""
+        need = f"metric {metric!r} needs repetitions{averaged}: use 'euclidean' or 'correlation'"
+        if (counts < 2).all():
+            raise ProbeError(f"{whose}: no stimulus has two complete repetitions; {need}")
+        if metric == "crossnobis" and (counts < 2).any():
+            few = np.flatnonzero(counts < 2)
+            others = f" (and {len(few) - 1} more)" if len(few) > 1 else ""
+            raise ProbeError(
+                f"{whose}: stimulus {self.stimuli.ids[few[0]]!r}{others} has fewer than two "
+                f"complete repetitions; {need}"
+            )
+        try:
+            residuals, dof = residuals_from_repeats(responses)
+            precision = noise_precision(residuals, noise, dof)
+            if metric == "mahalanobis":
+                means = np.nanmean(responses, axis=1)
+                return self._check_rdm(rdm(means, metric, precision=precision), whose)
+            stimulus, repetition = np.nonzero(present)
+            distances, _ = crossvalidated_rdm(
+                responses[present], stimulus, repetition, precision=precision
+            )
+        except ValueError as error:
+            raise ProbeError(f"{whose}: {error}") from None
+        return self._check_rdm(distances, whose)
 
     def rdm_of(self, responses: np.ndarray, metric: str, subject: str) -> np.ndarray:
         """Compute the RDM of some response patterns, with errors in this recording's words.
@@ -237,7 +320,11 @@ class Recording:
             ) from None
         except ValueError as error:
             raise ProbeError(f"{whose}: {error}") from None
-        if is_constant(distances):
+        return self._check_rdm(distances, whose)
+
+    @staticmethod
+    def _check_rdm(distances: np.ndarray, whose: str) -> np.ndarray:
+        if is_constant(distances[~np.isnan(distances)]):
             raise ProbeError(f"{whose}: all stimuli are equally far apart, the RDM is constant")
         return distances
 

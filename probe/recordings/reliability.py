@@ -50,8 +50,9 @@ def split_half(
     ----------
     recording : Recording
         Responses of one subject in one region, each stimulus shown at least twice.
-    metric : {'correlation', 'euclidean', 'cosine'}
-        See `probe.similarity.rdm`.
+    metric : {'correlation', 'euclidean', 'cosine', 'mahalanobis', 'crossnobis', 'poisson'}
+        See `Recording.rdms`. For 'mahalanobis' and 'crossnobis' the noise is estimated in each half
+        from its own repetitions: 'crossnobis' needs four of each stimulus.
     comparator : {'spearman', 'rho-a', 'pearson', 'cosine'}
         See `probe.similarity.compare`.
     n_splits : int
@@ -81,8 +82,10 @@ def split_half(
         )
     whose = f"{recording.subjects[0]} (half of the repetitions)"
     similarities = []
-    for halves in _halves(recording, n_splits, seed):
-        a, b = (recording.rdm_of(half, metric, whose) for half in halves)
+    noisy = metric in ("mahalanobis", "crossnobis")
+    rdm_of = recording.rdm_of_repetitions if noisy else recording.rdm_of
+    for halves in (_half_repetitions if noisy else _halves)(recording, n_splits, seed):
+        a, b = (rdm_of(half, metric, whose) for half in halves)
         similarities.append(compare(a, b, comparator))
     splits = np.array(similarities, dtype=np.float64)
     r = float(splits.mean())
@@ -142,6 +145,15 @@ def _halves(
     recording: Recording, n_splits: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the mean responses (stimulus, neuroid) of two random halves, ``n_splits`` times."""
+    for halves in _half_repetitions(recording, n_splits, seed):
+        a, b = (np.nanmean(half, axis=1) for half in halves)
+        yield a, b
+
+
+def _half_repetitions(
+    recording: Recording, n_splits: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the responses of two random halves, NaN what is in the other, ``n_splits`` times."""
     if not recording.has_responses:
         raise ProbeError(f"recording {recording.name!r} holds RDMs only: no repetitions to split")
     if n_splits < 1:
@@ -161,8 +173,6 @@ def _halves(
         )
     if (present == present[:, :, :1]).all():  # split whole presentations, for all neuroids at once
         present, counts = present[:, :, :1], counts[:, :1]
-    values = np.where(present, responses, 0.0)
-    total = values.sum(axis=1)
     rng = np.random.default_rng(seed)
     for _ in range(n_splits):
         # One random number per presentation, shared by the neuroids: the lowest go to one half.
@@ -171,5 +181,4 @@ def _halves(
         rank = np.where(present, lots, np.inf).argsort(axis=1).argsort(axis=1)
         n_first = (counts + extra) // 2  # of an odd number, `extra` decides who gets one more
         first = rank < n_first[:, None, :]
-        sum_first = np.where(first, values, 0.0).sum(axis=1)
-        yield sum_first / n_first, (total - sum_first) / (counts - n_first)
+        yield np.where(first, responses, np.nan), np.where(first, np.nan, responses)

@@ -167,6 +167,9 @@ class Comparator(ABC):
         scores = np.empty((len(counts), len(models.rdms), n_subjects))
         bounds = np.empty((len(subjects), len(counts), 2, n_subjects))
         for k, row in enumerate(counts):
+            if models.pairs.weights(row).sum() < 2.0:  # without two pairs there is no score
+                scores[k], bounds[:, k] = np.nan, np.nan
+                continue
             scores[k], found = self._one(models, data, row, [w[k] for w in subjects])
             for q, of_weights in enumerate(found):
                 bounds[q, k] = of_weights
@@ -241,7 +244,7 @@ class Comparator(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class _Moments(Comparator):
+class Moments(Comparator):
     """Pearson (centred) and cosine: functions of the distances' first and second moments.
 
     The moments of many resamples are one matrix product, W Z: W has a row of pair weights per
@@ -260,6 +263,7 @@ class _Moments(Comparator):
         counts: np.ndarray,
         subjects: Sequence[np.ndarray] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Comparator.resample`."""
         if len(counts) < 4:
             return super().resample(models, data, counts, subjects)
         x, y = models.standardised(self.centred)[0], data.standardised(self.centred)[0]
@@ -281,8 +285,10 @@ class _Moments(Comparator):
         of_models = moments[:, m * s : m * s + m]
         within = np.zeros((len(counts), s, s))
         within[:, first, second] = within[:, second, first] = moments[:, m * s + m : n_products]
+        total = moments[:, -1, None]
+        few = total[:, 0] < 2.0
+        total = np.maximum(total, 2.0)
         if self.centred:
-            total = moments[:, -1, None]
             x_sum, y_sum = moments[:, n_products : n_products + m], moments[:, -1 - s : -1]
             cross = cross - x_sum[:, :, None] * (y_sum / total)[:, None, :]
             x_norm = of_models - x_sum**2 / total
@@ -301,7 +307,7 @@ class _Moments(Comparator):
             bounds = np.stack([_bounds(r, weights) for weights in subjects]) if subjects else (
                 np.empty((0, len(counts), 2, s))
             )  # fmt: skip
-        for k in np.flatnonzero(poor):
+        for k in np.flatnonzero(poor | few):
             one = counts[k : k + 1], [w[k : k + 1] for w in subjects]
             scores[k : k + 1], bounds[:, k : k + 1] = super().resample(models, data, *one)
         return np.clip(scores, -1.0, 1.0), bounds
@@ -336,17 +342,19 @@ class _Moments(Comparator):
     def permuted_scores(
         self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
     ) -> np.ndarray:
+        """See `Comparator.permuted_scores`."""
         if not models.pairs.complete:
             return super().permuted_scores(models, data, orders)
         a, b = (p.standardised(self.centred)[0] / np.sqrt(len(p.pairs)) for p in (models, data))
         return _permuted_products(a, b.mean(axis=0), models.pairs, orders)
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        """See `Comparator.pool`."""
         return self.prepare(rdms, pairs).standardised(self.centred)[0].mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
-class _Ranked(Comparator):
+class Ranked(Comparator):
     """Spearman and rho-a: products of centred mid-ranks.
 
     Attributes
@@ -392,6 +400,7 @@ class _Ranked(Comparator):
     def permuted_scores(
         self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
     ) -> np.ndarray:
+        """See `Comparator.permuted_scores`."""
         if not models.pairs.complete:
             return super().permuted_scores(models, data, orders)
         a, b = self._all(models), self._all(data)
@@ -402,11 +411,12 @@ class _Ranked(Comparator):
         return self._scaled(midranks(rdms.ranks, ones, np.arange(len(rdms.pairs))), ones)
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        """See `Comparator.pool`."""
         return self._all(self.prepare(rdms, pairs)).mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
-class _Kendall(Comparator):
+class Kendall(Comparator):
     """Kendall's tau: concordant minus discordant pairs of distances."""
 
     variant: Literal["a", "b"] = "a"
@@ -436,13 +446,14 @@ class _Kendall(Comparator):
         return scores, bounds
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        """See `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         ones, everywhere = np.ones(len(prepared.pairs)), np.arange(len(prepared.pairs))
         return midranks(prepared.ranks, ones, everywhere).mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
-class _Whitened(Comparator):
+class Whitened(Comparator):
     """Cosine or correlation after whitening by the covariance of the distances' errors.
 
     Attributes
@@ -453,7 +464,8 @@ class _Whitened(Comparator):
 
     sigma_k: np.ndarray | None = None
 
-    def _products(self, rdms: Sequence[PreparedRDMs], counts: np.ndarray | None) -> np.ndarray:
+    def products(self, rdms: Sequence[PreparedRDMs], counts: np.ndarray | None) -> np.ndarray:
+        """Whitened inner products of all RDMs, shape (K, K), in a resample."""
         return inner_products(
             np.concatenate([r.squares for r in rdms]),
             centred=self.centred,
@@ -469,31 +481,34 @@ class _Whitened(Comparator):
         counts: np.ndarray,
         subjects: Sequence[np.ndarray],
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        products = self._products([models, data], None if (counts == 1).all() else counts)
+        products = self.products([models, data], None if (counts == 1).all() else counts)
         norm = np.sqrt(np.maximum(products.diagonal(), 0.0))
-        norm[norm <= 1e-10 * self._size(models, data)] = np.nan
+        norm[norm <= 1e-10 * self.size(models, data)] = np.nan
         r = np.clip(products / np.outer(norm, norm), -1.0, 1.0)
         m = len(models.rdms)
         return r[:m, m:], [_bounds(r[m:, m:], w) for w in subjects]
 
-    def _size(self, models: PreparedRDMs, data: PreparedRDMs) -> np.ndarray:
+    @staticmethod
+    def size(models: PreparedRDMs, data: PreparedRDMs) -> np.ndarray:
         """Largest distance of every RDM: what is smaller by ten digits is rounding error."""
         return np.concatenate([np.abs(r.rdms).max(axis=1) for r in (models, data)])
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        """See `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         values = prepared.rdms
         if self.centred:
             values = values - values.mean(axis=1, keepdims=True)
-        lengths = np.sqrt(self._products([prepared], None).diagonal())
+        lengths = np.sqrt(self.products([prepared], None).diagonal())
         return (values / lengths[:, None]).mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
-class _Bures(Comparator):
+class Bures(Comparator):
     """Bures similarity of the kernels that the distances imply."""
 
     def prepare(self, rdms: np.ndarray, pairs: Pairs | None = None) -> PreparedRDMs:
+        """See `Comparator.prepare`."""
         prepared = super().prepare(rdms, pairs)
         known = prepared.pairs.conditions()
         if len(prepared.pairs) < len(known) * (len(known) - 1) // 2:
@@ -525,6 +540,7 @@ class _Bures(Comparator):
         return np.einsum("i,kij,j->k", counts, squares, counts)[:, None, None]
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        """See `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         return (prepared.rdms / prepared.rdms.mean(axis=1, keepdims=True)).mean(axis=0)
 
@@ -571,15 +587,15 @@ def _permuted_products(
 COMPARATORS: dict[str, Comparator] = {
     c.name: c
     for c in (
-        _Ranked("spearman", "Spearman ρ"),
-        _Ranked("rho-a", "ρ-a", unbiased_by_ties=True),
-        _Moments("pearson", "Pearson r"),
-        _Moments("cosine", "cosine", centred=False),
-        _Kendall("tau-a", "Kendall τ-a"),
-        _Kendall("tau-b", "Kendall τ-b", variant="b"),
-        _Whitened("whitened-pearson", "whitened r"),
-        _Whitened("whitened-cosine", "whitened cosine", centred=False),
-        _Bures("bures", "Bures similarity", centred=False),
+        Ranked("spearman", "Spearman ρ"),
+        Ranked("rho-a", "ρ-a", unbiased_by_ties=True),
+        Moments("pearson", "Pearson r"),
+        Moments("cosine", "cosine", centred=False),
+        Kendall("tau-a", "Kendall τ-a"),
+        Kendall("tau-b", "Kendall τ-b", variant="b"),
+        Whitened("whitened-pearson", "whitened r"),
+        Whitened("whitened-cosine", "whitened cosine", centred=False),
+        Bures("bures", "Bures similarity", centred=False),
     )
 }
 """The comparators by name.
@@ -611,7 +627,7 @@ def whitened(sigma_k: np.ndarray, *, centred: bool = True) -> Comparator:
     Diedrichsen et al. 2021, arXiv 2007.02789.
     """
     base = COMPARATORS["whitened-pearson" if centred else "whitened-cosine"]
-    assert isinstance(base, _Whitened)
+    assert isinstance(base, Whitened)
     return replace(base, sigma_k=np.asarray(sigma_k, dtype=np.float64))
 
 

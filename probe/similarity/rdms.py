@@ -11,26 +11,71 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import squareform
+
+from probe.similarity.products import (
+    BLOCK_BYTES,
+    Finish,
+    Products,
+    blocks,
+    condense,
+    products_for,
+    require_memory,
+    whitened,
+    whitening,
+)
 
 METRICS = ("correlation", "euclidean", "cosine")
-"""Names of the distances that `rdm` computes."""
+"""Names of the distances that `rdm` computes between any patterns, without further arguments."""
+
+NOISE_METRICS = ("mahalanobis", "crossnobis", "poisson")
+"""Names of the distances that reckon with the noise of recorded responses.
+
+``mahalanobis`` needs the precision of the noise, ``crossnobis`` repetitions as well (see
+`probe.similarity.crossvalidated_rdm`), and ``poisson`` responses that are counts or rates. A
+network has no noise: what it is to be compared with them in is ``euclidean``.
+"""
 
 
-def rdm(x: Any, metric: str = "correlation", *, block_bytes: int = 2**26) -> np.ndarray:
+def rdm(
+    x: Any,
+    metric: str = "correlation",
+    *,
+    precision: Any = None,
+    prior: tuple[float, float] = (1.0, 0.1),
+    dtype: str = "float64",
+    device: Any = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> np.ndarray:
     r"""Compute the dissimilarity of every pair of response patterns.
 
     Parameters
     ----------
-    x : array-like, shape (n_stimuli, n_neuroids)
-        Response patterns. Anything with ``shape`` whose slices ``x[:, a:b]`` turn into NumPy
-        arrays, a Zarr array for one; it is read once, in blocks of neuroids, and computed in
-        float64 whatever its precision.
-    metric : {'correlation', 'euclidean', 'cosine'}
+    x : array-like or torch.Tensor, shape (n_stimuli, n_neuroids)
+        Response patterns :math:`b_i`. Anything with ``shape`` whose slices ``x[:, a:b]`` turn into
+        NumPy arrays, a Zarr array for one; it is read once, in blocks of neuroids. A tensor is
+        computed with where it lies.
+    metric : {'correlation', 'euclidean', 'cosine', 'mahalanobis', 'poisson'}
         ``correlation``: :math:`1 - r`, Pearson over neuroids, in [0, 2].
         ``euclidean``: :math:`\lVert b_i - b_j \rVert^2 / P`, squared and divided by the number of
         neuroids P, as in rsatoolbox and Nili et al. 2014.
         ``cosine``: :math:`1 - \cos`, in [0, 2].
+        ``mahalanobis``: :math:`(b_i - b_j)^\top \Sigma^{-1} (b_i - b_j) / P`, squared, with the
+        ``precision`` :math:`\Sigma^{-1}`.
+        ``poisson``: :math:`(\lambda_i - \lambda_j)^\top (\ln \lambda_i - \ln \lambda_j) / P`, the
+        symmetrised Kullback–Leibler divergence of Poisson distributions whose rates are the
+        responses drawn towards the ``prior`` (Schütt et al. 2023).
+    precision : array-like, shape (n_neuroids, n_neuroids) or (n_neuroids,), optional
+        For ``mahalanobis``: inverse covariance of the noise, or its diagonal, see
+        `probe.similarity.noise_precision`. With a full one, all of x is held in memory.
+    prior : (float, float)
+        For ``poisson``: rate :math:`\lambda_0` and weight w of the prior, the weight in units of
+        observations; :math:`\lambda = (b + \lambda_0 w) / (1 + w)`.
+    dtype : {'float64', 'float32'}
+        What the products are computed in, whatever the precision of x. float32 takes half the
+        memory and time, and its distances err by some 1e-7 of the largest *product*, not of the
+        distance: where patterns are alike, few digits of their distance are right.
+    device : str or torch.device, optional
+        Compute with PyTorch on this device: 'cuda', 'mps' (float32 only) or 'cpu'.
     block_bytes : int
         Size of one block of neuroids.
 
@@ -43,67 +88,162 @@ def rdm(x: Any, metric: str = "correlation", *, block_bytes: int = 2**26) -> np.
     Raises
     ------
     ValueError
-        If the metric is unknown, values are not finite, or the metric is undefined for a stimulus
-        (a constant pattern for ``correlation``, a zero one for ``cosine``).
+        If the metric is unknown, values are not finite, the metric is undefined for a stimulus (a
+        constant pattern for ``correlation``, a zero one for ``cosine``, a negative response for
+        ``poisson``), the precision is not symmetric and positive definite, or memory does not hold
+        n_stimuli² numbers.
 
     References
     ----------
-    Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4.
+    Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Walther et al. 2016, NeuroImage
+    137:188; Schütt et al. 2023, eLife 12:e82566.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(METRICS)}")
-    if not hasattr(x, "shape"):
-        x = np.asarray(x)
+    known = (*METRICS, "mahalanobis", "poisson")
+    if metric == "crossnobis":
+        raise ValueError("metric 'crossnobis' needs repeated measurements: use crossvalidated_rdm")
+    if metric not in known:
+        raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(known)}")
+    if (precision is None) == (metric == "mahalanobis"):
+        wanted = "needs a" if precision is None else "takes no"
+        raise ValueError(f"metric {metric!r} {wanted} precision; 'mahalanobis' does")
+    x, products = products_for(x, dtype, device)
     if len(x.shape) != 2 or x.shape[0] < 2 or x.shape[1] < 1:
-        raise ValueError(f"x has shape {x.shape}; wanted (stimuli ≥ 2, neuroids ≥ 1)")
+        raise ValueError(f"x has shape {tuple(x.shape)}; wanted (stimuli ≥ 2, neuroids ≥ 1)")
     n_stimuli, n_neuroids = x.shape
+    root = None if metric != "mahalanobis" else whitening(precision, n_neuroids)
+    rate = check_prior(prior) if metric == "poisson" else None
+    held = 8 * n_stimuli * n_neuroids
+    require_memory(
+        n_stimuli,
+        2 * min(block_bytes, held) + (held if root is not None and root.ndim == 2 else 0),
+        products,
+    )
 
-    gram = np.zeros((n_stimuli, n_stimuli))
-    sums = np.zeros(n_stimuli)
-    shift = None
-    # Not in float32: in a network that maps all stimuli to nearly the same pattern, as deep layers
-    # of untrained ones do, or for two nearly equal stimuli, 1 − r would be rounding error.
-    for block in _blocks(x, block_bytes):
-        with np.errstate(invalid="ignore", over="ignore"):
-            block_sums = block.sum(axis=1)
-        _refuse(~np.isfinite(block_sums), "has a NaN or infinite response")
-        sums += block_sums
-        # Differences of large numbers lose digits. What the metric does not see is taken off
-        # before the product: a constant per stimulus (correlation), a common pattern (euclidean).
+    gram = products.zeros(n_stimuli, n_stimuli)
+    # Not in float32, unless asked for: in a network that maps all stimuli to nearly the same
+    # pattern, as deep layers of untrained ones do, or for two nearly equal stimuli, 1 − r would be
+    # rounding error. And differences of large numbers lose digits: what a metric does not see is
+    # taken off before the product, a constant per stimulus (correlation) or a common pattern.
+    with np.errstate(over="ignore", invalid="ignore"):
         if metric == "correlation":
-            if shift is None:
-                shift = block_sums / block.shape[1]
-            block = block - shift[:, None]
-        elif metric == "euclidean":
-            block = block - block.mean(axis=0)
-        # X @ X.T of one and the same array is a symmetric rank-k update in BLAS: half the work.
-        with np.errstate(over="ignore", invalid="ignore"):
-            gram += block @ block.T
+            finish = _correlation(x, gram, products, block_bytes)
+        elif metric == "cosine":
+            for _, block in blocks(x, products, block_bytes):
+                check_finite(block, products)
+                products.add(gram, block)
+            energy = _energy(gram, products)
+            refuse(energy <= 0.0, "has no response on any neuroid: no cosine")
+            finish = _cosine(energy)
+        else:
+            if rate is not None:
+                for _, block in blocks(x, products, block_bytes):
+                    check_finite(block, products)
+                    products.add(gram, *log_rates(block, rate, products))
+            else:
+                centred = _centred(x, products, block_bytes)
+                for block in whitened(centred, root, x.shape, products):
+                    products.add(gram, block)
+            finish = _squared(_energy(gram, products), n_neuroids)
+        return condense(products.numpy(gram), finish)
 
-    energy = gram.diagonal().copy()
-    _refuse(~np.isfinite(energy), "has responses too large to be squared")
-    if metric == "euclidean":
-        gram *= -2.0
-        gram += energy[:, None]
-        gram += energy[None, :]
-        distances = squareform(gram, checks=False)
-        distances /= n_neuroids
-        return np.maximum(distances, 0.0, out=distances)
-    if shift is not None:
-        sums -= n_neuroids * shift
-        gram -= np.outer(sums, sums / n_neuroids)
-        energy = gram.diagonal().copy()
-        # A constant pattern leaves only the rounding error of its own mean.
-        rounding = n_neuroids * (8.0 * np.finfo(np.float64).eps * shift) ** 2
-        _refuse(energy <= rounding, "has the same response on every neuroid: no correlation")
-    else:
-        _refuse(energy <= 0.0, "has no response on any neuroid: no cosine")
+
+def _centred(x: Any, products: Products, block_bytes: int) -> Iterator[tuple[slice, Any]]:
+    for columns, block in blocks(x, products, block_bytes):
+        check_finite(block, products)
+        block -= block.mean(axis=0)
+        yield columns, block
+
+
+def _correlation(x: Any, gram: Any, products: Products, block_bytes: int) -> Finish:
+    n_stimuli, n_neuroids = x.shape
+    sums, shift = products.zeros(n_stimuli), None
+    for _, block in blocks(x, products, block_bytes):
+        block_sums = check_finite(block, products)
+        sums += block_sums
+        if shift is None:
+            shift = block_sums / block.shape[1]
+        block -= shift[:, None]
+        products.add(gram, block)
+    energy = _energy(gram, products)
+    first = products.numpy(shift).astype(np.float64)
+    rest = products.numpy(sums - n_neuroids * shift).astype(np.float64)
+    energy -= rest * (rest / n_neuroids)
+    # A constant pattern leaves only the rounding error of its own mean.
+    rounding = n_neuroids * (8.0 * np.finfo(products.dtype).eps * first) ** 2
+    refuse(energy <= rounding, "has the same response on every neuroid: no correlation")
+    cosine = _cosine(energy)
+
+    def finish(tile: np.ndarray, rows: slice, columns: slice) -> None:
+        tile -= np.outer(rest[rows], rest[columns] / n_neuroids)
+        cosine(tile, rows, columns)
+
+    return finish
+
+
+def _cosine(energy: np.ndarray) -> Finish:
     scale = 1.0 / np.sqrt(energy)
-    gram *= scale[:, None]
-    gram *= scale[None, :]
-    distances = squareform(gram, checks=False)
-    np.subtract(1.0, distances, out=distances)
-    return np.clip(distances, 0.0, 2.0, out=distances)
+
+    def finish(tile: np.ndarray, rows: slice, columns: slice) -> None:
+        tile *= scale[rows, None]
+        tile *= scale[columns]
+        np.subtract(1.0, tile, out=tile)
+        np.clip(tile, 0.0, 2.0, out=tile)
+
+    return finish
+
+
+def _squared(energy: np.ndarray, n_neuroids: int) -> Finish:
+    def finish(tile: np.ndarray, rows: slice, columns: slice) -> None:
+        tile *= -2.0
+        tile += energy[rows, None]
+        tile += energy[columns]
+        tile /= n_neuroids
+        np.maximum(tile, 0.0, out=tile)
+
+    return finish
+
+
+def _energy(gram: Any, products: Products) -> np.ndarray:
+    energy = products.numpy(gram.diagonal()).astype(np.float64)
+    refuse(~np.isfinite(energy), "has responses too large to be squared")
+    return energy
+
+
+def check_prior(prior: tuple[float, float]) -> tuple[float, float]:
+    """Refuse a prior of which rates could not be made."""
+    rate, weight = (float(value) for value in prior)
+    if not (0.0 <= rate < np.inf and 0.0 <= weight < np.inf):
+        raise ValueError(f"prior is {prior}; wanted a rate and a weight of zero or more")
+    return rate, weight
+
+
+def log_rates(block: Any, prior: tuple[float, float], products: Products) -> tuple[Any, Any]:
+    """Turn responses (rows, neuroids) into rates drawn towards the prior, and their logarithms.
+
+    Both less their mean over rows, which no difference sees. The rates take the place of ``block``.
+    """
+    check_rates(block, products)
+    rate, weight = prior
+    block += rate * weight
+    block /= 1.0 + weight
+    silent = products.numpy((block <= 0.0).any(axis=1))
+    refuse(silent, "has a response of zero, whose logarithm needs a prior above zero")
+    logs = products.xp.log(block)
+    block -= block.mean(axis=0)
+    logs -= logs.mean(axis=0)
+    return block, logs
+
+
+def check_rates(block: Any, products: Products) -> None:
+    """Refuse a block with a row that has a negative response."""
+    refuse(products.numpy((block < 0.0).any(axis=1)), "has a negative response: no Poisson rate")
+
+
+def check_finite(block: Any, products: Products) -> Any:
+    """Sum every row of a block, and refuse a block with a row that is not finite."""
+    sums = block.sum(axis=1)
+    refuse(products.numpy(~products.xp.isfinite(sums)), "has a NaN or infinite response")
+    return sums
 
 
 def n_conditions(n_pairs: int) -> int:
@@ -120,18 +260,8 @@ def n_conditions(n_pairs: int) -> int:
     return int(n)
 
 
-def _blocks(x: Any, block_bytes: int) -> Iterator[np.ndarray]:
-    n_stimuli, n_neuroids = x.shape
-    width = max(1, block_bytes // (8 * n_stimuli))
-    chunks = getattr(x, "chunks", None)
-    if chunks is not None:  # whole chunks, so that none is read twice
-        chunk = int(np.max(chunks[1]))
-        width = max(chunk, width // chunk * chunk)
-    for start in range(0, n_neuroids, width):
-        yield np.asarray(x[:, start : start + width], dtype=np.float64)
-
-
-def _refuse(bad: np.ndarray, what: str) -> None:
+def refuse(bad: np.ndarray, what: str) -> None:
+    """Raise a `BadPatternError` if any row is bad."""
     if bad.any():
         rows = np.flatnonzero(bad)
         raise BadPatternError(int(rows[0]), len(rows), what)
@@ -150,7 +280,7 @@ class BadPatternError(ValueError):
         What is wrong with it.
     """
 
-    def __init__(self, row: int, count: int, what: str) -> None:
+    def __init__(self, row: int, count: int, what: str, noun: str = "stimulus") -> None:
         self.row, self.count, self.what = row, count, what
         others = f" (and {count - 1} more)" if count > 1 else ""
-        super().__init__(f"stimulus {row}{others} {what}")
+        super().__init__(f"{noun} {row}{others} {what}")

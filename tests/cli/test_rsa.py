@@ -12,10 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-FILES = {"table.csv", "result.json", "figure.png"}
+FILES = {
+    "table.csv", "pairs.csv", "result.json", "figure.png", "rdms.npz", "recording.npz",
+}  # fmt: skip
+MAP_FILES = {"table.csv", "best.csv", "map.csv", "map.png"}
 
 
-def test_prints_a_verdict_and_writes_three_files(rsa, lab):
+def test_prints_a_verdict_and_writes_its_files(rsa, lab):
     ran = rsa(lab, "--output", "out")
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
@@ -29,7 +32,7 @@ def test_prints_a_verdict_and_writes_three_files(rsa, lab):
     ]  # fmt: skip
     assert any(line.startswith("Noise ceiling") for line in lines)
     assert any(line.startswith("Best layer features.") for line in lines)
-    assert {Path(line.split()[1]) for line in lines[-3:]} == {Path("out") / f for f in FILES}
+    assert {Path(line.split()[1]) for line in lines[-6:]} == {Path("out") / f for f in FILES}
     assert {p.name for p in Path("out").iterdir()} == FILES
     assert list(pd.read_csv("out/table.csv")["layer"]) == ["features.0", "features.3"]
     assert Path("out/figure.png").read_bytes().startswith(b"\x89PNG")
@@ -124,6 +127,108 @@ def test_a_file_that_cannot_be_replaced(rsa, lab):
     Path("out/result.json").mkdir(parents=True)
     assert "result.json' cannot be written" in rsa(lab, "-o", "out").error
     assert not list(Path("out").glob(".*"))  # nothing half written
+
+
+class TestSeveral:
+    """Networks and recordings, separated by commas."""
+
+    @pytest.fixture
+    def two(self, lab):
+        """The recording with two regions."""
+        rows = [f"n{k},{'V1' if k < 3 else 'V4'}" for k in range(6)]
+        (lab / "neuroids.csv").write_text("\n".join(["neuroid_id,region", *rows]) + "\n")
+        return lab
+
+    def test_a_map_of_regions(self, rsa, two):
+        ran = rsa(two, "--region", "all", "-o", "out", "--correction", "holm")
+        assert (ran.code, ran.err) == (0, "")
+        lines = ran.out.splitlines()
+        assert lines[0] == "squeezenet1_1 (untrained) × lab V1, lab V4"
+        (heading,) = (line for line in lines if line.startswith("model"))
+        assert heading.split()[:5] == ["model", "recording", "region", "best", "layer"]
+        assert heading.endswith("p (Holm)")
+        rows = [line.split() for line in lines if line.startswith("squeezenet1_1  lab")]
+        assert [row[:3] for row in rows] == [["squeezenet1_1", "lab", r] for r in ("V1", "V4")]
+        folders = {"squeezenet1_1-lab-V1", "squeezenet1_1-lab-V4"}
+        assert {p.name for p in Path("out").iterdir()} == MAP_FILES | folders
+        for folder in folders:
+            assert {p.name for p in Path("out", folder).iterdir()} == FILES
+        told = {Path(line.split()[1]).name for line in lines if line.startswith("wrote")}
+        assert told == MAP_FILES | folders
+        command = json.loads(Path("out/squeezenet1_1-lab-V1/result.json").read_text())
+        assert "--region" in command["provenance"]["command"]
+
+    def test_json_and_the_default_folder(self, rsa, two):
+        ran = rsa(two, "--json", "--region", "V4,V1", model="squeezenet1_1,squeezenet1_0")
+        assert (ran.code, ran.err) == (0, "")
+        found = json.loads(ran.out)
+        compared = [(row["model"].split()[0], row["region"]) for row in found["best"]]
+        assert compared == [
+            (m, r) for m in ("squeezenet1_1", "squeezenet1_0") for r in ("V4", "V1")
+        ]
+        assert len(found["comparisons"]) == 4
+        (folder,) = Path("results").iterdir()
+        assert folder.name.startswith("rsa-squeezenet1_1-squeezenet1_0-")
+
+    def test_one_that_fails_is_told_at_the_end(self, rsa, two):
+        ran = rsa(
+            two, "--region", "all", "-o", "out", "--layers", "features.12.expand3x3",
+            model="alexnet,squeezenet1_1",
+        )  # fmt: skip
+        assert ran.code == 2
+        assert [line.split(": ")[:3] for line in ran.err.splitlines()] == [
+            ["probe", "error", "no result for alexnet and lab (V1)"],
+            ["probe", "error", "no result for alexnet and lab (V4)"],
+        ]
+        assert "no layer 'features.12.expand3x3'" in ran.err
+        assert "Failed: alexnet and lab (V1)" in ran.out
+        assert (Path("out") / "squeezenet1_1-lab-V4" / "result.json").exists()
+        assert not (Path("out") / "alexnet-lab-V4").exists()
+
+    def test_if_all_fail_no_folder_is_left(self, rsa, two):
+        error = rsa(two, "--region", "all", "--layers", "features.77", "-o", "out").error
+        assert "no layer 'features.77'" in error
+        assert "and 1 others" in error
+        assert not Path("out").exists()
+
+    def test_a_slip_of_the_pen_is_told_before_the_work(self, rsa, two):
+        assert "did you mean 'alexnet'" in rsa(two, model="squeezenet1_1,alexnett").error
+        assert "no recording 'sim-v9'" in rsa("sim-v4,sim-v9").error
+        assert "no region 'V5'" in rsa(two, "--region", "V1,V5").error
+        assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("resample", "test", "words"),
+    [("stimuli", "t", "5 resamples of stimuli · test: t"),
+     ("none", "auto", "no resampling · test: permutation")],
+)  # fmt: skip
+def test_inference_is_chosen_and_named(rsa, lab, resample, test, words):
+    ran = rsa(lab, "--resample", resample, "--test", test, "--correction", "none")
+    assert (ran.code, ran.err) == (0, "")
+    assert words in ran.out
+    assert "FDR" not in ran.out
+    assert "p_zero_fdr" in Path(next(Path("results").iterdir()), "table.csv").read_text()
+
+
+@pytest.mark.parametrize("resample", ["subjects", "both"])
+def test_one_subject_cannot_be_resampled(rsa, lab, resample):
+    error = rsa(lab, "--resample", resample).error
+    assert "recording 'lab' (unnamed) has one subject, subject-1" in error
+    assert "--resample stimuli" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resample", "stimulus"], "resample 'stimulus' is unknown; did you mean 'stimuli'"),
+        (["--test", "ttest"], "test 'ttest' is unknown"),
+        (["--correction", "fdrr"], "correction 'fdrr' is unknown; did you mean 'fdr'"),
+    ],
+)
+def test_bad_choices(rsa, lab, arguments, message):
+    assert message in rsa(lab, *arguments).error
+    assert not Path("results").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")

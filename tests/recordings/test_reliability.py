@@ -8,7 +8,8 @@ import xarray as xr
 
 from probe.errors import ProbeError
 from probe.recordings import Recording, neuroid_reliability, simulate_v1, split_half
-from probe.recordings.reliability import _halves
+from probe.recordings.reliability import _half_repetitions, _halves
+from probe.similarity import compare
 from probe.stimuli import StimulusSet
 
 
@@ -124,3 +125,24 @@ def test_what_cannot_be_split():
         split_half(recording(signal_and_noise(10, 3, 4), subjects=["A", "A", "B", "B"]))
     with pytest.raises(ProbeError, match="n_splits"):
         split_half(recording(signal_and_noise(10, 3, 4)), n_splits=0)
+
+
+@pytest.mark.parametrize("metric", ["mahalanobis", "crossnobis"])
+def test_halves_estimate_their_own_noise(metric):
+    """Each half has an RDM from its own repetitions, as by hand."""
+    made = recording(signal_and_noise(n_stimuli=20, n_repetitions=8, n_neuroids=6))
+    found = split_half(made, metric, "pearson", n_splits=2, seed=3)
+    by_hand = []
+    for halves in _half_repetitions(made, 2, 3):
+        assert all((np.isfinite(half).sum(axis=1) == 4).all() for half in halves)
+        assert (np.isfinite(halves[0]) != np.isfinite(halves[1])).all()
+        by_hand.append(
+            compare(*(made.rdm_of_repetitions(h, metric, "A") for h in halves), "pearson")
+        )
+    np.testing.assert_allclose(found.splits, by_hand)
+    assert found.r > 0.2
+
+
+def test_crossnobis_needs_repetitions_in_both_halves():
+    with pytest.raises(ProbeError, match="repetition"):
+        split_half(recording(signal_and_noise(n_stimuli=10, n_repetitions=2)), "crossnobis")

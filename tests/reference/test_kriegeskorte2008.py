@@ -33,7 +33,15 @@ def _models():
 
 @pytest.mark.parametrize(
     ("comparator", "lower", "upper"),
-    [("spearman", 0.3723, 0.6657), ("rho-a", 0.3723, 0.6657), ("pearson", 0.3944, 0.6804)],
+    [
+        ("spearman", 0.3723, 0.6657),
+        ("rho-a", 0.3723, 0.6657),
+        ("tau-a", 0.2539, 0.4767),
+        ("pearson", 0.3944, 0.6804),
+        # rsatoolbox, whose pool of whitened RDMs is not the best: .4298, .6958 and .6647, .8173.
+        ("whitened-pearson", 0.4284, 0.6966),
+        ("whitened-cosine", 0.6652, 0.8177),
+    ],
 )
 def test_noise_ceiling(human, comparator, lower, upper):
     assert noise_ceiling(human, comparator) == pytest.approx((lower, upper), abs=5e-5)
@@ -42,6 +50,17 @@ def test_noise_ceiling(human, comparator, lower, upper):
 @pytest.mark.parametrize("model", RHO_A)
 def test_model_rho_a(human, models, model):
     assert compare(models[model], human, "rho-a").mean() == pytest.approx(RHO_A[model], abs=5e-5)
+
+
+TAU_A = {
+    "animacy": 0.2230, "monkeyIT": 0.2009, "HMAX": 0.1073,
+    "V1": 0.0179, "Silhouette": 0.0647, "RADON": 0.0259,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", TAU_A)
+def test_model_tau_a(human, models, model):
+    assert compare(models[model], human, "tau-a").mean() == pytest.approx(TAU_A[model], abs=5e-5)
 
 
 def test_spearman_flatters_categories(human, models):

@@ -1,35 +1,44 @@
-"""What a comparison found: it shows, plots and saves itself."""
+"""What the comparison of a network with a recording found."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import html
 import io
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.errors import ProbeError
+from probe.errors import ProbeError, suggest
 from probe.plots import plot_layers
 from probe.plots.layers import STYLE, figure_size
+from probe.result.folder import writable_folder, write_all
+from probe.result.text import CORRECTIONS, corrected, number, p_value, plain, share
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from probe.similarity.rdm_set import RDMs
 
 METRIC_LABELS = {
     "correlation": "1 − Pearson r",
     "euclidean": "squared Euclidean",
     "cosine": "1 − cosine",
+    "mahalanobis": "squared Mahalanobis",
+    "crossnobis": "cross-validated squared Mahalanobis",
+    "poisson": "symmetrised Poisson KL",
 }
+
+OVER = {"stimuli": "stimuli", "subjects": "subjects", "both": "stimuli and subjects"}
+"""What an interval speaks of, by what was resampled."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,9 @@ class Choice:
         The layer that was chosen in most splits.
     score : float
         Mean score, on the other half, of whichever layer a split had chosen.
+    sd : float
+        Standard deviation of that score over the splits. These share stimuli: it is no standard
+        error.
     share : float
         Share of the splits that chose ``layer``.
     shares : dict of str to float
@@ -74,6 +86,7 @@ class Choice:
 
     layer: str
     score: float
+    sd: float
     share: float
     shares: dict[str, float]
     n_splits: int
@@ -87,12 +100,19 @@ class RSAResult:
     ----------
     table : pandas.DataFrame
         Tidy: one row per layer (``kind == 'layer'``), one for the pixels, one per layer and seed
-        of the untrained network. ``score`` is the mean over subjects.
+        of the untrained network. ``score`` is the mean over subjects; ``p_zero`` one-sided against
+        zero, ``p_ceiling`` one-sided below the ceiling's lower bound (with several subjects),
+        each also corrected over the layers.
     by_subject : pandas.DataFrame
         ``kind``, ``layer``, ``subject``, ``score``: one row per layer (or pixels) and subject.
+    pairs : pandas.DataFrame
+        Two-sided tests between layers: ``model_a``, ``model_b``, ``difference``, ``se``, ``p``,
+        ``p_fdr``, ``p_holm``; one row per pair of layers.
     ceiling : Ceiling
     choice : Choice or None
         None if there is only one layer, or too few stimuli to split.
+    rdms, recorded : RDMs
+        The RDMs of the layers, and those of the subjects that they were compared with.
     facts : dict
         What was compared with what: ``model``, ``recording``, ``comparison``.
     provenance : dict
@@ -101,10 +121,18 @@ class RSAResult:
 
     table: pd.DataFrame
     by_subject: pd.DataFrame
+    pairs: pd.DataFrame
     ceiling: Ceiling
     choice: Choice | None
+    rdms: RDMs
+    recorded: RDMs
     facts: dict[str, Any]
     provenance: dict[str, Any]
+
+    FILES: ClassVar = (
+        "table.csv", "pairs.csv", "figure.png", "rdms.npz", "recording.npz", "result.json",
+    )  # fmt: skip
+    """What `save` writes."""
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -117,9 +145,22 @@ class RSAResult:
         return bool(self.facts["recording"]["simulated"])
 
     @property
+    def model(self) -> str:
+        """The network, and in brackets which weights it has."""
+        model = self.facts["model"]
+        trained = {"imagenet": "ImageNet weights", "random": "untrained"}
+        weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
+        return f"{model['name']} ({weights})"
+
+    @property
+    def symbol(self) -> str:
+        """What a score is called on an axis."""
+        return get_comparator(self.facts["comparison"]["comparator"]).symbol
+
+    @property
     def title(self) -> str:
         """One line that says what is compared with what."""
-        model, recording = self.facts["model"], self.facts["recording"]
+        recording = self.facts["recording"]
         neuroids = recording["n_neuroids"]
         subjects = recording["subjects"]
         parts = [
@@ -128,12 +169,8 @@ class RSAResult:
             f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}",
             f"{recording['n_stimuli']} stimuli",
         ]
-        trained = {"imagenet": "ImageNet weights", "random": "untrained"}
-        weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
         mark = "SIMULATED recording " if self.simulated else ""
-        return f"{model['name']} ({weights}) and {mark}{recording['name']}: " + ", ".join(
-            p for p in parts if p
-        )
+        return f"{self.model} and {mark}{recording['name']}: " + ", ".join(p for p in parts if p)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw score along the layers, with interval, ceiling band and baselines.
@@ -148,19 +185,24 @@ class RSAResult:
         matplotlib.axes.Axes
         """
         comparison = self.facts["comparison"]
-        symbol = get_comparator(comparison["comparator"]).symbol
+        metric = comparison["metric"]
         return plot_layers(
             self.table,
             ceiling=(self.ceiling.lower, self.ceiling.upper) if self.ceiling.known else None,
             ceiling_label=f"noise ceiling ({self.ceiling.kind})",
-            ylabel=f"{symbol} with {self.facts['recording']['region']}"
-            f"\n(RDMs of {METRIC_LABELS[comparison['metric']]})",
+            interval_label=_interval(comparison["resample"]),
+            ylabel=f"{self.symbol} with {self.facts['recording']['region']}"
+            f"\n(RDMs of {METRIC_LABELS.get(metric, metric)})",
             title=self.title,
             ax=ax,
         )
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write ``table.csv``, ``result.json`` and ``figure.png`` into a folder.
+        """Write tables, RDMs, a figure and ``result.json`` into a folder.
+
+        ``table.csv``, ``pairs.csv``; ``rdms.npz`` (layers) and ``recording.npz`` (subjects), which
+        ``probe compare`` and `probe.similarity.RDMs.load` read; ``figure.png``; and
+        ``result.json``, which also says how it all was made.
 
         Parameters
         ----------
@@ -178,30 +220,32 @@ class RSAResult:
             If the folder cannot be written.
         """
         folder = writable_folder(path)
-        contents = {
-            "table.csv": self.table.to_csv(index=False).encode(),
-            "result.json": f"{self.to_json()}\n".encode(),
-            "figure.png": self._png(),
-        }
-        written = []
-        for name, content in contents.items():
+        written = write_all(
+            folder,
+            {
+                "table.csv": self.table.to_csv(index=False).encode(),
+                "pairs.csv": self.pairs.to_csv(index=False).encode(),
+                "figure.png": self._png(),
+            },
+        )
+        for name, rdms in (("rdms.npz", self.rdms), ("recording.npz", self.recorded)):
             try:
-                write_atomically(folder / name, content)
+                written.append(rdms.save(folder / name))
             except OSError as error:
                 raise ProbeError(
                     f"{str(folder / name)!r} cannot be written ({error.strerror})"
                 ) from None
-            written.append(folder / name)
-        return written
+        # Last: where it is, the others are of the same comparison.
+        return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values, as in ``result.json`` (NaN as None)."""
+        """Give everything but RDMs and pairs as plain values, as ``result.json`` (NaN as None)."""
         return {
             **self.facts,
-            "ceiling": _plain(vars(self.ceiling)),
-            "choice": None if self.choice is None else _plain(vars(self.choice)),
-            "table": _plain(self.table.to_dict("records")),
-            "by_subject": _plain(self.by_subject.to_dict("records")),
+            "ceiling": plain(vars(self.ceiling)),
+            "choice": None if self.choice is None else plain(vars(self.choice)),
+            "table": plain(self.table.to_dict("records")),
+            "by_subject": plain(self.by_subject.to_dict("records")),
             "provenance": self.provenance,
         }
 
@@ -209,8 +253,13 @@ class RSAResult:
         """Give everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
-    def summary(self) -> pd.DataFrame:
+    def summary(self, correction: str = "fdr") -> pd.DataFrame:
         """Give the layers as a person reads them: rounded, with baselines beside the scores.
+
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Which corrected p-value is shown.
 
         Returns
         -------
@@ -218,44 +267,57 @@ class RSAResult:
             One row per layer, of strings; ``ceiling`` is the score as a share of the noise
             ceiling's upper and lower bound, ``untrained`` a mean over seeds.
         """
+        check_correction(correction)
         rows = self.layers
         untrained = self.table[self.table["kind"] == "untrained"].groupby("layer")["score"].mean()
         shown: dict[str, list[str]] = {"layer": list(rows["layer"])}
         if rows["alias"].any():
             shown["alias"] = list(rows["alias"])
-        shown["score"] = [_number(v) for v in rows["score"]]
-        shown["95 % CI"] = [
-            f"{_number(a)} to {_number(b)}"
-            for a, b in zip(rows["ci_low"], rows["ci_high"], strict=True)
-        ]
-        shown["p"] = [_p(v) for v in rows["p_zero"]]
-        shown["p (FDR)"] = [_p(v) for v in rows["p_zero_fdr"]]
+        shown["score"] = [number(v) for v in rows["score"]]
+        if rows["ci_low"].notna().any():
+            shown["95 % CI"] = [
+                f"{number(a)} to {number(b)}"
+                for a, b in zip(rows["ci_low"], rows["ci_high"], strict=True)
+            ]
+        if rows["p_zero"].notna().any():
+            shown["p"] = [p_value(v) for v in rows["p_zero"]]
+            column, heading = corrected("p_zero", correction)
+            shown[heading] = [p_value(v) for v in rows[column]]
         if self.ceiling.known:
             shown["ceiling"] = [
-                _share(a, b)
+                share(a, b)
                 for a, b in zip(rows["share_of_upper"], rows["share_of_lower"], strict=True)
             ]
         if len(untrained):
-            shown["untrained"] = [_number(untrained[name]) for name in rows["layer"]]
+            shown["untrained"] = [number(untrained[name]) for name in rows["layer"]]
         return pd.DataFrame(shown)
 
-    def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+    def notes(self, correction: str = "fdr") -> list[str]:
+        """Say in sentences what the table alone does not.
+
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Of the p-values that are spoken of.
+        """
+        check_correction(correction)
         notes = []
         if self.ceiling.known:
             notes.append(
-                f"Noise ceiling {_number(self.ceiling.lower)} to {_number(self.ceiling.upper)}: "
+                f"Noise ceiling {number(self.ceiling.lower)} to {number(self.ceiling.upper)}: "
                 f"{self.ceiling.kind}."
             )
         else:
             notes.append(f"Noise ceiling unknown: {self.ceiling.kind}.")
+        notes += self._below_ceiling(correction)
         if self.choice is not None:
             alias = self.layers.set_index("layer")["alias"][self.choice.layer]
             name = f"{self.choice.layer} ({alias})" if alias else self.choice.layer
             notes.append(
                 f"Best layer {name}, chosen on one half of the stimuli in "
                 f"{100 * self.choice.share:.0f} % of {self.choice.n_splits} splits; "
-                f"score on the other half {_number(self.choice.score)}."
+                f"score on the other half {number(self.choice.score)} "
+                f"(SD over splits {number(self.choice.sd)})."
             )
         pixels = self.table[self.table["kind"] == "pixels"]
         if len(pixels):
@@ -263,10 +325,10 @@ class RSAResult:
             untrained = self.table[self.table["kind"] == "untrained"]
             best = untrained.groupby("layer")["score"].mean().dropna()
             notes.append(
-                f"Baselines: pixels {_number(row['score'])} "
-                f"({_number(row['ci_low'])} to {_number(row['ci_high'])})"
+                f"Baselines: pixels {number(row['score'])} "
+                f"({number(row['ci_low'])} to {number(row['ci_high'])})"
                 + (
-                    f"; the untrained network at most {_number(best.max())} ({best.idxmax()}, "
+                    f"; the untrained network at most {number(best.max())} ({best.idxmax()}, "
                     f"mean of {untrained['init_seed'].nunique()} seeds)."
                     if len(best)
                     else "."
@@ -276,6 +338,21 @@ class RSAResult:
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
+
+    def _below_ceiling(self, correction: str) -> list[str]:
+        """Say which layers a true model would beat."""
+        rows = self.layers
+        column, _ = corrected("p_ceiling", correction)
+        if rows[column].isna().all():
+            return []
+        names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
+        below = (rows[column] < 0.05).to_numpy()
+        others = [name for name, is_below in zip(names, below, strict=True) if not is_below]
+        how = CORRECTIONS[correction]
+        which = f"{below.sum()} of {len(names)} layers"
+        if others and below.any() and len(others) <= 5:
+            which += f" (not {', '.join(others)})"
+        return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
 
     def describe(self) -> list[tuple[str, str]]:
         """Say what was compared with what, as (name, text) lines."""
@@ -287,6 +364,9 @@ class RSAResult:
             shown = "–".join(str(r) for r in dict.fromkeys(repeats)) + " per stimulus"
         else:
             shown = "RDMs only"
+        comparison = self.facts["comparison"]
+        n_resamples = self.provenance["settings"]["n_resamples"]
+        over = OVER.get(comparison["resample"])
         subjects = recording["subjects"]
         names = ", ".join(subjects) if len(subjects) <= 6 else f"{len(subjects)} subjects"
         return [
@@ -294,6 +374,11 @@ class RSAResult:
             ("input", model["preprocessing"]),
             ("recording", recording["title"]),
             ("subjects", f"{names} · repetitions: {shown}"),
+            (
+                "inference",
+                (f"{n_resamples:,} resamples of {over}" if over else "no resampling")
+                + f" · test: {comparison['test']}",
+            ),
             ("cite", recording["citation"]),
         ]
 
@@ -310,102 +395,35 @@ class RSAResult:
         )
 
     def _png(self) -> bytes:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        # Not through pyplot: a notebook would show the figure a second time.
-        with mpl.rc_context(STYLE):
-            names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
-            figure = Figure(figsize=figure_size(names), layout="constrained")
-            FigureCanvasAgg(figure)
-            self.plot(figure.add_subplot())
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", metadata={"Title": self.title})
-        return buffer.getvalue()
+        names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
+        return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
 
 
-def default_folder(model: str, dataset: str, *others: str | None) -> Path:
-    """Where the command line puts a result: ``results/rsa-MODEL-DATASET``, and what else differs.
+def png(draw: Callable[[Figure], Any], size: tuple[float, float], title: str) -> bytes:
+    """Draw a figure in our own style, and give it as the content of a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    Parameters
-    ----------
-    model, dataset : str
-    *others : str or None
-        Region, subject, weights, where they are not the default ones.
-    """
-    name = "-".join(["rsa", model, dataset, *filter(None, others)])
-    return Path("results") / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    # Not through pyplot: a notebook would show the figure a second time.
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Title": title})
+    return buffer.getvalue()
 
 
-def writable_folder(path: str | Path) -> Path:
-    """Make a folder and see that it can be written.
+def check_correction(correction: str) -> None:
+    """Refuse a correction that does not exist.
 
     Raises
     ------
     ProbeError
-        If it cannot.
     """
-    folder = Path(path).expanduser()
-    trial = folder / f".{os.getpid()}.writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise ProbeError(
-            f"result folder {str(folder)!r} cannot be written ({error.strerror}); "
-            "choose another with --output"
-        ) from None
-    return folder
+    if correction not in CORRECTIONS:
+        raise ProbeError(f"correction {correction!r} is unknown{suggest(correction, CORRECTIONS)}")
 
 
-@contextlib.contextmanager
-def place_for(path: str | Path) -> Iterator[Path]:
-    """Make a folder that can be written; if nothing is put there, no trace of it is left."""
-    folder = Path(path).expanduser()
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        yield writable_folder(folder)
-    finally:
-        for place in made:
-            with contextlib.suppress(OSError):  # it holds something
-                place.rmdir()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if value is pd.NA or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _number(value: float) -> str:
-    if not np.isfinite(value):
-        return ""
-    text = f"{value:.3f}"
-    text = "0.000" if text == "-0.000" else text
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
-
-
-def _share(*of_bounds: float) -> str:
-    known = sorted(100 * share for share in of_bounds if np.isfinite(share))
-    if known and known[0] < 0:
-        return "<0 %"
-    return "–".join(dict.fromkeys(f"{share:.0f}" for share in known)) + " %" if known else ""
-
-
-def _p(value: float) -> str:
-    return "<.001" if value < 0.001 else _number(value)
+def _interval(resample: str | None) -> str:
+    return f"95 % CI over {OVER[resample]}" if resample else ""

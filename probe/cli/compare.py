@@ -1,0 +1,379 @@
+"""``probe compare``: compare RDMs that are in files."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from probe.cli import complete
+from probe.errors import ProbeError, suggest
+
+if TYPE_CHECKING:
+    from probe.inference import Evaluation
+    from probe.similarity.rdm_set import RDMs
+
+FILES = ("table.csv", "pairs.csv", "figure.png", "result.json")
+
+
+def compare(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Files with RDMs (.npz or .npy): models first, the data last. Every RDM of the "
+            "data is a subject, every RDM of the others a model.",
+        ),
+    ],
+    comparator: Annotated[
+        str,
+        typer.Option(
+            help="Between RDMs: spearman, rho-a, pearson, cosine, tau-a, tau-b, "
+            "whitened-cosine, whitened-pearson, bures; auto is spearman, or rho-a where a model "
+            "has ties.",
+            autocompletion=complete.comparators,
+        ),
+    ] = "auto",
+    resample: Annotated[
+        str,
+        typer.Option(
+            help="What intervals and tests generalise to: other stimuli, other subjects, both, "
+            "or none.",
+            autocompletion=complete.resamples,
+        ),
+    ] = "stimuli",
+    n_resamples: Annotated[
+        int, typer.Option(min=2, help="Bootstrap samples, and permutations.")
+    ] = 1000,
+    test: Annotated[
+        str,
+        typer.Option(
+            help="permutation (of stimulus labels, against zero), t, bootstrap, sign-flip (of "
+            "subjects); auto is permutation.",
+            autocompletion=complete.tests,
+        ),
+    ] = "auto",
+    correction: Annotated[
+        str,
+        typer.Option(
+            help="Which p is shown and drawn: fdr, holm, none. The tables have all.",
+            autocompletion=complete.corrections,
+        ),
+    ] = "fdr",
+    common: Annotated[
+        bool,
+        typer.Option("--common", help="Leave out stimuli that are not in all files."),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder.", show_default="results/compare-MODELS-DATA"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Compare RDMs that you already have: models with data.
+
+    Prints a verdict per model and writes table.csv, pairs.csv (tests between models), result.json
+    and figure.png.
+
+    A file is what `probe rsa` or RDMs.save wrote, or any .npz or .npy file with an array of RDMs,
+    square, (n, n) or (K, n, n), or condensed, (K, n(n-1)/2). Beside the array, an .npz file may
+    name the RDMs (labels) and the stimuli (stimulus_ids). Stimuli are matched by name; without
+    names, they are taken to be in the same order.
+
+    \b
+    Examples:
+      probe compare models.npz subjects.npz
+      probe compare v1.npy v4.npy it.npy subjects.npz --comparator pearson
+      probe compare results/rsa-alexnet-v4/rdms.npz results/rsa-alexnet-v4/recording.npz
+      probe compare models.npz subjects.npz --resample both --test t --correction holm
+    """  # noqa: D301
+    from probe import inference
+    from probe import result as results
+    from probe.inference.evaluate import RESAMPLES, TESTS
+    from probe.progress import track
+    from probe.result.folder import write_all
+    from probe.similarity import COMPARATORS
+
+    for what, given, known in (
+        ("comparator", comparator, ("auto", *COMPARATORS)),
+        ("resample", resample, (*RESAMPLES, "none")),
+        ("test", test, TESTS),
+        ("correction", correction, ("fdr", "holm", "none")),
+    ):
+        if given not in known:
+            raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+    models, data, notes = _read(files, common)
+    if comparator == "auto":
+        comparator = "rho-a" if models.tied else "spearman"
+        if models.tied:
+            notes.append(
+                f"Comparator rho-a, since the RDM of {models.tied[0]} has ties, which raise "
+                "Spearman's."
+            )
+    with results.place_for(output or _default_folder(files)) as folder:
+        replaced = (folder / "result.json").exists()
+        try:
+            found = inference.evaluate(
+                models.distances,
+                data.distances,
+                comparator,
+                resample=None if resample == "none" else resample,
+                test=test,
+                n_resamples=n_resamples,
+                seed=seed,
+                track=functools.partial(track, desc="resamples", unit="resample"),
+            )
+        except ValueError as error:
+            raise ProbeError(_with_labels(str(error), models, data)) from None
+        settings = {
+            "comparator": comparator,
+            "resample": found.resample,
+            "test": found.test,
+            "n_resamples": n_resamples,
+            "seed": seed,
+        }
+        record = _record(files, models, data, found, settings, notes)
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        contents = {
+            "table.csv": found.table(models.labels).to_csv(index=False).encode(),
+            "pairs.csv": found.pairs(models.labels).to_csv(index=False).encode(),
+            "figure.png": _picture(found, models, data, comparator, correction),
+            "result.json": f"{text}\n".encode(),
+        }
+        write_all(folder, contents)
+    if as_json:
+        typer.echo(text)
+    else:
+        verb = "replaced" if replaced else "wrote"
+        _show(
+            found,
+            models,
+            data,
+            settings,
+            correction,
+            notes,
+            [f"{verb} {folder / f}" for f in FILES],
+        )
+
+
+def _read(files: list[Path], common: bool) -> tuple[RDMs, RDMs, list[str]]:
+    """Read models and data, over the same stimuli, and say what is to be known of them."""
+    from probe.similarity.rdm_set import RDMs, match
+
+    if len(files) < 2:
+        raise ProbeError(
+            f"one file, {str(files[0])!r}: name the models' files, and last the data's"
+        )
+    try:
+        sets = [RDMs.load(file) for file in files]
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
+    notes = []
+    nameless = [str(file) for file, one in zip(files, sets, strict=True) if not one.named]
+    if nameless and len(nameless) < len(files):
+        notes.append(f"Stimuli of {nameless[0]} have no names: taken to be in the same order.")
+    try:
+        matched = match(sets, common=common)
+    except ValueError as error:
+        hint = "" if common or nameless else "; --common leaves out what is not in all files"
+        raise ProbeError(f"the stimuli do not match: {error}{hint}") from None
+    dropped = max(one.n_stimuli for one in sets) - matched[0].n_stimuli
+    if dropped:
+        notes.append(f"Left out: up to {dropped} stimuli of a file that are not in all files.")
+    *models, data = matched
+    labels = [label for one in models for label in one.labels]
+    if len(set(labels)) < len(labels):
+        models = [
+            _relabelled(one, [f"{file.with_suffix('')}:{label}" for label in one.labels])
+            for file, one in zip(files, models, strict=False)
+        ]
+    try:
+        return RDMs.concatenate(models), data, notes
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
+
+
+def _relabelled(one: RDMs, labels: list[str]) -> RDMs:
+    from dataclasses import replace
+
+    return replace(one, labels=tuple(labels))
+
+
+def _with_labels(message: str, models: RDMs, data: RDMs) -> str:
+    """Call models and subjects in an error by their labels, not by their numbers."""
+    labels = {"model": models.labels, "subject": data.labels}
+
+    def label(match: re.Match[str]) -> str:
+        what, number = match[1], int(match[2])
+        return f"{what} {labels[what][number]!r}" if number < len(labels[what]) else match[0]
+
+    return re.sub(r"\b(model|subject) (\d+)\b", label, message)
+
+
+def _default_folder(files: list[Path]) -> Path:
+    from probe.result.folder import plain_name
+
+    # A file's folder, too: several results have files of the same names.
+    parts = [f"{p.parent.name}-{p.stem}" if p.parent.name else p.stem for p in files]
+    return Path("results") / plain_name("compare", *parts)
+
+
+def _record(
+    files: list[Path],
+    models: RDMs,
+    data: RDMs,
+    found: Evaluation,
+    settings: dict[str, Any],
+    notes: list[str],
+) -> dict[str, Any]:
+    """Give everything as plain values."""
+    import hashlib
+    import platform
+    from datetime import UTC, datetime
+    from importlib import metadata
+
+    from probe.result.text import plain
+
+    return {
+        "models": list(models.labels),
+        "data": list(data.labels),
+        "n_stimuli": models.n_stimuli,
+        "comparison": settings,
+        "ceiling": plain({"lower": found.ceiling[0], "upper": found.ceiling[1]}),
+        "table": plain(found.table(models.labels).to_dict("records")),
+        "pairs": plain(found.pairs(models.labels).to_dict("records")),
+        "by_subject": plain(
+            [
+                {"model": model, "subject": subject, "score": found.scores[m, s]}
+                for m, model in enumerate(models.labels)
+                for s, subject in enumerate(data.labels)
+            ]
+        ),
+        "notes": notes,
+        "provenance": {
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "sha256": {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+            "versions": {
+                name: metadata.version(name) for name in ("cnn-probe", "numpy", "scipy", "numba")
+            }
+            | {"python": platform.python_version()},
+            "platform": platform.platform(),
+        },
+    }
+
+
+def _picture(
+    found: Evaluation, models: RDMs, data: RDMs, comparator: str, correction: str
+) -> bytes:
+    import matplotlib as mpl
+
+    with mpl.rc_context({"backend": "agg"}):  # no window is opened
+        from matplotlib import pyplot as plt
+
+        from probe.plots import plot_scores
+        from probe.plots.layers import STYLE
+        from probe.similarity import get_comparator
+
+        ax = plot_scores(
+            found,
+            models.labels,
+            correction=correction,
+            ylabel=f"{get_comparator(comparator).symbol} with the data",
+        )
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # it lies in one
+        buffer = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            figure.savefig(buffer, format="png", metadata={"Title": _title(models, data)})
+        plt.close(figure)
+    return buffer.getvalue()
+
+
+def _title(models: RDMs, data: RDMs) -> str:
+    def counted(one: RDMs, what: str) -> str:
+        return one.labels[0] if len(one) == 1 else f"{len(one)} {what}"
+
+    return (
+        f"{counted(models, 'models')} and {counted(data, 'subjects')}: {models.n_stimuli} stimuli"
+    )
+
+
+def _show(
+    found: Evaluation,
+    models: RDMs,
+    data: RDMs,
+    settings: dict[str, Any],
+    correction: str,
+    notes: list[str],
+    written: list[str],
+) -> None:
+    import numpy as np
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+    from probe.result.text import corrected, number, p_value, share
+    from probe.similarity import get_comparator
+
+    table = found.table(models.labels).sort_values("score", ascending=False, kind="stable")
+    column, heading = corrected("p_zero", correction)
+    shown: dict[str, list[str]] = {
+        "model": list(table["model"]),
+        "score": [number(v) for v in table["score"]],
+    }
+    if found.resample is not None:
+        shown["95 % CI"] = [
+            f"{number(a)} to {number(b)}"
+            for a, b in zip(table["ci_low"], table["ci_high"], strict=True)
+        ]
+    shown["p"] = [p_value(v) for v in table["p_zero"]]
+    if heading != "p":
+        shown[heading] = [p_value(v) for v in table[column]]
+    lower, upper = found.ceiling
+    pairs = found.pairs(models.labels)
+    p_pairs = pairs[corrected("p", correction)[0]]
+    if np.isfinite([lower, upper]).all():
+        shown["ceiling"] = [
+            share(a, b)
+            for a, b in zip(table["share_of_upper"], table["share_of_lower"], strict=True)
+        ]
+        notes = [f"Noise ceiling {number(lower)} to {number(upper)}.", *notes]
+    else:
+        notes = ["Noise ceiling unknown: one subject only.", *notes]
+    if p_pairs.notna().any():
+        name = "" if heading == "p" else f", {heading.removeprefix('p (').removesuffix(')')}"
+        n = int((p_pairs < 0.05).sum())
+        notes.insert(
+            1, f"{n} of {len(pairs)} pairs of models differ (p < .05{name}); see pairs.csv."
+        )
+    names = ", ".join(data.labels) if len(data) <= 6 else f"{len(data)} subjects"
+    facts = [
+        ("data", names),
+        ("comparator", get_comparator(settings["comparator"]).symbol),
+        ("resampled", f"{found.resample or 'nothing'}, test against zero: {found.test}"),
+    ]
+    show.put(
+        Text(_title(models, data), style="bold"),
+        Padding(show.facts(facts), (0, 0, 1, 2)),
+        show.table(
+            list(shown),
+            list(zip(*shown.values(), strict=True)),
+            right=[name for name in shown if name != "model"],
+            folds="model",
+            bold=0,
+        ),
+        "",
+        *(Text(note) for note in notes),
+        "",
+        *(Text(line, style="dim") for line in written),
+    )

@@ -1,0 +1,209 @@
+"""How like a visual area each layer of a network is: flow 1 from start to end.
+
+stimuli → network → activations per layer → RDM per layer ↘
+recording → responses → RDM per subject → comparator → inference → `RSAResult`
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.activations.extract import BATCH_SIZE
+from probe.comparison.compare import N_SPLITS, compare
+from probe.comparison.inputs import (
+    EVERY,
+    Settings,
+    check_models,
+    load_network,
+    load_recordings,
+    several,
+)
+from probe.comparison.layer_rdms import UNTRAINED_SEEDS, NetworkRDMs
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.progress import track
+from probe.recordings import Recording
+from probe.result import Failure, RSAMap, RSAResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["N_SPLITS", "UNTRAINED_SEEDS", "rsa"]
+
+
+def rsa(
+    model: str | Network | nn.Module | Sequence[str | Network | nn.Module],
+    dataset: str | Recording | Sequence[str | Recording],
+    *,
+    layers: str | Sequence[str] = "default",
+    metric: str = "correlation",
+    comparator: str = "auto",
+    region: str | Sequence[str] | None = None,
+    subject: str | None = None,
+    weights: str = "imagenet",
+    preprocessing: str = "resize",
+    baselines: bool = True,
+    resample: str | None = "stimuli",
+    test: str = "auto",
+    n_resamples: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    accept_licence: bool = False,
+    output: str | Path | None = None,
+    progress: bool | None = None,
+) -> RSAResult | RSAMap:
+    """Compare the layers of a network with a recording, or of several with several.
+
+    Every layer's RDM is compared with the RDM of each subject. Scores are means over subjects,
+    with a 95 % interval and tests against zero, against the noise ceiling and between layers,
+    p-values corrected over layers. The best layer is chosen on one half of the stimuli and scored
+    on the other. The pixels and the same network untrained are compared in the same way.
+
+    Of several networks, recordings or regions, each is compared with each. Networks and recordings
+    are loaded once. What cannot be had, a recording or a region, is told before any work begins;
+    a comparison that fails later is left out, with a warning, and listed in `RSAMap.failures`.
+
+    Parameters
+    ----------
+    model : str, Network, torch.nn.Module, or a sequence of these
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. Names
+        may be separated by commas: ``"alexnet,resnet18"``.
+    dataset : str, Recording, or a sequence of these
+        A name (`probe.recordings.available`), the path of a folder, or a recording of yours.
+        Names may be separated by commas.
+    layers : str or sequence of str
+        Layer paths or aliases, or ``default``, ``all``, ``conv``, ``relu``, ``pool``, ``linear``,
+        ``block``; as a string, separated by commas.
+    metric : str
+        Distance of both the network's and the recording's RDMs, one of `probe.similarity.METRICS`.
+        Where the recording's allows for noise (``mahalanobis``, ``crossnobis``, ``poisson``), the
+        network's is ``euclidean``.
+    comparator : str
+        ``auto``, or one of `probe.similarity.COMPARATORS`. ``auto`` is Spearman, or rho-a where a
+        layer's RDM has many ties, since these would raise its Spearman correlation.
+    region : str or sequence of str, optional
+        By default, the recording's default region. Of several, a recording is compared in those
+        that it has; ``'all'`` are all that it has.
+    subject : str, optional
+        By default, all.
+    weights : str
+        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
+    preprocessing : {'resize', 'torchvision'}
+        ``resize``: the whole picture resized to the network's input, since a crop would remove
+        what the animal saw. ``torchvision``: what the weights were trained with.
+    baselines : bool
+        Compare also the pixels and three untrained networks.
+    resample : {'stimuli', 'subjects', 'both', None}
+        What the interval and the tests generalise to: other stimuli, other subjects, both (which
+        takes several subjects), or nothing. See `probe.inference.evaluate`.
+    test : {'auto', 'permutation', 't', 'bootstrap', 'sign-flip'}
+        See `probe.inference.evaluate`.
+    n_resamples : int
+        Bootstrap samples, and permutations.
+    seed : int
+        Of the resamples, the splits and, with ``weights='random'``, the initialisation.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    batch_size : int
+        Images per forward pass.
+    accept_licence : bool
+        Accept the terms of a dataset that restricts its use.
+    output : str or Path, optional
+        A folder: each result is saved there as soon as there is one, and of several the map at the
+        end. What was finished before an interruption stays.
+    progress : bool, optional
+        Show progress bars; by default when a person is watching.
+
+    Returns
+    -------
+    RSAResult or RSAMap
+        An `RSAMap` if several things were asked for: a sequence, names separated by commas, or
+        ``region='all'``.
+
+    Raises
+    ------
+    ProbeError
+        If something that was named does not exist, a file is broken, or a score is undefined; of
+        several comparisons, if all fail.
+
+    Examples
+    --------
+    >>> result = probe.rsa("alexnet", "sim-v4")  # doctest: +SKIP
+    >>> found = probe.rsa(["alexnet", "resnet18"], ["v4", "it"])  # doctest: +SKIP
+    >>> found.best  # doctest: +SKIP
+
+    References
+    ----------
+    Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Nili et al. 2014, PLoS Comput
+    Biol 10:e1003553; Schütt et al. 2023, eLife 12:e82566.
+    """
+    settings = Settings(
+        layers=layers, metric=metric, comparator=comparator, weights=weights,
+        preprocessing=preprocessing, baselines=baselines, resample=resample, test=test,
+        n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
+        accept_licence=accept_licence, progress=progress,
+    ).checked()  # fmt: skip
+    named_models, named_datasets = several(model), several(dataset)
+    one = named_models is named_datasets is None and region != EVERY and several(region) is None
+    networks = check_models(named_models or [model], settings)
+    loaded = load_recordings(named_datasets or [dataset], region, subject, settings)
+    if not one:
+        return _compare_all(networks, loaded, settings, output)
+    network = load_network(networks[0], settings)
+    result = compare(NetworkRDMs(network, settings), loaded[0], settings)
+    if output is not None:
+        result.save(output)
+    return result
+
+
+def _compare_all(
+    networks: Sequence[str | Network],
+    loaded: Sequence[Recording],
+    settings: Settings,
+    output: str | Path | None,
+) -> RSAMap:
+    """Compare each network with each recording; what fails is noted, and the rest goes on."""
+    results: list[RSAResult] = []
+    failures: list[Failure] = []
+    n = len(networks) * len(loaded)
+    with track(total=n, unit="comparison", progress=settings.progress) as bar:
+        for model in networks:
+            name = model if isinstance(model, str) else model.name
+            rdms = None
+            for k, recording in enumerate(loaded):
+                done = len(results) + len(failures)
+                what = f"{name} and {recording.name} ({recording.regions[0]})"
+                bar.set_description(f"{done + 1} of {n}: {what}")
+                try:
+                    rdms = rdms or NetworkRDMs(load_network(model, settings), settings)
+                except Exception as error:  # whatever it is, it concerns this network alone
+                    failures += [_failure(name, r, error) for r in loaded[k:]]
+                    bar.update(len(loaded) - k)
+                    break
+                try:
+                    result = compare(rdms, recording, settings)
+                except Exception as error:
+                    failures.append(_failure(name, recording, error))
+                else:
+                    results.append(result)
+                    if output is not None:
+                        result.save(Path(output).expanduser() / RSAMap(results).folders[-1])
+                bar.update()
+    for failure in failures:
+        warnings.warn(f"no result for {failure.message}", UserWarning, stacklevel=3)
+    if not results:
+        raise ProbeError(
+            failures[0].message + (f" (and {n - 1} others, which failed too)" if n > 1 else "")
+        ) from failures[0].error
+    found = RSAMap(results, failures)
+    if output is not None:
+        found.save_map(output)
+    return found
+
+
+def _failure(model: str, recording: Recording, error: Exception) -> Failure:
+    return Failure(model, recording.name, recording.regions[0], error)

@@ -1,0 +1,350 @@
+"""One network, one region: scores, how sure one may be of them, and the best layer."""
+
+from __future__ import annotations
+
+import functools
+import math
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probe import inference, recordings
+from probe.activations.extract import target_of
+from probe.comparison.inputs import Settings
+from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
+from probe.errors import ProbeError
+from probe.inference.evaluate import MIN_STIMULI
+from probe.models import Network
+from probe.progress import in_notebook, track
+from probe.recordings import Recording
+from probe.result import Ceiling, Choice, RSAResult
+from probe.similarity import compare as similarity
+from probe.similarity import get_comparator, n_conditions
+from probe.similarity.rdm_set import RDMs
+
+N_SPLITS = 100
+"""Splits of the stimuli for choosing a layer on one half and scoring it on the other."""
+
+
+def compare(network_rdms: NetworkRDMs, recording: Recording, settings: Settings) -> RSAResult:
+    """Compare the layers of a network, and its baselines, with one region of a recording.
+
+    Parameters
+    ----------
+    network_rdms : NetworkRDMs
+    recording : Recording
+        Of one region.
+    settings : Settings
+
+    Returns
+    -------
+    RSAResult
+
+    Raises
+    ------
+    ProbeError
+        If a distance or a score is undefined, or the design does not allow what was asked for.
+    """
+    network = network_rdms.network
+    _check_design(recording, settings)
+    subjects, data = recording.rdms(settings.metric)
+    rdms = network_rdms.over(recording.stimuli)
+    comparator, remarks = _comparator(rdms, settings)
+
+    bar = functools.partial(track, progress=settings.progress)
+    evaluate = functools.partial(
+        inference.evaluate, data=data, comparator=comparator, resample=settings.resample,
+        test=settings.test, n_resamples=settings.n_resamples, seed=settings.seed,
+    )  # fmt: skip
+    try:
+        ceiling = _ceiling(recording, data, comparator, settings)
+        watched = functools.partial(bar, desc="inference", unit="resample")
+        of_layers = evaluate(rdms.trained, track=watched)
+        of_pixels = evaluate(rdms.pixels) if len(rdms.pixels) else None
+        choice = _choose(rdms, data, comparator, settings.seed, bar)
+    except ValueError as error:
+        raise ProbeError(f"{network.name} and {recording.name}: {error}") from None
+
+    what_is_compared: dict[str, str | bool] = {
+        "model": network.name,
+        "dataset": recording.name,
+        "region": recording.regions[0],
+        "subject": subjects[0] if len(subjects) == 1 else f"mean of {len(subjects)}",
+        "metric": settings.metric,
+        "comparator": comparator,
+        "simulated": recording.simulated,
+    }
+    table = pd.concat(
+        [
+            _layer_rows(network_rdms, of_layers, ceiling),
+            *([_pixel_rows(network, of_pixels, ceiling)] if of_pixels else []),
+            *_untrained_rows(network_rdms, rdms, data, comparator),
+        ],
+        ignore_index=True,
+    )
+    if "init_seed" in table:
+        table["init_seed"] = table["init_seed"].astype("Int64")
+    for place, (column, value) in enumerate(what_is_compared.items()):
+        table.insert(place, column, value)
+    by_subject = [_by_subject("layer", rdms.names, subjects, of_layers.scores)]
+    if of_pixels:
+        by_subject.append(_by_subject("pixels", ["pixels"], subjects, of_pixels.scores))
+
+    return RSAResult(
+        table=table,
+        by_subject=pd.concat(by_subject, ignore_index=True),
+        pairs=of_layers.pairs(rdms.names),
+        ceiling=ceiling,
+        choice=choice,
+        rdms=RDMs(
+            rdms.trained,
+            tuple(rdms.names),
+            recording.stimuli.ids,
+            COUNTERPART.get(settings.metric, settings.metric),
+            {"model": network.name, "weights_sha256": network.weights.sha256},
+        ),
+        recorded=RDMs(
+            data,
+            tuple(subjects),
+            recording.stimuli.ids,
+            settings.metric,
+            {
+                "recording": recording.name,
+                "region": recording.regions[0],
+                "simulated": recording.simulated,
+            },
+        ),
+        facts={
+            "model": {
+                "name": network.name,
+                **{f"weights_{k}": v for k, v in vars(network.weights).items()},
+                "preprocessing": network.preprocessing.describe(),
+                "missing": list(network.missing),
+                "layers": rdms.names,
+            },
+            "recording": recording.describe() | {"region": recording.regions[0]},
+            "comparison": {
+                "metric": settings.metric,
+                "comparator": comparator,
+                "resample": of_layers.resample,
+                "test": of_layers.test,
+                "remarks": _remarks(network, rdms, settings) + remarks,
+            },
+        },
+        provenance=_provenance(
+            {
+                "seed": settings.seed,
+                "n_resamples": settings.n_resamples,
+                "resample": settings.resample,
+                "test": settings.test,
+                "n_splits": N_SPLITS,
+                "untrained_seeds": list(rdms.untrained),
+                "device": str(target_of(network, settings.device)),
+                "batch_size": settings.batch_size,
+            }
+        ),
+    )
+
+
+def _check_design(recording: Recording, settings: Settings) -> None:
+    """Refuse what the recording is too small for, before the network is run."""
+    if recording.n_stimuli < MIN_STIMULI:
+        raise ProbeError(
+            f"recording {recording.name!r} has {recording.n_stimuli} stimuli, too few to resample: "
+            f"at least {MIN_STIMULI} are needed"
+        )
+    if settings.resample in ("subjects", "both") and len(recording.subjects) < 2:
+        raise ProbeError(
+            f"recording {recording.name!r} ({recording.regions[0]}) has one subject, "
+            f"{recording.subjects[0]}: subjects cannot be resampled; use resample='stimuli' "
+            "(--resample stimuli)"
+        )
+
+
+def _comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
+    """Settle the comparator, and say why where it is not the usual one."""
+    if settings.comparator != "auto":
+        return settings.comparator, []
+    tied = [name for name, r in zip(rdms.names, rdms.trained, strict=True) if _has_ties(r)]
+    if not tied:
+        return "spearman", []
+    return "rho-a", [
+        f"Comparator rho-a, since the RDM of {tied[0]} has ties, which raise Spearman's."
+    ]
+
+
+def _has_ties(distances: np.ndarray) -> bool:
+    """Tell whether ties are part of the RDM, rather than two distances that happen to be equal."""
+    return len(np.unique(distances)) < 0.99 * len(distances)
+
+
+def _remarks(network: Network, rdms: LayerRDMs, settings: Settings) -> list[str]:
+    remarks = []
+    if network.missing and settings.layers in ("default", "all"):
+        remarks.append(
+            f"Not compared: {', '.join(network.missing)}, which these weights lack "
+            "(asking for one of its layers says how to get it)."
+        )
+    if settings.baselines and network.architecture is None:
+        remarks.append("No untrained baseline: only a network known by its name has one.")
+    for k, name in enumerate(rdms.names):
+        n_silent = sum(bool(np.isnan(of_seed[k]).any()) for of_seed in rdms.untrained.values())
+        if n_silent:
+            remarks.append(
+                f"Untrained, {name} cannot tell all stimuli apart with {n_silent} of "
+                f"{len(rdms.untrained)} seeds: no score there."
+            )
+    return remarks
+
+
+def _ceiling(
+    recording: Recording, data: np.ndarray, comparator: str, settings: Settings
+) -> Ceiling:
+    if len(data) > 1:
+        lower, upper = inference.noise_ceiling(data, comparator)
+        return Ceiling(lower, upper, f"{len(data)} subjects, leave-one-out to all-in")
+    repetitions = recording.n_repetitions
+    if repetitions is None or repetitions[1] < 2:
+        why = "RDM only" if repetitions is None else "no repetitions"
+        return Ceiling(np.nan, np.nan, f"one subject, {why}")
+    if not get_comparator(comparator).centred:
+        # Two RDMs of noise have a high cosine, since distances are not negative.
+        return Ceiling(np.nan, np.nan, f"one subject, and {comparator} is no correlation")
+    try:
+        half = recordings.split_half(recording, settings.metric, comparator, seed=settings.seed)
+    except ProbeError as error:
+        return Ceiling(np.nan, np.nan, f"no split-half reliability, since {error}")
+    # Reliability is the correlation with a second recording as long as this one; its square root
+    # the correlation with a recording without noise (Spearman 1904, Am J Psychol 15:72).
+    reliability = half.spearman_brown
+    if not reliability > 0:
+        return Ceiling(np.nan, np.nan, f"split-half reliability is {half.r:.3f}, not above zero")
+    return Ceiling(
+        reliability, float(np.sqrt(reliability)), "split-half reliability to its square root"
+    )
+
+
+def _choose(
+    rdms: LayerRDMs, data: np.ndarray, comparator: str, seed: int, bar: Callable[..., Any]
+) -> Choice | None:
+    names = rdms.names
+    if len(names) < 2 or n_conditions(data.shape[1]) // 2 < MIN_STIMULI:
+        return None
+    selection = inference.select_on_halves(
+        rdms.trained, data, comparator, n_splits=N_SPLITS, seed=seed,
+        track=functools.partial(bar, desc="choice of layer", unit="half"),
+    )  # fmt: skip
+    shares = selection.shares(len(names))
+    return Choice(
+        layer=names[selection.best],
+        score=selection.mean,
+        sd=float(np.nanstd(selection.scores, ddof=1)),
+        share=float(shares[selection.best]),
+        shares={name: float(s) for name, s in zip(names, shares, strict=True) if s > 0},
+        n_splits=N_SPLITS,
+    )
+
+
+def _layer_rows(
+    network_rdms: NetworkRDMs, scored: inference.Evaluation, ceiling: Ceiling
+) -> pd.DataFrame:
+    columns = _layer_columns(network_rdms)
+    return pd.DataFrame({"kind": "layer", **columns, **_columns(scored, ceiling)})
+
+
+def _pixel_rows(network: Network, scored: inference.Evaluation, ceiling: Ceiling) -> pd.DataFrame:
+    columns = {
+        "layer": ["pixels"],
+        "alias": "",
+        "type": "input",
+        "n_neuroids": math.prod(network.input_shape),
+    }
+    return pd.DataFrame({"kind": "pixels", **columns, **_columns(scored, ceiling)})
+
+
+def _untrained_rows(
+    network_rdms: NetworkRDMs, rdms: LayerRDMs, data: np.ndarray, comparator: str
+) -> list[pd.DataFrame]:
+    """Scores of the untrained networks, NaN where a layer has no RDM; one table per seed."""
+    tables = []
+    for init_seed, of_seed in rdms.untrained.items():
+        scores = np.full(len(of_seed), np.nan)
+        defined = np.isfinite(of_seed).all(axis=1)
+        if defined.any():
+            scores[defined] = np.mean(similarity(of_seed[defined], data, comparator), axis=1)
+        rows = {"kind": "untrained", **_layer_columns(network_rdms), "score": scores}
+        tables.append(pd.DataFrame(rows).assign(init_seed=init_seed))
+    return tables
+
+
+def _layer_columns(network_rdms: NetworkRDMs) -> dict[str, list[Any]]:
+    layers = network_rdms.layers
+    return {
+        "layer": [info.name for info in layers],
+        "alias": [info.alias for info in layers],
+        "type": [info.type for info in layers],
+        "n_neuroids": [math.prod(info.output_shape) for info in layers],
+    }
+
+
+def _columns(scored: inference.Evaluation, ceiling: Ceiling) -> dict[str, Any]:
+    return {
+        "score": scored.mean,
+        "se": scored.se,
+        "ci_low": scored.ci_low,
+        "ci_high": scored.ci_high,
+        "p_zero": scored.p_zero,
+        "p_zero_fdr": scored.p_zero_fdr,
+        "p_zero_holm": scored.p_zero_holm,
+        "p_ceiling": scored.p_ceiling,
+        "p_ceiling_fdr": scored.p_ceiling_fdr,
+        "p_ceiling_holm": scored.p_ceiling_holm,
+        "ceiling_lower": ceiling.lower,
+        "ceiling_upper": ceiling.upper,
+        # Of a ceiling at or below zero there is no share.
+        "share_of_lower": scored.mean / (ceiling.lower if ceiling.lower > 0 else np.nan),
+        "share_of_upper": scored.mean / (ceiling.upper if ceiling.upper > 0 else np.nan),
+    }
+
+
+def _by_subject(
+    kind: str, names: list[str], subjects: list[str], scores: np.ndarray
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "kind": kind,
+            "layer": np.repeat(names, len(subjects)),
+            "subject": np.tile(subjects, len(names)),
+            "score": scores.ravel(),
+        }
+    )
+
+
+def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
+    packages = [
+        "cnn-probe",
+        "torch",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "pandas",
+        "pillow",
+        "xarray",
+        "zarr",
+    ]
+    return {
+        # A kernel's own command line says nothing.
+        "command": None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": settings,
+        "versions": {name: metadata.version(name) for name in packages}
+        | {"python": platform.python_version()},
+        "platform": platform.platform(),
+    }

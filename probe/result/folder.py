@@ -1,0 +1,103 @@
+"""Where a result is written: whole files, in a folder that is known to take them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from probe.errors import ProbeError
+
+MAX_NAME = 120
+"""Longer names of folders end in a hash instead."""
+
+
+def default_folder(
+    models: str | Sequence[str], datasets: str | Sequence[str], *others: str | None
+) -> Path:
+    """Where the command line puts a result: ``results/rsa-MODEL-DATASET``, and what else differs.
+
+    Parameters
+    ----------
+    models, datasets : str or sequence of str
+    *others : str or None
+        Region, subject, weights, where they are not the default ones.
+    """
+    named = [[names] if isinstance(names, str) else names for names in (models, datasets)]
+    return Path("results") / plain_name("rsa", *named[0], *named[1], *others)
+
+
+def plain_name(*parts: str | None) -> str:
+    """Join words to a name that every file system takes."""
+    name = "-".join(filter(None, parts))
+    made = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    if len(made) > MAX_NAME:
+        made = f"{made[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return made
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Make a folder and see that it can be written.
+
+    Raises
+    ------
+    ProbeError
+        If it cannot.
+    """
+    folder = Path(path).expanduser()
+    trial = folder / f".{os.getpid()}.writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise ProbeError(
+            f"result folder {str(folder)!r} cannot be written ({error.strerror}); "
+            "choose another with --output"
+        ) from None
+    return folder
+
+
+@contextlib.contextmanager
+def place_for(path: str | Path) -> Iterator[Path]:
+    """Make a folder that can be written; if nothing is put there, no trace of it is left."""
+    folder = Path(path).expanduser()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield writable_folder(folder)
+    finally:
+        for place in made:
+            with contextlib.suppress(OSError):  # it holds something
+                place.rmdir()
+
+
+def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:
+    """Write files into a folder, each whole or not at all.
+
+    Raises
+    ------
+    ProbeError
+        If one cannot be written.
+    """
+    written = []
+    for name, content in contents.items():
+        try:
+            write_atomically(folder / name, content)
+        except OSError as error:
+            raise ProbeError(
+                f"{str(folder / name)!r} cannot be written ({error.strerror})"
+            ) from None
+        written.append(folder / name)
+    return written
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

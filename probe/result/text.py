@@ -1,0 +1,50 @@
+"""Numbers as a person reads them, and as JSON holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CORRECTIONS = {"fdr": "FDR", "holm": "Holm", "none": ""}
+"""Corrections of p-values over layers that may be shown, and what they are called there."""
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy's and pandas' values into what JSON knows; NaN into None."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if value is pd.NA or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def number(value: float) -> str:
+    """Write a score or p-value with three digits; nothing where there is none."""
+    if not np.isfinite(value):
+        return ""
+    text = f"{value:.3f}"
+    text = "0.000" if text == "-0.000" else text
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def share(*of_bounds: float) -> str:
+    """Write shares of a ceiling's bounds as percentages, the lower one first."""
+    known = sorted(100 * share for share in of_bounds if np.isfinite(share))
+    if known and known[0] < 0:
+        return "<0 %"
+    return "–".join(dict.fromkeys(f"{share:.0f}" for share in known)) + " %" if known else ""
+
+
+def p_value(value: float) -> str:
+    """Write a p-value."""
+    return "<.001" if value < 0.001 else number(value)
+
+
+def corrected(column: str, correction: str) -> tuple[str, str]:
+    """Name the column of a table that holds a corrected p-value, and its heading."""
+    name = CORRECTIONS[correction]
+    return (f"{column}_{correction}", f"p ({name})") if name else (column, "p")

@@ -1,0 +1,64 @@
+"""Tab completion of lists with commas, and of the regions of what was named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from probe.cli import complete
+from probe.inference.evaluate import RESAMPLES, TESTS
+from probe.result import CORRECTIONS
+
+
+@pytest.mark.parametrize(
+    ("names", "start", "found"),
+    [
+        (complete.several_models, "alex", ["alexnet"]),
+        (complete.several_models, "resnet18,alex", ["resnet18,alexnet"]),
+        (complete.several_models, "squeezenet1_0,squeezenet", ["squeezenet1_0,squeezenet1_1"]),
+        (complete.several_models, "alexnet,alexnet", []),
+        (complete.datasets, "v4,sim-", ["v4,sim-v4", "v4,sim-v1"]),
+        (complete.datasets, "sim-v4,sim-", ["sim-v4,sim-v1"]),
+        (complete.resamples, "", ["stimuli", "subjects", "both", "none"]),
+        (complete.tests, "p", ["permutation"]),
+        (complete.corrections, "h", ["holm"]),
+        (complete.metrics, "cross", ["crossnobis"]),
+    ],
+)
+def test_the_last_word_is_completed_and_those_before_are_kept(names, start, found):
+    assert names(start) == found
+
+
+@pytest.mark.parametrize(
+    ("dataset", "start", "found"),
+    [
+        ("evc", "", ["all", "EVC", "IT"]),
+        ("it", "IT-", ["IT-human", "IT-monkey"]),
+        ("cichy2014,it", "EVC,I", ["EVC,IT", "EVC,IT-human", "EVC,IT-monkey"]),
+        ("sim-v4/3", "", ["all", "V4"]),
+        (None, "EV", ["EVC"]),
+        ("./mine", "V", ["V4", "V1"]),
+    ],
+)
+def test_regions_are_those_of_the_recordings_that_were_named(dataset, start, found):
+    context = SimpleNamespace(params={"dataset": dataset})
+    assert complete.regions(context, start) == found
+
+
+def test_words_are_those_that_exist():
+    assert (*RESAMPLES, "none") == complete.RESAMPLES
+    assert set(complete.TESTS) == set(TESTS)
+    assert tuple(CORRECTIONS) == complete.CORRECTIONS
+
+
+def test_completion_imports_nothing_slow():
+    code = (
+        "import sys; from probe.cli import complete as c; c.several_models('a'); c.tests(''); "
+        "c.resamples(''); c.corrections(''); "
+        "print({'torch', 'numba', 'pandas', 'numpy'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
