@@ -174,7 +174,7 @@ accept_licence, progress
                         "n_stimuli": recording.n_stimuli,
                         "score": found,
                         "chance": chance.mean() if orders else np.nan,
-                        "p": (1 + (chance >= found).sum()) / (1 + len(orders))
+                        "p": (1 + (chance >= found - 1e-12).sum()) / (1 + len(orders))
                         if orders
                         else np.nan,
                     }

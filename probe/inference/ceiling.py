@@ -27,6 +27,7 @@ def noise_ceiling(
     Returns
     -------
     lower, upper : float
+        NaN where a pool is constant, as that of two subjects of whom one is the other's opposite.
 
     Raises
     ------

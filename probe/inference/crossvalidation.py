@@ -214,7 +214,8 @@ def permuted_crossvalidated_scores(
                 train, test, everyone, other_subjects, bounded=False
             )[0]
             by_fold = scores.reshape(-1, n_folds, *scores.shape[1:])
-            result[k] = mean_of_known(by_fold, axis=1).mean(axis=(0, 2))
+            # As the scores that these are compared with: known folds, known deals, subjects.
+            result[k] = mean_of_known(mean_of_known(by_fold, axis=1), axis=0).mean(axis=1)
 
     in_blocks(one, len(orders), 4, track)
     return result

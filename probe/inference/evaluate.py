@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -216,18 +217,28 @@ def evaluate(
 
     - ``'permutation'`` permutes the stimulus labels of the data, which is exact for the
       hypothesis that the RDMs have nothing to do with each other (Mantel 1967, Cancer Res 27:209;
-      Nili et al. 2014). It says nothing of ceiling and pairs, for which the t-test is used.
+      Nili et al. 2014). It says nothing of pairs, for which the t-test is used.
     - ``'t'`` divides by the standard error of the interval.
     - ``'bootstrap'`` counts resamples on the other side of zero.
     - ``'sign-flip'`` flips the signs of subjects, with ``resample='subjects'`` only; its p-values
       are never below 1 / 2^S.
-    - ``'auto'`` is ``'permutation'``.
 
-    Not all are calibrated in all designs; ``analyses/calibration.py`` measures it. With
-    ``resample='subjects'``, the tests but the permutation ask whether the mean score for *these*
-    stimuli is zero, which a chance resemblance of few stimuli is not. The bootstrap is liberal over
-    fewer than 15 subjects, and conservative over stimuli. Below 8 subjects, all tests over both
-    factors but the permutation are conservative.
+    For the ceiling, whose bounds all subjects share, it is always the t-test. Against zero only the
+    permutation tests a comparator that is no correlation (cosine, Bures): RDMs that have nothing in
+    common do not score zero there. ``'auto'`` is ``'permutation'``.
+
+    The defaults reject true hypotheses as often as they say, or less often: with few subjects tests
+    over both factors but the permutation are conservative (1 to 3 % at .05 with four), and so is
+    that of the ceiling. Not calibrated (``analyses/calibration.py`` measures all of it):
+
+    - ``'bootstrap'`` over fewer than 15 subjects: liberal, 20 % with four. Over stimuli, or over
+      both factors, it is conservative.
+    - ``'t'``, ``'bootstrap'`` and ``'sign-flip'`` against zero with ``resample='subjects'`` ask
+      whether the mean score for *these* stimuli is zero. That of an unrelated model is not: among
+      few stimuli there are chance resemblances, to which only the permutation is not blind.
+    - The same where stimuli come in variants: permute groups.
+    - The ceiling with cosine: noise makes all distances larger, so that the true model itself is
+      below the bound.
 
     Parameters
     ----------
@@ -268,15 +279,17 @@ def evaluate(
         subject, …), or an RDM is constant (in most resamples), infinite or all NaN.
     """
     chosen = get_comparator(comparator)
-    rows = np.atleast_2d(models) if isinstance(models, np.ndarray) else models
-    flexible = [model if isinstance(model, Model) else Model(model) for model in rows]
+    flexible = _as_models(models)
+    fitted = cv is not None or any(m.fit != "fixed" for m in flexible)
     a, b = prepare(chosen, np.concatenate([m.rdms for m in flexible]), data)
     n_models, n_subjects, units = len(flexible), len(b.rdms), Units.of(b.pairs, groups)
-    kind = _checked(resample, test, variance, n_resamples, units, n_subjects)
+    kind = _checked(chosen, resample, test, variance, units, n_subjects, fitted)
+    n_resamples = _whole("n_resamples", n_resamples, 2)
+    seed = _whole("seed", seed, 0)
     # Each with draws of its own: what one of them draws does not change the others.
     of_samples, of_tests, of_folds = np.random.default_rng(seed).spawn(3)
     scorer = _Scorer(a, b, chosen, units)
-    if cv is not None or any(m.fit != "fixed" for m in flexible):
+    if fitted:
         # In a bootstrap sample, only (1 − 1/e) n of n stimuli occur.
         occur = units.n * (1.0 if resample is None else 1.0 - np.exp(-1.0))
         n_folds = default_n_folds(occur) if cv is None else cv
@@ -288,6 +301,11 @@ def evaluate(
     everything, everyone = np.ones((1, units.n), dtype=int), np.ones((1, n_subjects))
     by_subject = scorer.score(everything, [everyone])[0][0]
     observed = by_subject.mean(axis=1)
+    if (unscored := np.isnan(observed[:n_models])).any():
+        raise ValueError(
+            f"model {np.flatnonzero(unscored)[0]} has no score: it, or the data, is constant in "
+            "every fold of the stimuli"
+        )
 
     # What is asked, as weighted sums of these rows.
     own = np.eye(n_models, n_models + 2)
@@ -304,21 +322,22 @@ def evaluate(
             resample,
             variance,
             n_resamples,
-            "bootstrap" in (kind, variance),
+            fitted or "bootstrap" in (kind, variance),
             of_samples,
             track,
         )
         _refuse_constant(samples.means[resample][:, :n_models])
 
     def p_of(contrasts: np.ndarray, se: np.ndarray, dof: np.ndarray, two_sided: bool) -> np.ndarray:
-        if samples is None:
-            return np.full(len(contrasts), np.nan)
-        if kind == "sign-flip":
+        if samples is not None and kind == "sign-flip":
             values = contrast_values(by_subject[None], contrasts)[0]
             return sign_flip_test(values, n_resamples, of_tests, two_sided=two_sided)
-        if kind == "bootstrap":
+        if samples is not None and kind == "bootstrap":
             values = contrast_values(samples.means[samples.resample], contrasts)
             return bootstrap_test(values, two_sided=two_sided)
+        return t_of(contrasts, se, dof, two_sided)
+
+    def t_of(contrasts: np.ndarray, se: np.ndarray, dof: np.ndarray, two_sided: bool) -> np.ndarray:
         statistic = contrast_values(observed[None], contrasts)[0]
         return t_test(statistic, se, dof, two_sided=two_sided)
 
@@ -327,7 +346,11 @@ def evaluate(
         if samples is None:
             unknown = np.full(len(contrasts), np.nan)
             return unknown, unknown
-        variances, dof = samples.variance(contrasts)
+        # Not all at once: there is a table of all resamples and subjects for each.
+        parts = [samples.variance(contrasts[k : k + 128]) for k in range(0, len(contrasts), 128)]
+        if not parts:
+            return np.empty(0), np.empty(0)
+        variances, dof = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
         return np.sqrt(variances), dof
 
     se, dof = spread(own)
@@ -336,9 +359,11 @@ def evaluate(
     mean, half = observed[:n_models], stats.t.ppf(0.975, dof) * se
     if kind == "permutation":
         p_zero = permutation_test(mean, scorer.permuted(n_resamples, of_tests, track))
-    else:
+    elif chosen.centred:
         p_zero = p_of(own, se, dof, False)
-    p_ceiling = p_of(to_ceiling, *spread(to_ceiling), False)
+    else:  # the score of RDMs that have nothing in common is not zero
+        p_zero = np.full(n_models, np.nan)
+    p_ceiling = t_of(to_ceiling, *spread(to_ceiling), False)
     p_pairs = p_of(differences, difference_se, difference_dof, True)
 
     def square(of_pairs: np.ndarray, diagonal: float) -> np.ndarray:
@@ -547,17 +572,19 @@ def _means(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
 
 
 def _pseudo_values(scorer: _Scorer, by_subject: np.ndarray) -> np.ndarray:
-    """Give the bounds, which subjects share through their pools, jackknife pseudo-values.
+    """Give what subjects share jackknife pseudo-values: bounds share pools, fitted models fits.
 
-    The variance of the subjects' own bounds would be too small (Tukey 1958, Ann Math Stat 29:614).
+    The variance of the subjects' own values would be too small (Tukey 1958, Ann Math Stat 29:614).
     Without one of two subjects there is no bound left: NaN.
     """
-    n_subjects = by_subject.shape[1]
+    n_rows, n_subjects = by_subject.shape
+    shared = np.arange(n_rows) >= (0 if isinstance(scorer, _CrossValidatedScorer) else n_rows - 2)
     others = 1 - np.eye(n_subjects, dtype=int)
     everything = np.ones((n_subjects, scorer.units.n), dtype=int)
-    without = _means(scorer.score(everything, [others])[0], others)[:, -2:]
-    pseudo = n_subjects * by_subject[-2:].mean(axis=1, keepdims=True) - (n_subjects - 1) * without.T
-    return np.concatenate([by_subject[:-2], pseudo])
+    without = _means(scorer.score(everything, [others])[0], others).T
+    mean = by_subject.mean(axis=1, keepdims=True)
+    pseudo = n_subjects * mean - (n_subjects - 1) * without
+    return np.where(shared[:, None], pseudo, by_subject)
 
 
 def prepare(
@@ -571,6 +598,8 @@ def prepare(
         If they are not over the same stimuli, or an RDM is constant, infinite or all NaN.
     """
     sets = [np.atleast_2d(np.asarray(rdms, dtype=np.float64)) for rdms in (models, data)]
+    if 0 in (len(sets[0]), len(sets[1])):
+        raise ValueError("there are no models, or no subjects")
     n_models, n_data = (n_conditions(rdms.shape[1]) for rdms in sets)
     if n_models != n_data:
         raise ValueError(f"models have {n_models} stimuli, the data {n_data}")
@@ -584,13 +613,41 @@ def prepare(
     return prepared[0], prepared[1]
 
 
+def _as_models(models: Any) -> list[Model]:
+    """Make models of whatever holds RDMs.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if hasattr(models, "distances"):
+        raise ValueError("models are RDMs with names: give their distances (models.distances)")
+    listed = isinstance(models, (list, tuple)) and any(isinstance(m, Model) for m in models)
+    rows = models if listed else np.atleast_2d(np.asarray(models, dtype=np.float64))
+    if len(models) == 0 or len(rows) == 0:
+        raise ValueError("there are no models")
+    return [model if isinstance(model, Model) else Model(model) for model in rows]
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; wanted a whole number") from None
+    if number < least:
+        raise ValueError(f"{name}={number}; at least {least} {'are' if least > 1 else 'is'} needed")
+    return number
+
+
 def _checked(
+    comparator: Comparator,
     resample: str | None,
     test: str,
     variance: str,
-    n_resamples: int,
     units: Units,
     n_subjects: int,
+    fitted: bool,
 ) -> str:
     """See that the design allows what is asked, and say which test it is."""
     if resample is not None and resample not in RESAMPLES:
@@ -599,8 +656,6 @@ def _checked(
         raise ValueError(f"test {test!r} is unknown; known: {', '.join(TESTS)}")
     if variance not in VARIANCES:
         raise ValueError(f"variance {variance!r} is unknown; known: {', '.join(VARIANCES)}")
-    if n_resamples < 2:
-        raise ValueError(f"n_resamples={n_resamples}; at least 2 are needed")
     if resample in ("stimuli", "both") and units.n < MIN_STIMULI:
         raise ValueError(
             f"{units.n} {units.name} are too few to resample; at least {MIN_STIMULI} are needed"
@@ -608,6 +663,21 @@ def _checked(
     if resample in ("subjects", "both") and n_subjects < 2:
         raise ValueError(
             f"resample={resample!r} needs at least two subjects; with one, resample the stimuli"
+        )
+    if fitted and resample in ("subjects", "both") and n_subjects < 3:
+        raise ValueError(
+            f"resample={resample!r} needs at least three subjects where models are fitted to the "
+            "others of them; resample the stimuli"
+        )
+    sigma_k = getattr(comparator, "sigma_k", None)
+    if (
+        sigma_k is not None
+        and resample in ("stimuli", "both")
+        and (np.ndim(sigma_k) == 2 and np.any(sigma_k != np.diag(np.diag(sigma_k))))
+    ):
+        raise ValueError(
+            "stimuli whose estimates have correlated errors (sigma_k) cannot be drawn twice; use "
+            "resample='subjects' or None"
         )
     if test == "sign-flip" and resample != "subjects":
         raise ValueError("test='sign-flip' flips the signs of subjects: choose resample='subjects'")

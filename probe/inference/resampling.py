@@ -7,6 +7,7 @@ drawn as groups.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+import pandas as pd
+from threadpoolctl import ThreadpoolController
 
 from probe.similarity import Comparator
 from probe.similarity.comparators import PreparedRDMs
@@ -56,13 +58,17 @@ class Units:
         if groups is None:
             unit[known] = np.arange(len(known))
         else:
-            labels = np.asarray(groups)
-            if labels.shape != (pairs.n,):
+            labels = np.empty(len(groups), dtype=object)
+            labels[:] = list(groups)
+            if len(labels) != pairs.n:
                 raise ValueError(
-                    f"groups has shape {labels.shape}; wanted one label for each of "
-                    f"{pairs.n} stimuli"
+                    f"groups has {len(labels)} labels; wanted one for each of {pairs.n} stimuli"
                 )
-            unit[known] = np.unique(labels[known], return_inverse=True)[1]
+            if pd.isna(labels).any():
+                raise ValueError(
+                    f"groups has no label for stimulus {np.flatnonzero(pd.isna(labels))[0]}"
+                )
+            unit[known] = pd.factorize(labels[known])[0]
         return cls(pairs.n, unit, "stimuli" if groups is None else "groups of stimuli")
 
     @property
@@ -96,7 +102,7 @@ class Units:
         if all(len(of_size) < 2 for of_size in alike):
             raise ValueError(
                 "no two groups of stimuli have the same size, so that labels cannot be permuted; "
-                "choose test='t'"
+                "choose test='t' and something to resample, or other groups"
             )
         for of_size in alike:
             places = np.stack([members[k] for k in of_size])
@@ -173,6 +179,12 @@ def permuted_scores(
     return result
 
 
+@functools.cache
+def _controller() -> ThreadpoolController:
+    """The libraries of linear algebra; to look for them takes longer than a small resample."""
+    return ThreadpoolController()
+
+
 def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | None) -> None:
     """Call ``one`` with every block of n resamples, on a few threads.
 
@@ -181,19 +193,28 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
     so that a seed gives the same bytes. Not more than a few threads: each holds copies of RDMs.
     """
     parts = [slice(start, min(start + block, n)) for start in range(0, n, block)]
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-    ):
-        done = pool.map(one, parts)
+    with _controller().limit(limits=1, user_api="blas"):
 
         def finished() -> Iterator[int]:
-            for part, _ in zip(parts, done, strict=True):
+            # The first alone: it makes what all others share.
+            for part in parts[:1]:
+                one(part)
                 yield from range(part.start, part.stop)
+            if len(parts) < 2:
+                return
+            with ThreadPoolExecutor(_n_threads()) as pool:
+                try:
+                    for part, _ in zip(parts[1:], pool.map(one, parts[1:]), strict=True):
+                        yield from range(part.start, part.stop)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
 
-        try:
-            for _ in track(finished(), total=n) if track else finished():
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for _ in track(finished(), total=n) if track else finished():
+            pass
+
+
+def _n_threads() -> int:
+    if hasattr(os, "sched_getaffinity"):  # those that this process may use
+        return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)

@@ -1,7 +1,8 @@
 """p-values of scores and their differences, from four kinds of evidence.
 
-None is ever 0, and none above 1: the data themselves count as one of the resamples, permutations
-and sign-flips that they are compared with (Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39).
+None is ever 0, and none above 1: where something is counted, the data themselves count as one of
+the resamples, permutations and sign-flips that they are compared with (Phipson & Smyth 2010, Stat
+Appl Genet Mol Biol 9:39).
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ def t_test(
     Returns
     -------
     numpy.ndarray
-        NaN where the standard error is.
+        NaN where the standard error is, or where it is 0 and the statistic is not. A statistic that
+        is only rounding error, as the difference of two models that are one, is 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where((se == 0.0) & (np.abs(statistic) <= ROUNDING), 0.0, statistic / se)
-    return 2.0 * stats.t.sf(np.abs(t), dof) if two_sided else stats.t.sf(t, dof)
+        t = np.where(se > ROUNDING, statistic / se, np.nan)
+    t = np.where((np.abs(statistic) <= ROUNDING) & np.isfinite(se), 0.0, t)
+    p = 2.0 * stats.t.sf(np.abs(t), dof) if two_sided else stats.t.sf(t, dof)
+    return np.maximum(p, np.finfo(float).tiny)
 
 
 def bootstrap_test(resampled: np.ndarray, *, two_sided: bool) -> np.ndarray:
@@ -71,10 +75,12 @@ def permutation_test(statistic: np.ndarray, by_chance: np.ndarray) -> np.ndarray
     Returns
     -------
     numpy.ndarray, shape (…)
-        ``(count + 1) / (B + 1)``.
+        ``(count + 1) / (B + 1)``. A permutation without a score counts against the model; without
+        a statistic there is no p: NaN.
     """
-    as_good = by_chance >= statistic - ROUNDING
-    return (as_good.sum(axis=0) + 1) / (len(by_chance) + 1)
+    as_good = ~(by_chance < statistic - ROUNDING)
+    p = (as_good.sum(axis=0) + 1) / (len(by_chance) + 1)
+    return np.where(np.isnan(statistic), np.nan, p)
 
 
 def sign_flip_test(

@@ -67,10 +67,11 @@ def stimulus_variance(
     Returns
     -------
     numpy.ndarray, shape (…)
-        :math:`V_1 + V_2`.
+        :math:`V_1 + V_2`. NaN where the value hangs on one unit, without which there is none.
     """
     n = counts.shape[1]
     by_jackknife = variance_over_samples(left_out) * (n - 1) ** 2 / n
+    by_jackknife = np.where(np.isnan(left_out).any(axis=0), np.nan, by_jackknife)
     j2 = 2.0 * (n - 1) / (n - 2)
     a1, a2 = _bootstrap_orders(counts)
     second = (variance_over_samples(resampled) - a1 * by_jackknife) / (a2 - a1 * j2)
@@ -83,7 +84,8 @@ def _bootstrap_orders(counts: np.ndarray) -> tuple[float, float]:
     """How often a bootstrap counts the components of first and second order, for these counts.
 
     A unit that occurs c_i times has a share c_i (n − c_i) / T of the resample's pairs, and two
-    units have 2 c_i c_j / T, where T = n² − Σ c², since copies are not compared.
+    units have 2 c_i c_j / T, where T = n² − Σ c², since copies are not compared. Of groups, the
+    pairs within are not counted, which makes the variance a little too large.
     """
     c = counts.astype(np.float64)
     n_samples, n = c.shape

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -43,6 +43,9 @@ class PreparedRDMs:
 
     rdms: np.ndarray
     pairs: Pairs
+    _standardised: dict[bool, tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -65,9 +68,14 @@ class PreparedRDMs:
         rounding : numpy.ndarray, shape (K,)
             Below this difference two values are tied.
         """
-        values = self.rdms - self.rdms.mean(axis=1, keepdims=True) if centred else self.rdms
-        scale = np.sqrt(np.mean(values**2, axis=1))
-        return values / scale[:, None], ROUNDING * np.abs(self.rdms).max(axis=1) / scale
+        known = self._standardised.get(centred)
+        if known is None:
+            values = self.rdms - self.rdms.mean(axis=1, keepdims=True) if centred else self.rdms
+            scale = np.sqrt(np.mean(values**2, axis=1))
+            scale[scale <= 0.0] = np.nan  # constant where some pairs are left out
+            rounding = ROUNDING * np.abs(self.rdms).max(axis=1) / scale
+            known = self._standardised[centred] = values / scale[:, None], rounding
+        return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,8 +261,6 @@ class Moments(Comparator):
     """
 
     block = 64
-    WIDTH = 8192
-    """Pairs whose weights are held at a time."""
 
     def resample(
         self,
@@ -272,8 +278,9 @@ class Moments(Comparator):
         n_products = m * s + m + len(first)
         moments = np.zeros((len(counts), n_products + m + s + 1))
         by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
-        for start in range(0, len(models.pairs), self.WIDTH):
-            part = slice(start, start + self.WIDTH)
+        width = int(np.clip(2**21 // moments.shape[1], 256, 8192))
+        for start in range(0, len(models.pairs), width):
+            part = slice(start, start + width)
             weights = by_condition[models.pairs.i[part]] * by_condition[models.pairs.j[part]]
             u, v = x[:, part], y[:, part]
             products = np.concatenate([
@@ -530,7 +537,9 @@ class Bures(Comparator):
         counts = counts * known
         bounds = []
         for of_subjects in subjects:
-            pools = _pools(data.squares / self._traces(data.squares, counts), of_subjects)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                units = data.squares / self._traces(data.squares, counts)
+            pools = _pools(units, of_subjects)
             bounds.append(_lower_and_upper(bures(pools, data.squares, counts), of_subjects))
         return bures(models.squares, data.squares, counts), bounds
 
@@ -548,8 +557,11 @@ class Bures(Comparator):
 def _bounds(r: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Lower and upper bounds, shape (…, 2, S), of subjects whose similarities are inner products.
 
-    The pool is the weighted sum of unit vectors z_s, and r_st = z_s · z_t.
+    The pool is the weighted sum of unit vectors z_s, and r_st = z_s · z_t. A subject that a
+    resample leaves without a score (NaN) is in no pool.
     """
+    weights = np.where(np.isnan(np.einsum("...ss->...s", r)), 0.0, weights)
+    r = np.where(np.isnan(r), 0.0, r)
     with np.errstate(divide="ignore", invalid="ignore"):
         projections = np.einsum("...st,...t->...s", r, weights)
         energy = (weights * projections).sum(axis=-1, keepdims=True)
@@ -562,7 +574,11 @@ def _bounds(r: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _pools(units: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The pool over all subjects, then the pools over all others than each, shape (1 + S, …)."""
+    """The pool over all subjects, then the pools over all others than each, shape (1 + S, …).
+
+    A subject that a resample leaves without a score (NaN) is in no pool.
+    """
+    units = np.nan_to_num(units, nan=0.0, posinf=0.0, neginf=0.0)
     weighted = units * weights.reshape(-1, *[1] * (units.ndim - 1))
     total = weighted.sum(axis=0)
     return np.concatenate([total[None], total - weighted])
@@ -655,7 +671,7 @@ def compare(
     ----------
     a, b : numpy.ndarray, shape (n_a, n_pairs) and (n_b, n_pairs), or (n_pairs,)
         Condensed RDMs over the same conditions in the same order. A pair that is NaN in any of
-        them is left out of all.
+        them is left out of all. For ranks, distances nearer than 1e-13 of the largest are tied.
     comparator : str or Comparator
         One of `COMPARATORS`.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from probe.inference import Model, evaluate, fitted_weights
 from probe.inference.crossvalidation import crossvalidated_scores, random_folds
@@ -81,6 +84,39 @@ def test_groups_are_held_out_together():
         for g in (np.repeat(np.arange(12), 3), None)
     )
     assert together.scores != pytest.approx(apart.scores)
+
+
+def test_fits_that_subjects_share_count_in_the_variance():
+    """Pseudo-values, from the scores without each subject, whose fits are others."""
+    components, data = world(n_subjects=5)
+    models = [Model(components, "weighted"), components[0]]
+    found = evaluate(models, data, "pearson", resample="subjects", cv=3, n_resamples=10)
+    without = [
+        evaluate(models, np.delete(data, s, axis=0), "pearson", resample="subjects", cv=3,
+                 n_resamples=10).mean
+        for s in range(5)
+    ]  # fmt: skip
+    pseudo = 5 * found.mean - 4 * np.array(without)
+    np.testing.assert_allclose(found.se, stats.sem(pseudo), rtol=1e-8)
+    np.testing.assert_allclose(found.se[1], stats.sem(found.scores[1]), rtol=1e-8)  # not fitted
+
+
+def test_permutations_without_a_score_are_no_evidence():
+    """A model of three pairs is constant in many folds, and more so when labels are permuted."""
+    hits = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        sparse = np.ones((30, 30))
+        for k in rng.permutation(30).reshape(-1, 2)[:3]:
+            sparse[tuple(k)] = sparse[tuple(k[::-1])] = 0.0
+        sparse = sparse[np.triu_indices(30, 1)]
+        data = np.stack([rdm(rng.normal(size=(30, 5)), "euclidean") for _ in range(2)])
+        parts = Model(rng.random((2, data.shape[1])), "weighted")
+        with contextlib.suppress(ValueError):  # it has no score in any fold
+            found = evaluate([sparse, parts], data, resample=None, n_resamples=19, seed=seed)
+            hits.append(found.p_zero[0] <= 0.05)
+    assert len(hits) >= 6
+    assert np.mean(hits) < 0.4
 
 
 def test_errors():

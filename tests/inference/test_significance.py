@@ -47,6 +47,13 @@ def test_bootstrap_counts():
     assert np.isnan(bootstrap_test(np.full((3, 1), np.nan), two_sided=True)[0])
 
 
+def test_what_has_no_score_counts_against_the_model():
+    by_chance = np.array([[np.nan, 0.1], [0.3, 0.1], [0.2, 0.1]])
+    found = permutation_test(np.array([0.25, np.nan]), by_chance)
+    assert found[0] == pytest.approx(3 / 4)
+    assert np.isnan(found[1])
+
+
 def test_permutation_counts_what_is_as_good():
     by_chance = np.array([[0.1, 0.5], [0.3, 0.5 - 1e-15], [0.2, 0.6]])
     np.testing.assert_allclose(permutation_test(np.array([0.25, 0.5]), by_chance), [2 / 4, 1.0])

@@ -224,7 +224,8 @@ def test_bootstrap_of_both_factors(name, monkeypatch):
     np.testing.assert_allclose(found.se**2, expected, rtol=1e-8)
     np.testing.assert_allclose(found.difference_se[[0, 0, 1], [1, 2, 2]] ** 2, of_pairs, rtol=1e-8)
     p = t_test_0(found.mean[None], expected, min(n, n_subjects) - 1)
-    np.testing.assert_allclose(found.p_zero, p, atol=1e-8)
+    if name != "cosine":  # whose zero is not what unrelated RDMs score; ours is NaN
+        np.testing.assert_allclose(found.p_zero, p, atol=1e-8)
 
 
 def test_their_bootstrap_p_value_exceeds_one():
