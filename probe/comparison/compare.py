@@ -172,17 +172,12 @@ def _comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
     """Settle the comparator, and say why where it is not the usual one."""
     if settings.comparator != "auto":
         return settings.comparator, []
-    tied = [name for name, r in zip(rdms.names, rdms.trained, strict=True) if _has_ties(r)]
+    tied = RDMs(rdms.trained, tuple(rdms.names)).tied
     if not tied:
         return "spearman", []
     return "rho-a", [
         f"Comparator rho-a, since the RDM of {tied[0]} has ties, which raise Spearman's."
     ]
-
-
-def _has_ties(distances: np.ndarray) -> bool:
-    """Tell whether ties are part of the RDM, rather than two distances that happen to be equal."""
-    return len(np.unique(distances)) < 0.99 * len(distances)
 
 
 def _remarks(network: Network, rdms: LayerRDMs, settings: Settings) -> list[str]:

@@ -18,6 +18,7 @@ import pandas as pd
 from probe.errors import ProbeError, suggest
 from probe.plots import plot_layers
 from probe.plots.layers import STYLE, figure_size
+from probe.plots.rdms import METRIC_LABELS
 from probe.result.folder import writable_folder, write_all
 from probe.result.text import CORRECTIONS, corrected, number, p_value, plain, share
 from probe.similarity import get_comparator
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from probe.similarity.rdm_set import RDMs
-
-METRIC_LABELS = {
-    "correlation": "1 − Pearson r",
-    "euclidean": "squared Euclidean",
-    "cosine": "1 − cosine",
-    "mahalanobis": "squared Mahalanobis",
-    "crossnobis": "cross-validated squared Mahalanobis",
-    "poisson": "symmetrised Poisson KL",
-}
 
 OVER = {"stimuli": "stimuli", "subjects": "subjects", "both": "stimuli and subjects"}
 """What an interval speaks of, by what was resampled."""
