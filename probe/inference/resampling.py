@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -195,7 +195,7 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
     parts = [slice(start, min(start + block, n)) for start in range(0, n, block)]
     with _controller().limit(limits=1, user_api="blas"):
 
-        def finished() -> Iterator[int]:
+        def finished() -> Generator[int]:
             # The first alone: it makes what all others share.
             for part in parts[:1]:
                 one(part)
@@ -210,8 +210,12 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
                     pool.shutdown(cancel_futures=True)
                     raise
 
-        for _ in track(finished(), total=n) if track else finished():
-            pass
+        done = finished()
+        try:
+            for _ in track(done, total=n) if track else done:
+                pass
+        finally:
+            done.close()  # or, interrupted out here, it would leave its threads at work
 
 
 def _n_threads() -> int:

@@ -22,7 +22,7 @@ from probe.similarity.kendall import kendall
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
 from probe.similarity.ranks import ROUNDING, dense_ranks, midranks
 from probe.similarity.rdms import n_conditions
-from probe.similarity.whitened import inner_products
+from probe.similarity.whitening import inner_products
 
 
 def is_constant(rdm: np.ndarray) -> bool:

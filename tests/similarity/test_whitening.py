@@ -15,8 +15,8 @@ from rsatoolbox.rdm import compare as rsatoolbox_compare
 from scipy.spatial.distance import squareform
 
 from probe.recordings import load
-from probe.similarity import whitened as module
-from probe.similarity.whitened import inner_products
+from probe.similarity import whitening as module
+from probe.similarity.whitening import inner_products
 
 THEIRS = {False: "cosine_cov", True: "corr_cov"}
 
