@@ -16,8 +16,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from probe.models import Network
 
-# The first call of a compiled loop compiles it, which says nothing of the code's speed.
-settings.register_profile("probe", deadline=None)
+# The same examples in every run. The first call of a compiled loop compiles it, which says nothing
+# of the code's speed: no deadline. Others are looked for by `pytest --hypothesis-profile hunt`.
+settings.register_profile("probe", deadline=None, derandomize=True)
+settings.register_profile("hunt", deadline=None, derandomize=False, database=None)
 settings.load_profile("probe")
 
 

@@ -43,10 +43,7 @@ def noise_ceiling(
     if len(rdms) < 2:
         raise ValueError("a noise ceiling over subjects needs at least two subjects")
     pairs = complete_pairs([rdms], ["subject"])
-    try:
-        data = chosen.prepare(restrict(rdms, pairs), pairs)
-    except ValueError as error:
-        raise ValueError(str(error).replace("RDM", "subject", 1)) from None
+    data = chosen.prepare(restrict(rdms, pairs), pairs, "subject")
     _, bounds = chosen.resample(data, data, np.ones((1, pairs.n)), [np.ones((1, len(rdms)))])
     lower, upper = bounds[0, 0].mean(axis=1)
     return float(lower), float(upper)

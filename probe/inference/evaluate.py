@@ -73,11 +73,13 @@ class Evaluation:
     mean : numpy.ndarray, shape (M,)
         Mean over subjects.
     se : numpy.ndarray, shape (M,)
-        Standard error of the mean score over what was resampled.
+        Standard error of the mean score over what was resampled. NaN where the score hangs on one
+        stimulus, without which there is none.
     ci_low, ci_high : numpy.ndarray, shape (M,)
         95 % confidence interval.
     ceiling : tuple of float
-        Lower and upper bound of the true model's score; NaN with one subject.
+        Lower and upper bound of the true model's score. NaN with one subject, and where the
+        subjects without one cancel out: their pooled RDM is constant.
     ceiling_se : tuple of float
         Their standard errors.
     p_zero, p_zero_fdr, p_zero_holm : numpy.ndarray, shape (M,)
@@ -604,13 +606,11 @@ def prepare(
     if n_models != n_data:
         raise ValueError(f"models have {n_models} stimuli, the data {n_data}")
     pairs = complete_pairs(sets, ["model", "subject"])
-    prepared = []
-    for rdms, what in zip(sets, ("model", "subject"), strict=True):
-        try:
-            prepared.append(comparator.prepare(restrict(rdms, pairs), pairs))
-        except ValueError as error:
-            raise ValueError(str(error).replace("RDM", f"{what}", 1)) from None
-    return prepared[0], prepared[1]
+    a, b = (
+        comparator.prepare(restrict(rdms, pairs), pairs, name)
+        for rdms, name in zip(sets, ("model", "subject"), strict=True)
+    )
+    return a, b
 
 
 def _as_models(models: Any) -> list[Model]:

@@ -10,10 +10,10 @@ halves (counts 0 and 1) and the jackknife (all once but one) are the same operat
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,9 +43,13 @@ class PreparedRDMs:
 
     rdms: np.ndarray
     pairs: Pairs
-    _standardised: dict[bool, tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """Make what all resamples need when it is first wanted, and keep it."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -68,13 +72,15 @@ class PreparedRDMs:
         rounding : numpy.ndarray, shape (K,)
             Below this difference two values are tied.
         """
-        known = self._standardised.get(centred)
-        if known is None:
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
             values = self.rdms - self.rdms.mean(axis=1, keepdims=True) if centred else self.rdms
             scale = np.sqrt(np.mean(values**2, axis=1))
             scale[scale <= 0.0] = np.nan  # constant where some pairs are left out
             rounding = ROUNDING * np.abs(self.rdms).max(axis=1) / scale
-            known = self._standardised[centred] = values / scale[:, None], rounding
+            return values / scale[:, None], rounding
+
+        known: tuple[np.ndarray, np.ndarray] = self.once(f"standardised {centred}", make)
         return known
 
 
@@ -99,7 +105,9 @@ class Comparator(ABC):
     block = 8
     """Resamples that are worked on together."""
 
-    def prepare(self, rdms: np.ndarray, pairs: Pairs | None = None) -> PreparedRDMs:
+    def prepare(
+        self, rdms: np.ndarray, pairs: Pairs | None = None, name: str = "RDM"
+    ) -> PreparedRDMs:
         """Check RDMs.
 
         Parameters
@@ -108,6 +116,8 @@ class Comparator(ABC):
             Finite distances.
         pairs : Pairs, optional
             What the columns are; by default all pairs.
+        name : str
+            What to call an RDM in an error.
 
         Raises
         ------
@@ -117,9 +127,9 @@ class Comparator(ABC):
         rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
         for k, row in enumerate(rdms):
             if not np.isfinite(row).all():
-                raise ValueError(f"RDM {k} has a NaN or infinite distance")
+                raise ValueError(f"{name} {k} has a NaN or infinite distance")
             if not row.any() or (self.centred and is_constant(row)):
-                raise ValueError(f"RDM {k} is constant: {self.name} with it is undefined")
+                raise ValueError(f"{name} {k} is constant: {self.name} with it is undefined")
         return PreparedRDMs(rdms, pairs or Pairs.all(n_conditions(rdms.shape[1])))
 
     def similarity(
@@ -252,7 +262,33 @@ class Comparator(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments(Comparator):
+class OfPairs(Comparator):
+    """Similarities that are inner products of RDMs, once their entries are transformed."""
+
+    @abstractmethod
+    def units(self, rdms: PreparedRDMs) -> np.ndarray:
+        """RDMs on the scale on which the similarity is their inner product, (K, n_pairs)."""
+
+    def permuted_scores(
+        self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
+    ) -> np.ndarray:
+        """See `Comparator.permuted_scores`."""
+        if not models.pairs.complete:
+            return super().permuted_scores(models, data, orders)
+        # A mean of inner products is the inner product with the mean: one RDM to permute.
+        units = models.once(f"units {self.name}", lambda: self.units(models))
+        mean = data.once(f"mean {self.name}", lambda: self.units(data).mean(axis=0))
+        permuted = np.stack([mean[models.pairs.permuted(order)] for order in orders])
+        scores: np.ndarray = permuted @ units.T
+        return scores
+
+    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
+        """See `Comparator.pool`."""
+        return np.asarray(self.units(self.prepare(rdms, pairs)).mean(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Moments(OfPairs):
     """Pearson (centred) and cosine: functions of the distances' first and second moments.
 
     The moments of many resamples are one matrix product, W Z: W has a row of pair weights per
@@ -346,22 +382,13 @@ class Moments(Comparator):
         r = v @ v.T if subjects else np.empty(0)
         return np.clip(u @ v.T, -1.0, 1.0), [_bounds(r, w) for w in subjects]
 
-    def permuted_scores(
-        self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
-    ) -> np.ndarray:
-        """See `Comparator.permuted_scores`."""
-        if not models.pairs.complete:
-            return super().permuted_scores(models, data, orders)
-        a, b = (p.standardised(self.centred)[0] / np.sqrt(len(p.pairs)) for p in (models, data))
-        return _permuted_products(a, b.mean(axis=0), models.pairs, orders)
-
-    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
-        """See `Comparator.pool`."""
-        return self.prepare(rdms, pairs).standardised(self.centred)[0].mean(axis=0)
+    def units(self, rdms: PreparedRDMs) -> np.ndarray:
+        """See `OfPairs.units`."""
+        return rdms.standardised(self.centred)[0] / np.sqrt(len(rdms.pairs))
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked(Comparator):
+class Ranked(OfPairs):
     """Spearman and rho-a: products of centred mid-ranks.
 
     Attributes
@@ -404,22 +431,10 @@ class Ranked(Comparator):
         norm[norm <= 0.0] = np.nan
         return ranks / norm[:, None]
 
-    def permuted_scores(
-        self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
-    ) -> np.ndarray:
-        """See `Comparator.permuted_scores`."""
-        if not models.pairs.complete:
-            return super().permuted_scores(models, data, orders)
-        a, b = self._all(models), self._all(data)
-        return _permuted_products(a, b.mean(axis=0), models.pairs, orders)
-
-    def _all(self, rdms: PreparedRDMs) -> np.ndarray:
+    def units(self, rdms: PreparedRDMs) -> np.ndarray:
+        """See `OfPairs.units`."""
         ones = np.ones(len(rdms.pairs))
         return self._scaled(midranks(rdms.ranks, ones, np.arange(len(rdms.pairs))), ones)
-
-    def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
-        """See `Comparator.pool`."""
-        return self._all(self.prepare(rdms, pairs)).mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -514,9 +529,11 @@ class Whitened(Comparator):
 class Bures(Comparator):
     """Bures similarity of the kernels that the distances imply."""
 
-    def prepare(self, rdms: np.ndarray, pairs: Pairs | None = None) -> PreparedRDMs:
+    def prepare(
+        self, rdms: np.ndarray, pairs: Pairs | None = None, name: str = "RDM"
+    ) -> PreparedRDMs:
         """See `Comparator.prepare`."""
-        prepared = super().prepare(rdms, pairs)
+        prepared = super().prepare(rdms, pairs, name)
         known = prepared.pairs.conditions()
         if len(prepared.pairs) < len(known) * (len(known) - 1) // 2:
             raise ValueError(
@@ -591,13 +608,6 @@ def _lower_and_upper(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if np.count_nonzero(weights) == 1:
         bounds[0] = np.nan
     return np.clip(bounds, -1.0, 1.0)
-
-
-def _permuted_products(
-    a: np.ndarray, b: np.ndarray, pairs: Pairs, orders: np.ndarray
-) -> np.ndarray:
-    """Inner products of rows with one RDM permuted: a mean of products is one with the mean."""
-    return np.stack([b[pairs.permuted(order)] for order in orders]) @ a.T
 
 
 COMPARATORS: dict[str, Comparator] = {
