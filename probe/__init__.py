@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from probe.alignment import align
     from probe.comparison import rsa
     from probe.errors import ProbeError
+    from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAResult
 
 __version__ = "0.1.0"
@@ -26,8 +27,10 @@ __all__ = [
     "RSAResult",
     "activations",
     "align",
+    "extract",
     "inference",
     "models",
+    "open_activations",
     "plots",
     "recordings",
     "rsa",
@@ -40,6 +43,8 @@ _FUNCTIONS = {
     "RSAMap": "probe.result",
     "RSAResult": "probe.result",
     "align": "probe.alignment",
+    "extract": "probe.extraction",
+    "open_activations": "probe.extraction",
     "rsa": "probe.comparison",
 }
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probe import assets, models, recordings
-from probe.activations.extract import BATCH_SIZE, extract_for, request_of, resolve_device
-from probe.activations.store import key_of
+from probe import models, recordings
+from probe.activations.extract import Extraction, resolve_device
 from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.models.registry import parse
@@ -47,7 +46,7 @@ def align(
     preprocessing: str = "resize",
     seed: int = 0,
     device: str = "auto",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     accept_licence: bool = False,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -143,11 +142,9 @@ accept_licence, progress
 
     rows = []
     infos = [info for info in models.layers(network) if info.name in names]
-    request = request_of(network, recording.stimuli, device)
+    extraction = Extraction(network, recording.stimuli, device=device)
     try:
-        store = extract_for(
-            request, network, recording.stimuli, names, batch_size, device, progress
-        )
+        store = extraction.run(names, batch_size=batch_size, progress=progress)
         for info in track(infos, desc=method, unit="layer", progress=progress):
             x = Representation(store.array(info.name), f"layer {info.name!r}")
             for (of_region, of_subject), y in responses.items():
@@ -181,6 +178,5 @@ accept_licence, progress
                 )
     finally:
         if network.weights.kind == "user":  # nobody will ask for these activations again
-            kept = assets.cache_dir() / "activations" / key_of(request)
-            shutil.rmtree(kept, ignore_errors=True)
+            shutil.rmtree(extraction.path, ignore_errors=True)
     return pd.DataFrame(rows)

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from probe.errors import ProbeError
 
 GREY = 128
 """What lies behind transparent pixels: mid-grey, as around the stimuli of most recordings."""
+
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm"),
+    *(".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+"""How the names of picture files end, in lower case."""
+
+
+class Unreadable(ProbeError):
+    """A picture that cannot be read.
+
+    Attributes
+    ----------
+    name, reason : str
+        Which one, and why.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)  # both, so that it can be sent between processes
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"image {self.name!r} cannot be read ({self.reason})"
 
 
 def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Image.Image:
@@ -35,7 +59,7 @@ def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Im
     Raises
     ------
     ProbeError
-        If the picture cannot be read; the message names it.
+        If the picture cannot be read (`Unreadable`), or is no picture; the message names it.
     """
     try:
         if isinstance(source, np.ndarray):
@@ -61,8 +85,78 @@ def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Im
     except FileNotFoundError:
         raise ProbeError(f"image {name!r} does not exist") from None
     except Exception as error:  # Pillow's many readers raise many kinds
-        reason = str(error).split("\n")[0].replace("<_io.BytesIO object", "<bytes")
-        raise ProbeError(f"image {name!r} cannot be read ({reason})") from None
+        raise Unreadable(name, _reason(error)) from None
+
+
+def check(content: bytes, name: str) -> tuple[int, bool]:
+    """Check a picture file by its structure, without decoding its pixels.
+
+    Of a PNG file all chunks are held to their checksums. A JPEG file has none; it is walked
+    from marker to marker to the one at its end, which may be followed by anything.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    name : str
+        How error messages call it.
+
+    Returns
+    -------
+    n_pixels : int
+        Width times height.
+    complete : bool
+        Whether the structure shows that all of the file is there. False where only decoding can
+        tell: for other formats, and for a JPEG file without its end.
+
+    Raises
+    ------
+    Unreadable
+        If it is empty, no picture, or damaged.
+    """
+    if not content:
+        raise Unreadable(name, "the file is empty")
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            width, height = opened.size
+            if not width * height:
+                raise ValueError("it has no pixels")
+            if opened.format == "PNG":
+                opened.verify()
+                return width * height, True
+            walked = opened.format in ("JPEG", "MPO")
+            return width * height, walked and _reaches_its_end(content)
+    except UnidentifiedImageError:
+        raise Unreadable(
+            name, f"not identified as a picture; it begins with {content[:16]!r}"
+        ) from None
+    except Exception as error:  # Pillow's many readers raise many kinds
+        raise Unreadable(name, _reason(error)) from None
+
+
+# A marker of a JPEG file: neither a stuffed 0xFF of the coded pixels, nor a restart, nor filling.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SOI, _EOI, _TEM = 0xD8, 0xD9, 0x01
+
+
+def _reaches_its_end(jpeg: bytes) -> bool:
+    """Walk the markers of a JPEG file (ITU-T T.81, annex B): is there one for the end?"""
+    at = 0
+    while found := _MARKER.search(jpeg, at):
+        marker, at = found[0][1], found.end()
+        if marker == _EOI:
+            return True
+        if marker not in (_SOI, _TEM):  # all others begin with their length
+            at += int.from_bytes(jpeg[at : at + 2], "big")
+    return False
+
+
+def _reason(error: Exception) -> str:
+    """Why a picture cannot be read, in one line that is the same in every run."""
+    text = " ".join(str(error).split())
+    if "BytesIO object at" in text:  # where in memory it was
+        return "not identified as a picture"
+    return text or type(error).__name__
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

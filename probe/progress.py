@@ -1,10 +1,14 @@
-"""Progress bars that look alike in a terminal, in a notebook and in a log file."""
+"""Long work: bars that look alike in a terminal, a notebook and a log file, and an orderly end."""
 
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 
@@ -53,3 +57,51 @@ def track(
 
     show = someone_watches() if progress is None else progress
     return bar(iterable, total=total, desc=desc, unit=unit, disable=not show, leave=False, **kwargs)
+
+
+def note(text: str, progress: bool | None = None) -> None:
+    """Say something on standard error, above the bars; by default when a person is watching."""
+    if someone_watches() if progress is None else progress:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+
+
+@contextmanager
+def finishing() -> Iterator[threading.Event]:
+    """Let Ctrl-C and SIGTERM set an event: work looks at it where it can stop without a loss.
+
+    At the end, when the work has stopped, the signal has its effect: KeyboardInterrupt, or
+    SystemExit with code 143. A second signal has it at once.
+
+    Yields
+    ------
+    threading.Event
+        Is never set outside the main thread, which alone gets signals.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    came: list[int] = []
+
+    def take(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Whoever ignores a signal (nohup), or handles it outside Python, is left to it.
+    before = {n: h for n, h in before.items() if h not in (signal.SIG_IGN, None)}
+    try:
+        for number in before:
+            signal.signal(number, take)
+        yield stop
+    finally:
+        restore()
+    if came:
+        raise KeyboardInterrupt if came[0] == signal.SIGINT else SystemExit(128 + came[0])

@@ -1,4 +1,5 @@
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -178,3 +179,60 @@ def test_a_damaged_file_is_read_or_named_and_nothing_else(format, damage):
         message = str(error)
     assert message == "" or message.startswith("image 'x' cannot be read (")
     assert "\n" not in message
+
+
+def noise_file(format, **options):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    return file_of(Image.fromarray(pixels), format, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "complete"),
+    [
+        (noise_file("PNG"), True),
+        (noise_file("JPEG"), True),
+        (noise_file("JPEG", progressive=True), True),
+        (noise_file("JPEG", restart_marker_rows=1, comment=b"\xff\xd9 \xff\xda"), True),
+        (noise_file("JPEG") + b"trailing bytes \xff", True),
+        (noise_file("JPEG")[:-2], False),
+        (noise_file("BMP"), False),
+        (noise_file("WEBP"), False),
+    ],
+    ids=["PNG", "JPEG", "progressive", "restarts", "trailing", "no end", "BMP", "WebP"],
+)
+def test_structure_tells_whether_png_and_jpeg_are_complete(content, complete):
+    assert images.check(content, "x") == (3000, complete)
+
+
+@given(st.sampled_from([{}, {"progressive": True}, {"restart_marker_rows": 1}]), st.integers(0))
+def test_a_jpeg_that_was_cut_anywhere_is_never_complete(options, cut):
+    content = noise_file("JPEG", **options)
+    try:
+        complete = images.check(content[: cut % len(content)], "x")[1]
+    except images.Unreadable:
+        complete = False
+    assert not complete
+
+
+@given(st.integers(0), st.integers(1, 255))
+def test_a_png_with_one_byte_changed_is_found_by_its_checksums(place, change):
+    content = bytearray(noise_file("PNG"))
+    content[place % (len(content) - 12)] ^= change  # before the chunk that ends it
+    with pytest.raises(images.Unreadable, match=r"image 'x' cannot be read \(.+\)"):
+        images.check(bytes(content), "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"<!DOCTYPE html>", "not identified as a picture; it begins with b'<!DOCTYPE html>'"),
+        (noise_file("PNG")[:-60], "Truncated File Read"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_given_apart(content, reason):
+    with pytest.raises(images.Unreadable) as error:
+        images.check(content, "face 7")
+    copy = pickle.loads(pickle.dumps(error.value))
+    assert (copy.name, copy.reason) == ("face 7", reason)
+    assert str(copy) == f"image 'face 7' cannot be read ({reason})"

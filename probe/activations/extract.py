@@ -1,37 +1,344 @@
-"""Activations of a stimulus set, batch by batch, into the store."""
+"""Activations of a stimulus set: each computed once, and kept, whatever happens meanwhile."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import math
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import PIL
 import torch
 import torchvision
-from torch import Tensor, nn
 
 from probe import assets
-from probe.activations.capture import forward_until
-from probe.activations.store import ActivationStore, key_of
-from probe.errors import ProbeError
+from probe.activations import batch_size as batch_sizes
+from probe.activations import reduce as reducers
+from probe.activations.engine import AUTOCAST, Job, compute, home_of, output_shapes
+from probe.activations.reduce import PCA, Components, Reducer, Unreduced
+from probe.activations.shards import DTYPES, ShardLayout, ShardWriter, shard_writer
+from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
+from probe.cluster import Cluster
+from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.models.weights import state_sha256
-from probe.progress import track
+from probe.progress import finishing, note, track
 from probe.stimuli import StimulusSet
 
-PIXELS = "(pixels)"
-"""Name under which the network's input itself is kept, as if it were a layer."""
+WHOLE = Unreduced()
+
+RESERVED = ("sha256", "stimulus", "neuroid", "channel", "y", "x", "token", "component", "unit")
+"""Names that a column of the stimuli's metadata cannot have in a store."""
+
+TASKS = 256
+"""Into which the work is cut for a cluster, at most."""
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
-BATCH_SIZE = 32
-"""Stimuli per forward pass: larger batches are no faster on a CPU, and hold more memory."""
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """A network, pictures, and what is kept of its activations: all that decides their values.
+
+    Attributes
+    ----------
+    network : Network
+    stimuli : StimulusSet
+    reducer : Reducer
+    dtype : str
+        As which they are stored: one of `probe.activations.shards.DTYPES`.
+    autocast : str
+        With which digits the network computes: ``none`` (its own), ``bfloat16``, ``float16``.
+    device : str
+        See `devices_of`.
+    folder : path, optional
+        Where the store lies; by default, in the cache.
+    """
+
+    network: Network
+    stimuli: StimulusSet
+    reducer: Reducer = WHOLE
+    dtype: str = "float32"
+    autocast: str = "none"
+    device: str = "auto"
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        for what, given, known in (
+            ("dtype", self.dtype, DTYPES),
+            ("autocast", self.autocast, AUTOCAST),
+        ):
+            if given not in known:
+                raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+
+    @cached_property
+    def devices(self) -> list[torch.device]:
+        """Where the network works."""
+        return devices_of(self.network, self.device)
+
+    @cached_property
+    def request(self) -> dict[str, Any]:
+        """Everything that decides the values of activations, as plain values.
+
+        A module of the user's own may compute anything with the same weights, and something else
+        after the next edit: its activations are never taken for those of an earlier one.
+        """
+        network = self.network
+        own = network.weights.kind == "user"
+        return {
+            "format": FORMAT,
+            "model": uuid.uuid4().hex if own else network.name,
+            # As they are now: whoever loaded the network may have cut or changed it since.
+            "weights": state_sha256(network.module.state_dict()),
+            "modules": hashlib.sha256(repr(network.module).encode()).hexdigest(),
+            "preprocessing": network.preprocessing.key(),
+            "stimuli": self.stimuli.hash,
+            "reducer": self.reducer.key(),
+            "dtype": self.dtype,
+            "autocast": self.autocast,
+            # A GPU convolves with fewer digits (TF32), unless told otherwise.
+            "device": self.devices[0].type,
+            # Kernels change between releases, and values with them in the last digits.
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            # So may what becomes of a picture before, and of activations after.
+            "pillow": PIL.__version__,
+            "probe": metadata.version("cnn-probe"),
+        }
+
+    @cached_property
+    def path(self) -> Path:
+        """Folder of the store."""
+        root = self.folder or assets.cache_dir() / "activations"
+        return root / key_of(self.request)
+
+    def run(
+        self,
+        layers: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        cluster: Cluster | None = None,
+        force: bool = False,
+        progress: bool | None = None,
+    ) -> ActivationStore:
+        """Compute what is missing of some layers; see `extract`."""
+        if batch_size is not None and batch_size < 1:
+            raise ProbeError(f"batch size {batch_size} is not a positive number")
+        if not layers:
+            raise ProbeError("no layer is named")
+        if len(self.devices) > 1 and cluster is not None:
+            raise ProbeError(
+                f"a cluster's workers have one device each, and device {self.device!r} means "
+                f"{len(self.devices)}: name one (--device cuda:0)"
+            )
+
+        def wait() -> None:
+            note("another process extracts these activations: waiting for it", progress)
+
+        # One process at a time writes a store; who waited finds the work done.
+        with assets.held(self.path, wait):
+            store = self._begin(layers)
+            try:
+                self._complete(store, layers, batch_size, cluster, force, progress)
+            except OSError as error:
+                raise ProbeError(
+                    f"activations cannot be written to {str(self.path)!r} "
+                    f"({error.strerror or error}); what is complete is kept: when that is mended, "
+                    "the same extraction goes on from there"
+                ) from None
+        return store
+
+    def _begin(self, layers: Sequence[str]) -> ActivationStore:
+        network, stimuli = self.network, self.stimuli
+        about = {
+            "model": network.name,
+            "weights": network.weights.kind,
+            "weights_source": network.weights.source,
+            "preprocessing": network.preprocessing.describe(),
+            "stimuli": stimuli.name,
+            "reduce": self.reducer.name,
+            "reduced": self.reducer.describe(),
+            "dtype": self.dtype,
+            "autocast": self.autocast,
+            "skipped": [list(bad) for bad in stimuli.skipped],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "layers": list(layers),
+        }
+        columns: dict[str, Sequence[Any]] = {}
+        if stimuli.metadata is not None:
+            # A column that is called as one of the array's axes is told from it.
+            columns = {
+                f"stimulus_{c}" if c in RESERVED else str(c): v.tolist()
+                for c, v in stimuli.metadata.items()
+            }
+        columns |= {"stimulus_id": stimuli.ids, "sha256": stimuli.content_hashes}
+        store = ActivationStore.create(self.path, self.request, about, columns)
+        store.sweep()
+        # In the order of the network, whoever asked for which first.
+        known = store.about["layers"]
+        store.remember(layers=known + [layer for layer in layers if layer not in known])
+        return store
+
+    def _complete(
+        self,
+        store: ActivationStore,
+        layers: Sequence[str],
+        batch_size: int | None,
+        cluster: Cluster | None,
+        force: bool,
+        progress: bool | None,
+    ) -> None:
+        missing = [n for n in layers if n not in store or not store.array(n).done().all()]
+        if not missing:
+            return
+        network, stimuli = self.network, self.stimuli
+        image = network.preprocessing(stimuli.image(0))
+        shapes, channels_last = output_shapes(network, missing, image, self.devices[0])
+        self._check_space(store, {name: shapes[name] for name in missing}, force)
+        for layer in missing:
+            store.create_layer(layer, shapes[layer], self.reducer)
+        self._adopt(store, missing)
+        missing = [layer for layer in missing if not store.array(layer).done().all()]
+        if not missing:
+            return
+        reducer = self._fitted(
+            store, missing, shapes,
+            batch_size=batch_size, cluster=cluster, force=force, progress=progress,
+        )  # fmt: skip
+        remembered = batch_sizes.Remembered(self.request, self.devices[0])
+        size = batch_size or remembered.get() or batch_sizes.choose(network, self.devices[0])
+        size = min(size, batch_sizes.at_least(len(stimuli)))
+        job = Job(
+            network,
+            stimuli,
+            tuple(missing),
+            store.path,
+            reducer,
+            self.autocast,
+            channels_last,
+            size,
+        )
+        ended = self._compute(job, store, cluster, progress)
+        if ended < size:
+            remembered.put(ended)
+            note(f"memory was short: batches of {ended} images instead of {size}", progress)
+        store.remember(batch_size=ended, channels_last=channels_last)
+
+    def _compute(
+        self, job: Job, store: ActivationStore, cluster: Cluster | None, progress: bool | None
+    ) -> int:
+        """Compute what is missing, here or on a cluster; give the batch size in the end."""
+        n, arrays = len(job.stimuli), [store.array(layer) for layer in job.layers]
+        done = np.logical_and.reduce([array.rows_done() for array in arrays])
+        rows = job.block_rows
+        blocks = np.unique(np.flatnonzero(~done) // rows)
+        desc = f"{job.network.name} ({job.network.weights.kind})"
+        if cluster is not None:
+            tasks = [part.tolist() for part in np.array_split(blocks, min(len(blocks), TASKS))]
+            sizes = [
+                sum(int((~done[block * rows : (block + 1) * rows]).sum()) for block in task)
+                for task in tasks
+            ]
+            found = cluster.map(
+                compute_blocks, tasks, shared=(job, self.devices[0]),
+                sizes=sizes, desc=desc, unit="img", progress=progress,
+            )  # fmt: skip
+            return min(size for _, size in found)
+        bar = track(total=n, initial=int(done.sum()), desc=desc, unit="img", progress=progress)
+        with bar, finishing() as stop:
+            return compute(job, [int(block) for block in blocks], self.devices, bar.update, stop)
+
+    def _fitted(
+        self,
+        store: ActivationStore,
+        layers: Sequence[str],
+        shapes: Mapping[str, tuple[int, ...]],
+        **how: Any,
+    ) -> Reducer:
+        """Fit principal components, layer by layer, to all activations of some stimuli.
+
+        They lie beside the activations, so that what goes on later is projected alike.
+        """
+        if not isinstance(self.reducer, PCA):
+            return self.reducer
+        self.reducer.check_memory({layer: shapes[layer] for layer in layers})
+        files = {layer: store.array(layer).path / "components.npz" for layer in layers}
+        if unfitted := [layer for layer in layers if not files[layer].exists()]:
+            subset = self.stimuli.subset(
+                [int(row) for row in self.reducer.positions(len(self.stimuli))]
+            )
+            whole = replace(self, stimuli=subset, reducer=Unreduced(), dtype="float32")
+            there = whole.path.exists()
+            activations = whole.run(unfitted, **how)
+            for layer in track(unfitted, desc="PCA", unit="layer", progress=how["progress"]):
+                self.reducer.fit(layer, activations.array(layer)).save(files[layer])
+            if not there:
+                activations.delete()
+        return self.reducer.with_components(
+            {layer: Components.load(file) for layer, file in files.items()}
+        )
+
+    def _adopt(self, store: ActivationStore, layers: Sequence[str]) -> None:
+        """Copy what other stores of the same network have of these pictures.
+
+        So that a set that grew, a part of one, or one in another order costs only what is new.
+        """
+        if isinstance(self.reducer, PCA):  # fitted on these pictures, and none but these
+            return
+        content = store.stimuli["sha256"].to_numpy()
+        for other in self._alike():
+            row_of = {key: row for row, key in enumerate(other.stimuli["sha256"])}
+            rows = np.array([row_of.get(key, -1) for key in content])
+            with shard_writer() as writer:
+                for layer in layers:
+                    if layer in other:
+                        _copy_shards(other.array(layer), store.array(layer), rows, writer)
+
+    def _alike(self) -> Iterator[ActivationStore]:
+        """Stores of other pictures, of which all else is the same."""
+        for folder in sorted(self.path.parent.iterdir()):
+            try:
+                # Most are of another network: seen before their long lists are parsed.
+                known = self.request["weights"] in (folder / "zarr.json").read_text()
+                other = ActivationStore(folder) if known and folder != self.path else None
+            except (OSError, ProbeError):
+                continue
+            if other is not None and all(
+                other.request.get(name) == value
+                for name, value in self.request.items()
+                if name != "stimuli"
+            ):
+                yield other
+
+    def _check_space(
+        self, store: ActivationStore, shapes: Mapping[str, tuple[int, ...]], force: bool
+    ) -> None:
+        needed = 0
+        for layer, shape in shapes.items():
+            if layer in store:
+                array = store.array(layer)
+                needed += int((~array.done()).sum()) * array.layout.n_bytes
+            else:
+                n = self.reducer.n_neuroids(shape)
+                layout = ShardLayout.choose(store.n_stimuli, n, self.dtype)
+                needed += layout.n_shards(store.n_stimuli) * layout.n_bytes
+        free = shutil.disk_usage(store.path).free
+        if needed > free and not force:
+            raise ProbeError(
+                f"activations of {len(shapes)} layers for {store.n_stimuli:,} stimuli take "
+                f"{needed / 1e9:.1f} GB; {str(store.path.parent)!r} has {free / 1e9:.1f} GB left: "
+                "keep less of them (--reduce mean, --reduce srp:4096, --dtype float16), name fewer "
+                "with --layers, or set PROBE_CACHE to a folder on a larger disk (--force begins "
+                "all the same)"
+            )
 
 
 def extract(
@@ -39,28 +346,52 @@ def extract(
     stimuli: StimulusSet,
     layers: Sequence[str],
     *,
-    batch_size: int = BATCH_SIZE,
+    reduce: str | Reducer = "none",
+    dtype: str = "float32",
+    autocast: str = "none",
+    batch_size: int | None = None,
     device: str = "auto",
+    cluster: Cluster | None = None,
+    folder: Path | str | None = None,
+    force: bool = False,
+    seed: int = 0,
     progress: bool | None = None,
 ) -> ActivationStore:
     """Run a network over a stimulus set and keep the outputs of some layers.
 
-    One forward pass per batch serves all layers and ends at the last of them; every output goes
-    to disk from within its hook, so that memory holds one batch however many stimuli there are.
-    What the cache already has is not computed again, and work that was interrupted goes on at
-    the first missing batch.
+    One forward pass per batch serves all layers and ends at the last of them; every output is
+    reduced and copied within its hook, so that memory holds one batch however many stimuli there
+    are. What the store already has is not computed again, and work that was interrupted, by Ctrl-C,
+    a kill, a power cut or a full disk, goes on where it stopped, to the same bytes.
 
     Parameters
     ----------
     network : Network
         From `probe.models.load`, or a module of yours in `Network.from_module`.
     stimuli : StimulusSet
+        See `probe.stimuli.image_set`.
     layers : sequence of str
         Layer names as `capture` takes them, or `PIXELS` for the network's preprocessed input.
-    batch_size : int
-        Stimuli per forward pass.
+    reduce : str or Reducer
+        What is kept of a layer; see `probe.activations.reduce.parse`.
+    dtype : {"float32", "float16", "bfloat16"}
+        As which it is stored.
+    autocast : {"none", "bfloat16", "float16"}
+        With which digits the network computes.
+    batch_size : int, optional
+        Stimuli per forward pass; by default what suits the network and the device. It is halved
+        when memory runs out.
     device : str
-        ``auto`` (a CUDA device if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        ``auto`` (all CUDA devices if there are any), ``cpu``, ``cuda`` (all), ``cuda:1``, ``mps``,
+        or several with commas.
+    cluster : Cluster, optional
+        From `probe.cluster.connect`: blocks of stimuli are computed by its workers.
+    folder : path, optional
+        Where the store is put; by default, into the cache.
+    force : bool
+        Begin even if the disk seems too small.
+    seed : int
+        Of random projections and choices.
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
 
@@ -72,119 +403,39 @@ def extract(
     Raises
     ------
     ProbeError
-        If an image cannot be read, a layer or the device does not exist, or the disk is too small.
+        If an image cannot be read, a layer or the device does not exist, or the disk is too small
+        or full.
     """
-    return extract_for(
-        request_of(network, stimuli, device), network, stimuli, layers, batch_size, device, progress
+    if isinstance(reduce, str):
+        reduce = reducers.parse(reduce, n_stimuli=len(stimuli), seed=seed)
+    place = None if folder is None else Path(folder).expanduser()
+    extraction = Extraction(network, stimuli, reduce, dtype, autocast, device, place)
+    return extraction.run(
+        layers, batch_size=batch_size, cluster=cluster, force=force, progress=progress
     )
 
 
-def extract_for(
-    request: Mapping[str, object],
-    network: Network,
-    stimuli: StimulusSet,
-    layers: Sequence[str],
-    batch_size: int,
-    device: str,
-    progress: bool | None,
-) -> ActivationStore:
-    """Do what `extract` does, for a request that the caller has made with `request_of`."""
-    if batch_size < 1:
-        raise ProbeError(f"batch size {batch_size} is not a positive number")
-    root = assets.cache_dir() / "activations"
-    # One process at a time writes a store; who waited finds the work done.
-    with assets.held(root / key_of(request)):
-        store = ActivationStore(root, request, stimuli.ids, batch_size)
-        layers = [layer for layer in layers if store.missing([layer])]
-        if layers:
-            try:
-                _fill(
-                    store,
-                    network,
-                    stimuli,
-                    layers,
-                    batch_size,
-                    target_of(network, device),
-                    progress,
-                )
-            except (torch.OutOfMemoryError, MemoryError):
-                raise ProbeError(
-                    f"{network.name} does not fit into memory with batches of {batch_size} "
-                    "images: choose fewer (--batch-size), or another device (--device)"
-                ) from None
-    return store
+def compute_blocks(job: Job, device: torch.device, blocks: Sequence[int]) -> int:
+    """Compute some blocks, in a worker of a cluster; give the batch size in the end."""
+    return compute(job, blocks, [device], lambda _n: None, threading.Event())
 
 
-def _fill(
-    store: ActivationStore,
-    network: Network,
-    stimuli: StimulusSet,
-    layers: Sequence[str],
-    batch_size: int,
-    target: torch.device,
-    progress: bool | None,
+def _copy_shards(
+    source: LayerArray, target: LayerArray, rows: np.ndarray, writer: ShardWriter
 ) -> None:
-    todo = store.missing(layers)
-    store.sweep(layers)
-    module, inner = network.module, [layer for layer in layers if layer != PIXELS]
-    home = _home(module)
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
-    bar = track(
-        total=len(stimuli),
-        initial=len(stimuli) - sum(len(store.rows(b)) for b in todo),
-        desc=f"{network.name} ({network.weights.kind})",
-        unit="img",
-        progress=progress,
-    )
-    with bar:
-        try:
-            module.to(target)
-            for batch, images in _read_ahead(network, stimuli, store, todo):
-                if batch == todo[0]:
-                    # A copy: a network may normalise its input in place.
-                    shapes = _shapes(module, images[:1].to(target, dtype, copy=True), inner)
-                    _check_space(store, shapes, layers)
-                if PIXELS in layers:
-                    _write(store, batch, PIXELS, images)
-                if inner:
-                    # Written from within the hook: the next layer may work in place.
-                    write = functools.partial(_write, store, batch)
-                    parts = images.split(batch_size)
-                    if len(parts) == 1:
-                        forward_until(module, images.to(target, dtype), inner, write)
-                    else:  # a store that was begun with larger batches
-                        for name, output in _in_parts(module, parts, inner, target, dtype):
-                            write(name, output)
-                bar.update(len(images))
-        finally:
-            module.to(home)
-
-
-def request_of(network: Network, stimuli: StimulusSet, device: str) -> dict[str, object]:
-    """Everything that decides the values of activations, as plain values.
-
-    A module of the user's own may compute anything with the same weights, and something else
-    after the next edit: its activations are never taken for those of an earlier one.
-    """
-    own = network.weights.kind == "user"
-    return {
-        "model": uuid.uuid4().hex if own else network.name,
-        # As they are now: whoever loaded the network may have cut or changed it since.
-        "weights": state_sha256(network.module.state_dict()),
-        "modules": hashlib.sha256(repr(network.module).encode()).hexdigest(),
-        "preprocessing": network.preprocessing.key(),
-        "stimuli": stimuli.hash,
-        "reducer": "none",
-        "precision": "float32",
-        # A GPU convolves with fewer digits (TF32), unless told otherwise.
-        "device": target_of(network, device).type,
-        # Kernels change between releases, and values with them in the last digits.
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        # So may what becomes of a picture before, and of activations after.
-        "pillow": PIL.__version__,
-        "probe": metadata.version("cnn-probe"),
-    }
+    """Copy the shards of which another array has all rows; ``rows`` says where, -1: nowhere."""
+    rows = np.where((rows >= 0) & source.rows_done()[rows], rows, -1)
+    size = target.layout.rows
+    for k in np.flatnonzero(~target.done()):
+        part = rows[k * size : (k + 1) * size]
+        if (part >= 0).all():
+            try:
+                values = source[part, :]
+            except ProbeError:  # damaged, which is its own store's concern
+                continue
+            buffer = writer.buffer(target.layout)
+            buffer.fill(0, torch.from_numpy(values))
+            writer.put(buffer, len(part), target.shard(int(k)))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -211,82 +462,26 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
-def target_of(network: Network, device: str) -> torch.device:
-    """Find the device to work on."""
+def devices_of(network: Network, device: str) -> list[torch.device]:
+    """Find the devices to work on.
+
+    Parameters
+    ----------
+    network : Network
+        A module of the user's own works where it lies, unless told otherwise.
+    device : str
+        As in `extract`.
+
+    Raises
+    ------
+    ProbeError
+        If one is not on this machine, or they are of different kinds, whose digits differ.
+    """
     if device == "auto" and network.weights.kind == "user":
-        return _home(network.module)  # it lies where its owner wants it
-    return resolve_device(device)
-
-
-def _home(module: nn.Module) -> torch.device:
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
-
-
-def _read_ahead(
-    network: Network, stimuli: StimulusSet, store: ActivationStore, batches: Sequence[int]
-) -> Iterator[tuple[int, Tensor]]:
-    """Decode and preprocess the next batch while the network is busy with this one."""
-
-    def read(batch: int) -> Tensor:
-        return torch.stack([network.preprocessing(stimuli.image(i)) for i in store.rows(batch)])
-
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, batches[0])
-        for batch, following in zip(batches, [*batches[1:], None], strict=True):
-            images = ahead.result()
-            if following is not None:
-                ahead = reader.submit(read, following)
-            yield batch, images
-
-
-def _in_parts(
-    module: nn.Module,
-    parts: Sequence[Tensor],
-    layers: Sequence[str],
-    target: torch.device,
-    dtype: torch.dtype,
-) -> Iterator[tuple[str, Tensor]]:
-    """Outputs of a batch that goes through the network in smaller ones."""
-    gathered: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for part in parts:
-        forward_until(
-            module,
-            part.to(target, dtype),
-            layers,
-            lambda name, output: gathered[name].append(output.to("cpu", copy=True)),
-        )
-    for layer in layers:
-        yield layer, torch.cat(gathered.pop(layer))
-
-
-def _write(store: ActivationStore, batch: int, layer: str, output: Tensor) -> None:
-    if output.shape[0] != len(store.rows(batch)):
-        raise ProbeError(
-            f"layer {layer!r} returns shape {tuple(output.shape)} for "
-            f"{len(store.rows(batch))} images: its first axis is not the images"
-        )
-    values = output.detach().reshape(len(output), -1).to("cpu", torch.float32).numpy()
-    store.write(layer, batch, values, tuple(output.shape[1:]) or (1,))
-
-
-def _shapes(module: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    shapes = {PIXELS: tuple(image.shape[1:])}
-    if layers:
-        forward_until(
-            module, image, layers, lambda name, out: shapes.update({name: tuple(out.shape[1:])})
-        )
-    return shapes
-
-
-def _check_space(
-    store: ActivationStore, shapes: dict[str, tuple[int, ...]], layers: Sequence[str]
-) -> None:
-    wanted = sum(math.prod(shapes[name]) for name in layers if name not in store.layers)
-    needed = 4 * wanted * len(store.stimulus_ids)
-    free = shutil.disk_usage(store.path).free
-    if needed > free:
-        raise ProbeError(
-            f"activations of {len(layers)} layers for {len(store.stimulus_ids)} stimuli take "
-            f"{needed / 1e9:.1f} GB; {str(store.path.parent)!r} has {free / 1e9:.1f} GB left: "
-            "name fewer with --layers, or set PROBE_CACHE to a folder on a larger disk"
-        )
+        return [home_of(network.module)]
+    found = [resolve_device(name.strip()) for name in device.split(",")]
+    if len({d.type for d in found}) > 1:
+        raise ProbeError(f"devices {device!r} are of different kinds, and compute other digits")
+    if len(found) == 1 and found[0].type == "cuda" and found[0].index is None:
+        found = [torch.device("cuda", k) for k in range(torch.cuda.device_count())]
+    return found

@@ -1,9 +1,9 @@
 """Activations on disk: one Zarr group per request, one array per layer.
 
 The folder's name is a hash of everything that decides the values, so that the same request is
-never computed twice and another request never reads a stale one. A batch of stimuli is a row of
-chunks, each of them renamed into place when it is complete; what is there is what was finished,
-whenever the process was stopped.
+never computed twice and another request never reads a stale one. A shard of an array is a file,
+which is renamed into place when it is complete; what is there is what was finished, whenever the
+process was stopped.
 """
 
 from __future__ import annotations
@@ -11,180 +11,454 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 import zarr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
+from probe.activations.shards import DamagedShard, ShardLayout
 from probe.errors import ProbeError, suggest
 
-CHUNK_NEUROIDS = 2**14
-"""Neuroids per chunk: an RDM reads all stimuli of some neuroids, extraction writes all neuroids of
-some stimuli; 16,384 float32 values of a batch of 64 are 4 MB, which suits both."""
+if TYPE_CHECKING:
+    from probe.activations.reduce import Reducer
+
+FORMAT = 2
+"""Of the folder; 1 had a file per chunk, and no checksums."""
+
+_BFLOAT16_NAN = 0x7FC0
 
 
-class ActivationStore:
+class ActivationStore(Mapping[str, xr.DataArray]):
     """The activations of one network, one preprocessing and one stimulus set.
+
+    A mapping of layers to labelled arrays (stimulus, neuroid), which are read when they are used.
 
     Parameters
     ----------
-    root : path
-        Folder of all stores.
-    request : mapping
-        Everything that decides the values, as plain JSON values; its hash names the store.
-    stimulus_ids : sequence of str
-        Rows of every array, in order.
-    batch_size : int
-        Stimuli per chunk; a store that exists keeps the one it was begun with.
+    path : path
+        Folder of the store.
+
+    Raises
+    ------
+    ProbeError
+        If there is no store, one of an earlier version, or a damaged one.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        request: Mapping[str, Any],
-        stimulus_ids: Sequence[str],
-        batch_size: int,
-    ) -> None:
-        self.path = root / key_of(request)
-        self.stimulus_ids = tuple(stimulus_ids)
-        self._group = zarr.open_group(self.path, mode="a", zarr_format=3)
-        if "request" not in self._group.attrs:
-            self._group.attrs.update(
-                {
-                    "request": dict(request),
-                    "stimulus_id": list(self.stimulus_ids),
-                    "batch_size": batch_size,
-                }
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        name = str(self.path)
+        if not (self.path / "zarr.json").is_file():
+            raise ProbeError(f"no activations in {name!r}; `probe cache ls` lists what there is")
+        try:
+            self._group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+            attributes = dict(self._group.attrs)
+        except Exception as error:  # zarr raises many kinds
+            raise _damaged(self.path, "zarr.json", error) from None
+        if "request" not in attributes:
+            raise ProbeError(f"{name!r} is a Zarr group, but no activations of probe's")
+        if attributes.get("format") != FORMAT:
+            raise ProbeError(
+                f"{name!r} was written by another version of probe: extract again; "
+                "`probe cache prune --old-format` frees the space"
             )
-        self.batch_size = int(self._group.attrs["batch_size"])  # type: ignore[arg-type]
+        try:
+            self.request: dict[str, Any] = dict(attributes["request"])  # type: ignore[arg-type]
+            self.about: dict[str, Any] = dict(attributes["about"])  # type: ignore[arg-type]
+            self._stimuli: dict[str, list[Any]] = dict(attributes["stimuli"])  # type: ignore[arg-type]
+            self.stimulus_ids = tuple(str(name) for name in self._stimuli["stimulus_id"])
+            self.dtype = str(self.request["dtype"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(self.path, "zarr.json", error) from None
+        self._layers: dict[str, LayerArray] = {}
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        request: Mapping[str, Any],
+        about: Mapping[str, Any],
+        stimuli: Mapping[str, Sequence[Any]],
+    ) -> ActivationStore:
+        """Begin a store, or open the one that was begun.
+
+        Parameters
+        ----------
+        path : path
+            Folder of the store; its name is ``key_of(request)``.
+        request : mapping
+            Everything that decides the values, as plain JSON values.
+        about : mapping
+            What else a reader wants to know: names, versions.
+        stimuli : mapping of str to sequence
+            Columns: ``stimulus_id``, ``sha256`` (of content), and metadata.
+        """
+        if not (path / "zarr.json").exists():
+            path.mkdir(parents=True, exist_ok=True)
+            attributes = {
+                "format": FORMAT,
+                "request": dict(request),
+                "about": dict(about),
+                "stimuli": {name: list(values) for name, values in stimuli.items()},
+            }
+            # A group of Zarr v3, in one piece.
+            group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+            write_text(path / "zarr.json", json.dumps(group))
+        return cls(path)
 
     @property
-    def n_batches(self) -> int:
-        """Rows of chunks in every array."""
-        return math.ceil(len(self.stimulus_ids) / self.batch_size)
+    def key(self) -> str:
+        """Name of the folder."""
+        return self.path.name
 
-    def rows(self, batch: int) -> range:
-        """Positions of the stimuli of one batch."""
-        start = batch * self.batch_size
-        return range(start, min(start + self.batch_size, len(self.stimulus_ids)))
+    @property
+    def n_stimuli(self) -> int:
+        """Rows of every array."""
+        return len(self.stimulus_ids)
 
-    def missing(self, layers: Sequence[str]) -> list[int]:
-        """Batches of which any of the layers lacks a chunk, in order."""
-        incomplete: set[int] = set()
-        for layer in layers:
-            array = self._find(layer)
-            if array is None:
-                return list(range(self.n_batches))
-            n_columns = math.ceil(array.shape[1] / array.chunks[1])
-            chunks = self.path / _folder(layer) / "c"
-            for batch in range(self.n_batches):
-                row = chunks / str(batch)
-                there = [p.name for p in row.iterdir()] if row.is_dir() else []
-                if sum(name.isdecimal() for name in there) < n_columns:
-                    incomplete.add(batch)
-        return sorted(incomplete)
+    @property
+    def stimuli(self) -> pd.DataFrame:
+        """One row per stimulus: ``stimulus_id``, ``sha256`` (of the file), and metadata."""
+        return pd.DataFrame(self._stimuli)
 
-    def sweep(self, layers: Sequence[str]) -> None:
-        """Remove what a killed process left of chunks that it was writing."""
-        for layer in layers:
-            for torn in (self.path / _folder(layer)).rglob("*.partial"):
-                torn.unlink(missing_ok=True)
+    @property
+    def layers(self) -> list[str]:
+        """Layers of which at least a part is there, in the order in which they were asked for."""
+        known = self._layers | {
+            str(array.attrs["layer"]): array
+            for _, array in self._arrays()
+            if "layer" in array.attrs
+        }
+        order = {layer: k for k, layer in enumerate(self.about.get("layers", []))}
+        return sorted(known, key=lambda layer: order.get(layer, len(order)))
 
-    def write(self, layer: str, batch: int, values: np.ndarray, shape: Sequence[int]) -> None:
-        """Write one batch of one layer.
+    def create_layer(self, layer: str, shape: Sequence[int], reducer: Reducer) -> None:
+        """Make room for a layer.
 
         Parameters
         ----------
         layer : str
-        batch : int
-        values : numpy.ndarray, shape (stimuli of the batch, neuroids), float32
         shape : sequence of int
-            Shape of the layer's output for one stimulus; its product is the number of neuroids.
+            Of the layer's output for one stimulus.
+        reducer : Reducer
+            Says how many neuroids of it are kept.
         """
-        array = self._find(layer)
-        if array is None:
-            array = self._create(layer, shape)
-        rows = self.rows(batch)
-        array[rows.start : rows.stop] = values
+        from zarr.codecs import Crc32cCodec
 
-    def array(self, layer: str) -> zarr.Array:
-        """Open one layer for reading.
+        if self._find(layer) is not None:
+            return
+        layout = ShardLayout.choose(self.n_stimuli, reducer.n_neuroids(tuple(shape)), self.dtype)
+        self._group.create_array(
+            _folder(layer),
+            shape=(self.n_stimuli, layout.neuroids),
+            chunks=(layout.rows, layout.chunk_columns),
+            shards=(layout.rows, layout.n_chunks * layout.chunk_columns),
+            # Zarr has no bfloat16: its bits are kept, and turned into float32 by `LayerArray`.
+            dtype="uint16" if self.dtype == "bfloat16" else self.dtype,
+            # Uncompressed: packing floats costs more time than the disk takes to swallow them.
+            compressors=(Crc32cCodec(),),
+            # A shard that is not there reads as NaN, never as a silent layer.
+            fill_value=_BFLOAT16_NAN if self.dtype == "bfloat16" else float("nan"),
+            chunk_key_encoding={"name": "default", "separator": "."},
+            dimension_names=("stimulus", "neuroid"),
+            attributes={"layer": layer, "shape": list(shape), "dtype": self.dtype},
+        )
+        with open(self.path / _folder(layer) / "zarr.json", "rb") as written:
+            os.fsync(written.fileno())
 
-        Returns
-        -------
-        zarr.Array, shape (stimulus, neuroid), float32
+    def array(self, layer: str) -> LayerArray:
+        """Open one layer, complete or not.
+
+        Raises
+        ------
+        ProbeError
+            If the layer is not there.
+        """
+        found = self._find(layer)
+        if found is None:
+            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, self.layers)}")
+        return found
+
+    def complete(self, layer: str) -> LayerArray:
+        """Open one layer, of which nothing is missing.
 
         Raises
         ------
         ProbeError
             If the layer is not there, or not complete.
         """
-        array = self._find(layer)
-        if array is None:
-            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, self.layers)}")
-        if self.missing([layer]):
-            raise ProbeError(f"activations of layer {layer!r} are incomplete: extract them again")
+        array = self.array(layer)
+        if not array.done().all():
+            raise ProbeError(
+                f"activations of layer {layer!r} are there for {array.share_done():.0%} of the "
+                "stimuli: the same extraction again goes on where it stopped"
+            )
         return array
 
-    def open(self, layer: str) -> xr.DataArray:
+    def __getitem__(self, layer: str) -> xr.DataArray:
+        return self.open_layer(layer)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __contains__(self, layer: object) -> bool:
+        return layer in self.layers
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActivationStore) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def open_layer(self, layer: str) -> xr.DataArray:
         """Open one layer as a labelled array that is read when it is used.
 
         Returns
         -------
         xarray.DataArray, dims (stimulus, neuroid), float32
-            Coordinates ``stimulus_id`` and, as far as the layer's shape has them, ``channel``,
-            ``y`` and ``x`` (a convolution) or ``token`` and ``channel`` (a transformer).
-        """
-        array = self.array(layer)
-        folder = _folder(layer)
-        others = [name for name in self._group.array_keys() if name != folder]
-        data = xr.open_zarr(self.path, drop_variables=others, chunks=None, consolidated=False)
-        shape: Any = tuple(array.attrs["shape"])  # type: ignore[arg-type]
-        axes = {3: ("channel", "y", "x"), 2: ("token", "channel"), 1: ("channel",)}.get(len(shape))
-        coords: dict[str, Any] = {"stimulus_id": ("stimulus", list(self.stimulus_ids))}
-        if axes:
-            places = np.indices(shape).reshape(len(shape), -1)
-            coords |= {axis: ("neuroid", place) for axis, place in zip(axes, places, strict=True)}
-        return data[folder].assign_coords(coords).rename(layer)
+            Coordinates ``stimulus_id`` and the metadata of the stimuli; and of the neuroids
+            ``channel``, ``y`` and ``x`` (a convolution), ``token`` and ``channel`` (a transformer),
+            or ``component`` (a projection).
 
-    @property
-    def layers(self) -> list[str]:
-        """Layers of which at least a part is there."""
-        return [str(array.attrs["layer"]) for _, array in self._group.arrays()]
+        Raises
+        ------
+        ProbeError
+            If the layer is not there, or not complete.
+        """
+        from probe.activations.reduce import from_key
+
+        array = self.complete(layer)
+        data = indexing.LazilyIndexedArray(array)
+        stimuli = self.stimuli.drop(columns="sha256")
+        coords: dict[str, Any] = {
+            str(name): ("stimulus", stimuli[name].to_numpy()) for name in stimuli
+        }
+        reducer = from_key(self.request["reducer"])
+        for name, values in reducer.coords(layer, array.output_shape).items():
+            coords[name] = ("neuroid", values)
+        return xr.DataArray(
+            xr.Variable(("stimulus", "neuroid"), data),
+            coords,
+            name=layer,
+            attrs={k: v for k, v in self.about.items() if isinstance(v, (str, int, float))},
+        )
+
+    def verify(self, layer: str) -> Iterator[tuple[Path, str]]:
+        """Read all shards of a layer, and give those that are damaged, with the reason."""
+        array = self.array(layer)
+        for path in array.shards():
+            if reason := array.layout.damage(path):
+                yield path, reason
+
+    def n_bytes(self) -> int:
+        """Size on disk, in bytes."""
+        sizes = [
+            _size(Path(folder, name)) for folder, _, names in os.walk(self.path) for name in names
+        ]
+        return sum(sizes)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left of shards that it was writing."""
+        for torn in self.path.rglob("*.partial"):
+            torn.unlink(missing_ok=True)
+
+    def remember(self, **about: Any) -> None:
+        """Add to what a reader wants to know."""
+        if any(self.about.get(name) != value for name, value in about.items()):
+            self.about |= about
+            self._group.attrs.update({"about": self.about})
 
     def delete(self) -> None:
         """Remove the store."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _find(self, layer: str) -> zarr.Array | None:
-        found = self._group.get(_folder(layer))
-        return found if isinstance(found, zarr.Array) else None
+    def __repr__(self) -> str:
+        of = f"{self.about.get('model', '?')}, {self.n_stimuli:,} stimuli"
+        return f"<activations {self.key[:8]} of {of}: {len(self)} layers in {str(self.path)!r}>"
 
-    def _create(self, layer: str, shape: Sequence[int]) -> zarr.Array:
-        n_neuroids = math.prod(shape)
-        return self._group.create_array(
-            _folder(layer),
-            shape=(len(self.stimulus_ids), n_neuroids),
-            chunks=(self.batch_size, min(n_neuroids, CHUNK_NEUROIDS)),
-            dtype="float32",
-            # Uncompressed: packing floats costs more time than the disk takes to swallow them.
-            compressors=None,
-            # A chunk that is not there reads as NaN, never as a silent layer; and a batch to
-            # which a layer is silent is written all the same, so that it counts as done.
-            fill_value=float("nan"),
-            config={"write_empty_chunks": True},
-            dimension_names=("stimulus", "neuroid"),
-            attributes={"layer": layer, "shape": list(shape)},
-        )
+    def _repr_html_(self) -> str:
+        from probe.activations.cache import summary
+
+        return f"<p>{self!r}</p>".replace("<a", "&lt;a").replace("'>", "'&gt;") + summary(
+            self
+        ).to_html(index=False)
+
+    def _arrays(self) -> Iterator[tuple[str, zarr.Array]]:
+        try:
+            yield from self._group.arrays()
+        except Exception as error:  # zarr raises many kinds
+            raise _damaged(self.path, "an array's zarr.json", error) from None
+
+    def _find(self, layer: str) -> LayerArray | None:
+        if layer not in self._layers:
+            folder = self.path / _folder(layer)
+            if not (folder / "zarr.json").is_file():
+                return None
+            self._layers[layer] = LayerArray(folder)
+        return self._layers[layer]
+
+
+class LayerArray(BackendArray):
+    """One layer on disk, as NumPy would have it: shape, dtype, and parts that are read by index.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (stimuli, neuroids).
+    dtype : numpy.dtype
+        float32, whatever is on disk.
+    chunks : tuple of int
+        Stimuli and neuroids of what is read together.
+    layout : ShardLayout
+    output_shape : tuple of int
+        Of the layer's output for one stimulus, before it was reduced.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            array = zarr.open_array(path, mode="r", zarr_format=3)
+            attributes: Mapping[str, Any] = array.attrs.asdict()
+            self.layer = str(attributes["layer"])
+            self.output_shape = tuple(int(n) for n in attributes["shape"])
+            self.shape = (int(array.shape[0]), int(array.shape[1]))
+            rows = int(array.chunks[0])
+            self.layout = ShardLayout(rows, self.shape[1], str(attributes["dtype"]))
+        except Exception as error:  # zarr raises many kinds
+            raise _damaged(path.parent, f"{path.name}/zarr.json", error) from None
+        self.chunks = (rows, self.layout.chunk_columns)
+
+    @property
+    def ndim(self) -> int:
+        """Two."""
+        return 2
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def shard(self, k: int) -> Path:
+        """File of the k-th shard."""
+        return self.path / f"c.{k}.0"
+
+    def shards(self) -> list[Path]:
+        """Files of the shards that are there, in order."""
+        return [self.shard(int(k)) for k in np.flatnonzero(self._there())]
+
+    def done(self) -> np.ndarray:
+        """Tell which shards are there: bool, (n_shards,)."""
+        return self._there()
+
+    def rows_done(self) -> np.ndarray:
+        """Tell of which stimuli the activations are there: bool, (n_stimuli,)."""
+        return np.repeat(self._there(), self.layout.rows)[: self.shape[0]]
+
+    def share_done(self) -> float:
+        """Share of the stimuli whose activations are there, 0 to 1."""
+        return float(self.rows_done().mean()) if self.shape[0] else 1.0
+
+    def _there(self) -> np.ndarray:
+        # A file of another size is one that a power cut, or a full disk, has cut short.
+        there = np.zeros(self.layout.n_shards(self.shape[0]), dtype=bool)
+        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
+            for entry in entries:
+                parts = entry.name.split(".")
+                if len(parts) == 3 and parts[0] == "c" and parts[1].isdecimal():
+                    k = int(parts[1])
+                    if k < len(there) and parts[2] == "0":
+                        there[k] = entry.stat().st_size == self.layout.n_bytes
+        return there
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, indexing.ExplicitIndexer):  # xarray's way of asking
+            return indexing.explicit_indexing_adapter(
+                key, self.shape, indexing.IndexingSupport.OUTER, self._read
+            )
+        return self._read(key)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self._read((slice(None), slice(None))), dtype=dtype)
+
+    def _read(self, key: Any) -> np.ndarray:
+        """Read the rows and columns of ``key``, each an index, a slice or an array of indices."""
+        row_key, column_key = key if isinstance(key, tuple) else (key, slice(None))
+        rows = np.arange(self.shape[0])[row_key]
+        columns = np.arange(self.shape[1])[column_key]
+        found = np.full((rows.size, columns.size), np.nan, dtype=np.float32)
+        if found.size:
+            self._read_into(found, np.atleast_1d(rows), np.atleast_1d(columns))
+        return found.reshape(rows.shape + columns.shape)
+
+    def _read_into(self, out: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+        size, width = self.layout.rows, self.layout.chunk_columns
+        # Chunks that lie side by side are read at once, and those between them with them.
+        first, end = columns.min() // width, columns.max() // width + 1
+        contiguous = columns.size == columns[-1] - columns[0] + 1 and (np.diff(columns) == 1).all()
+        for k in np.unique(rows // size):
+            at = np.flatnonzero(rows // size == k)
+            try:
+                chunks = self.layout.read(self.shard(int(k)), first, end)
+            except FileNotFoundError:
+                continue  # NaN: not there yet
+            except DamagedShard as error:
+                raise ProbeError(
+                    f"activations of layer {self.layer!r} are damaged: {error}; `probe cache "
+                    "verify --repair` removes that, and the same extraction computes it again"
+                ) from error
+            of_rows = chunks[:, rows[at] - k * size].swapaxes(0, 1).reshape(len(at), -1)
+            start = first * width
+            if contiguous:
+                out[at] = of_rows[:, columns[0] - start : columns[-1] - start + 1]
+            else:
+                out[at] = of_rows[:, columns - start]
 
 
 def key_of(request: Mapping[str, Any]) -> str:
     """Hash everything that decides the values, for the name of a folder."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file that is there entirely, or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    with open(partial, "w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(partial, path)
+
+
+def _damaged(path: Path, file: str, error: BaseException) -> ProbeError:
+    reason = str(error).split("\n")[0]
+    return ProbeError(
+        f"activations in {str(path)!r} are damaged: {file} cannot be read ({reason}); "
+        f"`probe cache prune {path.name[:8]}` removes them"
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _folder(layer: str) -> str:

@@ -409,9 +409,22 @@ def _changed(path: Path) -> str:
     return f"file {str(path)!r} changed while it was read; run again"
 
 
+def lock_of(path: Path) -> Path:
+    """Where the lock of a file or folder lies: in the cache for what is there, else beside it."""
+    if path.is_relative_to(cache_dir()):
+        return cache_dir() / "locks" / f"{path.parent.name}--{path.name}.lock"
+    return path.parent / ".locks" / f"{path.name}.lock"
+
+
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Let one process at a time write this file or folder of the cache.
+def held(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let one process at a time write this file or folder.
+
+    Parameters
+    ----------
+    path : path
+    waiting : callable
+        Is called if another process writes it now, before it is waited for.
 
     Raises
     ------
@@ -422,14 +435,24 @@ def held(path: Path) -> Iterator[None]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        locks = cache_dir() / "locks"
-        locks.mkdir(exist_ok=True)
-        with filelock.FileLock(locks / f"{path.parent.name}--{path.name}.lock"):
+        file = lock_of(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
     except OSError as error:
+        inside = path.is_relative_to(cache_dir())
+        what = f"the cache {str(cache_dir())!r}" if inside else repr(str(path.parent))
         raise ProbeError(
-            f"the cache {str(cache_dir())!r} cannot be written ({error.strerror or error}); "
-            "make room or set PROBE_CACHE to another folder"
+            f"{what} cannot be written ({error.strerror or error}); make room or "
+            + ("set PROBE_CACHE to another folder" if inside else "choose another folder")
         ) from None
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import io
 import logging
+import signal
 import sys
-from typing import Annotated
+import threading
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from probe import __version__
-from probe.cli import assets, compare, datasets, layers, models, rsa
+from probe.cli import assets, cache, compare, datasets, extract, layers, models, rsa
 from probe.errors import ProbeError
 
 app = typer.Typer(
@@ -25,15 +27,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Ask how like a visual area each layer of a network is.\n\n"
-    "Start with:  probe rsa --model alexnet --dataset sim-v4",
-    epilog="Files are cached; probe assets where says where. "
+    "Start with:  probe rsa --model alexnet --dataset sim-v4\n\n"
+    "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
+    epilog="Files are cached; probe assets where and probe cache where say where. "
     "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have.",
 )
 app.command("rsa")(rsa.rsa)
 app.command("compare")(compare.compare)
+app.command("extract")(extract.extract)
 app.command("layers")(layers.layers)
 app.command("models")(models.models)
 app.command("datasets")(datasets.datasets)
+app.add_typer(cache.app, name="cache")
 app.add_typer(assets.app, name="assets")
 
 
@@ -57,11 +62,13 @@ def _probe(
 def main() -> None:
     """Run the command line.
 
-    Bad input ends in one line on standard error and exit code 2, Ctrl-C in exit code 130.
+    Bad input ends in one line on standard error and exit code 2, Ctrl-C in exit code 130, SIGTERM
+    (a queue that wants its machine back) in 143.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe may know fewer characters than we use
             stream.reconfigure(errors="replace")
+    before = _end_on_sigterm()
     try:
         code = app(standalone_mode=False)
     except ProbeError as error:
@@ -70,11 +77,28 @@ def main() -> None:
         code = _complain(error.format_message().rstrip(".") + _where_to_read(error))
     except Abort:
         code = 130
-    if code == 130:
+    except SystemExit as end:
+        code = end.code
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+    if code in (130, 143):
         # Writes that were under way are taken up next time; that they were is no news.
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         typer.echo("Interrupted. What was finished is kept: the same command goes on.", err=True)
     sys.exit(code or 0)
+
+
+def _end_on_sigterm() -> Any:
+    """Let SIGTERM unwind what is under way, as Ctrl-C does; give what it did before."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        return None  # somebody else decides
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    return signal.signal(signal.SIGTERM, end)
 
 
 def _where_to_read(error: TyperException) -> str:

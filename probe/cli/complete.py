@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import typer
 
@@ -10,6 +11,17 @@ import typer
 RESAMPLES = ("stimuli", "subjects", "both", "none")
 TESTS = ("auto", "permutation", "t", "bootstrap", "sign-flip")
 CORRECTIONS = ("fdr", "holm", "none")
+
+# As in probe.activations, which imports torch.
+REDUCERS = (
+    "none", "mean", "max", "srp:4096", "srp:auto", "srp:eps=0.2", "units:1000", "pca:100",
+    "pca:100@500",
+)  # fmt: skip
+DTYPES = ("float32", "float16", "bfloat16")
+AUTOCASTS = ("none", "float16", "bfloat16")
+
+PREPROCESSING = ("resize", "torchvision")
+CLUSTERS = ("local:2", "local:4", "tcp://", "slurm")
 
 
 def models(incomplete: str) -> list[str]:
@@ -34,6 +46,22 @@ def datasets(incomplete: str) -> list[str]:
     words = [name for entry in known for name in (entry.name, *entry.aliases)]
     words += [f"{entry.name}/{session}" for entry in known for session in entry.sessions]
     return _last(incomplete, words)
+
+
+def images(incomplete: str) -> list[str]:
+    """Complete the name of a recording whose stimuli are meant, or of what has pictures.
+
+    Where no recording is meant, the shell's own completion of file names is the better one: it
+    takes over when there is nothing here.
+    """
+    named = [name for name in datasets(incomplete) if "," not in name]
+    return named + _paths(incomplete) if named else []
+
+
+def weights(incomplete: str) -> list[str]:
+    """Complete which weights, or the file that they are in."""
+    named = [word for word in ("imagenet", "random") if word.startswith(incomplete)]
+    return named + _paths(incomplete) if named else []
 
 
 def regions(context: typer.Context, incomplete: str) -> list[str]:
@@ -69,6 +97,39 @@ def layer_words(incomplete: str) -> list[str]:
     return [word for word in LAYER_WORDS if word.startswith(incomplete)]
 
 
+def preprocessing(incomplete: str) -> list[str]:
+    """Complete what a picture goes through."""
+    return [word for word in PREPROCESSING if word.startswith(incomplete)]
+
+
+def reducers(incomplete: str) -> list[str]:
+    """Complete what is kept of a layer's output."""
+    return [word for word in REDUCERS if word.startswith(incomplete)]
+
+
+def dtypes(incomplete: str) -> list[str]:
+    """Complete how values are stored."""
+    return [word for word in DTYPES if word.startswith(incomplete)]
+
+
+def autocasts(incomplete: str) -> list[str]:
+    """Complete how a network computes."""
+    return [word for word in AUTOCASTS if word.startswith(incomplete)]
+
+
+def clusters(incomplete: str) -> list[str]:
+    """Complete where is computed."""
+    return [word for word in CLUSTERS if word.startswith(incomplete)]
+
+
+def stores(incomplete: str) -> list[str]:
+    """Complete the key of activations in the cache."""
+    from probe import assets
+
+    keys = (p.name for p in (assets.cache_dir() / "activations").glob("[0-9a-f]*") if p.is_dir())
+    return sorted(key for key in keys if key.startswith(incomplete))
+
+
 def resamples(incomplete: str) -> list[str]:
     """Complete what is resampled."""
     return [word for word in RESAMPLES if word.startswith(incomplete)]
@@ -90,4 +151,20 @@ def _last(incomplete: str, words: Iterable[str]) -> list[str]:
     named = before.split(",")
     return [
         f"{before}{comma}{word}" for word in words if word.startswith(last) and word not in named
+    ]
+
+
+def _paths(incomplete: str) -> list[str]:
+    """Files and folders whose names begin so; hidden ones only where a dot says so."""
+    folder, name = Path(incomplete).parent, Path(incomplete).name
+    if not incomplete or incomplete.endswith(("/", "\\")):
+        folder, name = Path(incomplete), ""
+    try:
+        found = sorted(p for p in folder.expanduser().iterdir() if p.name.startswith(name))
+    except OSError:
+        return []
+    return [
+        f"{incomplete[: len(incomplete) - len(name)]}{path.name}{'/' if path.is_dir() else ''}"
+        for path in found
+        if name or not path.name.startswith(".")
     ]

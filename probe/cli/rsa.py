@@ -155,7 +155,6 @@ def rsa(
     """  # noqa: D301
     from probe import comparison
     from probe import result as results
-    from probe.activations.extract import BATCH_SIZE
     from probe.comparison.inputs import several
 
     # Whether there is a place for the result is known before the work, not after it.
@@ -183,7 +182,7 @@ def rsa(
             n_resamples=n_resamples,
             seed=seed,
             device=device,
-            batch_size=batch_size or BATCH_SIZE,
+            batch_size=batch_size,
             accept_licence=accept_licence,
             output=folder,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -31,7 +32,7 @@ def table(
     rows: Iterable[Sequence[str]],
     *,
     right: Iterable[str] = (),
-    folds: str | None = None,
+    folds: str | Sequence[str] = (),
     bold: int | None = None,
 ) -> Table:
     """Lay out rows of text.
@@ -44,8 +45,8 @@ def table(
         Cells, taken literally.
     right : iterable of str
         Headings of columns that are aligned to the right.
-    folds : str, optional
-        Heading of the one column that is broken into lines where the terminal is too narrow.
+    folds : str or sequence of str
+        Headings of the columns that are broken into lines where the terminal is too narrow.
     bold : int, optional
         Row to print in bold.
     """
@@ -54,12 +55,30 @@ def table(
         made.add_column(
             name,
             justify="right" if name in set(right) else "left",
-            no_wrap=name != folds,
+            no_wrap=name not in ([folds] if isinstance(folds, str) else folds),
             overflow="fold",
         )
     for k, row in enumerate(rows):
         made.add_row(*(Text(cell) for cell in row), style="bold" if k == bold else None)
     return made
+
+
+def size(n_bytes: float) -> str:
+    """Write a number of bytes as a person reads it."""
+    units = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
+    unit = next((unit for unit, factor in units.items() if n_bytes >= factor), "kB")
+    value = n_bytes / units[unit]
+    return f"{value:,.0f} {unit}" if value >= 100 or not value else f"{value:.1f} {unit}"
+
+
+def percent(share: float) -> str:
+    """Write a share, 0 to 1, such that 100 % is all and not nearly all."""
+    return f"{math.floor(100 * share)} %"
+
+
+def count(n: int, what: str) -> str:
+    """Write how many there are of something."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def facts(lines: Iterable[tuple[str, str]]) -> Table:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.activations.extract import BATCH_SIZE
 from probe.comparison.compare import N_SPLITS, compare
 from probe.comparison.inputs import (
     EVERY,
@@ -51,7 +50,7 @@ def rsa(
     n_resamples: int = 1000,
     seed: int = 0,
     device: str = "auto",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     accept_licence: bool = False,
     output: str | Path | None = None,
     progress: bool | None = None,
@@ -108,7 +107,7 @@ def rsa(
         Of the resamples, the splits and, with ``weights='random'``, the initialisation.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-    batch_size : int
+    batch_size : int, optional
         Images per forward pass.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.

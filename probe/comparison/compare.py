@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from probe import inference, recordings
-from probe.activations.extract import target_of
+from probe.activations.extract import devices_of
 from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
 from probe.errors import ProbeError
@@ -146,7 +146,7 @@ def compare(network_rdms: NetworkRDMs, recording: Recording, settings: Settings)
                 "test": settings.test,
                 "n_splits": N_SPLITS,
                 "untrained_seeds": list(rdms.untrained),
-                "device": str(target_of(network, settings.device)),
+                "device": ",".join(map(str, devices_of(network, settings.device))),
                 "batch_size": settings.batch_size,
             }
         ),

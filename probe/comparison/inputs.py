@@ -40,7 +40,7 @@ class Settings:
     n_resamples: int
     seed: int
     device: str
-    batch_size: int
+    batch_size: int | None
     accept_licence: bool
     progress: bool | None
 

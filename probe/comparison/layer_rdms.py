@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from probe import assets, models
-from probe.activations import PIXELS
-from probe.activations.extract import extract_for, request_of
-from probe.activations.store import ActivationStore, key_of
+from probe.activations import PIXELS, ActivationStore, Extraction
 from probe.comparison.inputs import Settings
 from probe.errors import ProbeError
 from probe.models import Network
@@ -108,8 +106,8 @@ def rdms_of(
     metric = COUNTERPART.get(settings.metric, settings.metric)
     own = network.weights.kind == "user"
     root = assets.cache_dir()
-    request = request_of(network, stimuli, settings.device)
-    key = key_of(request)
+    extraction = Extraction(network, stimuli, device=settings.device)
+    key = extraction.path.name
     n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
     files = {
         layer: root / "rdms" / key / f"{layer.replace(':', '@')}.{metric}.npy" for layer in layers
@@ -127,10 +125,9 @@ def rdms_of(
         with assets.held(root / "rdms" / key):
             todo = look()
             try:
-                store = extract_for(
-                    request, network, stimuli, todo,
-                    settings.batch_size, settings.device, settings.progress,
-                )  # fmt: skip
+                store = extraction.run(
+                    todo, batch_size=settings.batch_size, progress=settings.progress
+                )
                 bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
                 for layer in bar:
                     try:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from probe.inference.flexible import Fitting, Model
-from probe.inference.resampling import Track, Units, in_blocks
+from probe.inference.resampling import Executor, Track, Units, by_blocks
 from probe.similarity import Comparator
 from probe.similarity.comparators import PreparedRDMs
 
@@ -88,6 +88,7 @@ def crossvalidated_scores(
     subjects: np.ndarray | None = None,
     other_subjects: bool = False,
     track: Track | None = None,
+    executor: Executor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score models on stimuli that they were not fitted to, and bound the true model's score there.
 
@@ -116,6 +117,8 @@ def crossvalidated_scores(
         part. Otherwise one fit is to all subjects.
     track : callable, optional
         Wraps the iterable over resamples in a progress bar.
+    executor : Executor, optional
+        Has blocks of resamples computed elsewhere.
 
     Returns
     -------
@@ -150,20 +153,34 @@ def crossvalidated_scores(
     scores = np.full((n_resamples, n_repeats, len(models), n_subjects), np.nan)
     bounds = np.full((n_resamples, n_repeats, 2, n_subjects), np.nan)
 
-    def one(block: slice) -> None:
-        train, test = _parts(units, counts[block], folds[block], n_folds)
-        of_subjects = np.repeat(subjects[block], n_repeats * n_folds, axis=0)
-        for result, found in zip(
-            (scores, bounds),
-            fitting.scores(train, test, of_subjects, other_subjects),
-            strict=True,
-        ):
-            by_fold = found.reshape(-1, n_repeats, n_folds, *found.shape[1:])
-            result[block] = mean_of_known(by_fold, axis=2)
+    def keep(part: slice, found: tuple[np.ndarray, np.ndarray]) -> None:
+        scores[part], bounds[part] = found
 
     if n_folds:
-        block = max(1, BLOCK // (n_repeats * n_folds))
-        in_blocks(one, n_resamples, block, track)
+        by_blocks(
+            _score, (fitting, units, n_folds, other_subjects), (counts, folds, subjects),
+            max(1, BLOCK // (n_repeats * n_folds)), keep, track, executor,
+        )  # fmt: skip
+    return scores, bounds
+
+
+def _score(
+    fitting: Fitting,
+    units: Units,
+    n_folds: int,
+    other_subjects: bool,
+    counts: np.ndarray,
+    folds: np.ndarray,
+    subjects: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (B, R, M, S) and bounds (B, R, 2, S) of a block of resamples."""
+    n_repeats = folds.shape[1]
+    train, test = _parts(units, counts, folds, n_folds)
+    of_subjects = np.repeat(subjects, n_repeats * n_folds, axis=0)
+    scores, bounds = (
+        mean_of_known(found.reshape(-1, n_repeats, n_folds, *found.shape[1:]), axis=2)
+        for found in fitting.scores(train, test, of_subjects, other_subjects)
+    )
     return scores, bounds
 
 
@@ -178,12 +195,13 @@ def permuted_crossvalidated_scores(
     *,
     other_subjects: bool = False,
     track: Track | None = None,
+    executor: Executor | None = None,
 ) -> np.ndarray:
     """Fit and score models with the labels of the data's stimuli permuted.
 
     Parameters
     ----------
-    models, components, data, comparator, units, other_subjects, track
+    models, components, data, comparator, units, other_subjects, track, executor
         As for `crossvalidated_scores`.
     orders : numpy.ndarray, shape (B, n_stimuli), int
         From `Units.permutations`.
@@ -196,28 +214,48 @@ def permuted_crossvalidated_scores(
         Mean over repeats and subjects.
     """
     result = np.empty((len(orders), len(models)))
-    n_folds = int(folds.max()) + 1
+
+    def keep(part: slice, found: np.ndarray) -> None:
+        result[part] = found
+
+    by_blocks(
+        _score_permuted,
+        (models, components, data, comparator, units, int(folds.max()) + 1, other_subjects),
+        (orders, folds), 4, keep, track, executor,
+    )  # fmt: skip
+    return result
+
+
+def _score_permuted(
+    models: Sequence[Model],
+    components: PreparedRDMs,
+    data: PreparedRDMs,
+    comparator: Comparator,
+    units: Units,
+    n_folds: int,
+    other_subjects: bool,
+    orders: np.ndarray,
+    folds: np.ndarray,
+) -> np.ndarray:
+    """Mean scores (B, M) with the labels in a block of orders."""
+    result = np.empty((len(orders), len(models)))
     once = np.ones((1, units.n), dtype=int)
-
-    def one(block: slice) -> None:
-        for k in range(block.start, block.stop):
-            places = data.pairs.permuted(orders[k])
-            a, b = components, replace(data, rdms=data.rdms[:, places])
-            if (places < 0).any():  # a pair whose distance would be a missing one
-                known = np.flatnonzero(places >= 0)
-                pairs = data.pairs.take(known)
-                a = PreparedRDMs(components.rdms[:, known], pairs)
-                b = PreparedRDMs(b.rdms[:, known], pairs)
-            train, test = _parts(units, once, folds[k : k + 1], n_folds)
-            everyone = np.ones((len(test), len(data.rdms)))
-            scores = Fitting(models, a, b, comparator).scores(
-                train, test, everyone, other_subjects, bounded=False
-            )[0]
-            by_fold = scores.reshape(-1, n_folds, *scores.shape[1:])
-            # As the scores that these are compared with: known folds, known deals, subjects.
-            result[k] = mean_of_known(mean_of_known(by_fold, axis=1), axis=0).mean(axis=1)
-
-    in_blocks(one, len(orders), 4, track)
+    for k, order in enumerate(orders):
+        places = data.pairs.permuted(order)
+        a, b = components, replace(data, rdms=data.rdms[:, places])
+        if (places < 0).any():  # a pair whose distance would be a missing one
+            known = np.flatnonzero(places >= 0)
+            pairs = data.pairs.take(known)
+            a = PreparedRDMs(components.rdms[:, known], pairs)
+            b = PreparedRDMs(b.rdms[:, known], pairs)
+        train, test = _parts(units, once, folds[k : k + 1], n_folds)
+        everyone = np.ones((len(test), len(data.rdms)))
+        scores = Fitting(models, a, b, comparator).scores(
+            train, test, everyone, other_subjects, bounded=False
+        )[0]
+        by_fold = scores.reshape(-1, n_folds, *scores.shape[1:])
+        # As the scores that these are compared with: known folds, known deals, subjects.
+        result[k] = mean_of_known(mean_of_known(by_fold, axis=1), axis=0).mean(axis=1)
     return result
 
 

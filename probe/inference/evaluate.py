@@ -22,6 +22,7 @@ from probe.inference.crossvalidation import (
 from probe.inference.flexible import Model
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.resampling import (
+    Executor,
     Track,
     Units,
     bootstrap_counts,
@@ -201,6 +202,7 @@ def evaluate(
     n_resamples: int = 1000,
     seed: int = 0,
     track: Track | None = None,
+    executor: Executor | None = None,
 ) -> Evaluation:
     """Score models against subjects, and say how sure one may be of the scores.
 
@@ -269,6 +271,10 @@ def evaluate(
     track : callable, optional
         Wraps an iterable over resamples in a progress bar; also given are its ``total`` and, as
         ``desc``, what it is.
+    executor : Executor, optional
+        Has blocks of resamples computed elsewhere, as `probe.cluster.Cluster` does; by default,
+        threads of this process do it. A seed gives the same numbers, to the last bit where the
+        processors and the versions are the same.
 
     Returns
     -------
@@ -290,14 +296,14 @@ def evaluate(
     seed = _whole("seed", seed, 0)
     # Each with draws of its own: what one of them draws does not change the others.
     of_samples, of_tests, of_folds = np.random.default_rng(seed).spawn(3)
-    scorer = _Scorer(a, b, chosen, units)
+    scorer = _Scorer(a, b, chosen, units, executor)
     if fitted:
         # In a bootstrap sample, only (1 − 1/e) n of n stimuli occur.
         occur = units.n * (1.0 if resample is None else 1.0 - np.exp(-1.0))
         n_folds = default_n_folds(occur) if cv is None else cv
         folds = random_folds(np.ones((1, units.n), dtype=int), n_folds, N_DEALS, of_folds)
         others = resample in ("subjects", "both")
-        scorer = _CrossValidatedScorer(a, b, chosen, units, flexible, folds, others)
+        scorer = _CrossValidatedScorer(a, b, chosen, units, executor, flexible, folds, others)
 
     # Rows: the models' scores, then the two bounds of the ceiling. Columns: subjects.
     everything, everyone = np.ones((1, units.n), dtype=int), np.ones((1, n_subjects))
@@ -406,6 +412,7 @@ class _Scorer:
     data: PreparedRDMs
     comparator: Comparator
     units: Units
+    executor: Executor | None
 
     def score(
         self,
@@ -421,7 +428,7 @@ class _Scorer:
         several = len(self.data.rdms) > 1
         scores, bounds = resampled_scores(
             self.models, self.data, self.comparator, self.units.counts(counts),
-            weightings if several else [], _described(track, desc),
+            weightings if several else [], _described(track, desc), self.executor,
         )  # fmt: skip
         if not several:
             bounds = np.full((len(weightings), len(counts), 2, 1), np.nan)
@@ -431,7 +438,7 @@ class _Scorer:
         """Mean scores (n, M) with the labels of the stimuli permuted."""
         return permuted_scores(
             self.models, self.data, self.comparator, self.units.permutations(n, rng),
-            _described(track, "permutations"),
+            _described(track, "permutations"), self.executor,
         )  # fmt: skip
 
 
@@ -460,6 +467,7 @@ class _CrossValidatedScorer(_Scorer):
                 self.flexible, self.models, self.data, self.comparator, self.units, counts,
                 np.where(counts[:, None] > 0, self.folds, -1), subjects=weights,
                 other_subjects=self.other_subjects, track=_described(track, desc),
+                executor=self.executor,
             )  # fmt: skip
             tables.append(mean_of_known(np.concatenate([scores, bounds], axis=2), axis=1))
         return tables
@@ -469,6 +477,7 @@ class _CrossValidatedScorer(_Scorer):
             self.flexible, self.models, self.data, self.comparator, self.units,
             self.units.permutations(n, rng), np.repeat(self.folds, n, axis=0),
             other_subjects=self.other_subjects, track=_described(track, "permutations"),
+            executor=self.executor,
         )  # fmt: skip
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,29 @@ from probe.similarity.pairs import Pairs
 
 Track = Callable[..., Iterable[Any]]
 """Wraps an iterable, given with its ``total`` and, as ``desc``, a name, in a progress bar."""
+
+N_TASKS = 256
+"""Most tasks that an executor is given for one set of resamples."""
+
+
+class Executor(Protocol):
+    """Computes in other processes, or on other machines; as `probe.cluster.Cluster` does."""
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[Any],
+        *,
+        shared: Sequence[Any],
+        alone: bool,
+        progress: bool,
+    ) -> Iterable[tuple[int, Any]]:
+        """Call ``function(*shared, task)`` for every task; give its index and what came back.
+
+        In any order. What is shared is sent once, or not at all if the call before shared the same
+        objects. Without ``alone``, several threads of a process may be at work; without
+        ``progress``, no bar is shown.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +157,11 @@ def resampled_scores(
     counts: np.ndarray,
     subjects: Sequence[np.ndarray] = (),
     track: Track | None = None,
+    executor: Executor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score every model against every subject, and bound the true model's score, in resamples.
 
-    As `Comparator.resample`, in blocks, on threads.
+    As `Comparator.resample`, in blocks, on threads or wherever the executor has them.
 
     Returns
     -------
@@ -145,13 +171,24 @@ def resampled_scores(
     scores = np.empty((len(counts), len(models.rdms), len(data.rdms)))
     bounds = np.empty((len(subjects), len(counts), 2, len(data.rdms)))
 
-    def one(part: slice) -> None:
-        scores[part], bounds[:, part] = comparator.resample(
-            models, data, counts[part], [weights[part] for weights in subjects]
-        )
+    def keep(part: slice, found: tuple[np.ndarray, np.ndarray]) -> None:
+        scores[part], bounds[:, part] = found
 
-    in_blocks(one, len(counts), comparator.block, track)
+    by_blocks(
+        _resample, (models, data, comparator), (counts, *subjects), comparator.block, keep, track,
+        executor,
+    )  # fmt: skip
     return scores, bounds
+
+
+def _resample(
+    models: PreparedRDMs,
+    data: PreparedRDMs,
+    comparator: Comparator,
+    counts: np.ndarray,
+    *subjects: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    return comparator.resample(models, data, counts, subjects)
 
 
 def permuted_scores(
@@ -160,10 +197,11 @@ def permuted_scores(
     comparator: Comparator,
     orders: np.ndarray,
     track: Track | None = None,
+    executor: Executor | None = None,
 ) -> np.ndarray:
     """Score every model against the data with the stimuli's labels permuted.
 
-    As `Comparator.permuted_scores`, in blocks, on threads.
+    As `Comparator.permuted_scores`, in blocks, on threads or wherever the executor has them.
 
     Returns
     -------
@@ -172,17 +210,111 @@ def permuted_scores(
     """
     result = np.empty((len(orders), len(models.rdms)))
 
-    def one(part: slice) -> None:
-        result[part] = comparator.permuted_scores(models, data, orders[part])
+    def keep(part: slice, found: np.ndarray) -> None:
+        result[part] = found
 
-    in_blocks(one, len(orders), comparator.block, track)
+    shared = models, data, comparator
+    by_blocks(_permute, shared, (orders,), comparator.block, keep, track, executor)
     return result
+
+
+def _permute(
+    models: PreparedRDMs, data: PreparedRDMs, comparator: Comparator, orders: np.ndarray
+) -> np.ndarray:
+    return comparator.permuted_scores(models, data, orders)
+
+
+def by_blocks(
+    function: Callable[..., Any],
+    shared: Sequence[Any],
+    tables: Sequence[np.ndarray],
+    block: int,
+    keep: Callable[[slice, Any], None],
+    track: Track | None,
+    executor: Executor | None,
+) -> None:
+    """Call a function with blocks of resamples: on threads, or where an executor has them done.
+
+    The blocks are the same in both cases, and so are their results, to the last bit.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module: called as ``function(*shared, *rows)``, with some rows of each table.
+    shared : sequence
+    tables : sequence of numpy.ndarray
+        One row for each of n resamples.
+    block : int
+        Rows that are worked on together.
+    keep : callable
+        Is given the rows' place, and what the function returned.
+    track : callable or None
+    executor : Executor or None
+        Has no part in a single block.
+    """
+    n = len(tables[0])
+    if executor is None or n <= block:
+
+        def one(part: slice) -> None:
+            keep(part, function(*shared, *(table[part] for table in tables)))
+
+        in_blocks(one, n, block, track)
+        return
+    several = block * -(-n // (block * N_TASKS))
+    parts = [slice(start, min(start + several, n)) for start in range(0, n, several)]
+
+    def finished() -> Generator[int]:
+        for k, found in executor.map(
+            functools.partial(_in_turn, function, block),
+            [tuple(table[part] for table in tables) for part in parts],
+            shared=shared,
+            alone=False,
+            progress=False,
+        ):
+            start = parts[k].start
+            for of_block in found:
+                stop = min(start + block, parts[k].stop)
+                keep(slice(start, stop), of_block)
+                start = stop
+            yield from range(parts[k].start, parts[k].stop)
+
+    _exhaust(finished(), n, track)
+
+
+def _in_turn(function: Callable[..., Any], block: int, *given: Any) -> list[Any]:
+    """Work on some blocks, in another process; last given are the rows of all tables."""
+    *shared, tables = given
+    with _single_threaded():
+        return [
+            function(*shared, *(table[k : k + block] for table in tables))
+            for k in range(0, len(tables[0]), block)
+        ]
 
 
 @functools.cache
 def _controller() -> ThreadpoolController:
     """The libraries of linear algebra; to look for them takes longer than a small resample."""
     return ThreadpoolController()
+
+
+_lock = threading.Lock()
+_within: list[Any] = []
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Leave linear algebra one thread, until the last of all who want it so is done."""
+    with _lock:
+        if not _within:
+            _within.append(_controller().limit(limits=1, user_api="blas"))
+        _within.append(None)
+    try:
+        yield
+    finally:
+        with _lock:
+            _within.pop()
+            if len(_within) == 1:
+                _within.pop().restore_original_limits()
 
 
 def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | None) -> None:
@@ -193,7 +325,7 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
     so that a seed gives the same bytes. Not more than a few threads: each holds copies of RDMs.
     """
     parts = [slice(start, min(start + block, n)) for start in range(0, n, block)]
-    with _controller().limit(limits=1, user_api="blas"):
+    with _single_threaded():
 
         def finished() -> Generator[int]:
             # The first alone: it makes what all others share.
@@ -210,15 +342,20 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
                     pool.shutdown(cancel_futures=True)
                     raise
 
-        done = finished()
-        try:
-            for _ in track(done, total=n) if track else done:
-                pass
-        finally:
-            done.close()  # or, interrupted out here, it would leave its threads at work
+        _exhaust(finished(), n, track)
+
+
+def _exhaust(done: Generator[int], n: int, track: Track | None) -> None:
+    try:
+        for _ in track(done, total=n) if track else done:
+            pass
+    finally:
+        done.close()  # or, interrupted out here, it would leave others at work
 
 
 def _n_threads() -> int:
     if hasattr(os, "sched_getaffinity"):  # those that this process may use
-        return min(8, len(os.sched_getaffinity(0)))
-    return min(8, os.cpu_count() or 1)
+        n = len(os.sched_getaffinity(0))
+    else:
+        n = os.cpu_count() or 1
+    return min(8, n, int(os.environ.get("PROBE_THREADS", n)))  # of several processes, its share

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import hashlib
-import os
+import inspect
 import shutil
-import signal
-import subprocess
 import sys
-import textwrap
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +12,8 @@ import torch
 from torch import nn
 
 from probe import models
-from probe.activations import PIXELS, capture, extract
-from probe.activations import extract as extract_function
+from probe.activations import PIXELS, ActivationStore, capture, engine, extract, shards
+from probe.activations.reduce import PCA, parse
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.recordings import simulate_v1
@@ -45,14 +41,6 @@ def inputs(network: Network, stimuli: StimulusSet) -> torch.Tensor:
     return torch.stack([network.preprocessing(stimuli.image(k)) for k in range(len(stimuli))])
 
 
-def digest(folder: Path) -> dict[str, str]:
-    return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    }
-
-
 def test_extracted_equals_captured(network: Network, stimuli: StimulusSet) -> None:
     store = extract(network, stimuli, [PIXELS, *LAYERS], batch_size=4)
     images = inputs(network, stimuli)
@@ -65,7 +53,7 @@ def test_extracted_equals_captured(network: Network, stimuli: StimulusSet) -> No
 
 def test_a_layer_opens_as_a_labelled_lazy_array(network: Network, stimuli: StimulusSet) -> None:
     store = extract(network, stimuli, LAYERS, batch_size=4)
-    data = store.open("features.1")
+    data = store["features.1"]
     assert data.dims == ("stimulus", "neuroid")
     assert not data.variable._in_memory, "nothing is read before it is asked for"
     assert list(data["stimulus_id"].values) == list(stimuli.ids)
@@ -75,30 +63,54 @@ def test_a_layer_opens_as_a_labelled_lazy_array(network: Network, stimuli: Stimu
     assert one.item() == pytest.approx(maps[5, 7, 3, 9], rel=1e-4)
 
 
-def test_memory_holds_one_batch_and_files_hold_the_rest(
-    network: Network, stimuli: StimulusSet
-) -> None:
-    store = extract(network, stimuli, ["features.0"], batch_size=4)
-    rows = sorted(p.name for p in (store.path / "features.0" / "c").iterdir())
-    assert rows == ["0", "1", "2"]
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], int]]:
+    """Record the layers and the number of images of every forward pass that counts."""
+    seen: list[tuple[list[str], int]] = []
+    inner = engine.forward_until
+
+    def spy(module: nn.Module, images: torch.Tensor, layers: list[str], receive: object) -> None:
+        if "output_shapes" not in [frame.function for frame in inspect.stack()]:
+            seen.append((list(layers), len(images)))
+        inner(module, images, layers, receive)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "forward_until", spy)
+    return seen
 
 
 def test_nothing_is_computed_twice(
     network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract(network, stimuli, LAYERS[:2], batch_size=4)
-    seen: list[list[str]] = []
-    inner = extract_function.__globals__["forward_until"]
-
-    def spy(module: nn.Module, images: torch.Tensor, layers: list[str], receive: object) -> None:
-        seen.append([*layers, str(len(images))])
-        inner(module, images, layers, receive)
-
-    monkeypatch.setitem(extract_function.__globals__, "forward_until", spy)
+    seen = spied(monkeypatch)
     extract(network, stimuli, LAYERS[:2], batch_size=4)
     assert seen == []
     extract(network, stimuli, LAYERS, batch_size=4)  # one layer more: only that is computed
-    assert {tuple(call[:-1]) for call in seen} == {("features.3.squeeze",)}
+    assert seen == [(["features.3.squeeze"], 4)] * 3
+
+
+def test_a_set_that_grew_costs_what_is_new(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = StimulusSet(
+        [f"{k}{of}" for of in "ab" for k in range(11)],
+        [np.asarray(stimuli.image(k)) // (1 + j) for j in range(2) for k in range(11)],
+        "twice",
+    )
+    small = extract(network, whole.subset(range(11)), LAYERS, batch_size=4)
+    monkeypatch.setattr(shards, "LEAST_ROWS", 2)  # shards of two stimuli
+    seen = spied(monkeypatch)
+    grown = extract(network, whole, LAYERS, batch_size=4)
+    assert len(seen) == 4  # of six batches: ten of the 22 pictures are there in complete shards
+    for layer in LAYERS:
+        np.testing.assert_array_equal(grown.array(layer)[:11], small.array(layer)[:])
+    seen.clear()
+    # Others of the same pictures, and in another order, cost nothing; names do not matter.
+    some = whole.subset([21, 3, 7, 0, 12, 13])
+    found = extract(network, some, LAYERS, batch_size=4)
+    assert seen == []
+    for layer in LAYERS:
+        expected = grown.array(layer)[[21, 3, 7, 0, 12, 13]]
+        np.testing.assert_array_equal(found.array(layer)[:], expected)
 
 
 @pytest.mark.parametrize("change", ["weights", "preprocessing", "stimuli", "order"])
@@ -146,60 +158,17 @@ def test_a_silent_layer_is_stored_as_zeros(stimuli: StimulusSet) -> None:
             return self.relu(x.mean((2, 3)) - 100.0)
 
     store = extract(Network.from_module(Silent()), stimuli, ["relu"], batch_size=4)
-    assert not store.missing(["relu"])
+    assert store.array("relu").done().all()
     np.testing.assert_array_equal(store.array("relu")[:], 0.0)
-
-
-KILLED = """
-    import sys
-    from probe import models
-    from probe.activations import extract
-    from probe.recordings import simulate_v1
-    import torch
-    torch.set_num_threads(1)
-    network = models.load("squeezenet1_1", "random", seed=3)
-    extract(network, simulate_v1().stimuli.subset(range(30)), %r, batch_size=2)
-    print("finished")
-"""
-
-
-def test_killed_extraction_resumes_to_identical_bytes(tmp_path: Path) -> None:
-    script = textwrap.dedent(KILLED % LAYERS)
-
-    def start(cache: Path) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PROBE_CACHE": str(cache)}
-        return subprocess.Popen(
-            [sys.executable, "-c", script], env=environment, text=True, stdout=subprocess.PIPE
-        )
-
-    assert "finished" in start(tmp_path / "whole").communicate()[0]
-
-    killed = tmp_path / "killed"
-    process = start(killed)
-    while process.poll() is None and len(list(killed.glob("activations/*/features.0/c/*"))) < 4:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    (folder,) = (p for p in (killed / "activations").iterdir() if p.is_dir())
-    rows = list((folder / LAYERS[-1] / "c").iterdir())
-    assert 0 < len(rows) < 15, "killed too late, or too early, to tell anything"
-    # as if it had been killed within a write, too
-    (folder / "features.0" / "c" / "1" / "0.0123abcd.partial").write_bytes(b"torn")
-    shutil.rmtree(folder / "features.1" / "c" / "0")
-    done = {p: p.stat().st_mtime_ns for p in (folder / "features.0" / "c" / "2").iterdir()}
-
-    assert "finished" in start(killed).communicate()[0]
-    assert digest(folder) == digest(tmp_path / "whole" / "activations" / folder.name)
-    assert {p: p.stat().st_mtime_ns for p in done} == done, "a complete batch was computed again"
 
 
 def test_an_incomplete_layer_is_not_read(network: Network, stimuli: StimulusSet) -> None:
     store = extract(network, stimuli, LAYERS[:1], batch_size=4)
-    shutil.rmtree(store.path / "features.0" / "c" / "1")
-    with pytest.raises(ProbeError, match="incomplete"):
-        store.array("features.0")
+    store.array("features.0").shard(0).unlink()
+    with pytest.raises(ProbeError, match=r"there for \d+%.*goes on"):
+        store["features.0"]
     with pytest.raises(ProbeError, match=r"did you mean 'features\.0'"):
-        store.array("features.00")
+        store["features.00"]
 
 
 def test_unreadable_image_is_named(network: Network, tmp_path: Path) -> None:
@@ -260,25 +229,186 @@ def test_a_double_network_gets_doubles(stimuli: StimulusSet) -> None:
     assert extract(network, stimuli, ["1"]).array("1").dtype == np.float32
 
 
-def test_too_large_a_batch_can_be_made_smaller(
-    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    module = sys.modules["probe.activations.extract"]
-    inner, sizes = module.forward_until, []  # type: ignore[attr-defined]
+    undisturbed = extract(network, stimuli, LAYERS, batch_size=8)
+    expected = {layer: undisturbed.array(layer)[:] for layer in LAYERS}
+    undisturbed.delete()
+    inner, sizes = engine.forward_until, []
 
     def limited(net: nn.Module, images: torch.Tensor, layers: list[str], receive: object) -> None:
         sizes.append(len(images))
         if len(images) > 4:  # in the middle of the forward pass
-            inner(net, images, layers[:1], receive)
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        inner(net, images, layers, receive)
+            inner(net, images, layers[:1], receive)  # type: ignore[arg-type]
+            raise error
+        inner(net, images, layers, receive)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "forward_until", limited)
-    with pytest.raises(ProbeError, match=r"batches of 8 images.*--batch-size"):
-        extract(network, stimuli, LAYERS, batch_size=8)
-    store = extract(network, stimuli, LAYERS, batch_size=4)
-    assert sizes == [1, 8, 1, 4, 4, 3]
-    for name, value in capture(network.module, inputs(network, stimuli), LAYERS).items():
+    monkeypatch.setattr(engine, "forward_until", limited)
+    store = extract(network, stimuli, LAYERS)
+    assert sizes == [2, 16, 8, 4, 4, 4]
+    assert store.about["batch_size"] == 4
+    for layer in LAYERS:
+        np.testing.assert_array_equal(store.array(layer)[:], expected[layer])
+    store.delete()
+    sizes.clear()
+    extract(network, stimuli, LAYERS)  # what was found is remembered
+    assert sizes == [2, 4, 4, 4]
+
+
+def test_one_image_that_does_not_fit_is_an_error(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise MemoryError
+
+    extract(network, stimuli, LAYERS[:1])
+    module = sys.modules["probe.activations.extract"]
+    monkeypatch.setattr(module, "output_shapes", lambda *_: ({LAYERS[1]: (64, 111, 111)}, True))
+    monkeypatch.setattr(engine, "forward_until", never)
+    with pytest.raises(ProbeError, match=r"does not fit into memory.*--device"):
+        extract(network, stimuli, LAYERS[1:2])
+
+
+def test_digits_do_not_depend_on_the_batch(network: Network, stimuli: StimulusSet) -> None:
+    layers = [*LAYERS, "classifier.1"]
+    found = []
+    for size in (4, 8, 16, 5):
+        store = extract(network, stimuli, layers, batch_size=size)
+        found.append({layer: store.array(layer)[:] for layer in layers})
+        store.delete()
+    for other in found[1:]:
+        for layer in layers:
+            np.testing.assert_array_equal(other[layer], found[0][layer])
+
+
+def test_several_devices_share_the_work(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = extract(network, stimuli, LAYERS, batch_size=4)
+    expected = {layer: one.array(layer)[:] for layer in LAYERS}
+    one.delete()
+    monkeypatch.setattr(shards, "LEAST_ROWS", 4)  # three blocks
+    seen = spied(monkeypatch)
+    threads = set()
+    inner = engine._Shards.put
+    monkeypatch.setattr(
+        engine._Shards, "put", lambda *a: (threads.add(threading.get_ident()), inner(*a))[1]
+    )
+    two = extract(network, stimuli, LAYERS, batch_size=4, device="cpu,cpu")
+    assert sum(n for _, n in seen) == 12
+    assert len(threads) == 2
+    for layer in LAYERS:
+        np.testing.assert_array_equal(two.array(layer)[:], expected[layer])
+
+
+def test_devices_of_two_kinds_are_refused(network: Network, stimuli: StimulusSet) -> None:
+    if not torch.backends.mps.is_available() and not torch.cuda.is_available():
+        with pytest.raises(ProbeError, match="not on this machine"):
+            extract(network, stimuli, LAYERS, device="cpu,cuda")
+    else:
+        other = "cuda" if torch.cuda.is_available() else "mps"
+        with pytest.raises(ProbeError, match="different kinds"):
+            extract(network, stimuli, LAYERS, device=f"cpu,{other}")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_fewer_bytes(network: Network, stimuli: StimulusSet, dtype: str) -> None:
+    whole = extract(network, stimuli, LAYERS, batch_size=4)
+    half = extract(network, stimuli, LAYERS, batch_size=4, dtype=dtype)
+    assert half.n_bytes() < 0.6 * whole.n_bytes()
+    for layer in LAYERS:
+        expected = whole.array(layer)[:]
+        rounded = torch.from_numpy(expected).to(shards.DTYPES[dtype]).float().numpy()
+        np.testing.assert_array_equal(half.array(layer)[:], rounded)
+        assert half[layer].dtype == np.float32
+
+
+def test_what_float16_cannot_hold_is_an_error(stimuli: StimulusSet) -> None:
+    class Large(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Flatten()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(x.mean((2, 3)) * 1e6)
+
+    with pytest.raises(ProbeError, match=r"'last' has an activation of .*bfloat16"):
+        extract(Network.from_module(Large()), stimuli, ["last"], dtype="float16")
+
+
+def test_autocast_is_another_request(network: Network, stimuli: StimulusSet) -> None:
+    whole = extract(network, stimuli, LAYERS, batch_size=4)
+    fewer = extract(network, stimuli, LAYERS, batch_size=4, autocast="bfloat16")
+    assert fewer.path != whole.path
+    for layer in LAYERS:
+        expected, found = whole.array(layer)[:], fewer.array(layer)[:]
+        assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_a_network_that_reshapes_with_view(stimuli: StimulusSet) -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 9, 9)
+            self.last = nn.Linear(4 * 24 * 24, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return self.last(x.view(x.shape[0], -1))
+
+    network = Network.from_module(Views())
+    store = extract(network, stimuli, ["conv", "last"])
+    assert not store.about["channels_last"]
+    for name, value in capture(network.module, inputs(network, stimuli), ["conv", "last"]).items():
         np.testing.assert_allclose(
-            store.array(name)[:], value.flatten(1).numpy(), rtol=1e-4, atol=1e-5
+            store.array(name)[:], value.detach().flatten(1).numpy(), rtol=1e-4, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max", "srp:50", "units:30", "pca:4@9"])
+def test_reduced_is_what_the_reducer_makes_of_it(
+    network: Network, stimuli: StimulusSet, reduce: str
+) -> None:
+    reducer = parse(reduce, n_stimuli=len(stimuli))
+    store = extract(network, stimuli, LAYERS, reduce=reduce, batch_size=4)
+    captured = capture(network.module, inputs(network, stimuli), LAYERS)
+    if isinstance(reducer, PCA):
+        rows = reducer.positions(len(stimuli))
+        reducer = reducer.with_components(
+            {n: reducer.fit(n, v.flatten(1).numpy()[rows]) for n, v in captured.items()}
+        )
+    for layer, value in captured.items():
+        expected = reducer.reduce(layer, value).numpy()
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(store.array(layer)[:], expected, atol=2e-4 * scale)
+        coords = set(store[layer].coords) - {"stimulus_id"}
+        assert coords == set(reducer.coords(layer, tuple(value.shape[1:])))
+    assert store.about["reduced"] == reducer.describe()
+
+
+def test_components_are_fitted_once(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = extract(network, stimuli, LAYERS[:2], reduce="pca:4@9", batch_size=4)
+    assert [p.name for p in store.path.parent.iterdir()] == [store.key], "what it was fitted on"
+    expected = store.array(LAYERS[0])[:]
+    store.array(LAYERS[0]).shard(0).unlink()
+    monkeypatch.setattr(PCA, "fit", lambda *_: pytest.fail("fitted anew"))
+    again = extract(network, stimuli, LAYERS[:2], reduce="pca:4@9", batch_size=4)
+    np.testing.assert_array_equal(again.array(LAYERS[0])[:], expected)
+
+
+def test_a_folder_of_ones_own(network: Network, stimuli: StimulusSet, tmp_path: Path) -> None:
+    store = extract(network, stimuli, LAYERS[:1], folder=tmp_path / "mine")
+    assert store.path.parent == tmp_path / "mine"
+    assert not (tmp_path / "cache" / "activations").exists()
+    assert ActivationStore(store.path).layers == LAYERS[:1]

@@ -1,0 +1,532 @@
+"""What the cache holds of activations: list, look into, check, and make room.
+
+These are the functions behind `probe cache`. Each takes the folder of the stores, by default the
+cache's own; a store is named by its key, of which the first characters are enough.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from probe import assets
+from probe.activations.store import FORMAT, ActivationStore, LayerArray
+from probe.errors import ProbeError
+from probe.progress import track
+
+SHOWN = 8
+"""Characters of a key that are shown, unless more are needed to tell it from the others."""
+
+KINDS = STORE, TORN, LOCK = "store", "unfinished file", "lock file"
+"""Kinds of what may be removed; unfinished is what a process that was killed left."""
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+_REMOVED = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{32}\.removed")
+_AGE = re.compile(r"(\d+(?:\.\d+)?) ?([hdw])")
+_SECONDS = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One store, as it is listed.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its folder, whose name is the key.
+    state : str
+        ``complete``, ``incomplete``, ``damaged``, or ``old`` for one of an earlier version.
+    n_bytes : int
+        Size on disk.
+    used : datetime.datetime
+        When it was last written or opened.
+    problem : str
+        Why it cannot be opened; empty if it can.
+    model, weights, stimuli, reducer, dtype : str
+        What it holds; ``weights`` is a kind (``imagenet``, ``random``, ``file``, ``user``).
+    n_stimuli : int
+    layers : dict of str to float
+        Share of the stimuli, 0 to 1, for which each layer is complete.
+    """
+
+    path: Path
+    state: str
+    n_bytes: int
+    used: datetime
+    problem: str = ""
+    model: str = ""
+    weights: str = ""
+    stimuli: str = ""
+    n_stimuli: int = 0
+    reducer: str = ""
+    dtype: str = ""
+    layers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    @property
+    def share(self) -> float:
+        """Share of all stimuli of all layers that is there, 0 to 1."""
+        return sum(self.layers.values()) / len(self.layers) if self.layers else 0.0
+
+
+class Damage(NamedTuple):
+    """A file that is not what was written, or a store that cannot be opened."""
+
+    key: str
+    layer: str
+    path: Path
+    reason: str
+    repaired: bool
+
+
+class Verified(NamedTuple):
+    """What was read to check it, and what is damaged."""
+
+    damage: list[Damage]
+    n_files: int
+    n_bytes: int
+
+
+class Removal(NamedTuple):
+    """Something that may be removed, what it is, and whether a process writes it just now."""
+
+    path: Path
+    kind: str
+    what: str
+    n_bytes: int
+    used: datetime
+    held: bool
+
+
+def root(folder: str | Path | None = None) -> Path:
+    """Give the folder of the stores: the cache's, or another."""
+    return assets.cache_dir() / "activations" if folder is None else Path(folder).expanduser()
+
+
+def entries(folder: str | Path | None = None) -> list[Entry]:
+    """List the stores, the last used first."""
+    found = [_entry(path) for path in _folders(root(folder))]
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def shown(keys: Iterable[str]) -> dict[str, str]:
+    """Shorten keys to what tells them apart: `SHOWN` characters, or more."""
+    keys = list(keys)
+    short = {}
+    for key in keys:
+        n = SHOWN
+        while sum(other.startswith(key[:n]) for other in keys) > 1:
+            n += 1
+        short[key] = key[:n]
+    return short
+
+
+def short(store: ActivationStore) -> str:
+    """Give the beginning of a store's key that tells it from the others in its folder."""
+    return shown(path.name for path in _folders(store.path.parent))[store.key]
+
+
+def find(key: str | Path, folder: str | Path | None = None) -> Path:
+    """Find a store by the beginning of its key, or by its path.
+
+    Raises
+    ------
+    ProbeError
+        If there is none, or several; the message lists them.
+    """
+    text = str(key)
+    if isinstance(key, Path) or os.sep in text or "/" in text or text.startswith("~"):
+        path = Path(key).expanduser()
+        if not path.is_dir():
+            raise ProbeError(f"there is no folder {text!r} with activations")
+        return path
+    keys = [path.name for path in _folders(root(folder))]
+    fitting = [k for k in keys if text and k.startswith(text)]
+    if len(fitting) == 1:
+        return root(folder) / fitting[0]
+    if fitting:
+        raise ProbeError(
+            f"{len(fitting)} stores begin with {text!r}: "
+            + ", ".join(list(shown(fitting).values())[:12])
+        )
+    there = f"; there are {', '.join(list(shown(keys).values())[:12])}" if keys else ""
+    raise ProbeError(
+        f"no activations with key {text!r} in {str(root(folder))!r}{there} (see `probe cache ls`)"
+    )
+
+
+def summary(store: ActivationStore) -> pd.DataFrame:
+    """Tell what a store holds, one row per layer.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``layer``; ``shape`` of the layer's output for one stimulus, such as ``256×13×13``;
+        ``neuroids`` that are kept of it; ``complete``, the share of the stimuli that is there, 0 to
+        1; and ``GB`` of them on disk.
+    """
+    rows = []
+    for layer in store.layers:
+        array = store.array(layer)
+        rows.append(
+            {
+                "layer": layer,
+                "shape": "×".join(map(str, array.output_shape)),
+                "neuroids": array.shape[1],
+                "complete": array.share_done(),
+                "GB": len(array.shards()) * array.layout.n_bytes / 1e9,
+            }
+        )
+    return pd.DataFrame(rows, columns=["layer", "shape", "neuroids", "complete", "GB"])
+
+
+def title(model: str, stimuli: str, n_stimuli: int, n_layers: int) -> str:
+    """Say in one line what a store holds."""
+    pictures = f"{n_stimuli:,} {'stimulus' if n_stimuli == 1 else 'stimuli'}"
+    return f"{model} · {stimuli}, {pictures} · {n_layers} layer{'' if n_layers == 1 else 's'}"
+
+
+def facts(store: ActivationStore) -> list[tuple[str, str]]:
+    """Say what was done to get what a store holds, as (name, text) lines."""
+    about, request = store.about, store.request
+    digits = "" if about["autocast"] == "none" else f", computed in {about['autocast']}"
+    lines = [
+        ("weights", str(about["weights_source"])),
+        ("pictures", str(about["preprocessing"])),
+        ("kept", str(about["reduced"])),
+        ("stored as", f"{store.dtype}{digits} on {request['device']}"),
+    ]
+    return lines
+
+
+def skipped(left_out: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Say which pictures were left out, and why, as a (name, text) line, or none."""
+    told = [f"{name} ({reason})" for name, reason in left_out]
+    more = f", and {len(told) - 5} more" if len(told) > 5 else ""
+    return [("skipped", f"{len(told)}: {', '.join(told[:5])}{more}")] if told else []
+
+
+def touch(store: ActivationStore) -> None:
+    """Note that a store was used now."""
+    with suppress(OSError):  # one that may only be read
+        os.utime(store.path)
+
+
+def rdms() -> tuple[int, int]:
+    """Count the RDMs that the cache keeps, and their bytes."""
+    sizes = [path.stat().st_size for path in (assets.cache_dir() / "rdms").glob("*/*.npy")]
+    return len(sizes), sum(sizes)
+
+
+def verify(
+    keys: Sequence[str | Path] = (),
+    *,
+    repair: bool = False,
+    folder: str | Path | None = None,
+    progress: bool | None = None,
+) -> Verified:
+    """Read every file of some stores, and compare it with its checksums.
+
+    Parameters
+    ----------
+    keys : sequence of str or path
+        By default, all stores.
+    repair : bool
+        Remove damaged files, so that the next extraction computes just these again. A store whose
+        description is damaged cannot be repaired: see `removable`.
+    folder : path, optional
+        Of the stores.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+
+    Returns
+    -------
+    Verified
+        Whose ``damage`` is empty if all is as it was written.
+    """
+    paths = [find(key, folder) for key in keys] or list(_folders(root(folder)))
+    damage: list[Damage] = []
+    todo: list[tuple[str, LayerArray, Path]] = []
+    for path in paths:
+        try:
+            store = ActivationStore(path)
+            arrays = [store.array(layer) for layer in store.layers]
+        except ProbeError as error:
+            if keys or not _is_old(path):  # which have no checksums
+                damage.append(Damage(path.name, "", path, str(error), False))
+            continue
+        todo += [(path.name, a, shard) for a in arrays for shard in sorted(a.path.glob("c.*.0"))]
+    n_bytes = sum(_size(shard) for _, _, shard in todo)
+    with track(total=n_bytes, desc="verify", unit="B", unit_scale=True, progress=progress) as bar:
+        for key, array, shard in todo:
+            size, reason = _size(shard), array.layout.damage(shard)
+            if reason is not None and shard.exists():
+                repaired = repair and _discard(shard)
+                damage.append(Damage(key, array.layer, shard, reason, repaired))
+            bar.update(size)
+    return Verified(damage, len(todo), n_bytes)
+
+
+def removable(
+    keys: Sequence[str | Path] = (),
+    *,
+    incomplete: bool = False,
+    old_format: bool = False,
+    everything: bool = False,
+    older_than: str | None = None,
+    folder: str | Path | None = None,
+) -> list[Removal]:
+    """Tell what could be removed: what any of the choices names; nothing without one.
+
+    Parameters
+    ----------
+    keys : sequence of str or path
+        These stores.
+    incomplete : bool
+        Stores that lack something, or are damaged.
+    old_format : bool
+        Stores of earlier versions, what killed processes left, and lock files that nobody holds.
+    everything : bool
+        All this, and all complete stores. (RDMs stay: they are small.)
+    older_than : str
+        Of these, only what was not used for so long: ``12h``, ``30d``, ``8w``. Without another
+        choice, of all stores.
+    folder : path, optional
+        Of the stores.
+
+    Returns
+    -------
+    list of Removal
+        For `remove`.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such store, or ``older_than`` is no age.
+    """
+    before = time.time() - _seconds(older_than)
+    every = everything or (older_than is not None and not (keys or incomplete or old_format))
+    named = {find(key, folder) for key in keys}
+    states = {"complete", "incomplete", "damaged", "old"} if every else set()
+    states |= {"incomplete", "damaged"} if incomplete else set()
+    states |= {"old"} if old_format else set()
+    there = {entry.path: entry for entry in entries(folder)}
+    there |= {path: _entry(path) for path in named - there.keys()}  # in other folders
+    found = [
+        Removal(path, STORE, _in_words(entry), entry.n_bytes, entry.used, _is_held(path))
+        for path, entry in there.items()
+        if path in named or entry.state in states
+    ]
+    if everything or old_format:
+        gone = {removal.path for removal in found}
+        found += [r for r in leftovers(folder) if not gone & {r.path, *r.path.parents}]
+    return [removal for removal in found if removal.used.timestamp() <= before]
+
+
+def leftovers(folder: str | Path | None = None) -> list[Removal]:
+    """List what processes that were killed left, and lock files that nobody holds."""
+    found = []
+    for path, kind in _leftovers(root(folder)):
+        removal = Removal(path, kind, kind, _bytes_of(path), _used(path), _is_held(path))
+        if not (kind == LOCK and removal.held):
+            found.append(removal)
+    return found
+
+
+def remove(removals: Iterable[Removal]) -> list[Removal]:
+    """Remove what `removable` found, but nothing that a process writes just now.
+
+    A store is renamed first, so that a removal that is interrupted leaves no half of one.
+
+    Returns
+    -------
+    list of Removal
+        What was removed.
+
+    Raises
+    ------
+    ProbeError
+        If something cannot be removed.
+    """
+    import filelock
+
+    done = []
+    for removal in removals:
+        path = removal.path
+        try:
+            with _lock(path):
+                _delete(path)
+        except FileNotFoundError:
+            continue  # another process was quicker
+        except filelock.Timeout:
+            continue
+        except OSError as error:
+            raise ProbeError(f"{str(path)!r} cannot be removed ({error.strerror})") from None
+        done.append(removal)
+    return done
+
+
+def free_bytes(folder: str | Path | None = None) -> int:
+    """Tell how much room the disk of the stores has, whether or not the folder is there yet."""
+    place = root(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def _folders(stores: Path) -> Iterator[Path]:
+    """Folders that are stores, or were to become one."""
+    if stores.is_dir():
+        yield from sorted(p for p in stores.iterdir() if _KEY.fullmatch(p.name) and p.is_dir())
+
+
+def _is_old(path: Path) -> bool:
+    """Tell whether a store was written by another version of probe."""
+    try:
+        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        return "request" in attributes and attributes.get("format") != FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _entry(path: Path) -> Entry:
+    n_bytes, used = _bytes_of(path), _used(path)
+    try:
+        store = ActivationStore(path)
+        layers = {layer: store.array(layer).share_done() for layer in store.layers}
+    except ProbeError as error:
+        return Entry(path, "old" if _is_old(path) else "damaged", n_bytes, used, str(error))
+    return Entry(
+        path,
+        "complete" if layers and min(layers.values()) == 1 else "incomplete",
+        n_bytes,
+        used,
+        n_stimuli=store.n_stimuli,
+        dtype=store.dtype,
+        layers=layers,
+        **_names(store),
+    )
+
+
+def _names(store: ActivationStore) -> dict[str, str]:
+    names = {"model": "model", "weights": "weights", "stimuli": "stimuli", "reducer": "reduce"}
+    return {name: str(store.about.get(kept, "")) for name, kept in names.items()}
+
+
+def _in_words(entry: Entry) -> str:
+    if entry.state in ("old", "damaged"):
+        return "an outdated store" if entry.state == "old" else "a damaged store"
+    share = "" if entry.state == "complete" else f", {math.floor(100 * entry.share)} % complete"
+    return f"{entry.model}, {entry.stimuli} ({entry.n_stimuli}), {len(entry.layers)} layers{share}"
+
+
+def _leftovers(stores: Path) -> Iterator[tuple[Path, str]]:
+    """What processes that were killed left, and lock files."""
+    locks = assets.lock_of(stores / "store").parent
+    if stores.is_dir():
+        yield from ((p, TORN) for p in sorted(stores.iterdir()) if _REMOVED.fullmatch(p.name))
+    for path in _folders(stores):
+        if not (path / "zarr.json").is_file():
+            yield path, TORN
+        else:
+            yield from ((p, TORN) for p in sorted(path.rglob("*.partial")))
+    yield from ((p, LOCK) for p in sorted(locks.glob("*.lock")))
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the lock that a process holds while it writes here; fails at once if one does."""
+    import filelock
+
+    lock: Path | None = path
+    if path.suffix != ".lock":
+        store = next((p for p in (path, *path.parents) if _KEY.fullmatch(p.name)), None)
+        lock = assets.lock_of(store) if store else None
+    if lock is None or not lock.parent.is_dir():
+        yield  # nobody ever held one
+        return
+    with filelock.FileLock(lock, timeout=0):
+        yield
+
+
+def _is_held(path: Path) -> bool:
+    import filelock
+
+    try:
+        with _lock(path):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:  # a cache that may only be read: what cannot be removed says so then
+        return False
+
+
+def _delete(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink()
+        return
+    torn = path
+    if not _REMOVED.fullmatch(path.name):
+        torn = path.with_name(f".{path.name}.{uuid.uuid4().hex}.removed")
+        path.rename(torn)
+    shutil.rmtree(torn)
+
+
+def _discard(shard: Path) -> bool:
+    """Remove a damaged file, unless a process writes its store just now."""
+    import filelock
+
+    try:
+        with _lock(shard):
+            shard.unlink(missing_ok=True)
+    except filelock.Timeout:
+        return False
+    except OSError as error:
+        raise ProbeError(f"{str(shard)!r} cannot be removed ({error.strerror})") from None
+    return True
+
+
+def _seconds(age: str | None) -> float:
+    if age is None:
+        return 0.0
+    match = _AGE.fullmatch(age.strip())
+    if match is None:
+        raise ProbeError(f"{age!r} is no age: write 12h, 30d or 8w")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _used(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:  # gone by now
+        return datetime.now(UTC)
+
+
+def _bytes_of(path: Path) -> int:
+    if not path.is_dir():
+        return _size(path)
+    return sum(_size(Path(place, f)) for place, _, files in os.walk(path) for f in files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,415 @@
+"""Pictures through a network, batch by batch, into the shards of a store.
+
+Threads decode the next pictures while the network is busy with these; its outputs are reduced and
+copied to their places from within the hooks; other threads write what is complete.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import itertools
+import math
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from probe.activations.capture import forward_until
+from probe.activations.reduce import Reducer
+from probe.activations.shards import ShardBuffer, ShardWriter, shard_writer
+from probe.activations.store import ActivationStore
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.stimuli import StimulusSet
+
+PIXELS = "(pixels)"
+"""Name under which the network's input itself is kept, as if it were a layer."""
+
+AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+READERS = min(8, os.cpu_count() or 1)
+"""Threads that decode and preprocess pictures."""
+
+AHEAD = 2
+"""Batches that are read before the network asks for them."""
+
+LEAST_BATCH = 4
+"""Fewer images than this, and the linear algebra takes other ways, with other last digits."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be computed.
+
+    Attributes
+    ----------
+    network : Network
+    stimuli : StimulusSet
+    layers : tuple of str
+        Of which something is missing.
+    path : pathlib.Path
+        The store, in which there is room for all of them.
+    reducer : Reducer
+    autocast : str
+        One of `AUTOCAST`.
+    channels_last : bool
+        Whether pictures lie in memory pixel by pixel, which convolutions prefer.
+    batch_size : int
+        Stimuli in a forward pass.
+    """
+
+    network: Network
+    stimuli: StimulusSet
+    layers: tuple[str, ...]
+    path: Path
+    reducer: Reducer
+    autocast: str
+    channels_last: bool
+    batch_size: int
+
+    @cached_property
+    def block_rows(self) -> int:
+        """Stimuli of a block: the least number that fills batches, and shards of all layers."""
+        store = ActivationStore(self.path)
+        rows = max(store.array(layer).layout.rows for layer in self.layers)
+        return math.lcm(rows, self.batch_size)
+
+
+def compute(
+    job: Job,
+    blocks: Sequence[int],
+    devices: Sequence[torch.device],
+    advance: Callable[[int], object],
+    stop: threading.Event,
+) -> int:
+    """Compute what is missing of some blocks, on each device some of them.
+
+    Parameters
+    ----------
+    job : Job
+    blocks : sequence of int
+        Numbers of blocks of ``job.block_rows`` stimuli.
+    devices : sequence of torch.device
+        Each has the network, and takes the next block when it has done one.
+    advance : callable
+        Is told how many stimuli more are done.
+    stop : threading.Event
+        Ends the work after the batch at hand, with all that is complete on disk.
+
+    Returns
+    -------
+    int
+        The batch size with which it ended: half of the job's, or less, if memory ran out.
+    """
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for block in blocks:
+        waiting.put(block)
+    if len(devices) == 1:
+        return _on_device(job, job.network.module, devices[0], waiting, advance, stop)
+    # Each device has a network of its own; the user's stays where it is.
+    modules = [copy.deepcopy(job.network.module) for _ in devices]
+    failed = threading.Event()
+
+    def work(module: nn.Module, device: torch.device) -> int:
+        try:
+            return _on_device(job, module, device, waiting, advance, _Either(stop, failed))
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(len(devices)) as threads:
+        working = [threads.submit(work, *of) for of in zip(modules, devices, strict=True)]
+        return min(done.result() for done in working)
+
+
+class _Either(threading.Event):
+    """Set when one of two events is."""
+
+    def __init__(self, first: threading.Event, second: threading.Event) -> None:
+        super().__init__()
+        self._both = first, second
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._both)
+
+
+def _on_device(
+    job: Job,
+    module: nn.Module,
+    device: torch.device,
+    waiting: queue.SimpleQueue[int],
+    advance: Callable[[int], object],
+    stop: threading.Event,
+) -> int:
+    store = ActivationStore(job.path)
+    inner = [layer for layer in job.layers if layer != PIXELS]
+    home = home_of(module)
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    size = job.batch_size
+    batches = _batches(job, store, waiting)
+    with ExitStack() as stack:
+        stack.enter_context(freed_memory_kept())
+        stack.callback(module.to, home)
+        module.to(device)
+        shards = _Shards(store, job.layers, stack.enter_context(shard_writer()))
+
+        def forward(images: Tensor, first: int, n: int) -> None:
+            """Put the outputs for the first n images into the rows from ``first`` on."""
+
+            def receive(layer: str, output: Tensor) -> None:
+                if output.ndim == 0 or output.shape[0] != len(images):
+                    raise ProbeError(
+                        f"layer {layer!r} returns shape {tuple(output.shape)} for {len(images)} "
+                        "images: its first axis is not the images"
+                    )
+                if shards.wants(layer, first, n):
+                    shards.put(layer, first, job.reducer.reduce(layer, output[:n].detach()))
+
+            if PIXELS in job.layers:
+                receive(PIXELS, images)
+            if inner:
+                at_device = images.to(device, dtype, non_blocking=True, copy=True)
+                if job.channels_last:
+                    at_device = at_device.contiguous(memory_format=torch.channels_last)
+                with autocast(device, job.autocast):
+                    forward_until(module, at_device, inner, receive)
+
+        for rows, images in _read_ahead(job, batches, size, pin=device.type == "cuda", stop=stop):
+            done = 0
+            while done < len(rows):
+                n = min(size, len(rows) - done)
+                part = _filled_up(images[done : done + n], size)
+                if not _fits(lambda part=part, at=rows.start + done, n=n: forward(part, at, n)):  # type: ignore[misc]
+                    # With the traceback, what it held is gone by now.
+                    if device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    if size == 1:
+                        raise ProbeError(
+                            f"{job.network.name} does not fit into memory, not even with one "
+                            "image at a time: choose another device (--device), or smaller pictures"
+                        )
+                    size = (size + 1) // 2
+                    continue
+                done += n
+            advance(len(rows))
+            if stop.is_set():
+                break
+    return size
+
+
+def home_of(module: nn.Module) -> torch.device:
+    """Tell where a network lies."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def autocast(device: torch.device, name: str) -> torch.autocast:
+    """Compute with fewer digits, if asked for."""
+    dtype = AUTOCAST[name]
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def output_shapes(
+    network: Network, layers: Sequence[str], image: Tensor, device: torch.device
+) -> tuple[dict[str, tuple[int, ...]], bool]:
+    """Try a network on one picture.
+
+    Returns
+    -------
+    shapes : dict of str to tuple of int
+        Of the layers' outputs for one stimulus; (1,) for a single number.
+    channels_last : bool
+        Whether the network takes pictures that lie pixel by pixel. Not one that reshapes with
+        ``view`` what does not lie as it thinks.
+    """
+    module, home = network.module, home_of(network.module)
+    inner = [layer for layer in layers if layer != PIXELS]
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    images = image.expand(2, *image.shape).to(device, dtype)
+    shapes: dict[str, tuple[int, ...]] = {PIXELS: tuple(image.shape)}
+    if not inner:
+        return shapes, False
+
+    def see(name: str, output: Tensor) -> None:
+        shapes[name] = tuple(output.shape[1:]) or (1,)
+
+    def attempt(memory_format: torch.memory_format) -> None:
+        # A copy: a network may normalise its input in place.
+        forward_until(module, images.clone(memory_format=memory_format), inner, see)
+
+    try:
+        module.to(device)
+        try:
+            attempt(torch.channels_last)
+            channels_last = True
+        except RuntimeError as error:
+            if "view" not in str(error):
+                raise
+            attempt(torch.contiguous_format)
+            channels_last = False
+    finally:
+        module.to(home)
+    return shapes, channels_last
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory, the device's or the machine's, is too small."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    words = ("can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
+_keeping = 0
+_keeping_lock = threading.Lock()
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep memory that is freed for the next batch, instead of giving it back to the system.
+
+    Every output of a layer is larger than what the C library keeps by default: its pages would be
+    returned, and cleared and mapped anew for the next one, which can take longer than a
+    convolution. Afterwards all is as by default. Only glibc can be told so; elsewhere nothing
+    happens.
+    """
+    global _keeping
+    try:
+        library = ctypes.CDLL(None)
+        mallopt, malloc_trim = library.mallopt, library.malloc_trim
+    except (OSError, AttributeError):
+        yield
+        return
+    with _keeping_lock:
+        _keeping += 1
+        mallopt(_MMAP_THRESHOLD, 2**30)
+        mallopt(_TRIM_THRESHOLD, 2**30)
+    try:
+        yield
+    finally:
+        with _keeping_lock:
+            _keeping -= 1
+            if not _keeping:
+                mallopt(_MMAP_THRESHOLD, 2**25)  # the most that it comes to by itself
+                mallopt(_TRIM_THRESHOLD, 2**26)
+                malloc_trim(0)
+
+
+def _fits(work: Callable[[], None]) -> bool:
+    try:
+        work()
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _filled_up(images: Tensor, size: int) -> Tensor:
+    """Fill a last, smaller batch with copies: of every size, the digits could be others."""
+    if len(images) == size:
+        return images
+    return torch.cat([images, images[-1:].expand(size - len(images), *images.shape[1:])])
+
+
+def _batches(job: Job, store: ActivationStore, waiting: queue.SimpleQueue[int]) -> Iterator[range]:
+    """Batches of which something is missing, from blocks that nobody has begun."""
+    missing = np.zeros(store.n_stimuli, dtype=bool)
+    for layer in job.layers:
+        missing |= ~store.array(layer).rows_done()
+    while True:
+        try:
+            block = waiting.get_nowait()
+        except queue.Empty:
+            return
+        end = min((block + 1) * job.block_rows, store.n_stimuli)
+        for first in range(block * job.block_rows, end, job.batch_size):
+            rows = range(first, min(first + job.batch_size, end))
+            if missing[rows.start : rows.stop].any():
+                yield rows
+
+
+def _read_ahead(
+    job: Job, batches: Iterator[range], size: int, *, pin: bool, stop: threading.Event
+) -> Iterator[tuple[range, Tensor]]:
+    """Decode and preprocess the next batches while the network is busy with this one."""
+    preprocess, stimuli = job.network.preprocessing, job.stimuli
+
+    def read(images: Tensor, slot: int, row: int) -> None:
+        if not stop.is_set():
+            images[slot] = preprocess(stimuli.image(row))
+
+    with ThreadPoolExecutor(READERS, thread_name_prefix="probe-reader") as readers:
+
+        def begin(rows: range) -> tuple[range, Tensor, list[Future[None]]]:
+            images = torch.empty((len(rows), *job.network.input_shape), pin_memory=pin)
+            return rows, images, [readers.submit(read, images, k, i) for k, i in enumerate(rows)]
+
+        try:
+            ahead = deque(begin(rows) for rows in itertools.islice(batches, AHEAD))
+            while ahead:
+                rows, images, reading = ahead.popleft()
+                for picture in reading:
+                    picture.result()
+                if stop.is_set():
+                    return
+                ahead.extend(begin(rows) for rows in itertools.islice(batches, 1))
+                yield rows, images
+        finally:
+            readers.shutdown(cancel_futures=True)
+
+
+class _Shards:
+    """The shards that are being filled, each handed on to the writer when it is full."""
+
+    def __init__(self, store: ActivationStore, layers: Sequence[str], writer: ShardWriter) -> None:
+        self._arrays = {layer: store.array(layer) for layer in layers}
+        self._done = {layer: array.done() for layer, array in self._arrays.items()}
+        self._filling: dict[tuple[str, int], tuple[ShardBuffer, np.ndarray]] = {}
+        self._writer = writer
+
+    def wants(self, layer: str, first: int, n: int) -> bool:
+        """Tell whether any of these rows is missing."""
+        rows = self._arrays[layer].layout.rows
+        return not self._done[layer][first // rows : (first + n - 1) // rows + 1].all()
+
+    def put(self, layer: str, first: int, values: Tensor) -> None:
+        """Copy values (n, neuroids) to the rows from ``first`` on, of shards that are missing."""
+        array = self._arrays[layer]
+        rows, last = array.layout.rows, first + len(values)
+        for k in range(first // rows, (last - 1) // rows + 1):
+            if self._done[layer][k]:
+                continue
+            start, end = max(first, k * rows), min(last, (k + 1) * rows)
+            if (layer, k) not in self._filling:
+                n_rows = min(rows, array.shape[0] - k * rows)
+                empty = np.zeros(n_rows, dtype=bool)
+                self._filling[layer, k] = self._writer.buffer(array.layout), empty
+            buffer, filled = self._filling[layer, k]
+            part = values[start - first : end - first]
+            buffer.fill(start - k * rows, part)
+            if array.layout.dtype == "float16":
+                self._check_range(layer, buffer.rows[start - k * rows : end - k * rows], part)
+            filled[start - k * rows : end - k * rows] = True
+            if filled.all():
+                del self._filling[layer, k]
+                self._done[layer][k] = True
+                self._writer.put(buffer, len(filled), array.shard(k))
+
+    def _check_range(self, layer: str, stored: Tensor, values: Tensor) -> None:
+        if torch.isinf(stored).any() and not torch.isinf(values).any():
+            raise ProbeError(
+                f"layer {layer!r} has an activation of {values.abs().max():.3g}, and float16 ends "
+                "at 65504: choose --dtype bfloat16 or float32"
+            )

@@ -1,0 +1,211 @@
+"""``probe extract``: the activations of a network's layers for any pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from probe.cli import complete, options
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.text import Text
+
+    from probe.activations import ActivationStore
+    from probe.extraction import Plan
+
+
+def extract(
+    model: options.Model,
+    images: Annotated[
+        str,
+        typer.Option(
+            "--images",
+            "-i",
+            help="A folder, a pattern in quotes ('stimuli/**/*.png'), a table (csv, tsv, parquet) "
+            "with the columns stimulus_id and path, a zip archive; or a recording whose stimuli "
+            "are meant (v4, sim-v4; see `probe datasets`).",
+            autocompletion=complete.images,
+        ),
+    ],
+    layers: options.Layers = "default",
+    reduce: Annotated[
+        str,
+        typer.Option(
+            help="What is kept of a layer: none (all of it), mean or max over positions, srp:4096 "
+            "(sparse random projection; srp:auto chooses how many), units:1000 (so many, drawn "
+            "at random), pca:100@500 (components, fitted to 500 of the stimuli).",
+            autocompletion=complete.reducers,
+        ),
+    ] = "none",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="How values are stored: float32, float16, bfloat16.",
+            autocompletion=complete.dtypes,
+        ),
+    ] = "float32",
+    autocast: Annotated[
+        str,
+        typer.Option(
+            help="Compute with fewer digits, faster on a GPU: none, bfloat16, float16.",
+            autocompletion=complete.autocasts,
+        ),
+    ] = "none",
+    weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = "resize",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of random weights, projections and choices.")
+    ] = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images per forward pass; halved when memory runs out.",
+            show_default="what suits network and device",
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    cluster: options.Cluster = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read.")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the activations go.", show_default="the cache")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin even if the disk seems too small.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what it would take, and what is there already."),
+    ] = False,
+    as_json: options.AsJson = False,
+    accept_licence: options.AcceptLicence = False,
+) -> None:
+    """Extract the activations of a network's layers, for any pictures, once.
+
+    They are kept on disk under a hash of everything that decides them: what is there already is
+    not computed again. After Ctrl-C, a crash or a full disk, the same command goes on where it
+    stopped, to the same bytes. probe cache ls lists what there is.
+
+    --cluster local:4 computes in four processes of this machine; tcp://HOST:PORT on the workers of
+    a Dask scheduler that runs; slurm in jobs of a SLURM queue. The values are the same.
+
+    \b
+    Examples:
+      probe extract --model resnet50 --images ~/stimuli
+      probe extract -m resnet50 -i ~/stimuli --layers all --reduce srp:4096
+      probe extract -m alexnet -i 'set/**/*.jpg' --layers conv3,fc6 --dtype float16
+      probe extract -m vgg16 -i stimuli.csv --skip-bad --dry-run
+      probe extract -m resnet18 -i v4 --cluster local:4
+      probe extract -m resnet50 -i images.zip --cluster slurm
+    """  # noqa: D301
+    from probe import extraction
+
+    plan = extraction.plan(
+        model,
+        images,
+        layers,
+        reduce=reduce,
+        dtype=dtype,
+        autocast=autocast,
+        weights=weights,
+        preprocessing=preprocessing,
+        seed=seed,
+        device=device,
+        skip_bad=skip_bad,
+        folder=folder,
+        accept_licence=accept_licence,
+    )
+    table = plan.table()
+    if dry_run:
+        _foretell(plan, table, as_json)
+        return
+    store = plan.run(batch_size=batch_size, cluster=cluster, force=force)
+    _show(store, plan, table, as_json)
+
+
+def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.activations import cache
+    from probe.cli import show
+
+    of, n_bytes = plan.extraction, 1e9 * float(table["GB"].sum())
+    there = plan.share_there(table)
+    if as_json:
+        record = {"key": of.path.name, "path": str(of.path), "n_stimuli": len(of.stimuli)}
+        record |= {"n_bytes": round(n_bytes), "there": there, "skipped": of.stimuli.skipped}
+        record |= {"layers": table.to_dict("records")}
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    facts = [
+        ("kept", of.reducer.describe()),
+        ("stored as", of.dtype),
+        *cache.skipped(of.stimuli.skipped),
+        ("takes", f"{show.size(n_bytes)}, {show.size(cache.free_bytes(of.folder))} are free"),
+        ("there", show.percent(there)),
+    ]
+    show.put(
+        Text(plan.title, style="bold"),
+        Padding(show.facts(facts), (0, 0, 1, 2)),
+        show.table(
+            ["layer", "output", "neuroids", "there", "size"],
+            [
+                [layer, shape, f"{n:,}", show.percent(share), show.size(1e9 * gb)]
+                for layer, shape, n, share, gb in table.itertuples(index=False)
+            ],
+            right=["output", "neuroids", "there", "size"],
+            folds="layer",
+        ),
+        "",
+        "Nothing was computed (--dry-run).",
+    )
+
+
+def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: bool) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.activations import cache
+    from probe.cli import show
+
+    names, left_out = list(before["layer"]), plan.extraction.stimuli.skipped
+    summary = cache.summary(store).set_index("layer").loc[names].reset_index()
+    there = plan.share_there(before)
+    if as_json:
+        record = {"key": store.key, "path": str(store.path), "n_stimuli": store.n_stimuli}
+        record |= {"n_bytes": round(1e9 * float(summary["GB"].sum())), "new": 1.0 - there}
+        record |= {"skipped": left_out, "about": store.about, "request": store.request}
+        record |= {"layers": summary.to_dict("records")}
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    new = {0.0: "all of it", 1.0: "nothing: all was there"}.get(there)
+    facts = [
+        *cache.facts(store),
+        *cache.skipped(left_out),
+        ("new", new or f"{show.percent(1 - there)}; the rest was there"),
+        ("on disk", f"{show.size(1e9 * summary['GB'].sum())} in {store.path}"),
+    ]
+    name = str(store.path)
+    if plan.extraction.folder is None:
+        name = cache.short(store)
+    one, every = f'"{name}", "{names[-1]}")', f'"{name}")'
+    width = max(len(one), len(every))
+    show.put(
+        Text(plan.title, style="bold"),
+        Padding(show.facts(facts), (0, 0, 1, 2)),
+        _code(f"  probe.open_activations({one:<{width}}  # an xarray.DataArray"),
+        _code(f"  probe.open_activations({every:<{width}}  # all, an xarray.DataTree"),
+    )
+
+
+def _code(line: str) -> Text:
+    from rich.text import Text
+
+    return Text(line, no_wrap=True, overflow="ignore")  # a line that can be copied

@@ -1,0 +1,339 @@
+"""Activations of any pictures, from names to a store: what a notebook and `probe extract` call.
+
+stimuli → network → activations per layer, reduced → `ActivationStore`
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import xarray as xr
+
+from probe import cluster as clusters
+from probe import models, recordings
+from probe.activations import ActivationStore, cache
+from probe.activations.engine import AUTOCAST
+from probe.activations.extract import Extraction, resolve_device
+from probe.activations.reduce import Reducer, parse
+from probe.activations.shards import DTYPES, ShardLayout
+from probe.errors import ProbeError, suggest
+from probe.models import LayerInfo, Network
+from probe.models.registry import parse as parse_model
+from probe.recordings import Recording
+from probe.stimuli import StimulusSet, image_set
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+    from torch import nn
+
+
+_MANY = 2**30
+"""Stimuli, enough for every reducer: to see how it is spelled before they are counted."""
+
+
+def extract(
+    model: str | Network | nn.Module,
+    images: str | Path | StimulusSet | Recording,
+    layers: str | Sequence[str] = "default",
+    *,
+    reduce: str | Reducer = "none",
+    dtype: str = "float32",
+    autocast: str = "none",
+    weights: str = "imagenet",
+    preprocessing: str = "resize",
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str = "auto",
+    cluster: str | Client | None = None,
+    skip_bad: bool = False,
+    folder: str | Path | None = None,
+    force: bool = False,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> ActivationStore:
+    """Extract the activations of a network's layers for any set of pictures.
+
+    They are kept on disk under a hash of everything that decides them. What is there already is
+    not computed again; what was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    model : str, Network or torch.nn.Module
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
+    images : str, path, StimulusSet or Recording
+        A folder, a pattern, a table, a zip archive (see `probe.stimuli.image_set`); or the name of
+        a recording (``v4``, ``sim-v4``), whose stimuli are meant. A folder of the same name is
+        written ``./v4``.
+    layers : str or sequence of str
+        Layer paths or aliases, or ``default``, ``all``, ``conv``, ``relu``, ``pool``, ``linear``,
+        ``block``; as a string, separated by commas.
+    reduce : str or Reducer
+        What is kept of a layer's output: ``none`` (all of it), ``mean`` or ``max`` over positions,
+        ``srp:4096`` (a sparse random projection; ``srp:auto`` chooses how many), ``units:1000``
+        (so many, drawn at random), ``pca:100@500`` (components fitted to 500 stimuli). See
+        `probe.activations.reduce.parse`.
+    dtype : {'float32', 'float16', 'bfloat16'}
+        How values are stored.
+    autocast : {'none', 'bfloat16', 'float16'}
+        With which digits the network computes; ``none`` are its own.
+    weights : str
+        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
+    preprocessing : {'resize', 'torchvision'}
+        ``resize``: the whole picture. ``torchvision``: what the weights were trained with, a crop.
+    seed : int
+        Of random weights, projections and choices.
+    batch_size : int, optional
+        Images per forward pass; by default what suits the network and the device.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    cluster : str or dask.distributed.Client, optional
+        Where it is computed besides: see `probe.cluster.connect`.
+    skip_bad : bool
+        Go on without pictures that cannot be read; the store's ``about['skipped']`` names them.
+    folder : path, optional
+        Where the store is put; by default, into the cache.
+    force : bool
+        Begin even if the disk seems too small.
+    accept_licence : bool
+        Accept the terms of a dataset that restricts its use.
+    progress : bool, optional
+        Show progress bars; by default when a person is watching.
+
+    Returns
+    -------
+    ActivationStore
+        Holds all the layers, complete: a mapping of their names to lazy arrays.
+
+    Raises
+    ------
+    ProbeError
+        If something that was named does not exist, a picture cannot be read, or the disk is too
+        small or full.
+
+    Examples
+    --------
+    >>> store = probe.extract("resnet50", "stimuli/", reduce="srp:4096")  # doctest: +SKIP
+    >>> store["layer4.2"].sel(stimulus=0).values  # doctest: +SKIP
+    """
+    planned = plan(
+        model, images, layers, reduce=reduce, dtype=dtype, autocast=autocast, weights=weights,
+        preprocessing=preprocessing, seed=seed, device=device, skip_bad=skip_bad, folder=folder,
+        accept_licence=accept_licence, progress=progress,
+    )  # fmt: skip
+    return planned.run(batch_size=batch_size, cluster=cluster, force=force, progress=progress)
+
+
+def open_activations(
+    store: ActivationStore | str | Path, layer: str | None = None
+) -> xr.DataTree | xr.DataArray:
+    """Open activations that were extracted; values are read when they are used.
+
+    Parameters
+    ----------
+    store : ActivationStore, str or path
+        What `extract` gave, the path of a store, or the beginning of its key as `probe cache ls`
+        prints it.
+    layer : str, optional
+        One layer; by default all that are complete.
+
+    Returns
+    -------
+    xarray.DataArray, dims (stimulus, neuroid), float32
+        Of one layer, with ``stimulus_id``, the metadata of the stimuli, and what tells the
+        neuroids apart (``channel``, ``y``, ``x``; ``token``; ``component``) as coordinates.
+    xarray.DataTree
+        Without ``layer``: a node per layer, in which ``activation`` is that array.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such store or layer, or it is not complete.
+
+    Examples
+    --------
+    >>> probe.open_activations("3f9a12cd", "features.7")  # doctest: +SKIP
+    >>> probe.open_activations("3f9a12cd")["features.7"]["activation"]  # doctest: +SKIP
+    """
+    opened = store if isinstance(store, ActivationStore) else ActivationStore(cache.find(store))
+    cache.touch(opened)
+    if layer is not None:
+        return opened.open_layer(layer)
+    complete = [name for name in opened.layers if opened.array(name).done().all()]
+    if lacking := [name for name in opened.layers if name not in complete]:
+        if not complete:
+            opened.open_layer(lacking[0])  # says what is missing of it
+        warnings.warn(
+            f"left out, since they are not complete: {', '.join(lacking)}; the same extraction "
+            "again goes on with them",
+            UserWarning,
+            stacklevel=2,
+        )
+    tree = {name: opened.open_layer(name).to_dataset(name="activation") for name in complete}
+    return xr.DataTree.from_dict(tree, name=opened.key[: cache.SHOWN])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be extracted.
+
+    Attributes
+    ----------
+    extraction : Extraction
+    layers : tuple of LayerInfo
+    """
+
+    extraction: Extraction
+    layers: tuple[LayerInfo, ...]
+
+    @property
+    def title(self) -> str:
+        """Say in one line what it is."""
+        of = self.extraction
+        return cache.title(of.network.name, of.stimuli.name, len(of.stimuli), len(self.layers))
+
+    def store(self) -> ActivationStore | None:
+        """Give what there is already, if anything."""
+        path = self.extraction.path
+        return ActivationStore(path) if (path / "zarr.json").is_file() else None
+
+    def table(self) -> pd.DataFrame:
+        """Tell what it takes, one row per layer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``layer``; ``shape`` of its output; ``neuroids`` that are kept; ``there``, the
+            share of the stimuli that is on disk already, 0 to 1; and ``GB`` of the whole.
+        """
+        store, n = self.store(), len(self.extraction.stimuli)
+        rows = []
+        for info in self.layers:
+            neuroids = self.extraction.reducer.n_neuroids(info.output_shape)
+            layout = ShardLayout.choose(n, neuroids, self.extraction.dtype)
+            rows.append(
+                {
+                    "layer": info.name,
+                    "shape": "×".join(map(str, info.output_shape)),
+                    "neuroids": neuroids,
+                    "there": store.array(info.name).share_done()
+                    if store and info.name in store
+                    else 0.0,
+                    "GB": layout.n_shards(n) * layout.n_bytes / 1e9,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @staticmethod
+    def share_there(table: pd.DataFrame) -> float:
+        """Give the share of all values, 0 to 1, that a `table` says to be on disk."""
+        return float((table["there"] * table["GB"]).sum() / table["GB"].sum())
+
+    def run(
+        self,
+        *,
+        batch_size: int | None = None,
+        cluster: str | Client | None = None,
+        force: bool = False,
+        progress: bool | None = None,
+    ) -> ActivationStore:
+        """Extract what is missing; see `extract`."""
+        with clusters.connect(cluster) as workers:
+            store = self.extraction.run(
+                [info.name for info in self.layers],
+                batch_size=batch_size,
+                cluster=workers,
+                force=force,
+                progress=progress,
+            )
+        cache.touch(store)
+        return store
+
+
+def plan(
+    model: str | Network | nn.Module,
+    images: str | Path | StimulusSet | Recording,
+    layers: str | Sequence[str] = "default",
+    *,
+    reduce: str | Reducer = "none",
+    dtype: str = "float32",
+    autocast: str = "none",
+    weights: str = "imagenet",
+    preprocessing: str = "resize",
+    seed: int = 0,
+    device: str = "auto",
+    skip_bad: bool = False,
+    folder: str | Path | None = None,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> Plan:
+    """See that all there is to an extraction exists, and look at the pictures; see `extract`.
+
+    Slips of the pen are told before a picture is read or a file downloaded.
+    """
+    if isinstance(model, str):
+        parse_model(model)
+    elif (weights, preprocessing) != ("imagenet", "resize"):
+        raise ProbeError(
+            "weights and preprocessing go with a model's name; give those of a network of yours "
+            "to probe.models.load or probe.models.Network.from_module"
+        )
+    else:
+        model = model if isinstance(model, Network) else Network.from_module(model)
+    models.resolve(layers, model)
+    for what, given, known in (("dtype", dtype, DTYPES), ("autocast", autocast, AUTOCAST)):
+        if given not in known:
+            raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+    if isinstance(reduce, str):
+        parse(reduce, n_stimuli=_MANY, seed=seed)
+    for name in device.split(","):
+        resolve_device(name.strip())
+    stimuli = _stimuli(images, skip_bad, accept_licence, progress)
+    if isinstance(reduce, str):
+        reduce = parse(reduce, n_stimuli=len(stimuli), seed=seed)
+    network = (
+        model
+        if isinstance(model, Network)
+        else models.load(
+            model,
+            weights,
+            seed=seed,
+            preprocessing=preprocessing,
+            accept_licence=accept_licence,
+            progress=progress,
+        )
+    )
+    place = None if folder is None else Path(folder).expanduser().absolute()
+    wanted = models.resolve(layers, network)  # some weights may be missing
+    return Plan(
+        Extraction(network, stimuli, reduce, dtype, autocast, device, place),
+        tuple(info for info in models.layers(network) if info.name in wanted),
+    )
+
+
+def _stimuli(
+    images: Any, skip_bad: bool, accept_licence: bool, progress: bool | None
+) -> StimulusSet:
+    """Find the pictures that a user means."""
+    if isinstance(images, StimulusSet):
+        return images
+    if isinstance(images, Recording):
+        return images.stimuli
+    if isinstance(images, str):
+        names = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
+        there = Path(images).expanduser().exists()
+        if images in names or (images.partition("/")[0] in names and not there):
+            recording = recordings.load(images, accept_licence=accept_licence, progress=progress)
+            return recording.stimuli
+        if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name
+            beside = [path.name for path in Path().iterdir()]
+            raise ProbeError(
+                f"images {images!r} are no folder, file or dataset"
+                f"{suggest(images, [*names, *beside])} (see `probe datasets`)"
+            )
+    return image_set(images, skip_bad=skip_bad, progress=progress)
