@@ -15,6 +15,7 @@ import contextlib
 import importlib.util
 import logging
 import math
+import operator
 import os
 import pickle
 import queue
@@ -30,9 +31,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from probe import __version__
 from probe.errors import ProbeError
 from probe.progress import track
 
@@ -50,8 +52,8 @@ STARTING = 120.0
 LOOK = 1.0
 """Seconds after which workers are counted again: they come and go."""
 
-ABSENT = 10.0
-"""Seconds between two looks at which jobs have workers; who has none at two of them has ended."""
+ABSENT = 15.0
+"""Seconds without a worker, after which a job that had some has ended."""
 
 SPARE = 16
 """Tasks that are given away beyond two for each thread of a worker."""
@@ -110,6 +112,7 @@ def connect(spec: str | Client | Cluster | None) -> Iterator[Cluster | None]:
     if spec is None or isinstance(spec, Cluster):
         yield spec
         return
+    where: Any
     kind, where = _parse(spec) if isinstance(spec, str) else ("client", spec)
     for package in ["distributed", *(["dask_jobqueue"] if kind == "slurm" else [])]:
         if importlib.util.find_spec(package) is None:
@@ -154,10 +157,11 @@ class Cluster:
     ) -> Iterator[tuple[int, T]]:
         """Call a function with every task, wherever there is a worker, and give what comes back.
 
-        A task whose worker dies is given to another, until four have died of it (that is Dask's
-        setting ``distributed.scheduler.allowed-failures``). What the function raises is raised
-        here, as it is. Whoever leaves the loop, by an exception, Ctrl-C or ``close()``, takes back
-        what nobody has begun. The variables ``PROBE_…`` of this process hold for the workers.
+        A task whose worker dies is given to another; after four (Dask's setting
+        ``distributed.scheduler.allowed-failures``), to four more when no other task is about. What
+        the function raises is raised here, as it is. Whoever leaves the loop, by an exception,
+        Ctrl-C or ``close()``, takes back what nobody has begun. The variables ``PROBE_…`` of this
+        process hold for the workers.
 
         Parameters
         ----------
@@ -196,45 +200,55 @@ class Cluster:
         weights = [1.0] * len(tasks) if sizes is None else list(sizes)
         environment = {k: v for k, v in os.environ.items() if k.startswith("PROBE_")}
         call = cloudpickle.dumps((function, environment, alone))
+        call = pickle.dumps((metadata.version("cnn-probe"), call))
         waiting = deque(range(len(tasks)))
         running: dict[Future, int] = {}
         done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        suspects: deque[int] = deque()
+        tried_alone: set[int] = set()
         looked, room = -math.inf, 0
         with (
             track(total=sum(weights), desc=desc, unit=unit, progress=progress) as bar,
             self._taking_back(running),
         ):
             sent = self._send(shared)
-            while waiting or running:
+            while waiting or running or suspects:
                 if time.monotonic() - looked > LOOK:
                     n_threads, looked = self._n_threads(), time.monotonic()
                     bar.set_description(desc if n_threads else f"{desc} (waiting for workers)")
                     # Enough that nobody waits for us, few enough for any number of tasks.
                     room = 2 * n_threads + SPARE
-                if begun := [
-                    waiting.popleft() for _ in range(min(room - len(running), len(waiting)))
-                ]:
+                if not waiting and not running:
+                    waiting.append(suspects.popleft())
+                if n_more := min(room - len(running), len(waiting)):
+                    begun = [waiting.popleft() for _ in range(n_more)]
                     packed = [cloudpickle.dumps(tasks[index]) for index in begun]
-                    futures = self.client.map(
-                        _run, packed, version=__version__, call=call, sent=sent, pure=False
-                    )
-                    running.update(zip(futures, begun, strict=True))
-                    for future in futures:
+                    with _unwarned():
+                        futures = self.client.map(_run, packed, call=call, sent=sent, pure=False)
+                    for future, index in zip(futures, begun, strict=True):
+                        running[future] = index
                         future.add_done_callback(done.put)
                 finished = _drained(done)
                 indices = [running.pop(future) for future in finished]
-                results = self._gathered(finished, keep_errors)
-                future, futures, finished = None, [], []  # no worker need keep them
-                for index, result in zip(indices, results, strict=True):
+                for index, result in zip(indices, self._results(finished), strict=True):
+                    if isinstance(result, _Raised):
+                        if result.deadly and index not in tried_alone:
+                            # It may only have been there when another task ended the worker.
+                            suspects.append(index)
+                            tried_alone.add(index)
+                            continue
+                        if not keep_errors:
+                            raise result.error
+                        result = result.error
                     bar.update(weights[index])
                     yield index, result
 
-    def _gathered(self, finished: list[Future], keep_errors: bool) -> list[Any]:
-        """Fetch results, all at once where nothing went wrong."""
+    def _results(self, finished: list[Future]) -> list[Any]:
+        """Fetch what tasks returned or raised, all at once where nothing was raised."""
         try:
             return self.client.gather(finished) if finished else []
         except Exception:
-            return [_result(future, keep_errors) for future in finished]
+            return [_result(future) for future in finished]
 
     def _send(self, shared: Sequence[Any]) -> Future | None:
         """Send what tasks share, unless it is what was sent before.
@@ -242,20 +256,21 @@ class Cluster:
         As a task whose result it is: if all who have it die, it is sent again.
         """
         import cloudpickle
-        import dask
 
-        known = len(shared) == len(self._shared) and all(map(_is, shared, self._shared))
+        known = len(shared) == len(self._shared) and all(map(operator.is_, shared, self._shared))
         if not known or (self._sent is not None and self._sent.status in ("cancelled", "lost")):
-            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1PB"}):
-                packed = cloudpickle.dumps(tuple(shared))
+            packed = cloudpickle.dumps(tuple(shared))
+            with _unwarned():
                 self._sent = self.client.submit(bytes, packed, pure=False) if shared else None
             self._shared = tuple(shared)
         return self._sent
 
     def _n_threads(self) -> int:
+        if self.client.status != "running":
+            raise ProbeError(LOST)
         try:
             return sum(self.client.nthreads().values())
-        except (OSError, ValueError, RuntimeError):  # closed, or on the way there
+        except OSError:
             raise ProbeError(LOST) from None
 
     @contextmanager
@@ -278,12 +293,23 @@ def _drained(done: queue.SimpleQueue[Future]) -> list[Future]:
     return finished
 
 
-def _is(a: object, b: object) -> bool:
-    return a is b
+def _unwarned() -> Any:
+    """Let large things pass without Dask's advice not to send them."""
+    import dask
+
+    return dask.config.set({"distributed.admin.large-graph-warning-threshold": "1PB"})
 
 
-def _result(future: Future, keep_errors: bool) -> Any:
-    """Give what a task returned, or raise what it raised, in words where Dask has its own."""
+@dataclass(frozen=True)
+class _Raised:
+    """What a task raised, and whether that was for want of a living worker."""
+
+    error: Exception
+    deadly: bool = False
+
+
+def _result(future: Future) -> Any:
+    """Give what a task returned or raised, in words where Dask has its own."""
     from distributed import KilledWorker
 
     try:
@@ -291,37 +317,33 @@ def _result(future: Future, keep_errors: bool) -> Any:
     except CancelledError:
         raise ProbeError(LOST) from None
     except KilledWorker as error:
-        deaths = error.allowed_failures + 1
-        problem: Exception = ProbeError(
-            f"{deaths} workers died of the same task, the last at {error.last_worker.address}: out "
-            "of memory, most likely; give each more, or take fewer"
+        words = (
+            f"one task has ended {error.allowed_failures + 1} workers, one after the other, the "
+            f"last at {error.last_worker.address}: out of memory, most likely; start fewer, or "
+            "give each more"
         )
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "probe":
-            problem = error
-        else:
-            problem = ProbeError("a worker lacks probe, or has another version: " + ALIKE)
+        return _Raised(ProbeError(words), deadly=True)
     except Exception as error:
-        problem = error
-    if keep_errors:
-        return problem
-    raise problem
+        if isinstance(error, ModuleNotFoundError) and f"{error.name}.".startswith("probe."):
+            return _Raised(ProbeError(f"a worker lacks probe, or has another version: {ALIKE}"))
+        return _Raised(error)
 
 
 _gate = threading.Lock()
 _unpacked: tuple[bytes, tuple[Any, ...]] = (b"", ())
 
 
-def _run(task: bytes, version: str, call: bytes, sent: bytes | None) -> Any:
+def _run(task: bytes, call: bytes, sent: bytes | None) -> Any:
     """Do a task; in a worker.
 
     Everything comes packed, so that a scheduler needs nothing of what it hands on.
     """
-    if version != __version__:
-        raise ProbeError(f"a worker has probe {__version__}, here it is {version}: {ALIKE}")
     from distributed import get_worker
 
-    function, environment, alone = pickle.loads(call)
+    wanted, packed = pickle.loads(call)
+    if wanted != (version := metadata.version("cnn-probe")):
+        raise ProbeError(f"a worker has cnn-probe {version}, here it is {wanted}: {ALIKE}")
+    function, environment, alone = pickle.loads(packed)
     n_threads = get_worker().state.nthreads
     os.environ.update({"PROBE_THREADS": str(n_threads)} | os.environ | environment)
     with _gate if alone else contextlib.nullcontext():
@@ -411,7 +433,7 @@ def _checked(client: Client) -> Client:
         )
     if client.asynchronous or client.status != "running":
         raise ProbeError("the client of the cluster is asynchronous, or closed")
-    found = client.get_versions(packages=SAME)
+    found: Any = client.get_versions(packages=SAME)
     here = found["client"]["packages"]
     for where, there in [("the scheduler", found["scheduler"]), *found["workers"].items()]:
         for name in ("python", *SAME):
@@ -528,28 +550,30 @@ def _jobs(n: int) -> Iterator[Any]:
 @contextmanager
 def _kept_up(cluster: Any, scale: Callable[[], object]) -> Iterator[None]:
     """Start again those whose workers have gone for good: a job whose time is up, a nanny's end."""
+    import dask
+
     over = threading.Event()
 
     def keep() -> None:
-        looks: dict[Any, int] = {}  # without workers, of those that had some: others are queued
-        while not over.wait(ABSENT):
-            here = {str(w["name"]) for w in list(cluster.scheduler_info["workers"].values())}
+        seen: dict[Any, float] = {}  # others may wait in a queue
+        while not over.wait(LOOK):
+            here = {str(worker.name) for worker in list(cluster.scheduler.workers.values())}
             for name in list(cluster.worker_spec):
                 # The workers of one job are called NAME, or NAME-0, NAME-1, …
                 if any(worker == str(name) or worker.startswith(f"{name}-") for worker in here):
-                    looks[name] = 0
-                elif name in looks:
-                    looks[name] += 1
-            if gone := [name for name, n in looks.items() if n > 1]:
+                    seen[name] = time.monotonic()
+            if gone := [name for name, when in seen.items() if time.monotonic() - when > ABSENT]:
                 for name in gone:
-                    del looks[name]
+                    del seen[name]
                 cluster.sync(cluster.scale_down, gone)
                 scale()
 
     thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    # Dask would end them, too, and start none again.
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1000 days"}):
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()

@@ -5,6 +5,7 @@ stimuli → network → activations per layer, reduced → `ActivationStore`
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Sequence
@@ -214,12 +215,13 @@ class Plan:
         store, n = self.store(), len(self.extraction.stimuli)
         rows = []
         for info in self.layers:
-            neuroids = self.extraction.reducer.n_neuroids(info.output_shape)
+            shape = info.output_shape or (1,)
+            neuroids = self.extraction.reducer.n_neuroids(shape)
             layout = ShardLayout.choose(n, neuroids, self.extraction.dtype)
             rows.append(
                 {
                     "layer": info.name,
-                    "shape": "×".join(map(str, info.output_shape)),
+                    "shape": "×".join(map(str, shape)),
                     "neuroids": neuroids,
                     "there": store.array(info.name).share_done()
                     if store and info.name in store
@@ -323,13 +325,15 @@ def _stimuli(
     if isinstance(images, StimulusSet):
         return images
     if isinstance(images, Recording):
-        return images.stimuli
+        stimuli = copy.copy(images.stimuli)
+        stimuli.name = images.name  # what a user knows them by
+        return stimuli
     if isinstance(images, str):
         names = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
         there = Path(images).expanduser().exists()
         if images in names or (images.partition("/")[0] in names and not there):
-            recording = recordings.load(images, accept_licence=accept_licence, progress=progress)
-            return recording.stimuli
+            found = recordings.load(images, accept_licence=accept_licence, progress=progress)
+            return _stimuli(found, skip_bad, accept_licence, progress)
         if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name
             beside = [path.name for path in Path().iterdir()]
             raise ProbeError(

@@ -80,6 +80,7 @@ class TestExtract:
         for images in ("sim-v1", "sim-v1/0", recording):
             planned = extraction.plan("squeezenet1_1", images, LAYERS, weights="random")
             assert planned.extraction.stimuli.hash == recording.stimuli.hash
+            assert planned.title.startswith(f"squeezenet1_1 · {recording.name}, 180 stimuli")
         shutil.copytree(pictures, "sim-v1")
         for images, n in (("sim-v1", 180), ("./sim-v1", 5), ("sim-v1/p0.png", 1)):
             planned = extraction.plan("squeezenet1_1", images, LAYERS, weights="random")
@@ -213,7 +214,7 @@ class TestOpen:
     def test_an_incomplete_layer_is_left_out_aloud(self, pictures: Path) -> None:
         store = extract(pictures, reduce="mean")
         store.array("features.0").shard(0).unlink()
-        with pytest.raises(ProbeError, match="features.0"):
+        with pytest.raises(ProbeError, match=r"layer 'features\.0' are"):
             probe.open_activations(store.key, "features.0")
         with pytest.warns(UserWarning, match="left out, since they are not complete: features.0;"):
             tree = probe.open_activations(store.key)

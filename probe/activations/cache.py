@@ -33,6 +33,16 @@ SHOWN = 8
 KINDS = STORE, TORN, LOCK = "store", "unfinished file", "lock file"
 """Kinds of what may be removed; unfinished is what a process that was killed left."""
 
+UNREAD = {
+    "damaged": "a damaged store",
+    "old": "an outdated store",
+    "newer": "a store of a later version",
+}
+"""States of what cannot be opened, in words."""
+
+FOREIGN = "foreign"
+"""State of what is called like a store, but is not probe's: never listed, never removed."""
+
 _KEY = re.compile(r"[0-9a-f]{32}")
 _REMOVED = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{32}\.removed")
 _AGE = re.compile(r"(\d+(?:\.\d+)?) ?([hdw])")
@@ -48,7 +58,8 @@ class Entry:
     path : pathlib.Path
         Its folder, whose name is the key.
     state : str
-        ``complete``, ``incomplete``, ``damaged``, or ``old`` for one of an earlier version.
+        ``complete``, ``incomplete``, ``damaged``; ``old`` or ``newer`` for one that an earlier or
+        a later version of probe wrote.
     n_bytes : int
         Size on disk.
     used : datetime.datetime
@@ -123,6 +134,7 @@ def root(folder: str | Path | None = None) -> Path:
 def entries(folder: str | Path | None = None) -> list[Entry]:
     """List the stores, the last used first."""
     found = [_entry(path) for path in _folders(root(folder))]
+    found = [entry for entry in found if entry.state != FOREIGN]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
@@ -207,13 +219,12 @@ def facts(store: ActivationStore) -> list[tuple[str, str]]:
     """Say what was done to get what a store holds, as (name, text) lines."""
     about, request = store.about, store.request
     digits = "" if about["autocast"] == "none" else f", computed in {about['autocast']}"
-    lines = [
+    return [
         ("weights", str(about["weights_source"])),
         ("pictures", str(about["preprocessing"])),
         ("kept", str(about["reduced"])),
         ("stored as", f"{store.dtype}{digits} on {request['device']}"),
     ]
-    return lines
 
 
 def skipped(left_out: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -269,7 +280,7 @@ def verify(
             store = ActivationStore(path)
             arrays = [store.array(layer) for layer in store.layers]
         except ProbeError as error:
-            if keys or not _is_old(path):  # which have no checksums
+            if keys or _unread(path) == "damaged":
                 damage.append(Damage(path.name, "", path, str(error), False))
             continue
         todo += [(path.name, a, shard) for a in arrays for shard in sorted(a.path.glob("c.*.0"))]
@@ -324,11 +335,14 @@ def removable(
     before = time.time() - _seconds(older_than)
     every = everything or (older_than is not None and not (keys or incomplete or old_format))
     named = {find(key, folder) for key in keys}
-    states = {"complete", "incomplete", "damaged", "old"} if every else set()
+    states = {"complete", "incomplete", "damaged", "old", "newer"} if every else set()
     states |= {"incomplete", "damaged"} if incomplete else set()
     states |= {"old"} if old_format else set()
     there = {entry.path: entry for entry in entries(folder)}
-    there |= {path: _entry(path) for path in named - there.keys()}  # in other folders
+    for path in named - there.keys():  # in other folders
+        there[path] = _entry(path)
+        if there[path].state == FOREIGN:
+            raise ProbeError(f"{str(path)!r} holds no activations of probe's, and is not removed")
     found = [
         Removal(path, STORE, _in_words(entry), entry.n_bytes, entry.used, _is_held(path))
         for path, entry in there.items()
@@ -392,17 +406,41 @@ def free_bytes(folder: str | Path | None = None) -> int:
 
 
 def _folders(stores: Path) -> Iterator[Path]:
-    """Folders that are stores, or were to become one."""
+    """Folders that are called like a store."""
     if stores.is_dir():
         yield from sorted(p for p in stores.iterdir() if _KEY.fullmatch(p.name) and p.is_dir())
 
 
-def _is_old(path: Path) -> bool:
-    """Tell whether a store was written by another version of probe."""
+def _unread(path: Path) -> str:
+    """Tell why a store cannot be opened: a state of `UNREAD`, or `FOREIGN`."""
+    if not _KEY.fullmatch(path.name):
+        return FOREIGN  # whatever it is: nothing is removed that could be something else
     try:
-        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
-        return "request" in attributes and attributes.get("format") != FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+        text = (path / "zarr.json").read_text()
+    except FileNotFoundError:
+        return "damaged" if _is_torn(path) or _has_layers(path) else FOREIGN
+    except (OSError, ValueError):
+        return "damaged"
+    try:
+        attributes = json.loads(text)["attributes"]
+        version = int(attributes.get("format", 1)) if "request" in attributes else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "damaged"
+    if version is None:
+        return FOREIGN
+    return {-1: "old", 0: "damaged", 1: "newer"}[(version > FORMAT) - (version < FORMAT)]
+
+
+def _is_torn(path: Path) -> bool:
+    """Tell whether a store was not even begun when its process was killed."""
+    return all(inside.suffix == ".partial" for inside in path.iterdir())
+
+
+def _has_layers(path: Path) -> bool:
+    """Tell whether a folder without a description holds layers of probe's all the same."""
+    try:
+        return any('"layer"' in file.read_text() for file in path.glob("*/zarr.json"))
+    except (OSError, ValueError):
         return False
 
 
@@ -412,7 +450,7 @@ def _entry(path: Path) -> Entry:
         store = ActivationStore(path)
         layers = {layer: store.array(layer).share_done() for layer in store.layers}
     except ProbeError as error:
-        return Entry(path, "old" if _is_old(path) else "damaged", n_bytes, used, str(error))
+        return Entry(path, _unread(path), n_bytes, used, str(error))
     return Entry(
         path,
         "complete" if layers and min(layers.values()) == 1 else "incomplete",
@@ -431,8 +469,8 @@ def _names(store: ActivationStore) -> dict[str, str]:
 
 
 def _in_words(entry: Entry) -> str:
-    if entry.state in ("old", "damaged"):
-        return "an outdated store" if entry.state == "old" else "a damaged store"
+    if entry.state in UNREAD:
+        return UNREAD[entry.state]
     share = "" if entry.state == "complete" else f", {math.floor(100 * entry.share)} % complete"
     return f"{entry.model}, {entry.stimuli} ({entry.n_stimuli}), {len(entry.layers)} layers{share}"
 
@@ -443,9 +481,9 @@ def _leftovers(stores: Path) -> Iterator[tuple[Path, str]]:
     if stores.is_dir():
         yield from ((p, TORN) for p in sorted(stores.iterdir()) if _REMOVED.fullmatch(p.name))
     for path in _folders(stores):
-        if not (path / "zarr.json").is_file():
+        if _is_torn(path):
             yield path, TORN
-        else:
+        elif (path / "zarr.json").is_file():
             yield from ((p, TORN) for p in sorted(path.rglob("*.partial")))
     yield from ((p, LOCK) for p in sorted(locks.glob("*.lock")))
 
@@ -455,20 +493,28 @@ def _lock(path: Path) -> Iterator[None]:
     """Hold the lock that a process holds while it writes here; fails at once if one does."""
     import filelock
 
-    lock: Path | None = path
-    if path.suffix != ".lock":
-        store = next((p for p in (path, *path.parents) if _KEY.fullmatch(p.name)), None)
-        lock = assets.lock_of(store) if store else None
-    if lock is None or not lock.parent.is_dir():
-        yield  # nobody ever held one
+    lock = _lock_of(path)
+    if lock is None:
+        yield
         return
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(lock, timeout=0):
         yield
+
+
+def _lock_of(path: Path) -> Path | None:
+    if path.suffix == ".lock":
+        return path
+    store = next((p for p in (path, *path.parents) if _KEY.fullmatch(p.name)), None)
+    return assets.lock_of(store) if store else None
 
 
 def _is_held(path: Path) -> bool:
     import filelock
 
+    lock = _lock_of(path)
+    if lock is None or not lock.exists():  # looking leaves no trace
+        return False
     try:
         with _lock(path):
             return False

@@ -226,11 +226,12 @@ class Extraction:
             channels_last,
             size,
         )
+        store.remember(batch_size=size, channels_last=channels_last)
         ended = self._compute(job, store, cluster, progress)
         if ended < size:
             remembered.put(ended)
+            store.remember(batch_size=ended)
             note(f"memory was short: batches of {ended} images instead of {size}", progress)
-        store.remember(batch_size=ended, channels_last=channels_last)
 
     def _compute(
         self, job: Job, store: ActivationStore, cluster: Cluster | None, progress: bool | None
@@ -332,9 +333,11 @@ class Extraction:
                 needed += layout.n_shards(store.n_stimuli) * layout.n_bytes
         free = shutil.disk_usage(store.path).free
         if needed > free and not force:
+            if not store.layers:  # it was begun in vain
+                store.delete()
             raise ProbeError(
                 f"activations of {len(shapes)} layers for {store.n_stimuli:,} stimuli take "
-                f"{needed / 1e9:.1f} GB; {str(store.path.parent)!r} has {free / 1e9:.1f} GB left: "
+                f"{needed / 1e9:,.2f} GB; {str(store.path.parent)!r} has {free / 1e9:,.2f} GB left: "
                 "keep less of them (--reduce mean, --reduce srp:4096, --dtype float16), name fewer "
                 "with --layers, or set PROBE_CACHE to a folder on a larger disk (--force begins "
                 "all the same)"

@@ -338,6 +338,8 @@ class LayerArray(BackendArray):
             self.shape = (int(array.shape[0]), int(array.shape[1]))
             rows = int(array.chunks[0])
             self.layout = ShardLayout(rows, self.shape[1], str(attributes["dtype"]))
+            if array.chunks[1] != self.layout.chunk_columns:
+                raise ValueError(f"chunks of {array.chunks[1]} neuroids")
         except Exception as error:  # zarr raises many kinds
             raise _damaged(path.parent, f"{path.name}/zarr.json", error) from None
         self.chunks = (rows, self.layout.chunk_columns)
@@ -439,11 +441,16 @@ def key_of(request: Mapping[str, Any]) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a small file that is there entirely, or not at all."""
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    with open(partial, "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def _damaged(path: Path, file: str, error: BaseException) -> ProbeError:

@@ -217,7 +217,7 @@ def prune(
         bool,
         typer.Option(
             "--old-format",
-            help="Stores of other versions of probe, what killed processes left, and lock files "
+            help="Stores of earlier versions of probe, what killed processes left, and lock files "
             "that nobody holds.",
         ),
     ] = False,
@@ -278,10 +278,12 @@ def prune(
 
 
 def _row(entry: Entry, key: str, now: datetime) -> list[str]:
+    from probe.activations import cache
     from probe.cli import show
 
-    if entry.state == "damaged":
-        return [key, "damaged", "", "", "", show.size(entry.n_bytes), _since(entry.used, now)]
+    if entry.state in cache.UNREAD:
+        what = cache.UNREAD[entry.state]
+        return [key, what, "", "", "", show.size(entry.n_bytes), _since(entry.used, now)]
     kept = "all" if entry.reducer == "none" else entry.reducer
     share = "" if entry.state == "complete" else f" ({show.percent(entry.share)})"
     return [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete
+from probe.cli import complete, options
 from probe.errors import ProbeError, suggest
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def compare(
         typer.Option("--common", help="Leave out stimuli that are not in all files."),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder.", show_default="results/compare-MODELS-DATA"),
@@ -89,15 +90,20 @@ def compare(
     name the RDMs (labels) and the stimuli (stimulus_ids). Stimuli are matched by name; without
     names, they are taken to be in the same order.
 
+    With --cluster, the resamples are computed by its workers, to the same numbers: worth it where
+    they take minutes.
+
     \b
     Examples:
       probe compare models.npz subjects.npz
       probe compare v1.npy v4.npy it.npy subjects.npz --comparator pearson
       probe compare results/rsa-alexnet-v4/rdms.npz results/rsa-alexnet-v4/recording.npz
       probe compare models.npz subjects.npz --resample both --test t --correction holm
+      probe compare models.npz subjects.npz --n-resamples 100000 --cluster slurm:10
     """  # noqa: D301
     from probe import inference
     from probe import result as results
+    from probe.cluster import connect
     from probe.inference.evaluate import RESAMPLES, TESTS
     from probe.progress import track
     from probe.result.folder import write_all
@@ -119,7 +125,8 @@ def compare(
                 f"Comparator rho-a, since the RDM of {models.tied[0]} has ties, which raise "
                 "Spearman's."
             )
-    with results.place_for(output or _default_folder(files)) as folder:
+    place = output or _default_folder(files)
+    with connect(cluster) as workers, results.place_for(place) as folder:
         replaced = (folder / "result.json").exists()
         try:
             found = inference.evaluate(
@@ -131,6 +138,7 @@ def compare(
                 n_resamples=n_resamples,
                 seed=seed,
                 track=functools.partial(track, desc="resamples", unit="resample"),
+                executor=workers,
             )
         except ValueError as error:
             raise ProbeError(_with_labels(str(error), models, data)) from None

@@ -21,7 +21,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 AUTOCASTS = ("none", "float16", "bfloat16")
 
 PREPROCESSING = ("resize", "torchvision")
-CLUSTERS = ("local:2", "local:4", "tcp://", "slurm")
+CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
 
 def models(incomplete: str) -> list[str]:

@@ -92,8 +92,8 @@ def extract(
     not computed again. After Ctrl-C, a crash or a full disk, the same command goes on where it
     stopped, to the same bytes. probe cache ls lists what there is.
 
-    --cluster local:4 computes in four processes of this machine; tcp://HOST:PORT on the workers of
-    a Dask scheduler that runs; slurm in jobs of a SLURM queue. The values are the same.
+    With --cluster, blocks of pictures are tasks for its workers, which need the same version of
+    this package and the same file system. The bytes are those of one process.
 
     \b
     Examples:
@@ -101,8 +101,12 @@ def extract(
       probe extract -m resnet50 -i ~/stimuli --layers all --reduce srp:4096
       probe extract -m alexnet -i 'set/**/*.jpg' --layers conv3,fc6 --dtype float16
       probe extract -m vgg16 -i stimuli.csv --skip-bad --dry-run
-      probe extract -m resnet18 -i v4 --cluster local:4
-      probe extract -m resnet50 -i images.zip --cluster slurm
+
+    \b
+    From a laptop to a queue (cores, memory and walltime of a job: jobqueue.yaml of Dask):
+      probe extract -m resnet50 -i images.zip --cluster local:4
+      probe extract -m resnet50 -i images.zip --cluster tcp://HOST:8786
+      probe extract -m resnet50 -i images.zip --cluster slurm:10
     """  # noqa: D301
     from probe import extraction
 

@@ -44,7 +44,7 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         help="Compute on several processes or machines with Dask: local:4 (so many processes "
-        "here), tcp://HOST:PORT (a scheduler that runs), slurm (a queue).",
+        "here), tcp://HOST:PORT (a scheduler that runs), slurm:10 (so many jobs of a queue).",
         show_default="this process",
         autocompletion=complete.clusters,
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete
+from probe.cli import complete, options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,6 +122,7 @@ def rsa(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per forward pass.", show_default="32")
     ] = None,
+    cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder.", show_default="results/rsa-MODEL-DATASET"),
@@ -144,6 +145,10 @@ def rsa(
     that fails is left out and told at the end (exit code 2). After Ctrl-C, the same command goes
     on from the RDMs that it has.
 
+    With --cluster, each of several networks is a task of its own, and of one network its images
+    and the resamples are. The workers need this package in the same version, and the same file
+    system. The numbers are those of one process.
+
     \b
     Examples:
       probe rsa --model alexnet --dataset sim-v4
@@ -152,6 +157,12 @@ def rsa(
       probe rsa -m alexnet,resnet18 -d v4,it
       probe rsa -m alexnet -d it --region all
       probe rsa -m alexnet -d it --resample both --test t --correction holm
+
+    \b
+    From a laptop to a queue (cores, memory and walltime of a job: jobqueue.yaml of Dask):
+      probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster local:3
+      probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster tcp://HOST:8786
+      probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster slurm:3
     """  # noqa: D301
     from probe import comparison
     from probe import result as results
@@ -183,6 +194,7 @@ def rsa(
             seed=seed,
             device=device,
             batch_size=batch_size,
+            cluster=cluster,
             accept_licence=accept_licence,
             output=folder,
         )

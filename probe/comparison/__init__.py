@@ -6,12 +6,16 @@ recording → responses → RDM per subject → comparator → inference → `RS
 
 from __future__ import annotations
 
+import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.comparison.compare import N_SPLITS, compare
+from probe.cluster import Cluster, connect
+from probe.comparison.compare import N_SPLITS, command_line, compare
 from probe.comparison.inputs import (
     EVERY,
     Settings,
@@ -28,6 +32,7 @@ from probe.recordings import Recording
 from probe.result import Failure, RSAMap, RSAResult
 
 if TYPE_CHECKING:
+    from distributed import Client
     from torch import nn
 
 __all__ = ["N_SPLITS", "UNTRAINED_SEEDS", "rsa"]
@@ -51,6 +56,7 @@ def rsa(
     seed: int = 0,
     device: str = "auto",
     batch_size: int | None = None,
+    cluster: str | Client | Cluster | None = None,
     accept_licence: bool = False,
     output: str | Path | None = None,
     progress: bool | None = None,
@@ -109,6 +115,12 @@ def rsa(
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     batch_size : int, optional
         Images per forward pass.
+    cluster : str, distributed.Client or Cluster, optional
+        Where to compute, see `probe.cluster.connect`: ``'local:4'``, ``'tcp://HOST:8786'``,
+        ``'slurm:10'``, or a Dask client of yours. Of several networks, each is a task; for one,
+        its batches and the resamples are. Results are those of one process. Workers read and write
+        the cache, and the files that are named, where this process does: they share its file
+        system.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.
     output : str or Path, optional
@@ -149,11 +161,12 @@ def rsa(
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != EVERY and several(region) is None
     networks = check_models(named_models or [model], settings)
-    loaded = load_recordings(named_datasets or [dataset], region, subject, settings)
-    if not one:
-        return _compare_all(networks, loaded, settings, output)
-    network = load_network(networks[0], settings)
-    result = compare(NetworkRDMs(network, settings), loaded[0], settings)
+    with connect(cluster) as workers:
+        loaded = load_recordings(named_datasets or [dataset], region, subject, settings)
+        if not one:
+            return _compare_all(networks, loaded, settings, output, workers)
+        network = load_network(networks[0], settings)
+        result = compare(NetworkRDMs(network, settings, workers), loaded[0], settings, workers)
     if output is not None:
         result.save(output)
     return result
@@ -164,37 +177,27 @@ def _compare_all(
     loaded: Sequence[Recording],
     settings: Settings,
     output: str | Path | None,
+    workers: Cluster | None,
 ) -> RSAMap:
     """Compare each network with each recording; what fails is noted, and the rest goes on."""
     results: list[RSAResult] = []
     failures: list[Failure] = []
-    n = len(networks) * len(loaded)
-    with track(total=n, unit="comparison", progress=settings.progress) as bar:
-        for model in networks:
-            name = model if isinstance(model, str) else model.name
-            rdms = None
-            for k, recording in enumerate(loaded):
-                done = len(results) + len(failures)
-                what = f"{name} and {recording.name} ({recording.regions[0]})"
-                bar.set_description(f"{done + 1} of {n}: {what}")
-                try:
-                    rdms = rdms or NetworkRDMs(load_network(model, settings), settings)
-                except Exception as error:  # whatever it is, it concerns this network alone
-                    failures += [_failure(name, r, error) for r in loaded[k:]]
-                    bar.update(len(loaded) - k)
-                    break
-                try:
-                    result = compare(rdms, recording, settings)
-                except Exception as error:
-                    failures.append(_failure(name, recording, error))
-                else:
-                    results.append(result)
-                    if output is not None:
-                        result.save(Path(output).expanduser() / RSAMap(results).folders[-1])
-                bar.update()
+    if workers is not None and len(networks) > 1:
+        outcomes = _spread_out(networks, loaded, settings, workers)
+    else:
+        outcomes = _one_by_one(networks, loaded, settings, workers)
+    with closing(outcomes):
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+                continue
+            results.append(outcome)
+            if output is not None:
+                outcome.save(Path(output).expanduser() / RSAMap(results).folders[-1])
     for failure in failures:
         warnings.warn(f"no result for {failure.message}", UserWarning, stacklevel=3)
     if not results:
+        n = len(failures)
         raise ProbeError(
             failures[0].message + (f" (and {n - 1} others, which failed too)" if n > 1 else "")
         ) from failures[0].error
@@ -204,5 +207,93 @@ def _compare_all(
     return found
 
 
-def _failure(model: str, recording: Recording, error: Exception) -> Failure:
-    return Failure(model, recording.name, recording.regions[0], error)
+def _one_by_one(
+    networks: Sequence[str | Network],
+    loaded: Sequence[Recording],
+    settings: Settings,
+    workers: Cluster | None = None,
+) -> Generator[RSAResult | Failure]:
+    """Compare each network with all recordings, one after the other."""
+    n = len(networks) * len(loaded)
+    with track(total=n, unit="comparison", progress=settings.progress) as bar:
+        for m, model in enumerate(networks):
+            rdms: NetworkRDMs | Exception | None = None
+            for k, recording in enumerate(loaded):
+                what = f"{_name(model)} and {recording.name} ({recording.regions[0]})"
+                bar.set_description(f"{m * len(loaded) + k + 1} of {n}: {what}")
+                if rdms is None:
+                    try:
+                        rdms = NetworkRDMs(load_network(model, settings), settings, workers)
+                    except Exception as error:  # whatever it is, it concerns this network alone
+                        rdms = error
+                outcome: RSAResult | Failure
+                if isinstance(rdms, Exception):
+                    outcome = _failure(model, recording, rdms)
+                else:
+                    try:
+                        outcome = compare(rdms, recording, settings, workers)
+                    except Exception as error:
+                        outcome = _failure(model, recording, error)
+                yield outcome
+                bar.update()
+
+
+def _spread_out(
+    networks: Sequence[str | Network],
+    loaded: Sequence[Recording],
+    settings: Settings,
+    workers: Cluster,
+) -> Generator[RSAResult | Failure]:
+    """Have workers compare, each a network with all recordings; give what they find in order."""
+    arrived: dict[int, list[RSAResult | Failure]] = {}
+    following = 0
+    try:
+        for index, found in workers.map(
+            _on_worker,
+            networks,
+            shared=(loaded, replace(settings, progress=False)),
+            sizes=[len(loaded)] * len(networks),
+            keep_errors=True,
+            unit="comparison",
+            progress=settings.progress,
+        ):
+            if isinstance(found, Exception):  # as when workers die of it
+                found = [_failure(networks[index], recording, found) for recording in loaded]
+            for outcome in found:
+                if isinstance(outcome, RSAResult):
+                    outcome.provenance["command"] = command_line()
+            arrived[index] = found
+            while following in arrived:
+                yield from arrived.pop(following)
+                following += 1
+    except KeyboardInterrupt:
+        for index in sorted(arrived):  # what was finished stays
+            yield from arrived.pop(index)
+        raise
+
+
+def _on_worker(
+    loaded: Sequence[Recording], settings: Settings, model: str | Network
+) -> list[RSAResult | Failure]:
+    return [
+        outcome if isinstance(outcome, RSAResult) else _portable(outcome)
+        for outcome in _one_by_one([model], loaded, settings)
+    ]
+
+
+def _portable(failure: Failure) -> Failure:
+    """Put an error that cannot be sent into words."""
+    try:
+        pickle.loads(pickle.dumps(failure.error))
+    except Exception:
+        error = failure.error
+        return replace(failure, error=RuntimeError(f"{type(error).__name__}: {error}"))
+    return failure
+
+
+def _name(model: str | Network) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _failure(model: str | Network, recording: Recording, error: Exception) -> Failure:
+    return Failure(_name(model), recording.name, recording.regions[0], error)

@@ -21,6 +21,7 @@ from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
 from probe.errors import ProbeError
 from probe.inference.evaluate import MIN_STIMULI
+from probe.inference.resampling import Executor
 from probe.models import Network
 from probe.progress import in_notebook, track
 from probe.recordings import Recording
@@ -33,7 +34,12 @@ N_SPLITS = 100
 """Splits of the stimuli for choosing a layer on one half and scoring it on the other."""
 
 
-def compare(network_rdms: NetworkRDMs, recording: Recording, settings: Settings) -> RSAResult:
+def compare(
+    network_rdms: NetworkRDMs,
+    recording: Recording,
+    settings: Settings,
+    executor: Executor | None = None,
+) -> RSAResult:
     """Compare the layers of a network, and its baselines, with one region of a recording.
 
     Parameters
@@ -42,6 +48,8 @@ def compare(network_rdms: NetworkRDMs, recording: Recording, settings: Settings)
     recording : Recording
         Of one region.
     settings : Settings
+    executor : Executor, optional
+        Has resamples computed elsewhere.
 
     Returns
     -------
@@ -62,6 +70,7 @@ def compare(network_rdms: NetworkRDMs, recording: Recording, settings: Settings)
     evaluate = functools.partial(
         inference.evaluate, data=data, comparator=comparator, resample=settings.resample,
         test=settings.test, n_resamples=settings.n_resamples, seed=settings.seed,
+        executor=executor,
     )  # fmt: skip
     try:
         ceiling = _ceiling(recording, data, comparator, settings)
@@ -322,6 +331,11 @@ def _by_subject(
     )
 
 
+def command_line() -> list[str] | None:
+    """Give the words of the command; None in a notebook, whose kernel's say nothing."""
+    return None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
 def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
     packages = [
         "cnn-probe",
@@ -335,8 +349,7 @@ def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
         "zarr",
     ]
     return {
-        # A kernel's own command line says nothing.
-        "command": None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": command_line(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings,
         "versions": {name: metadata.version(name) for name in packages}

@@ -12,6 +12,7 @@ import numpy as np
 
 from probe import assets, models
 from probe.activations import PIXELS, ActivationStore, Extraction
+from probe.cluster import Cluster
 from probe.comparison.inputs import Settings
 from probe.errors import ProbeError
 from probe.models import Network
@@ -57,11 +58,16 @@ class NetworkRDMs:
     ----------
     network : Network
     settings : Settings
+    workers : Cluster, optional
+        Run the network.
     """
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(
+        self, network: Network, settings: Settings, workers: Cluster | None = None
+    ) -> None:
         self.network = network
         self.settings = settings
+        self.workers = workers
         names = models.resolve(settings.layers, network)
         self.layers = [info for info in models.layers(network) if info.name in names]
         self._found: dict[str, LayerRDMs] = {}
@@ -73,11 +79,10 @@ class NetworkRDMs:
         return self._found[stimuli.hash]
 
     def _compute(self, stimuli: StimulusSet) -> LayerRDMs:
-        network, settings = self.network, self.settings
+        network, settings, workers = self.network, self.settings, self.workers
         names = [info.name for info in self.layers]
-        found = rdms_of(
-            network, [*names, PIXELS] if settings.baselines else names, stimuli, settings
-        )
+        wanted = [*names, PIXELS] if settings.baselines else names
+        found = rdms_of(network, wanted, stimuli, settings, workers)
         untrained: dict[int, np.ndarray] = {}
         if settings.baselines and network.architecture is not None:
             for seed in UNTRAINED_SEEDS:
@@ -85,7 +90,9 @@ class NetworkRDMs:
                     network.architecture, "random", seed=seed, preprocessing=network.preprocessing
                 )
                 named = blank.weights.sha256 == network.weights.sha256
-                untrained[seed] = rdms_of(blank, names, stimuli, settings, baseline=not named)
+                untrained[seed] = rdms_of(
+                    blank, names, stimuli, settings, workers, baseline=not named
+                )
         return LayerRDMs(names, found[: len(names)], found[len(names) :], untrained)
 
 
@@ -94,6 +101,7 @@ def rdms_of(
     layers: Sequence[str],
     stimuli: StimulusSet,
     settings: Settings,
+    workers: Cluster | None = None,
     *,
     baseline: bool = False,
 ) -> np.ndarray:
@@ -126,8 +134,9 @@ def rdms_of(
             todo = look()
             try:
                 store = extraction.run(
-                    todo, batch_size=settings.batch_size, progress=settings.progress
-                )
+                    todo, batch_size=settings.batch_size, cluster=workers,
+                    progress=settings.progress,
+                )  # fmt: skip
                 bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
                 for layer in bar:
                     try:

@@ -354,8 +354,6 @@ def _exhaust(done: Generator[int], n: int, track: Track | None) -> None:
 
 
 def _n_threads() -> int:
-    if hasattr(os, "sched_getaffinity"):  # those that this process may use
-        n = len(os.sched_getaffinity(0))
-    else:
-        n = os.cpu_count() or 1
-    return min(8, n, int(os.environ.get("PROBE_THREADS", n)))  # of several processes, its share
+    # Those that this process may use; of several that share a machine, each has its part.
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, n, int(os.environ.get("PROBE_THREADS", n)))

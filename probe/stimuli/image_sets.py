@@ -261,7 +261,7 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
 
     if importlib.util.find_spec("pyarrow") is None:
         raise ProbeError(
-            f"{where}: to read parquet, install pyarrow (`pip install pyarrow`), or save it as .csv"
+            f"{where}: to read parquet, pip install 'cnn-probe[parquet]', or save it as .csv"
         )
     try:
         table = pd.read_parquet(path, engine="pyarrow")

@@ -12,6 +12,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -19,6 +20,7 @@ from torch import nn
 from probe import assets
 from probe.activations import ActivationStore, Extraction, cache
 from probe.activations.reduce import SpatialMean
+from probe.activations.store import FORMAT
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.stimuli import StimulusSet
@@ -122,14 +124,38 @@ class TestListing:
         assert states[whole.key] == "damaged"
         assert sorted(states.values()) == ["complete", "damaged", "old"]
 
-    def test_other_folders_are_left_alone(self, whole: ActivationStore, folder: Path) -> None:
-        (folder / "my thesis").mkdir()
-        (folder / "my thesis" / "thesis.partial").write_text("all of it")
-        (folder / ("f" * 31)).mkdir()
+    def test_a_store_without_a_description_is_damaged(self, whole: ActivationStore) -> None:
+        (whole.path / "zarr.json").unlink()
+        assert {e.key: e.state for e in cache.entries()}[whole.key] == "damaged"
+        assert [damage.key for damage in cache.verify().damage] == [whole.key]
+        assert {r.path for r in cache.removable(incomplete=True)} == {whole.path}
+
+    def test_a_store_of_a_later_version_is_left_to_it(self, whole: ActivationStore) -> None:
+        description = json.loads((whole.path / "zarr.json").read_text())
+        description["attributes"]["format"] = FORMAT + 1
+        (whole.path / "zarr.json").write_text(json.dumps(description))
+        assert {entry.state for entry in cache.entries()} == {"complete", "newer"}
+        assert cache.verify().damage == []
+        assert cache.removable(incomplete=True, old_format=True) == []
+        assert whole.path in {removal.path for removal in cache.removable(everything=True)}
+
+    def test_what_is_not_ours_is_left_alone(self, whole: ActivationStore, folder: Path) -> None:
+        other = {"my thesis", "f" * 31, "e" * 32, "d" * 32}
+        for name in other:
+            (folder / name).mkdir()
+            (folder / name / "thesis.txt").write_text("all of it")
+        (folder / "my thesis" / "chapter.partial").write_text("half of it")
+        zarr.create_group(folder / ("d" * 32))
+        before = {name: digest(folder / name) for name in other}
         assert len(cache.entries()) == 2
+        assert cache.verify().damage == []
+        for path in (folder / "my thesis", folder / ("e" * 32), folder / ("d" * 32), folder):
+            with pytest.raises(ProbeError, match="no activations of probe's, and is not removed"):
+                cache.removable([path])
         cache.remove(cache.removable(everything=True))
-        assert {p.name for p in folder.iterdir()} == {"my thesis", "f" * 31}
-        assert (folder / "my thesis" / "thesis.partial").exists()
+        cache.remove(cache.removable(incomplete=True, old_format=True, older_than="0h"))
+        assert {p.name for p in folder.iterdir()} == other
+        assert {name: digest(folder / name) for name in other} == before
 
     def test_nothing_yet(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PROBE_CACHE", str(tmp_path / "none" / "yet"))
@@ -355,9 +381,11 @@ class TestPrune:
             (path / "zarr.json").unlink()
             raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        doomed = cache.removable([whole.key])
+        with monkeypatch.context() as patch:
             patch.setattr(shutil, "rmtree", interrupted)
-            cache.remove(cache.removable([whole.key]))
+            with pytest.raises(KeyboardInterrupt):
+                cache.remove(doomed)
         assert not whole.path.exists()
         assert len(cache.entries()) == 1
         (rest,) = (r for r in cache.leftovers() if r.kind == cache.TORN)

@@ -119,12 +119,13 @@ class TestFit:
         )
 
 
+@pytest.fixture(scope="module")
+def found() -> Components:
+    return Components.fit(activations(60, 24 * 9 * 11), 40)
+
+
 class TestProject:
     shape = (24, 9, 11)
-
-    @pytest.fixture(scope="class")
-    def found(self) -> Components:
-        return Components.fit(activations(60, 24 * 9 * 11), 40)
 
     def batch(self, n: int) -> torch.Tensor:
         return torch.from_numpy(activations(n, 24 * 9 * 11, seed=3)).reshape(n, *self.shape)

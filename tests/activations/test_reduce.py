@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.spatial.distance import pdist
 from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 from torch import nn
 
@@ -93,14 +94,14 @@ class TestEveryReducer:
         assert "\n" not in reducer.describe()
         reducer = fitted(reducer, (6, 4, 5))
         x = outputs(2, (6, 4, 5))
-        values = reducer.reduce("(6, 4, 5)", x)
         pickled = pickle.dumps(reducer)
+        values = reducer.reduce("(6, 4, 5)", x)
         other = pickle.loads(pickled)
         assert other == reducer
         assert hash(other) == hash(reducer)
         torch.testing.assert_close(other.reduce("(6, 4, 5)", x), values, rtol=0, atol=0)
-        again = pickle.dumps(reducer)
-        assert again == pickled, "what was made for the batches went along"
+        size = len(pickle.dumps(reducer))
+        assert size == len(pickled), "what was made for the batches went along"
 
     def test_keys_tell_apart_what_differs(self) -> None:
         keys = [json.dumps(r.key()) for r in ALL]
@@ -191,43 +192,58 @@ def activations() -> dict[str, torch.Tensor]:
 
 
 class TestSparseProjection:
-    @pytest.mark.parametrize("metric", ["euclidean", "correlation"])
     @pytest.mark.parametrize("layer", ["features.1", "features.4", "features.12"])
-    def test_rdms_stay_what_they_are(
-        self, activations: dict[str, torch.Tensor], layer: str, metric: str
+    def test_errors_are_those_of_theory(
+        self, activations: dict[str, torch.Tensor], layer: str
     ) -> None:
-        k = 2048
-        x = activations[layer]
+        k, x = 1024, activations[layer]
         assert x[0].numel() > 10 * k
+        flat = x.flatten(1).double().numpy()
+        squared, correlation = pdist(flat, "sqeuclidean"), 1.0 - pdist(flat, "correlation")
+        of_squared, of_correlation = [], []
+        for seed in range(6):
+            found = SparseProjection(k, seed).reduce(layer, x).double().numpy()
+            of_squared.append(pdist(found, "sqeuclidean") / squared - 1.0)
+            of_correlation.append(
+                (1.0 - pdist(found, "correlation") - correlation) / (1.0 - correlation**2)
+            )
+        # A little more than the standard error: the pairs of few stimuli err together.
+        assert np.sqrt(np.mean(np.square(of_squared))) < 1.15 * np.sqrt(2 / k)
+        # as a correlation coefficient of k pairs of numbers
+        assert np.sqrt(np.mean(np.square(of_correlation))) < 1.3 / np.sqrt(k)
+
+    @pytest.mark.parametrize("metric", ["euclidean", "correlation"])
+    def test_rdms_stay_what_they_are(
+        self, activations: dict[str, torch.Tensor], metric: str
+    ) -> None:
+        x = activations["features.12"]
         true = rdm(x.flatten(1).numpy(), metric)
-        found = rdm(SparseProjection(k).reduce(layer, x).numpy(), metric)
+        found = rdm(SparseProjection(4096).reduce("features.12", x).numpy(), metric)
         assert np.corrcoef(true, found)[0, 1] > 0.99
-        assert stats.spearmanr(true, found)[0] > 0.99
 
     def test_distances_are_no_worse_than_those_of_scikit_learn(
         self, activations: dict[str, torch.Tensor]
     ) -> None:
-        k, x = 512, activations["features.4"]
+        k, x = 512, activations["features.4"][:, :, :20, :20]
         flat = x.flatten(1).double().numpy()
-        true = rdm(flat, "euclidean") ** 2
+        true = pdist(flat, "sqeuclidean")
 
         def error(values: np.ndarray) -> float:
-            return float(np.sqrt(np.mean(np.square(rdm(values, "euclidean") ** 2 / true - 1))))
+            return float(np.sqrt(np.mean(np.square(pdist(values, "sqeuclidean") / true - 1))))
 
-        ours = [error(SparseProjection(k, s).reduce("a", x).numpy()) for s in range(12)]
+        ours = [error(SparseProjection(k, s).reduce("a", x).numpy()) for s in range(6)]
         theirs = [
-            error(SparseRandomProjection(k, random_state=s).fit_transform(flat)) for s in range(12)
+            error(SparseRandomProjection(k, random_state=s).fit_transform(flat)) for s in range(6)
         ]
-        assert np.mean(ours) < np.sqrt(2 / k)
-        assert np.mean(ours) < 1.15 * np.mean(theirs)
+        assert np.mean(ours) < 1.1 * np.mean(theirs)
 
     def test_the_johnson_lindenstrauss_bound_holds(
         self, activations: dict[str, torch.Tensor]
     ) -> None:
         eps, x = 0.3, activations["features.1"]
         reducer = parse(f"srp:eps={eps}", n_stimuli=len(x))
-        true = rdm(x.flatten(1).numpy(), "euclidean") ** 2
-        found = rdm(reducer.reduce("features.1", x).numpy(), "euclidean") ** 2
+        true = pdist(x.flatten(1).double().numpy(), "sqeuclidean")
+        found = pdist(reducer.reduce("features.1", x).double().numpy(), "sqeuclidean")
         assert np.abs(found / true - 1).max() < eps
 
     @given(n=st.integers(2, 10**6), eps=st.floats(0.01, 0.99))
@@ -354,7 +370,7 @@ class TestParse:
 
     def test_numbers_are_checked_without_parse(self) -> None:
         for make in (lambda: SparseProjection(0), lambda: RandomUnits(-1), lambda: PCA(0, 5)):
-            with pytest.raises(ProbeError, match="k=(0|-1) is not a positive number"):
+            with pytest.raises(ProbeError, match=r"k=(0|-1) is not a positive number"):
                 make()
 
 

@@ -148,9 +148,9 @@ class TestSameBytes:
         assert words.tolist() == WORDS
 
     def test_global_random_state_is_untouched(self) -> None:
-        before, state = np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index,union-attr] # noqa: NPY002
+        before, state = np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index] # noqa: NPY002
         drawn(500, 40)(patterns(1, 500, 0, "normal"))
-        assert np.random.get_state()[1].tolist() == before  # type: ignore[index,union-attr] # noqa: NPY002
+        assert np.random.get_state()[1].tolist() == before  # type: ignore[index] # noqa: NPY002
         assert torch.equal(torch.get_rng_state(), state)
 
 

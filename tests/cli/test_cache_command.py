@@ -25,10 +25,9 @@ def made(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("made")
     stimuli = recordings.load("sim-v1").stimuli.subset(range(12))
+    stimuli.name = "gratings"
     for layers, reduce in ((LAYERS, "mean"), ("features.0", "srp:8")):
-        extract(
-            "squeezenet1_1", stimuli, layers, reduce=reduce, weights="random", folder=folder
-        )
+        extract("squeezenet1_1", stimuli, layers, reduce=reduce, weights="random", folder=folder)
     return folder
 
 
@@ -57,8 +56,8 @@ class TestLs:
         one, other = stores
         assert heading == ["key", "network", "stimuli", "layers", "kept", "size", "unused"]
         network = "squeezenet1_1 (random)"
-        assert first[:5] == [one.key[:8], network, "sim-v1 (12)", "2", "mean float32"]
-        assert second[:5] == [other.key[:8], network, "sim-v1 (12)", "1", "srp:8 float32"]
+        assert first[:5] == [one.key[:8], network, "gratings (12)", "2", "mean float32"]
+        assert second[:5] == [other.key[:8], network, "gratings (12)", "1", "srp:8 float32"]
         assert (first[6], second[6]) == ("3 h", "2 d")
         assert re.fullmatch(r"\d+\.\d kB", first[5])
         assert "0 RDMs of layers, 0 kB" in ran.out
@@ -76,7 +75,7 @@ class TestLs:
         out = run("cache", "ls").out
         told = {row[0]: row for row in rows(out)}
         assert told[one.key[:8]][3] == "2 (50 %)"
-        assert told[other.key[:8]][1] == "damaged"
+        assert told[other.key[:8]][1] == "a damaged store"
         assert old.name[:8] not in told
         assert "1 outdated store, 0.1 kB: probe cache prune --old-format" in out
         assert "1 unfinished file, 2.0 MB: probe cache prune --old-format" in out
@@ -109,7 +108,7 @@ class TestShow:
         store, _ = stores
         ran = run("cache", "show", store.key[:6])
         assert (ran.code, ran.err) == (0, "")
-        assert ran.out.splitlines()[0] == "squeezenet1_1 · sim-v1, 12 stimuli · 2 layers"
+        assert ran.out.splitlines()[0] == "squeezenet1_1 · gratings, 12 stimuli · 2 layers"
         for part in (
             store.key, "random initialisation, seed 0", store.about["reduced"], str(store.path),
             "float32 on cpu", f"torch {store.request['torch']}", store.about["created"],
@@ -168,7 +167,7 @@ class TestPrune:
         ran = run("cache", "prune", one.key[:6], "--yes")
         assert (ran.code, ran.err) == (0, "")
         line, end = ran.out.splitlines()
-        assert line.startswith(f"{one.key[:8]}  squeezenet1_1, sim-v1 (12), 2 layers, ")
+        assert line.startswith(f"{one.key[:8]}  squeezenet1_1, gratings (12), 2 layers, ")
         assert line.endswith("unused for 3 h")
         assert re.fullmatch(r"Removed 1 store: [\d.]+ kB\.", end)
         assert not one.path.exists()

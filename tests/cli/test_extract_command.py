@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def facts(out):
     """The (name, text) lines below the title."""
     lines = (line.strip() for line in out.splitlines()[1:] if line.startswith("  "))
     pairs = [re.split(r"\s{2,}", line, maxsplit=1) for line in lines if "probe." not in line]
-    return {name: text for name, text in pairs}
+    return dict(pairs)
 
 
 class TestWhatIsPrinted:
@@ -140,7 +141,7 @@ def test_the_stimuli_of_a_recording(extract):
         (["--images"], ["--images", "requires an argument"]),
         (["--layers", "features.33"], ["'features.33'", "did you mean 'features.3'"]),
         (["--reduce", "srp:many"], ["'srp:many'", "srp:4096"]),
-        (["--dtype", "float"], ["dtype 'float'", "did you mean 'float16'"]),
+        (["--dtype", "float"], ["dtype 'float'", "did you mean 'float32'"]),
         (["--autocast", "fp16"], ["autocast 'fp16'", "float16"]),
         (["--weights", "nowhere.pth"], ["'nowhere.pth' do not exist", "imagenet, random"]),
         (["--preprocessing", "resized"], ["'resized'", "did you mean 'resize'"]),
@@ -164,7 +165,7 @@ def test_bad_options(extract, own_cache, arguments, parts):
         ("sim-v44", ["'sim-v44'", "did you mean 'sim-v4'", "probe datasets"]),
         ("./nowhere", ["nowhere'"]),
         ("*.jpeg", ["*.jpeg'"]),
-        (".", ["no picture"]),
+        (".", ["no images", "empty"]),
     ],
 )
 def test_images_that_are_not_there(extract, images, parts):
@@ -174,14 +175,26 @@ def test_images_that_are_not_there(extract, images, parts):
 
 
 def test_a_disk_that_is_too_small(extract, own_cache, monkeypatch):
-    import shutil
-
     free = shutil._ntuple_diskusage(10**9, 10**9, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: free)
     error = extract("--reduce", "none").error
     assert "GB left" in error
     assert "--force" in error
     assert extract("--reduce", "none", "--force").code == 0
+
+
+def test_help_teaches_and_imports_nothing_heavy():
+    code = (
+        "import sys; from probe.cli import main\ntry: main()\n"
+        "finally: print({'torch', 'numpy', 'pandas', 'numba', 'dask', 'xarray'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "extract", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.endswith("set()\n")
+    for word in ("--skip-bad", "--force", "--dry-run", "srp:4096", "tcp://HOST", "slurm:10"):
+        assert word in ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -196,7 +209,7 @@ def test_a_disk_that_is_too_small(extract, own_cache, monkeypatch):
         (complete.images, "sim-", ["sim-v4", "sim-v1", "sim-pictures/"]),
         (complete.images, "sim-v4,", []),
         (complete.images, "pict", []),
-        (complete.images, "it", ["it", "it-fmri", "it.csv"]),
+        (complete.images, "it", ["it-fmri", "it", "it.csv"]),
     ],
 )
 def test_completion(names, start, found):
@@ -212,17 +225,17 @@ def test_words_that_are_completed_are_those_that_exist():
     assert set(complete.PREPROCESSING) == set(KINDS)
 
 
-COMMAND = [
-    sys.executable, "-c", "from probe.cli import main; main()", "extract", "-m", "squeezenet1_1",
-    "--weights", "random", "--layers", "features.3", "--batch-size", "4",
-]  # fmt: skip
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_and_the_same_command_goes_on(own_cache, number, code):
+def test_stopped_and_the_same_command_goes_on(own_cache, lab, number, code):
+    for k in range(12, 100):
+        shutil.copy(lab / "images" / f"p{k % 12:02d}.png", lab / "images" / f"p{k}.png")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*COMMAND, "-i", "sim-v4"]
+    command = [
+        sys.executable, "-c", "from probe.cli import main; main()", "extract", "-m",
+        "squeezenet1_1", "-i", str(lab / "images"), "--weights", "random", "--layers",
+        "features.3", "--batch-size", "4",
+    ]  # fmt: skip
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -238,12 +251,12 @@ def test_stopped_and_the_same_command_goes_on(own_cache, number, code):
         process.kill()
     assert process.returncode == code, err
     assert out == ""
-    assert err.splitlines() == [
-        "Interrupted. What was finished is kept: the same command goes on."
-    ]
+    assert err.splitlines() == ["Interrupted. What was finished is kept: the same command goes on."]
     (entry,) = cache.entries()
     assert 0 < entry.share < 1
     assert not list(own_cache.rglob("*.partial"))
+    if number == signal.SIGTERM:
+        return  # once is enough
     whole = {p: p.stat().st_mtime_ns for p in entry.path.glob("*/c.*")}
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr) == (0, "")

@@ -329,7 +329,7 @@ class TestTables:
         assert str(folder / "b.png") in reason
 
     def test_parquet(self, folder, table):
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed: no parquet")
+
         table["serial"] = ["7", "8", "9"]
         table["day"] = pd.to_datetime(["2024-05-01"] * 3)
         table["maybe"] = pd.array([1, None, 3], dtype="Int64")
@@ -355,7 +355,7 @@ class TestTables:
     def test_parquet_without_pyarrow(self, folder, monkeypatch):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         (folder / "set.parquet").write_bytes(b"PAR1")
-        with pytest.raises(ProbeError, match=r"set\.parquet'.*`pip install pyarrow`"):
+        with pytest.raises(ProbeError, match=r"set\.parquet'.*cnn-probe\[parquet\]"):
             image_set(folder / "set.parquet")
 
 

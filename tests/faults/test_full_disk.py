@@ -1,0 +1,111 @@
+"""A disk that is too small: foreseen with the figure, and if not, one line, and nothing torn."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Forks, Undisturbed, complete, untouched
+
+MB = 2**20
+FULL = r"activations cannot be written to '.*' \(No space left on device\).*goes on from there"
+
+
+def mount(folder: Path, *options: str) -> bool:
+    """Mount a file system in memory, or change one."""
+    call = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
+    return bool(shutil.which("mount")) and not subprocess.run(call, capture_output=True).returncode
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount(folder, f"size={8 * MB}"):
+        pytest.skip("no file system can be mounted here: that takes the administrator")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_small_disk_is_foreseen(forks: Forks, command: list[str], disk: Path) -> None:
+    command = [word for word in command if word != "--force"]
+    child = forks.begin("cli", disk, arguments=command)
+    assert child.ended() == 2
+    found = re.search(r"2 layers for 20 stimuli take (\S+) GB; .* has (\S+) GB left", child.line)
+    assert found is not None, child.line
+    # 4 bytes × 13² × (512 numbers of 20 pictures + 384 numbers of 24: shards are whole)
+    assert found.groups() == ("0.01", "0.01")
+    assert "--force" in child.line
+    assert not child.batches
+    assert not list(disk.glob("activations/*"))
+
+
+def test_a_disk_gets_full(
+    forks: Forks, command: list[str], typed: Undisturbed, disk: Path
+) -> None:
+    child = forks.begin("cli", disk, arguments=command)
+    assert child.ended() == 2
+    assert re.fullmatch("probe: error: " + FULL, child.line), child.line
+    store = disk / "activations" / typed.store.name
+    before = complete(store)
+    assert before
+    assert not list(disk.rglob("*.partial"))
+
+    again = forks.begin("cli", disk, arguments=command)  # without more room
+    assert again.ended() == 2
+    untouched(store, before)
+
+    assert mount(disk, "remount", f"size={32 * MB}")
+    child = forks.begin("cli", disk, arguments=command).succeeded()
+    typed.same(store)
+    untouched(store, before)
+    assert child.batches == typed.batches_for(before)
+
+
+@pytest.mark.parametrize("pages", range(8))
+def test_a_disk_is_full_already(
+    forks: Forks, pictures: Path, undisturbed: Undisturbed, disk: Path, pages: int
+) -> None:
+    with open(disk / "others", "wb") as others, pytest.raises(OSError, match="No space"):
+        while True:
+            others.write(bytes(2**16))
+            others.flush()
+    size = (disk / "others").stat().st_size
+    assert size == 8 * MB
+    with open(disk / "others", "ab") as others:
+        others.truncate(size - 4096 * pages)  # a few pages are left, for some folders and files
+
+    child = forks.extract(disk, pictures, force=True)
+    assert child.ended() == 2
+    assert "No space left on device" in child.line
+    assert not list(disk.rglob("*.partial"))
+
+    (disk / "others").unlink()
+    assert mount(disk, "remount", f"size={128 * MB}")
+    forks.extract(disk, pictures).succeeded()
+    undisturbed.same(disk / "activations" / undisturbed.store.name)
+
+
+@pytest.mark.parametrize("quota", [0, 1.7, 23])
+def test_a_quota_is_used_up(
+    forks: Forks, pictures: Path, undisturbed: Undisturbed, tmp_path: Path, quota: float
+) -> None:
+    child = forks.extract(tmp_path, pictures, {"quota": int(quota * MB)})
+    assert child.ended() == 2
+    assert re.fullmatch("ProbeError: " + FULL, child.line), child.line
+    store = tmp_path / "activations" / undisturbed.store.name
+    before = complete(store)
+    assert sum((store / path).stat().st_size for path in before) <= quota * MB
+    assert len(before) >= quota // 3
+    assert not list(tmp_path.rglob("*.partial"))
+
+    child = forks.extract(tmp_path, pictures).succeeded()
+    undisturbed.same(store)
+    untouched(store, before)
+    assert child.batches == undisturbed.batches_for(before)
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,63 @@
+"""SIGKILL at any moment: what was complete is not touched, and the rest comes to the same bytes."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from harness import Forks, Undisturbed, complete, moments, untouched
+
+N_KILLS = 20
+BEGINNING, END = 5, 3
+"""Of these, so many before the first batch is done, and so many after the last."""
+
+
+def drawn(undisturbed: Undisturbed) -> list[tuple[str, int]]:
+    """Draw moments from a whole life: from its beginning, its middle, part by part, and its end."""
+    draw = random.Random(4)
+    events = undisturbed.child.events
+    kinds = [event["kind"] for event in events]
+    done = [k for k, kind in enumerate(kinds) if kind == "forwarded"][1:]  # without the trial
+    middle = N_KILLS - BEGINNING - END
+    edges = [done[0] + (done[-1] - done[0]) * k // middle for k in range(middle + 1)]
+    chosen = draw.sample(range(done[0]), BEGINNING)
+    chosen += [draw.randrange(*edges[k : k + 2]) for k in range(middle)]
+    chosen += draw.sample(range(done[-1], len(kinds)), END)
+    return moments(events, sorted(chosen))
+
+
+@pytest.mark.parametrize("k", range(N_KILLS))
+def test_killed_at_a_random_moment(
+    forks: Forks, pictures: Path, undisturbed: Undisturbed, tmp_path: Path, k: int
+) -> None:
+    moment = drawn(undisturbed)[k]
+    forks.extract(tmp_path, pictures, {"stops": [moment]}).stopped().killed()
+    store = tmp_path / "activations" / undisturbed.store.name
+    before = complete(store)
+
+    child = forks.extract(tmp_path, pictures).succeeded()
+    undisturbed.same(store)
+    untouched(store, before)
+    assert child.batches == undisturbed.batches_for(before)
+    shutil.rmtree(tmp_path)
+
+
+def test_killed_again_and_again(
+    forks: Forks, pictures: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    store = tmp_path / "activations" / undisturbed.store.name
+    before: dict[Path, tuple[int, int]] = {}
+    n_batches = 0
+    for n in (6, 1, 5, 9):  # the trial is the first
+        child = forks.extract(tmp_path, pictures, {"stops": [("forward", n)]}).stopped().killed()
+        untouched(store, before)
+        before = complete(store)
+        n_batches += len(child.batches)
+    n_batches += len(forks.extract(tmp_path, pictures).succeeded().batches)
+    undisturbed.same(store)
+    untouched(store, before)
+    # A batch is computed again only if one of its shards was not full, or not yet written.
+    assert n_batches <= len(undisturbed.child.batches) + 3 * (32 // 8 + 1)
+    shutil.rmtree(tmp_path)
