@@ -406,17 +406,28 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _client(where: Any) -> Iterator[Client]:
-    """Connect to a scheduler."""
+    """Connect to a scheduler.
+
+    On a thread, to be sure of an end: something else that listens there is waited for for ever.
+    """
     import distributed
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # versions are looked at in a moment
-            client = distributed.Client(where, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
+    made: list[Client] = []
+
+    def make() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            made.append(distributed.Client(where, timeout=PATIENCE, set_as_default=False))
+
+    thread = threading.Thread(target=make, daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # versions are looked at in a moment
+        thread.start()
+        thread.join(PATIENCE)
+    if not made:
         raise ProbeError(
             f"no Dask scheduler answers at {where}; `dask scheduler` on that machine starts one"
-        ) from error
+        )
+    client = made[0]
     try:
         yield client
     finally:

@@ -9,7 +9,7 @@ import copy
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +125,10 @@ def extract(
     planned = plan(
         model, images, layers, reduce=reduce, dtype=dtype, autocast=autocast, weights=weights,
         preprocessing=preprocessing, seed=seed, device=device, skip_bad=skip_bad, folder=folder,
-        accept_licence=accept_licence, progress=progress,
+        accept_licence=accept_licence, remote=cluster is not None, progress=progress,
     )  # fmt: skip
-    return planned.run(batch_size=batch_size, cluster=cluster, force=force, progress=progress)
+    with clusters.connect(cluster) as workers:
+        return planned.run(batch_size=batch_size, cluster=workers, force=force, progress=progress)
 
 
 def open_activations(
@@ -162,7 +163,7 @@ def open_activations(
     >>> probe.open_activations("3f9a12cd")["features.7"]["activation"]  # doctest: +SKIP
     """
     opened = store if isinstance(store, ActivationStore) else ActivationStore(cache.find(store))
-    cache.touch(opened)
+    opened.touch()
     if layer is not None:
         return opened.open_layer(layer)
     complete = [name for name in opened.layers if opened.array(name).done().all()]
@@ -236,25 +237,26 @@ class Plan:
         """Give the share of all values, 0 to 1, that a `table` says to be on disk."""
         return float((table["there"] * table["GB"]).sum() / table["GB"].sum())
 
+    def on(self, cluster: clusters.Cluster | None) -> Plan:
+        """Give the same on the workers of a cluster."""
+        return replace(self, extraction=self.extraction.on(cluster))
+
     def run(
         self,
         *,
         batch_size: int | None = None,
-        cluster: str | Client | None = None,
+        cluster: clusters.Cluster | None = None,
         force: bool = False,
         progress: bool | None = None,
     ) -> ActivationStore:
         """Extract what is missing; see `extract`."""
-        with clusters.connect(cluster) as workers:
-            store = self.extraction.run(
-                [info.name for info in self.layers],
-                batch_size=batch_size,
-                cluster=workers,
-                force=force,
-                progress=progress,
-            )
-        cache.touch(store)
-        return store
+        return self.extraction.run(
+            [info.name for info in self.layers],
+            batch_size=batch_size,
+            cluster=cluster,
+            force=force,
+            progress=progress,
+        )
 
 
 def plan(
@@ -272,11 +274,13 @@ def plan(
     skip_bad: bool = False,
     folder: str | Path | None = None,
     accept_licence: bool = False,
+    remote: bool = False,
     progress: bool | None = None,
 ) -> Plan:
     """See that all there is to an extraction exists, and look at the pictures; see `extract`.
 
-    Slips of the pen are told before a picture is read or a file downloaded.
+    Slips of the pen are told before a picture is read or a file downloaded. The device of a
+    ``remote`` extraction is that of a cluster's workers.
     """
     if isinstance(model, str):
         parse_model(model)
@@ -293,8 +297,9 @@ def plan(
             raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
     if isinstance(reduce, str):
         parse(reduce, n_stimuli=_MANY, seed=seed)
-    for name in device.split(","):
-        resolve_device(name.strip())
+    if not remote:
+        for name in device.split(","):
+            resolve_device(name.strip())
     stimuli = _stimuli(images, skip_bad, accept_licence, progress)
     if isinstance(reduce, str):
         reduce = parse(reduce, n_stimuli=len(stimuli), seed=seed)

@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -232,12 +232,6 @@ def skipped(left_out: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     told = [f"{name} ({reason})" for name, reason in left_out]
     more = f", and {len(told) - 5} more" if len(told) > 5 else ""
     return [("skipped", f"{len(told)}: {', '.join(told[:5])}{more}")] if told else []
-
-
-def touch(store: ActivationStore) -> None:
-    """Note that a store was used now."""
-    with suppress(OSError):  # one that may only be read
-        os.utime(store.path)
 
 
 def rdms() -> tuple[int, int]:

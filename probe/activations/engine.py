@@ -195,10 +195,7 @@ def _on_device(
                     if device.type == "cuda":
                         torch.cuda.empty_cache()
                     if size == 1:
-                        raise ProbeError(
-                            f"{job.network.name} does not fit into memory, not even with one "
-                            "image at a time: choose another device (--device), or smaller pictures"
-                        )
+                        raise _too_large(job.network, "one image")
                     size = (size + 1) // 2
                     continue
                 done += n
@@ -257,6 +254,10 @@ def output_shapes(
                 raise
             attempt(torch.contiguous_format)
             channels_last = False
+    except Exception as error:
+        if out_of_memory(error):
+            raise _too_large(network, "two images") from None
+        raise
     finally:
         module.to(home)
     return shapes, channels_last
@@ -268,6 +269,13 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     words = ("can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def _too_large(network: Network, what: str) -> ProbeError:
+    return ProbeError(
+        f"{network.name} does not fit into memory, not even with {what} at a time: choose another "
+        "device (--device), or smaller pictures"
+    )
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)

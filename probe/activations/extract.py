@@ -61,6 +61,8 @@ class Extraction:
         See `devices_of`.
     folder : path, optional
         Where the store lies; by default, in the cache.
+    remote : bool
+        Whether the device is that of a cluster's workers: none of this machine, perhaps.
     """
 
     network: Network
@@ -70,6 +72,7 @@ class Extraction:
     autocast: str = "none"
     device: str = "auto"
     folder: Path | None = None
+    remote: bool = False
 
     def __post_init__(self) -> None:
         for what, given, known in (
@@ -82,7 +85,14 @@ class Extraction:
     @cached_property
     def devices(self) -> list[torch.device]:
         """Where the network works."""
+        if self.remote:
+            return [torch.device(self.device)]
         return devices_of(self.network, self.device)
+
+    @property
+    def _here(self) -> torch.device:
+        """Where it is tried first."""
+        return torch.device("cpu") if self.remote else self.devices[0]
 
     @cached_property
     def request(self) -> dict[str, Any]:
@@ -120,6 +130,13 @@ class Extraction:
         root = self.folder or assets.cache_dir() / "activations"
         return root / key_of(self.request)
 
+    def on(self, cluster: Cluster | None) -> Extraction:
+        """Give the same on the workers of a cluster, whose devices may be of another kind."""
+        if cluster is None:
+            return self
+        [(_, device)] = cluster.map(kind_of_device, [self.device])
+        return replace(self, device=device, remote=True)
+
     def run(
         self,
         layers: Sequence[str],
@@ -134,10 +151,9 @@ class Extraction:
             raise ProbeError(f"batch size {batch_size} is not a positive number")
         if not layers:
             raise ProbeError("no layer is named")
-        if len(self.devices) > 1 and cluster is not None:
-            raise ProbeError(
-                f"a cluster's workers have one device each, and device {self.device!r} means "
-                f"{len(self.devices)}: name one (--device cuda:0)"
+        if cluster is not None and not self.remote:
+            return self.on(cluster).run(
+                layers, batch_size=batch_size, cluster=cluster, force=force, progress=progress
             )
 
         def wait() -> None:
@@ -154,6 +170,7 @@ class Extraction:
                     f"({error.strerror or error}); what is complete is kept: when that is mended, "
                     "the same extraction goes on from there"
                 ) from None
+        store.touch()
         return store
 
     def _begin(self, layers: Sequence[str]) -> ActivationStore:
@@ -201,7 +218,7 @@ class Extraction:
             return
         network, stimuli = self.network, self.stimuli
         image = network.preprocessing(stimuli.image(0))
-        shapes, channels_last = output_shapes(network, missing, image, self.devices[0])
+        shapes, channels_last = output_shapes(network, missing, image, self._here)
         self._check_space(store, {name: shapes[name] for name in missing}, force)
         for layer in missing:
             store.create_layer(layer, shapes[layer], self.reducer)
@@ -213,8 +230,8 @@ class Extraction:
             store, missing, shapes,
             batch_size=batch_size, cluster=cluster, force=force, progress=progress,
         )  # fmt: skip
-        remembered = batch_sizes.Remembered(self.request, self.devices[0])
-        size = batch_size or remembered.get() or batch_sizes.choose(network, self.devices[0])
+        remembered = batch_sizes.Remembered(self.request, self._here)
+        size = batch_size or remembered.get() or batch_sizes.choose(network, self._here)
         size = min(size, batch_sizes.at_least(len(stimuli)))
         job = Job(
             network,
@@ -337,10 +354,10 @@ class Extraction:
                 store.delete()
             raise ProbeError(
                 f"activations of {len(shapes)} layers for {store.n_stimuli:,} stimuli take "
-                f"{needed / 1e9:,.2f} GB; {str(store.path.parent)!r} has {free / 1e9:,.2f} GB left: "
-                "keep less of them (--reduce mean, --reduce srp:4096, --dtype float16), name fewer "
-                "with --layers, or set PROBE_CACHE to a folder on a larger disk (--force begins "
-                "all the same)"
+                f"{needed / 1e9:,.2f} GB; {str(store.path.parent)!r} has {free / 1e9:,.2f} GB "
+                "left: keep less of them (--reduce mean, --reduce srp:4096, --dtype float16), name "
+                "fewer with --layers, or set PROBE_CACHE to a folder on a larger disk (--force "
+                "begins all the same)"
             )
 
 
@@ -416,6 +433,13 @@ def extract(
     return extraction.run(
         layers, batch_size=batch_size, cluster=cluster, force=force, progress=progress
     )
+
+
+def kind_of_device(device: str) -> str:
+    """Tell what kind of device a name means on this machine, a worker's, say."""
+    if "," in device:
+        raise ProbeError(f"a cluster's workers have one device each: name one, not {device!r}")
+    return resolve_device(device).type
 
 
 def compute_blocks(job: Job, device: torch.device, blocks: Sequence[int]) -> int:

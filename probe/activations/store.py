@@ -280,6 +280,11 @@ class ActivationStore(Mapping[str, xr.DataArray]):
             self.about |= about
             self._group.attrs.update({"about": self.about})
 
+    def touch(self) -> None:
+        """Note that it was used now: the time at which its folder was changed."""
+        with suppress(OSError):  # one that may only be read
+            os.utime(self.path)
+
     def delete(self) -> None:
         """Remove the store."""
         shutil.rmtree(self.path, ignore_errors=True)

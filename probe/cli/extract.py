@@ -109,6 +109,7 @@ def extract(
       probe extract -m resnet50 -i images.zip --cluster slurm:10
     """  # noqa: D301
     from probe import extraction
+    from probe.cluster import connect
 
     plan = extraction.plan(
         model,
@@ -124,13 +125,17 @@ def extract(
         skip_bad=skip_bad,
         folder=folder,
         accept_licence=accept_licence,
+        remote=cluster is not None,
     )
-    table = plan.table()
+    with connect(cluster) as workers:
+        plan = plan.on(workers)
+        table = plan.table()
+        if not dry_run:
+            store = plan.run(batch_size=batch_size, cluster=workers, force=force)
     if dry_run:
         _foretell(plan, table, as_json)
-        return
-    store = plan.run(batch_size=batch_size, cluster=cluster, force=force)
-    _show(store, plan, table, as_json)
+    else:
+        _show(store, plan, table, as_json)
 
 
 def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:

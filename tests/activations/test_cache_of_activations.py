@@ -105,7 +105,7 @@ class TestListing:
         assert first.layers == {"0": 1.0, "1": 1.0}
         assert first.n_bytes == sum(p.stat().st_size for p in whole.path.rglob("*") if p.is_file())
         assert (second.reducer, second.dtype, list(second.layers)) == ("mean", "float16", ["1"])
-        cache.touch(ActivationStore(second.path))
+        ActivationStore(second.path).touch()
         assert cache.entries()[0].key == second.key
 
     def test_what_is_missing_is_counted(self, whole: ActivationStore) -> None:

@@ -244,7 +244,7 @@ def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
     )
     try:
         deadline = time.monotonic() + 60
-        while not list(own_cache.glob("activations/*/features.3/c/3/*")):
+        while not list(own_cache.glob("activations/*/features.3/c.3.0")):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -258,16 +258,16 @@ def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
     assert err.startswith("Interrupted.")
     assert not (tmp_path / "out").exists()
     (store,) = (p for p in (own_cache / "activations").iterdir() if p.is_dir())
-    done = len(list((store / "features.3" / "c").iterdir()))
+    done = len(list((store / "features.3").glob("c.*.0")))
     assert done < 178
 
     # A stimulus of which only a part was written is run again; those before it are not.
     whole = {
-        chunk: chunk.stat().st_mtime_ns for k in range(3) for chunk in store.glob(f"*/c/{k}/*")
+        shard: shard.stat().st_mtime_ns for k in range(3) for shard in store.glob(f"*/c.{k}.0")
     }
     assert whole
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr) == (0, "")
-    assert all(chunk.stat().st_mtime_ns == written for chunk, written in whole.items())
-    assert len(list((store / "features.3" / "c").iterdir())) == 178
+    assert all(shard.stat().st_mtime_ns == written for shard, written in whole.items())
+    assert len(list((store / "features.3").glob("c.*.0"))) == 178
     assert {p.name for p in (tmp_path / "out").iterdir()} == FILES

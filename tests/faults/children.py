@@ -79,7 +79,8 @@ class Faults:
     quota : int
         After so many bytes of shards, the disk is full.
     memory : (kind, most), optional
-        A key of `MEMORY`, raised in the middle of a forward pass of more images than ``most``.
+        A key of `MEMORY`, raised in the middle of a forward pass of more images than ``most``; in
+        the first, which is a trial, only if that is negative.
     """
 
     def __init__(
@@ -163,9 +164,10 @@ class Faults:
         receive: Callable[[str, Tensor], None],
     ) -> None:
         """Note which pictures are computed, and between two layers, that they are."""
-        n = len(images)
         self.pass_by("forward", pictures=[checksum(image) for image in images])
-        short = self._memory is not None and n > self._memory[1]
+        most = None if self._memory is None else self._memory[1]
+        trial = self._counts["forward"] == 1
+        short = most is not None and len(images) > most and (most < 0 or not trial)
         hooks = 0
 
         def between(layer: str, output: Tensor) -> None:
