@@ -311,22 +311,22 @@ def store(files: Path, turns: int) -> None:
             for what, candidates in readers.items():
                 for cold in (True, False) if hasattr(os, "posix_fadvise") else (False,):
                     times: dict[str, list[float]] = defaultdict(list)
-                    for _ in range(max(3, turns)):
-                        for name, read in candidates.items():
+                    for _ in range(max(5, turns)):
+                        for who, read in candidates.items():
                             (forget if cold else remember)([array.path, plain.parent])
                             start = time.perf_counter()
                             values = read()
-                            times[name].append(time.perf_counter() - start)
-                    best = {name: min(values) for name, values in times.items()}
+                            times[who].append(time.perf_counter() - start)
+                    best = {who: min(took) for who, took in times.items()}
                     rate = values.nbytes / 1e9 / best["probe"]
                     others = ", ".join(
-                        f"{name} {took * 1e3:.0f} ms = {took / best['probe']:.2f} ×"
-                        for name, took in best.items()
-                        if name != "probe"
+                        f"{who} {took * 1e3:.1f} ms = {took / best['probe']:.2f} ×"
+                        for who, took in best.items()
+                        if who != "probe"
                     )
                     print(
                         f"    {layer}, {what:<15} ({values.nbytes / 1e6:.0f} MB) from "
-                        f"{'disk  ' if cold else 'memory'}: probe {best['probe'] * 1e3:.0f} ms "
+                        f"{'disk  ' if cold else 'memory'}: probe {best['probe'] * 1e3:.1f} ms "
                         f"({rate:.1f} GB/s); {others}"
                     )
 
@@ -359,7 +359,6 @@ def precision(files: Path, turns: int, weights: str) -> None:
         "contiguous float32": (torch.contiguous_format, "none"),
         "channels_last float32": (torch.channels_last, "none"),
         "channels_last bfloat16": (torch.channels_last, "bfloat16"),
-        "channels_last float16": (torch.channels_last, "float16"),
     }
     for name in ("alexnet", "resnet50"):
         network = models.load(name, weights)
@@ -413,11 +412,10 @@ def reducers(files: Path, turns: int) -> None:
     from probe.activations.capture import forward_until
     from probe.activations.reduce import PCA, Reducer, parse
 
-    n_fit = 101
     for name in ("alexnet", "resnet50"):
         network = models.load(name, "random")
         layers = models.resolve("all", network)
-        pictures = pictures_of(files, network.preprocessing.size)[:n_fit]
+        pictures = pictures_of(files, network.preprocessing.size)
         tensors = torch.stack([network.preprocessing(Image.fromarray(p)) for p in pictures])
         batch = tensors[:BATCH].contiguous(memory_format=torch.channels_last)
         candidates: dict[str, Reducer] = {
@@ -426,8 +424,8 @@ def reducers(files: Path, turns: int) -> None:
         }
         if name == "alexnet":  # of all layers of ResNet-50, components take 16 GB
             outputs = capture_all(network, tensors, layers)
-            pca = PCA(100, len(tensors))
-            candidates["pca:100"] = pca.with_components(
+            pca = PCA(min(100, len(tensors) - 1), len(tensors))
+            candidates[pca.name] = pca.with_components(
                 {i: pca.fit(i, outputs[i].flatten(1).numpy()) for i in layers}
             )
             del outputs
@@ -458,7 +456,7 @@ def reducers(files: Path, turns: int) -> None:
         for key in candidates:
             took, first = min(spent[key]), spent[key][0]
             print(
-                f"  {key:<10} {took / BATCH * 1e3:6.2f} ms an image = {took / forward:5.1%} of the "
+                f"  {key:<11} {took / BATCH * 1e3:6.2f} ms an image = {took / forward:5.1%} of the "
                 f"forward pass; {max(0.0, first - took):.2f} s more for the first batch"
             )
 

@@ -20,7 +20,6 @@ from probe import models, recordings
 from probe.activations.extract import Extraction, resolve_device
 from probe.errors import ProbeError, suggest
 from probe.models import Network
-from probe.models.registry import parse
 from probe.progress import track
 from probe.recordings import Recording
 from probe.similarity.alignment import ALIGNMENTS, Representation
@@ -97,9 +96,7 @@ accept_licence, progress
             raise ProbeError(f"{what} is {number}; wanted 0 or more")
     seed = operator.index(seed)
     resolve_device(device)
-    if isinstance(model, str):
-        parse(model)  # a slip of the pen is told before anything is downloaded
-
+    model = models.given(model, weights, preprocessing)  # before anything is downloaded
     if isinstance(dataset, Recording):
         recording = dataset.select(region, subject)
     else:
@@ -124,10 +121,8 @@ accept_licence, progress
             accept_licence=accept_licence,
             progress=progress,
         )
-    elif (weights, preprocessing) != ("imagenet", "resize"):
-        raise ProbeError("weights and preprocessing go with a model's name")
     else:
-        network = model if isinstance(model, Network) else Network.from_module(model)
+        network = model
     names = models.resolve(layers, network)
 
     # One set of responses per region and subject, and the stimuli in other orders.

@@ -52,8 +52,8 @@ STARTING = 120.0
 LOOK = 1.0
 """Seconds after which workers are counted again: they come and go."""
 
-ABSENT = 15.0
-"""Seconds without a worker, after which a job that had some has ended."""
+ABSENT = {"local": 5.0, "slurm": 30.0}
+"""Seconds without a worker, after which one that was there has ended, and is started again."""
 
 SPARE = 16
 """Tasks that are given away beyond two for each thread of a worker."""
@@ -344,13 +344,16 @@ def _run(task: bytes, call: bytes, sent: bytes | None) -> Any:
     if wanted != (version := metadata.version("cnn-probe")):
         raise ProbeError(f"a worker has cnn-probe {version}, here it is {wanted}: {ALIKE}")
     function, environment, alone = pickle.loads(packed)
-    n_threads = get_worker().state.nthreads
-    os.environ.update({"PROBE_THREADS": str(n_threads)} | os.environ | environment)
-    with _gate if alone else contextlib.nullcontext():
+    os.environ.update(environment)
+    worker = get_worker()
+    n_threads = worker.state.nthreads
+    if worker.nanny:  # this process is there for tasks alone
+        os.environ.setdefault("PROBE_THREADS", str(n_threads))
         if alone and n_threads > 1 and "torch" in sys.modules:
             import torch
 
-            torch.set_num_threads(n_threads)  # Dask starts workers with one
+            torch.set_num_threads(n_threads)  # Dask allows one
+    with _gate if alone else contextlib.nullcontext():
         return function(*_opened(sent), pickle.loads(task))
 
 
@@ -503,11 +506,13 @@ def _processes(n: int) -> Iterator[str]:
 
 def _serve(n: int) -> None:
     """Be a scheduler, start n workers, and end with them when standard input does."""
+    import dask
     from distributed import LocalCluster
 
     told = os.dup(1)
     os.dup2(2, 1)  # whatever tasks print
     folder = tempfile.mkdtemp(prefix="probe-")
+    dask.config.set({"temporary-directory": folder})
     cluster = LocalCluster(
         n_workers=n,
         threads_per_worker=1,
@@ -515,12 +520,11 @@ def _serve(n: int) -> None:
         host="127.0.0.1",
         scheduler_kwargs={"dashboard": False, "dashboard_address": ":0"},
         memory_limit=0,  # to pause, or to kill, who has much is of no help: nothing is kept there
-        local_directory=folder,
         silence_logs=logging.CRITICAL,
     )
     os.write(told, f"{cluster.scheduler_address}\n".encode())
     os.close(told)
-    with _kept_up(cluster, lambda: cluster.scale(n)):
+    with _kept_up(cluster, lambda: cluster.scale(n), ABSENT["local"]):
         sys.stdin.buffer.read()
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)  # and workers, who see it, without waiting for what they are at
@@ -551,7 +555,7 @@ def _jobs(n: int) -> Iterator[Any]:
         except RuntimeError as error:
             said = [line for line in str(error).splitlines() if line and not line.endswith(":")]
             raise ProbeError(f"SLURM does not take the job: {said[-1]}") from None
-        with _kept_up(cluster, lambda: cluster.scale(jobs=n)):
+        with _kept_up(cluster, lambda: cluster.scale(jobs=n), ABSENT["slurm"]):
             yield cluster
     finally:
         with contextlib.suppress(AssertionError):  # Dask's, where a job was never queued
@@ -559,7 +563,7 @@ def _jobs(n: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _kept_up(cluster: Any, scale: Callable[[], object]) -> Iterator[None]:
+def _kept_up(cluster: Any, scale: Callable[[], object], absent: float) -> Iterator[None]:
     """Start again those whose workers have gone for good: a job whose time is up, a nanny's end."""
     import dask
 
@@ -573,7 +577,7 @@ def _kept_up(cluster: Any, scale: Callable[[], object]) -> Iterator[None]:
                 # The workers of one job are called NAME, or NAME-0, NAME-1, …
                 if any(worker == str(name) or worker.startswith(f"{name}-") for worker in here):
                     seen[name] = time.monotonic()
-            if gone := [name for name, when in seen.items() if time.monotonic() - when > ABSENT]:
+            if gone := [name for name, when in seen.items() if time.monotonic() - when > absent]:
                 for name in gone:
                     del seen[name]
                 cluster.sync(cluster.scale_down, gone)

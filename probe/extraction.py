@@ -25,7 +25,6 @@ from probe.activations.reduce import Reducer, parse
 from probe.activations.shards import DTYPES, ShardLayout
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network
-from probe.models.registry import parse as parse_model
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set
 
@@ -282,15 +281,7 @@ def plan(
     Slips of the pen are told before a picture is read or a file downloaded. The device of a
     ``remote`` extraction is that of a cluster's workers.
     """
-    if isinstance(model, str):
-        parse_model(model)
-    elif (weights, preprocessing) != ("imagenet", "resize"):
-        raise ProbeError(
-            "weights and preprocessing go with a model's name; give those of a network of yours "
-            "to probe.models.load or probe.models.Network.from_module"
-        )
-    else:
-        model = model if isinstance(model, Network) else Network.from_module(model)
+    model = models.given(model, weights, preprocessing)
     models.resolve(layers, model)
     for what, given, known in (("dtype", dtype, DTYPES), ("autocast", autocast, AUTOCAST)):
         if given not in known:

@@ -267,7 +267,10 @@ def out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception says that memory, the device's or the machine's, is too small."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    words = ("can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
+    words = (
+        "can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED",
+        "could not create a primitive", "could not create a memory",  # oneDNN's
+    )  # fmt: skip
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 

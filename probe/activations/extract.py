@@ -269,7 +269,9 @@ class Extraction:
                 compute_blocks, tasks, shared=(job, self.devices[0]),
                 sizes=sizes, desc=desc, unit="img", progress=progress,
             )  # fmt: skip
-            return min(size for _, size in found)
+            ended = min(size for _, size in found)
+            store.sweep()  # what workers left that were lost
+            return ended
         bar = track(total=n, initial=int(done.sum()), desc=desc, unit="img", progress=progress)
         with bar, finishing() as stop:
             return compute(job, [int(block) for block in blocks], self.devices, bar.update, stop)
@@ -289,17 +291,19 @@ class Extraction:
             return self.reducer
         self.reducer.check_memory({layer: shapes[layer] for layer in layers})
         files = {layer: store.array(layer).path / "components.npz" for layer in layers}
+        subset = self.stimuli.subset([int(k) for k in self.reducer.positions(len(self.stimuli))])
+        whole = replace(self, stimuli=subset, reducer=Unreduced(), dtype="float32")
+        # Is there while activations are that were made for this alone.
+        begun = store.path / "fitting"
         if unfitted := [layer for layer in layers if not files[layer].exists()]:
-            subset = self.stimuli.subset(
-                [int(row) for row in self.reducer.positions(len(self.stimuli))]
-            )
-            whole = replace(self, stimuli=subset, reducer=Unreduced(), dtype="float32")
-            there = whole.path.exists()
+            if not whole.path.exists():
+                begun.touch()
             activations = whole.run(unfitted, **how)
             for layer in track(unfitted, desc="PCA", unit="layer", progress=how["progress"]):
                 self.reducer.fit(layer, activations.array(layer)).save(files[layer])
-            if not there:
-                activations.delete()
+        if begun.exists():
+            shutil.rmtree(whole.path, ignore_errors=True)
+            begun.unlink()
         return self.reducer.with_components(
             {layer: Components.load(file) for layer, file in files.items()}
         )

@@ -184,7 +184,10 @@ class ShardBuffer:
     def __init__(self, layout: ShardLayout) -> None:
         self.layout = layout
         # Whole pages, from the start of a page on, as writing past the page cache wants them.
-        self.memory = mmap.mmap(-1, -(-layout.n_bytes // PAGE) * PAGE)
+        try:
+            self.memory = mmap.mmap(-1, -(-layout.n_bytes // PAGE) * PAGE)
+        except OSError as error:  # which is what the disk raises, too
+            raise MemoryError(f"no {layout.n_bytes:,} bytes for a shard") from error
         self._bytes = np.frombuffer(self.memory, np.uint8)
         columns, stride = layout.chunk_columns, (layout.chunk_bytes + 4) // layout.itemsize
         # Made within a hook, a tensor would be one of inference mode, and none of other threads.

@@ -133,13 +133,13 @@ class ActivationStore(Mapping[str, xr.DataArray]):
     @property
     def layers(self) -> list[str]:
         """Layers of which at least a part is there, in the order in which they were asked for."""
-        known = self._layers | {
-            str(array.attrs["layer"]): array
-            for _, array in self._arrays()
-            if "layer" in array.attrs
-        }
+        known = {_folder(layer) for layer in self._layers}
+        for folder in self.path.iterdir():
+            if folder.name not in known and (folder / "zarr.json").is_file():
+                array = LayerArray(folder)
+                self._layers[array.layer] = array
         order = {layer: k for k, layer in enumerate(self.about.get("layers", []))}
-        return sorted(known, key=lambda layer: order.get(layer, len(order)))
+        return sorted(self._layers, key=lambda layer: order.get(layer, len(order)))
 
     def create_layer(self, layer: str, shape: Sequence[int], reducer: Reducer) -> None:
         """Make room for a layer.
@@ -214,7 +214,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         return len(self.layers)
 
     def __contains__(self, layer: object) -> bool:
-        return layer in self.layers
+        return isinstance(layer, str) and self._find(layer) is not None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActivationStore) and self.path == other.path
@@ -299,12 +299,6 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         return f"<p>{self!r}</p>".replace("<a", "&lt;a").replace("'>", "'&gt;") + summary(
             self
         ).to_html(index=False)
-
-    def _arrays(self) -> Iterator[tuple[str, zarr.Array]]:
-        try:
-            yield from self._group.arrays()
-        except Exception as error:  # zarr raises many kinds
-            raise _damaged(self.path, "an array's zarr.json", error) from None
 
     def _find(self, layer: str) -> LayerArray | None:
         if layer not in self._layers:

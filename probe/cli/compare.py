@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import options
 from probe.errors import ProbeError, suggest
 
 if TYPE_CHECKING:
@@ -31,41 +31,11 @@ def compare(
             "data is a subject, every RDM of the others a model.",
         ),
     ],
-    comparator: Annotated[
-        str,
-        typer.Option(
-            help="Between RDMs: spearman, rho-a, pearson, cosine, tau-a, tau-b, "
-            "whitened-cosine, whitened-pearson, bures; auto is spearman, or rho-a where a model "
-            "has ties.",
-            autocompletion=complete.comparators,
-        ),
-    ] = "auto",
-    resample: Annotated[
-        str,
-        typer.Option(
-            help="What intervals and tests generalise to: other stimuli, other subjects, both, "
-            "or none.",
-            autocompletion=complete.resamples,
-        ),
-    ] = "stimuli",
-    n_resamples: Annotated[
-        int, typer.Option(min=2, help="Bootstrap samples, and permutations.")
-    ] = 1000,
-    test: Annotated[
-        str,
-        typer.Option(
-            help="permutation (of stimulus labels, against zero), t, bootstrap, sign-flip (of "
-            "subjects); auto is permutation.",
-            autocompletion=complete.tests,
-        ),
-    ] = "auto",
-    correction: Annotated[
-        str,
-        typer.Option(
-            help="Which p is shown and drawn: fdr, holm, none. The tables have all.",
-            autocompletion=complete.corrections,
-        ),
-    ] = "fdr",
+    comparator: options.Comparator = "auto",
+    resample: options.Resample = "stimuli",
+    n_resamples: options.NResamples = 1000,
+    test: options.Test = "auto",
+    correction: options.Correction = "fdr",
     common: Annotated[
         bool,
         typer.Option("--common", help="Leave out stimuli that are not in all files."),
@@ -76,9 +46,7 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", help="Folder.", show_default="results/compare-MODELS-DATA"),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
-    ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare RDMs that you already have: models with data.
 

@@ -60,14 +60,7 @@ def extract(
     seed: Annotated[
         int, typer.Option(min=0, help="Of random weights, projections and choices.")
     ] = 0,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Images per forward pass; halved when memory runs out.",
-            show_default="what suits network and device",
-        ),
-    ] = None,
+    batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     cluster: options.Cluster = None,
     skip_bad: Annotated[

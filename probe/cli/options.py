@@ -39,6 +39,46 @@ Preprocessing = Annotated[
         autocompletion=complete.preprocessing,
     ),
 ]
+Comparator = Annotated[
+    str,
+    typer.Option(
+        help="Between RDMs: spearman, rho-a, pearson, cosine, tau-a, tau-b, whitened-cosine, "
+        "whitened-pearson, bures; auto is spearman, or rho-a where an RDM of a model has ties.",
+        autocompletion=complete.comparators,
+    ),
+]
+Resample = Annotated[
+    str,
+    typer.Option(
+        help="What intervals and tests generalise to: other stimuli, other subjects, both, or "
+        "none.",
+        autocompletion=complete.resamples,
+    ),
+]
+NResamples = Annotated[int, typer.Option(min=2, help="Bootstrap samples, and permutations.")]
+Test = Annotated[
+    str,
+    typer.Option(
+        help="permutation (of stimulus labels, against zero), t, bootstrap, sign-flip (with "
+        "--resample subjects); auto is permutation.",
+        autocompletion=complete.tests,
+    ),
+]
+Correction = Annotated[
+    str,
+    typer.Option(
+        help="Which p is shown: fdr, holm, none. The tables have all.",
+        autocompletion=complete.corrections,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Images per forward pass; halved when memory runs out.",
+        show_default="what suits network and device",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Cluster = Annotated[
     str | None,

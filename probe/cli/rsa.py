@@ -38,14 +38,7 @@ def rsa(
             autocompletion=complete.datasets,
         ),
     ],
-    layers: Annotated[
-        str,
-        typer.Option(
-            help="Layer paths or aliases, separated by commas (features.6,conv4), or default, all, "
-            "conv, relu, pool, linear, block. probe layers MODEL lists them.",
-            autocompletion=complete.layer_words,
-        ),
-    ] = "default",
+    layers: options.Layers = "default",
     metric: Annotated[
         str,
         typer.Option(
@@ -53,15 +46,7 @@ def rsa(
             autocompletion=complete.metrics,
         ),
     ] = "correlation",
-    comparator: Annotated[
-        str,
-        typer.Option(
-            help="Between RDMs: spearman, rho-a, pearson, cosine, tau-a, tau-b, "
-            "whitened-cosine, whitened-pearson, bures; auto is spearman, or rho-a where an RDM "
-            "has ties.",
-            autocompletion=complete.comparators,
-        ),
-    ] = "auto",
+    comparator: options.Comparator = "auto",
     region: Annotated[
         str | None,
         typer.Option(
@@ -73,66 +58,30 @@ def rsa(
     subject: Annotated[
         str | None, typer.Option(help="One animal or person; by default all.")
     ] = None,
-    weights: Annotated[
-        str, typer.Option(help="imagenet, random, or the path of a checkpoint.")
-    ] = "imagenet",
-    preprocessing: Annotated[
-        str,
-        typer.Option(
-            help="resize: the whole picture, as the animal saw it; torchvision: as the weights "
-            "were trained, with a crop."
-        ),
-    ] = "resize",
+    weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = "resize",
     baselines: Annotated[
         bool,
         typer.Option(
             "--baselines/--no-baselines", help="Compare also pixels and three untrained networks."
         ),
     ] = True,
-    resample: Annotated[
-        str,
-        typer.Option(
-            help="What intervals and tests generalise to: other stimuli, other subjects, both, "
-            "or none.",
-            autocompletion=complete.resamples,
-        ),
-    ] = "stimuli",
-    n_resamples: Annotated[
-        int, typer.Option(min=2, help="Bootstrap samples, and permutations.")
-    ] = 1000,
-    test: Annotated[
-        str,
-        typer.Option(
-            help="permutation (of stimulus labels, against zero), t, bootstrap, sign-flip (with "
-            "--resample subjects); auto is permutation.",
-            autocompletion=complete.tests,
-        ),
-    ] = "auto",
-    correction: Annotated[
-        str,
-        typer.Option(
-            help="Which p over layers is shown: fdr, holm, none. table.csv has all.",
-            autocompletion=complete.corrections,
-        ),
-    ] = "fdr",
+    resample: options.Resample = "stimuli",
+    n_resamples: options.NResamples = 1000,
+    test: options.Test = "auto",
+    correction: options.Correction = "fdr",
     seed: Annotated[
         int, typer.Option(min=0, help="Of the resamples, the splits, and random weights.")
     ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images per forward pass.", show_default="32")
-    ] = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = None,
     cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder.", show_default="results/rsa-MODEL-DATASET"),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
-    ] = False,
-    accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
-    ] = False,
+    as_json: options.AsJson = False,
+    accept_licence: options.AcceptLicence = False,
 ) -> None:
     """Compare the layers of networks with recordings.
 

@@ -13,7 +13,6 @@ from probe.activations.extract import resolve_device
 from probe.errors import ProbeError, suggest
 from probe.inference.evaluate import RESAMPLES, TESTS
 from probe.models import Network
-from probe.models.registry import parse
 from probe.recordings import Recording
 from probe.similarity import COMPARATORS, METRICS
 from probe.similarity.rdms import NOISE_METRICS
@@ -108,16 +107,10 @@ def check_models(given: Sequence[str | Network | nn.Module], settings: Settings)
     """
     found: dict[str, str | Network] = {}
     for model in given:
-        if isinstance(model, str):
-            parse(model)
-            found[model] = model
+        network = models.given(model, settings.weights, settings.preprocessing)
+        if isinstance(network, str):
+            found[network] = network
             continue
-        if (settings.weights, settings.preprocessing) != ("imagenet", "resize"):
-            raise ProbeError(
-                "weights and preprocessing go with a model's name; give those of a network of "
-                "yours to probe.models.load or probe.models.Network.from_module"
-            )
-        network = model if isinstance(model, Network) else Network.from_module(model)
         if network.name in found:
             raise ProbeError(
                 f"two networks are called {network.name!r}; probe.models.Network.from_module("

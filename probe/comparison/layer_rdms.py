@@ -114,7 +114,7 @@ def rdms_of(
     metric = COUNTERPART.get(settings.metric, settings.metric)
     own = network.weights.kind == "user"
     root = assets.cache_dir()
-    extraction = Extraction(network, stimuli, device=settings.device)
+    extraction = Extraction(network, stimuli, device=settings.device).on(workers)
     key = extraction.path.name
     n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
     files = {

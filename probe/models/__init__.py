@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe.models.layer_table import LayerInfo, default_layers, layers, resolve, trace
-    from probe.models.network import Network, WeightsInfo, load
+    from probe.models.network import Network, WeightsInfo, given, load
     from probe.models.preprocessing import Preprocessing
     from probe.models.registry import names
     from probe.models.weights import known_assets
@@ -21,6 +21,7 @@ __all__ = [
     "Preprocessing",
     "WeightsInfo",
     "default_layers",
+    "given",
     "known_assets",
     "layers",
     "load",
@@ -35,6 +36,7 @@ _HOME = {
     "Preprocessing": "preprocessing",
     "WeightsInfo": "network",
     "default_layers": "layer_table",
+    "given": "network",
     "known_assets": "weights",
     "load": "network",
     "names": "registry",

@@ -131,6 +131,28 @@ class Network:
         return cls(module, name or type(module).__name__, weights, chosen)
 
 
+def given(
+    model: str | Network | nn.Module, weights: str | Path, preprocessing: str
+) -> str | Network:
+    """Check a model as a user gives it: a name that exists, or a network of theirs.
+
+    Raises
+    ------
+    ProbeError
+        If there is none of this name, or weights or preprocessing are asked of a network that has
+        its own.
+    """
+    if isinstance(model, str):
+        parse(model)
+        return model
+    if (weights, preprocessing) != ("imagenet", "resize"):
+        raise ProbeError(
+            "weights and preprocessing go with a model's name; give those of a network of yours to "
+            "probe.models.load or probe.models.Network.from_module"
+        )
+    return model if isinstance(model, Network) else Network.from_module(model)
+
+
 def load(
     name: str,
     weights: str | Path = "imagenet",

@@ -72,6 +72,16 @@ def lab(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="package")
+def scheduler():
+    """The address of a Dask scheduler, with a worker in this process."""
+    reason = "distributed is not installed"
+    with pytest.importorskip("distributed", reason=reason).LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
 @pytest.fixture
 def rsa(run):
     """Run ``probe rsa`` on a small random network, quickly."""

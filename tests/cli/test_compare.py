@@ -97,6 +97,20 @@ def test_a_seed_gives_the_same_bytes(compare):
     assert Path("out/table.csv").read_bytes() != before
 
 
+def test_on_a_cluster(compare, scheduler):
+    here = compare("--resample", "both", "-o", "here").out
+    ran = compare("--resample", "both", "--cluster", scheduler)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == here.replace("here/", "out/")
+    for name in ("table.csv", "pairs.csv"):
+        assert Path("out", name).read_bytes() == Path("here", name).read_bytes()
+
+
+def test_a_cluster_that_is_none(compare):
+    assert "cluster 'lokal:2' is unknown; wanted local:4" in compare("--cluster", "lokal:2").error
+    assert not Path("out").exists()
+
+
 def test_provenance(compare):
     compare()
     provenance = result()["provenance"]

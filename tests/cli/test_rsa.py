@@ -185,6 +185,19 @@ class TestSeveral:
         assert (Path("out") / "squeezenet1_1-lab-V4" / "result.json").exists()
         assert not (Path("out") / "alexnet-lab-V4").exists()
 
+    def test_on_a_cluster(self, rsa, two, scheduler):
+        options = ["--region", "all", "--layers", "features.12.expand3x3"]
+        models = "squeezenet1_1,mobilenet_v2,squeezenet1_0"
+        here = rsa(two, *options, "-o", "out", model=models)
+        tables = {path: path.read_bytes() for path in Path("out").rglob("*.csv")}
+        there = rsa(two, *options, "-o", "out", "--cluster", scheduler, model=models)
+        assert there.code == here.code == 2  # one has no such layer
+        assert there.err == here.err
+        assert there.out == here.out.replace("wrote", "replaced")
+        assert {path: path.read_bytes() for path in Path("out").rglob("*.csv")} == tables
+        result = json.loads(Path("out/squeezenet1_0-lab-V4/result.json").read_text())
+        assert "--cluster" in result["provenance"]["command"]
+
     def test_if_all_fail_no_folder_is_left(self, rsa, two):
         error = rsa(two, "--region", "all", "--layers", "features.77", "-o", "out").error
         assert "no layer 'features.77'" in error
@@ -196,6 +209,11 @@ class TestSeveral:
         assert "no recording 'sim-v9'" in rsa("sim-v4,sim-v9").error
         assert "no region 'V5'" in rsa(two, "--region", "V1,V5").error
         assert not Path("results").exists()
+
+
+def test_a_cluster_that_is_none(rsa, lab):
+    assert "'local:x' names no number of processes" in rsa(lab, "--cluster", "local:x").error
+    assert not Path("results").exists()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 import zlib
@@ -29,16 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from distributed import WorkerPlugin
 from torch import Tensor, nn
 
-import probe.activations.engine as engine
-import probe.activations.extract  # noqa: F401
 import probe.cli
-import probe.extraction  # noqa: F401
-from probe import assets, models
-from distributed import WorkerPlugin
-
-from probe.activations import extract
+import probe.extraction
+from probe import models
+from probe.activations import ActivationStore, engine, extract
 from probe.cluster import connect
 from probe.errors import ProbeError
 from probe.models.preprocessing import Preprocessing
@@ -120,7 +118,9 @@ class Faults:
             except FileExistsError:
                 return False
         with self._lock:
-            self._write(self._log, json.dumps({"kind": "stop", "pid": os.getpid()}).encode() + b"\n")
+            self._write(
+                self._log, json.dumps({"kind": "stop", "pid": os.getpid()}).encode() + b"\n"
+            )
         return True
 
     def pass_by(self, kind: str, **more: object) -> None:
@@ -197,20 +197,27 @@ def run(images: str, layers: Sequence[str], **how: Any) -> None:
     extract(network(), image_set(images), layers, **how)
 
 
+def read(store: str, layer: str) -> None:
+    """Read one layer."""
+    ActivationStore(store).open_layer(layer).load()
+
+
 def cli(arguments: Sequence[str]) -> None:
     """Be the command ``probe``."""
     sys.argv = ["probe", *arguments]
     probe.cli.main()
 
 
-def short_of_memory(images: str, layers: Sequence[str], room: int, **how: Any) -> None:
-    """Extract with so much address space more than is taken now, in bytes."""
+def short_of_space(images: str, layers: Sequence[str], room: int, **how: Any) -> None:
+    """Extract with so many bytes of address space more than a small extraction took."""
+    threading.stack_size(2**20)
     stimuli, loaded = image_set(images), network()
-    extract(loaded, stimuli.subset([0]), layers, batch_size=4, progress=False)  # warm
+    with tempfile.TemporaryDirectory() as folder:
+        extract(loaded, stimuli.subset([0, 1]), layers, batch_size=4, folder=folder)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    taken = pages * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + room, resource.RLIM_INFINITY))
-    print(extract(loaded, stimuli, layers, **how).path)
+    limit = pages * resource.getpagesize() + room
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    extract(loaded, stimuli, layers, **how)
 
 
 class Watched(WorkerPlugin):
@@ -224,20 +231,27 @@ class Watched(WorkerPlugin):
 
 
 def on_a_cluster(
-    images: str, layers: Sequence[str], folders: Sequence[str], faults: Mapping[str, Any], **how: Any
+    images: str,
+    layers: Sequence[str],
+    folders: Sequence[str],
+    of_workers: Mapping[str, Any],
+    **how: Any,
 ) -> None:
-    """Extract into one folder after the other, with the same two workers."""
+    """Extract into one folder after the other, with the same two workers, which fail, too."""
     with connect("local:2") as workers:
         assert workers is not None
-        workers.client.register_plugin(Watched(faults))
+        workers.client.register_plugin(Watched({**_given, **of_workers}))
         for folder in folders:
             run(images, layers, cluster=workers, folder=folder, **how)
 
 
 ACTIONS: dict[str, Callable[..., None]] = {
-    f.__name__: f for f in (run, cli, short_of_memory, on_a_cluster)
+    f.__name__: f for f in (run, read, cli, short_of_space, on_a_cluster)
 }
 
+
+_given: dict[str, Any] = {}
+"""The faults of this child."""
 
 _network: models.Network | None = None
 
@@ -287,8 +301,8 @@ def _be(order: Mapping[str, Any]) -> None:
         os.dup2(os.open(name, flags, 0o644), descriptor)
     os.environ.update(order["environment"])
     faulthandler.dump_traceback_later(HUNG, exit=True)
-    if order["faults"] is not None:
-        Faults(**order["faults"]).install()
+    _given.update(order["faults"])
+    Faults(**_given).install()
     code = _code(order)
     threading._shutdown()  # type: ignore[attr-defined]  # as at every end
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,24 @@ def undisturbed(
 
 
 @pytest.fixture(scope="session")
+def few(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of some of them; the last batch, and the last shards, are not full, either."""
+    folder = tmp_path_factory.mktemp("few")
+    for picture in sorted(pictures.iterdir())[:50]:
+        shutil.copy(picture, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed_few(
+    forks: Forks, few: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    """The same extraction of few pictures."""
+    cache = tmp_path_factory.mktemp("undisturbed-few")
+    return Undisturbed(forks.extract(cache, few).succeeded(), cache)
+
+
+@pytest.fixture(scope="session")
 def command(pictures: Path) -> list[str]:
     """What one types to extract shards of 1.4 and 2.1 MB, in batches of 4 of 20 pictures."""
     return [
@@ -55,7 +74,9 @@ def command(pictures: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def typed(forks: Forks, command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def typed(
+    forks: Forks, command: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
     """The command that nothing disturbs."""
     cache = tmp_path_factory.mktemp("typed")
     return Undisturbed(forks.begin("cli", cache, arguments=command).succeeded(), cache)

@@ -81,11 +81,12 @@ class Forks:
         """
         name = self._folder / f"{next(self._numbers):03d}"
         out, err, log = (name.with_suffix(suffix) for suffix in (".out", ".err", ".log"))
-        log.touch()
+        for file in (err, log):
+            file.touch()
         found = self.order(
             action=action,
             arguments=arguments,
-            environment={"PROBE_CACHE": str(cache)},
+            environment={"PROBE_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
             faults={"log": str(log), "root": str(root or cache), **(faults or {})},
             out=str(out),
             err=str(err),

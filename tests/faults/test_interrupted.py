@@ -12,7 +12,7 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("where", ["forward", "layer", "forwarded"])
+@pytest.mark.parametrize(("where", "n"), [("forward", 4), ("layer", 7)])  # in the third batch
 def test_the_batch_is_finished(
     forks: Forks,
     command: list[str],
@@ -20,8 +20,8 @@ def test_the_batch_is_finished(
     tmp_path: Path,
     number: signal.Signals,
     where: str,
+    n: int,
 ) -> None:
-    n = {"forward": 4, "layer": 7, "forwarded": 4}[where]  # in the third batch after the trial
     child = forks.begin("cli", tmp_path, {"stops": [(where, n)]}, arguments=command)
     assert child.stopped().send(number).ended() == SIGNALS[number]
     assert child.line.startswith("Interrupted. What was finished is kept")
@@ -37,18 +37,13 @@ def test_the_batch_is_finished(
     assert child.batches == typed.batches_for(before)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(6))
 def test_at_any_moment(
-    forks: Forks,
-    command: list[str],
-    typed: Undisturbed,
-    tmp_path: Path,
-    number: signal.Signals,
-    part: int,
+    forks: Forks, command: list[str], typed: Undisturbed, tmp_path: Path, part: int
 ) -> None:
+    number = list(SIGNALS)[part % 2]
     events = typed.child.events
-    (moment,) = moments(events, [part * (len(events) - 1) // 4])
+    (moment,) = moments(events, [part * (len(events) - 1) // 5])
     child = forks.begin("cli", tmp_path, {"stops": [moment]}, arguments=command)
     assert child.stopped().send(number).ended() == SIGNALS[number]
     assert child.line.startswith("Interrupted.")

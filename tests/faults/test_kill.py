@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness import Forks, Undisturbed, complete, moments, untouched
+from harness import Forks, Undisturbed, complete, moments, only_store, untouched
 
 N_KILLS = 20
 BEGINNING, END = 5, 3
@@ -41,6 +41,7 @@ def test_killed_at_a_random_moment(
     undisturbed.same(store)
     untouched(store, before)
     assert child.batches == undisturbed.batches_for(before)
+    assert child.errors == ""
     shutil.rmtree(tmp_path)
 
 
@@ -61,3 +62,23 @@ def test_killed_again_and_again(
     # A batch is computed again only if one of its shards was not full, or not yet written.
     assert n_batches <= len(undisturbed.child.batches) + 3 * (32 // 8 + 1)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_killed_while_components_are_fitted(
+    forks: Forks, few: Path, fitted: Undisturbed, tmp_path: Path, k: int
+) -> None:
+    events = fitted.child.events
+    draw = random.Random(k)
+    (moment,) = moments(events, [draw.randrange(k * len(events) // 6, (k + 1) * len(events) // 6)])
+    forks.extract(tmp_path, few, {"stops": [moment]}, reduce="pca:5@20").stopped().killed()
+    forks.extract(tmp_path, few, reduce="pca:5@20").succeeded()
+    fitted.same(only_store(tmp_path))
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def fitted(forks: Forks, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """An extraction that keeps components, fitted to activations that are not kept."""
+    cache = tmp_path_factory.mktemp("fitted")
+    return Undisturbed(forks.extract(cache, few, reduce="pca:5@20").succeeded(), cache)
