@@ -1,6 +1,6 @@
 """How fast extraction is, and how much memory and disk it takes, beside what others do.
 
-Run ``python benchmarks/extraction.py``; it takes about half an hour on two cores, 5 GB of memory
+Run ``python benchmarks/extraction.py``; it takes about half an hour on two cores, 8 GB of memory
 and 20 GB of disk, and with ``--full``, for memory at 8,192 images, an hour more. ``--only`` runs a
 part:
 
@@ -13,7 +13,7 @@ part:
 - ``reducers``: what each costs.
 
 Candidates take turns, and the shortest time of each counts, since machines are noisy. Weights are
-random, which changes no time.
+random, unless told otherwise, which changes no time.
 """
 
 from __future__ import annotations
@@ -27,29 +27,47 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
+
+import probe
+from probe import models
+from probe.activations.capture import capture, forward_until
+from probe.activations.engine import autocast, freed_memory_kept
+from probe.models import Network
+from probe.stimuli import StimulusSet
 
 BATCH = 32
 """Images in a forward pass of the bare network and of torchvision's extractor; ours chooses."""
+
+FEW = 4
+"""Images that take little more time than beginning and ending."""
 
 GOALS = {"preloaded": 0.95, "JPEG": 0.9}
 MEMORY_GOAL = 1.5  # GB
 
 CASES = {
-    "resnet50": (("default", "none"), ("default", "srp:4096"), ("all", "srp:4096"), ("all", "mean")),
+    "resnet50": (
+        ("default", "none"),
+        ("default", "srp:4096"),
+        ("all", "srp:4096"),
+        ("all", "mean"),
+    ),
     "alexnet": (("all", "none"),),
 }
-"""What is kept of which network. The last keeps most bytes for the work."""
+"""What is kept of which network. The last has the most bytes for the least work."""
+
+Candidate = Callable[[Path], object]
+"""Is given an empty folder."""
 
 
-def in_turns(turns: int, candidates: Mapping[str, Callable[[Path], object]]) -> dict[str, float]:
-    """Give the shortest time of each candidate in seconds.
-
-    Every run gets an empty folder of its own, whose removal is not timed.
-    """
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+def in_turns(turns: int, candidates: Mapping[str, Candidate]) -> dict[str, float]:
+    """Give the shortest time of each candidate, in seconds; emptying its folder is not timed."""
+    times: dict[str, list[float]] = defaultdict(list)
     for _ in range(turns):
         for name, candidate in candidates.items():
             with tempfile.TemporaryDirectory() as folder:
@@ -86,150 +104,150 @@ def photographs(n: int) -> Iterator[Path]:
         yield Path(folder)
 
 
-def pictures_of(files: Path, size: tuple[int, int]) -> list[np.ndarray]:
-    """Decode and resize pictures: uint8, (height, width, 3)."""
-    from PIL import Image
+@dataclass(frozen=True)
+class Pictures:
+    """The same pictures as files, as uint8 arrays of a network's size, and preprocessed."""
 
-    return [
-        np.asarray(Image.open(file).resize((size[1], size[0]))) for file in sorted(files.iterdir())
-    ]
+    files: Path
+    arrays: list[np.ndarray]
+    tensors: Tensor
+
+    @classmethod
+    def of(cls, network: Network, files: Path) -> Pictures:
+        """Read them."""
+        from PIL import Image
+
+        height, width = network.preprocessing.size
+        resized = [Image.open(file).resize((width, height)) for file in sorted(files.iterdir())]
+        tensors = torch.stack([network.preprocessing(picture) for picture in resized])
+        return cls(files, [np.asarray(picture) for picture in resized], tensors)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def stimuli(self, n: int | None = None) -> StimulusSet:
+        """Give the arrays as a new set, of which nothing is known yet."""
+        return StimulusSet([f"{k}" for k in range(len(self))][:n], self.arrays[:n], "photographs")
 
 
-def throughput(files: Path, turns: int) -> None:
-    import torch
-    from PIL import Image
+def bare(network: Network, tensors: Tensor, memory_format: torch.memory_format) -> None:
+    """Run a network as any script does."""
+    with torch.inference_mode():
+        for batch in tensors.split(BATCH):
+            network.module(batch.contiguous(memory_format=memory_format))
 
-    import probe
-    from probe import models
-    from probe.stimuli import StimulusSet
 
-    for name, cases in CASES.items():
-        network = models.load(name, "random")
-        pictures = pictures_of(files, network.preprocessing.size)
-        n, names = len(pictures), [f"{k:05d}" for k in range(len(pictures))]
-        tensors = torch.stack([network.preprocessing(Image.fromarray(p)) for p in pictures])
+def captured(network: Network, tensors: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Give what modules return for all pictures."""
+    parts = [capture(network.module, batch, layers) for batch in tensors.split(BATCH)]
+    return {layer: torch.cat([part[layer] for part in parts]).float() for layer in layers}
 
-        def bare(memory_format: torch.memory_format) -> Callable[[Path], None]:
-            def run(_folder: Path) -> None:
-                with torch.inference_mode():
-                    for batch in tensors.split(BATCH):  # noqa: B023
-                        network.module(batch.contiguous(memory_format=memory_format))  # noqa: B023
 
-            return run
+def throughput(files: Path, turns: int, name: str) -> None:
+    network = models.load(name, "random")
+    pictures = Pictures.of(network, files)
+    sources: dict[str, Callable[[], StimulusSet | Path]] = {
+        "preloaded": pictures.stimuli,
+        "JPEG": lambda: files,
+        "few": lambda: pictures.stimuli(FEW),
+    }
 
-        def ours(layers: str, reduce: str, source: str) -> Callable[[Path], object]:
-            def run(folder: Path) -> object:
-                # Made anew every time: what is known of pictures is found out every time.
-                preloaded = StimulusSet(names, pictures, "photographs")  # noqa: B023
-                return probe.extract(
-                    network,  # noqa: B023
-                    preloaded if source == "preloaded" else files,
-                    layers,
-                    reduce=reduce,
-                    folder=folder,
-                    progress=False,
-                )
+    def kept(_folder: Path) -> None:
+        with freed_memory_kept():
+            bare(network, pictures.tensors, torch.channels_last)
 
-            return run
-
-        candidates = {
-            "bare": bare(torch.contiguous_format),
-            "channels_last": bare(torch.channels_last),
-        }
-        for layers, reduce in cases:
-            for source in GOALS:
-                candidates[f"{layers} {reduce} {source}"] = ours(layers, reduce, source)
-        seconds = in_turns(turns, candidates)
-        print(
-            f"\n{name}, {n} images: the bare forward pass takes {n / seconds['bare']:.1f} images/s, "
-            f"with channels_last {n / seconds['channels_last']:.1f}"
+    def ours(layers: str, reduce: str, source: str) -> Candidate:
+        return lambda folder: probe.extract(
+            network, sources[source](), layers, reduce=reduce, folder=folder, progress=False
         )
-        for layers, reduce in cases:
-            for source, goal in GOALS.items():
-                took = seconds[f"{layers} {reduce} {source}"]
-                print(
-                    f"  {layers + ' layers':<14} {reduce:<8} {source:<9} {n / took:6.1f} images/s "
-                    f"= {seconds['bare'] / took:.2f} of bare (goal ≥ {goal}), "
-                    f"{seconds['channels_last'] / took:.2f} of channels_last"
-                )
+
+    candidates: dict[str, Candidate] = {
+        "bare": lambda _: bare(network, pictures.tensors, torch.contiguous_format),
+        "channels_last": lambda _: bare(network, pictures.tensors, torch.channels_last),
+        "kept": kept,
+    }
+    for layers, reduce in CASES[name]:
+        for source in sources:
+            candidates[f"{layers} {reduce} {source}"] = ours(layers, reduce, source)
+    seconds = in_turns(turns, candidates)
+    n = len(pictures)
+    print(
+        f"\n{name}, {n} images: the bare forward pass makes {n / seconds['bare']:.1f} images/s, "
+        f"with channels_last (c) {n / seconds['channels_last']:.1f}; and where memory that is "
+        f"freed is kept for the next batch (k), as probe does, {n / seconds['kept']:.1f}"
+    )
+    for layers, reduce in CASES[name]:
+        for source, goal in GOALS.items():
+            took = seconds[f"{layers} {reduce} {source}"]
+            print(
+                f"  {layers + ' layers':<14} {reduce:<8} {source:<9} {n / took:6.1f} images/s = "
+                f"{seconds['bare'] / took:.2f} of bare (goal ≥ {goal}), "
+                f"{seconds['channels_last'] / took:.2f} of c, {seconds['kept'] / took:.2f} of k"
+            )
+        few = seconds[f"{layers} {reduce} few"]
+        print(f"  {'':<24}{FEW} images take {few:.2f} s, nearly all of it to begin and to end")
 
 
-def peers(files: Path, turns: int) -> None:
-    """Peers get tensors, with nothing to decode or to preprocess; ours begins with pictures."""
-    import torch
-    from PIL import Image
+def peers(files: Path, turns: int, name: str, which: str) -> None:
+    """Others get tensors, with nothing to decode or to preprocess; ours begins with pictures."""
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    import probe
-    from probe import models
-    from probe.stimuli import StimulusSet
+    network = models.load(name, "random")
+    layers = models.resolve(which, network)
+    pictures = Pictures.of(network, files)
+    modules = dict(network.module.named_modules())
+    extractor = create_feature_extractor(network.module, layers)
 
-    for name, which in (("resnet50", "default"), ("alexnet", "all")):
-        network = models.load(name, "random")
-        layers = models.resolve(which, network)
-        pictures = pictures_of(files, network.preprocessing.size)
-        n, names = len(pictures), [f"{k:05d}" for k in range(len(pictures))]
-        tensors = torch.stack([network.preprocessing(Image.fromarray(p)) for p in pictures])
-        extractor = create_feature_extractor(network.module, layers)
+    def hooks(folder: Path) -> None:
+        kept: dict[str, list[np.ndarray]] = defaultdict(list)
 
-        def hooks(folder: Path) -> None:
-            kept: dict[str, list[np.ndarray]] = defaultdict(list)
-            modules = dict(network.module.named_modules())  # noqa: B023
+        def keep(layer: str) -> Callable[..., None]:
+            def hook(_module: object, _inputs: object, output: Tensor) -> None:
+                kept[layer].append(output.clone().cpu().numpy())
 
-            def keep(layer: str) -> Callable[..., None]:
-                def hook(_module: object, _inputs: object, output: torch.Tensor) -> None:
-                    kept[layer].append(output.clone().cpu().numpy())
+            return hook
 
-                return hook
-
-            handles = [modules[i].register_forward_hook(keep(i)) for i in layers]  # noqa: B023
-            with torch.no_grad():
-                for image in tensors:  # noqa: B023
-                    network.module(image[None])  # noqa: B023
-            for handle in handles:
-                handle.remove()
-            for layer, outputs in kept.items():
-                np.save(folder / f"{layer}.npy", np.stack(outputs))
-
-        def torchvision(folder: Path) -> None:
-            with torch.no_grad():
-                for k, batch in enumerate(tensors.split(BATCH)):  # noqa: B023
-                    for layer, output in extractor(batch).items():  # noqa: B023
-                        np.save(folder / f"{layer}-{k}.npy", output.numpy())
-
-        def ours(folder: Path) -> None:
-            stimuli = StimulusSet(names, pictures, "photographs")  # noqa: B023
-            probe.extract(network, stimuli, which, folder=folder, progress=False)  # noqa: B023
-
-        seconds = in_turns(
-            turns,
-            {"hooks": hooks, "torchvision": torchvision, "probe": ours},
-        )
-        bytes_ = sum(
-            4 * n * int(np.prod(i.output_shape)) for i in models.layers(network) if i.name in layers
-        )
-        print(
-            f"\n{name}, {which} layers, unreduced, {n} images, {bytes_ / 1e9:.1f} GB: "
-            f"probe {n / seconds['probe']:.1f} images/s"
-        )
-        for key, text in (
-            ("hooks", "hooks, one image at a time, np.stack, np.save"),
-            ("torchvision", f"create_feature_extractor, batches of {BATCH}, np.save"),
-        ):
-            print(
-                f"  {text:<55} {n / seconds[key]:6.1f} images/s: probe is "
-                f"{seconds[key] / seconds['probe']:.2f} × as fast"
-            )
-        whole = capture_all(network, tensors[:BATCH], layers)
+        handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
         with torch.no_grad():
-            theirs = extractor(tensors[:BATCH])
-        wrong = [
-            i for i in layers if not torch.allclose(theirs[i], whole[i], rtol=1e-3, atol=1e-4)
-        ]
+            for image in pictures.tensors:
+                network.module(image[None])
+        for handle in handles:
+            handle.remove()
+        for layer, outputs in kept.items():
+            np.save(folder / f"{layer}.npy", np.stack(outputs))
+
+    def torchvision(folder: Path) -> None:
+        with torch.no_grad():
+            for k, batch in enumerate(pictures.tensors.split(BATCH)):
+                for layer, output in extractor(batch).items():
+                    np.save(folder / f"{layer}-{k}.npy", output.numpy())
+
+    def ours(folder: Path) -> None:
+        probe.extract(network, pictures.stimuli(), which, folder=folder, progress=False)
+
+    seconds = in_turns(turns, {"hooks": hooks, "torchvision": torchvision, "probe": ours})
+    n = len(pictures)
+    outputs = captured(network, pictures.tensors[:FEW], layers)
+    n_bytes = sum(4 * n * output[0].numel() for output in outputs.values())
+    print(
+        f"\n{name}, {which} layers, unreduced, {n} images, {n_bytes / 1e9:.1f} GB: probe "
+        f"{n / seconds['probe']:.1f} images/s, fsync included"
+    )
+    for key, text in (
+        ("hooks", "hooks, one image at a time, np.stack, np.save"),
+        ("torchvision", f"create_feature_extractor, batches of {BATCH}, np.save"),
+    ):
         print(
-            f"  create_feature_extractor gives {len(wrong)} of {len(layers)} layers other values "
-            "than the module returned (what an in-place ReLU made of them)"
+            f"  {text:<54} {n / seconds[key]:6.1f} images/s: probe is "
+            f"{seconds[key] / seconds['probe']:.2f} × as fast"
         )
+    with torch.no_grad():
+        theirs = extractor(pictures.tensors[:FEW].clone())
+    other = [i for i in layers if not torch.allclose(theirs[i], outputs[i], rtol=1e-3, atol=1e-4)]
+    print(
+        f"  create_feature_extractor gives other values than the module returned for {len(other)} "
+        f"of {len(layers)} layers (those that an operation in place came after)"
+    )
 
 
 MEMORY = """
@@ -237,275 +255,251 @@ import sys
 from pathlib import Path
 import probe
 from probe import models
+
+
+def peak():
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss may be that of the process from which this one was made
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most // 1024 if sys.platform == "darwin" else most
+
+
 folder, images, reduce, progress = sys.argv[1:]
 network = models.load("vgg16", "random")
+before = peak()
 probe.extract(network, images, "all", reduce=reduce, folder=folder, progress=bool(int(progress)))
-status = Path("/proc/self/status")
-if status.exists():  # ru_maxrss knows that of the parent, too, from which a process was made
-    print(next(int(i.split()[1]) for i in status.read_text().splitlines() if i.startswith("VmHWM")))
-else:
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak // 1024 if sys.platform == "darwin" else peak)
+print(before, peak())
 """
+"""Tells kB."""
 
 
-def memory(sizes: Sequence[int], unreduced: Sequence[int], progress: bool) -> None:
-    print(f"\nPeak memory of all layers of VGG-16 (goal: flat, ≤ {MEMORY_GOAL} GB)")
-    for reduce, counts in (("srp:4096", sizes), ("none", unreduced)):
-        peaks = []
-        for n in counts:
-            with photographs(n) as images, tempfile.TemporaryDirectory() as folder:
-                command = [
-                    *(sys.executable, "-c", MEMORY),
-                    *(folder, str(images), reduce, str(int(progress))),
-                ]
-                start = time.perf_counter()
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                seconds = time.perf_counter() - start
-            peaks.append(int(done.stdout) * 1024 / 1e9)
-            print(f"  {reduce:<8} {n:>6,} images {peaks[-1]:.2f} GB, {seconds:.0f} s", flush=True)
-        if len(peaks) > 1:
-            print(f"  {reduce:<8} last / first {peaks[-1] / peaks[0]:.2f}")
+def memory(reduce: str, sizes: Sequence[int], progress: bool) -> None:
+    peaks = []
+    for n in sizes:
+        with photographs(n) as images, tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", MEMORY, folder, str(images), reduce, str(int(progress))],
+                check=True, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            seconds = time.perf_counter() - start
+        before, peak = (int(kilobytes) * 1024 / 1e9 for kilobytes in done.stdout.split())
+        peaks.append(peak)
+        print(
+            f"  {reduce:<8} {n:>6,} images {peak:.2f} GB, of which {before:.2f} before the first "
+            f"(libraries, weights); {seconds:.0f} s",
+            flush=True,
+        )
+    print(f"  {reduce:<8} {peaks[-1] / peaks[0]:.2f} × as much at the end as at the beginning")
 
 
-def store(files: Path, turns: int) -> None:
+def store(files: Path, turns: int, reduce: str, layer: str = "features.0") -> None:
     import zarr
 
-    import probe
-    from probe import models
     from probe.activations.shards import CHUNK_NEUROIDS
 
     network = models.load("alexnet", "random")
-    layers = models.resolve("all", network)
-    layer = "features.0"
-    n = len(list(files.iterdir()))
-    print(f"\nStores of all layers of AlexNet, {n} images")
-    for reduce in ("none", "srp:4096"):
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as beside:
-            activations = probe.extract(
-                network, files, layers, reduce=reduce, folder=folder, progress=False
-            )
-            raw = sum(4 * activations.array(i).size for i in layers)
-            print(
-                f"  {reduce:<8} {raw / 1e6:8.1f} MB of floats, {activations.n_bytes() / 1e6:8.1f} MB "
-                f"on disk: {activations.n_bytes() / raw - 1:.2%} more"
-            )
-            array = activations.array(layer)
-            peer = zarr.open_array(array.path, mode="r")
-            plain = Path(beside, "layer.npy")
-            np.save(plain, array[:, :])
-            block = slice(0, min(CHUNK_NEUROIDS, array.shape[1]))
-            readers: dict[str, dict[str, Callable[[], np.ndarray]]] = {
-                "whole layer": {
-                    "probe": lambda: array[:, :],  # noqa: B023
-                    "zarr": lambda: peer[:, :],  # noqa: B023
-                    "numpy.load": lambda: np.load(plain),  # noqa: B023
-                },
-                f"{block.stop:,} neuroids": {
-                    "probe": lambda: array[:, block],  # noqa: B023
-                    "zarr": lambda: peer[:, block],  # noqa: B023
-                    "numpy.load": lambda: np.array(np.load(plain, mmap_mode="r")[:, block]),  # noqa: B023
-                },
-            }
-            for what, candidates in readers.items():
-                for cold in (True, False) if hasattr(os, "posix_fadvise") else (False,):
-                    times: dict[str, list[float]] = defaultdict(list)
-                    for _ in range(max(5, turns)):
-                        for who, read in candidates.items():
-                            (forget if cold else remember)([array.path, plain.parent])
-                            start = time.perf_counter()
-                            values = read()
-                            times[who].append(time.perf_counter() - start)
-                    best = {who: min(took) for who, took in times.items()}
-                    rate = values.nbytes / 1e9 / best["probe"]
-                    others = ", ".join(
-                        f"{who} {took * 1e3:.1f} ms = {took / best['probe']:.2f} ×"
-                        for who, took in best.items()
-                        if who != "probe"
-                    )
-                    print(
-                        f"    {layer}, {what:<15} ({values.nbytes / 1e6:.0f} MB) from "
-                        f"{'disk  ' if cold else 'memory'}: probe {best['probe'] * 1e3:.1f} ms "
-                        f"({rate:.1f} GB/s); {others}"
-                    )
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as beside:
+        kept = probe.extract(network, files, "all", reduce=reduce, folder=folder, progress=False)
+        n_bytes, raw = kept.n_bytes(), sum(4 * kept.array(i).size for i in kept.layers)
+        print(
+            f"\nAll layers of AlexNet, {reduce}, {kept.n_stimuli} images: {raw / 1e6:.1f} MB of "
+            f"floats, {n_bytes / 1e6:.1f} MB on disk, {n_bytes / raw - 1:.2%} more"
+        )
+        array, file = kept.array(layer), Path(beside, "layer.npy")
+        peer = zarr.open_array(array.path, mode="r")
+        np.save(file, array[:, :])
+        some = slice(0, min(CHUNK_NEUROIDS, array.shape[1]))
+        readers: dict[str, dict[str, Callable[[], np.ndarray]]] = {
+            "whole layer": {
+                "probe": lambda: array[:, :],
+                "zarr": lambda: np.asarray(peer[:, :]),
+                "numpy.load": lambda: np.load(file),
+            },
+            f"{some.stop:,} neuroids": {
+                "probe": lambda: array[:, some],
+                "zarr": lambda: np.asarray(peer[:, some]),
+                "numpy.load": lambda: np.array(np.load(file, mmap_mode="r")[:, some]),
+            },
+        }
+        places = {"disk": forget, "memory": remember} if forget else {"memory": remember}
+        for what, candidates in readers.items():
+            for place, prepare in places.items():
+                times: dict[str, list[float]] = defaultdict(list)
+                for _ in range(max(5, turns)):
+                    for who, read in candidates.items():
+                        for content in (*array.path.iterdir(), file):
+                            prepare(content)
+                        start = time.perf_counter()
+                        values = read()
+                        times[who].append(time.perf_counter() - start)
+                best = {who: min(took) for who, took in times.items()}
+                others = ", ".join(
+                    f"{who} {best[who] * 1e3:.1f} ms = {best[who] / best['probe']:.2f} ×"
+                    for who in ("zarr", "numpy.load")
+                )
+                print(
+                    f"  {layer}, {what:<15} ({values.nbytes / 1e6:.1f} MB) from {place:<6} probe "
+                    f"{best['probe'] * 1e3:.1f} ms ({values.nbytes / 1e9 / best['probe']:.1f} "
+                    f"GB/s); {others}"
+                )
 
 
-def forget(folders: Sequence[Path]) -> None:
-    """Have the system drop what it keeps of files, so that they are read from the disk."""
-    for file in (file for folder in folders for file in folder.iterdir()):
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
-            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+def remember(file: Path) -> None:
+    """Have the system keep a file in memory."""
+    file.read_bytes()
 
 
-def remember(folders: Sequence[Path]) -> None:
-    """Have the system keep files in memory."""
-    for file in (file for folder in folders for file in folder.iterdir()):
-        file.read_bytes()
+def _forget(file: Path) -> None:
+    """Have the system drop what it keeps of a file, so that it is read from the disk."""
+    with open(file, "rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def precision(files: Path, turns: int, weights: str) -> None:
-    import torch
-    from PIL import Image
+forget = _forget if hasattr(os, "posix_fadvise") else None
+
+
+def precision(files: Path, turns: int, name: str, weights: str) -> None:
     from scipy.stats import spearmanr
 
-    from probe import models
-    from probe.activations.engine import autocast
     from probe.similarity import rdm
 
-    cpu = torch.device("cpu")
+    network, cpu = models.load(name, weights), torch.device("cpu")
+    layers = models.resolve("default", network)
+    tensors = Pictures.of(network, files).tensors[: 2 * BATCH]
     variants = {
         "contiguous float32": (torch.contiguous_format, "none"),
         "channels_last float32": (torch.channels_last, "none"),
+        "contiguous bfloat16": (torch.contiguous_format, "bfloat16"),
         "channels_last bfloat16": (torch.channels_last, "bfloat16"),
     }
-    for name in ("alexnet", "resnet50"):
-        network = models.load(name, weights)
-        layers = models.resolve("default", network)
-        pictures = pictures_of(files, network.preprocessing.size)[: 2 * BATCH]
-        tensors = torch.stack([network.preprocessing(Image.fromarray(p)) for p in pictures])
-        batches = tensors.split(BATCH)
 
-        def forward(memory_format: torch.memory_format, digits: str) -> Callable[[Path], None]:
-            def run(_folder: Path) -> None:
-                with torch.inference_mode(), autocast(cpu, digits):
-                    for batch in batches:  # noqa: B023
-                        network.module(batch.contiguous(memory_format=memory_format))  # noqa: B023
-
-            return run
-
-        seconds = in_turns(turns, {key: forward(*variant) for key, variant in variants.items()})
-        reference = capture_all(network, tensors, layers)
-        rdms = {i: rdm(reference[i].flatten(1).numpy()) for i in layers}
-        print(
-            f"\n{name}, {weights} weights, {len(pictures)} images, default layers: error against "
-            "float32, contiguous\n"
-            f"  {'':<24}{'speed':>7}  {'largest error / largest value':<34}"
-            "least correlation (Spearman) of RDMs"
-        )
-        for key, (memory_format, digits) in variants.items():
+    def forward(memory_format: torch.memory_format, digits: str) -> Candidate:
+        def run(_folder: Path) -> None:
             with autocast(cpu, digits):
-                found = capture_all(
-                    network, tensors.contiguous(memory_format=memory_format), layers
-                )
-            errors = {
-                i: float((found[i].float() - reference[i]).abs().max() / reference[i].abs().max())
-                for i in layers
-            }
-            rank = {
-                i: float(spearmanr(rdms[i], rdm(found[i].float().flatten(1).numpy())).statistic)
-                for i in layers
-            }
-            worst, least = max(errors, key=errors.__getitem__), min(rank, key=rank.__getitem__)
-            ratio = seconds["contiguous float32"] / seconds[key]
-            error = f"{errors[worst]:.1e} ({worst})"
-            print(f"  {key:<24}{ratio:6.2f} ×  {error:<34}{rank[least]:.6f} ({least})")
+                bare(network, tensors, memory_format)
+
+        return run
+
+    seconds = in_turns(turns, {key: forward(*variant) for key, variant in variants.items()})
+    reference = captured(network, tensors, layers)
+    rdms = {i: rdm(reference[i].flatten(1).numpy()) for i in layers}
+    print(
+        f"\n{name}, {weights} weights, {len(tensors)} images, default layers; errors against "
+        "float32, contiguous\n"
+        f"  {'':<24}{'speed':>7}  {'largest error / largest value':<34}"
+        "least correlation (Spearman) of RDMs"
+    )
+    for key, (memory_format, digits) in variants.items():
+        with autocast(cpu, digits):
+            found = captured(network, tensors.contiguous(memory_format=memory_format), layers)
+        errors, ranks = {}, {}
+        for i in layers:
+            errors[i] = float((found[i] - reference[i]).abs().max() / reference[i].abs().max())
+            ranks[i] = float(spearmanr(rdms[i], rdm(found[i].flatten(1).numpy())).statistic)
+        worst, least = max(errors, key=errors.__getitem__), min(ranks, key=ranks.__getitem__)
+        print(
+            f"  {key:<24}{seconds['contiguous float32'] / seconds[key]:6.2f} ×  "
+            f"{f'{errors[worst]:.1e} ({worst})':<34}{ranks[least]:.6f} ({least})"
+        )
 
 
-def reducers(files: Path, turns: int) -> None:
-    """Time spent in the reducers alone, within the forward pass."""
-    import torch
-    from PIL import Image
-
-    from probe import models
-    from probe.activations.capture import forward_until
+def reducers(files: Path, turns: int, name: str) -> None:
+    """Time what is spent in reducers alone, within the forward pass."""
     from probe.activations.reduce import PCA, Reducer, parse
 
-    for name in ("alexnet", "resnet50"):
-        network = models.load(name, "random")
-        layers = models.resolve("all", network)
-        pictures = pictures_of(files, network.preprocessing.size)
-        tensors = torch.stack([network.preprocessing(Image.fromarray(p)) for p in pictures])
-        batch = tensors[:BATCH].contiguous(memory_format=torch.channels_last)
-        candidates: dict[str, Reducer] = {
-            form: parse(form, n_stimuli=1000)
-            for form in ("none", "mean", "max", "units:1000", "srp:4096", "srp:1000")
-        }
-        if name == "alexnet":  # of all layers of ResNet-50, components take 16 GB
-            outputs = capture_all(network, tensors, layers)
-            pca = PCA(min(100, len(tensors) - 1), len(tensors))
-            candidates[pca.name] = pca.with_components(
-                {i: pca.fit(i, outputs[i].flatten(1).numpy()) for i in layers}
-            )
-            del outputs
-        spent: dict[str, list[float]] = defaultdict(list)
+    network = models.load(name, "random")
+    layers = models.resolve("all", network)
+    tensors = Pictures.of(network, files).tensors
+    batch = tensors[:BATCH].contiguous(memory_format=torch.channels_last)
+    candidates: dict[str, Reducer] = {
+        form: parse(form, n_stimuli=len(tensors))
+        for form in ("none", "mean", "max", "units:1000", "srp:1000", "srp:4096")
+    }
+    if name == "alexnet":  # the components of all layers of ResNet-50 take 16 GB
+        outputs = captured(network, tensors, layers)
+        pca = PCA(min(100, len(tensors) - 1), len(tensors))
+        fitted = {i: pca.fit(i, outputs[i].flatten(1).numpy()) for i in layers}
+        candidates[pca.name] = pca.with_components(fitted)
+    spent: dict[str, list[float]] = defaultdict(list)
 
-        def run(key: str) -> None:
-            total = 0.0
+    def run(key: str) -> None:
+        reducing = 0.0
 
-            def receive(layer: str, output: torch.Tensor) -> None:
-                nonlocal total
-                start = time.perf_counter()
-                candidates[key].reduce(layer, output)  # noqa: B023
-                total += time.perf_counter() - start
-
+        def receive(layer: str, output: Tensor) -> None:
+            nonlocal reducing
             start = time.perf_counter()
-            forward_until(network.module, batch, layers, receive)  # noqa: B023
-            spent["forward"].append(time.perf_counter() - start - total)  # noqa: B023
-            spent[key].append(total)  # noqa: B023
+            candidates[key].reduce(layer, output)
+            reducing += time.perf_counter() - start
 
+        start = time.perf_counter()
+        forward_until(network.module, batch, layers, receive)
+        spent["forward"].append(time.perf_counter() - start - reducing)
+        spent[key].append(reducing)
+
+    with freed_memory_kept():
         for _ in range(max(3, turns)):
             for key in candidates:
                 run(key)
-        forward = min(spent["forward"])
+    forward = min(spent["forward"])
+    print(
+        f"\nReducers, all {len(layers)} layers of {name}: the forward pass takes "
+        f"{forward / len(batch) * 1e3:.1f} ms an image"
+    )
+    for key in candidates:
+        took, first = min(spent[key]), spent[key][0]
         print(
-            f"\nReducers, all {len(layers)} layers of {name}; the forward pass takes "
-            f"{forward / BATCH * 1e3:.1f} ms an image"
+            f"  {key:<11} {took / len(batch) * 1e3:6.2f} ms an image = {took / forward:5.1%} of "
+            f"that; {first - took:.2f} s more for the first batch"
         )
-        for key in candidates:
-            took, first = min(spent[key]), spent[key][0]
-            print(
-                f"  {key:<11} {took / BATCH * 1e3:6.2f} ms an image = {took / forward:5.1%} of the "
-                f"forward pass; {max(0.0, first - took):.2f} s more for the first batch"
-            )
-
-
-def capture_all(network, tensors, layers):  # type: ignore[no-untyped-def]
-    """Give what modules return, of all pictures, batch by batch."""
-    import torch
-
-    from probe.activations.capture import capture
-
-    parts = [capture(network.module, batch, layers) for batch in tensors.split(BATCH)]
-    return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}
 
 
 PARTS = ("throughput", "peers", "memory", "store", "precision", "reducers")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--images", type=int, default=320, help="for throughput")
-    parser.add_argument("--few", type=int, default=128, help="images for all else but memory")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument(
-        "--memory-images", type=int, nargs="+", help="256 and 1,024; --full: 256, 2,048 and 8,192"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--unreduced-images", type=int, nargs="+", default=[32, 96])
-    parser.add_argument("--full", action="store_true", help="memory for 8,192 images, too")
-    parser.add_argument("--weights", default="random", choices=("random", "imagenet"))
-    chosen = parser.parse_args()
-    sizes = chosen.memory_images or ([256, 2048, 8192] if chosen.full else [256, 1024])
-
-    import torch
+    add = parser.add_argument
+    add("--only", nargs="+", choices=PARTS, default=PARTS)
+    add("--images", type=int, default=320, help="for throughput (320)")
+    add("--few", type=int, default=128, help="for all else but memory (128)")
+    add("--turns", type=int, default=3, help="(3)")
+    add("--full", action="store_true", help="memory for 8,192 images, too")
+    add("--memory-images", type=int, nargs="+", help="(256 1024; --full: 256 2048 8192)")
+    add("--unreduced-images", type=int, nargs="+", default=[32, 96], help="for memory (32 96)")
+    add("--weights", default="random", choices=("random", "imagenet"), help="for precision")
+    given = parser.parse_args()
+    sizes = given.memory_images or ([256, 2048, 8192] if given.full else [256, 1024])
 
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    if "throughput" in chosen.only:
-        with photographs(chosen.images) as files:
-            throughput(files, chosen.turns)
-    with photographs(chosen.few) as files:
-        if "peers" in chosen.only:
-            peers(files, chosen.turns)
-        if "store" in chosen.only:
-            store(files, chosen.turns)
-        if "precision" in chosen.only:
-            precision(files, chosen.turns, chosen.weights)
-        if "reducers" in chosen.only:
-            reducers(files, chosen.turns)
-    if "memory" in chosen.only:
-        memory(sizes, chosen.unreduced_images, chosen.full)
+    if "throughput" in given.only:
+        with photographs(given.images) as files:
+            for name in CASES:
+                throughput(files, given.turns, name)
+    with photographs(given.few) as files:
+        if "peers" in given.only:
+            peers(files, given.turns, "resnet50", "default")
+            peers(files, given.turns, "alexnet", "all")
+        if "store" in given.only:
+            store(files, given.turns, "none")
+            store(files, given.turns, "srp:4096")
+        if "precision" in given.only:
+            precision(files, given.turns, "alexnet", given.weights)
+            precision(files, given.turns, "resnet50", given.weights)
+        if "reducers" in given.only:
+            reducers(files, given.turns, "alexnet")
+            reducers(files, given.turns, "resnet50")
+    if "memory" in given.only:
+        print(f"\nPeak memory of all layers of VGG-16 (goal: flat, ≤ {MEMORY_GOAL} GB)")
+        memory("srp:4096", sizes, given.full)
+        memory("none", given.unreduced_images, given.full)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,8 @@ def open_activations(
     if layer is not None:
         return opened.open_layer(layer)
     complete = [name for name in opened.layers if opened.array(name).done().all()]
+    if not opened.layers:
+        raise ProbeError(f"{str(opened.path)!r} has no layers yet: the same extraction goes on")
     if lacking := [name for name in opened.layers if name not in complete]:
         if not complete:
             opened.open_layer(lacking[0])  # says what is missing of it

@@ -443,7 +443,15 @@ class TestNothingTwice:
         stores = [p for p in (tmp_path / "activations").iterdir() if p.is_dir()]
         # Seed 0 is the network that was asked for, and a baseline too.
         assert len(stores) == 1
+        assert not list((tmp_path / "baselines").iterdir())
         assert len(list((tmp_path / "rdms").iterdir())) == 3
+
+    def test_what_a_user_has_extracted_stays(self, small, tmp_path, monkeypatch):
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        blank = models.load("squeezenet1_1", "random", seed=1)  # a baseline of the other seeds
+        store = extract(blank, small.stimuli, ["features.0"])
+        rsa("squeezenet1_1", small, layers=["features.0"], weights="random", n_resamples=5)
+        assert store.array("features.0").done().all()
 
     def test_a_damaged_rdm_in_the_cache_is_computed_anew(self, small, tmp_path, monkeypatch):
         monkeypatch.setenv("PROBE_CACHE", str(tmp_path))

@@ -157,7 +157,8 @@ def _on_device(
     home = home_of(module)
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
     size = job.batch_size
-    batches = _batches(job, store, waiting)
+    missing = _missing(job, store)
+    batches = _batches(job, missing, waiting)
     with ExitStack() as stack:
         stack.enter_context(freed_memory_kept())
         stack.callback(module.to, home)
@@ -168,11 +169,7 @@ def _on_device(
             """Put the outputs for the first n images into the rows from ``first`` on."""
 
             def receive(layer: str, output: Tensor) -> None:
-                if output.ndim == 0 or output.shape[0] != len(images):
-                    raise ProbeError(
-                        f"layer {layer!r} returns shape {tuple(output.shape)} for {len(images)} "
-                        "images: its first axis is not the images"
-                    )
+                _check_axis(layer, output, len(images))
                 if shards.wants(layer, first, n):
                     shards.put(layer, first, job.reducer.reduce(layer, output[:n].detach()))
 
@@ -199,7 +196,7 @@ def _on_device(
                     size = (size + 1) // 2
                     continue
                 done += n
-            advance(len(rows))
+            advance(int(missing[rows.start : rows.stop].sum()))
             if stop.is_set():
                 break
     return size
@@ -238,6 +235,7 @@ def output_shapes(
         return shapes, False
 
     def see(name: str, output: Tensor) -> None:
+        _check_axis(name, output, len(images))
         shapes[name] = tuple(output.shape[1:]) or (1,)
 
     def attempt(memory_format: torch.memory_format) -> None:
@@ -261,6 +259,14 @@ def output_shapes(
     finally:
         module.to(home)
     return shapes, channels_last
+
+
+def _check_axis(layer: str, output: Tensor, n: int) -> None:
+    if output.ndim == 0 or len(output) != n:
+        raise ProbeError(
+            f"layer {layer!r} returns shape {tuple(output.shape)} for {n} images: its first axis "
+            "is not the images"
+        )
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -334,17 +340,20 @@ def _filled_up(images: Tensor, size: int) -> Tensor:
     return torch.cat([images, images[-1:].expand(size - len(images), *images.shape[1:])])
 
 
-def _batches(job: Job, store: ActivationStore, waiting: queue.SimpleQueue[int]) -> Iterator[range]:
+def _missing(job: Job, store: ActivationStore) -> np.ndarray:
+    """Tell of which stimuli something is missing: bool, (n_stimuli,)."""
+    done = [store.array(layer).rows_done() for layer in job.layers]
+    return ~np.logical_and.reduce(done)
+
+
+def _batches(job: Job, missing: np.ndarray, waiting: queue.SimpleQueue[int]) -> Iterator[range]:
     """Batches of which something is missing, from blocks that nobody has begun."""
-    missing = np.zeros(store.n_stimuli, dtype=bool)
-    for layer in job.layers:
-        missing |= ~store.array(layer).rows_done()
     while True:
         try:
             block = waiting.get_nowait()
         except queue.Empty:
             return
-        end = min((block + 1) * job.block_rows, store.n_stimuli)
+        end = min((block + 1) * job.block_rows, len(missing))
         for first in range(block * job.block_rows, end, job.batch_size):
             rows = range(first, min(first + job.batch_size, end))
             if missing[rows.start : rows.stop].any():
@@ -371,8 +380,14 @@ def _read_ahead(
             ahead = deque(begin(rows) for rows in itertools.islice(batches, AHEAD))
             while ahead:
                 rows, images, reading = ahead.popleft()
-                for picture in reading:
-                    picture.result()
+                try:
+                    for picture in reading:
+                        picture.result()
+                except MemoryError:
+                    raise ProbeError(
+                        f"memory is too small to read {len(rows)} pictures ahead: choose a smaller "
+                        "--batch-size"
+                    ) from None
                 if stop.is_set():
                     return
                 ahead.extend(begin(rows) for rows in itertools.islice(batches, 1))

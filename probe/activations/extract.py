@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import PIL
 import torch
 import torchvision
+from torch import nn
 
 from probe import assets
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
-from probe.activations.engine import AUTOCAST, Job, compute, home_of, output_shapes
+from probe.activations.engine import AUTOCAST, LEAST_BATCH, Job, compute, home_of, output_shapes
 from probe.activations.reduce import PCA, Components, Reducer, Unreduced
 from probe.activations.shards import DTYPES, ShardLayout, ShardWriter, shard_writer
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
@@ -37,6 +40,9 @@ WHOLE = Unreduced()
 
 RESERVED = ("sha256", "stimulus", "neuroid", "channel", "y", "x", "token", "component", "unit")
 """Names that a column of the stimuli's metadata cannot have in a store."""
+
+SCATTERED = 8
+"""Times the stimuli of a shard, that are read at most to copy it from another store."""
 
 TASKS = 256
 """Into which the work is cut for a cluster, at most."""
@@ -102,13 +108,13 @@ class Extraction:
         after the next edit: its activations are never taken for those of an earlier one.
         """
         network = self.network
-        own = network.weights.kind == "user"
+        own = network.weights.kind == "user" or _is_tampered_with(network.module)
         return {
             "format": FORMAT,
             "model": uuid.uuid4().hex if own else network.name,
             # As they are now: whoever loaded the network may have cut or changed it since.
             "weights": state_sha256(network.module.state_dict()),
-            "modules": hashlib.sha256(repr(network.module).encode()).hexdigest(),
+            "modules": _hash_of_modules(network.module),
             "preprocessing": network.preprocessing.key(),
             "stimuli": self.stimuli.hash,
             "reducer": self.reducer.key(),
@@ -119,6 +125,7 @@ class Extraction:
             # Kernels change between releases, and values with them in the last digits.
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
+            **({"timm": metadata.version("timm")} if network.name.startswith("timm:") else {}),
             # So may what becomes of a picture before, and of activations after.
             "pillow": PIL.__version__,
             "probe": metadata.version("cnn-probe"),
@@ -193,12 +200,15 @@ class Extraction:
         if stimuli.metadata is not None:
             # A column that is called as one of the array's axes is told from it.
             columns = {
-                f"stimulus_{c}" if c in RESERVED else str(c): v.tolist()
+                f"stimulus_{c}" if c in RESERVED else str(c): _plain(v)
                 for c, v in stimuli.metadata.items()
             }
         columns |= {"stimulus_id": stimuli.ids, "sha256": stimuli.content_hashes}
         store = ActivationStore.create(self.path, self.request, about, columns)
         store.sweep()
+        # Other files may be left out of the same set now, and its metadata may be others.
+        store.remember(stimuli=about["stimuli"], skipped=about["skipped"])
+        store.refresh(columns)
         # In the order of the network, whoever asked for which first.
         known = store.about["layers"]
         store.remember(layers=known + [layer for layer in layers if layer not in known])
@@ -246,7 +256,8 @@ class Extraction:
         store.remember(batch_size=size, channels_last=channels_last)
         ended = self._compute(job, store, cluster, progress)
         if ended < size:
-            remembered.put(ended)
+            if batch_size is None and ended >= LEAST_BATCH:
+                remembered.put(ended)
             store.remember(batch_size=ended)
             note(f"memory was short: batches of {ended} images instead of {size}", progress)
 
@@ -291,19 +302,21 @@ class Extraction:
             return self.reducer
         self.reducer.check_memory({layer: shapes[layer] for layer in layers})
         files = {layer: store.array(layer).path / "components.npz" for layer in layers}
-        subset = self.stimuli.subset([int(k) for k in self.reducer.positions(len(self.stimuli))])
-        whole = replace(self, stimuli=subset, reducer=Unreduced(), dtype="float32")
-        # Is there while activations are that were made for this alone.
-        begun = store.path / "fitting"
+        # Apart from what a user has extracted, since it is deleted again.
+        apart = self.path.with_name(f"{self.path.name}.fitting")
         if unfitted := [layer for layer in layers if not files[layer].exists()]:
-            if not whole.path.exists():
-                begun.touch()
+            rows = self.reducer.positions(len(self.stimuli))
+            whole = replace(
+                self,
+                stimuli=self.stimuli.subset([int(row) for row in rows]),
+                reducer=WHOLE,
+                dtype="float32",
+                folder=apart,
+            )
             activations = whole.run(unfitted, **how)
             for layer in track(unfitted, desc="PCA", unit="layer", progress=how["progress"]):
                 self.reducer.fit(layer, activations.array(layer)).save(files[layer])
-        if begun.exists():
-            shutil.rmtree(whole.path, ignore_errors=True)
-            begun.unlink()
+        shutil.rmtree(apart, ignore_errors=True)
         return self.reducer.with_components(
             {layer: Components.load(file) for layer, file in files.items()}
         )
@@ -319,7 +332,7 @@ class Extraction:
         for other in self._alike():
             row_of = {key: row for row, key in enumerate(other.stimuli["sha256"])}
             rows = np.array([row_of.get(key, -1) for key in content])
-            with shard_writer() as writer:
+            with shard_writer() as writer, suppress(ProbeError):  # damage is its own concern
                 for layer in layers:
                     if layer in other:
                         _copy_shards(other.array(layer), store.array(layer), rows, writer)
@@ -331,7 +344,7 @@ class Extraction:
                 # Most are of another network: seen before their long lists are parsed.
                 known = self.request["weights"] in (folder / "zarr.json").read_text()
                 other = ActivationStore(folder) if known and folder != self.path else None
-            except (OSError, ProbeError):
+            except (OSError, ValueError):  # whatever is wrong there is its own concern
                 continue
             if other is not None and all(
                 other.request.get(name) == value
@@ -439,6 +452,40 @@ def extract(
     )
 
 
+def _plain(column: pd.Series) -> list[Any]:
+    """Give a column as JSON has it: numbers, truth values and text; what is missing is null."""
+    return [
+        None if pd.isna(v) else v if isinstance(v, bool | int | float | str) else str(v)
+        for v in column.tolist()
+    ]
+
+
+def _is_tampered_with(module: nn.Module) -> bool:
+    """Tell whether someone's hooks, or a ``forward`` of their own, make a network another."""
+    return any(
+        part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
+        for part in module.modules()
+    )
+
+
+def _hash_of_modules(module: nn.Module) -> str:
+    """Hash what a network computes besides its weights: its parts, and their settings."""
+    digest = hashlib.sha256(repr(module).encode())
+    for name, part in module.named_modules():
+        settings = {
+            key: value
+            for key, value in sorted(vars(part).items())
+            if isinstance(value, bool | int | float | str | tuple) and key != "training"
+        }
+        digest.update(repr((name, settings)).encode())
+        hidden = part._non_persistent_buffers_set
+        for key in sorted(hidden):
+            buffer = part._buffers[key]
+            if buffer is not None:
+                digest.update(buffer.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def kind_of_device(device: str) -> str:
     """Tell what kind of device a name means on this machine, a worker's, say."""
     if "," in device:
@@ -459,14 +506,13 @@ def _copy_shards(
     size = target.layout.rows
     for k in np.flatnonzero(~target.done()):
         part = rows[k * size : (k + 1) * size]
-        if (part >= 0).all():
-            try:
-                values = source[part, :]
-            except ProbeError:  # damaged, which is its own store's concern
-                continue
-            buffer = writer.buffer(target.layout)
-            buffer.fill(0, torch.from_numpy(values))
-            writer.put(buffer, len(part), target.shard(int(k)))
+        n_read = np.unique(part // source.layout.rows).size * source.layout.rows
+        # Of what lies scattered, more would be read than is worth it.
+        if (part < 0).any() or n_read > SCATTERED * max(size, source.layout.rows):
+            continue
+        buffer = writer.buffer(target.layout)
+        buffer.fill(0, torch.from_numpy(source[part, :]))
+        writer.put(buffer, len(part), target.shard(int(k)))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -510,7 +556,7 @@ def devices_of(network: Network, device: str) -> list[torch.device]:
     """
     if device == "auto" and network.weights.kind == "user":
         return [home_of(network.module)]
-    found = [resolve_device(name.strip()) for name in device.split(",")]
+    found = [resolve_device(name.strip()) for name in str(device).split(",")]
     if len({d.type for d in found}) > 1:
         raise ProbeError(f"devices {device!r} are of different kinds, and compute other digits")
     if len(found) == 1 and found[0].type == "cuda" and found[0].index is None:

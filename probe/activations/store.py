@@ -104,15 +104,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         """
         if not (path / "zarr.json").exists():
             path.mkdir(parents=True, exist_ok=True)
-            attributes = {
-                "format": FORMAT,
-                "request": dict(request),
-                "about": dict(about),
-                "stimuli": {name: list(values) for name, values in stimuli.items()},
-            }
-            # A group of Zarr v3, in one piece.
-            group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-            write_text(path / "zarr.json", json.dumps(group))
+            _write_group(path, request, about, stimuli)
         return cls(path)
 
     @property
@@ -246,6 +238,9 @@ class ActivationStore(Mapping[str, xr.DataArray]):
             str(name): ("stimulus", stimuli[name].to_numpy()) for name in stimuli
         }
         reducer = from_key(self.request["reducer"])
+        if reducer.n_neuroids(array.output_shape) != array.shape[1]:
+            reason = ValueError(f"shape {array.output_shape} of {array.shape[1]} neuroids")
+            raise _damaged(self.path, f"{array.path.name}/zarr.json", reason)
         for name, values in reducer.coords(layer, array.output_shape).items():
             coords[name] = ("neuroid", values)
         return xr.DataArray(
@@ -254,13 +249,6 @@ class ActivationStore(Mapping[str, xr.DataArray]):
             name=layer,
             attrs={k: v for k, v in self.about.items() if isinstance(v, (str, int, float))},
         )
-
-    def verify(self, layer: str) -> Iterator[tuple[Path, str]]:
-        """Read all shards of a layer, and give those that are damaged, with the reason."""
-        array = self.array(layer)
-        for path in array.shards():
-            if reason := array.layout.damage(path):
-                yield path, reason
 
     def n_bytes(self) -> int:
         """Size on disk, in bytes."""
@@ -278,7 +266,18 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         """Add to what a reader wants to know."""
         if any(self.about.get(name) != value for name, value in about.items()):
             self.about |= about
-            self._group.attrs.update({"about": self.about})
+            self._describe()
+
+    def refresh(self, stimuli: Mapping[str, Sequence[Any]]) -> None:
+        """Take the metadata that the stimuli have now; what they show is the same."""
+        columns = {name: list(values) for name, values in stimuli.items()}
+        if columns != self._stimuli:
+            self._stimuli = columns
+            self._describe()
+
+    def _describe(self) -> None:
+        """Write what is known of the store."""
+        _write_group(self.path, self.request, self.about, self._stimuli)
 
     def touch(self) -> None:
         """Note that it was used now: the time at which its folder was changed."""
@@ -403,7 +402,7 @@ class LayerArray(BackendArray):
         row_key, column_key = key if isinstance(key, tuple) else (key, slice(None))
         rows = np.arange(self.shape[0])[row_key]
         columns = np.arange(self.shape[1])[column_key]
-        found = np.full((rows.size, columns.size), np.nan, dtype=np.float32)
+        found = np.empty((rows.size, columns.size), dtype=np.float32)
         if found.size:
             self._read_into(found, np.atleast_1d(rows), np.atleast_1d(columns))
         return found.reshape(rows.shape + columns.shape)
@@ -418,7 +417,10 @@ class LayerArray(BackendArray):
             try:
                 chunks = self.layout.read(self.shard(int(k)), first, end)
             except FileNotFoundError:
-                continue  # NaN: not there yet
+                raise ProbeError(
+                    f"activations of layer {self.layer!r} are not there, or no longer: "
+                    f"{str(self.shard(int(k)))!r} is missing; extract them again"
+                ) from None
             except DamagedShard as error:
                 raise ProbeError(
                     f"activations of layer {self.layer!r} are damaged: {error}; `probe cache "
@@ -435,6 +437,23 @@ class LayerArray(BackendArray):
 def key_of(request: Mapping[str, Any]) -> str:
     """Hash everything that decides the values, for the name of a folder."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _write_group(
+    path: Path,
+    request: Mapping[str, Any],
+    about: Mapping[str, Any],
+    stimuli: Mapping[str, Sequence[Any]],
+) -> None:
+    """Write the description of a group of Zarr v3, in one piece that outlives a power cut."""
+    attributes = {
+        "format": FORMAT,
+        "request": dict(request),
+        "about": dict(about),
+        "stimuli": {name: list(values) for name, values in stimuli.items()},
+    }
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    write_text(path / "zarr.json", json.dumps(group, allow_nan=False))
 
 
 def write_text(path: Path, text: str) -> None:

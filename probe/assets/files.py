@@ -411,7 +411,8 @@ def _changed(path: Path) -> str:
 
 def lock_of(path: Path) -> Path:
     """Where the lock of a file or folder lies: in the cache for what is there, else beside it."""
-    if path.is_relative_to(cache_dir()):
+    path = path.resolve()  # one lock for one folder, by whatever name
+    if path.is_relative_to(cache_dir().resolve()):
         return cache_dir() / "locks" / f"{path.parent.name}--{path.name}.lock"
     return path.parent / ".locks" / f"{path.name}.lock"
 

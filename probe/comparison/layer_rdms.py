@@ -114,7 +114,9 @@ def rdms_of(
     metric = COUNTERPART.get(settings.metric, settings.metric)
     own = network.weights.kind == "user"
     root = assets.cache_dir()
-    extraction = Extraction(network, stimuli, device=settings.device).on(workers)
+    # What is deleted again lies apart from what a user has extracted.
+    apart = root / "baselines" if baseline else None
+    extraction = Extraction(network, stimuli, device=settings.device, folder=apart).on(workers)
     key = extraction.path.name
     n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
     files = {
@@ -154,7 +156,7 @@ def rdms_of(
             finally:
                 # What nobody will ask for again goes, if it is finished or can never be.
                 if own or (baseline and len(found) == len(layers)):
-                    shutil.rmtree(root / "activations" / key, ignore_errors=True)
+                    shutil.rmtree(extraction.path, ignore_errors=True)
     return np.stack([found[layer] for layer in layers])
 
 

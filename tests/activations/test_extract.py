@@ -12,12 +12,20 @@ import torch
 from torch import nn
 
 from probe import models
-from probe.activations import PIXELS, ActivationStore, capture, engine, extract, shards
+from probe.activations import (
+    PIXELS,
+    ActivationStore,
+    Extraction,
+    capture,
+    engine,
+    extract,
+    shards,
+)
 from probe.activations.reduce import PCA, parse
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.recordings import simulate_v1
-from probe.stimuli import StimulusSet
+from probe.stimuli import StimulusSet, image_set
 
 LAYERS = ["features.0", "features.1", "features.3.squeeze"]
 
@@ -412,3 +420,88 @@ def test_a_folder_of_ones_own(network: Network, stimuli: StimulusSet, tmp_path: 
     assert store.path.parent == tmp_path / "mine"
     assert not (tmp_path / "cache" / "activations").exists()
     assert ActivationStore(store.path).layers == LAYERS[:1]
+
+
+class TestWhatDecidesTheValues:
+    def test_a_picture_that_changed_since_it_was_listed(
+        self, network: Network, stimuli: StimulusSet, tmp_path: Path
+    ) -> None:
+        for k in range(4):
+            stimuli.image(k).save(tmp_path / f"{k}.png")
+        listed = image_set(tmp_path)
+        stimuli.image(5).save(tmp_path / "2.png")
+        with pytest.raises(ProbeError, match=r"2\.png' has changed since it was listed"):
+            extract(network, listed, LAYERS[:1])
+        extract(network, image_set(tmp_path), LAYERS[:1])
+
+    def test_hooks_and_settings(self, stimuli: StimulusSet) -> None:
+        network = models.load("googlenet", "random")
+        keys = {Extraction(network, stimuli).path}
+        network.module.transform_input = not network.module.transform_input  # type: ignore[assignment]
+        keys.add(Extraction(network, stimuli).path)
+        handle = network.module.conv1.register_forward_hook(lambda *_: None)  # type: ignore[union-attr]
+        keys |= {Extraction(network, stimuli).path for _ in range(2)}  # what it does, none can tell
+        handle.remove()
+        assert len(keys) == 4
+        assert Extraction(network, stimuli).path in keys
+
+
+def test_metadata_and_what_was_left_out_are_those_of_the_last_call(
+    network: Network, stimuli: StimulusSet, tmp_path: Path
+) -> None:
+    for k in range(3):
+        stimuli.image(k).save(tmp_path / f"{k}.png")
+    table = tmp_path / "set.csv"
+    table.write_text("path,kind,x\n0.png,a,1\n1.png,b,\n2.png,c,3\n")
+    first = extract(network, image_set(table), LAYERS[:1])
+    assert first["features.0"]["kind"].values.tolist() == ["a", "b", "c"]
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    table.write_text("path,kind,x\n0.png,a,1\nbad.png,b,2\n1.png,d,2\n2.png,c,3\n")
+    second = extract(network, image_set(table, skip_bad=True), LAYERS[:1])
+    assert second.path == first.path
+    assert second["features.0"]["kind"].values.tolist() == ["a", "d", "c"]
+    np.testing.assert_array_equal(second["features.0"]["stimulus_x"].values, [1, 2, 3])
+    assert [name for name, _ in second.about["skipped"]] == ["bad.png"]
+    assert ActivationStore(first.path).about == second.about
+
+
+@pytest.mark.parametrize("what", ["zarr.json", "features.0/zarr.json", "features.0/c.0.0"])
+def test_damage_elsewhere_is_no_concern_of_ours(
+    network: Network, stimuli: StimulusSet, what: str
+) -> None:
+    other = extract(network, stimuli.subset(range(5)), LAYERS[:1])
+    content = (other.path / what).read_bytes()
+    (other.path / what).write_bytes(content[:50] + b"\xff" + content[51:])
+    store = extract(network, stimuli, LAYERS[:1])
+    images = inputs(network, stimuli)
+    expected = capture(network.module, images, LAYERS[:1])[LAYERS[0]].flatten(1).numpy()
+    np.testing.assert_allclose(store.array(LAYERS[0])[:], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_whose_first_axis_is_not_the_images(stimuli: StimulusSet) -> None:
+    class Mixes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Flatten(0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(x)
+
+    with pytest.raises(ProbeError, match=r"'last' returns shape .* first axis is not the images"):
+        extract(Network.from_module(Mixes()), stimuli, ["last"])
+
+
+def test_a_size_of_ones_own_is_not_remembered(
+    network: Network, stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inner = engine.forward_until
+
+    def limited(net: nn.Module, images: torch.Tensor, layers: list[str], receive: object) -> None:
+        if len(images) > 8:
+            raise MemoryError
+        inner(net, images, layers, receive)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "forward_until", limited)
+    store = extract(network, stimuli, LAYERS[:1], batch_size=11)
+    assert store.about["batch_size"] == 6
+    assert not (tmp_path / "cache" / "batch-sizes").exists()

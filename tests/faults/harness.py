@@ -38,10 +38,13 @@ class Forks:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._numbers = folder, count()
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        if environment.pop("PYTHONDONTWRITEBYTECODE", None):  # Dask's workers import it all again
+            environment["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
         with open(folder / "server.err", "wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", "import children; children.serve()"],
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
