@@ -12,6 +12,8 @@ The machines share a file system: what one has downloaded or computed, another r
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import importlib.util
 import logging
 import math
@@ -33,6 +35,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from probe.errors import ProbeError
@@ -44,10 +47,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 10.0
-"""Seconds in which a scheduler has to answer, and processes have to end."""
+"""Seconds in which a scheduler has to answer."""
 
-STARTING = 120.0
-"""Seconds in which processes of this machine have to begin."""
+STARTING, ENDING = 120.0, 3.0
+"""Seconds in which processes of this machine have to begin, and to end."""
 
 LOOK = 1.0
 """Seconds after which workers are counted again: they come and go."""
@@ -349,12 +352,27 @@ def _run(task: bytes, call: bytes, sent: bytes | None) -> Any:
     n_threads = worker.state.nthreads
     if worker.nanny:  # this process is there for tasks alone
         os.environ.setdefault("PROBE_THREADS", str(n_threads))
+        _keep_memory()
         if alone and n_threads > 1 and "torch" in sys.modules:
             import torch
 
             torch.set_num_threads(n_threads)  # Dask allows one
     with _gate if alone else contextlib.nullcontext():
         return function(*_opened(sent), pickle.loads(task))
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Let the C library keep what is freed, up to 64 MB, as it does by itself.
+
+    Dask has it given back at once, for workers that hold much data. Arithmetic on arrays, which
+    come and go, then takes more than twice the time.
+    """
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+            tune = ctypes.CDLL(None).mallopt
+            tune(-1, 64 * 2**20)  # M_TRIM_THRESHOLD
+            tune(-3, 32 * 2**20)  # M_MMAP_THRESHOLD
 
 
 _opening = threading.Lock()
@@ -434,7 +452,7 @@ def _client(where: Any) -> Iterator[Client]:
     try:
         yield client
     finally:
-        client.close(timeout=PATIENCE)
+        client.close(timeout=ENDING)
 
 
 def _checked(client: Client) -> Client:
@@ -472,46 +490,50 @@ def _processes(n: int) -> Iterator[str]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     n_threads = max(1, (cores or 1) // n)
-    code = f"import sys; sys.path[:] = {sys.path!r}; from probe.cluster import _serve; _serve({n})"
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=dict.fromkeys(THREADS, str(n_threads)) | os.environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for us
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="probe-", ignore_cleanup_errors=True)
         )
+        log = stack.enter_context(Path(folder, "log").open("w+b"))
+        process = subprocess.Popen(
+            [
+                sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; "
+                f"from probe.cluster import _serve; _serve({n}, {folder!r})",
+            ],
+            env=dict.fromkeys(THREADS, str(n_threads)) | os.environ,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            start_new_session=True,  # Ctrl-C is for us
+        )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
         limit = threading.Timer(STARTING, process.kill)
         try:
             limit.start()
             address = process.stdout.readline().decode().strip()
+            limit.cancel()
             if not address:
                 log.seek(0)
-                why = log.read().decode(errors="replace").split("\n")[-2:][0]
-                raise ProbeError(f"{n} processes cannot be started here: {why or 'no answer'}")
-            limit.cancel()
+                said = log.read().decode(errors="replace").strip().splitlines() or ["no answer"]
+                raise ProbeError(f"{n} processes cannot be started here: {said[-1]}")
             yield address
         finally:
             limit.cancel()
             process.stdin.close()
             try:
-                process.wait(PATIENCE)
+                process.wait(ENDING)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
             process.stdout.close()
 
 
-def _serve(n: int) -> None:
+def _serve(n: int, folder: str) -> None:
     """Be a scheduler, start n workers, and end with them when standard input does."""
     import dask
     from distributed import LocalCluster
 
     told = os.dup(1)
     os.dup2(2, 1)  # whatever tasks print
-    folder = tempfile.mkdtemp(prefix="probe-")
     dask.config.set({"temporary-directory": folder})
     cluster = LocalCluster(
         n_workers=n,
@@ -526,8 +548,8 @@ def _serve(n: int) -> None:
     os.close(told)
     with _kept_up(cluster, lambda: cluster.scale(n), ABSENT["local"]):
         sys.stdin.buffer.read()
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)  # and workers, who see it, without waiting for what they are at
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)  # and workers, who see it, without waiting for what they are at
 
 
 @contextmanager

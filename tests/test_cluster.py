@@ -334,7 +334,7 @@ class TestProcessesOfThisMachine:
         with connect("local:1") as own:
             (server,) = (
                 child for child in psutil.Process().children()
-                if "_serve(1)" in " ".join(child.cmdline())
+                if "_serve(1, " in " ".join(child.cmdline())
             )  # fmt: skip
             others = server.children(recursive=True)
             results = own.map(worker_tasks.told, range(100), shared=[tmp_path / "x"])

@@ -19,6 +19,7 @@ from torch import nn
 
 import probe
 from probe import models, recordings
+from probe.activations import extract
 from probe.assets.manifest import manifests
 from probe.comparison import UNTRAINED_SEEDS, rsa
 from probe.errors import ProbeError

@@ -165,8 +165,9 @@ def _on_device(
         module.to(device)
         shards = _Shards(store, job.layers, stack.enter_context(shard_writer()))
 
-        def forward(images: Tensor, first: int, n: int) -> None:
-            """Put the outputs for the first n images into the rows from ``first`` on."""
+        def forward(part: Tensor, first: int, size: int) -> None:
+            """Put the outputs for some images into the rows from ``first`` on."""
+            n, images = len(part), _filled_up(part, size)
 
             def receive(layer: str, output: Tensor) -> None:
                 _check_axis(layer, output, len(images))
@@ -186,8 +187,7 @@ def _on_device(
             done = 0
             while done < len(rows):
                 n = min(size, len(rows) - done)
-                part = _filled_up(images[done : done + n], size)
-                if not _fits(lambda part=part, at=rows.start + done, n=n: forward(part, at, n)):  # type: ignore[misc]
+                if not _fits(forward, images[done : done + n], rows.start + done, size):
                     # With the traceback, what it held is gone by now.
                     if device.type == "cuda":
                         torch.cuda.empty_cache()
@@ -276,6 +276,7 @@ def out_of_memory(error: BaseException) -> bool:
     words = (
         "can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED",
         "could not create a primitive", "could not create a memory",  # oneDNN's
+        "can't start new thread",
     )  # fmt: skip
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
@@ -323,9 +324,9 @@ def freed_memory_kept() -> Iterator[None]:
                 malloc_trim(0)
 
 
-def _fits(work: Callable[[], None]) -> bool:
+def _fits(work: Callable[..., None], *given: object) -> bool:
     try:
-        work()
+        work(*given)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -380,18 +381,19 @@ def _read_ahead(
             ahead = deque(begin(rows) for rows in itertools.islice(batches, AHEAD))
             while ahead:
                 rows, images, reading = ahead.popleft()
-                try:
-                    for picture in reading:
-                        picture.result()
-                except MemoryError:
-                    raise ProbeError(
-                        f"memory is too small to read {len(rows)} pictures ahead: choose a smaller "
-                        "--batch-size"
-                    ) from None
+                for picture in reading:
+                    picture.result()
                 if stop.is_set():
                     return
                 ahead.extend(begin(rows) for rows in itertools.islice(batches, 1))
                 yield rows, images
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise ProbeError(
+                f"memory is too small to read {job.batch_size} pictures ahead: choose a smaller "
+                "--batch-size"
+            ) from None
         finally:
             readers.shutdown(cancel_futures=True)
 

@@ -25,7 +25,15 @@ from torch import nn
 from probe import assets
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
-from probe.activations.engine import AUTOCAST, LEAST_BATCH, Job, compute, home_of, output_shapes
+from probe.activations.engine import (
+    AUTOCAST,
+    LEAST_BATCH,
+    Job,
+    compute,
+    home_of,
+    out_of_memory,
+    output_shapes,
+)
 from probe.activations.reduce import PCA, Components, Reducer, Unreduced
 from probe.activations.shards import DTYPES, ShardLayout, ShardWriter, shard_writer
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
@@ -176,6 +184,13 @@ class Extraction:
                     f"activations cannot be written to {str(self.path)!r} "
                     f"({error.strerror or error}); what is complete is kept: when that is mended, "
                     "the same extraction goes on from there"
+                ) from None
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                raise ProbeError(
+                    f"memory is too small for {self.network.name}: choose a smaller --batch-size, "
+                    "or free some; what is complete is kept, and the same extraction goes on"
                 ) from None
         store.touch()
         return store

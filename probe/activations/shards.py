@@ -233,6 +233,14 @@ class ShardWriter:
         self._lock = threading.Condition()
         self._pending = 0
         self._error: BaseException | None = None
+        # All threads begin now: later there may be too little memory to begin one.
+        begun = threading.Barrier(WRITERS)
+        try:
+            for _ in range(WRITERS):
+                self._pool.submit(begun.wait)
+        except RuntimeError:
+            begun.abort()
+            raise
 
     def buffer(self, layout: ShardLayout) -> ShardBuffer:
         """Give an empty shard.

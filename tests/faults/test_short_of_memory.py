@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_what_does_not_fit_at_all_is_told(
 
 
 def test_address_space_runs_out(forks: Forks, few: Path, tmp_path: Path) -> None:
+    # Of these layers, the digits are the same in batches of any size.
     how = {"images": str(few), "layers": ["features.0", "features.4"], "batch_size": 64}
     whole = tmp_path / "whole"
     undisturbed = Undisturbed(forks.begin("run", whole, **how).succeeded(), whole)
@@ -59,15 +61,16 @@ def test_address_space_runs_out(forks: Forks, few: Path, tmp_path: Path) -> None
         short = tmp_path / str(room)
         child = forks.begin("short_of_space", short, room=room * 2**20, **how)
         code = child.ended()
-        sizes = [len(batch) for batch in child.batches]
-        if sizes[-1] < 64:
+        size = [len(e["pictures"]) for e in child.events if e["kind"] == "forward"][-1]
+        if code or size < 64:
             break
-        assert code == 0, child.errors
         undisturbed.same(only_store(short))
         shutil.rmtree(short)
-    assert sizes[-1] < 64
-    if code:  # there is a size that fits, or one line
+    if code:
         assert code == 2, child.errors
-        assert "does not fit into memory" in child.line
-        return
-    undisturbed.same(only_store(short), sizes[-1])
+        assert re.search("does not fit into memory|[Mm]emory is too small", child.line)
+        forks.begin("run", short, **how).succeeded()
+        size = 64
+    else:
+        assert size < 64
+    undisturbed.same(only_store(short), size)
