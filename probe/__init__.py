@@ -12,7 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe import activations, inference, models, plots, recordings, similarity, stimuli
+    from probe import (
+        activations,
+        cluster,
+        inference,
+        models,
+        plots,
+        recordings,
+        similarity,
+        stimuli,
+    )
     from probe.alignment import align
     from probe.comparison import rsa
     from probe.errors import ProbeError
@@ -27,6 +36,7 @@ __all__ = [
     "RSAResult",
     "activations",
     "align",
+    "cluster",
     "extract",
     "inference",
     "models",

@@ -216,9 +216,11 @@ class Cluster:
         ):
             sent = self._send(shared)
             while waiting or running or suspects:
+                if self.client.status != "running":
+                    raise ProbeError(LOST)
                 if time.monotonic() - looked > LOOK:
                     n_threads, looked = self._n_threads(), time.monotonic()
-                    bar.set_description(desc if n_threads else f"{desc} (waiting for workers)")
+                    bar.set_description(desc if n_threads else f"{desc} (no workers yet)".strip())
                     # Enough that nobody waits for us, few enough for any number of tasks.
                     room = 2 * n_threads + SPARE
                 if not waiting and not running:
@@ -269,8 +271,6 @@ class Cluster:
         return self._sent
 
     def _n_threads(self) -> int:
-        if self.client.status != "running":
-            raise ProbeError(LOST)
         try:
             return sum(self.client.nthreads().values())
         except OSError:

@@ -38,8 +38,8 @@ PIXELS = "(pixels)"
 
 AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-READERS = min(8, os.cpu_count() or 1)
-"""Threads that decode and preprocess pictures."""
+MOST_READERS = 8
+"""Threads that decode and preprocess pictures, at most."""
 
 AHEAD = 2
 """Batches that are read before the network asks for them."""
@@ -371,7 +371,9 @@ def _read_ahead(
         if not stop.is_set():
             images[slot] = preprocess(stimuli.image(row))
 
-    with ThreadPoolExecutor(READERS, thread_name_prefix="probe-reader") as readers:
+    n_threads = int(os.environ.get("PROBE_THREADS", os.cpu_count() or 1))
+    n_readers = max(1, min(MOST_READERS, n_threads))
+    with ThreadPoolExecutor(n_readers, thread_name_prefix="probe-reader") as readers:
 
         def begin(rows: range) -> tuple[range, Tensor, list[Future[None]]]:
             images = torch.empty((len(rows), *job.network.input_shape), pin_memory=pin)

@@ -96,7 +96,7 @@ def rsa(
 
     With --cluster, each of several networks is a task of its own, and of one network its images
     and the resamples are. The workers need this package in the same version, and the same file
-    system. The numbers are those of one process.
+    system. On the same kind of processor, the numbers are those of one process.
 
     \b
     Examples:

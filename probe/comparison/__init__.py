@@ -118,9 +118,9 @@ def rsa(
     cluster : str, distributed.Client or Cluster, optional
         Where to compute, see `probe.cluster.connect`: ``'local:4'``, ``'tcp://HOST:8786'``,
         ``'slurm:10'``, or a Dask client of yours. Of several networks, each is a task; for one,
-        its batches and the resamples are. Results are those of one process. Workers read and write
-        the cache, and the files that are named, where this process does: they share its file
-        system.
+        its images and the resamples are. On the same kind of processor, the numbers are those of
+        one process. Workers read and write the cache, and the files that are named, where this
+        process does: they share its file system.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.
     output : str or Path, optional

@@ -304,16 +304,19 @@ def test_several_devices_share_the_work(
     one = extract(network, stimuli, LAYERS, batch_size=4)
     expected = {layer: one.array(layer)[:] for layer in LAYERS}
     one.delete()
-    monkeypatch.setattr(shards, "LEAST_ROWS", 4)  # three blocks
+    monkeypatch.setattr(shards, "LEAST_ROWS", 2)  # six blocks
     seen = spied(monkeypatch)
-    threads = set()
+    here, met = threading.local(), threading.Barrier(2, timeout=60)
     inner = engine._Shards.put
-    monkeypatch.setattr(
-        engine._Shards, "put", lambda *a: (threads.add(threading.get_ident()), inner(*a))[1]
-    )
-    two = extract(network, stimuli, LAYERS, batch_size=4, device="cpu,cpu")
+
+    def put(*of: object) -> None:
+        if not hasattr(here, "met"):  # nobody does all the work before the other has begun
+            here.met = met.wait()
+        inner(*of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine._Shards, "put", put)
+    two = extract(network, stimuli, LAYERS, batch_size=2, device="cpu,cpu")
     assert sum(n for _, n in seen) == 12
-    assert len(threads) == 2
     for layer in LAYERS:
         np.testing.assert_array_equal(two.array(layer)[:], expected[layer])
 

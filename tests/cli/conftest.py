@@ -72,9 +72,12 @@ def lab(tmp_path):
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def scheduler():
-    """The address of a Dask scheduler, with a worker in this process."""
+    """The address of a Dask scheduler, with a worker in this process.
+
+    For one test: its threads draw random numbers, which others count.
+    """
     reason = "distributed is not installed"
     with pytest.importorskip("distributed", reason=reason).LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"

@@ -91,7 +91,8 @@ class Faults:
         memory: tuple[str, int] | None = None,
     ) -> None:
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._root, self._once, self._quota, self._memory = root, once, quota, memory
+        self._root, self._once = os.path.join(root, ""), once
+        self._quota, self._memory = quota, memory
         self._stops = {(kind, n) for kind, n in stops}
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from harness import Forks, Undisturbed, complete, moments, only_store, untouched
 
 N_KILLS = 20
 BEGINNING, END = 5, 3
-"""Of these, so many before the first batch is done, and so many after the last."""
+"""Of these, so many before the first batch is done, and so many from the last one on."""
 
 
 def drawn(undisturbed: Undisturbed) -> list[tuple[str, int]]:
@@ -19,12 +19,13 @@ def drawn(undisturbed: Undisturbed) -> list[tuple[str, int]]:
     draw = random.Random(4)
     events = undisturbed.child.events
     kinds = [event["kind"] for event in events]
-    done = [k for k, kind in enumerate(kinds) if kind == "forwarded"][1:]  # without the trial
+    first = kinds.index("forwarded", kinds.index("forwarded") + 1)  # the trial is the first
+    last = len(kinds) - 1 - kinds[::-1].index("forward")
     middle = N_KILLS - BEGINNING - END
-    edges = [done[0] + (done[-1] - done[0]) * k // middle for k in range(middle + 1)]
-    chosen = draw.sample(range(done[0]), BEGINNING)
+    edges = [first + (last - first) * k // middle for k in range(middle + 1)]
+    chosen = draw.sample(range(first), BEGINNING)
     chosen += [draw.randrange(*edges[k : k + 2]) for k in range(middle)]
-    chosen += draw.sample(range(done[-1], len(kinds)), END)
+    chosen += draw.sample(range(last, len(kinds)), END)
     return moments(events, sorted(chosen))
 
 
