@@ -171,7 +171,8 @@ class Child:
     @property
     def events(self) -> list[Event]:
         """What it did, in order."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        whole = self.log.read_text().rpartition("\n")[0]  # the last line may be half there yet
+        return [json.loads(line) for line in whole.splitlines()]
 
     @property
     def batches(self) -> list[list[int]]:
