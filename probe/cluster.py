@@ -115,14 +115,7 @@ def connect(spec: str | Client | Cluster | None) -> Iterator[Cluster | None]:
     if spec is None or isinstance(spec, Cluster):
         yield spec
         return
-    where: Any
-    kind, where = _parse(spec) if isinstance(spec, str) else ("client", spec)
-    for package in ["distributed", *(["dask_jobqueue"] if kind == "slurm" else [])]:
-        if importlib.util.find_spec(package) is None:
-            raise ProbeError(
-                f"a cluster takes the package {package.replace('_', '-')}: "
-                "pip install 'cnn-probe[cluster]'"
-            )
+    kind, where = check(spec)
     if kind == "client":
         yield Cluster(_checked(where))
         return
@@ -387,6 +380,26 @@ def _opened(sent: bytes | None) -> tuple[Any, ...]:
         if _unpacked[0] is not sent:
             _unpacked = sent, pickle.loads(sent)
         return _unpacked[1]
+
+
+def check(spec: str | Client | Cluster | None) -> tuple[str, Any]:
+    """See that `connect` can understand a cluster, before other work is done.
+
+    Raises
+    ------
+    ProbeError
+        If a text names none, or a package is missing.
+    """
+    if spec is None or isinstance(spec, Cluster):
+        return "", spec
+    kind, where = _parse(spec) if isinstance(spec, str) else ("client", spec)
+    for package in ["distributed", *(["dask_jobqueue"] if kind == "slurm" else [])]:
+        if importlib.util.find_spec(package) is None:
+            raise ProbeError(
+                f"a cluster takes the package {package.replace('_', '-')}: "
+                "pip install 'cnn-probe[cluster]'"
+            )
+    return kind, where
 
 
 def _parse(spec: str) -> tuple[str, Any]:

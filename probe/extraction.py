@@ -124,7 +124,7 @@ def extract(
     planned = plan(
         model, images, layers, reduce=reduce, dtype=dtype, autocast=autocast, weights=weights,
         preprocessing=preprocessing, seed=seed, device=device, skip_bad=skip_bad, folder=folder,
-        accept_licence=accept_licence, remote=cluster is not None, progress=progress,
+        accept_licence=accept_licence, cluster=cluster, progress=progress,
     )  # fmt: skip
     with clusters.connect(cluster) as workers:
         return planned.run(batch_size=batch_size, cluster=workers, force=force, progress=progress)
@@ -275,14 +275,15 @@ def plan(
     skip_bad: bool = False,
     folder: str | Path | None = None,
     accept_licence: bool = False,
-    remote: bool = False,
+    cluster: str | Client | clusters.Cluster | None = None,
     progress: bool | None = None,
 ) -> Plan:
     """See that all there is to an extraction exists, and look at the pictures; see `extract`.
 
-    Slips of the pen are told before a picture is read or a file downloaded. The device of a
-    ``remote`` extraction is that of a cluster's workers.
+    Slips of the pen are told before a picture is read or a file downloaded. With a cluster, the
+    device is that of its workers.
     """
+    clusters.check(cluster)
     model = models.given(model, weights, preprocessing)
     models.resolve(layers, model)
     for what, given, known in (("dtype", dtype, DTYPES), ("autocast", autocast, AUTOCAST)):
@@ -290,7 +291,7 @@ def plan(
             raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
     if isinstance(reduce, str):
         parse(reduce, n_stimuli=_MANY, seed=seed)
-    if not remote:
+    if cluster is None:
         for name in device.split(","):
             resolve_device(name.strip())
     stimuli = _stimuli(images, skip_bad, accept_licence, progress)

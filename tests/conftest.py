@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 settings.register_profile("probe", deadline=None, derandomize=True)
 settings.register_profile("hunt", deadline=None, derandomize=False, database=None)
 settings.load_profile("probe")
+
+# A shell's job in the background ignores Ctrl-C, and so would all processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

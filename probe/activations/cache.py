@@ -23,9 +23,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from probe import assets
-from probe.activations.store import FORMAT, ActivationStore, LayerArray
+from probe.activations.components import Components
+from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.errors import ProbeError
 from probe.progress import track
+from probe.stimuli.stimulus_set import hash_of
 
 SHOWN = 8
 """Characters of a key that are shown, unless more are needed to tell it from the others."""
@@ -273,10 +275,13 @@ def verify(
         try:
             store = ActivationStore(path)
             arrays = [store.array(layer) for layer in store.layers]
+            _check_description(store)
         except ProbeError as error:
             if keys or _unread(path) == "damaged":
                 damage.append(Damage(path.name, "", path, str(error), False))
             continue
+        for array in arrays:
+            damage += _damaged_components(path.name, array, repair)
         todo += [(path.name, a, shard) for a in arrays for shard in sorted(a.path.glob("c.*.0"))]
     n_bytes = sum(_size(shard) for _, _, shard in todo)
     with track(total=n_bytes, desc="verify", unit="B", unit_scale=True, progress=progress) as bar:
@@ -397,6 +402,41 @@ def free_bytes(folder: str | Path | None = None) -> int:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
+
+
+def _check_description(store: ActivationStore) -> None:
+    """See that a store says of itself what its name, a hash of it, says.
+
+    Raises
+    ------
+    ProbeError
+        If not.
+    """
+    try:
+        stimuli = hash_of(store.stimulus_ids, store.stimuli["sha256"])
+    except (KeyError, TypeError, ValueError):
+        stimuli = ""
+    renamed = not _KEY.fullmatch(store.key)
+    if stimuli != store.request.get("stimuli") or not (
+        renamed or store.key == key_of(store.request)
+    ):
+        raise ProbeError(
+            f"activations in {str(store.path)!r} are damaged: zarr.json does not say what was "
+            f"written; `probe cache prune {store.key[:SHOWN]}` removes them"
+        )
+
+
+def _damaged_components(key: str, array: LayerArray, repair: bool) -> list[Damage]:
+    """Read the principal components of a layer, if it has any."""
+    file = array.path / "components.npz"
+    if not file.exists():
+        return []
+    try:
+        Components.load(file)
+    except ProbeError:
+        reason = "does not hold the components that were fitted"
+        return [Damage(key, array.layer, file, reason, repair and _discard(file))]
+    return []
 
 
 def _folders(stores: Path) -> Iterator[Path]:

@@ -203,8 +203,20 @@ def _on_device(
 
 
 def home_of(module: nn.Module) -> torch.device:
-    """Tell where a network lies."""
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
+    """Tell where a network lies.
+
+    Raises
+    ------
+    ProbeError
+        If it lies on several devices: it could be moved, but not put back as it was.
+    """
+    found = {part.device for part in itertools.chain(module.parameters(), module.buffers())}
+    if len(found) > 1:
+        raise ProbeError(
+            f"the network lies on several devices ({', '.join(sorted(map(str, found)))}): move it "
+            "to one of them"
+        )
+    return found.pop() if found else torch.device("cpu")
 
 
 def autocast(device: torch.device, name: str) -> torch.autocast:
@@ -438,8 +450,10 @@ class _Shards:
                 self._writer.put(buffer, len(filled), array.shard(k))
 
     def _check_range(self, layer: str, stored: Tensor, values: Tensor) -> None:
-        if torch.isinf(stored).any() and not torch.isinf(values).any():
+        # What the network made infinite stays so; what only the store would make so does not.
+        if torch.isinf(stored).sum() > torch.isinf(values).sum():
+            largest = values[values.isfinite()].abs().max()
             raise ProbeError(
-                f"layer {layer!r} has an activation of {values.abs().max():.3g}, and float16 ends "
-                "at 65504: choose --dtype bfloat16 or float32"
+                f"layer {layer!r} has an activation of {largest:.3g}, and float16 ends at 65504: "
+                "choose --dtype bfloat16 or float32"
             )

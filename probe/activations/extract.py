@@ -214,10 +214,12 @@ class Extraction:
         columns: dict[str, Sequence[Any]] = {}
         if stimuli.metadata is not None:
             # A column that is called as one of the array's axes is told from it.
-            columns = {
-                f"stimulus_{c}" if c in RESERVED else str(c): _plain(v)
-                for c, v in stimuli.metadata.items()
-            }
+            taken = {*RESERVED, *map(str, stimuli.metadata)}
+            for column, values in stimuli.metadata.items():
+                name = str(column)
+                while name in RESERVED or (name != str(column) and name in taken):
+                    name = f"stimulus_{name}"
+                columns[name] = _plain(values)
         columns |= {"stimulus_id": stimuli.ids, "sha256": stimuli.content_hashes}
         store = ActivationStore.create(self.path, self.request, about, columns)
         store.sweep()
@@ -569,8 +571,9 @@ def devices_of(network: Network, device: str) -> list[torch.device]:
     ProbeError
         If one is not on this machine, or they are of different kinds, whose digits differ.
     """
+    home = home_of(network.module)
     if device == "auto" and network.weights.kind == "user":
-        return [home_of(network.module)]
+        return [home]
     found = [resolve_device(name.strip()) for name in str(device).split(",")]
     if len({d.type for d in found}) > 1:
         raise ProbeError(f"devices {device!r} are of different kinds, and compute other digits")

@@ -118,7 +118,7 @@ def extract(
         skip_bad=skip_bad,
         folder=folder,
         accept_licence=accept_licence,
-        remote=cluster is not None,
+        cluster=cluster,
     )
     with connect(cluster) as workers:
         plan = plan.on(workers)

@@ -157,7 +157,7 @@ def rsa(
         preprocessing=preprocessing, baselines=baselines, resample=resample, test=test,
         n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
         accept_licence=accept_licence, progress=progress,
-    ).checked()  # fmt: skip
+    ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != EVERY and several(region) is None
     networks = check_models(named_models or [model], settings)

@@ -43,8 +43,10 @@ class Settings:
     accept_licence: bool
     progress: bool | None
 
-    def checked(self) -> Settings:
+    def checked(self, *, remote: bool = False) -> Settings:
         """See that all this exists, before anything is downloaded or computed.
+
+        The device of a ``remote`` comparison is that of a cluster's workers.
 
         Raises
         ------
@@ -62,7 +64,8 @@ class Settings:
         for what, number, least in (("seed", self.seed, 0), ("n_resamples", self.n_resamples, 2)):
             if number < least:
                 raise ProbeError(f"{what} is {number}; wanted {least} or more")
-        resolve_device(self.device)
+        if not remote:
+            resolve_device(self.device)
         resample = None if self.resample == "none" else self.resample
         if self.test == "sign-flip" and resample != "subjects":
             raise ProbeError("test 'sign-flip' flips the signs of subjects: resample 'subjects'")

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from probe import images
 from probe.errors import ProbeError
 from probe.recordings.recording import Recording
 from probe.stimuli import StimulusSet
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 DEFAULTS = {"subject": "subject-1", "region": "unnamed"}
 
 
@@ -123,4 +123,4 @@ def _table(path: Path, n_rows: int, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -171,11 +171,16 @@ class StimulusSet:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of names, order and content: equal for equal sets, wherever the files lie."""
-        digest = hashlib.sha256()
-        for stimulus, content in zip(self.ids, self.content_hashes, strict=True):
-            name = stimulus.encode()
-            digest.update(len(name).to_bytes(8, "little") + name + bytes.fromhex(content))
-        return digest.hexdigest()
+        return hash_of(self.ids, self.content_hashes)
+
+
+def hash_of(ids: Iterable[str], content_hashes: Iterable[str]) -> str:
+    """Hash names, order and content of stimuli, for `StimulusSet.hash`."""
+    digest = hashlib.sha256()
+    for stimulus, content in zip(ids, content_hashes, strict=True):
+        name = stimulus.encode()
+        digest.update(len(name).to_bytes(8, "little") + name + bytes.fromhex(content))
+    return digest.hexdigest()
 
 
 def in_threads(

@@ -19,7 +19,7 @@ from torch import nn
 
 from probe import assets
 from probe.activations import ActivationStore, Extraction, cache
-from probe.activations.reduce import SpatialMean
+from probe.activations.reduce import PCA, SpatialMean
 from probe.activations.store import FORMAT
 from probe.errors import ProbeError
 from probe.models import Network
@@ -273,6 +273,39 @@ class TestVerify:
         (damage,) = cache.verify(repair=True).damage
         assert (damage.key, damage.layer, damage.repaired) == (whole.key, "", False)
         assert f"probe cache prune {whole.key[:8]}" in damage.reason
+
+    @pytest.mark.parametrize("what", ["stimulus_id", "sha256", "request"])
+    def test_a_description_that_is_not_what_was_written(
+        self, whole: ActivationStore, what: str
+    ) -> None:
+        file = whole.path / "zarr.json"
+        group = json.loads(file.read_text())
+        if what == "request":
+            group["attributes"]["request"]["autocast"] = "bfloat16"
+        else:
+            column = group["attributes"]["stimuli"][what]
+            column[3], column[4] = column[4], column[3]
+        file.write_text(json.dumps(group))
+        (damage,) = cache.verify().damage
+        assert (damage.key, damage.layer, damage.repaired) == (whole.key, "", False)
+        assert "zarr.json" in damage.reason
+
+    def test_a_store_under_another_name_is_whole(self, whole: ActivationStore) -> None:
+        named = whole.path.rename(whole.path.with_name("monday"))
+        assert cache.verify([named]).damage == []
+
+    def test_components_that_were_damaged_are_fitted_again(self, tmp_path: Path) -> None:
+        work = Extraction(network(), stimuli(), PCA(3, 20), folder=tmp_path)
+        store = work.run(["1"])
+        before = digest(store.path)
+        file = store.array("1").path / "components.npz"
+        flip(file, 1000)
+        store.array("1").shard(0).unlink()
+        (damage,) = cache.verify(folder=tmp_path).damage
+        assert (damage.layer, damage.path, damage.repaired) == ("1", file, False)
+        assert cache.verify(folder=tmp_path, repair=True).damage[0].repaired
+        work.run(["1"])
+        assert digest(store.path) == before
 
     def test_old_stores_have_no_checksums(self, whole: ActivationStore, old: Path) -> None:
         assert cache.verify().damage == []

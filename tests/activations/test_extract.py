@@ -356,6 +356,33 @@ def test_what_float16_cannot_hold_is_an_error(stimuli: StimulusSet) -> None:
         extract(Network.from_module(Large()), stimuli, ["last"], dtype="float16")
 
 
+def test_what_is_infinite_hides_nothing_from_float16(stimuli: StimulusSet) -> None:
+    class Large(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Flatten()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.mean((2, 3)) * self.factor
+            return self.last(torch.cat([x, torch.full_like(x, torch.inf)], 1))
+
+    module = Large()
+    module.factor = 1e6
+    with pytest.raises(ProbeError, match=r"'last' has an activation of .*bfloat16"):
+        extract(Network.from_module(module), stimuli, ["last"], dtype="float16")
+    module.factor = 1.0
+    store = extract(Network.from_module(module), stimuli, ["last"], dtype="float16")
+    assert np.isinf(store.array("last")[:]).mean() == 0.5
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_a_network_on_several_devices_is_not_moved(stimuli: StimulusSet, device: str) -> None:
+    network = Network.from_module(nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)))
+    network.module[1].to("meta")  # type: ignore[index]
+    with pytest.raises(ProbeError, match=r"several devices \(cpu, meta\)"):
+        Extraction(network, stimuli, device=device).devices  # noqa: B018
+
+
 def test_autocast_is_another_request(network: Network, stimuli: StimulusSet) -> None:
     whole = extract(network, stimuli, LAYERS, batch_size=4)
     fewer = extract(network, stimuli, LAYERS, batch_size=4, autocast="bfloat16")
@@ -455,6 +482,10 @@ def test_metadata_and_what_was_left_out_are_those_of_the_last_call(
     for k in range(3):
         stimuli.image(k).save(tmp_path / f"{k}.png")
     table = tmp_path / "set.csv"
+    table.write_text("path,stimulus_x,x\n0.png,a,1\n1.png,b,2\n2.png,c,3\n")
+    both = extract(network, image_set(table), LAYERS[:1], reduce="mean")["features.0"]
+    assert both["stimulus_x"].values.tolist() == ["a", "b", "c"]
+    assert both["stimulus_stimulus_x"].values.tolist() == [1, 2, 3]
     table.write_text("path,kind,x\n0.png,a,1\n1.png,b,\n2.png,c,3\n")
     first = extract(network, image_set(table), LAYERS[:1])
     assert first["features.0"]["kind"].values.tolist() == ["a", "b", "c"]
