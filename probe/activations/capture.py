@@ -154,6 +154,79 @@ def forward_until(
     raise ProbeError(f"layer {sorted(left)[0]!r} is not called in the forward pass")
 
 
+OUTPUT = ""
+"""What `differentiable` calls the output of the network itself, as ``named_modules()`` does."""
+
+
+def differentiable(
+    module: nn.Module,
+    inputs: Tensor,
+    layers: Sequence[str],
+    *,
+    cut: str | None = None,
+    change: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Run a network on a batch and give what some of its modules return, with its graph.
+
+    What is given is what a module returned: the network goes on with a copy, in which the next
+    operation may write. The forward pass ends with the last layer that is wanted. Parameters get no
+    gradients; the module, its hooks, its flags and the random state are as they were afterwards.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    inputs : torch.Tensor, shape (n, channels, height, width)
+        On the module's device. Its graph is kept if it asks for gradients.
+    layers : sequence of str
+        As in `capture`, or `OUTPUT`.
+    cut : str, optional
+        One of the layers, whose output is a leaf that asks for gradients. Nothing is kept of what
+        comes before it, which saves its memory and, backwards, its time.
+    change : callable, optional
+        What becomes of the output at ``cut`` before the network goes on with it; it may have more
+        rows than ``inputs``, all of one picture.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+
+    Raises
+    ------
+    ProbeError
+        If a layer does not exist, or is not called.
+    """
+    wanted, left = dict.fromkeys(layers), set(layers)
+    found: dict[str, Tensor] = {}
+    modules = dict(module.named_modules())
+    paths = dict.fromkeys(split_name(name)[0] for name in wanted)
+    for path in paths:
+        if path not in modules:
+            raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
+
+    def saw(path: str, call: int, place: str, tensor: Tensor) -> Tensor | None:
+        for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
+            if name not in left:
+                continue
+            if name == cut:
+                torch.set_grad_enabled(True)
+                tensor = tensor.detach() if change is None else change(tensor.detach())
+                tensor = tensor.detach().requires_grad_()
+            found[name] = tensor
+            left.discard(name)
+            if not left:
+                raise _LastLayerReachedError
+            return tensor.clone()
+        return None
+
+    with watched(module, paths, saw, gradients=True), torch.set_grad_enabled(cut is None):
+        try:
+            # A copy: a network may normalise its input in place.
+            module(inputs.clone())
+        except _LastLayerReachedError:
+            return {name: found[name] for name in wanted}
+    raise ProbeError(f"layer {min(left)!r} is not called in the forward pass")
+
+
 def split_name(name: str) -> tuple[str, int | None, str]:
     """Split ``path:call[key]`` into its three parts."""
     match = _NAME.fullmatch(name)

@@ -10,17 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Saw = Callable[[str, int, str, Tensor], None]
-"""Takes a module's path, the number of its call, the place in its output, and a tensor."""
+Saw = Callable[[str, int, str, Tensor], Tensor | None]
+"""Takes a module's path, the number of its call, the place in its output, and a tensor; what it
+returns, if anything, the network goes on with in its place."""
 
 
 @contextmanager
-def watched(module: nn.Module, paths: Iterable[str], saw: Saw) -> Iterator[Counter[str]]:
+def watched(
+    module: nn.Module, paths: Iterable[str], saw: Saw, *, gradients: bool = False
+) -> Iterator[Counter[str]]:
     """While open, show every tensor that some modules return, before anything else happens to it.
 
-    Inside, the network is in evaluation mode and computes no gradients. Afterwards its hooks and
-    ``training`` flags (module by module, since a network may be half frozen) are as they were, and
-    so is torch's random state, also after an exception.
+    Inside, the network is in evaluation mode. Afterwards its hooks and ``training`` flags (module
+    by module, since a network may be half frozen) are as they were, and so is torch's random state,
+    also after an exception.
 
     Parameters
     ----------
@@ -31,6 +34,10 @@ def watched(module: nn.Module, paths: Iterable[str], saw: Saw) -> Iterator[Count
     saw : callable
         Is shown the tensors themselves, not copies. The next in-place operation may overwrite
         them: what it wants to keep, it copies.
+    gradients : bool
+        Whether a graph can be kept for gradients with respect to pictures and activations. Those
+        with respect to the weights cost a third of the time and are nobody's concern here: inside,
+        no parameter asks for any.
 
     Yields
     ------
@@ -40,26 +47,35 @@ def watched(module: nn.Module, paths: Iterable[str], saw: Saw) -> Iterator[Count
     parts = dict(module.named_modules())
     calls: Counter[str] = Counter()
 
-    def hook_for(path: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def hook_for(path: str) -> Callable[..., Any]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
             call = calls[path]
             calls[path] += 1
+            instead = {}
             for place, tensor in tensors(output):
-                saw(path, call, place, tensor)
+                if (other := saw(path, call, place, tensor)) is not None:
+                    instead[id(tensor)] = other
+            return _replaced(output, instead) if instead else None
 
         return hook
 
     training = [(part, part.training) for part in module.modules()]
     cuda = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
+    asking = [p for p in module.parameters() if gradients and p.requires_grad]
     handles = []
-    with torch.random.fork_rng(devices=cuda), torch.inference_mode():
+    mode = torch.enable_grad() if gradients else torch.inference_mode()
+    with torch.random.fork_rng(devices=cuda), mode:
         try:
+            for parameter in asking:
+                parameter.requires_grad_(False)
             for part, _ in training:
                 part.training = False
             for path in paths:
                 handles.append(parts[path].register_forward_hook(hook_for(path)))
             yield calls
         finally:
+            for parameter in asking:
+                parameter.requires_grad_(True)
             for handle in handles:
                 handle.remove()
             for part, flag in training:
@@ -85,3 +101,17 @@ def _nested(output: Any, place: str) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(output, (tuple, list)):
         for i, value in enumerate(output):
             yield from _nested(value, f"{place}[{i}]")
+
+
+def _replaced(output: Any, instead: Mapping[int, Tensor]) -> Any:
+    """Give what a module returned, with other tensors in some places."""
+    if isinstance(output, Tensor):
+        return instead.get(id(output), output)
+    if isinstance(output, Mapping):
+        changed = {key: _replaced(value, instead) for key, value in output.items()}
+        return type(output)(**changed) if hasattr(output, "__dataclass_fields__") else changed
+    if isinstance(output, tuple) and hasattr(output, "_fields"):  # a named tuple
+        return type(output)(*(_replaced(value, instead) for value in output))
+    if isinstance(output, (tuple, list)):
+        return type(output)(_replaced(value, instead) for value in output)
+    return output

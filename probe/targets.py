@@ -1,0 +1,475 @@
+"""What a map explains and what a picture is made for: one number per picture, with a gradient.
+
+A target names the layers that it looks at, and gives a number for each picture from what they
+return. Whatever explains a network, or optimises a picture, takes a target and knows no more of it:
+a class, a unit, a channel, a layer, a direction, any function, a sum of several, or the head of an
+encoding model.
+
+>>> parse("Egyptian cat", network)  # doctest: +SKIP
+>>> parse("features.10:84 - 0.5*features.10:12", network)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from probe import models
+from probe.activations.capture import OUTPUT, differentiable
+from probe.errors import ProbeError, suggest
+from probe.models import Network
+
+Outputs = Mapping[str, Tensor]
+"""What layers returned for a batch of pictures, by name."""
+
+
+class Target(ABC):
+    """One number per picture, from what some layers return.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        What it looks at: names as in `probe.models.layers`, or `OUTPUT`, what the network returns.
+    name : str
+        For titles and files.
+
+    Notes
+    -----
+    Targets can be added, subtracted and multiplied by numbers.
+    """
+
+    layers: tuple[str, ...]
+    name: str
+
+    @abstractmethod
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """Give the number for each picture of a batch.
+
+        Parameters
+        ----------
+        outputs : mapping of str to torch.Tensor
+            What each of ``layers`` returned: (n, channels, y, x), (n, tokens, channels) or
+            (n, channels).
+
+        Returns
+        -------
+        torch.Tensor, shape (n,)
+
+        Raises
+        ------
+        ProbeError
+            If the layer has no such channel, position or class.
+        """
+
+    def __add__(self, other: Target) -> Target:
+        return Sum(((1.0, self), (1.0, other)))
+
+    def __sub__(self, other: Target) -> Target:
+        return Sum(((1.0, self), (-1.0, other)))
+
+    def __mul__(self, weight: float) -> Target:
+        return Sum(((float(weight), self),))
+
+    def __neg__(self) -> Target:
+        return -1.0 * self
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Class(Target):
+    """A class of a classifier: its output before the softmax.
+
+    Attributes
+    ----------
+    index : int
+    label : str
+        What it is called, if anything.
+    """
+
+    index: int
+    label: str = ""
+    layers: tuple[str, ...] = (OUTPUT,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The label, or the number."""
+        return self.label or f"class {self.index}"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        scores = outputs[self.layers[0]]
+        if scores.ndim != 2:
+            raise ProbeError(
+                f"the network returns shape {tuple(scores.shape[1:])} for a picture, and no "
+                "classes: name a layer as target, such as LAYER:CHANNEL"
+            )
+        return scores[:, _checked(self.index, scores.shape[1], "class", "the network")]
+
+
+@dataclass(frozen=True)
+class Channel(Target):
+    """The mean of a channel over all positions.
+
+    Attributes
+    ----------
+    layer : str
+    channel : int
+    """
+
+    layer: str
+    channel: int
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layer."""
+        return (self.layer,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """As `parse` reads it."""
+        return f"{self.layer}:{self.channel}"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        return _positions(outputs[self.layer], self.layer, self.channel).flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class Unit(Target):
+    """One unit of a layer: a channel at a position.
+
+    Attributes
+    ----------
+    layer : str
+    channel : int
+    position : tuple of int
+        (y, x); (token,) of a transformer; () of a layer without positions.
+    """
+
+    layer: str
+    channel: int
+    position: tuple[int, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layer."""
+        return (self.layer,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """As `parse` reads it."""
+        return ",".join([f"{self.layer}:{self.channel}", *map(str, self.position)])
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        values = _positions(outputs[self.layer], self.layer, self.channel)
+        if values.ndim - 1 != len(self.position):
+            axes = {0: "no positions", 1: "positions token", 2: "positions y,x"}[values.ndim - 1]
+            raise ProbeError(f"layer {self.layer!r} has {axes}; {self.name!r} names another kind")
+        for axis, at in enumerate(self.position):
+            what = "token" if len(self.position) == 1 else "yx"[axis]
+            values = values[:, _checked(at, values.shape[1], what, f"layer {self.layer!r}")]
+        return values
+
+
+@dataclass(frozen=True)
+class Norm(Target):
+    """Half the sum of squares of a layer, the objective of DeepDream (Mordvintsev et al. 2015).
+
+    Attributes
+    ----------
+    layer : str
+    """
+
+    layer: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layer."""
+        return (self.layer,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """As `parse` reads it."""
+        return self.layer or "output"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        return outputs[self.layer].flatten(1).square().sum(1) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Direction(Target):
+    """The projection of a layer's channels on a direction, averaged over all positions.
+
+    Attributes
+    ----------
+    layer : str
+    direction : torch.Tensor, shape (channels,)
+        Is divided by its length.
+    label : str
+        For titles.
+    """
+
+    layer: str
+    direction: Tensor
+    label: str = ""
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layer."""
+        return (self.layer,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The label, or the layer."""
+        return self.label or f"a direction of {self.layer}"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        output = by_channel(outputs[self.layer])
+        direction = torch.as_tensor(self.direction).to(output)
+        if direction.shape != (output.shape[1],):
+            raise ProbeError(
+                f"the direction has shape {tuple(direction.shape)}; layer {self.layer!r} has "
+                f"{output.shape[1]} channels"
+            )
+        means = output.flatten(2).mean(2) if output.ndim > 2 else output
+        return means @ (direction / direction.norm())
+
+
+@dataclass(frozen=True, eq=False)
+class Function(Target):
+    """Any function of what layers return.
+
+    Attributes
+    ----------
+    function : callable
+        Takes what each layer returned, (n, …), in the order of ``layers``, and gives (n,).
+    layers : tuple of str
+        By default, what the network returns.
+    name : str
+        For titles.
+    """
+
+    function: Callable[..., Tensor]
+    layers: tuple[str, ...] = (OUTPUT,)
+    name: str = "function"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        given = [outputs[layer] for layer in self.layers]
+        values = self.function(*given)
+        if not isinstance(values, Tensor) or values.shape != (len(given[0]),):
+            what = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ProbeError(
+                f"target {self.name!r} gives {what} for {len(given[0])} pictures; wanted one "
+                "number for each"
+            )
+        return values
+
+
+@dataclass(frozen=True)
+class Sum(Target):
+    """Several targets at once, each with a weight.
+
+    Attributes
+    ----------
+    terms : tuple of (float, Target)
+    """
+
+    terms: tuple[tuple[float, Target], ...]
+    layers: tuple[str, ...] = field(init=False)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        flat: list[tuple[float, Target]] = []
+        for weight, term in self.terms:
+            inner = term.terms if isinstance(term, Sum) else ((1.0, term),)
+            flat += [(weight * w, t) for w, t in inner]
+        object.__setattr__(self, "terms", tuple(flat))
+        object.__setattr__(
+            self, "layers", tuple(dict.fromkeys(layer for _, t in flat for layer in t.layers))
+        )
+        text = ""
+        for weight, term in flat:
+            sign = ("-" if not text else " - ") if weight < 0 else (" + " if text else "")
+            text += sign + ("" if abs(weight) == 1 else f"{abs(weight):g}*") + term.name
+        object.__setattr__(self, "name", text)
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        values = [weight * term(outputs) for weight, term in self.terms]
+        return torch.stack(values).sum(0)
+
+
+def by_channel(output: Tensor) -> Tensor:
+    """Give a layer's output with its channels first: (n, channels, …positions)."""
+    return output.movedim(-1, 1) if output.ndim == 3 else output
+
+
+def parse(text: str, network: Network) -> Target:
+    """Read a target as a user writes it.
+
+    Parameters
+    ----------
+    text : str
+        - ``281``, ``tabby``, ``class:281``: a class, by number or by (a part of) its name;
+        - ``features.10:84``, ``conv5:84``: the mean of a channel;
+        - ``features.10:84,6,6``: a unit (channel, y, x); of a transformer, channel and token;
+        - ``features.10``: half the sum of squares of a layer;
+        - sums of these: ``tabby - 0.5*tiger cat``, with spaces around the signs.
+    network : Network
+
+    Raises
+    ------
+    ProbeError
+        If there is no such layer or class; the message names the nearest.
+    """
+    pieces = re.split(r"\s+([+-])\s+", text.strip())
+    terms = []
+    for sign, piece in zip(["+", *pieces[1::2]], pieces[::2], strict=True):
+        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?(.*)", piece)
+        assert match is not None  # the pattern takes any string
+        weight = float(match[1] or 1) * (1 if sign == "+" else -1)
+        terms.append((weight, _term(match[2], network)))
+    if len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
+    return Sum(tuple(terms))
+
+
+def _term(text: str, network: Network) -> Target:
+    infos = models.layers(network)
+    names = {name: info for info in infos for name in (info.name, info.alias, info.path) if name}
+    if text.startswith("class:"):
+        return class_of(text.removeprefix("class:"), network)
+    if text in names:
+        return Norm(_layer(text, network))
+    if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
+        layer, channel = _layer(found[1], network), int(found[2])
+        position = tuple(int(at) for at in found[3].split(",")[1:])
+        return Unit(layer, channel, position) if position else Channel(layer, channel)
+    try:
+        return class_of(text, network)
+    except ProbeError:
+        if re.search(r"[:.]\d", text):  # as layers are called, and no class is
+            _layer(text.partition(":")[0], network)
+        raise
+
+
+def _layer(text: str, network: Network) -> str:
+    found = models.resolve([text], network)
+    if len(found) != 1:
+        raise ProbeError(f"{text!r} names {len(found)} layers; a target has one")
+    return found[0]
+
+
+def class_of(text: str, network: Network) -> Class:
+    """Find a class by its number or its name.
+
+    Raises
+    ------
+    ProbeError
+        If there is none, or several.
+    """
+    labels = class_labels(network)
+    if re.fullmatch(r"\d+", text):
+        index = int(text)
+        if labels and index >= len(labels):
+            raise ProbeError(f"class {index} does not exist: there are 0 to {len(labels) - 1}")
+        return Class(index, labels[index] if labels else "")
+    if not labels:
+        raise ProbeError(
+            f"{text!r} is no layer of {network.name!r}, and the names of its classes are not "
+            "known: give a number, LAYER or LAYER:CHANNEL"
+        )
+    words = text.lower().strip()
+    found = [k for k, label in enumerate(labels) if label.lower() == words]
+    whole = re.compile(rf"\b{re.escape(words)}\b")
+    found = found or [k for k, label in enumerate(labels) if words and whole.search(label.lower())]
+    found = found or [k for k, label in enumerate(labels) if words and words in label.lower()]
+    if len(found) != 1:
+        several = ", ".join(f"{k} ({labels[k]})" for k in found[:8])
+        raise ProbeError(
+            f"target {text!r} stands for {len(found)} classes, name one by its number: {several}"
+            if found
+            else f"target {text!r} is no class of {network.name!r}{suggest(text, labels)}; layers "
+            "are named as by `probe layers`, with :CHANNEL"
+        )
+    return Class(found[0], labels[found[0]])
+
+
+def class_labels(network: Network) -> tuple[str, ...]:
+    """Give the names of a network's classes: ImageNet's, where it is trained on them; else none."""
+    from torchvision.models import AlexNet_Weights
+
+    if network.weights.kind == "user" or network.architecture is None:
+        return ()
+    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def predicted(network: Network, images: Tensor) -> Class:
+    """Give the class that a network sees in a picture.
+
+    Parameters
+    ----------
+    network : Network
+    images : torch.Tensor, shape (1, 3, height, width)
+        Preprocessed.
+
+    Raises
+    ------
+    ProbeError
+        If it does not return classes.
+    """
+    scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
+    if scores.ndim != 2 or len(scores) != 1:
+        raise ProbeError(
+            f"{network.name} returns shape {tuple(scores.shape)}, and no classes: name a target, "
+            "such as LAYER:CHANNEL"
+        )
+    index, labels = int(scores.argmax()), class_labels(network)
+    return Class(index, labels[index] if index < len(labels) else "")
+
+
+def values(module: torch.nn.Module, images: Tensor, target: Target) -> Tensor:
+    """Give the target's number for each picture: (n,), without a graph."""
+    return target(differentiable(module, images.detach(), target.layers)).detach()
+
+
+def gradient(value: Tensor, of: Sequence[Tensor], target: Target) -> tuple[Tensor, ...]:
+    """Give the gradient of the target's numbers, summed, with respect to some tensors.
+
+    Raises
+    ------
+    ProbeError
+        If there is none: the target does not depend on one of them.
+    """
+    found: Sequence[Tensor | None] = [None]
+    if value.requires_grad:
+        found = torch.autograd.grad(value.sum(), list(of), allow_unused=True)
+    if any(part is None for part in found):
+        raise ProbeError(f"target {target.name!r} has no gradient here: it does not depend on it")
+    return tuple(part for part in found if part is not None)
+
+
+def _positions(output: Tensor, layer: str, channel: int) -> Tensor:
+    output = by_channel(output)
+    if output.ndim < 2:
+        raise ProbeError(f"layer {layer!r} gives one number for a picture, and has no channels")
+    return output[:, _checked(channel, output.shape[1], "channel", f"layer {layer!r}")]
+
+
+def _checked(index: int, n: int, what: str, of: str) -> int:
+    if not 0 <= index < n:
+        raise ProbeError(f"{what} {index} does not exist: {of} has {n}, from 0")
+    return index
