@@ -243,10 +243,12 @@ def peers(files: Path, turns: int, name: str, which: str) -> None:
         )
     with torch.no_grad():
         theirs = extractor(pictures.tensors[:FEW].clone())
-    other = [i for i in layers if not torch.allclose(theirs[i], outputs[i], rtol=1e-3, atol=1e-4)]
+    known = [layer for layer in layers if layer in theirs]
+    other = [i for i in known if not torch.allclose(theirs[i], outputs[i], rtol=1e-3, atol=1e-4)]
     print(
         f"  create_feature_extractor gives other values than the module returned for {len(other)} "
-        f"of {len(layers)} layers (those that an operation in place came after)"
+        f"of {len(layers)} layers (those that an operation in place came after), and none for "
+        f"{len(layers) - len(known)}"
     )
 
 

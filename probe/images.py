@@ -1,13 +1,16 @@
-"""Pictures in: whatever a file holds becomes an upright 8-bit RGB picture."""
+"""Pictures in and out: whatever a file holds becomes an upright 8-bit RGB picture."""
 
 from __future__ import annotations
 
 import io
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from probe.errors import ProbeError
 
@@ -132,6 +135,41 @@ def check(content: bytes, name: str) -> tuple[int, bool]:
         ) from None
     except Exception as error:  # Pillow's many readers raise many kinds
         raise Unreadable(name, _reason(error)) from None
+
+
+def png(picture: Image.Image | np.ndarray, about: Mapping[str, Any]) -> bytes:
+    """Give the content of a PNG file that says how it was made.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image or numpy.ndarray, uint8, (height, width[, 3])
+    about : mapping
+        Plain values, which stand as JSON in the text entry ``probe``.
+    """
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("probe", json.dumps(about, ensure_ascii=False))
+    out = io.BytesIO()
+    made = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    made.save(out, "png", pnginfo=info)
+    return out.getvalue()
+
+
+def about(path: Path | str) -> dict[str, Any]:
+    """Read what `png` wrote into a file: how it was made.
+
+    Raises
+    ------
+    ProbeError
+        If it does not say so, or is no PNG file.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            return dict(json.loads(opened.info["probe"]))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ProbeError(
+            f"{str(path)!r} does not say how probe made it ({_reason(error)})"
+        ) from None
 
 
 # A marker of a JPEG file: neither a stuffed 0xFF of the coded pixels, nor a restart, nor filling.

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from probe import models
 from probe.activations.capture import OUTPUT, differentiable
@@ -140,7 +141,8 @@ class Channel(Target):
 
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
-        return _positions(outputs[self.layer], self.layer, self.channel).flatten(1).mean(1)
+        values = _positions(outputs[self.layer], self.layer, self.channel)
+        return values.reshape(len(values), -1).mean(1)
 
 
 @dataclass(frozen=True)
@@ -446,7 +448,9 @@ def values(module: torch.nn.Module, images: Tensor, target: Target) -> Tensor:
     return target(differentiable(module, images.detach(), target.layers)).detach()
 
 
-def gradient(value: Tensor, of: Sequence[Tensor], target: Target) -> tuple[Tensor, ...]:
+def gradient(
+    value: Tensor, of: Sequence[Tensor | GradientEdge], target: Target
+) -> tuple[Tensor, ...]:
     """Give the gradient of the target's numbers, summed, with respect to some tensors.
 
     Raises

@@ -20,7 +20,7 @@ MOST_ON_CPU = 32
 
 MOST_ON_DEVICE = 256
 
-CPU_BYTES = 2**28
+CPU_BYTES = 2**27
 """What the input and the output of the largest layer may take together, on a CPU."""
 
 DEVICE_SHARE = 0.5

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 from collections import Counter
@@ -12,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from probe.activations import capture
+from probe.activations.capture import OUTPUT, differentiable
 from probe.errors import ProbeError
 from probe.models import Network, trace
 from probe.models.hooks import tensors
@@ -251,3 +253,110 @@ def test_a_network_without_its_last_layers_gives_the_others(alexnet: Network) ->
     assert got["avgpool"].shape == (1, 256, 6, 6)
     with pytest.raises(ProbeError, match=r"'classifier' has no weights.*assets fetch"):
         capture(alexnet.module, some_images(), ["features.0", "classifier"])
+
+
+class Halves(nn.Module):
+    """Convolution, ReLU in place, a residual sum in place, a dictionary of outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu_(self.first(x))
+        y = self.second(x)
+        y += x
+        return self.pair(y)["first"].relu_().mean((2, 3))
+
+
+class TestDifferentiable:
+    @staticmethod
+    def made() -> tuple[Halves, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Halves(), torch.randn(2, 3, 8, 8)
+
+    def test_outputs_are_those_before_an_operation_in_place_and_gradients_are_right(self) -> None:
+        module, x = self.made()
+        x.requires_grad_()
+        found = differentiable(module, x, ["first", "second", OUTPUT])
+        a = module.first(x)
+        b = module.second(a.relu())
+        out = (b + a.relu() + 1).relu().mean((2, 3))
+        for name, expected in (("first", a), ("second", b), (OUTPUT, out)):
+            torch.testing.assert_close(found[name], expected)
+        wrt = [x, found["first"], found["second"]]
+        ours = torch.autograd.grad(found[OUTPUT][:, 1].sum(), wrt, retain_graph=True)
+        theirs = torch.autograd.grad(out[:, 1].sum(), [x, a, b])
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other)
+
+    def test_a_cut_is_a_leaf_and_nothing_is_kept_of_what_is_before(self) -> None:
+        module, x = self.made()
+        found = differentiable(module, x, ["first", OUTPUT], cut="first")
+        assert found["first"].is_leaf
+        assert found["first"].requires_grad
+        (ours,) = torch.autograd.grad(found[OUTPUT][:, 1].sum(), [found["first"]])
+        a = module.first(x)
+        out = (module.second(a.relu()) + a.relu() + 1).relu().mean((2, 3))
+        torch.testing.assert_close(ours, torch.autograd.grad(out[:, 1].sum(), [a])[0])
+
+    def test_a_change_goes_on_with_more_rows_than_pictures(self) -> None:
+        module, x = self.made()
+        scales = torch.tensor([0.0, 1.0, 2.0])[:, None, None, None]
+        out = differentiable(module, x[:1], ["first", OUTPUT], cut="first",
+                             change=lambda a: a * scales)[OUTPUT]  # fmt: skip
+        for k, scale in enumerate(scales):
+            a = (module.first(x[:1]) * scale).relu()
+            expected = (module.second(a) + a + 1).relu().mean((2, 3))
+            torch.testing.assert_close(out[k : k + 1], expected)
+
+    def test_it_ends_with_the_last_layer_and_gives_parts_by_name(self) -> None:
+        module, x = self.made()
+        module.second.register_forward_hook(lambda *_: pytest.fail("went on"))
+        assert list(differentiable(module, x, ["first"])) == ["first"]
+        module.second._forward_hooks.clear()
+        assert differentiable(module, x, ["pair[second]"])["pair[second]"].shape == (2, 4, 8, 8)
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_everything_is_as_it_was(self, fails: bool) -> None:
+        module, x = self.made()
+        module.first.weight.requires_grad_(False)
+        module.second.train(False)
+        if fails:
+            module.pair.register_forward_pre_hook(lambda *_: 1 / 0)
+        before = copy.deepcopy(module.state_dict())
+        state, mode = torch.get_rng_state(), torch.is_grad_enabled()
+        raises = pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext()
+        with raises:
+            differentiable(module, x, ["first", OUTPUT], cut="first")
+        assert [p.requires_grad for p in module.parameters()] == [False, True, True, True]
+        assert (module.training, module.first.training, module.second.training) == (
+            True,
+            True,
+            False,
+        )
+        assert not any(p.grad is not None for p in module.parameters())
+        assert sum(len(m._forward_hooks) for m in module.modules()) == 0
+        assert torch.is_grad_enabled() == mode
+        assert torch.equal(torch.get_rng_state(), state)
+        for name, value in module.state_dict().items():
+            assert torch.equal(value, before[name])
+
+    def test_weights_get_no_gradient(self) -> None:
+        module, x = self.made()
+        found = differentiable(module, x.requires_grad_(), [OUTPUT])
+        found[OUTPUT].sum().backward()
+        assert all(p.grad is None for p in module.parameters())
+        assert x.grad is not None
+
+    @pytest.mark.parametrize(
+        ("layer", "says"),
+        [("third", "layer 'third' does not exist"), ("first:1", "layer 'first:1' is not called")],
+    )
+    def test_what_is_not_there(self, layer: str, says: str) -> None:
+        module, x = self.made()
+        with pytest.raises(ProbeError, match=says):
+            differentiable(module, x, [layer])

@@ -298,7 +298,10 @@ def test_interrupted_leaves_nothing(sets):
         time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.startswith("Interrupted.")
     assert len(err.splitlines()) == 1
