@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from probe import (
         activations,
+        attribution,
         cluster,
+        features,
         inference,
         models,
         plots,
         recordings,
         similarity,
         stimuli,
+        targets,
     )
     from probe.alignment import align
+    from probe.attribution import saliency
     from probe.comparison import rsa
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
@@ -36,16 +40,20 @@ __all__ = [
     "RSAResult",
     "activations",
     "align",
+    "attribution",
     "cluster",
     "extract",
+    "features",
     "inference",
     "models",
     "open_activations",
     "plots",
     "recordings",
     "rsa",
+    "saliency",
     "similarity",
     "stimuli",
+    "targets",
 ]
 
 _FUNCTIONS = {
@@ -56,6 +64,7 @@ _FUNCTIONS = {
     "extract": "probe.extraction",
     "open_activations": "probe.extraction",
     "rsa": "probe.comparison",
+    "saliency": "probe.attribution",
 }
 
 

@@ -352,7 +352,7 @@ def parse(text: str, network: Network) -> Target:
 def _term(text: str, network: Network) -> Target:
     infos = models.layers(network)
     names = {name: info for info in infos for name in (info.name, info.alias, info.path) if name}
-    if text.startswith("class:"):
+    if text.startswith("class:") or text.isdecimal():  # a number is a class, whatever layers are
         return class_of(text.removeprefix("class:"), network)
     if text in names:
         return Norm(_layer(text, network))
@@ -449,7 +449,7 @@ def values(module: torch.nn.Module, images: Tensor, target: Target) -> Tensor:
 
 
 def gradient(
-    value: Tensor, of: Sequence[Tensor | GradientEdge], target: Target
+    value: Tensor, of: Sequence[Tensor] | Sequence[GradientEdge], target: Target
 ) -> tuple[Tensor, ...]:
     """Give the gradient of the target's numbers, summed, with respect to some tensors.
 
@@ -460,7 +460,8 @@ def gradient(
     """
     found: Sequence[Tensor | None] = [None]
     if value.requires_grad:
-        found = torch.autograd.grad(value.sum(), list(of), allow_unused=True)
+        # No sum: to one who has switched gradients off, it would have none.
+        found = torch.autograd.grad(value, of, torch.ones_like(value), allow_unused=True)
     if any(part is None for part in found):
         raise ProbeError(f"target {target.name!r} has no gradient here: it does not depend on it")
     return tuple(part for part in found if part is not None)

@@ -167,7 +167,7 @@ def _on_device(
 
         def forward(part: Tensor, first: int, size: int) -> None:
             """Put the outputs for some images into the rows from ``first`` on."""
-            n, images = len(part), _filled_up(part, size)
+            n, images = len(part), filled_up(part, size)
 
             def receive(layer: str, output: Tensor) -> None:
                 _check_axis(layer, output, len(images))
@@ -183,7 +183,8 @@ def _on_device(
                 with autocast(device, job.autocast):
                     forward_until(module, at_device, inner, receive)
 
-        for rows, images in _read_ahead(job, batches, size, pin=device.type == "cuda", stop=stop):
+        pin = device.type == "cuda"
+        for rows, images in read_ahead(job.network, job.stimuli, batches, pin=pin, stop=stop):
             done = 0
             while done < len(rows):
                 n = min(size, len(rows) - done)
@@ -346,7 +347,7 @@ def _fits(work: Callable[..., None], *given: object) -> bool:
     return True
 
 
-def _filled_up(images: Tensor, size: int) -> Tensor:
+def filled_up(images: Tensor, size: int) -> Tensor:
     """Fill a last, smaller batch with copies: of every size, the digits could be others."""
     if len(images) == size:
         return images
@@ -373,11 +374,33 @@ def _batches(job: Job, missing: np.ndarray, waiting: queue.SimpleQueue[int]) -> 
                 yield rows
 
 
-def _read_ahead(
-    job: Job, batches: Iterator[range], size: int, *, pin: bool, stop: threading.Event
+def read_ahead(
+    network: Network,
+    stimuli: StimulusSet,
+    batches: Iterator[range],
+    *,
+    pin: bool,
+    stop: threading.Event,
 ) -> Iterator[tuple[range, Tensor]]:
-    """Decode and preprocess the next batches while the network is busy with this one."""
-    preprocess, stimuli = job.network.preprocessing, job.stimuli
+    """Decode and preprocess the next batches while the network is busy with this one.
+
+    Parameters
+    ----------
+    network : Network
+    stimuli : StimulusSet
+    batches : iterator of range
+        Positions of the stimuli of each batch.
+    pin : bool
+        Whether they go to a CUDA device next.
+    stop : threading.Event
+        Ends it.
+
+    Yields
+    ------
+    range, torch.Tensor
+        A batch's positions, and its pictures: (n, 3, height, width).
+    """
+    preprocess = network.preprocessing
 
     def read(images: Tensor, slot: int, row: int) -> None:
         if not stop.is_set():
@@ -388,7 +411,7 @@ def _read_ahead(
     with ThreadPoolExecutor(n_readers, thread_name_prefix="probe-reader") as readers:
 
         def begin(rows: range) -> tuple[range, Tensor, list[Future[None]]]:
-            images = torch.empty((len(rows), *job.network.input_shape), pin_memory=pin)
+            images = torch.empty((len(rows), *network.input_shape), pin_memory=pin)
             return rows, images, [readers.submit(read, images, k, i) for k, i in enumerate(rows)]
 
         try:
@@ -405,8 +428,7 @@ def _read_ahead(
             if not out_of_memory(error):
                 raise
             raise ProbeError(
-                f"memory is too small to read {job.batch_size} pictures ahead: choose a smaller "
-                "--batch-size"
+                "memory is too small to read pictures ahead: choose a smaller --batch-size"
             ) from None
         finally:
             readers.shutdown(cancel_futures=True)

@@ -17,7 +17,19 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from probe import __version__
-from probe.cli import assets, cache, compare, datasets, extract, layers, models, rsa
+from probe.cli import (
+    assets,
+    cache,
+    compare,
+    datasets,
+    extract,
+    filters,
+    invariance,
+    layers,
+    models,
+    rsa,
+    saliency,
+)
 from probe.errors import ProbeError
 
 app = typer.Typer(
@@ -35,7 +47,10 @@ app = typer.Typer(
 app.command("rsa")(rsa.rsa)
 app.command("compare")(compare.compare)
 app.command("extract")(extract.extract)
+app.command("saliency")(saliency.saliency)
+app.command("filters")(filters.filters)
 app.command("layers")(layers.layers)
+app.command("invariance")(invariance.invariance)
 app.command("models")(models.models)
 app.command("datasets")(datasets.datasets)
 app.add_typer(cache.app, name="cache")

@@ -20,6 +20,23 @@ REDUCERS = (
 DTYPES = ("float32", "float16", "bfloat16")
 AUTOCASTS = ("none", "float16", "bfloat16")
 
+# As in probe.attribution and probe.plots, which import torch and matplotlib.
+SALIENCY_METHODS = (
+    "gradient", "input-x-gradient", "smoothgrad", "vargrad", "integrated-gradients",
+    "expected-gradients", "deeplift", "lrp", "guided-backprop", "deconvnet", "occlusion", "rise",
+    "guided-grad-cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam",
+    "ablation-cam", "attention-rollout", "attention-grad-cam",
+)  # fmt: skip
+SALIENCY_STYLES = ("overlay", "side", "map", "contours")
+
+# As in probe.features.
+KERNEL_SORTS = ("orientation", "energy", "index")
+MAP_SCALES = ("shared", "own")
+PROJECTIONS = ("guided", "deconvnet")
+
+# As in probe.tuning.
+TRANSFORMS = ("translation", "scale", "rotation")
+
 PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
@@ -143,6 +160,36 @@ def tests(incomplete: str) -> list[str]:
 def corrections(incomplete: str) -> list[str]:
     """Complete a correction of p-values."""
     return [word for word in CORRECTIONS if word.startswith(incomplete)]
+
+
+def saliency_methods(incomplete: str) -> list[str]:
+    """Complete the last of several methods of saliency."""
+    return _last(incomplete, ("all", *SALIENCY_METHODS))
+
+
+def saliency_styles(incomplete: str) -> list[str]:
+    """Complete how a map is drawn."""
+    return [word for word in SALIENCY_STYLES if word.startswith(incomplete)]
+
+
+def kernel_sorts(incomplete: str) -> list[str]:
+    """Complete in which order kernels are shown."""
+    return [word for word in KERNEL_SORTS if word.startswith(incomplete)]
+
+
+def map_scales(incomplete: str) -> list[str]:
+    """Complete on which scale activation maps are shown."""
+    return [word for word in MAP_SCALES if word.startswith(incomplete)]
+
+
+def projections(incomplete: str) -> list[str]:
+    """Complete how activations are carried back to a picture."""
+    return [word for word in PROJECTIONS if word.startswith(incomplete)]
+
+
+def transforms(incomplete: str) -> list[str]:
+    """Complete the last of several transforms of pictures."""
+    return _last(incomplete, TRANSFORMS)
 
 
 def _last(incomplete: str, words: Iterable[str]) -> list[str]:

@@ -1,14 +1,19 @@
-"""``probe layers``: what the layers of a network are called."""
+"""``probe layers``: what the layers of a network are called, what they see, what they cost."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from probe.cli import complete
+from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    from probe.models import LayerInfo, Measures
 
 
 def layers(
@@ -22,36 +27,96 @@ def layers(
             autocompletion=complete.layer_words,
         ),
     ] = "all",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Of the picture, in pixels.",
+            show_default="what the network's weights want",
+        ),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the layers of a network, in the order of computation.
 
     A name from this list is what --layers takes, and what torchvision, Captum and Brain-Score
     take too. No weights are needed. * marks the layers that probe rsa compares by default.
-    """
-    from probe import models
-    from probe.cli.show import put, table
 
+    field: height and width of the receptive field in pixels, padding included, of the unit in the
+    middle; whole: all units see the whole picture. jump: how far apart neighbouring fields are.
+    start: row and column of the first pixel of the first. multiply-adds: for one picture,
+    without biases. Blocks sum what they hold.
+
+    \b
+    Examples:
+      probe layers alexnet
+      probe layers resnet50 --layers block --size 448x448
+      probe layers vgg16 --csv > vgg16.csv
+    """  # noqa: D301
+    from probe import models
+
+    if as_csv and as_json:
+        raise ProbeError("--csv and --json exclude each other: give one of them")
+    pixels = None if size is None else _pixels(size)
     chosen = models.resolve(select, model)
-    infos = [info for info in models.layers(model) if info.name in chosen]
+    infos = [info for info in models.layers(model, pixels) if info.name in chosen]
+    known = models.measures(model, pixels)
     if as_json:
-        typer.echo(json.dumps([asdict(info) for info in infos], indent=2))
-        return
+        typer.echo(json.dumps([_record(info, known) for info in infos], indent=2))
+    elif as_csv:
+        found = models.describe(model, pixels)
+        typer.echo(found[found["layer"].isin(chosen)].to_csv(index=False), nl=False)
+    else:
+        _show(infos, known)
+
+
+def _record(info: LayerInfo, known: Measures) -> dict[str, Any]:
+    field = known.fields[info.name]
+    return asdict(info) | {
+        "receptive_field": None if field is None else asdict(field),
+        "multiply_adds": known.multiply_adds[info.name],
+    }
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)[x×](\d+)", text.strip().lower())
+    height, width = (int(part) for part in found.groups()) if found else (0, 0)
+    if not height or not width:
+        raise ProbeError(f"size {text!r} is not HEIGHTxWIDTH in pixels, such as 224x224")
+    return height, width
+
+
+def _show(infos: list[LayerInfo], known: Measures) -> None:
+    from probe.cli.show import put, table
+    from probe.models.receptive_fields import times
+
+    rows = []
+    for info in infos:
+        field, cost = known.fields[info.name], known.multiply_adds[info.name]
+        rows.append(
+            [
+                info.name,
+                info.alias,
+                info.type,
+                "×".join(map(str, info.output_shape)),
+                str(field or ""),
+                times(field.jump) if field and field.jump else "",
+                times(field.start) if field and field.start else "",
+                f"{info.n_parameters:,}" if info.n_parameters else "",
+                f"{cost:,}" if cost else "",
+                "*" if info.default else "",
+            ]
+        )
+    totals = [f"{known.total_parameters:,}", f"{known.total_multiply_adds:,}"]
+    rows.append(["whole network", *[""] * 6, *totals, ""])
+    numbers = ["output", "field", "jump", "start", "parameters", "multiply-adds"]
     put(
         table(
-            ["layer", "alias", "type", "output", "parameters", ""],
-            [
-                [
-                    info.name,
-                    info.alias,
-                    info.type,
-                    "×".join(map(str, info.output_shape)),
-                    f"{info.n_parameters:,}" if info.n_parameters else "",
-                    "*" if info.default else "",
-                ]
-                for info in infos
-            ],
-            right=["output", "parameters"],
-            folds="layer",
+            ["layer", "alias", "type", *numbers, ""],
+            rows,
+            right=numbers,
+            folds=["layer", "type"],
+            bold=len(rows) - 1,
         )
     )

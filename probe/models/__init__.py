@@ -9,22 +9,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.models.layer_table import LayerInfo, default_layers, layers, resolve, trace
+    from probe.models.layer_table import (
+        LayerInfo,
+        Measures,
+        default_layers,
+        describe,
+        layers,
+        measures,
+        resolve,
+        trace,
+    )
     from probe.models.network import Network, WeightsInfo, given, load
     from probe.models.preprocessing import Preprocessing
+    from probe.models.receptive_fields import ReceptiveField
     from probe.models.registry import names
     from probe.models.weights import known_assets
 
 __all__ = [
     "LayerInfo",
+    "Measures",
     "Network",
     "Preprocessing",
+    "ReceptiveField",
     "WeightsInfo",
     "default_layers",
+    "describe",
     "given",
     "known_assets",
     "layers",
     "load",
+    "measures",
     "names",
     "resolve",
     "trace",
@@ -32,13 +46,17 @@ __all__ = [
 
 _HOME = {
     "LayerInfo": "layer_table",
+    "Measures": "layer_table",
     "Network": "network",
     "Preprocessing": "preprocessing",
+    "ReceptiveField": "receptive_fields",
     "WeightsInfo": "network",
     "default_layers": "layer_table",
+    "describe": "layer_table",
     "given": "network",
     "known_assets": "weights",
     "load": "network",
+    "measures": "layer_table",
     "names": "registry",
     "layers": "layer_table",
     "resolve": "layer_table",

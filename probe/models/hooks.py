@@ -17,7 +17,12 @@ returns, if anything, the network goes on with in its place."""
 
 @contextmanager
 def watched(
-    module: nn.Module, paths: Iterable[str], saw: Saw, *, gradients: bool = False
+    module: nn.Module,
+    paths: Iterable[str],
+    saw: Saw,
+    *,
+    entered: Callable[[str], None] | None = None,
+    gradients: bool = False,
 ) -> Iterator[Counter[str]]:
     """While open, show every tensor that some modules return, before anything else happens to it.
 
@@ -34,6 +39,8 @@ def watched(
     saw : callable
         Is shown the tensors themselves, not copies. The next in-place operation may overwrite
         them: what it wants to keep, it copies.
+    entered : callable, optional
+        Takes the path of a module that is about to be called.
     gradients : bool
         Whether a graph can be kept for gradients with respect to pictures and activations. Those
         with respect to the weights cost a third of the time and are nobody's concern here: inside,
@@ -59,6 +66,9 @@ def watched(
 
         return hook
 
+    def hook_before(path: str) -> Callable[..., None]:
+        return lambda _module, _inputs: entered(path) if entered else None
+
     training = [(part, part.training) for part in module.modules()]
     cuda = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
     asking = [p for p in module.parameters() if gradients and p.requires_grad]
@@ -71,6 +81,8 @@ def watched(
             for part, _ in training:
                 part.training = False
             for path in paths:
+                if entered is not None:
+                    handles.append(parts[path].register_forward_pre_hook(hook_before(path)))
                 handles.append(parts[path].register_forward_hook(hook_for(path)))
             yield calls
         finally:

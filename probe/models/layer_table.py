@@ -1,11 +1,13 @@
-"""What the layers of a network are called, in the order in which they finish."""
+"""What the layers of a network are called, what they see and cost, in the order they finish."""
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,11 @@ from probe.models.architectures import blueprint
 from probe.models.hooks import watched
 from probe.models.network import MissingLayer, Network
 from probe.models.preprocessing import for_network
+from probe.models.receptive_fields import ReceptiveField, measure
 from probe.models.registry import LAYER_WORDS, parse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What a class's name gives away about it; the first that fits counts.
 _KINDS = {
@@ -72,6 +78,28 @@ class LayerInfo:
     missing: str = ""
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What the layers of a network see, and what they cost to compute.
+
+    Attributes
+    ----------
+    fields : mapping of str to (ReceptiveField or None)
+        By the layers' names; None for what does not depend on the picture.
+    multiply_adds : mapping of str to int
+        For one picture, all that a block holds included; see `receptive_fields.measure`.
+    total_multiply_adds : int
+        Of the network.
+    total_parameters : int
+        Of the network.
+    """
+
+    fields: Mapping[str, ReceptiveField | None]
+    multiply_adds: Mapping[str, int]
+    total_multiply_adds: int
+    total_parameters: int
+
+
 class _Output(NamedTuple):
     path: str
     call: int
@@ -102,46 +130,167 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> list[LayerInfo]:
     """
     outputs: list[_Output] = []
     paths = [path for path, _ in module.named_modules() if path]
-    with watched(
-        module,
-        paths,
-        lambda path, call, place, out: outputs.append(_Output(path, call, place, tuple(out.shape))),
-    ) as calls:
-        try:
-            module(_zeros(module, (_BATCH, *input_shape)))
-        except MissingLayer:
-            pass
-        except Exception as error:  # a user's module may raise anything
-            reason = str(error).split("\n")[0][:200]
-            raise ProbeError(
-                f"{type(module).__name__} cannot be run on a picture of shape {tuple(input_shape)} "
-                f"({type(error).__name__}: {reason})"
-            ) from error
+    with (
+        watched(
+            module,
+            paths,
+            lambda path, call, place, out: outputs.append(
+                _Output(path, call, place, tuple(out.shape))
+            ),
+        ) as calls,
+        _told(module, input_shape),
+    ):
+        module(_zeros(module, (_BATCH, *input_shape)))
     return _describe(module, outputs, calls)
 
 
-def layers(network: Network | str) -> list[LayerInfo]:
+@contextmanager
+def _told(module: nn.Module, input_shape: Sequence[int]) -> Iterator[None]:
+    """Say in one line why a network cannot be run, and end quietly where its weights do."""
+    try:
+        yield
+    except MissingLayer:
+        pass
+    except Exception as error:  # a user's module may raise anything
+        reason = str(error).split("\n")[0][:200]
+        raise ProbeError(
+            f"{type(module).__name__} cannot be run on a picture of shape {tuple(input_shape)} "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
+def layers(network: Network | str, size: tuple[int, int] | None = None) -> list[LayerInfo]:
     """List the layers of a network, in the order in which they finish.
 
     Parameters
     ----------
     network : Network or str
         For a name no weights are needed: the architecture is traced without any.
+    size : (int, int), optional
+        Height and width of the picture; by default what the network's weights want.
 
     Returns
     -------
     list of LayerInfo
         Layers whose weights are missing included, and marked.
+
+    Raises
+    ------
+    ProbeError
+        If the network cannot be run on pictures of that size.
     """
+    architecture, input_shape = _input(network, size)
+    if isinstance(network, str):
+        assert architecture is not None  # it has a name
+        return list(_of_architecture(architecture, input_shape))
+    if architecture is None:
+        return trace(network.module, input_shape)
+    infos = _of_architecture(architecture, input_shape)
+    return [replace(info, missing=network.why_missing(info.name) or "") for info in infos]
+
+
+def measures(network: Network | str, size: tuple[int, int] | None = None) -> Measures:
+    """Measure what the layers of a network see, and what they cost to compute.
+
+    Parameters
+    ----------
+    network, size
+        As in `layers`.
+
+    Raises
+    ------
+    ProbeError
+        If the network cannot be run on pictures of that size.
+    """
+    architecture, input_shape = _input(network, size)
+    if architecture is not None:
+        return _measures_of_architecture(architecture, input_shape)
+    assert not isinstance(network, str)  # those have an architecture
+    return _measures(network.module, input_shape)
+
+
+def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.DataFrame:
+    """Tabulate the layers of a network: shapes, receptive fields, parameters, multiply-adds.
+
+    Parameters
+    ----------
+    network, size
+        As in `layers`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per layer: ``layer``, ``path``, ``alias``, ``type``, ``output`` (such as
+        ``64×55×55``); of the receptive field ``field_height``, ``field_width``, ``jump_y``,
+        ``jump_x``, ``start_y``, ``start_x`` in pixels, empty where there is none, and ``whole``,
+        see `ReceptiveField`; ``parameters``, ``multiply_adds``, ``default``.
+
+    Raises
+    ------
+    ProbeError
+        If the network cannot be run on pictures of that size.
+    """
+    import pandas as pd
+
+    known = measures(network, size)
+    rows = []
+    for info in layers(network, size):
+        field = known.fields[info.name]
+        pairs = {
+            ("field_height", "field_width"): None if field is None else field.size,
+            ("jump_y", "jump_x"): None if field is None else field.jump,
+            ("start_y", "start_x"): None if field is None else field.start,
+        }
+        rows.append(
+            {
+                "layer": info.name,
+                "path": info.path,
+                "alias": info.alias,
+                "type": info.type,
+                "output": "×".join(map(str, info.output_shape)),
+                **{
+                    k: v
+                    for names, pair in pairs.items()
+                    for k, v in zip(names, pair or (None, None), strict=True)
+                },
+                "whole": field is not None and field.whole,
+                "parameters": info.n_parameters,
+                "multiply_adds": known.multiply_adds[info.name],
+                "default": info.default,
+            }
+        )
+    whole_numbers = ("field_height", "field_width", "start_y", "start_x")
+    return pd.DataFrame(rows).astype(
+        dict.fromkeys(whole_numbers, "Int64") | dict.fromkeys(("jump_y", "jump_x"), "Float64")
+    )
+
+
+def _input(
+    network: Network | str, size: tuple[int, int] | None
+) -> tuple[str | None, tuple[int, int, int]]:
+    """Give the architecture, if it has a name, and the shape of a picture."""
     if isinstance(network, str):
         architecture: str | None = parse(network).architecture
         assert architecture is not None
-        size = for_network(architecture, "torchvision").size
-        return list(_of_architecture(architecture, (3, *size)))
-    if network.architecture is None:
-        return trace(network.module, network.input_shape)
-    infos = _of_architecture(network.architecture, network.input_shape)
-    return [replace(info, missing=network.why_missing(info.name) or "") for info in infos]
+        return architecture, (3, *(size or for_network(architecture, "torchvision").size))
+    return network.architecture, (3, *size) if size else network.input_shape
+
+
+def _measures(module: nn.Module, input_shape: tuple[int, ...]) -> Measures:
+    with _told(module, input_shape):
+        measured, total = measure(module, _zeros(module, (1, *input_shape)))
+    calls = Counter(path for path, _, _ in {(m.path, m.call, "") for m in measured})
+    names = [_name(m.path, m.call, m.place, calls[m.path]) for m in measured]
+    return Measures(
+        dict(zip(names, (m.field for m in measured), strict=True)),
+        dict(zip(names, (m.multiply_adds for m in measured), strict=True)),
+        total,
+        sum(parameter.numel() for parameter in module.parameters()),
+    )
+
+
+def _name(path: str, call: int, place: str, n_calls: int) -> str:
+    return path + (f":{call}" if n_calls > 1 else "") + place
 
 
 def default_layers(network: Network | str) -> list[str]:
@@ -232,6 +381,11 @@ def _of_architecture(architecture: str, input_shape: tuple[int, ...]) -> tuple[L
     return tuple(trace(blueprint(architecture).to("meta"), input_shape))
 
 
+@functools.lru_cache(maxsize=32)
+def _measures_of_architecture(architecture: str, input_shape: tuple[int, ...]) -> Measures:
+    return _measures(blueprint(architecture).to("meta"), input_shape)
+
+
 def _zeros(module: nn.Module, shape: Sequence[int]) -> Tensor:
     """Give zeros where the module's parameters are, and of their type."""
     for tensor in (*module.parameters(), *module.buffers()):
@@ -252,7 +406,7 @@ def _describe(
         several = calls[path] > 1
         infos.append(
             LayerInfo(
-                name=path + (f":{call}" if several else "") + place,
+                name=_name(path, call, place, calls[path]),
                 alias=aliases.get(path, ""),
                 type=type(part).__name__,
                 kind="block" if _holds_others(part) else _kind(part),

@@ -1,8 +1,22 @@
 """Results as figures; every function takes and returns an Axes or a Figure."""
 
+from probe.plots.checks import plot_curves, plot_randomisation
+from probe.plots.filters import plot_kernels, plot_maps, plot_patches
 from probe.plots.layers import plot_layers
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
 from probe.plots.scores import plot_scores
 
-__all__ = ["plot_dendrogram", "plot_layers", "plot_mds", "plot_rdm", "plot_regions", "plot_scores"]
+__all__ = [
+    "plot_curves",
+    "plot_dendrogram",
+    "plot_kernels",
+    "plot_layers",
+    "plot_maps",
+    "plot_mds",
+    "plot_patches",
+    "plot_randomisation",
+    "plot_rdm",
+    "plot_regions",
+    "plot_scores",
+]

@@ -44,7 +44,17 @@ def test_help_imports_nothing_heavy(arguments):
              "--subject", "--weights", "--preprocessing", "--no-baselines", "--n-resamples",
              "--seed", "--device", "--batch-size", "--output", "--json", "--accept-licence"],
         ),
-        (["layers"], ["MODEL", "--layers", "--json"]),
+        (
+            ["filters"],
+            ["MODEL", "--layer", "--image", "--images", "--channels", "-k", "--project", "--sort",
+             "--scale", "--output", "--npy", "--json"],
+        ),
+        (["layers"], ["MODEL", "--layers", "--size", "--csv", "--json"]),
+        (
+            ["invariance"],
+            ["MODEL", "--images", "--layers", "--transform", "--weights",
+             "--preprocessing", "--seed", "--device", "--output", "--json"],
+        ),
         (["models"], ["PATTERN"]),
         (["datasets"], ["--json"]),
         (["assets"], ["where", "list", "add", "fetch"]),
@@ -73,22 +83,6 @@ def test_without_arguments_the_help_is_shown(run):
 
 def test_version(run):
     assert run("--version").out == f"probe {__version__}\n"
-
-
-def test_layers(run):
-    ran = run("layers", "alexnet")
-    assert ran.code == 0
-    lines = [line.split() for line in ran.out.splitlines()]
-    assert lines[0] == ["layer", "alias", "type", "output", "parameters"]
-    assert ["features.6", "conv3", "Conv2d", "384×13×13", "663,936", "*"] in lines
-    assert ["classifier.6", "fc8", "Linear", "1000", "4,097,000", "*"] in lines
-    assert ["features.5", "pool2", "MaxPool2d", "192×13×13"] in lines
-
-
-def test_layers_selected_and_as_json(run):
-    infos = json.loads(run("layers", "alexnet", "--layers", "conv", "--json").out)
-    assert [info["alias"] for info in infos] == [f"conv{k}" for k in range(1, 6)]
-    assert infos[0]["output_shape"] == [64, 55, 55]
 
 
 def test_models(run):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from probe.errors import ProbeError
-from probe.models import Network, Preprocessing, default_layers, load, resolve, trace
+from probe.models import Network, Preprocessing, default_layers, describe, load, resolve, trace
 from probe.models.architectures import blueprint
 from probe.models.hooks import tensors
 from probe.models.layer_table import layers
@@ -235,3 +235,44 @@ def test_blueprint_leaves_the_global_state_alone():
     before = torch.get_rng_state()
     blueprint("swin_t")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestTable:
+    def test_one_row_for_each_layer(self):
+        table = describe("resnet18").set_index("layer")
+        assert list(table.index) == [info.name for info in layers("resnet18")]
+        row = table.loc["layer2.0"]
+        assert (row["field_height"], row["jump_y"], row["start_x"]) == (67, 8.0, -33)
+        assert (row["output"], row["parameters"]) == ("128×28×28", 230_144)
+        assert table["whole"].sum() == 2  # avgpool, fc
+        assert table.loc["fc", ["jump_x", "start_y"]].isna().all()
+
+    def test_another_size(self):
+        table = describe("resnet18", (64, 96)).set_index("layer")
+        assert table.loc["layer4", "output"] == "512×2×3"
+        assert table.loc["layer4", "field_width"] == 435
+        # Twice the pixels, twice the work, but for the last layer.
+        small, large = (describe("resnet18", (64, w)).set_index("layer") for w in (64, 128))
+        cost = "multiply_adds"
+        assert large.loc["layer3", cost] == 2 * small.loc["layer3", cost]
+        assert large.loc["fc", cost] == small.loc["fc", cost]
+
+    def test_names_are_those_of_the_list(self):
+        network = Network.from_module(Several(), preprocessing=Preprocessing("resize", (5, 6)))
+        assert list(describe(network)["layer"]) == [info.name for info in layers(network)]
+
+    def test_layers_without_weights_are_measured(self):
+        whole = load("alexnet", "random")
+        partial = Network(
+            whole.module,
+            "alexnet",
+            whole.weights,
+            whole.preprocessing,
+            missing={"classifier": "none"},
+            architecture="alexnet",
+        )
+        assert describe(partial).equals(describe("alexnet"))
+
+    def test_a_size_that_is_too_small(self):
+        with pytest.raises(ProbeError, match=r"cannot be run on .*\(3, 16, 16\)"):
+            describe("alexnet", (16, 16))

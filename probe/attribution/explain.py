@@ -1,0 +1,527 @@
+"""Which parts of a picture speak for a target: from names to a map that shows itself.
+
+picture → network → target → method → `Saliency`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from importlib import metadata
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from probe import images, models, targets
+from probe.activations.engine import home_of, out_of_memory
+from probe.activations.extract import devices_of
+from probe.attribution import methods
+from probe.attribution.methods import Method
+from probe.attribution.trust import Trust, trust
+from probe.errors import ProbeError, suggest
+from probe.models import Network
+from probe.plots import maps
+from probe.plots.maps import STYLES, Style
+from probe.progress import track
+from probe.result.folder import plain_name
+from probe.result.picture import figure_png, png_place, write
+from probe.targets import Target
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DEFAULT_METHOD = "grad-cam"
+
+BYTES = 2**30
+"""What the activations of one pass may take, with their graph."""
+
+MOST = 32
+"""Pictures in one pass, at most."""
+
+TOP = 5
+"""Classes that are told."""
+
+Picture = str | Path | bytes | np.ndarray | Image.Image
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """A map of a picture: how much every place speaks for a target, and how it was made.
+
+    Attributes
+    ----------
+    values : numpy.ndarray, float32
+        As the method gives them, signed: (3, height, width) of what the network saw; (y, x) of a
+        layer's positions.
+    picture : PIL.Image.Image
+        What the map lies over, upright: the whole picture, or the part that the network saw.
+    method : Method
+    target : str
+    value : float
+        The target's number for this picture.
+    layer : str
+        Whose positions they are; empty for maps of pixels.
+    model : str
+    top : tuple of (str, float)
+        The classes that the network sees, and their probability; empty for other networks.
+    about : dict
+        Everything that decides the values, as plain values.
+    network : Network
+    inputs : torch.Tensor, shape (1, 3, height, width)
+        What the network saw, preprocessed.
+    explained : Target
+        What ``target`` names.
+    given : dict
+        With what the method was called, besides.
+    """
+
+    values: np.ndarray
+    picture: Image.Image
+    method: Method
+    target: str
+    value: float
+    layer: str
+    model: str
+    top: tuple[tuple[str, float], ...]
+    about: Mapping[str, Any]
+    network: Network = field(repr=False)
+    inputs: Tensor = field(repr=False)
+    explained: Target = field(repr=False)
+    given: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        """The map at the size of ``picture``: float32, (height, width).
+
+        Colours are summed, with their signs; what is smaller is interpolated bilinearly.
+        """
+        values = torch.from_numpy(self.values)
+        one = values.sum(0) if values.ndim == 3 else values
+        size = self.picture.height, self.picture.width
+        if tuple(one.shape) == size:
+            return one.numpy()
+        large = nn.functional.interpolate(one[None, None], size, mode="bilinear")
+        return large[0, 0].numpy()
+
+    @property
+    def title(self) -> str:
+        """One line that says what is shown."""
+        at = f" at {self.layer}" if self.layer else ""
+        return f"{self.method.name}{at} of {self.model}: {self.target}"
+
+    @property
+    def scale(self) -> str:
+        """One line that says what the colours stand for."""
+        end = maps.scale_of(self.map)
+        if not self.map.any():
+            return "the map is zero everywhere"
+        ends = f"−{end:.2g} (blue) to {end:.2g} (red)" if self.method.signed else f"0 to {end:.2g}"
+        return f"colours from {ends}: 99.5 % of the map lie within"
+
+    def overlay(self) -> Image.Image:
+        """Give the map over the picture, at the picture's size; the opacity is its magnitude."""
+        pixels = np.asarray(self.picture)
+        return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed))
+
+    def plot(self, style: Style = "overlay", ax: Axes | None = None) -> Axes | Figure:
+        """Draw the map.
+
+        Parameters
+        ----------
+        style : {"overlay", "side", "map", "contours"}
+            Over the picture; picture, overlay and map side by side, with the scale; alone; as
+            contours at 25, 50 and 75 % of the scale.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes, or for ``side`` matplotlib.figure.Figure
+        """
+        if style not in STYLES:
+            raise ProbeError(f"style {style!r} is unknown{suggest(style, STYLES)}")
+        pixels, signed = np.asarray(self.picture), self.method.signed
+        if style == "side":
+            return maps.plot_side_by_side(
+                pixels, self.map, signed=signed, title=self.title, label="for the target"
+            )
+        return maps.plot_map(pixels, self.map, signed=signed, style=style, title=self.title, ax=ax)
+
+    def png(self, style: Style = "overlay") -> bytes:
+        """Give the content of a PNG file; `probe.images.about` reads how it was made."""
+        about = {**self.about, "style": style, "scale": self.scale}
+        if style == "overlay":
+            return images.png(self.overlay(), about)
+        return figure_png(self.plot(style), about)
+
+    def save(self, path: str | Path, style: Style = "overlay") -> Path:
+        """Write a picture (.png), with all that made it in its metadata, or the values (.npy).
+
+        Raises
+        ------
+        ProbeError
+            If the file is of another kind, or cannot be written.
+        """
+        place = Path(path).expanduser()
+        if place.suffix.lower() == ".npy":
+            out = io.BytesIO()
+            np.save(out, self.values)
+            return write(place, out.getvalue())
+        return write(png_place(place), self.png(style))
+
+    def check(self, *, seed: int = 0, progress: bool | None = None) -> Trust:
+        """Tell how far to trust the map: see `Trust`. The network works where it lies.
+
+        Parameters
+        ----------
+        seed : int
+            Of random weights, orders and squares.
+        progress : bool, optional
+            Show a progress bar; by default when a person is watching.
+
+        Raises
+        ------
+        ProbeError
+            If the target does not change when parts of the picture are covered.
+        """
+        module, of = self.network.module, self.method
+        return trust(
+            of, partial(of.function, **self.given), module,
+            self.inputs.to(home_of(module), _dtype(module)), self.explained, self.values,
+            title=self.title, seed=seed, batch_size=_batch_size(self.network), progress=progress,
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        encoded = b64encode(self.png("side")).decode()
+        words = ", ".join(f"{label} {share:.0%}" for label, share in self.top[:3])
+        seen = f"<br>the network sees: {html.escape(words)}" if words else ""
+        return (
+            f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(self.title)}" '
+            f'style="max-width:100%;width:900px">'
+            f"<p style='font-size:small'>{html.escape(self.scale)}{seen}</p>"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Saliency {self.title}, {self.value:.4g}; {self.scale}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Saliencies(Sequence[Saliency]):
+    """Several maps of one picture: methods, and layers of those that have a map of a layer.
+
+    Attributes
+    ----------
+    maps : tuple of Saliency
+    """
+
+    maps: tuple[Saliency, ...]
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.maps[index]
+
+    def plot(self) -> Figure:
+        """Draw a contact sheet, layer × method; each map has a scale of its own."""
+        names = list(dict.fromkeys(found.method.name for found in self.maps))
+        rows = list(dict.fromkeys(found.layer for found in self.maps if found.layer)) or [""]
+        table: list[list[Saliency | None]] = [[None] * len(names) for _ in rows]
+        for found in self.maps:
+            row = rows.index(found.layer) if found.layer else 0
+            table[row][names.index(found.method.name)] = found
+        first = self.maps[0]
+        return maps.plot_sheet(
+            np.asarray(first.picture),
+            [[None if one is None else one.map for one in line] for line in table],
+            signed=[[one is not None and one.method.signed for one in line] for line in table],
+            rows=rows,
+            columns=names,
+            title=f"{first.model}: {first.target}. Each map on its own scale",
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the contact sheet (.png), or all values by name (.npz)."""
+        place = Path(path).expanduser()
+        if place.suffix.lower() == ".npz":
+            out = io.BytesIO()
+            names = [plain_name(found.method.name, found.layer) for found in self.maps]
+            arrays: Any = dict(zip(names, (found.values for found in self.maps), strict=True))
+            np.savez(out, **arrays)
+            return write(place, out.getvalue())
+        about = {"maps": [dict(found.about) for found in self.maps]}
+        return write(png_place(place), figure_png(self.plot(), about))
+
+    def _repr_html_(self) -> str:
+        encoded = b64encode(figure_png(self.plot(), {})).decode()
+        return f'<img src="data:image/png;base64,{encoded}" style="max-width:100%" alt="maps">'
+
+
+def saliency(
+    image: Picture,
+    model: str | Network | nn.Module,
+    method: str | Sequence[str] = DEFAULT_METHOD,
+    target: str | int | Target | None = None,
+    *,
+    layer: str | Sequence[str] | None = None,
+    weights: str = "imagenet",
+    preprocessing: str = "resize",
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+    **settings: Any,
+) -> Saliency | Saliencies:
+    """Tell which parts of a picture speak for a class, a unit, or whatever is the target.
+
+    Parameters
+    ----------
+    image : path, bytes, uint8 array (height, width[, 3]), or Pillow image
+    model : str, Network or torch.nn.Module
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
+    method : str or sequence of str
+        Names of `probe.attribution.METHODS`; as a string, separated by commas, or ``all``.
+    target : str, int or Target, optional
+        A class, a channel, a unit, a layer, or a sum of these, as `probe.targets.parse` reads it; a
+        number is a class. By default the class that the network sees.
+    layer : str or sequence of str, optional
+        Of the methods that have a map of a layer; by default, the last one with several positions.
+    weights : str
+        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
+    preprocessing : {'resize', 'torchvision'}
+        ``resize``: the whole picture. ``torchvision``: what the weights were trained with, a crop.
+    seed : int
+        Of random weights, noise and masks.
+    batch_size : int, optional
+        Pictures in a pass, at most; by default what takes a gigabyte. Halved where memory runs out.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+    **settings
+        Of a method: ``steps``, ``baseline``, …
+
+    Returns
+    -------
+    Saliency
+        Of one method (and layer).
+    Saliencies
+        Of several.
+
+    Raises
+    ------
+    ProbeError
+        If something that was named does not exist, the picture cannot be read, or the target has no
+        gradient there.
+
+    Examples
+    --------
+    >>> probe.saliency("cat.jpg", "squeezenet1_1")  # doctest: +SKIP
+    >>> probe.saliency("cat.jpg", "alexnet", "occlusion", "tiger cat").plot()  # doctest: +SKIP
+    """
+    chosen = _methods(method)
+    _check_settings(chosen, settings)
+    model = models.given(model, weights, preprocessing)
+    name = str(image) if isinstance(image, (str, Path)) else "image"
+    picture = images.read(Path(image) if isinstance(image, str) else image, name)
+    network = (
+        model
+        if isinstance(model, Network)
+        else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
+    )
+    layers = _layers(layer, network) if any(m.needs_layer for m in chosen) else []
+    if isinstance(target, (str, int)):
+        target = targets.parse(str(target), network)
+    [place] = devices_of(network, device)[:1]
+    seen = network.preprocessing(picture)[None]
+    pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
+    with _at(network.module, place):
+        inputs = seen.to(place, _dtype(network.module))
+        top = _top(network, inputs)
+        wanted = target or targets.predicted(network, inputs)
+        value = float(targets.values(network.module, inputs, wanted))
+        size = batch_size or _batch_size(network)
+        ran = [
+            _run(m, at, network.module, inputs, wanted, size, seed, settings)
+            for m, at in track(pairs, desc="saliency", unit="map", progress=progress)
+        ]
+    shown = picture if _is_whole(network) else _crop(seen[0], network)
+    about = {
+        "model": network.name,
+        "weights": network.weights.source,
+        "weights_sha256": network.weights.sha256,
+        "preprocessing": network.preprocessing.describe(),
+        "image": Path(name).name,
+        "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
+        "target": wanted.name,
+        "value": value,
+        "seed": seed,
+        "versions": {p: metadata.version(p) for p in ("cnn-probe", "torch", "torchvision")},
+    }
+    found = tuple(
+        Saliency(
+            array, shown, m, wanted.name, value, at, network.name, top,
+            about | {"method": m.name, "layer": at, "settings": _plain(m, settings)},
+            network, seen, wanted, given,
+        )
+        for (m, at), (array, given) in zip(pairs, ran, strict=True)
+    )  # fmt: skip
+    several = len(found) > 1 or not isinstance(method, str)
+    return Saliencies(found) if several else found[0]
+
+
+def _methods(method: str | Sequence[str]) -> list[Method]:
+    words = method.split(",") if isinstance(method, str) else list(method)
+    if words == ["all"]:
+        return [m for m in methods.METHODS.values() if m.kind != "tokens"]
+    found = {m.name: m for m in map(methods.find, words)}
+    if not found:
+        raise ProbeError("no method is named")
+    return list(found.values())
+
+
+def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> None:
+    for name in settings:
+        if not any(name in m.settings for m in chosen):
+            known = sorted({s for m in chosen for s in m.settings})
+            takes = ", ".join(known) or "none"
+            which = ", ".join(m.name for m in chosen)
+            raise ProbeError(f"{which} has no setting {name!r}; it has: {takes}")
+
+
+def _layers(layer: str | Sequence[str] | None, network: Network) -> list[str]:
+    """Find the layers that a user means, or the last one with several positions."""
+    infos = {info.name: info for info in models.layers(network)}
+    if layer is not None:
+        return models.resolve(layer, network)
+    spatial = [
+        name
+        for name, info in infos.items()
+        if info.default and not info.missing and _n_positions(info.output_shape) > 1
+    ]
+    if not spatial:
+        raise ProbeError(f"{network.name} has no layer with positions: name a method of pixels")
+    # A layer that has a channel per class speaks of the target's alone: the one before is meant.
+    blocks = [name for name in spatial if infos[name].kind == "block"] or spatial
+    return [blocks[-1]]
+
+
+def _n_positions(shape: tuple[int, ...]) -> int:
+    """Count the positions of a layer: of (channels, y, x) or (tokens, channels)."""
+    return {3: prod(shape[1:]), 2: shape[0]}.get(len(shape), 1)
+
+
+def _run(
+    method: Method,
+    layer: str,
+    module: nn.Module,
+    inputs: Tensor,
+    target: Target,
+    batch_size: int,
+    seed: int,
+    settings: Mapping[str, Any],
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Compute one map, with fewer pictures at a time where memory runs out."""
+    given: dict[str, Any] = {k: v for k, v in settings.items() if k in method.settings}
+    if "seed" in method.settings:
+        given.setdefault("seed", seed)
+    if layer:
+        given["layer"] = layer
+    while True:
+        if "batch_size" in method.settings:
+            given["batch_size"] = batch_size
+        try:
+            found = method.function(module, inputs, target, **given)[0]
+            break
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if batch_size == 1 or "batch_size" not in method.settings:
+                raise ProbeError(
+                    f"{method.name} does not fit into memory: choose another --device, or a "
+                    "smaller network"
+                ) from None
+        batch_size //= 2
+    values = found.float().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise ProbeError(
+            f"{method.name} gives values that are not finite for target {target.name!r}: the "
+            "network's own output or gradient overflows here"
+        )
+    return np.ascontiguousarray(values), given
+
+
+def _top(network: Network, inputs: Tensor) -> tuple[tuple[str, float], ...]:
+    """Give the classes that a network sees, and their probabilities."""
+    labels = targets.class_labels(network)
+    if not labels or network.missing:
+        return ()
+    scores = targets.differentiable(network.module, inputs, [targets.OUTPUT])[targets.OUTPUT]
+    if scores.ndim != 2 or scores.shape[1] != len(labels):
+        return ()
+    shares = scores.float().softmax(1)[0]
+    best = shares.argsort(descending=True)[:TOP].tolist()
+    return tuple((labels[k], float(shares[k])) for k in best)
+
+
+def _batch_size(network: Network) -> int:
+    """Choose how many pictures a pass takes: its activations are all kept for the way back."""
+    total = sum(prod(i.output_shape) for i in models.layers(network) if i.kind != "block")
+    return int(min(MOST, max(1, BYTES // (4 * max(total, 1)))))
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in module.parameters()), torch.float32)
+
+
+@contextmanager
+def _at(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have a network on a device, and put it back."""
+    home = home_of(module)
+    if home == device:
+        yield
+        return
+    try:
+        module.to(device)
+        yield
+    finally:
+        module.to(home)
+
+
+def _is_whole(network: Network) -> bool:
+    """Tell whether the network sees the whole picture: the map then lies over all of it."""
+    return network.preprocessing.crop is None
+
+
+def _crop(seen: Tensor, network: Network) -> Image.Image:
+    """Give what the network saw as a picture."""
+    of = network.preprocessing
+    mean, std = (torch.tensor(v)[:, None, None] for v in (of.mean, of.std))
+    pixels = ((seen * std + mean).clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+
+def _plain(method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a method's settings as JSON has them; of arrays, a hash."""
+    told = {}
+    for name, value in settings.items():
+        if name not in method.settings:
+            continue
+        if isinstance(value, (Tensor, np.ndarray)):
+            content = np.ascontiguousarray(np.asarray(value))
+            value = f"array {content.shape} {hashlib.sha256(content.tobytes()).hexdigest()[:16]}"
+        told[name] = json.loads(json.dumps(value, default=str))
+    return told

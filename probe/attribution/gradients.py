@@ -1,0 +1,403 @@
+"""Maps from the gradient of a target with respect to the picture: at it, near it, on a way to it.
+
+All take their gradients from one stream of pictures (noisy copies, points on a path), which are
+made when their batch is due: memory is bounded by ``batch_size``, whatever the number of samples.
+Random draws are the same for every picture, so that a map does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+
+import torch
+from torch import Tensor, nn
+
+from probe import targets
+from probe.activations.capture import differentiable
+from probe.errors import ProbeError
+from probe.targets import Target
+
+
+def gradient(module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32) -> Tensor:
+    """Give the gradient of a target with respect to the picture (Simonyan et al. 2014).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any network.
+    images : torch.Tensor, shape (n, channels, height, width)
+        Preprocessed, on the module's device.
+    target : Target
+    batch_size : int
+        Most pictures in one forward pass.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, in units of the target per unit of the preprocessed picture.
+
+    Raises
+    ------
+    ProbeError
+        If a layer does not exist, or the target does not depend on the picture.
+    """
+    images = checked(images)
+    return torch.stack([*_gradients(module, images, target, batch_size)]).float()
+
+
+def input_x_gradient(
+    module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32
+) -> Tensor:
+    """Multiply the picture by its gradient (Shrikumar et al. 2016).
+
+    What the target would lose if it were linear and a pixel took the mean colour.
+
+    Parameters
+    ----------
+    module, images, target, batch_size
+        As in `gradient`.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, in units of the target.
+
+    Raises
+    ------
+    ProbeError
+        As in `gradient`.
+    """
+    slopes = gradient(module, images, target, batch_size=batch_size)
+    return (slopes * images.detach()).float()
+
+
+def smoothgrad(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    samples: int = 50,
+    noise: float = 0.15,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Tensor:
+    """Average the gradient over noisy copies of the picture (Smilkov et al. 2017).
+
+    Parameters
+    ----------
+    module, images, target, batch_size
+        As in `gradient`.
+    samples : int
+        Noisy copies; with more than 50 the paper's maps no longer change.
+    noise : float
+        Standard deviation, as a share of the difference between the picture's largest and smallest
+        value; the paper recommends 0.1 to 0.2.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, as of `gradient`.
+
+    Raises
+    ------
+    ProbeError
+        As in `gradient`, and if ``samples`` or ``noise`` is out of range.
+    """
+    images = checked(images)
+    total = torch.zeros_like(images)
+    noisy = _noisy(images, samples, noise, seed)
+    for k, slope in enumerate(_gradients(module, noisy, target, batch_size)):
+        total[k % len(images)] += slope
+    return (total / samples).float()
+
+
+def vargrad(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    samples: int = 50,
+    noise: float = 0.15,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Tensor:
+    """Give the variance of the gradient over noisy copies of the picture (Adebayo et al. 2018).
+
+    Parameters
+    ----------
+    module, images, target, samples, noise, batch_size, seed
+        As in `smoothgrad`.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, not negative, in squared units of `gradient`.
+
+    Raises
+    ------
+    ProbeError
+        As in `smoothgrad`, and if there is one sample, which has no variance.
+    """
+    images = checked(images)
+    at_least(2, samples=samples)
+    mean, squares = torch.zeros_like(images), torch.zeros_like(images)
+    noisy = _noisy(images, samples, noise, seed)
+    for k, slope in enumerate(_gradients(module, noisy, target, batch_size)):
+        # Welford's recurrence: a mean of squares less a squared mean could come out negative.
+        sample, at = divmod(k, len(images))
+        away = slope - mean[at]
+        mean[at] += away / (sample + 1)
+        squares[at] += away * (slope - mean[at])
+    return (squares / samples).float()
+
+
+def integrated_gradients(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    baseline: Tensor | float = 0.0,
+    steps: int = 64,
+    batch_size: int = 32,
+) -> Tensor:
+    """Integrate the gradient on the straight way from a baseline (Sundararajan et al. 2017).
+
+    The map sums to target(picture) − target(baseline), up to the error of `path_rule`, the rule by
+    which the integral is taken.
+
+    Parameters
+    ----------
+    module, images, target, batch_size
+        As in `gradient`.
+    baseline : torch.Tensor or float
+        Where the way begins, broadcast to ``images``. 0 is the mean colour.
+    steps : int
+        Points on the way.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, in units of the target.
+
+    Raises
+    ------
+    ProbeError
+        As in `gradient`, and if ``steps`` or ``baseline`` does not fit.
+    """
+    images = checked(images)
+    origin = as_baseline(baseline, images)
+    places, weights = path_rule(steps)
+    return _from_origins(module, images, target, lambda _: origin, places, weights, batch_size)
+
+
+def path_rule(steps: int) -> tuple[list[float], list[float]]:
+    """Give the points at which a path from 0 to 1 is looked at, and their weights.
+
+    The middles and lengths of intervals that end at (1/steps)³, (2/steps)³, …, 1. Near a uniform
+    baseline the contrast of a picture is low, and there a network's answer changes most. The
+    gradient of a network of ReLUs is a step function, with which Gauss' rule fares no better.
+
+    Parameters
+    ----------
+    steps : int
+
+    Returns
+    -------
+    places, weights : list of float
+        The weights sum to 1.
+    """
+    at_least(1, steps=steps)
+    pairs = list(pairwise((step / steps) ** 3 for step in range(steps + 1)))
+    return [(start + end) / 2 for start, end in pairs], [end - start for start, end in pairs]
+
+
+def expected_gradients(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    baselines: Tensor | None = None,
+    samples: int = 100,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Tensor:
+    """Average integrated gradients over baselines, by sampling (Erion et al. 2021).
+
+    Each sample takes a baseline and a place on the way from it to the picture. Where the paper
+    draws both at random, here the baselines take turns, and the places of each are spread over its
+    way: the same expectation, with less variance.
+
+    Parameters
+    ----------
+    module, images, target, batch_size
+        As in `gradient`.
+    baselines : torch.Tensor, shape (m, channels, height, width), optional
+        Pictures to compare with, such as a sample of the training set. By default, each sample has
+        a uniform picture in the colour of a random pixel of the picture itself.
+    samples : int
+    seed : int
+        Of the order of baselines, and of places.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, in units of the target. Sums to target(picture) − the mean of
+        target(baseline), in expectation.
+
+    Raises
+    ------
+    ProbeError
+        As in `gradient`, and if ``samples`` or ``baselines`` does not fit.
+    """
+    images = checked(images)
+    at_least(1, samples=samples)
+    if baselines is not None and (baselines.shape[1:] != images.shape[1:] or not len(baselines)):
+        raise ProbeError(
+            f"baselines of shape {tuple(baselines.shape)} do not fit pictures of shape "
+            f"{tuple(images.shape)}: wanted one or more of the same size"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    if baselines is None:
+        pixels = torch.randint(images[0, 0].numel(), (samples,), generator=generator)
+        pool = images.flatten(2)[:, :, pixels].movedim(2, 0)[..., None, None]
+    else:
+        order = torch.randperm(len(baselines), generator=generator)
+        pool = baselines[order[:samples]].detach().to(images)[:, None]
+    m = len(pool)
+    turn, of = torch.arange(samples) % m, torch.arange(samples) // m
+    turns = turn.bincount()[turn]
+    # A part of the way for each turn of a baseline, and in that, one for each baseline.
+    order = torch.rand((samples // m + 1, m), generator=generator).argsort(1).flatten()[:samples]
+    jitter = torch.rand(samples, generator=generator)
+    places = ((of + (order + jitter) / m) / turns).tolist()
+
+    return _from_origins(
+        module,
+        images,
+        target,
+        lambda sample: pool[sample % m].expand_as(images),
+        places,
+        [1 / samples] * samples,
+        batch_size,
+    )
+
+
+def checked(images: Tensor) -> Tensor:
+    """Give pictures without their graph.
+
+    Raises
+    ------
+    ProbeError
+        If they are not (n, channels, height, width), with n > 0.
+    """
+    if images.ndim != 4 or not len(images):
+        raise ProbeError(
+            f"images have shape {tuple(images.shape)}; wanted (n, channels, height, width), one "
+            "or more"
+        )
+    return images.detach()
+
+
+def as_baseline(baseline: Tensor | float, images: Tensor) -> Tensor:
+    """Give a baseline for every picture: (n, channels, height, width).
+
+    Raises
+    ------
+    ProbeError
+        If its shape does not fit.
+    """
+    given = torch.as_tensor(baseline).detach().to(images)
+    try:
+        return given.broadcast_to(images.shape)
+    except RuntimeError:
+        raise ProbeError(
+            f"a baseline of shape {tuple(given.shape)} does not fit pictures of shape "
+            f"{tuple(images.shape)}"
+        ) from None
+
+
+def at_least(least: int, **settings: int) -> None:
+    """Check numbers that a user sets.
+
+    Raises
+    ------
+    ProbeError
+        If one is smaller; the message names it.
+    """
+    for name, value in settings.items():
+        if value < least:
+            raise ProbeError(f"{name} is {value}; wanted {least} or more")
+
+
+def batches(pictures: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
+    """Stack a stream of pictures, each taken from it when its batch is due.
+
+    Raises
+    ------
+    ProbeError
+        If ``batch_size`` is less than 1.
+    """
+    at_least(1, batch_size=batch_size)
+    stream = iter(pictures)
+    while batch := list(islice(stream, batch_size)):
+        yield torch.stack(batch)
+
+
+def _gradients(
+    module: nn.Module, pictures: Iterable[Tensor], target: Target, batch_size: int
+) -> Iterator[Tensor]:
+    """Give the gradient at each picture of a stream, in its order."""
+    for batch in batches(pictures, batch_size):
+        with torch.enable_grad():  # also for one who has switched gradients off
+            batch.requires_grad_()
+            value = target(differentiable(module, batch, target.layers))
+        (slopes,) = targets.gradient(value, [batch], target)
+        yield from slopes
+
+
+def _from_origins(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    origin: Callable[[int], Tensor],
+    places: Sequence[float],
+    weights: Sequence[float],
+    batch_size: int,
+) -> Tensor:
+    """Sum weighted gradients on the ways from origins to the pictures, each times its way.
+
+    Parameters
+    ----------
+    origin : callable
+        Takes the number of a place, gives where the way begins on which it lies, for each picture.
+    places : sequence of float
+        0 at the origin, 1 at the picture.
+    weights : sequence of float
+    """
+
+    def on_the_way() -> Iterator[Tensor]:
+        for step, place in enumerate(places):
+            for start, end in zip(origin(step), images, strict=True):
+                yield start + place * (end - start)
+
+    total = torch.zeros_like(images)
+    for k, slope in enumerate(_gradients(module, on_the_way(), target, batch_size)):
+        step, at = divmod(k, len(images))
+        total[at] += weights[step] * slope * (images[at] - origin(step)[at])
+    return total.float()
+
+
+def _noisy(images: Tensor, samples: int, noise: float, seed: int) -> Iterator[Tensor]:
+    """Give each picture with noise, then each with other noise, and so on."""
+    at_least(1, samples=samples)
+    if not 0 <= noise < float("inf"):
+        raise ProbeError(f"noise is {noise}; wanted 0 or more: a share of the picture's range")
+    spreads = noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(samples):
+        drawn = torch.randn(images.shape[1:], generator=generator).to(images)
+        for picture, spread in zip(images, spreads, strict=True):
+            yield picture + spread * drawn

@@ -1,0 +1,173 @@
+"""The methods that explain a number by a picture's pixels, by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from probe.attribution import (
+    attention,
+    cams,
+    deeplift,
+    gradients,
+    lrp,
+    perturbation,
+    rectifiers,
+)
+from probe.errors import ProbeError, suggest
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes
+    ----------
+    name : str
+        As a user writes it.
+    function : callable
+        ``function(module, images, target, **settings)``.
+    kind : {"pixels", "layer", "tokens"}
+        Of what it gives a map: of every value of the picture; of the positions of a layer; of
+        the patches of a transformer.
+    signed : bool
+        Whether its values can be negative: speak against the target.
+    about : str
+        What it does, in a line.
+    slope : bool
+        Whether a value's sign is a direction, up or down which the target rises, and no vote.
+    sums_to : {"", "change", "value"}
+        What the map shares out, if anything: the target's change from the mean colour, or its
+        value.
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    kind: Literal["pixels", "layer", "tokens"]
+    signed: bool
+    about: str
+    slope: bool = False
+    sums_to: Literal["", "change", "value"] = ""
+
+    @property
+    def needs_layer(self) -> bool:
+        """Whether a layer has to be named."""
+        return "layer" in inspect.signature(self.function).parameters
+
+    @property
+    def settings(self) -> list[str]:
+        """Names of what can be set, besides module, images, target and layer."""
+        names = list(inspect.signature(self.function).parameters)
+        return [name for name in names if name not in ("module", "images", "target", "layer")]
+
+
+_ALL = (
+    Method(
+        "gradient", gradients.gradient, "pixels", True, "how the target changes with a pixel",
+        slope=True,
+    ),
+    Method(
+        "input-x-gradient", gradients.input_x_gradient, "pixels", True, "gradient times the pixel"
+    ),
+    Method(
+        "smoothgrad", gradients.smoothgrad, "pixels", True, "mean gradient of noisy copies",
+        slope=True,
+    ),
+    Method(
+        "vargrad", gradients.vargrad, "pixels", False, "variance of the gradient over noisy copies"
+    ),
+    Method(
+        "integrated-gradients", gradients.integrated_gradients, "pixels", True,
+        "gradient along the way from a baseline, times that way", sums_to="change",
+    ),
+    Method(
+        "expected-gradients", gradients.expected_gradients, "pixels", True,
+        "integrated gradients, averaged over random baselines and places on the way",
+    ),
+    Method(
+        "deeplift", deeplift.deeplift, "pixels", True,
+        "differences from a baseline, handed back layer by layer (Rescale)", sums_to="change",
+    ),
+    Method(
+        "lrp", lrp.lrp, "pixels", True,
+        "relevance, handed back layer by layer in proportion to what was contributed",
+        sums_to="value",
+    ),
+    Method(
+        "guided-backprop", rectifiers.guided_backprop, "pixels", True,
+        "gradient through ReLUs that pass only what is positive, forwards and backwards",
+        slope=True,
+    ),
+    Method(
+        "deconvnet", rectifiers.deconvnet, "pixels", True,
+        "gradient through ReLUs that pass what is positive backwards",
+        slope=True,
+    ),
+    Method(
+        "occlusion", perturbation.occlusion, "pixels", True,
+        "how the target falls when a window is covered",
+    ),
+    Method(
+        "rise", perturbation.rise, "pixels", True,
+        "mean of random masks, weighted by the target behind each",
+    ),
+    Method(
+        "guided-grad-cam", cams.guided_grad_cam, "pixels", True, "guided backprop times Grad-CAM",
+        slope=True,
+    ),
+    Method(
+        "grad-cam", cams.grad_cam, "layer", False,
+        "a layer's channels, weighted by their mean gradient",
+    ),
+    Method(
+        "grad-cam++", cams.grad_cam_plus_plus, "layer", False,
+        "Grad-CAM with weights for several instances",
+    ),
+    Method(
+        "hires-cam", cams.hires_cam, "layer", True, "activation times gradient, place by place"
+    ),
+    Method(
+        "layer-cam", cams.layer_cam, "layer", False,
+        "activation times positive gradient, place by place",
+    ),
+    Method(
+        "score-cam", cams.score_cam, "layer", False,
+        "channels, weighted by the target of the picture masked with each",
+    ),
+    Method(
+        "ablation-cam", cams.ablation_cam, "layer", False,
+        "channels, weighted by the target's fall without each",
+    ),
+    Method(
+        "attention-rollout", attention.attention_rollout, "tokens", False,
+        "attention multiplied through the blocks of a transformer, of no target",
+    ),
+    Method(
+        "attention-grad-cam", attention.attention_grad_cam, "tokens", False,
+        "attention times its gradient",
+    ),
+)  # fmt: skip
+
+METHODS = {method.name: method for method in _ALL}
+
+ALIASES = {"ig": "integrated-gradients", "eg": "expected-gradients", "gradcam": "grad-cam"}
+"""Other names."""
+
+
+def find(name: str) -> Method:
+    """Find a method by its name.
+
+    Raises
+    ------
+    ProbeError
+        If there is none; the message names the nearest.
+    """
+    plain = name.strip().lower().replace("_", "-")
+    method = METHODS.get(ALIASES.get(plain, plain))
+    if method is None:
+        raise ProbeError(f"method {name!r} is unknown{suggest(plain, METHODS)}")
+    return method

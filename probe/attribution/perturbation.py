@@ -1,0 +1,190 @@
+"""Maps from what happens to a target when parts of the picture are covered: no gradients needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import tee
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from probe import targets
+from probe.attribution.gradients import as_baseline, at_least, batches, checked
+from probe.errors import ProbeError
+from probe.targets import Target
+
+
+def occlusion(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    size: int = 32,
+    stride: int = 16,
+    baseline: Tensor | float = 0.0,
+    batch_size: int = 32,
+) -> Tensor:
+    """Cover the picture window by window, and see how the target falls (Zeiler & Fergus 2014).
+
+    A window's fall, target(picture) − target(covered), is shared out evenly among its values; where
+    windows overlap, a value has the mean of its shares. So a map of windows side by side sums to
+    the sum of their falls, which of a linear target is target(picture) − target(baseline).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any network.
+    images : torch.Tensor, shape (n, channels, height, width)
+        Preprocessed, on the module's device.
+    target : Target
+    size : int
+        Side of the square window, in pixels. At the right and lower edge of the picture, windows
+        are cut.
+    stride : int
+        From a window to the next, in pixels.
+    baseline : torch.Tensor or float
+        What covers, broadcast to ``images``. 0 is the mean colour.
+    batch_size : int
+        Most pictures in one forward pass.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, in units of the target; the same in all channels of a pixel.
+
+    Raises
+    ------
+    ProbeError
+        If windows leave gaps, a setting does not fit, or a layer does not exist.
+    """
+    images = checked(images)
+    cover = as_baseline(baseline, images)
+    at_least(1, size=size, stride=stride)
+    if stride > size:
+        raise ProbeError(f"windows of {size} pixels leave gaps at stride {stride}: take {size}")
+    n, channels, height, width = images.shape
+    windows = [
+        (slice(y, y + size), slice(x, x + size))
+        for y in _starts(height, size, stride)
+        for x in _starts(width, size, stride)
+    ]
+
+    def covered() -> Iterator[Tensor]:
+        yield from images
+        for y, x in windows:
+            for picture, over in zip(images, cover, strict=True):
+                picture = picture.clone()
+                picture[:, y, x] = over[:, y, x]
+                yield picture
+
+    stream = _values(module, covered(), target, batch_size)
+    whole = [next(stream) for _ in range(n)]
+    shares = images.new_zeros((n, height, width))
+    covers = images.new_zeros((height, width))
+    for y, x in windows:
+        covers[y, x] += 1
+        for k in range(n):
+            shares[k, y, x] += (whole[k] - next(stream)) / (channels * covers[y, x].numel())
+    return (shares / covers)[:, None].expand(images.shape).float().contiguous()
+
+
+def _starts(length: int, size: int, stride: int) -> range:
+    """Give where windows begin, so that the last one reaches the end."""
+    return range(0, max(length - size, 0) + stride, stride)
+
+
+def rise(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    masks: int = 2000,
+    cells: int = 7,
+    shown: float = 0.5,
+    baseline: Tensor | float = 0.0,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Tensor:
+    """Weigh random masks by the target that each leaves (RISE, Petsiuk et al. 2018).
+
+    A pixel's value is the mean of the target over all masks, weighted by how far they show it, less
+    its plain mean: how much higher the target is where the pixel is seen. The paper divides
+    by the masks' expected sum in place of their sum, and subtracts nothing; then a pixel that more
+    masks happen to show stands out on any network, and with it the whole map where the target is
+    not a probability but far from 0.
+
+    Parameters
+    ----------
+    module, images, target, batch_size
+        As in `occlusion`.
+    masks : int
+        How many; the same for every picture.
+    cells : int
+        A mask is a grid of so many cells in each direction, each shown or not, enlarged bilinearly
+        and shifted by a random part of a cell.
+    shown : float
+        Share of the cells that are shown.
+    baseline : torch.Tensor or float
+        What is seen where a mask does not show the picture, broadcast to ``images``.
+    seed : int
+        Of the masks.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, channels, height, width)
+        float32, signed, in units of the target; a third of a pixel's value in each of 3 channels.
+
+    Raises
+    ------
+    ProbeError
+        If a setting does not fit, no mask shows some pixel, or a layer does not exist.
+    """
+    images = checked(images)
+    cover = as_baseline(baseline, images)
+    at_least(1, masks=masks, cells=cells)
+    if not 0 < shown < 1:
+        raise ProbeError(f"shown is {shown}; wanted more than 0 and less than 1")
+    n, channels, height, width = images.shape
+    # Twice the same: to make pictures with, and to weigh by what they give, a batch later.
+    ahead, behind = tee(_masks(masks, cells, shown, images, seed))
+
+    def masked() -> Iterator[Tensor]:
+        for mask in ahead:
+            for picture, over in zip(images, cover, strict=True):
+                yield over + mask * (picture - over)
+
+    stream = _values(module, masked(), target, batch_size)
+    means, seen = images.new_zeros(n), images.new_zeros((height, width))
+    maps = images.new_zeros((n, height, width))
+    for done, mask in enumerate(behind, 1):
+        values = torch.stack([next(stream) for _ in range(n)])
+        # Running means: sums of thousands of values that are far from 0 would lose their digits.
+        means += (values - means) / done
+        seen += mask
+        maps += (values[:, None, None] - maps) * (mask / seen.clamp(min=1e-12))
+    if (seen == 0).any():
+        raise ProbeError(f"none of {masks} masks shows some pixels: take more masks")
+    return ((maps - means[:, None, None]) / channels)[:, None].expand(images.shape).float()
+
+
+def _masks(masks: int, cells: int, shown: float, images: Tensor, seed: int) -> Iterator[Tensor]:
+    """Draw masks: (height, width), 0 to 1."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = images.shape[2:]
+    side = -(-height // cells), -(-width // cells)  # of a cell, in pixels
+    for _ in range(masks):
+        grid = torch.rand((1, 1, cells, cells), generator=generator) < shown
+        y, x = (int(torch.randint(length, (), generator=generator)) for length in side)
+        # A cell larger than the picture, for the shift.
+        size = (cells + 1) * side[0], (cells + 1) * side[1]
+        large = F.interpolate(grid.to(images), size, mode="bilinear")
+        yield large[0, 0, y : y + height, x : x + width]
+
+
+def _values(
+    module: nn.Module, pictures: Iterable[Tensor], target: Target, batch_size: int
+) -> Iterator[Tensor]:
+    """Give the target's number for each picture of a stream, in its order."""
+    for batch in batches(pictures, batch_size):
+        yield from targets.values(module, batch, target)

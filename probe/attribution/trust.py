@@ -1,0 +1,199 @@
+"""How far to trust one map: all checks of it, as a table and as curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+
+from probe import targets
+from probe.attribution import checks
+from probe.attribution.checks import Curve
+from probe.attribution.methods import Method
+from probe.attribution.randomisation import Method as Callable_
+from probe.attribution.randomisation import randomisation_test
+from probe.plots import plot_curves, plot_randomisation
+from probe.plots.layers import STYLE
+from probe.result.picture import figure_png, png_place, write
+from probe.result.text import number
+from probe.targets import Class, Target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LAYERS = 4
+"""Layers after which the randomisation test looks at the map: it makes it anew each time."""
+
+CHANCE, COARSE = 3, 25
+"""Random orders of pixels, beside which a map's is told, and the steps of their curves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """What the checks of a map found.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row per check: ``check``, ``value``, ``chance`` (what a map without any knowledge has;
+        NaN where there is no such thing), ``meaning``.
+    deletion, insertion : Curve
+        Of the map: one row of scores.
+    chance : tuple of (Curve, Curve)
+        The same of pixels in random order.
+    randomised : pandas.DataFrame
+        As from `probe.attribution.checks.randomisation_test`.
+    title, score : str
+        What was checked, and what the curves are of.
+    """
+
+    table: pd.DataFrame
+    deletion: Curve
+    insertion: Curve
+    chance: tuple[Curve, Curve]
+    randomised: pd.DataFrame
+    title: str
+    score: str
+
+    def record(self) -> dict[str, Any]:
+        """Give all numbers as plain values; None where there is none."""
+        rows = self.table.to_dict("records")
+        plain = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+        return {
+            "checks": plain,
+            "deletion": self.deletion.scores[0].tolist(),
+            "insertion": self.insertion.scores[0].tolist(),
+            "fractions": self.deletion.fractions.tolist(),
+            "randomisation": self.randomised.replace({np.nan: None}).to_dict("records"),
+        }
+
+    def plot(self) -> Figure:
+        """Draw deletion and insertion curves, and the randomisation test."""
+        from matplotlib import pyplot as plt
+
+        with mpl.rc_context(STYLE):
+            figure = plt.figure(figsize=(10.5, 3.6), dpi=200, layout="constrained")
+            left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
+            curves = {
+                "deletion": (self.deletion.fractions, self.deletion.scores),
+                "deletion, random": (self.chance[0].fractions, self.chance[0].scores.mean(0)),
+                "insertion": (self.insertion.fractions, self.insertion.scores),
+                "insertion, random": (self.chance[1].fractions, self.chance[1].scores.mean(0)),
+            }
+            plot_curves(curves, ylabel=self.score, ax=left)
+            plot_randomisation(self.randomised, ax=right)
+            right.set_ylabel("rank correlation\nof the maps’ magnitudes")
+            right.set_xlabel("layers with new weights, last to first")
+            figure.suptitle(self.title, fontsize=9)
+        return figure
+
+    def save(self, path: str | Path) -> Path:
+        """Write the curves (.png), with all numbers in its metadata."""
+        return write(png_place(Path(path)), figure_png(self.plot(), self.record()))
+
+    def _repr_html_(self) -> str:
+        from base64 import b64encode
+
+        encoded = b64encode(figure_png(self.plot(), {})).decode()
+        image = f'<img src="data:image/png;base64,{encoded}" style="max-width:100%" alt="checks">'
+        return image + self.shown().to_html(index=False)
+
+    def shown(self) -> pd.DataFrame:
+        """Give the table as a person reads it: rounded."""
+        text = self.table.copy()
+        for column in ("value", "chance"):
+            text[column] = ["" if v != v else number(v) for v in text[column]]
+        return text
+
+
+def trust(
+    method: Method,
+    function: Callable_,
+    module: torch.nn.Module,
+    inputs: torch.Tensor,
+    target: Target,
+    values: np.ndarray,
+    *,
+    title: str,
+    seed: int,
+    batch_size: int,
+    progress: bool | None = None,
+) -> Trust:
+    """Check one map.
+
+    Parameters
+    ----------
+    method : Method
+        What made it.
+    function : callable
+        The same with all its settings: ``function(module, images, target)``.
+    module : torch.nn.Module
+    inputs : torch.Tensor, shape (1, 3, height, width)
+    target : Target
+    values : numpy.ndarray
+        The map.
+    title : str
+    seed : int
+    batch_size : int
+    progress : bool, optional
+    """
+    found = torch.from_numpy(values)[None]
+    # A slope's sign is a direction and no vote: what moves the target most is what matters.
+    ranked = found.abs() if method.slope else found
+    how: Any = {"seed": seed, "batch_size": batch_size}
+    deletion = checks.deletion_curve(module, inputs, target, ranked, **how)
+    insertion = checks.insertion_curve(module, inputs, target, ranked, **how)
+    draw = torch.Generator().manual_seed(seed)
+    blind = torch.rand((CHANCE, *inputs.shape[2:]), generator=draw)
+    several = inputs.expand(CHANCE, -1, -1, -1)
+    chance = (
+        checks.deletion_curve(module, several, target, blind, steps=COARSE, **how),
+        checks.insertion_curve(module, several, target, blind, steps=COARSE, **how),
+    )
+    rows: list[tuple[str, float, float, str]] = [
+        ("deletion", float(deletion.area[0]), float(chance[0].area.mean()),
+         "area below the curve as the map's pixels are removed: low is good"),
+        ("insertion", float(insertion.area[0]), float(chance[1].area.mean()),
+         "area below the curve as they are inserted: high is good"),
+    ]  # fmt: skip
+    slopes = method.slope and found.ndim == 4
+    infidelity = checks.infidelity(module, inputs, target, found, contributions=not slopes, **how)
+    rows.append(
+        ("infidelity", float(infidelity[0]), 1.0, "0: it foretells what covered squares change")
+    )
+    sensitivity = checks.max_sensitivity(function, module, inputs, target, n_samples=5, seed=seed)
+    rows.append(
+        ("sensitivity", float(sensitivity[0]), float("nan"),
+         "change with invisible noise, as a share of the map: low is good")
+    )  # fmt: skip
+    if method.sums_to:
+        value = targets.values(module, inputs, target)
+        before = torch.zeros_like(value)
+        if method.sums_to == "change":
+            before = targets.values(module, torch.zeros_like(inputs), target)
+        gap = checks.completeness_gap(found, value.cpu(), before.cpu())
+        rows.append(
+            ("completeness", float(gap[0]), float("nan"),
+             f"gap between the map's sum and the target's {method.sums_to}: 0 is complete")
+        )  # fmt: skip
+    randomised = randomisation_test(
+        function, module, inputs, target, n_layers=LAYERS, seed=seed, progress=progress
+    )
+    last = randomised[
+        (randomised["mode"] == "cascading") & (randomised["measure"] == "spearman_abs")
+    ]
+    rows.append(
+        ("randomisation", float(last["similarity"].iloc[-1]), 0.0,
+         "rank correlation with the map of a network with random weights: 1 is a map that does not "
+         "depend on what was learned")
+    )  # fmt: skip
+    return Trust(
+        pd.DataFrame(rows, columns=["check", "value", "chance", "meaning"]),
+        deletion, insertion, chance, randomised, title,
+        "probability of the class" if isinstance(target, Class) else f"{target.name}",
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""``probe invariance``: how the responses of layers move with the picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from probe.cli import complete, options
+
+if TYPE_CHECKING:
+    from probe.tuning import Invariance
+
+
+def invariance(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            autocompletion=complete.models,
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images",
+            "-i",
+            help="A folder, a pattern in quotes, a table (csv, tsv, parquet), a zip archive.",
+            show_default="shapes on grey",
+        ),
+    ] = None,
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="As for probe rsa; default: convolutions, pools, linear layers and blocks.",
+            autocompletion=complete.layer_words,
+        ),
+    ] = "default",
+    transform: Annotated[
+        str,
+        typer.Option(
+            help="Which, separated by commas: translation, scale, rotation.",
+            autocompletion=complete.transforms,
+        ),
+    ] = "translation,scale,rotation",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .png file (figure) or a .csv file (table).",
+            show_default="invariance-MODEL.png, here",
+        ),
+    ] = None,
+    weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = "resize",
+    seed: Annotated[int, typer.Option(min=0, help="Of random weights.")] = 0,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Show how the responses of layers move when the picture moves.
+
+    Pictures are moved to the right, scaled and turned about their centre, on grey. Equivariance
+    error: how far the response to the moved picture is from the response to the picture, moved
+    likewise; of the units that see no border. Tolerates: by how much a picture can be changed
+    until the layer's response correlates with the first one by no more than one half.
+
+    \b
+    Examples:
+      probe invariance alexnet
+      probe invariance resnet18 --images ~/photos --transform translation
+      probe invariance alexnet --layers conv,fc6 -o alexnet.csv
+    """  # noqa: D301
+    from probe.result.folder import plain_name
+    from probe.tuning.invariance import invariance, place_of
+
+    place = place_of(output or plain_name("invariance", model) + ".png")
+    found = invariance(
+        model,
+        images,
+        layers,
+        transforms=[word.strip() for word in transform.split(",")],
+        weights=weights,
+        preprocessing=preprocessing,
+        seed=seed,
+        device=device,
+    )
+    found.save(place)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict() | {"file": str(place)}, indent=2, ensure_ascii=False))
+        return
+    _show(found, place)
+
+
+def _show(found: Invariance, place: Path) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+
+    summary = found.summary
+    columns = [name for name in summary.columns if name not in ("layer", "alias")]
+    units = {"translation": "px", "scale": "octaves", "rotation": "°"}
+    heads = {
+        f"{kind}_{name}": f"error, {name}" if kind == "error" else f"tolerates {unit}"
+        for name, unit in units.items()
+        for kind in ("error", "tolerates")
+    }
+    show.put(
+        Text(found.title, style="bold"),
+        Padding(show.facts([("weights", found.about["weights"])]), (0, 0, 1, 2)),
+        show.table(
+            ["layer", "alias", *(heads[name] for name in columns)],
+            [
+                [row["layer"], row["alias"], *(_cell(name, row[name]) for name in columns)]
+                for row in summary.to_dict("records")
+            ],
+            right=list(heads.values()),
+            folds="layer",
+        ),
+        "",
+        Text(f"wrote {place}", style="dim"),
+    )
+
+
+def _cell(column: str, value: float) -> str:
+    if math.isnan(value):
+        return ""
+    if math.isinf(value):
+        return "all"
+    return f"{value:.3f}" if column.startswith("error") else f"{value:.2g}"

@@ -1,0 +1,746 @@
+"""Which pixels a unit can see, and what it costs to compute: worked out on the calls themselves.
+
+A network is run once, and beside every tensor goes the window of the picture that each of its
+elements depends on: its first and last row and column. An operation that combines elements gives
+their common window; a convolution or a pool that reaches over the border goes on in even steps, as
+if the picture did. For a chain of convolutions and pools this is the recursion of Araujo, Norris &
+Sim 2019, "Computing receptive fields of convolutional neural networks", Distill 4:e21; branches,
+residuals, gates, shuffled channels and attention in windows come out of the same rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from probe.models.hooks import watched
+from probe.models.network import MissingLayer
+
+_NOTHING = torch.tensor(math.inf, dtype=torch.float64)
+"""The edge of a window without pixels."""
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The window of the picture that a unit depends on.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width, in pixels, padding included; where units differ, as in attention within
+        windows, those of the unit in the middle.
+    jump : (float, float) or None
+        How far apart the windows of neighbouring units are, down and across, in pixels; None where
+        there are no neighbours, or none at even steps.
+    start : (int, int) or None
+        Row and column of the first unit's first pixel; negative where that is padding.
+    whole : bool
+        Whether it is nothing but the whole picture, for every unit.
+    """
+
+    size: tuple[int, int]
+    jump: tuple[float, float] | None
+    start: tuple[int, int] | None
+    whole: bool = False
+
+    def __str__(self) -> str:
+        if self.whole:
+            return "whole"
+        return times(self.size)
+
+
+def times(pair: Sequence[float]) -> str:
+    """Write (height, width), once if they are the same."""
+    return "×".join(f"{value:g}" for value in dict.fromkeys(pair))
+
+
+class Measured(NamedTuple):
+    """What is known of one output of one call of one module.
+
+    Attributes
+    ----------
+    path, call, place
+        As in `probe.models.hooks.watched`.
+    field : ReceptiveField or None
+        None where the output does not depend on the picture.
+    multiply_adds : int
+        Of the call, and all calls within it, for one picture.
+    """
+
+    path: str
+    call: int
+    place: str
+    field: ReceptiveField | None
+    multiply_adds: int
+
+
+def measure(module: nn.Module, picture: Tensor) -> tuple[list[Measured], int]:
+    """Run a network once, and measure the windows and the costs of what its modules return.
+
+    Multiply-adds are those of convolutions, linear layers and products of matrices (attention
+    among them): one for each weight that an output is summed from, at the border too, and none for
+    biases, normalisation, pooling or activation functions.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left as it is.
+    picture : torch.Tensor, shape (1, channels, height, width)
+        Its values do not matter; it may be on torch's ``meta`` device.
+
+    Returns
+    -------
+    measured : list of Measured
+        In the order in which the modules finish; ends where a part without weights would have to
+        compute.
+    multiply_adds : int
+        Of the whole network.
+    """
+    seen: list[tuple[str, int, str, _Field | None, tuple[int, ...], int]] = []
+    mode = _Windows(picture)
+    begun: dict[str, int] = {}
+
+    def saw(path: str, call: int, place: str, output: Tensor) -> None:
+        cost = mode.multiply_adds - begun[path]
+        seen.append((path, call, place, mode.field(output), tuple(output.shape), cost))
+
+    def entered(path: str) -> None:
+        begun[path] = mode.multiply_adds
+
+    paths = [path for path, _ in module.named_modules() if path]
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it does all of attention in a call of its own
+    try:
+        with watched(module, paths, saw, entered=entered), mode:
+            module(picture)
+    except MissingLayer:
+        pass
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    size = (picture.shape[-2], picture.shape[-1])
+    return [
+        Measured(path, call, place, _summary(field, shape, size), cost)
+        for path, call, place, field, shape, cost in seen
+    ], mode.multiply_adds
+
+
+@dataclass(frozen=True)
+class _Field:
+    """The windows of a tensor's elements.
+
+    Attributes
+    ----------
+    edges : tuple of torch.Tensor
+        First row, first column, minus the last row, minus the last column, so that the common
+        window of several is the minimum of each; infinite where there is none. Each has as many
+        dimensions as the tensor, and length 1 along those along which it is the same.
+    jump : tuple of (float or None)
+        Down and across, for maps of one row or column, whose edges do not tell.
+    """
+
+    edges: tuple[Tensor, ...]
+    jump: tuple[float | None, float | None] = (None, None)
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> _Field:
+        return replace(self, edges=tuple(function(edge) for edge in self.edges))
+
+    def over(self, *dims: int) -> _Field:
+        """Let all along some dimensions depend on each other."""
+        return self.each(lambda edge: edge.amin(dims, keepdim=True))
+
+    def together(self) -> _Field:
+        """Give what depends on all elements."""
+        return _Field(tuple(edge.amin().reshape(()) for edge in self.edges))
+
+
+def _union(fields: Sequence[_Field]) -> _Field:
+    edges = zip(*(field.edges for field in fields), strict=True)
+    jumps = zip(*(field.jump for field in fields), strict=True)
+    down, across = (next((j for j in axis if j is not None), None) for axis in jumps)
+    return _Field(tuple(_minimum(parts) for parts in edges), (down, across))
+
+
+def _minimum(edges: Sequence[Tensor]) -> Tensor:
+    first, *others = edges
+    for other in others:
+        first = torch.minimum(first, other)
+    return first
+
+
+class _Windows(TorchDispatchMode):
+    """Follow every operation on tensors that depend on a picture."""
+
+    def __init__(self, picture: Tensor) -> None:
+        super().__init__()
+        self.multiply_adds = 0
+        # Written into a part of a tensor; whoever reads any of it is taken to see it all.
+        self._written: dict[int, tuple[Any, _Field]] = {}
+        rows = torch.arange(picture.shape[-2], dtype=torch.float64).view(1, 1, -1, 1)
+        columns = torch.arange(picture.shape[-1], dtype=torch.float64).view(1, 1, 1, -1)
+        self._attach(picture, _Field((rows, columns, -rows, -columns), (1.0, 1.0)))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = func._overloadpacket.__name__
+        rule, cost = _RULES.get(name.rstrip("_")), _COSTS.get(name)
+        if torch.Tag.pointwise in func.tags or func._overloadname == "other":  # max(a, b)
+            rule = _pointwise
+        if rule is None and cost is None:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        output = func(*args, **kwargs)
+        if cost is not None:
+            self.multiply_adds += cost(output, *args)
+        inputs = [t for t in _flat((args, list(kwargs.values()))) if isinstance(t, Tensor)]
+        if any(self.field(tensor) for tensor in inputs):
+            given = _Call(func, args, kwargs, output, self.field)
+            field = (rule or _anything)(given)
+            outputs = [t for t in _flat([output]) if isinstance(t, Tensor)]
+            fields = field if isinstance(field, list) else [field] * len(outputs)
+            for tensor, of_tensor in zip(outputs, fields, strict=True):
+                self._attach(tensor, of_tensor)
+                if func._schema.is_mutable:
+                    self._remember(tensor, of_tensor)
+        return output
+
+    def _attach(self, tensor: Tensor, field: _Field | None) -> None:
+        if field is not None:
+            tensor._probe_field = field  # type: ignore[attr-defined]
+
+    def _remember(self, tensor: Tensor, field: _Field | None) -> None:
+        storage = tensor.untyped_storage()
+        if field is not None and tensor.numel() * tensor.element_size() < storage.nbytes():
+            before = self._written.get(storage._cdata)
+            fields = [field.together(), *([before[1]] if before else [])]
+            self._written[storage._cdata] = storage, _union(fields)
+
+    def field(self, tensor: Tensor) -> _Field | None:
+        field: _Field | None = getattr(tensor, "_probe_field", None)
+        if self._written and (written := self._written.get(tensor.untyped_storage()._cdata)):
+            return written[1] if field is None else _union([field, written[1]])
+        return field
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of one operation: what it was given, and what came out."""
+
+    func: Any
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    output: Any
+    find: Callable[[Tensor], _Field | None]
+
+    def field(self, tensor: Any) -> _Field | None:
+        found = self.find(tensor) if isinstance(tensor, Tensor) else None
+        return None if found is None else found.each(lambda edge: _opened(edge, tensor.ndim))
+
+    def argument(self, name: str, default: Any = None) -> Any:
+        """Give an argument by its name in the operation's schema."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        for k, argument in enumerate(self.func._schema.arguments):
+            if argument.name == name:
+                if k < len(self.args):
+                    return self.args[k]
+                return argument.default_value if argument.has_default_value() else default
+        return default
+
+    @property
+    def main(self) -> _Field:
+        """The field of the first argument."""
+        found = self.field(self.args[0])
+        if found is None:  # another argument depends on the picture
+            return _Field((_NOTHING.expand((1,) * self.args[0].ndim),) * 4)
+        return found
+
+
+Rule = Callable[[_Call], "_Field | list[_Field | None] | None"]
+
+
+def _anything(call: _Call) -> _Field:
+    """Take an operation that nobody described to look at all of its inputs."""
+    tensors = [t for t in _flat((call.args, list(call.kwargs.values()))) if isinstance(t, Tensor)]
+    fields = [found.together() for t in tensors if (found := call.field(t)) is not None]
+    return _union(fields)
+
+
+def _pointwise(call: _Call) -> _Field:
+    tensors = [t for t in _flat((call.args, list(call.kwargs.values()))) if isinstance(t, Tensor)]
+    return _union([found for t in tensors if (found := call.field(t)) is not None])
+
+
+def _of_main(call: _Call) -> _Field:
+    return call.main
+
+
+def _windows(
+    call: _Call, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any
+) -> _Field:
+    """Slide a window over the last dimensions, one for each entry of ``kernel``."""
+    field, shape, n = call.main, call.args[0].shape, len(kernel)
+    out = (call.output if isinstance(call.output, Tensor) else call.output[0]).shape
+    strides, paddings, dilations = (_each(v, n) for v in (stride, padding, dilation))
+    jump = list(field.jump)
+    for k in range(n):
+        dim = k - n
+        first = torch.arange(out[dim]) * strides[k] - paddings[k]
+        taps = first[:, None] + torch.arange(kernel[k]) * dilations[k]
+        field = _taps(field, dim, shape[dim], taps)
+        if dim >= -2 and (before := jump[dim]) is not None:
+            jump[dim] = before * strides[k]
+    return replace(field, jump=(jump[0], jump[1]))
+
+
+def _taps(
+    field: _Field, dim: int, length: int, taps: Tensor, there: Tensor | None = None
+) -> _Field:
+    """Let element i along a dimension of some length depend on the elements ``taps[i]``.
+
+    They may lie beyond both ends. ``there`` tells which of them count; all by default.
+    """
+    there = torch.ones_like(taps, dtype=torch.bool) if there is None else there
+    edges = []
+    for k, edge in enumerate(field.edges):
+        axis = k % 2  # rows, columns
+        jump = field.jump[axis] if dim == axis - 2 and length == 1 else None
+        edges.append(_tapped(edge, dim, length, taps, there, (jump or 0.0) * (-1) ** (k // 2)))
+    return replace(field, edges=tuple(edges))
+
+
+def _tapped(
+    edge: Tensor, dim: int, length: int, taps: Tensor, there: Tensor, jump: float
+) -> Tensor:
+    edge = edge.movedim(dim, -1)
+    if edge.shape[-1] == 1 and not jump and bool(there.any(1).all()):
+        return edge.movedim(-1, dim)  # the same everywhere
+    edge = edge.expand(*edge.shape[:-1], length)
+    step = torch.full_like(edge[..., :1], jump)
+    if length > 1:
+        steps = edge.diff(dim=-1)
+        even = ((steps == steps[..., :1]) & steps.isfinite()).all(-1, keepdim=True)
+        step = torch.where(even, steps[..., :1], 0.0)
+    inside = taps.clamp(0, length - 1)
+    reached = torch.where(there, edge[..., inside] + step[..., None] * (taps - inside), math.inf)
+    return _compact(reached.amin(-1).movedim(-1, dim))
+
+
+def _convolution(call: _Call) -> _Field:
+    shape = call.args[1].shape[2:]
+    how = [call.argument(name) for name in ("stride", "padding", "dilation")]
+    slide = _transposed if call.argument("transposed") else _windows
+    groups, dim = call.argument("groups"), -len(shape) - 1
+    n_out = call.output.shape[dim]
+    return slide(call, shape, *how).each(lambda edge: _over_channels(edge, dim, groups, n_out))
+
+
+def _transposed(
+    call: _Call, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any
+) -> _Field:
+    """Spread a window: output o takes the inputs (o + padding − tap) / stride."""
+    field, n = call.main, len(kernel)
+    strides, paddings, dilations = (_each(v, n) for v in (stride, padding, dilation))
+    jump = list(field.jump)
+    for k in range(n):
+        dim = k - n
+        place = torch.arange(call.output.shape[dim])[:, None] + paddings[k]
+        place = place - torch.arange(kernel[k]) * dilations[k]
+        taps, there = place // strides[k], place % strides[k] == 0
+        field = _taps(field, dim, call.args[0].shape[dim], taps, there)
+        if dim >= -2 and (before := jump[dim]) is not None:
+            jump[dim] = before / strides[k]
+    return replace(field, jump=(jump[0], jump[1]))
+
+
+def _over_channels(edge: Tensor, dim: int, groups: int, n_out: int) -> Tensor:
+    """Let every channel of a group depend on all channels of that group."""
+    if edge.shape[dim] == 1 or groups == 1:
+        return edge.amin(dim, keepdim=True)
+    grouped = edge.unflatten(dim, (groups, -1)).amin(dim, keepdim=True).squeeze(dim)
+    return _compact(grouped.repeat_interleave(n_out // groups, dim))
+
+
+def _pool(call: _Call) -> _Field:
+    kernel = _each(call.argument("kernel_size"), _rank(call))
+    stride = call.argument("stride") or kernel
+    return _windows(call, kernel, stride, call.argument("padding", 0), call.argument("dilation", 1))
+
+
+def _rank(call: _Call) -> int:
+    """Over how many dimensions an operation such as ``max_pool2d`` slides."""
+    name = call.func._overloadpacket.__name__
+    return next(n for n in (1, 2, 3) if f"{n}d" in name)
+
+
+def _adaptive_pool(call: _Call) -> _Field:
+    field, shape = call.main, call.args[0].shape
+    out = (call.output if isinstance(call.output, Tensor) else call.output[0]).shape
+    jump = list(field.jump)
+    for dim in range(-_rank(call), 0):
+        n_in, n_out = shape[dim], out[dim]
+        place = torch.arange(n_out)
+        first = place * n_in // n_out
+        last = -(-(place + 1) * n_in // n_out) - 1
+        field = _taps(field, dim, n_in, *_between(first, last))
+        if dim >= -2 and n_in != n_out:
+            jump[dim] = None
+    return replace(field, jump=(jump[0], jump[1]))
+
+
+def _between(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the taps from ``first[i]`` to ``last[i]``, and which of them are there."""
+    taps = first[:, None] + torch.arange(int((last - first).max()) + 1)
+    return taps, taps <= last[:, None]
+
+
+def _pad(call: _Call) -> _Field:
+    """Go on beyond the border, whatever is there: zeros, or the picture once more."""
+    pads, field = call.argument("pad") or call.argument("padding"), call.main
+    shape = call.args[0].shape
+    for k in range(len(pads) // 2):
+        dim = -1 - k
+        place = torch.arange(call.output.shape[dim]) - pads[2 * k]
+        field = _taps(field, dim, shape[dim], place[:, None])
+    return field
+
+
+def _resampled(call: _Call) -> _Field:
+    """Give the windows of an interpolation, which is asked where it takes its values from."""
+    shape, out = call.args[0].shape, call.output.shape
+    field, jump = call.main, list(call.main.jump)
+    margin = 1 if "bicubic" in call.func._overloadpacket.__name__ else 0
+    for dim in (-2, -1):
+        ramp = torch.arange(shape[dim], dtype=torch.float64)
+        ramp = ramp.view(-1, 1) if dim == -2 else ramp
+        ramp = ramp.expand(1, 1, *shape[-2:]).contiguous()
+        places = call.func(ramp, *call.args[1:], **call.kwargs)
+        places = places[0, 0, :, 0] if dim == -2 else places[0, 0, 0]
+        first = (places.floor().long() - margin).clamp(0, shape[dim] - 1)
+        last = (places.ceil().long() + margin).clamp(0, shape[dim] - 1)
+        field = _taps(field, dim, shape[dim], *_between(first, last))
+        if (before := jump[dim]) is not None:
+            jump[dim] = before * shape[dim] / out[dim]
+    return replace(field, jump=(jump[0], jump[1]))
+
+
+def _reduced(call: _Call) -> _Field:
+    """Combine some dimensions, or all, into one value."""
+    dims = call.argument("dim")
+    ndim = call.args[0].ndim
+    every = range(ndim) if dims is None or dims == [] else _each(dims, None)
+    chosen = sorted({dim % ndim for dim in every}, reverse=True)
+    outputs = [t for t in _flat([call.output]) if isinstance(t, Tensor)]
+    gone = chosen if outputs[0].ndim < ndim else []
+
+    def reduce(edge: Tensor) -> Tensor:
+        edge = edge.amin(chosen, keepdim=True)
+        for dim in gone:
+            edge = edge.squeeze(dim)
+        return edge
+
+    return _Field(call.main.each(reduce).edges)
+
+
+def _mixed(call: _Call) -> _Field:
+    """Let all along a dimension depend on each other, as a softmax does."""
+    return call.main.over(call.argument("dim"))
+
+
+def _layer_norm(call: _Call) -> _Field:
+    return call.main.over(*range(-len(call.argument("normalized_shape")), 0))
+
+
+def _group_norm(call: _Call) -> _Field:
+    return call.main.over(*range(1, call.args[0].ndim))
+
+
+def _linear(call: _Call) -> _Field:
+    return call.main.over(-1)
+
+
+def _product(call: _Call) -> _Field:
+    """Multiply matrices: rows of the first, columns of the second, what is added besides."""
+    *added, first, second = [a for a in call.args if isinstance(a, Tensor)][:3]
+    if first.ndim < 2 or second.ndim < 2:
+        return _anything(call)
+    fields = [found for a in added if (found := call.field(a)) is not None]
+    for tensor, dim in ((first, -1), (second, -2)):
+        if (found := call.field(tensor)) is not None:
+            fields.append(_Field(found.over(dim).edges))
+    return _union(fields)
+
+
+def _attention(call: _Call) -> _Field:
+    """Let each query depend on itself and on all keys and values of its window."""
+    query, *others = call.args[:3]
+    found = call.field(query)
+    fields = [] if found is None else [found.over(-1)]
+    for other in others:
+        if (found := call.field(other)) is not None:
+            fields.append(found.over(-2, -1))
+    return _Field(_union(fields).edges)
+
+
+def _viewed(call: _Call) -> _Field:
+    old, new = tuple(call.args[0].shape), tuple(call.output.shape)
+    jump = call.main.jump if len(old) == len(new) else (None, None)
+    return replace(call.main.each(lambda edge: _view(edge, old, new)), jump=jump)
+
+
+def _view(edge: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
+    """Reshape an edge as its tensor was, opening only the dimensions along which it changes."""
+    if not math.prod(old):
+        return edge.amin().reshape((1,) * len(new)) if edge.numel() else edge.reshape(new)
+    opened: list[int] = []
+    shape: list[int] = []
+    for before, after in _blocks(old, new):
+        changes = any(edge.shape[dim] > 1 for dim in before)
+        opened += [old[dim] if changes else 1 for dim in before]
+        shape += [new[dim] if changes else 1 for dim in after]
+    return _compact(edge.expand(opened).reshape(shape))
+
+
+def _blocks(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[tuple[list[int], list[int]]]:
+    """Pair the dimensions of two shapes into the least blocks of equally many elements."""
+    i = j = 0
+    while i < len(old) or j < len(new):
+        before: list[int] = []
+        after: list[int] = []
+        n_before = n_after = 1
+        while True:
+            if i < len(old) and (n_before <= n_after or j == len(new)):
+                before, n_before, i = [*before, i], n_before * old[i], i + 1
+            elif j < len(new):
+                after, n_after, j = [*after, j], n_after * new[j], j + 1
+            if n_before == n_after and (after or j == len(new)):
+                break
+        yield before, after
+
+
+def _expanded(call: _Call) -> _Field:
+    return call.main  # dimensions of length 1, and those in front, are added by broadcasting
+
+
+def _moved(call: _Call) -> _Field:
+    """Do to the edges what was done to the tensor; lengths do not matter."""
+    return call.main.each(lambda edge: call.func(edge, *call.args[1:], **call.kwargs))
+
+
+def _picked(call: _Call) -> list[_Field | None]:
+    """Do to the edges what was done to the tensor, at its full length along what is cut."""
+    shape, dim = call.args[0].shape, call.argument("dim")
+    parts = []
+    for edge in call.main.edges:
+        lengths = [shape[d] if d == dim % len(shape) else -1 for d in range(len(shape))]
+        made = call.func(edge.expand(lengths), *call.args[1:], **call.kwargs)
+        parts.append([_compact(part) for part in _flat([made])])
+    return [_Field(edges, call.main.jump) for edges in zip(*parts, strict=True)]
+
+
+def _joined(call: _Call) -> _Field:
+    """Concatenate the edges as the tensors were."""
+    tensors, dim = call.args[0], call.argument("dim") % call.args[0][0].ndim
+    found = [call.field(tensor) for tensor in tensors]
+    tracked = [field for field in found if field is not None]
+    edges = []
+    for k in range(4):
+        parts = [_NOTHING if field is None else field.edges[k] for field in found]
+        lengths = [max(sizes) for sizes in zip(*(p.shape for p in parts if p.ndim), strict=True)]
+        opened = [
+            part.expand([t.shape[d] if d == dim else n for d, n in enumerate(lengths)])
+            for part, t in zip(parts, tensors, strict=True)
+        ]
+        edges.append(_compact(torch.cat(opened, dim)))
+    return _Field(tuple(edges), tracked[0].jump)
+
+
+def _rearranged(call: _Call) -> _Field:
+    """Do to the edges what was done to the tensor, at its full size."""
+    others = [
+        t for t in _flat((call.args[1:], list(call.kwargs.values()))) if isinstance(t, Tensor)
+    ]
+    if any(other.device.type != "cpu" for other in others):  # what is taken cannot be looked up
+        return _anything(call)
+    shape = call.args[0].shape
+    return _Field(
+        call.main.each(
+            lambda edge: _compact(call.func(edge.expand(shape), *call.args[1:], **call.kwargs))
+        ).edges,
+        call.main.jump,
+    )
+
+
+def _fresh(call: _Call) -> None:
+    """Make a tensor that has but the shape or the type of another."""
+
+
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(("convolution", "_convolution"), _convolution),
+    **dict.fromkeys(
+        ("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"), _pool
+    ),
+    **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices"), _pool),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), _adaptive_pool),
+    **dict.fromkeys(("_adaptive_avg_pool2d", "adaptive_max_pool2d"), _adaptive_pool),
+    **dict.fromkeys(("constant_pad_nd", "_pad_circular", "reflection_pad2d"), _pad),
+    **dict.fromkeys(("replication_pad2d",), _pad),
+    **dict.fromkeys(
+        ("upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d"), _resampled
+    ),
+    "upsample_bicubic2d": _resampled,
+    **dict.fromkeys(
+        ("mean", "sum", "amax", "amin", "max", "min", "var", "std", "var_mean", "prod"), _reduced
+    ),
+    **dict.fromkeys(("linalg_vector_norm", "logsumexp", "norm", "argmax", "any"), _reduced),
+    **dict.fromkeys(
+        ("softmax", "_softmax", "log_softmax", "_log_softmax", "_safe_softmax"), _mixed
+    ),
+    **dict.fromkeys(("cumsum", "sort"), _mixed),
+    **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), _layer_norm),
+    **dict.fromkeys(("group_norm", "native_group_norm", "instance_norm"), _group_norm),
+    **dict.fromkeys(("batch_norm", "native_batch_norm", "dropout", "feature_dropout"), _of_main),
+    "linear": _linear,
+    **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), _product),
+    "scaled_dot_product_attention": _attention,
+    **dict.fromkeys(
+        ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze"), _viewed
+    ),
+    **dict.fromkeys(("unsqueeze", "as_strided"), _viewed),
+    **dict.fromkeys(("expand", "expand_as"), _expanded),
+    **dict.fromkeys(("permute", "transpose", "t", "movedim", "roll", "flip"), _moved),
+    **dict.fromkeys(("slice", "select", "split", "split_with_sizes", "unbind", "chunk"), _picked),
+    "cat": _joined,
+    **dict.fromkeys(("repeat", "index_select", "index", "unfold", "pixel_shuffle"), _rearranged),
+    **dict.fromkeys(("pixel_unshuffle", "channel_shuffle"), _rearranged),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like"), _fresh),
+    **dict.fromkeys(("ones_like", "empty_like", "full_like", "rand_like", "randn_like"), _fresh),
+    # Elementwise, though torch does not tag them so.
+    **dict.fromkeys(("hardswish", "_prelu_kernel", "log_sigmoid_forward", "mish"), _pointwise),
+    **dict.fromkeys(("masked_fill", "threshold", "copy", "fill", "zero", "rsub"), _pointwise),
+    **dict.fromkeys(("alias", "detach", "contiguous", "to", "_to_copy"), _of_main),
+}
+
+
+def _cost_of_convolution(output: Tensor, image: Tensor, weight: Tensor, *more: Any) -> int:
+    transposed = more[4]
+    # Each weight of a filter is used at every place of the output (transposed: of the input).
+    places = image if transposed else output
+    return places.numel() * weight[0].numel()
+
+
+def _cost_of_product(output: Tensor, first: Tensor, *more: Any) -> int:
+    return output.numel() * first.shape[-1]
+
+
+def _cost_of_sum_and_product(output: Tensor, added: Tensor, first: Tensor, *more: Any) -> int:
+    return output.numel() * first.shape[-1]
+
+
+def _cost_of_attention(output: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> int:
+    pairs = query.shape[:-1].numel() * key.shape[-2]
+    return pairs * (query.shape[-1] + value.shape[-1])
+
+
+_COSTS: dict[str, Callable[..., int]] = {
+    **dict.fromkeys(("convolution", "_convolution"), _cost_of_convolution),
+    **dict.fromkeys(("linear", "matmul", "mm", "bmm", "mv", "dot"), _cost_of_product),
+    **dict.fromkeys(("addmm", "baddbmm", "addmv"), _cost_of_sum_and_product),
+    "scaled_dot_product_attention": _cost_of_attention,
+}
+
+
+def _summary(
+    field: _Field | None, shape: tuple[int, ...], picture: tuple[int, int]
+) -> ReceptiveField | None:
+    """Say in a few numbers what the windows of a tensor's elements are."""
+    if field is None:
+        return None
+    edges = [_opened(edge, len(shape)) for edge in field.edges]
+    places = _places(edges, len(shape))
+    others = [dim for dim in range(len(shape)) if dim not in places]
+    edges = [edge.amin(others, keepdim=True) if others else edge for edge in edges]
+    middle = [
+        edge[tuple(n // 2 if edge.shape[dim] > 1 else 0 for dim, n in enumerate(shape))]
+        if others != list(range(len(shape)))
+        else edge.amin()
+        for edge in edges
+    ]
+    if not all(edge.isfinite() for edge in middle):
+        return None
+    top, left, bottom, right = (float(edge) for edge in middle)
+    size = (round(-bottom - top) + 1, round(-right - left) + 1)
+    jumps, starts = [], []
+    for axis in range(2):
+        jump = (
+            _jump(edges[axis], edges[axis + 2], places[axis], shape, field.jump[axis])
+            if (len(places) == 2)
+            else None
+        )
+        jumps.append(jump)
+        starts.append(float(edges[axis].flatten()[0]))
+    if jumps[0] is not None and jumps[1] is not None:
+        return ReceptiveField(size, (jumps[0], jumps[1]), (round(starts[0]), round(starts[1])))
+    covered = all(
+        bool((edges[axis] <= 0).all() and (-edges[axis + 2] >= picture[axis] - 1).all())
+        for axis in range(2)
+    )
+    if covered:
+        return ReceptiveField(picture, None, None, whole=True)
+    return ReceptiveField(size, None, None)
+
+
+def _places(edges: Sequence[Tensor], ndim: int) -> tuple[int, ...]:
+    """Give the dimensions of a tensor along which its units lie over the picture."""
+    if ndim == 4:
+        columns = edges[1].shape
+        return (1, 2) if columns[2] > 1 and columns[3] == 1 else (2, 3)  # channels last, or first
+    return (1,) if ndim == 3 else ()
+
+
+def _jump(
+    first: Tensor, last: Tensor, dim: int, shape: tuple[int, ...], known: float | None
+) -> float | None:
+    if shape[dim] == 1:
+        return known
+    steps = [edge.diff(dim=dim).unique() for edge in (first, -last)]
+    same = all(len(s) == 1 for s in steps) and bool(steps[0] == steps[1])
+    return float(steps[0]) if same and steps[0] else None
+
+
+def _opened(edge: Tensor, ndim: int) -> Tensor:
+    """Give an edge as many dimensions as its tensor."""
+    return edge.reshape((1,) * (ndim - edge.ndim) + tuple(edge.shape))
+
+
+def _compact(edge: Tensor) -> Tensor:
+    """Cut a dimension along which nothing changes to length 1."""
+    for dim, length in enumerate(edge.shape):
+        if length > 1:
+            one = edge.narrow(dim, 0, 1)
+            if edge.stride(dim) == 0 or bool((edge == one).all()):
+                edge = one
+    return edge
+
+
+def _each(value: Any, n: int | None) -> list[int]:
+    """Give one number for each dimension, of one for all or a list."""
+    values = [value] if isinstance(value, int) else list(value)
+    return values if n is None or len(values) == n else values * n
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _flat(value)
+        else:
+            yield value

@@ -1,0 +1,293 @@
+"""Grids of small pictures: kernels, activation maps, and the patches that drive a channel."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+
+from probe.plots.figures import own_figure
+from probe.plots.layers import CHARACTER, in_lines
+from probe.plots.maps import SIGNED, UNSIGNED, coloured, scale_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 7.0
+"""Of a figure, in inches: two columns of a journal."""
+
+LARGEST = 1.0
+"""Side of a tile, in inches, at most."""
+
+NUMBERED = 0.22
+"""Tiles that are narrower, in inches, have no number below them."""
+
+LINE = 0.13
+"""Height of a line of small text, in inches."""
+
+SMALL = 5.5
+"""Points of the numbers below tiles."""
+
+NOTE = 6.0
+"""Points of the note below all."""
+
+BESIDE = 0.42
+"""Room for the number of a channel left of its patches, in inches."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Tiles of equal size in columns; lengths are inches.
+
+    Attributes
+    ----------
+    columns : int
+    width, height : float
+        Of a tile.
+    below : float
+        Room for text below each.
+    gap : float
+    """
+
+    columns: int
+    width: float
+    height: float
+    below: float
+    gap: float
+
+    @classmethod
+    def of(cls, n: int, aspect: float, *, lines: int = 1, columns: int | None = None) -> _Grid:
+        """Lay out ``n`` tiles of a height of ``aspect`` widths, ``lines`` of text below each."""
+        columns = columns or max(1, min(n, math.ceil(math.sqrt(1.5 * n * aspect))))
+        width = min(LARGEST, WIDTH / columns * 0.94)
+        below = lines * LINE * 0.8 if width >= NUMBERED else 0.0
+        return cls(columns, width, width * aspect, below, 0.06 * width + 0.01)
+
+    def rows(self, n: int) -> int:
+        return math.ceil(n / self.columns)
+
+    def step(self) -> tuple[float, float]:
+        return self.width + self.gap, self.height + self.below + self.gap
+
+    def size(self, n: int) -> tuple[float, float]:
+        across, down = self.step()
+        return min(n, self.columns) * across - self.gap, self.rows(n) * down
+
+    def draw(
+        self, ax: Axes, k: int, top: float, picture: np.ndarray, text: str, *, smooth: bool = False
+    ) -> None:
+        """Draw the tile that is the ``k``-th below ``top``, and a text below it."""
+        across, down = self.step()
+        x, y = k % self.columns * across, top + k // self.columns * down
+        ax.imshow(
+            picture,
+            extent=(x, x + self.width, y + self.height, y),
+            interpolation="antialiased" if smooth else "nearest",
+        )
+        if self.below:
+            ax.text(
+                x + self.width / 2, y + self.height + 0.02, text,
+                fontsize=SMALL, color="0.35", ha="center", va="top",
+            )  # fmt: skip
+
+
+def end_of(values: np.ndarray) -> float:
+    """Give the value at which the colours of kernels end: 99.5 % of the weights lie within."""
+    return scale_of(values)
+
+
+def plot_kernels(
+    kernels: np.ndarray,
+    groups: Mapping[str, Sequence[int]],
+    *,
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw kernels in groups, all on one scale that is symmetric around zero.
+
+    Parameters
+    ----------
+    kernels : numpy.ndarray, shape (n, channels, height, width)
+        Those of 3 channels (R, G, B) are drawn in their own colours around mid-grey, those of 1
+        channel in red (positive) and blue.
+    groups : mapping of str to sequence of int
+        Which kernels are drawn, under which heading, in which order.
+    title, note : str
+        What stands above, and below in small letters.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    n, _, height, width = kernels.shape
+    grid = _Grid.of(max(n, 60), height / width)
+    end = end_of(kernels)
+    high = sum(grid.size(len(group))[1] + 1.6 * LINE for group in groups.values())
+    across = grid.size(n)[0]
+    with own_figure(ax, across, high) as axes:
+        _blank(axes, across, high, title, note, own=ax is None)
+        top = 0.0
+        for heading, group in groups.items():
+            name = f"{len(group)} {heading}"
+            axes.text(0, top + 1.2 * LINE, name, fontsize=7, ha="left", va="bottom")
+            top += 1.6 * LINE
+            for place, k in enumerate(group):
+                grid.draw(axes, place, top, _kernel_picture(kernels[k], end), str(k))
+            top += grid.size(len(group))[1]
+    return axes
+
+
+def _kernel_picture(kernel: np.ndarray, end: float) -> np.ndarray:
+    if len(kernel) == 1:
+        return coloured(kernel[0], signed=True, scale=end)
+    return np.clip(0.5 + kernel.transpose(1, 2, 0) / (2 * end), 0, 1)
+
+
+def _blank(
+    ax: Axes, width: float, height: float, title: str, note: str, *, own: bool, left: float = 0.0
+) -> None:
+    """Make an Axes in inches, from the top left, which is at ``left``."""
+    ax.set_axis_off()
+    ax.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
+    ax.set_title(in_lines(title, ax, own), loc="left", fontsize=8)
+    if note:
+        broken = textwrap.fill(note, max(int(width / (CHARACTER * NOTE)), 20))
+        ax.text(left, height + 0.04, broken, fontsize=NOTE, color="0.35", va="top")
+    ax.set_autoscale_on(False)
+    ax.set_xlim(left, left + width)
+    ax.set_ylim(height, 0)
+    ax.set_aspect("equal")
+
+
+def plot_maps(
+    maps: np.ndarray,
+    numbers: Sequence[int],
+    picture: np.ndarray,
+    *,
+    shared: bool = True,
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a picture, and activation maps of it.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray, shape (n, height, width)
+        If any is negative, zero is in the middle of the colours.
+    numbers : sequence of int
+        Of the channels.
+    picture : numpy.ndarray, uint8, shape (height, width, 3)
+    shared : bool
+        All maps on one scale, within which 99.5 % of the values lie; else each on its own, which
+        ends at its largest absolute value.
+    title, note : str
+        What stands above, and below in small letters.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    n = len(maps)
+    signed = bool(maps.min() < 0)
+    end = scale_of(maps)
+    grid = _Grid.of(n + 1, picture.shape[0] / picture.shape[1])
+    across, high = grid.size(n + 1)
+    bar = 3.0 * LINE
+    with own_figure(ax, across, high + bar) as axes:
+        _blank(axes, across, high + bar, title, note, own=ax is None)
+        grid.draw(axes, 0, 0.0, picture, "as the network sees it", smooth=True)
+        for place, (number, values) in enumerate(zip(numbers, maps, strict=True), start=1):
+            own_end = float(np.abs(values).max()) or 1.0
+            shown = coloured(values, signed=signed, scale=end if shared else own_end)
+            grid.draw(axes, place, 0.0, shown, f"{number}: {_short(float(values.max()))}")
+        _scale_bar(axes, high, min(across, 2.0), end if shared else None, signed=signed)
+    return axes
+
+
+def _scale_bar(ax: Axes, top: float, width: float, end: float | None, *, signed: bool) -> None:
+    """Draw the colours from one end of the scale to the other, with its numbers below."""
+    colours = mpl.colormaps[SIGNED if signed else UNSIGNED](np.linspace(0, 1, 256))[None, :, :3]
+    top += 0.6 * LINE
+    ax.imshow(colours, extent=(0, width, top + 0.8 * LINE, top), aspect="auto")
+    last = "its largest" if end is None else _short(end)
+    for x, text, align in (
+        (0.0, f"−{last}" if signed else "0", "left"),
+        (width / 2, "0" if signed else "", "center"),
+        (width, last, "right"),
+    ):
+        ax.text(x, top + LINE, text, fontsize=SMALL, color="0.35", ha=align, va="top")
+    ax.set_aspect("equal")
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+def plot_patches(
+    patches: Sequence[Sequence[np.ndarray | None]],
+    values: np.ndarray,
+    numbers: Sequence[int],
+    projections: Sequence[Sequence[np.ndarray | None]] | None = None,
+    *,
+    title: str = "",
+    note: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the patches that drive some channels, and what of them does.
+
+    Parameters
+    ----------
+    patches : sequence of sequences of numpy.ndarray, uint8, shape (height, width, 3), or None
+        A row per channel, the strongest first; None leaves a place empty.
+    values : numpy.ndarray, shape (n_channels, k)
+        The activations, which stand below the patches.
+    numbers : sequence of int
+        Of the channels.
+    projections : sequence of sequences of numpy.ndarray, float, (height, width, 3), optional
+        One for each patch, below it; each on its own scale, zero is grey, and 99.5 % of the values
+        lie within.
+    title, note : str
+        What stands above, and below in small letters.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    n, k = values.shape
+    some = next((patch for row in patches for patch in row if patch is not None), None)
+    grid = _Grid.of(k, 1.0 if some is None else some.shape[0] / some.shape[1], columns=k)
+    across, high = grid.size(k)
+    below = grid.height + grid.gap if projections else 0.0
+    block = high + below + 0.6 * LINE
+    with own_figure(ax, across + BESIDE, n * block) as axes:
+        _blank(axes, across + BESIDE, n * block, title, note, own=ax is None, left=-BESIDE)
+        for row, number in enumerate(numbers):
+            top = row * block
+            axes.text(-BESIDE, top, "channel", fontsize=SMALL, color="0.35", ha="left", va="top")
+            axes.text(-BESIDE, top + 0.7 * LINE, str(number), fontsize=8, ha="left", va="top")
+            for rank, patch in enumerate(patches[row]):
+                text = _short(float(values[row, rank]))
+                if patch is None:
+                    grid.draw(axes, rank, top, np.ones((1, 1, 3)), f"{text}, not driven")
+                elif projections:
+                    shown = projections[row][rank]
+                    assert shown is not None  # there is one for each patch
+                    scaled = np.clip(0.5 + shown / (2 * scale_of(shown)), 0, 1)
+                    grid.draw(axes, rank, top, patch, "", smooth=True)
+                    grid.draw(axes, rank, top + below, scaled, text, smooth=True)
+                else:
+                    grid.draw(axes, rank, top, patch, text, smooth=True)
+    return axes

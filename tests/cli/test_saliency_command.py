@@ -1,0 +1,101 @@
+"""``probe saliency``: what it writes, what it prints, what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probe import images
+
+
+@pytest.fixture
+def saliency(run, lab):
+    """Run ``probe saliency`` on a small random network."""
+    data = pytest.importorskip("skimage.data")
+    Image.fromarray(data.chelsea()).resize((90, 60)).save("the cat.png")
+
+    def saliency(*more, picture="the cat.png"):
+        return run("saliency", picture, "-m", "squeezenet1_1", "--weights", "random", *more)
+
+    return saliency
+
+
+def test_a_picture_that_says_how_it_was_made(saliency, tmp_path):
+    ran = saliency("--target", "tabby", "--style", "overlay", "--npy", "values.npy")
+    assert (ran.code, ran.err) == (0, "")
+    assert "tabby" in ran.out
+    assert "the cat-grad-cam.png" in ran.out
+    about = images.about("the cat-grad-cam.png")
+    assert (about["target"], about["layer"], about["method"]) == (
+        "tabby",
+        "features.12",
+        "grad-cam",
+    )
+    with Image.open("the cat-grad-cam.png") as made:
+        assert made.size == (90, 60)
+    assert np.load("values.npy").shape == (13, 13)
+
+
+def test_several_methods_make_a_sheet_and_json_is_plain(saliency):
+    ran = saliency(
+        "--method", "gradient,layer-cam", "--layer", "features.5,features.12", "-o", "out/s.png",
+        "--target", "281", "--json",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    record = json.loads(ran.out)
+    assert [(m["method"], m["layer"]) for m in record["maps"]] == [
+        ("gradient", ""), ("layer-cam", "features.5"), ("layer-cam", "features.12"),
+    ]  # fmt: skip
+    assert record["files"] == ["out/s.png"]
+    with Image.open("out/s.png") as made:
+        assert made.width > 500
+
+
+def test_a_setting(saliency):
+    ran = saliency("--method", "ig", "--set", "steps=3", "-t", "0", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["maps"][0]["settings"] == {"steps": 3}
+
+
+def test_the_methods_are_listed(run):
+    ran = run("saliency", "--methods")
+    assert ran.code == 0
+    assert "integrated-gradients" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--method", "gradcamm"], "did you mean"),
+        (["--target", "unicorns"], "is no class of"),
+        (["--target", "features.3:9999"], "channel 9999 does not exist"),
+        (["--layer", "features.77"], "has no layer"),
+        (["--set", "steps"], "is not NAME=VALUE"),
+        (["--set", "steps=5"], "grad-cam has no setting 'steps'"),
+        (["--style", "pretty"], "style 'pretty' is unknown"),
+        (["-o", "map.jpg"], "is no .png file"),
+        (["-o", "the cat.png"], "is the picture itself"),
+        (["-o", "the cat.png/deep.png"], "cannot be written"),
+        (["--weights", "none.pt"], "none.pt"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(saliency, tmp_path, options, says):
+    from pathlib import Path
+
+    before = sorted(Path().rglob("*"))
+    ran = saliency(*options)
+    assert ran.code == 2
+    assert says in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_no_picture(saliency):
+    from pathlib import Path
+
+    Path("text.jpg").write_text("no picture")
+    for name, says in (("none.jpg", "does not exist"), ("text.jpg", "cannot be read")):
+        ran = saliency(picture=name)
+        assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+        assert says in ran.err

@@ -1,0 +1,65 @@
+"""Colours of maps: what is for, what is against, and what is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from probe.plots import maps
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_red_speaks_for_and_blue_against() -> None:
+    red, white, blue = maps.coloured(np.array([[1.0, 0.0, -1.0]]), signed=True, scale=1.0)[0]
+    assert red[0] > red[2] + 0.2
+    assert blue[2] > blue[0] + 0.2
+    assert white.min() > 0.95
+    assert np.ptp(white) < 0.02
+
+
+def test_the_scale_leaves_out_what_is_extreme() -> None:
+    values = np.ones((100, 100))
+    values[0, 0] = 1000.0
+    assert maps.scale_of(values) == 1.0
+    assert maps.scale_of(np.zeros((3, 3))) == 1.0
+    one = np.zeros((100, 100))
+    one[0, 0] = 5.0
+    assert maps.scale_of(one) == 5.0  # nothing else is there
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_overlay_is_grey_where_nothing_is_said(picture: np.ndarray, signed: bool) -> None:
+    values = np.zeros((20, 30))
+    values[5:10, 5:10] = 1.0
+    laid = maps.overlay(picture, values, signed=signed).astype(int)
+    assert laid.shape == picture.shape
+    nothing = values == 0
+    assert np.ptp(laid[nothing], axis=1).max() == 0
+    assert np.ptp(laid[~nothing], axis=1).min() > 20
+    # The order of brightness is that of the picture.
+    luminance = picture @ [0.2126, 0.7152, 0.0722]
+    order = np.argsort(luminance[nothing])
+    assert (np.diff(laid[nothing][order, 0]) >= 0).all()
+
+
+def test_contours_and_sheets_are_drawn(picture: np.ndarray) -> None:
+    y, x = np.mgrid[-1:1:20j, -1:1:30j]
+    bump = np.exp(-(x**2 + y**2) * 4)
+    ax = maps.plot_map(picture, bump - 0.5, signed=True, style="contours")
+    assert len(ax.collections) >= 6
+    figure = maps.plot_sheet(
+        picture, [[bump] * 7], signed=[[False] * 7], rows=["layer"], columns=list("abcdefg")
+    )
+    assert len(figure.axes) == 10  # two rows of five
+    assert sum(bool(ax.images) for ax in figure.axes) == 8
+    several = maps.plot_sheet(
+        picture, [[bump, None], [None, bump]], signed=[[False, False], [False, True]],
+        rows=["first", "second"], columns=["a", "b"],
+    )  # fmt: skip
+    assert [ax.get_ylabel() for ax in several.axes if ax.get_ylabel()] == ["first", "second"]
+    plt.close("all")
