@@ -39,9 +39,10 @@ share in box, pointing
     within 7 pixels of 224 (Zhang et al. 2018: 15 of about 500).
 randomisation
     Similarity with the map of a network with new weights (Adebayo et al. 2018), after each of a few
-    layers, cascading and independent.
+    layers, cascading and independent. The figure has the mean magnitude of ``spearman_abs`` along
+    the cascade.
 
-Maps whose sign is a direction and no vote (`SLOPES`) rank pixels by their magnitude.
+Maps whose sign is a direction and no vote (gradients) rank pixels by their magnitude.
 """
 
 from __future__ import annotations
@@ -125,12 +126,6 @@ classes; of AlexNet, the one before the target's."""
 
 ALEXNETS_TARGET = "features.12"
 
-SLOPES = ("gradient", "smoothgrad", "guided-backprop", "deconvnet", "guided-grad-cam")
-"""Methods whose sign tells in which direction a pixel would have to go."""
-
-COMPLETE = ("integrated-gradients", "deeplift", "lrp")
-"""Methods that promise that a map sums to something."""
-
 TOLERANCE = 7.0
 
 
@@ -158,7 +153,12 @@ class Effort:
 
 
 FULL = Effort(settings={"rise": {"masks": 1000}})
-QUICK = Effort(4, 4, 1, 2, {"rise": {"masks": 8}, "integrated-gradients": {"steps": 4}})
+FEW = {
+    "smoothgrad": {"samples": 4}, "vargrad": {"samples": 4}, "expected-gradients": {"samples": 4},
+    "integrated-gradients": {"steps": 4}, "occlusion": {"size": 64, "stride": 64},
+    "rise": {"masks": 8},
+}  # fmt: skip
+QUICK = Effort(4, 4, 1, 2, FEW)
 
 
 def examine(
@@ -178,7 +178,7 @@ def examine(
     target = target_of(network, images, photograph)
     function = ready(method, network.name, effort, seed)
     signed = function(module, images, target)
-    is_slope = method.name in SLOPES
+    is_slope = method.slope
     maps = checks.at_picture(signed, size)
     maps = maps.abs() if is_slope else maps
 
@@ -200,7 +200,7 @@ def examine(
             function, module, images, target, n_samples=effort.n_noises, seed=seed
         )
     )
-    if method.name in COMPLETE:
+    if method.sums_to:
         nothing = torch.zeros_like(value)
         if method.name != "lrp":
             nothing = targets.values(module, torch.zeros_like(images), target)
@@ -212,11 +212,11 @@ def examine(
         numbers["pointing"] = float(hit)
     rows = pd.DataFrame({"check": list(numbers), "value": list(numbers.values())})
 
-    randomised = checks.randomisation_test(
+    similar = checks.randomisation_test(
         function, module, images, target, n_layers=effort.n_layers, seed=seed, progress=False
     )
-    randomised = randomised.rename(columns={"similarity": "value"}).drop(columns="picture")
-    table = pd.concat([rows, randomised.assign(check="randomisation")], ignore_index=True)
+    similar = similar.rename(columns={"similarity": "value"}).drop(columns="picture")
+    table = pd.concat([rows, similar.assign(check="randomisation")], ignore_index=True)
     asked = {
         "model": network.name, "photograph": photograph.name, "method": method.name,
         "target": target.name,
@@ -248,7 +248,7 @@ LABELS = {
     "infidelity": "infidelity\n(small is good)",
     "sensitivity": "sensitivity\n(small is good)",
     "share in box": "share in box\n(large is good)",
-    "randomisation": "all weights new: |rank\ncorrelation| (small is good)",
+    "randomisation": "randomisation\n(small is good)",
 }
 """Panels, and what is written below them."""
 
@@ -258,17 +258,18 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     import seaborn as sns
     from matplotlib import pyplot as plt
 
-    shown = pd.concat([table[table["check"].isin(list(LABELS)[:-1])], untrained(table)])
+    shown = pd.concat([table[table["check"].isin(list(LABELS)[:-1])], randomised(table)])
+    panels = {check: label for check, label in LABELS.items() if check in set(shown["check"])}
     methods = [name for name in METHODS if name in set(table["method"])]
     networks = [name for name in LAYERS if name in set(table["model"])]
     palette = dict(zip(networks, sns.color_palette("colorblind"), strict=False))
     style: Any = {"font.size": 7, "axes.linewidth": 0.6, "legend.frameon": False}
     with mpl.rc_context(style):
-        figure, axes = plt.subplots(
-            1, len(LABELS), figsize=(8.2, 1.3 + 0.19 * len(methods)), sharey=True,
+        figure, [axes] = plt.subplots(
+            1, len(panels), figsize=(8.2, 1.3 + 0.19 * len(methods)), sharey=True, squeeze=False,
             layout="constrained", dpi=200,
         )  # fmt: skip
-        for ax, (check, label) in zip(axes, LABELS.items(), strict=True):
+        for ax, (check, label) in zip(axes, panels.items(), strict=True):
             for k, name in enumerate(networks):
                 rows = shown[(shown["check"] == check) & (shown["model"] == name)]
                 at = np.array([methods.index(method) for method in rows["method"]], dtype=float)
@@ -280,10 +281,12 @@ def draw(table: pd.DataFrame, path: Path) -> None:
                     label=name, zorder=3,
                 )  # fmt: skip
             ax.set_xlabel(label)
-            ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
             if check == "sensitivity":  # from hardly anything to many times the map
-                ax.set_xscale("symlog", linthresh=0.1)
-                ax.set_xlim(left=0.0)
+                ax.set_xscale("log")
+                ax.xaxis.set_major_formatter("{x:g}")
+                ax.xaxis.set_minor_formatter("")
+            else:
+                ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
             ax.grid(axis="y", lw=0.4, color="0.9")
             ax.set_axisbelow(True)
             ax.tick_params(length=2, width=0.5)
@@ -293,17 +296,18 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         n = table["photograph"].nunique()
         figure.legend(
             *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(networks),
-            title=f"mean over {n} photographs (diamonds), each photograph (dots)",
+            title=f"mean over {n} photograph{'s' * (n > 1)} (diamonds), each photograph (dots)",
         )  # fmt: skip
         figure.savefig(path)
         plt.close(figure)
 
 
-def untrained(table: pd.DataFrame) -> pd.DataFrame:
-    """Give the similarity of maps with those of a network without any trained weight."""
+def randomised(table: pd.DataFrame) -> pd.DataFrame:
+    """Give how alike maps stay on average, as one layer after another loses what it learned."""
     rows = table[table["mode"].eq("cascading") & table["measure"].eq("spearman_abs")]
-    last = rows.groupby(["model", "photograph", "method"], sort=False).tail(1)
-    return last.assign(value=last["value"].abs())
+    by = ["model", "photograph", "method", "check"]
+    rows = rows.assign(value=rows["value"].abs())
+    return rows.groupby(by, sort=False)["value"].mean().reset_index()
 
 
 def run(
@@ -349,7 +353,7 @@ def run(
 
 def report(table: pd.DataFrame) -> str:
     """Say what each method comes to, on average over networks and photographs."""
-    numbers = pd.concat([table[table["mode"].isna()], untrained(table)])
+    numbers = pd.concat([table[table["mode"].isna()], randomised(table)])
     means = numbers.pivot_table(index="method", columns="check", values="value", sort=False)
     return means.drop(columns="target").round(3).to_string()
 

@@ -43,8 +43,8 @@ from probe import models
 from probe.attribution.methods import METHODS, Method
 from probe.targets import Class
 
-KIND = 5
-"""The class that is explained."""
+KIND = 10
+"""The class that is explained: one for which no map is empty."""
 
 BATCH, STEPS, SAMPLES, MASKS = 8, 16, 16, 64
 WINDOW, STRIDE = 32, 16

@@ -52,6 +52,23 @@ REARRANGED = names(
 
 DROPOUTS = names("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout")
 
+_SYNONYMS = {
+    "radd": "add",
+    "subtract": "sub",
+    "rmul": "mul",
+    "multiply": "mul",
+    "truediv": "div",
+    "rtruediv": "rdiv",
+    "divide": "div",
+    "true_divide": "div",
+    "negative": "neg",
+    "absolute": "abs",
+    "clip": "clamp",
+    "upsample": "interpolate",
+}
+
+_INSTEAD = "gradient methods and occlusion work with any network"
+
 
 class Calls(TorchFunctionMode):
     """While open, a picture's way through a network is made of calls with rules.
@@ -102,10 +119,10 @@ class Calls(TorchFunctionMode):
             raise self.refusal(func, "with out=")
         if name in DROPOUTS and _training(args, kwargs):
             raise self.refusal(func, "in training")
-        if name in self.as_they_are:
-            result = func(*args, **kwargs)
-        elif name not in self.rules:
+        if name not in self.rules and name not in self.as_they_are:
             raise self.refusal(func)
+        if name not in self.rules:
+            result = func(*args, **kwargs)
         elif in_place:
             before = (args[0].clone(), *args[1:])
             after = self.rules[name](self, _not_in_place(func, kwargs), before, kwargs)
@@ -137,8 +154,8 @@ class Calls(TorchFunctionMode):
         """Raise if a tensor comes from an operation that was not seen."""
         if tensor.grad_fn is not None and tensor.grad_fn not in self._seen:
             raise ProbeError(
-                f"{self.method} cannot see into {type(tensor.grad_fn).__name__}, an operation of "
-                f"this network (scripted, or with a gradient of its own); {_INSTEAD}"
+                f"{self.method} cannot see into {tensor.grad_fn.name()}, an operation of this "
+                f"network (scripted, or with a gradient of its own); {_INSTEAD}"
             )
 
     def refusal(self, func: Call, how: str = "") -> ProbeError:
@@ -146,9 +163,6 @@ class Calls(TorchFunctionMode):
         name = re.sub(r"\.__get__$", "", resolve_name(func) or func.__name__)
         how = f" {how}" if how else ""
         return ProbeError(f"{self.method} has no rule for {name}{how}; {_INSTEAD}")
-
-
-_INSTEAD = "gradient methods and occlusion work with any network"
 
 
 class HandedBack(torch.autograd.Function):
@@ -232,22 +246,6 @@ def _read(func: Call, kwargs: Mapping[str, Any]) -> tuple[str, bool]:
     elif re.fullmatch(r"\w*[^_]_", name):
         name, in_place = name[:-1], True
     return _SYNONYMS.get(name, name), in_place
-
-
-_SYNONYMS = {
-    "radd": "add",
-    "subtract": "sub",
-    "rmul": "mul",
-    "multiply": "mul",
-    "truediv": "div",
-    "rtruediv": "rdiv",
-    "divide": "div",
-    "true_divide": "div",
-    "negative": "neg",
-    "absolute": "abs",
-    "clip": "clamp",
-    "upsample": "interpolate",
-}
 
 
 def _not_in_place(func: Call, kwargs: dict[str, Any]) -> Call:

@@ -78,7 +78,7 @@ def grad_cam_plus_plus(
     Returns
     -------
     torch.Tensor, shape (n, y, x)
-        float32, not negative where the layer is not.
+        float32, not negative.
 
     Raises
     ------

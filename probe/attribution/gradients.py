@@ -175,7 +175,8 @@ def integrated_gradients(
     baseline : torch.Tensor or float
         Where the way begins, broadcast to ``images``. 0 is the mean colour.
     steps : int
-        Points on the way.
+        Points on the way. With 64, of photographs, the gap is below 1 % on AlexNet and SqueezeNet;
+        on EfficientNet-Lite0, whose answer turns up in the first tenth of the way, 0.3 to 3 %.
 
     Returns
     -------
@@ -386,7 +387,7 @@ def _from_origins(
     total = torch.zeros_like(images)
     for k, slope in enumerate(_gradients(module, on_the_way(), target, batch_size)):
         step, at = divmod(k, len(images))
-        total[at] += weights[step] * slope * (images[at] - origin(step)[at])
+        total[at].addcmul_(slope, images[at] - origin(step)[at], value=weights[step])
     return total.float()
 
 
@@ -400,4 +401,4 @@ def _noisy(images: Tensor, samples: int, noise: float, seed: int) -> Iterator[Te
     for _ in range(samples):
         drawn = torch.randn(images.shape[1:], generator=generator).to(images)
         for picture, spread in zip(images, spreads, strict=True):
-            yield picture + spread * drawn
+            yield torch.addcmul(picture, spread, drawn)

@@ -31,6 +31,9 @@ RULES = ("composite", "epsilon", "z-plus")
 
 CONVOLUTIONS = names("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
 DENSE = names("linear matmul mm bmm mv")
+_OPERANDS = ("input", "weight", "other", "mat2", "bias")
+_BY_OUTPUT = names("conv1d conv2d conv3d linear")  # whose weights have their output's axis first
+
 SUMS = names(
     """sum mean avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
     adaptive_avg_pool3d"""
@@ -39,8 +42,6 @@ SUMS = names(
 
 PASSING = names("relu relu6 leaky_relu elu tanh")
 """Functions of one number that rise, and are 0 at 0: they pass relevance on (Bach et al. 2015)."""
-
-_OPERANDS = ("input", "weight", "other", "mat2", "bias")
 
 MAX_POOLS = names(
     """max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d
@@ -169,8 +170,8 @@ class _Relevance(Calls):
             return call(x, torch.ones_like(weights))
 
         result = self._by_positives(func, args, kwargs, positives, counts, flat)
-        if "transpose" not in func.__name__:  # whose first axis is not that of its output
-            result.grad_fn.signs = signs  # type: ignore[union-attr]
+        if func.__name__ in _BY_OUTPUT:
+            _notes(result)["signs"] = signs
         return result
 
     def _batch_norm(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -179,21 +180,25 @@ class _Relevance(Calls):
         if self._rule == "epsilon":
             return self._by_all(func, args, kwargs)
         weight = args[1] if len(args) > 5 else kwargs.get("weight")  # torch's, or functional's
-        before = args[0].grad_fn
-        while before is not None and before.name() == "CloneBackward0":
-            before = before.next_functions[0][0]
-        if weight is not None and hasattr(before, "signs"):
+        signs = _notes(args[0]).get("signs")
+        if weight is not None and signs is not None:
             # A convolution and its normalisation are a convolution with other weights.
-            before.signs["batch_norm"] = weight.sign()
+            signs["batch_norm"] = weight.sign()
         return self._pass(func, args, kwargs)
+
+    def _pad(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        if kwargs.get("value"):
+            raise self.refusal(func, "with a value")
+        result = func(*args, **kwargs)
+        # What is shared out evenly is not shared with the padding.
+        _notes(result)["inside"] = func(torch.ones_like(args[0][:1]), *args[1:], **kwargs)
+        return result
 
     def _sum(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         if self._rule == "epsilon":
             return self._by_all(func, args, kwargs)
-        function = as_function_of(carriers((args, kwargs)), func, args, kwargs)
-        return self._by_positives(
-            func, args, kwargs, lambda x: function(x.clamp(min=0)), lambda x: function(x)
-        )
+        counts = as_function_of(carriers((args, kwargs)), func, args, kwargs)
+        return self._by_positives(func, args, kwargs, lambda x: counts(x.clamp(min=0)), counts)
 
     def _add(
         self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any], signs: tuple[int, int]
@@ -208,8 +213,9 @@ class _Relevance(Calls):
         def positives(a: Tensor, b: Tensor) -> Tensor:
             return (a * signs[0]).clamp(min=0) + (b * signs[1]).clamp(min=0)
 
-        function = as_function_of(carriers((args, kwargs)), positives, args, {})
-        counts = as_function_of(carriers((args, kwargs)), torch.add, args, {})
+        inputs, operands = carriers((args, kwargs)), (*args, *kwargs.values())
+        function = as_function_of(inputs, positives, operands, {})
+        counts = as_function_of(inputs, torch.add, operands, {})
         return self._by_positives(func, args, kwargs, function, counts)
 
     def _scale(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -260,9 +266,9 @@ class _Relevance(Calls):
         """
         inputs = carriers((args, kwargs))
         values = [tensor.detach().clone() for tensor in inputs]
+        ones = [_inside(tensor) for tensor in inputs]
 
         def back(handed: Tensor) -> list[Tensor]:
-            ones = [torch.ones_like(value) for value in values]
             if flat:
                 return _shares(handed, ones, counts)[0]
             shares, left = _shares(handed, values, positives)
@@ -272,6 +278,19 @@ class _Relevance(Calls):
             return shares
 
         return HandedBack.apply(lambda: func(*args, **kwargs), back, *inputs)
+
+
+def _notes(tensor: Tensor) -> dict[str, Any]:
+    """Give what the call that a tensor comes from left with it."""
+    node: Any = tensor.grad_fn
+    while node is not None and node.name() == "CloneBackward0":
+        node = node.next_functions[0][0]
+    return {} if node is None else node.metadata
+
+
+def _inside(tensor: Tensor) -> Tensor:
+    """Give ones, and zeros where a tensor is padded."""
+    return _notes(tensor).get("inside", torch.ones_like(tensor[:1])).expand_as(tensor)
 
 
 def _shares(
@@ -298,12 +317,11 @@ def _shares(
     if epsilon:
         scale = divisor.square().mean(tuple(range(1, divisor.ndim)), keepdim=True).sqrt()
         divisor = divisor + epsilon * torch.where(divisor < 0, -scale, scale)
-    none = divisor.abs() < torch.finfo(divisor.dtype).tiny ** 0.5
+    none = divisor.abs() < 1e8 * torch.finfo(divisor.dtype).tiny
     each = torch.where(none, 0, handed / divisor)
     slopes = torch.autograd.grad(sums, leaves, each)
-    return [v * slope for v, slope in zip(values, slopes, strict=True)], torch.where(
-        none, handed, 0
-    )
+    shares = [value * slope for value, slope in zip(values, slopes, strict=True)]
+    return shares, torch.where(none, handed, 0)
 
 
 _RULES: dict[str, Rule] = {
@@ -318,5 +336,6 @@ _RULES: dict[str, Rule] = {
     "mul": _Relevance._scale,
     "div": _Relevance._scale,
     "hardtanh": _Relevance._hardtanh,
+    "pad": _Relevance._pad,
     "batch_norm": _Relevance._batch_norm,
 }

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from probe.attribution.gradients import gradient
+from probe.errors import ProbeError
 from probe.targets import Target
 
 Rule = Literal["guided", "deconvnet"]
@@ -44,10 +45,10 @@ def guided_backprop(
     Raises
     ------
     ProbeError
-        If a layer does not exist, or the target does not depend on the picture.
+        If a layer does not exist, the target does not depend on the picture, or ReLUs are hidden
+        in TorchScript.
     """
-    with Rectified("guided"):
-        return gradient(module, images, target, batch_size=batch_size)
+    return _rectified("guided", module, images, target, batch_size)
 
 
 def deconvnet(module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32) -> Tensor:
@@ -70,7 +71,19 @@ def deconvnet(module: nn.Module, images: Tensor, target: Target, *, batch_size: 
     ProbeError
         As in `guided_backprop`.
     """
-    with Rectified("deconvnet"):
+    return _rectified("deconvnet", module, images, target, batch_size)
+
+
+def _rectified(
+    rule: Rule, module: nn.Module, images: Tensor, target: Target, batch_size: int
+) -> Tensor:
+    for path, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ProbeError(
+                f"{f'module {path!r}' if path else 'the network'} is TorchScript, in which ReLUs "
+                f"cannot be given the rule of {rule}: load the network as Python code"
+            )
+    with Rectified(rule):
         return gradient(module, images, target, batch_size=batch_size)
 
 
@@ -79,8 +92,8 @@ class Rectified(TorchFunctionMode):
 
     A ReLU is a call, by whomever, in place or not, of ``relu``, ``relu6``, ``hardtanh`` and
     ``clamp`` from 0 up (with any upper end), ``clamp_min`` at 0, or ``threshold`` at 0. Not seen
-    are those inside of TorchScript, of compiled networks and of fused operations (``nn.RNN``), and
-    what only works out as a ReLU, such as ``x * (x > 0)``.
+    are those inside of TorchScript and of fused operations (``nn.RNN``), and what only works out as
+    a ReLU, such as ``x * (x > 0)``.
 
     Parameters
     ----------
@@ -160,10 +173,12 @@ class _Rectifier(torch.autograd.Function):
         """Rectify, and remember what the rule asks for."""
         if in_place:
             ctx.mark_dirty(inputs)
-        output = inputs.clamp_(0, upper) if in_place else inputs.clamp(0, upper)
+        output = inputs.relu_() if in_place else inputs.relu()
+        if upper < inf:
+            output = output.clamp_(max=upper)
         ctx.upper, ctx.rule = upper, rule
-        if rule == "guided":
-            ctx.save_for_backward(output)
+        # Whatever the rule, as torch's ReLU does: checkpoints count what is kept.
+        ctx.save_for_backward(output)
         return output
 
     @staticmethod

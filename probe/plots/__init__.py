@@ -2,6 +2,7 @@
 
 from probe.plots.checks import plot_curves, plot_randomisation
 from probe.plots.filters import plot_kernels, plot_maps, plot_patches
+from probe.plots.invariance import plot_invariance
 from probe.plots.layers import plot_layers
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
@@ -10,6 +11,7 @@ from probe.plots.scores import plot_scores
 __all__ = [
     "plot_curves",
     "plot_dendrogram",
+    "plot_invariance",
     "plot_kernels",
     "plot_layers",
     "plot_maps",

@@ -31,11 +31,14 @@ _AXES: dict[str, tuple[str, tuple[float, ...]]] = {
 def plot_invariance(table: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw equivariance errors above, correlations below, one column per transform.
 
+    Lines are means over pictures, bands the standard error of the mean; a point is missing where
+    too few units see no border. Pools are dashed, linear layers dotted.
+
     Parameters
     ----------
     table : pandas.DataFrame
-        ``Invariance.table``: columns ``layer``, ``alias``, ``kind``, ``transform``, ``amount``, ``error``,
-        ``error_sd``, ``correlation``, ``correlation_sd``, ``n_images``.
+        ``Invariance.table``: columns ``layer``, ``alias``, ``kind``, ``transform``, ``amount``,
+        ``error``, ``error_sd``, ``correlation``, ``correlation_sd``, ``n_images``.
     title : str
         A long one is broken into lines.
 
@@ -56,7 +59,7 @@ def plot_invariance(table: pd.DataFrame, *, title: str = "") -> Figure:
     types = dict(zip(table["layer"], table["kind"], strict=True))
     maps = set(table.loc[table["error"].notna(), "layer"])
     rows = [("error", "equivariance error\n‖Φ(Tx) − T′Φ(x)‖ / ‖T′Φ(x)‖")] if maps else []
-    rows.append(("correlation", "invariance\nr of evoked Φ(Tx), Φ(x)"))
+    rows.append(("correlation", "invariance\ncorrelation with response to x"))
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(rows),
@@ -111,7 +114,7 @@ def _dress(ax: Axes, transform: str) -> None:
     """Scale an axis as its amounts are spaced, and name them."""
     low, high = ax.dataLim.intervalx
     if transform == "translation":
-        ax.set_xscale("symlog", base=2, linthresh=1.0)
+        ax.set_xscale("symlog", base=2, linthresh=1.0, linscale=0.5)
     elif transform == "scale":
         ax.set_xscale("log", base=2)
     shown = [tick for tick in _AXES[transform][1] if low <= tick <= high]

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from probe import images as pictures
 from probe import models
-from probe.activations.capture import capture
+from probe.activations.capture import forward_until
 from probe.activations.engine import home_of
 from probe.activations.extract import devices_of
 from probe.errors import ProbeError, suggest
@@ -105,10 +105,11 @@ class Invariance:
     ----------
     table : pandas.DataFrame
         One row per layer, transform and amount: ``layer``, ``alias``, ``kind`` (as in
-        `probe.models.LayerInfo`), ``transform``, ``amount``, ``unit``, ``error`` and ``correlation`` (means over pictures), ``error_sd``,
-        ``correlation_sd``, ``n_units`` (positions that the error is taken over) and
-        ``n_images``. The error is NaN where the layer is no map, or too few of its units have
-        windows within the picture.
+        `probe.models.LayerInfo`), ``transform``, ``amount``, ``unit``, ``error`` and
+        ``correlation`` (means over pictures), ``error_sd``, ``correlation_sd``, ``n_units``
+        (positions that the error is taken over) and ``n_images``. The error is NaN where the
+        layer is no map, or fewer than `MIN_UNITS` of its positions have windows within the
+        picture.
     about : mapping
         Everything that decides it, as plain values.
     """
@@ -202,7 +203,7 @@ def invariance(
     weights: str | Path = "imagenet",
     preprocessing: str = "resize",
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int = 8,
     device: str = "auto",
     progress: bool | None = None,
 ) -> Invariance:
@@ -307,9 +308,9 @@ def _layers(network: str | Network, layers: str | Sequence[str]) -> list[LayerIn
     for before, info in zip([None, *infos], infos, strict=False):
         # A pool that leaves the shape as it is does nothing, or hardly anything.
         pools = info.kind == "pool" and before and before.output_shape != info.output_shape
-        if pools and not info.path.startswith(blocks):
-            chosen.append(info)
-        elif info.default and info.kind not in ("relu", "norm"):
+        part_of_a_block = info.path.startswith(blocks)
+        looks = info.default and info.kind not in ("relu", "norm")
+        if looks or (pools and not part_of_a_block):
             chosen.append(info)
     return chosen
 
@@ -351,8 +352,13 @@ def _measure(
 
     def respond(batch: Sequence[Image.Image]) -> dict[str, Tensor]:
         x = torch.stack([network.preprocessing(picture) for picture in batch])
-        outputs = capture(network.module, x.to(device, dtype), names)
-        return {name: output.double() for name, output in outputs.items()}
+        outputs: dict[str, Tensor] = {}
+
+        def keep(name: str, output: Tensor) -> None:
+            outputs[name] = output.to(torch.float64, copy=True)
+
+        forward_until(network.module, x.to(device, dtype), names, keep)
+        return outputs
 
     batches = [
         range(k, min(k + batch_size, len(stimuli))) for k in range(0, len(stimuli), batch_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -67,13 +66,13 @@ def written_out(x: Tensor) -> Tensor:
 
 def kept_and_overwritten(x: Tensor) -> Tensor:
     kept = torch.relu(x)
-    mean = functional.avg_pool2d(kept, 3, 1, 1)
+    mean = kept.mean(1, keepdim=True)
     kept.mul_(0.5)  # after it went into the mean
     return kept + mean
 
 
 def kept(x: Tensor) -> Tensor:
-    return 0.5 * torch.relu(x) + functional.avg_pool2d(torch.relu(x), 3, 1, 1)
+    return 0.5 * torch.relu(x) + torch.relu(x).mean(1, keepdim=True)
 
 
 @METHODS
@@ -112,16 +111,17 @@ def test_a_module_may_be_used_twice(method: Method) -> None:
 class OfItsOwn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.detach() ** 3
+        return torch.ones_like(x)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:  # type: ignore[override]
         return slope
 
 
-@torch.jit.script
-def scripted(x: Tensor) -> Tensor:
-    return torch.sigmoid(x) * x
+class Cube(OfItsOwn):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * x * x
 
 
 def without_gradient(x: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ REFUSED = {
     "torch.nn.functional.normalize": functional.normalize,
     "torch.Tensor.numpy": lambda x: x * float(x.numpy(force=True).mean()),
     "cannot see into OfItsOwnBackward": OfItsOwn.apply,
-    "cannot see into MulBackward0": scripted,
+    "torch.Tensor.mul without a gradient": Cube.apply,
 }
 
 
@@ -171,12 +171,12 @@ def test_what_has_no_rule_is_named(method: Method, says: str, last: bool) -> Non
 
 def state(network: nn.Module) -> Any:
     return (
-        [(n, p.clone(), p.requires_grad, p.grad is None) for n, p in network.named_parameters()],
-        [(n, b.clone()) for n, b in network.named_buffers()],
+        [(n, p.tolist(), p.requires_grad, p.grad is None) for n, p in network.named_parameters()],
+        [(n, b.tolist()) for n, b in network.named_buffers()],
         [(n, m.training, getattr(m, "inplace", None)) for n, m in network.named_modules()],
         [(len(m._forward_hooks), len(m._backward_hooks)) for m in network.modules()],
         [set(vars(m)) for m in network.modules()],
-        torch.random.get_rng_state(),
+        torch.random.get_rng_state().tolist(),
         torch.is_grad_enabled(),
         torch.overrides._get_current_function_mode_stack(),
     )
@@ -193,7 +193,7 @@ def test_everything_is_as_it_was(method: Method, broken: bool) -> None:
     network.first.eval()
     network.first.bias.requires_grad_(False)  # type: ignore[union-attr]
     images = pictures().requires_grad_()
-    before, given = copy.deepcopy(state(network)), images.detach().clone()
+    before, given = state(network), images.detach().clone()
     if broken:
         with pytest.raises(ProbeError):
             method(network, images, LAST)
@@ -202,7 +202,7 @@ def test_everything_is_as_it_was(method: Method, broken: bool) -> None:
         assert maps.shape == images.shape
         assert maps.dtype == torch.float32
         assert not maps.requires_grad
-    assert str(state(network)) == str(before)
+    assert state(network) == before
     assert torch.equal(images, given)
     assert images.grad is None
 
@@ -240,7 +240,7 @@ def test_nothing_stays_in_memory(method: Method) -> None:
 
     def kept() -> int:
         gc.collect()
-        return sum(isinstance(thing, (Tensor, node)) for thing in gc.get_objects())
+        return sum(type(thing) in (Tensor, node) for thing in gc.get_objects())
 
     method(network, images, LAST)
     before = kept()
@@ -248,7 +248,7 @@ def test_nothing_stays_in_memory(method: Method) -> None:
     try:
         for _ in range(5):
             method(network, images, LAST)
-        left = sum(isinstance(thing, (Tensor, node)) for thing in gc.get_objects())
+        left = sum(type(thing) in (Tensor, node) for thing in gc.get_objects())
     finally:
         gc.enable()
     assert left <= before

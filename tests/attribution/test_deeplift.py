@@ -253,6 +253,10 @@ def test_baselines_of_all_shapes() -> None:
     one = deeplift(network, images, Class(0), baseline=origin)
     each = deeplift(network, images, Class(0), baseline=origin.expand(3, -1, -1, -1))
     torch.testing.assert_close(one, each, rtol=1e-4, atol=1e-4 * float(one.abs().max()))
+    origins = pictures(3, seed=1)
+    each = deeplift(network, images, Class(0), baseline=origins, batch_size=2)
+    alone = deeplift(network, images[2:], Class(0), baseline=origins[2:])
+    torch.testing.assert_close(each[2:], alone, rtol=1e-4, atol=1e-4 * float(alone.abs().max()))
     colour = deeplift(network, images, Class(0), baseline=torch.ones(3, 1, 1))
     torch.testing.assert_close(colour, deeplift(network, images, Class(0), baseline=1.0))
     with pytest.raises(ProbeError, match=r"^a baseline of shape \(2, 3, 64, 64\) does not fit"):

@@ -60,6 +60,7 @@ class Linear(Quadratic):
 # --- against Captum ------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
 def test_gradients_equal_captums() -> None:
     module, images = untrained(), some_images()
     ours = gradient(module, images, Class(3))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from functools import cache
 
 import pytest
 import torch
@@ -34,6 +35,11 @@ LAST = {  # convolutional layers
 }
 
 
+@cache
+def untrained(name: str) -> nn.Module:
+    return models.load(name, "random").module
+
+
 def pictures(n: int = 2, size: int = 64) -> Tensor:
     return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
 
@@ -54,27 +60,24 @@ def filled(network: nn.Module, *, bias: bool = True) -> nn.Module:
     return network.eval()
 
 
-def small() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.MaxPool2d(3, 2),
-        nn.Conv2d(6, 8, 3),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(2),
-        Flat(),
-        nn.Linear(32, 10),
-        nn.Tanh(),
-        nn.Linear(10, 5),
-    )
+class Small(nn.Module):
+    """Modules for which Captum has rules, in a network that flattens by itself."""
 
-
-class Flat(nn.Identity):
-    """A module of a type that Captum takes for its own business: it has no rule for nn.Flatten."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 6, 3),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(6, 8, 3),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+        )
+        self.classifier = nn.Sequential(nn.Linear(32, 10), nn.Tanh(), nn.Linear(10, 5))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
+        return self.classifier(self.features(x).flatten(1))
 
 
 def input_x_gradient(network: nn.Module, images: Tensor, index: int) -> Tensor:
@@ -124,7 +127,7 @@ def test_epsilon_by_hand() -> None:
 
 @pytest.mark.parametrize("name", CNNS)
 def test_z_plus_conserves(name: str) -> None:
-    network, images = models.load(name, "random").module, pictures()
+    network, images = untrained(name), pictures()
     for target in (Class(7), Class(7) - 0.5 * Class(8), Norm(LAST[name])):
         got = lrp(network, images, target, rule="z-plus").sum((1, 2, 3))
         torch.testing.assert_close(got, values(network, images, target), rtol=1e-3, atol=0)
@@ -132,7 +135,7 @@ def test_z_plus_conserves(name: str) -> None:
 
 @pytest.mark.parametrize("name", CNNS)
 def test_composite_conserves_in_convolutions(name: str) -> None:
-    network, images = models.load(name, "random").module, pictures()
+    network, images = untrained(name), pictures()
     for target in (Channel(LAST[name], 1), Norm(LAST[name])):
         got = lrp(network, images, target).sum((1, 2, 3))
         torch.testing.assert_close(got, values(network, images, target), rtol=1e-3, atol=0)
@@ -149,7 +152,7 @@ def test_conserves_with_trained_biases(alexnet: Network) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "googlenet"])
 def test_in_composite_a_bias_of_a_dense_layer_keeps_its_share(name: str) -> None:
-    network, images = filled(models.load(name, "random").module), pictures()
+    network, images = filled(copy.deepcopy(untrained(name))), pictures()
     dense = [part for part in network.modules() if isinstance(part, nn.Linear)][-1]
     expected = values(network, images, Class(3)) - dense.bias[3].detach()
     got = lrp(network, images, Class(3), epsilon=1e-9).sum((1, 2, 3))
@@ -158,7 +161,9 @@ def test_in_composite_a_bias_of_a_dense_layer_keeps_its_share(name: str) -> None
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet18", "squeezenet1_1", "googlenet", "densenet121"])
 def test_epsilon_is_input_times_gradient_of_relu_networks(name: str) -> None:
-    network, images = models.load(name, "random").module.double(), pictures().double()
+    network, images = untrained(name), pictures()
+    if name != "vgg11":
+        network, images = copy.deepcopy(network).double(), images.double()
     if name in ("resnet18", "squeezenet1_1"):
         filled(network)  # biases keep their share
     got = lrp(network, images, Class(3), rule="epsilon", epsilon=0.0)
@@ -169,7 +174,7 @@ def test_epsilon_is_input_times_gradient_of_relu_networks(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["small", "vgg11", "squeezenet1_1"])
 def test_epsilon_equals_captum(name: str) -> None:
-    network = filled(small()) if name == "small" else models.load(name, "random").module
+    network = filled(Small()) if name == "small" else untrained(name)
     images = pictures(1, 14 if name == "small" else 64)
     plain = copy.deepcopy(network)
     for part in plain.modules():
@@ -217,8 +222,12 @@ def test_z_plus_equals_a_loop_over_neurons() -> None:
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_flat_hands_back_evenly() -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_flat_hands_back_evenly(apart: bool) -> None:
     network = filled(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1)))
+    if apart:
+        network[0].padding = (0, 0)
+        network = nn.Sequential(nn.ZeroPad2d(1), network[0])
     images, weights = pictures(1, 4), torch.arange(4 * 4 * 4.0).view(4, 4, 4)
     target = Function(lambda out: (out * weights).flatten(1).sum(1))
     relevance = network(images)[0].detach() * weights

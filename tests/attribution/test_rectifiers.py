@@ -9,10 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from probe import models
 from probe.attribution.gradients import gradient
 from probe.attribution.rectifiers import Rectified, Rule, deconvnet, guided_backprop
+from probe.errors import ProbeError
 from probe.targets import Class
 
 RULES: dict[Rule, Callable[..., Tensor]] = {"guided": guided_backprop, "deconvnet": deconvnet}
@@ -269,3 +271,36 @@ def test_modules_used_twice_and_calls_between_them(rule: Rule) -> None:
     found = RULES[rule](module, images, Class(1))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
     assert not torch.allclose(found, gradient(module, images, Class(1)), rtol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+@pytest.mark.parametrize("rule", RULES)
+def test_relus_that_cannot_be_seen_are_told_in_one_line(rule: Rule) -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()))
+    with pytest.raises(ProbeError, match=r"^the network is TorchScript, in which[^\n]+$"):
+        RULES[rule](scripted, random_images(1, 8), Class(0))
+    with pytest.raises(ProbeError, match=r"^module '0' is TorchScript, in which[^\n]+$"):
+        RULES[rule](nn.Sequential(scripted), random_images(1, 8), Class(0))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("how", ["traced by fx", "with checkpoints"])
+def test_relus_of_rewritten_networks_are_seen(how: str, rule: Rule) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        module, images = Mixed().requires_grad_(False), random_images(2, 12)
+    expected = RULES[rule](module, images, Class(1))
+    rewritten = torch.fx.symbolic_trace(module) if how == "traced by fx" else Recomputed(module)
+    found = RULES[rule](rewritten, images, Class(1))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
+
+
+class Recomputed(nn.Module):
+    """Keeps nothing for the way back, and runs a network a second time then."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.network, x, use_reentrant=False)

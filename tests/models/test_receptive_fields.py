@@ -88,7 +88,10 @@ class TestGradients:
     )  # fmt: skip
     def test_networks(self, name, names):
         size = (160, 128) if name == "vgg11" else (256, 192)
-        module = positive(build(name))
+        module = build(name)
+        if name in ("alexnet", "vgg11"):
+            module.classifier = nn.Identity()  # it takes long to fill
+        module = positive(module)
         fields, shapes = (measures(name, size).fields, {i.name: i for i in layers(name, size)})
         for layer in names:
             place = tuple(n // 2 for n in shapes[layer].output_shape[1:])
@@ -122,7 +125,7 @@ class TestGradients:
         after = [f for name, f in fields.items() if name.startswith("encoder.layers.encoder_lay")]
         assert all(field.whole for field in after[1:])
 
-    @settings(max_examples=50)
+    @settings(max_examples=40)
     @given(
         st.lists(
             st.tuples(
@@ -330,7 +333,7 @@ class TestMultiplyAdds:
         "name",
         ["alexnet", "vgg16", "resnet50", "googlenet", "densenet121", "mobilenet_v2",
          "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x1_0", "resnext50_32x4d",
-         "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "swin_v2_t", "maxvit_t"],
+         "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "swin_v2_t"],
     )  # fmt: skip
     def test_totals_are_those_that_torchvision_and_torch_count(self, name):
         published = get_model_weights(name).DEFAULT.meta
@@ -367,7 +370,7 @@ def trained_size(name):
     return (transforms.crop_size[0],) * 2
 
 
-@pytest.mark.parametrize("name", ["alexnet", "resnet18", "vit_b_16"])
+@pytest.mark.parametrize("name", ["googlenet", "resnet18", "swin_t"])
 def test_the_architecture_alone_tells_what_the_network_does(name):
     network = load(name, "random")
     own = Network.from_module(network.module, preprocessing=network.preprocessing)

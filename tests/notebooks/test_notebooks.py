@@ -17,5 +17,8 @@ def test_notebook_runs(path: Path, alexnet: object, monkeypatch: pytest.MonkeyPa
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert any("image/png" in out.get("data", {}) for out in outputs), "no figure was shown"
+    shown = [out.get("data", {}) for out in outputs]
+    assert any(
+        "image/png" in data or "data:image/png" in data.get("text/html", "") for data in shown
+    ), "no figure was shown"
     assert not [out for out in outputs if out.get("name") == "stderr" and "Warning" in out["text"]]
