@@ -202,7 +202,7 @@ def examine(
     )
     if method.sums_to:
         nothing = torch.zeros_like(value)
-        if method.name != "lrp":
+        if method.sums_to == "change":
             nothing = targets.values(module, torch.zeros_like(images), target)
         numbers["completeness"] = float(checks.completeness_gap(signed, value, nothing))
     if network.name != "alexnet":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         similarity,
         stimuli,
         targets,
+        tuning,
     )
     from probe.alignment import align
     from probe.attribution import saliency
@@ -54,6 +55,7 @@ __all__ = [
     "similarity",
     "stimuli",
     "targets",
+    "tuning",
 ]
 
 _FUNCTIONS = {
