@@ -7,7 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -530,6 +530,31 @@ def _copy_shards(
         buffer = writer.buffer(target.layout)
         buffer.fill(0, torch.from_numpy(source[part, :]))
         writer.put(buffer, len(part), target.shard(int(k)))
+
+
+@contextmanager
+def working(network: Network, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
+    """Have a network on a device, and put it back.
+
+    Parameters
+    ----------
+    network : Network
+    device : str
+        See `devices_of`; of several, the first.
+
+    Yields
+    ------
+    torch.device, torch.dtype
+        What its pictures have to be on, and of.
+    """
+    module, place = network.module, devices_of(network, device)[0]
+    home = home_of(module)
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    try:
+        module.to(place)
+        yield place, dtype
+    finally:
+        module.to(home)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -10,11 +10,9 @@ import html
 import io
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib import metadata
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +23,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from probe import images, models, targets
-from probe.activations.engine import home_of, out_of_memory
-from probe.activations.extract import devices_of
+from probe.activations.engine import out_of_memory
+from probe.activations.extract import working
 from probe.attribution import methods
 from probe.attribution.methods import Method
 from probe.attribution.trust import Trust, trust
@@ -36,7 +34,7 @@ from probe.plots import maps
 from probe.plots.maps import STYLES, Style
 from probe.progress import track
 from probe.result.folder import plain_name
-from probe.result.picture import figure_png, png_place, write
+from probe.result.picture import figure_png, place_of, write
 from probe.targets import Target
 
 if TYPE_CHECKING:
@@ -180,13 +178,15 @@ class Saliency:
             out = io.BytesIO()
             np.save(out, self.values)
             return write(place, out.getvalue())
-        return write(png_place(place), self.png(style))
+        return write(place_of(place, ".png", ".npy"), self.png(style))
 
-    def check(self, *, seed: int = 0, progress: bool | None = None) -> Trust:
-        """Tell how far to trust the map: see `Trust`. The network works where it lies.
+    def check(self, *, seed: int = 0, device: str = "auto", progress: bool | None = None) -> Trust:
+        """Tell how far to trust the map: see `Trust`.
 
         Parameters
         ----------
+        device : str
+            As in `saliency`.
         seed : int
             Of random weights, orders and squares.
         progress : bool, optional
@@ -197,12 +197,13 @@ class Saliency:
         ProbeError
             If the target does not change when parts of the picture are covered.
         """
-        module, of = self.network.module, self.method
-        return trust(
-            of, partial(of.function, **self.given), module,
-            self.inputs.to(home_of(module), _dtype(module)), self.explained, self.values,
-            title=self.title, seed=seed, batch_size=_batch_size(self.network), progress=progress,
-        )  # fmt: skip
+        of = self.method
+        with working(self.network, device) as (place, dtype):
+            return trust(
+                of, partial(of.function, **self.given), self.network.module,
+                self.inputs.to(place, dtype), self.explained, self.values, title=self.title,
+                seed=seed, batch_size=_batch_size(self.network), progress=progress,
+            )  # fmt: skip
 
     def _repr_html_(self) -> str:
         encoded = b64encode(self.png("side")).decode()
@@ -263,7 +264,7 @@ class Saliencies(Sequence[Saliency]):
             np.savez(out, **arrays)
             return write(place, out.getvalue())
         about = {"maps": [dict(found.about) for found in self.maps]}
-        return write(png_place(place), figure_png(self.plot(), about))
+        return write(place_of(place, ".png", ".npz"), figure_png(self.plot(), about))
 
     def _repr_html_(self) -> str:
         encoded = b64encode(figure_png(self.plot(), {})).decode()
@@ -345,11 +346,10 @@ def saliency(
     layers = _layers(layer, network) if any(m.needs_layer for m in chosen) else []
     if isinstance(target, (str, int)):
         target = targets.parse(str(target), network)
-    [place] = devices_of(network, device)[:1]
     seen = network.preprocessing(picture)[None]
     pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
-    with _at(network.module, place):
-        inputs = seen.to(place, _dtype(network.module))
+    with working(network, device) as (place, dtype):
+        inputs = seen.to(place, dtype)
         top = _top(network, inputs)
         wanted = target or targets.predicted(network, inputs)
         value = float(targets.values(network.module, inputs, wanted))
@@ -358,18 +358,16 @@ def saliency(
             _run(m, at, network.module, inputs, wanted, size, seed, settings)
             for m, at in track(pairs, desc="saliency", unit="map", progress=progress)
         ]
-    shown = picture if _is_whole(network) else _crop(seen[0], network)
+    # A network that sees the whole picture has a map that lies over all of it.
+    whole = network.preprocessing.crop is None
+    shown = picture if whole else Image.fromarray(network.preprocessing.seen(seen[0]))
     about = {
-        "model": network.name,
-        "weights": network.weights.source,
-        "weights_sha256": network.weights.sha256,
-        "preprocessing": network.preprocessing.describe(),
+        **network.provenance(),
         "image": Path(name).name,
         "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
         "target": wanted.name,
         "value": value,
         "seed": seed,
-        "versions": {p: metadata.version(p) for p in ("cnn-probe", "torch", "torchvision")},
     }
     found = tuple(
         Saliency(
@@ -481,37 +479,6 @@ def _batch_size(network: Network) -> int:
     """Choose how many pictures a pass takes: its activations are all kept for the way back."""
     total = sum(prod(i.output_shape) for i in models.layers(network) if i.kind != "block")
     return int(min(MOST, max(1, BYTES // (4 * max(total, 1)))))
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in module.parameters()), torch.float32)
-
-
-@contextmanager
-def _at(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Have a network on a device, and put it back."""
-    home = home_of(module)
-    if home == device:
-        yield
-        return
-    try:
-        module.to(device)
-        yield
-    finally:
-        module.to(home)
-
-
-def _is_whole(network: Network) -> bool:
-    """Tell whether the network sees the whole picture: the map then lies over all of it."""
-    return network.preprocessing.crop is None
-
-
-def _crop(seen: Tensor, network: Network) -> Image.Image:
-    """Give what the network saw as a picture."""
-    of = network.preprocessing
-    mean, std = (torch.tensor(v)[:, None, None] for v in (of.mean, of.std))
-    pixels = ((seen * std + mean).clamp(0, 1) * 255).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
 
 def _plain(method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,10 +184,10 @@ class _Rectifier(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         """Hand the gradient back by the rule."""
-        passed = slope.clamp(min=0)
-        if ctx.rule == "guided":
-            (output,) = ctx.saved_tensors
-            passed = torch.ops.aten.threshold_backward(passed, output, 0)  # 0 where it was not > 0
-            if ctx.upper < inf:
-                passed = passed.masked_fill_(output >= ctx.upper, 0)
-        return passed, None, None, None
+        if ctx.rule == "deconvnet":
+            return slope.clamp(min=0), None, None, None
+        (output,) = ctx.saved_tensors
+        passed = torch.ops.aten.threshold_backward(slope, output, 0)  # 0 where it was not > 0
+        if ctx.upper < inf:
+            passed = passed.masked_fill_(output >= ctx.upper, 0)
+        return passed.clamp_(min=0), None, None, None

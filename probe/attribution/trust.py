@@ -19,7 +19,7 @@ from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
 from probe.plots import plot_curves, plot_randomisation
 from probe.plots.layers import STYLE
-from probe.result.picture import figure_png, png_place, write
+from probe.result.picture import figure_png, place_of, write
 from probe.result.text import number
 from probe.targets import Class, Target
 
@@ -94,7 +94,7 @@ class Trust:
 
     def save(self, path: str | Path) -> Path:
         """Write the curves (.png), with all numbers in its metadata."""
-        return write(png_place(Path(path)), figure_png(self.plot(), self.record()))
+        return write(place_of(path, ".png"), figure_png(self.plot(), self.record()))
 
     def _repr_html_(self) -> str:
         from base64 import b64encode

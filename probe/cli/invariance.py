@@ -76,9 +76,10 @@ def invariance(
       probe invariance alexnet --layers conv,fc6 -o alexnet.csv
     """  # noqa: D301
     from probe.result.folder import plain_name
-    from probe.tuning.invariance import invariance, place_of
+    from probe.result.picture import place_of
+    from probe.tuning import invariance
 
-    place = place_of(output or plain_name("invariance", model) + ".png")
+    place = place_of(output or plain_name("invariance", model) + ".png", ".png", ".csv")
     found = invariance(
         model,
         images,

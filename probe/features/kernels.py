@@ -12,7 +12,7 @@ from torch import nn
 
 from probe import models
 from probe.errors import ProbeError, suggest
-from probe.features.shown import Shown, called, network_of, provenance, titled
+from probe.features.shown import Shown, called, network_of, titled
 from probe.models import LayerInfo, Network
 from probe.plots import filters
 
@@ -133,7 +133,7 @@ def kernels(
     info = _first(network) if layer is None else called(layer, network)
     weights = _weights(network, info)
     table = _sorted(describe(weights), sort)
-    about = provenance(network) | {"layer": info.name, "sort": sort}
+    about = network.provenance() | {"layer": info.name, "sort": sort}
     return Kernels(weights, table, network.name, titled(info), sort, about)
 
 

@@ -15,16 +15,14 @@ from torch import nn
 
 from probe import images
 from probe.activations.capture import capture
+from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
 from probe.features.shown import (
     Shown,
-    as_seen,
     called,
     check_channels,
     network_of,
-    provenance,
     titled,
-    working,
 )
 from probe.models import Network
 from probe.plots import filters
@@ -182,7 +180,7 @@ def activation_maps(
     if channels is None:
         strongest = np.argsort(-values.max((1, 2)), kind="stable")[:MOST_MAPS]
         channels = [int(channel) for channel in strongest]
-    about = provenance(network) | {
+    about = network.provenance() | {
         "layer": info.name,
         "image": Path(name).name,
         "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
@@ -192,7 +190,7 @@ def activation_maps(
     return ActivationMaps(
         values,
         check_channels(channels, len(values), info.name),
-        as_seen(network.preprocessing, inputs),
+        network.preprocessing.seen(inputs),
         Path(name).name,
         network.name,
         titled(info),

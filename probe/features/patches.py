@@ -22,17 +22,15 @@ from torch import Tensor, nn
 from probe.activations import batch_size as batch_sizes
 from probe.activations.capture import forward_until
 from probe.activations.engine import filled_up, freed_memory_kept, out_of_memory, read_ahead
+from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.features.shown import (
     Shown,
-    as_seen,
     called,
     check_channels,
     n_channels,
     network_of,
-    provenance,
     titled,
-    working,
 )
 from probe.models import Network
 from probe.models.layer_table import measures
@@ -175,7 +173,7 @@ class TopPatches(Shown):
 
     def patch(self, channel: int, rank: int) -> np.ndarray:
         """Cut out what the unit sees: uint8, (height, width, 3), light grey beyond the border."""
-        seen = as_seen(self.network.preprocessing, self.inputs(channel, rank))
+        seen = self.network.preprocessing.seen(self.inputs(channel, rank))
         return self.box(channel, rank).cut(seen, OUTSIDE)
 
     def excited(self, channel: int, rank: int) -> bool:
@@ -297,7 +295,7 @@ def top_patches(
     if channels is None:
         strongest = np.argsort(-values[:, 0], kind="stable")[:MOST_CHANNELS]
         channels = [int(channel) for channel in strongest]
-    about = provenance(network) | {
+    about = network.provenance() | {
         "layer": info.name,
         "images": stimuli.name,
         "n_images": len(stimuli),

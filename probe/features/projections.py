@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from probe.activations.extract import working
 from probe.attribution.rectifiers import deconvnet, guided_backprop
 from probe.errors import ProbeError, suggest
 from probe.features.patches import TopPatches
-from probe.features.shown import Shown, working
+from probe.features.shown import Shown
 from probe.plots import filters
 from probe.progress import track
 from probe.targets import Unit

@@ -6,24 +6,17 @@ import html
 import io
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from probe import images, models
-from probe.activations.engine import home_of
-from probe.activations.extract import devices_of
+from probe import models
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
-from probe.models.preprocessing import Preprocessing
-from probe.result.folder import write_atomically
+from probe.result.picture import figure_png, place_of, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,18 +58,7 @@ class Shown(ABC):
 
     def png(self) -> bytes:
         """Give the content of a PNG file; `probe.images.about` reads how it was made."""
-        import matplotlib as mpl
-
-        with mpl.rc_context({"backend": "agg"}):  # no window is opened
-            from matplotlib import pyplot as plt
-
-            figure = self.plot().get_figure(root=True)
-            assert figure is not None  # its Axes lies in one
-            out = io.BytesIO()
-            figure.savefig(out, format="png", dpi=300)
-            plt.close(figure)
-        with Image.open(out) as drawn:
-            return images.png(drawn.convert("RGB"), self.about)
+        return figure_png(self.plot(), self.about)
 
     def save(self, path: str | Path) -> Path:
         """Write the figure (.png), with all that made it in its metadata, or the values (.npy).
@@ -92,12 +74,7 @@ class Shown(ABC):
             np.save(content, self.values)
         else:
             content.write(self.png())
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, content.getvalue())
-        except OSError as error:
-            raise ProbeError(f"{str(place)!r} cannot be written ({error.strerror})") from None
-        return place
+        return write(place, content.getvalue())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.title}>"
@@ -108,21 +85,6 @@ class Shown(ABC):
             f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(self.title)}" '
             'style="max-width:100%;width:900px">'
         )
-
-
-def place_of(path: str | Path, *kinds: str) -> Path:
-    """Check the name of a file to write: does it end as one of ``kinds``, ``.png`` or ``.npy``.
-
-    Raises
-    ------
-    ProbeError
-        If it does not.
-    """
-    place, meant = Path(path).expanduser(), {".png": "figures", ".npy": "values"}
-    if place.suffix.lower() not in kinds:
-        known = " or ".join(f"{kind} ({meant[kind]})" for kind in kinds)
-        raise ProbeError(f"{str(place)!r} cannot be written: its name has to end in {known}")
-    return place
 
 
 def network_of(model: str | Network | nn.Module, layer: str | None) -> Network:
@@ -181,33 +143,3 @@ def check_channels(channels: Sequence[int], n: int, layer: str) -> tuple[int, ..
     if not channels:
         raise ProbeError("no channel is named")
     return tuple(channels)
-
-
-def as_seen(preprocessing: Preprocessing, inputs: Tensor) -> np.ndarray:
-    """Give the picture that a network saw: its input, (3, height, width), as uint8 (…, 3)."""
-    mean, std = (torch.tensor(v)[:, None, None] for v in (preprocessing.mean, preprocessing.std))
-    pixels = (inputs * std + mean).clamp(0, 1).mul(255).round().byte()
-    return pixels.permute(1, 2, 0).contiguous().numpy()
-
-
-@contextmanager
-def working(network: Network, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
-    """Have a network on a device, and put it back."""
-    home, place = home_of(network.module), devices_of(network, device)[0]
-    dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
-    try:
-        network.module.to(place)
-        yield place, dtype
-    finally:
-        network.module.to(home)
-
-
-def provenance(network: Network) -> dict[str, Any]:
-    """Tell what decides a network's values, as plain values."""
-    return {
-        "model": network.name,
-        "weights": network.weights.source,
-        "weights_sha256": network.weights.sha256,
-        "preprocessing": network.preprocessing.describe(),
-        "versions": {p: metadata.version(p) for p in ("cnn-probe", "torch", "torchvision")},
-    }

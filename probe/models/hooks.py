@@ -69,17 +69,20 @@ def watched(
     def hook_before(path: str) -> Callable[..., None]:
         return lambda _module, _inputs: entered(path) if entered else None
 
-    training = [(part, part.training) for part in module.modules()]
-    cuda = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
-    asking = [p for p in module.parameters() if gradients and p.requires_grad]
+    # Once each, and nothing is set that is so already: this is done for every pass.
+    training = [(part, part.training) for part in parts.values()]
+    parameters = list(module.parameters())
+    cuda = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
+    asking = [p for p in parameters if gradients and p.requires_grad]
     handles = []
     mode = torch.enable_grad() if gradients else torch.inference_mode()
     with torch.random.fork_rng(devices=cuda), mode:
         try:
             for parameter in asking:
                 parameter.requires_grad_(False)
-            for part, _ in training:
-                part.training = False
+            for part, flag in training:
+                if flag:
+                    part.training = False
             for path in paths:
                 if entered is not None:
                     handles.append(parts[path].register_forward_pre_hook(hook_before(path)))
@@ -91,7 +94,8 @@ def watched(
             for handle in handles:
                 handle.remove()
             for part, flag in training:
-                part.training = flag
+                if part.training != flag:
+                    part.training = flag
 
 
 def tensors(output: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:

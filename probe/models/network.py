@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +95,16 @@ class Network:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one preprocessed picture."""
         return (3, *self.preprocessing.size)
+
+    def provenance(self) -> dict[str, Any]:
+        """Tell what decides the network's values, as plain values."""
+        return {
+            "model": self.name,
+            "weights": self.weights.source,
+            "weights_sha256": self.weights.sha256,
+            "preprocessing": self.preprocessing.describe(),
+            "versions": {p: metadata.version(p) for p in ("cnn-probe", "torch", "torchvision")},
+        }
 
     def why_missing(self, layer: str) -> str | None:
         """Tell why a layer is missing, and how to get it; None if it is there."""

@@ -108,6 +108,22 @@ class Preprocessing:
             return picture
         return picture.crop((left, top, left + width, top + height))
 
+    def seen(self, inputs: Tensor) -> np.ndarray:
+        """Give the picture that a network saw.
+
+        Parameters
+        ----------
+        inputs : torch.Tensor, shape (3, height, width)
+            Preprocessed.
+
+        Returns
+        -------
+        numpy.ndarray, uint8, shape (height, width, 3)
+        """
+        mean, std = (torch.tensor(v)[:, None, None] for v in (self.mean, self.std))
+        pixels = (inputs.detach().cpu() * std + mean).clamp(0, 1).mul(255).round().byte()
+        return pixels.permute(1, 2, 0).contiguous().numpy()
+
     def describe(self) -> str:
         """Say in one line what is done."""
         if isinstance(self.resize, int):

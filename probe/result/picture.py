@@ -27,25 +27,36 @@ def figure_png(drawn: Axes | Figure, about: Mapping[str, Any]) -> bytes:
     assert isinstance(figure, mpl.figure.Figure)  # it lies in one
     out = io.BytesIO()
     try:
-        figure.savefig(out, format="png", bbox_inches="tight", dpi=200)
+        figure.savefig(out, format="png", bbox_inches="tight", dpi=300)
     finally:
         plt.close(figure)
     with Image.open(out) as opened:
         return images.png(opened.convert("RGB"), about)
 
 
-def png_place(path: Path) -> Path:
-    """Check that a file is to be a PNG file.
+MEANT = {".png": "a figure", ".npy": "values", ".npz": "values", ".csv": "a table"}
+"""What the kinds of files that are written hold."""
+
+
+def place_of(path: str | Path, *kinds: str) -> Path:
+    """Check the name of a file that is going to be written.
+
+    Parameters
+    ----------
+    path : path
+    *kinds : str
+        How it may end: some of `MEANT`.
 
     Raises
     ------
     ProbeError
-        If not.
+        If it ends otherwise.
     """
-    path = path.expanduser()
-    if path.suffix.lower() != ".png":
-        raise ProbeError(f"{path.name!r} is no .png file (nor, for the values, a .npy file)")
-    return path
+    place = Path(path).expanduser()
+    if place.suffix.lower() not in kinds:
+        known = " or ".join(f"{kind} ({MEANT[kind]})" for kind in kinds)
+        raise ProbeError(f"{str(place)!r} cannot be written: its name has to end in {known}")
+    return place
 
 
 def write(path: Path, content: bytes) -> Path:

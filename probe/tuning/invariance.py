@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +26,12 @@ from torch.nn import functional
 from probe import images as pictures
 from probe import models
 from probe.activations.capture import forward_until
-from probe.activations.engine import home_of
-from probe.activations.extract import devices_of
+from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network, ReceptiveField
 from probe.models.preprocessing import Preprocessing
 from probe.progress import track
-from probe.result.picture import figure_png, write
+from probe.result.picture import figure_png, place_of, write
 from probe.result.text import plain
 from probe.stimuli import StimulusSet, image_set, pasupathy_connor_shapes
 
@@ -155,7 +152,7 @@ class Invariance:
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        place = place_of(path)
+        place = place_of(path, ".png", ".csv")
         if place.suffix.lower() == ".csv":
             return write(place, self.table.to_csv(index=False).encode())
         return write(place, self.png())
@@ -175,23 +172,6 @@ class Invariance:
 
     def _repr_png_(self) -> bytes:
         return self.png()
-
-
-def place_of(path: str | Path) -> Path:
-    """Check the name of a file to write.
-
-    Raises
-    ------
-    ProbeError
-        If it ends neither in ``.png`` nor in ``.csv``.
-    """
-    place = Path(path).expanduser()
-    if place.suffix.lower() not in (".png", ".csv"):
-        raise ProbeError(
-            f"{str(place)!r} cannot be written: its name has to end in .png (a figure) or .csv "
-            "(the table)"
-        )
-    return place
 
 
 def invariance(
@@ -259,21 +239,17 @@ def invariance(
     if not wanted:
         raise ProbeError(f"{network.name}: none of the layers has weights")
     stimuli = _shapes(network.input_shape[1]) if stimuli is None else stimuli
-    with _working(network, device) as place:
-        table = _measure(network, stimuli, wanted, chosen, place, batch_size, progress)
+    with working(network, device) as (place, dtype):
+        table = _measure(network, stimuli, wanted, chosen, place, dtype, batch_size, progress)
     return Invariance(
         table,
         {
-            "model": network.name,
-            "weights": network.weights.source,
-            "weights_sha256": network.weights.sha256,
-            "preprocessing": network.preprocessing.describe(),
+            **network.provenance(),
             "images": stimuli.name,
             "images_sha256": stimuli.hash,
             "n_images": len(stimuli),
             "layers": [info.name for info in wanted],
             "transforms": {t.name: list(t.amounts) for t in chosen},
-            "versions": {p: metadata.version(p) for p in ("cnn-probe", "torch", "torchvision")},
         },
     )
 
@@ -324,29 +300,18 @@ def _shapes(size: int) -> StimulusSet:
     )
 
 
-@contextmanager
-def _working(network: Network, device: str) -> Iterator[torch.device]:
-    """Have a network on a device, and put it back."""
-    home, place = home_of(network.module), devices_of(network, device)[0]
-    try:
-        network.module.to(place)
-        yield place
-    finally:
-        network.module.to(home)
-
-
 def _measure(
     network: Network,
     stimuli: StimulusSet,
     layers: Sequence[LayerInfo],
     transforms: Sequence[Transform],
     device: torch.device,
+    dtype: torch.dtype,
     batch_size: int,
     progress: bool | None,
 ) -> pd.DataFrame:
     fields = models.measures(network).fields
     names = [info.name for info in layers]
-    dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
     steps = [(t, amount) for t in transforms for amount in t.amounts]
     found: dict[tuple[str, str, float], list[np.ndarray]] = {}
 

@@ -74,7 +74,7 @@ def test_the_methods_are_listed(run):
         (["--set", "steps"], "is not NAME=VALUE"),
         (["--set", "steps=5"], "grad-cam has no setting 'steps'"),
         (["--style", "pretty"], "style 'pretty' is unknown"),
-        (["-o", "map.jpg"], "is no .png file"),
+        (["-o", "map.jpg"], "has to end in .png (a figure)"),
         (["-o", "the cat.png"], "is the picture itself"),
         (["-o", "the cat.png/deep.png"], "cannot be written"),
         (["--weights", "none.pt"], "none.pt"),

@@ -185,6 +185,6 @@ class TestBadInput:
             kernels(small, sort="orientatoin")
 
     def test_a_file_of_another_kind(self, small, tmp_path):
-        with pytest.raises(ProbeError, match=r"has to end in \.png \(figures\) or \.npy"):
+        with pytest.raises(ProbeError, match=r"has to end in \.png \(a figure\) or \.npy"):
             kernels(small).save(tmp_path / "kernels.pdf")
         assert list(tmp_path.iterdir()) == []
