@@ -24,6 +24,7 @@ from probe import models
 from probe.activations.capture import OUTPUT, differentiable
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.models.network import MissingLayer
 
 Outputs = Mapping[str, Tensor]
 """What layers returned for a batch of pictures, by name."""
@@ -433,7 +434,12 @@ def predicted(network: Network, images: Tensor) -> Class:
     ProbeError
         If it does not return classes.
     """
-    scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
+    try:
+        scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
+    except MissingLayer as error:
+        raise ProbeError(
+            f"no class can be told, name another target, such as LAYER:CHANNEL: {error}"
+        ) from None
     if scores.ndim != 2 or len(scores) != 1:
         raise ProbeError(
             f"{network.name} returns shape {tuple(scores.shape)}, and no classes: name a target, "

@@ -414,7 +414,9 @@ def _layers(layer: str | Sequence[str] | None, network: Network) -> list[str]:
         raise ProbeError(f"{network.name} has no layer with positions: name a method of pixels")
     # A layer that has a channel per class speaks of the target's alone: the one before is meant.
     blocks = [name for name in spatial if infos[name].kind == "block"] or spatial
-    return [blocks[-1]]
+    # After the last attention of a transformer, the class token alone is looked at.
+    tokens = len(infos[blocks[-1]].output_shape) == 2 and len(blocks) > 1
+    return [blocks[-2] if tokens else blocks[-1]]
 
 
 def _n_positions(shape: tuple[int, ...]) -> int:

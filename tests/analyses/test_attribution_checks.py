@@ -117,7 +117,6 @@ def test_every_method_is_ready_for_every_network(study: ModuleType) -> None:
     for effort in (study.FULL, study.QUICK):
         for name, settings in effort.settings.items():
             assert set(settings) <= set(METHODS[name].settings)
-    assert set(study.SLOPES) | set(study.COMPLETE) <= set(METHODS)
 
 
 def test_boxes_lie_in_their_photographs(study: ModuleType) -> None:

@@ -253,6 +253,7 @@ def test_memory_that_is_short_halves_the_batch(
     [
         ("alexnet", "features.11"), ("vgg16", "features.29"), ("squeezenet1_1", "features.12"),
         ("resnet18", "layer4.1"), ("googlenet", "inception5b"),
+        ("vit_b_16", "encoder.layers.encoder_layer_10"),
     ],
 )  # fmt: skip
 def test_the_layer_of_cams_is_the_last_with_positions(name: str, layer: str) -> None:
