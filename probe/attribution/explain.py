@@ -245,13 +245,14 @@ class Saliencies(Sequence[Saliency]):
             row = rows.index(found.layer) if found.layer else 0
             table[row][names.index(found.method.name)] = found
         first = self.maps[0]
+        at = f"CAMs at {rows[0]}. " if len(rows) == 1 and rows[0] else ""
         return maps.plot_sheet(
             np.asarray(first.picture),
             [[None if one is None else one.map for one in line] for line in table],
             signed=[[one is not None and one.method.signed for one in line] for line in table],
             rows=rows,
             columns=names,
-            title=f"{first.model}: {first.target}. Each map on its own scale",
+            title=f"{first.model}: {first.target}. {at}Each map on its own scale",
         )
 
     def save(self, path: str | Path) -> Path:

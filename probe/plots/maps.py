@@ -190,7 +190,7 @@ def plot_sheet(
     signed : sequence of sequences of bool
         Of each map.
     rows, columns : sequence of str
-        What stands beside them.
+        What stands beside them; beside a single row, nothing.
     title : str
     """
     from matplotlib import pyplot as plt
@@ -223,7 +223,7 @@ def plot_sheet(
                 ax.set_title(columns[c], fontsize=7, pad=2)
             if values is not None:
                 ax.imshow(overlay(picture, values, signed=signed[r][c]))
-        for r, name in enumerate(rows):
+        for r, name in enumerate(rows if len(maps) > 1 else ()):
             axes[r, 1].set_ylabel(name, fontsize=7)
         if title:
             figure.suptitle(title, fontsize=9)
