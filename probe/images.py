@@ -24,6 +24,10 @@ SUFFIXES = (
 """How the names of picture files end, in lower case."""
 
 
+Picture = str | Path | bytes | np.ndarray | Image.Image
+"""A picture as a user gives it: a file, its content, an array, a Pillow image."""
+
+
 class Unreadable(ProbeError):
     """A picture that cannot be read.
 
@@ -89,6 +93,18 @@ def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Im
         raise ProbeError(f"image {name!r} does not exist") from None
     except Exception as error:  # Pillow's many readers raise many kinds
         raise Unreadable(name, _reason(error)) from None
+
+
+def given(image: Picture) -> tuple[Image.Image, str]:
+    """Read a picture as a user gives it, and tell its name: that of the file, or ``image``.
+
+    Raises
+    ------
+    ProbeError
+        As `read`.
+    """
+    name = str(image) if isinstance(image, (str, Path)) else "image"
+    return read(Path(image) if isinstance(image, str) else image, name), name
 
 
 def check(content: bytes, name: str) -> tuple[int, bool]:

@@ -9,7 +9,6 @@ import hashlib
 import html
 import io
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -26,6 +25,7 @@ from probe import images, models, targets
 from probe.activations.engine import out_of_memory
 from probe.activations.extract import working
 from probe.attribution import methods
+from probe.attribution.maps import at_picture
 from probe.attribution.methods import Method
 from probe.attribution.trust import Trust, trust
 from probe.errors import ProbeError, suggest
@@ -34,7 +34,7 @@ from probe.plots import maps
 from probe.plots.maps import STYLES, Style
 from probe.progress import track
 from probe.result.folder import plain_name
-from probe.result.picture import figure_png, place_of, write
+from probe.result.picture import as_html, figure_png, place_of, write
 from probe.targets import Target
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ MOST = 32
 
 TOP = 5
 """Classes that are told."""
-
-Picture = str | Path | bytes | np.ndarray | Image.Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +106,7 @@ class Saliency:
         """
         values = torch.from_numpy(self.values)
         one = values.sum(0) if values.ndim == 3 else values
-        size = self.picture.height, self.picture.width
-        if tuple(one.shape) == size:
-            return one.numpy()
-        large = nn.functional.interpolate(one[None, None], size, mode="bilinear")
-        return large[0, 0].numpy()
+        return at_picture(one[None], (self.picture.height, self.picture.width))[0].numpy()
 
     @property
     def title(self) -> str:
@@ -173,12 +167,12 @@ class Saliency:
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        place = Path(path).expanduser()
+        place = place_of(path, ".png", ".npy")
         if place.suffix.lower() == ".npy":
             out = io.BytesIO()
             np.save(out, self.values)
             return write(place, out.getvalue())
-        return write(place_of(place, ".png", ".npy"), self.png(style))
+        return write(place, self.png(style))
 
     def check(self, *, seed: int = 0, device: str = "auto", progress: bool | None = None) -> Trust:
         """Tell how far to trust the map: see `Trust`.
@@ -206,13 +200,11 @@ class Saliency:
             )  # fmt: skip
 
     def _repr_html_(self) -> str:
-        encoded = b64encode(self.png("side")).decode()
         words = ", ".join(f"{label} {share:.0%}" for label, share in self.top[:3])
         seen = f"<br>the network sees: {html.escape(words)}" if words else ""
         return (
-            f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(self.title)}" '
-            f'style="max-width:100%;width:900px">'
-            f"<p style='font-size:small'>{html.escape(self.scale)}{seen}</p>"
+            as_html(self.png("side"), self.title)
+            + f"<p style='font-size:small'>{html.escape(self.scale)}{seen}</p>"
         )
 
     def __repr__(self) -> str:
@@ -268,12 +260,11 @@ class Saliencies(Sequence[Saliency]):
         return write(place_of(place, ".png", ".npz"), figure_png(self.plot(), about))
 
     def _repr_html_(self) -> str:
-        encoded = b64encode(figure_png(self.plot(), {})).decode()
-        return f'<img src="data:image/png;base64,{encoded}" style="max-width:100%" alt="maps">'
+        return as_html(figure_png(self.plot(), {}), "maps")
 
 
 def saliency(
-    image: Picture,
+    image: images.Picture,
     model: str | Network | nn.Module,
     method: str | Sequence[str] = DEFAULT_METHOD,
     target: str | int | Target | None = None,
@@ -337,8 +328,7 @@ def saliency(
     chosen = _methods(method)
     _check_settings(chosen, settings)
     model = models.given(model, weights, preprocessing)
-    name = str(image) if isinstance(image, (str, Path)) else "image"
-    picture = images.read(Path(image) if isinstance(image, str) else image, name)
+    picture, name = images.given(image)
     network = (
         model
         if isinstance(model, Network)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from probe import images, models, targets
-from probe.attribution.explain import DEFAULT_METHOD, Picture, Saliency, saliency
+from probe.attribution.explain import DEFAULT_METHOD, Saliency, saliency
 from probe.attribution.methods import METHODS
 from probe.errors import ProbeError
 from probe.models import Network
@@ -41,9 +41,11 @@ class Explorer:
     """
 
     def __init__(
-        self, image: Picture | None = None, model: str | Network | nn.Module = "squeezenet1_1",
+        self,
+        image: images.Picture | None = None,
+        model: str | Network | nn.Module = "squeezenet1_1",
         **settings: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         try:
             import ipywidgets as widgets
         except ImportError:

@@ -19,7 +19,7 @@ from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
 from probe.plots import plot_curves, plot_randomisation
 from probe.plots.layers import STYLE
-from probe.result.picture import figure_png, place_of, write
+from probe.result.picture import as_html, figure_png, place_of, write
 from probe.result.text import number
 from probe.targets import Class, Target
 
@@ -97,11 +97,7 @@ class Trust:
         return write(place_of(path, ".png"), figure_png(self.plot(), self.record()))
 
     def _repr_html_(self) -> str:
-        from base64 import b64encode
-
-        encoded = b64encode(figure_png(self.plot(), {})).decode()
-        image = f'<img src="data:image/png;base64,{encoded}" style="max-width:100%" alt="checks">'
-        return image + self.shown().to_html(index=False)
+        return as_html(figure_png(self.plot(), {}), self.title) + self.shown().to_html(index=False)
 
     def shown(self) -> pd.DataFrame:
         """Give the table as a person reads it: rounded."""

@@ -15,6 +15,7 @@ from probe.errors import ProbeError, suggest
 from probe.features.shown import Shown, called, network_of, titled
 from probe.models import LayerInfo, Network
 from probe.plots import filters
+from probe.plots.maps import scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ class Kernels(Shown):
     @property
     def scale(self) -> str:
         """One line that says what the colours stand for."""
-        end = filters.end_of(self.values)
+        end = scale_of(self.values)
         zero = "grey" if self.values.shape[1] == 3 else "white"
         return f"one scale for all: {zero} is 0, colours end at ±{end:.3g} (99.5 % lie within)"
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from torch import nn
 
 from probe import images
@@ -121,7 +120,7 @@ class ActivationMaps(Shown):
 
 def activation_maps(
     model: str | Network | nn.Module,
-    image: str | Path | bytes | np.ndarray | Image.Image,
+    image: images.Picture,
     layer: str,
     channels: Sequence[int] | None = None,
     *,
@@ -161,8 +160,7 @@ def activation_maps(
     """
     if scale not in SCALES:
         raise ProbeError(f"scale {scale!r} is unknown{suggest(scale, SCALES)}")
-    name = str(image) if isinstance(image, str | Path) else "image"
-    picture = images.read(Path(image) if isinstance(image, str) else image, name)
+    picture, name = images.given(image)
     network = network_of(model, layer)
     info = called(layer, network)
     if len(info.output_shape) != 3:

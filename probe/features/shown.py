@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import io
 from abc import ABC, abstractmethod
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from torch import nn
 from probe import models
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
-from probe.result.picture import figure_png, place_of, write
+from probe.result.picture import as_html, figure_png, place_of, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,11 +78,7 @@ class Shown(ABC):
         return f"<{type(self).__name__} {self.title}>"
 
     def _repr_html_(self) -> str:
-        encoded = b64encode(self.png()).decode()
-        return (
-            f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(self.title)}" '
-            'style="max-width:100%;width:900px">'
-        )
+        return as_html(self.png(), self.title)
 
 
 def network_of(model: str | Network | nn.Module, layer: str | None) -> Network:

@@ -96,11 +96,6 @@ class _Grid:
             )  # fmt: skip
 
 
-def end_of(values: np.ndarray) -> float:
-    """Give the value at which the colours of kernels end: 99.5 % of the weights lie within."""
-    return scale_of(values)
-
-
 def plot_kernels(
     kernels: np.ndarray,
     groups: Mapping[str, Sequence[int]],
@@ -129,7 +124,7 @@ def plot_kernels(
     """
     n, _, height, width = kernels.shape
     grid = _Grid.of(max(n, 60), height / width)
-    end = end_of(kernels)
+    end = scale_of(kernels)
     high = sum(grid.size(len(group))[1] + 1.6 * LINE for group in groups.values())
     across = grid.size(n)[0]
     with own_figure(ax, across, high) as axes:

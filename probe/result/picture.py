@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,15 @@ def figure_png(drawn: Axes | Figure, about: Mapping[str, Any]) -> bytes:
         plt.close(figure)
     with Image.open(out) as opened:
         return images.png(opened.convert("RGB"), about)
+
+
+def as_html(png: bytes, title: str) -> str:
+    """Give a picture as a notebook shows it."""
+    encoded = b64encode(png).decode()
+    return (
+        f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(title)}" '
+        'style="max-width:100%;width:900px">'
+    )
 
 
 MEANT = {".png": "a figure", ".npy": "values", ".npz": "values", ".csv": "a table"}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from probe.plots.filters import end_of, plot_kernels, plot_maps, plot_patches
+from probe.plots.filters import plot_kernels, plot_maps, plot_patches
+from probe.plots.maps import scale_of
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ class TestKernels:
         kernels[1, 0], kernels[2] = 2.0, -1.0  # red; dark grey
         ax = plot_kernels(kernels, {"all": [0, 1, 2]})
         zero, red, dark = pictures(ax)
-        assert end_of(kernels) == 2.0
+        assert scale_of(kernels) == 2.0
         np.testing.assert_array_equal(zero, 0.5)
         np.testing.assert_array_equal(red[0, 0], [1.0, 0.5, 0.5])
         np.testing.assert_array_equal(dark[0, 0], [0.25, 0.25, 0.25])
