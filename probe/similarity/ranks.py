@@ -7,7 +7,9 @@ number below it a running sum.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -28,9 +30,20 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        machine = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no folder that may be written, to keep the machine code for next time
-        return numba.njit(nogil=True)(function)
+        machine = numba.njit(nogil=True)(function)
+
+    def run(*given: Any) -> Any:
+        known = tuple(map(numba.typeof, given)) in machine.overloads
+        if known or threading.current_thread() is not threading.main_thread():
+            return machine(*given)
+        # The compiler calls back into Python, where a Ctrl-C would be lost. Signals come to the
+        # main thread alone.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(machine, *given).result()
+
+    return run
 
 
 def dense_ranks(rdms: np.ndarray) -> np.ndarray:

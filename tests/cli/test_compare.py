@@ -292,7 +292,9 @@ def test_interrupted_leaves_nothing(sets):
         sys.executable, "-c", "from probe.cli import main; main()", "compare", "many.npz",
         "many.npz", "-o", "out", "--comparator", "tau-a", "--n-resamples", "100000",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    # Nothing is compiled yet: the signal comes while it is.
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(Path("machine-code").resolve())}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
     deadline = time.monotonic() + 60
     while not Path("out").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

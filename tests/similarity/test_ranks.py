@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.core import event
 from scipy import stats
 
 from probe.similarity import ranks as module
@@ -98,6 +100,26 @@ class TestCompilation:
         with pytest.raises(RuntimeError, match="no locator"):
             numba.njit(cache=True)(double)
         assert compiled(double)(21) == 42
+
+    def test_a_signal_never_falls_into_the_compiler(self):
+        """Python calls lose a KeyboardInterrupt that compiled code makes; main gets all signals."""
+        where = []
+
+        class Listener(event.Listener):
+            def on_start(self, _event):
+                where.append(threading.current_thread())
+
+            def on_end(self, _event):
+                pass
+
+        def halve(x):
+            return x / 2
+
+        with event.install_listener("numba:compile", Listener()):
+            assert compiled(halve)(21) == 10.5
+            assert compiled(halve)(1.0) == 0.5
+        assert where
+        assert threading.main_thread() not in where
 
     def test_once(self):
         assert compiled(module._midranks) is compiled(module._midranks)
