@@ -1,25 +1,14 @@
-"""Guided backprop and deconvnet: gradients with another rule at every ReLU.
-
-A ReLU may be a module, a function, a method or a clamp, in place or not, and a module may be used
-twice. Hooks on modules miss all but the first kind. All of them are calls of torch's functions, and
-these are overridden while the network runs.
-"""
+"""Guided backprop and deconvnet: gradients with another rule at every ReLU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import inf
-from typing import Any, Literal
-
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from probe.activations.relus import Rectified, Rule
 from probe.attribution.gradients import gradient
 from probe.errors import ProbeError
 from probe.targets import Target
-
-Rule = Literal["guided", "deconvnet"]
 
 
 def guided_backprop(
@@ -85,109 +74,3 @@ def _rectified(
             )
     with Rectified(rule):
         return gradient(module, images, target, batch_size=batch_size)
-
-
-class Rectified(TorchFunctionMode):
-    """While open, every ReLU hands its gradient back by another rule. Forwards, nothing changes.
-
-    A ReLU is a call, by whomever, in place or not, of ``relu``, ``relu6``, ``hardtanh`` and
-    ``clamp`` from 0 up (with any upper end), ``clamp_min`` at 0, or ``threshold`` at 0. Not seen
-    are those inside of TorchScript and of fused operations (``nn.RNN``), and what only works out as
-    a ReLU, such as ``x * (x > 0)``.
-
-    Parameters
-    ----------
-    rule : {'guided', 'deconvnet'}
-        ``guided`` (Springenberg et al. 2015): the gradient passes where it is positive and the
-        input was in the range in which the output follows it: above 0, and below the upper end.
-        ``deconvnet`` (Zeiler & Fergus 2014): the gradient passes where it is positive.
-
-    Examples
-    --------
-    >>> with Rectified("guided"):  # doctest: +SKIP
-    ...     outputs = differentiable(module, images, target.layers)
-    """
-
-    def __init__(self, rule: Rule) -> None:
-        super().__init__()
-        self.rule = rule
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if torch.is_grad_enabled() and (relu := _as_relu(func.__name__, args, kwargs)):
-            inputs, upper, in_place = relu
-            if inputs.requires_grad:
-                return _Rectifier.apply(inputs, upper, in_place, self.rule)
-        return func(*args, **kwargs)
-
-
-_PARAMETERS = {
-    "relu": ("input", "inplace"),
-    "relu6": ("input", "inplace"),
-    "hardtanh": ("input", "min_val", "max_val", "inplace"),
-    "clamp": ("input", "min", "max"),
-    "clip": ("input", "min", "max"),
-    "clamp_min": ("input", "min"),
-    "threshold": ("input", "threshold", "value", "inplace"),
-}
-"""Of the calls that may be a ReLU: as functions, methods or operators alike."""
-
-
-def _as_relu(
-    called: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Tensor, float, bool] | None:
-    """Read a call as a ReLU: its input, its upper end, and whether it works in place."""
-    called = called.partition(".")[0]  # of torch.ops, there are overloads: relu.default
-    name = called.strip("_")
-    if name not in _PARAMETERS:
-        return None
-    given = dict(zip(_PARAMETERS[name], args, strict=False)) | dict(kwargs)
-    lower: Any = 0.0
-    upper: Any = inf
-    if name == "relu6":
-        upper = 6.0
-    elif name == "hardtanh":
-        lower, upper = given.get("min_val", -1.0), given.get("max_val", 1.0)
-    elif name == "threshold":
-        lower = given["threshold"] if given["threshold"] == given["value"] else inf
-    elif name != "relu":
-        lower, upper = given.get("min"), given.get("max")
-        upper = inf if upper is None else upper
-    if isinstance(lower, Tensor) or isinstance(upper, Tensor) or lower != 0 or upper <= 0:
-        return None
-    inputs: Tensor = given["input"] if "input" in given else given["self"]
-    return inputs, float(upper), called.endswith("_") or bool(given.get("inplace"))
-
-
-class _Rectifier(torch.autograd.Function):
-    """A ReLU with an upper end, perhaps infinite."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, upper: float, in_place: bool, rule: Rule) -> Tensor:
-        """Rectify, and remember what the rule asks for."""
-        if in_place:
-            ctx.mark_dirty(inputs)
-        output = inputs.relu_() if in_place else inputs.relu()
-        if upper < inf:
-            output = output.clamp_(max=upper)
-        ctx.upper, ctx.rule = upper, rule
-        # Whatever the rule, as torch's ReLU does: checkpoints count what is kept.
-        ctx.save_for_backward(output)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        """Hand the gradient back by the rule."""
-        if ctx.rule == "deconvnet":
-            return slope.clamp(min=0), None, None, None
-        (output,) = ctx.saved_tensors
-        passed = torch.ops.aten.threshold_backward(slope, output, 0)  # 0 where it was not > 0
-        if ctx.upper < inf:
-            passed = passed.masked_fill_(output >= ctx.upper, 0)
-        return passed.clamp_(min=0), None, None, None

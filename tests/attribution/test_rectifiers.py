@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from probe import models
+from probe.activations.relus import Rectified, Rule
 from probe.attribution.gradients import gradient
-from probe.attribution.rectifiers import Rectified, Rule, deconvnet, guided_backprop
+from probe.attribution.rectifiers import deconvnet, guided_backprop
 from probe.errors import ProbeError
 from probe.targets import Class
 
