@@ -33,8 +33,8 @@ class Rectified(TorchFunctionMode):
         input was in the range in which the output follows it: above 0, and below the upper end.
         ``deconvnet`` (Zeiler & Fergus 2014): the gradient passes where it is positive.
         ``redirected``: where nothing at all would pass for a picture, what would raise an input
-        that is too low passes (negative gradients: of a loss, which is made smaller), and so a unit
-        that is silent can be woken. Otherwise the gradient is left as it is.
+        that is too low passes (a positive gradient: the target is to grow), and so a unit that is
+        silent can be woken (Olah et al. 2017, in their code). Otherwise the gradient is left as it is.
 
     Examples
     --------
@@ -128,6 +128,6 @@ class _Rectifier(torch.autograd.Function):
             return passed.clamp_(min=0), None, None, None
         blocked = ~passed.flatten(1).any(1)
         if blocked.any():
-            raising = slope.clamp(max=0).masked_fill_(output > 0, 0)
+            raising = slope.clamp(min=0).masked_fill_(output > 0, 0)
             passed = torch.where(blocked.view(-1, *[1] * (slope.ndim - 1)), raising, passed)
         return passed, None, None, None

@@ -1,0 +1,1 @@
+"""Pictures that a network makes: feature visualisation and DeepDream, on one loop."""

@@ -1,0 +1,299 @@
+"""The loop in which a picture is made: the same for visualisations, dreams and style transfer.
+
+parameterisation → pictures → slopes (of an objective, with respect to the pictures) → optimiser
+
+The two halves meet at the pictures. What a picture is made of, and how its gradient comes about
+(at once, in tiles, from crops), know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probe import targets
+from probe.activations.capture import differentiable
+from probe.activations.relus import Rectified
+from probe.assets import cache_dir
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.progress import track
+from probe.result.picture import write
+from probe.synthesis.parameterisations import Parameterisation
+from probe.synthesis.transforms import Transform, generator
+from probe.targets import Target
+
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+Slopes = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""Takes pictures, (n, 3, height, width) in 0–1, and the number of the step; gives the objective's
+number for each, (n,), and the gradient of their sum with respect to the pictures."""
+
+WAKING = 16
+"""Steps in which silent ReLUs are woken (Olah et al. 2017, in their code)."""
+
+SAVED_EVERY = 60.0
+"""Seconds between two states that are kept, in case nobody is asked before the end."""
+
+PATIENCE = 32
+"""Steps that are averaged, to tell whether a picture still changes."""
+
+
+class Stopped(Exception):
+    """The loop was asked to stop, and its state is kept."""
+
+
+def optimise(
+    made: Parameterisation,
+    slopes: Slopes,
+    optimiser: torch.optim.Optimizer,
+    steps: int,
+    *,
+    tolerance: float = 0.0,
+    state: Mapping[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
+    stop: threading.Event | None = None,
+    preview: Callable[[Tensor], None] | None = None,
+    preview_every: int = 0,
+    progress: bool | None = None,
+    desc: str = "optimise",
+) -> Tensor:
+    """Change what pictures are made of, such that an objective grows.
+
+    Whatever is drawn at random in a step depends on its number alone, so that a run that was
+    stopped goes on to the same bytes.
+
+    Parameters
+    ----------
+    made : Parameterisation
+        Is changed.
+    slopes : callable
+        See `Slopes`; `through` makes one.
+    optimiser : torch.optim.Optimizer
+        Over ``made.parameters``; of any kind, also one that asks for several evaluations of a step.
+    steps : int
+    tolerance : float
+        Stop early when the objective, averaged over `PATIENCE` steps, has grown by less than this
+        share of its magnitude since the average before; 0 never stops.
+    state : mapping, optional
+        As ``keep`` was given it: go on from there.
+    keep : callable, optional
+        Is given a state, to be kept: tensors, numbers, lists and dictionaries.
+    stop : threading.Event, optional
+        When set, the state is kept and `Stopped` is raised.
+    preview : callable, optional
+        Is given the pictures, (n, 3, height, width), on every ``preview_every``-th step.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+    desc : str
+        What it calls the work.
+
+    Returns
+    -------
+    torch.Tensor, shape (steps, n)
+        The objective before every step; fewer rows if it stopped early.
+
+    Raises
+    ------
+    Stopped
+        See ``stop``.
+    ProbeError
+        If a value or a gradient is not finite: the message names the step.
+    """
+    history: list[Tensor] = []
+    if state is not None:
+        with torch.no_grad():
+            for parameter, kept in zip(made.parameters, state["parameters"], strict=True):
+                parameter.copy_(kept)
+        optimiser.load_state_dict(state["optimiser"])
+        history = [*state["history"]]
+
+    def now() -> dict[str, Any]:
+        return {
+            "parameters": [p.detach().cpu() for p in made.parameters],
+            "optimiser": optimiser.state_dict(),
+            "history": torch.stack(history) if history else torch.empty(0),
+        }
+
+    saved = time.monotonic()
+    bar = track(
+        range(len(history), steps), desc=desc, unit="step", progress=progress,
+        total=steps, initial=len(history),
+    )  # fmt: skip
+    for step in bar:
+        if stop is not None and stop.is_set():
+            if keep is not None:
+                keep(now())
+            raise Stopped
+        if keep is not None and time.monotonic() - saved > SAVED_EVERY:
+            keep(now())
+            saved = time.monotonic()
+        values: list[Tensor] = []
+
+        def evaluate(step: int = step, values: list[Tensor] = values) -> float:
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                pictures = made()
+            value, slope = slopes(pictures.detach(), step)
+            if not (value.isfinite().all() and slope.isfinite().all()):
+                raise ProbeError(
+                    f"the objective or its gradient is not finite in step {step + 1}: try a "
+                    "smaller step or precision float32"
+                )
+            pictures.backward(-slope)  # optimisers descend
+            values.append(value.detach().float().cpu())
+            return -float(value.sum())
+
+        optimiser.step(evaluate)
+        made.bound()
+        history.append(values[0])
+        if preview is not None and preview_every and (step + 1) % preview_every == 0:
+            with torch.no_grad():
+                preview(made())
+        if tolerance and _settled(history, tolerance):
+            break
+    return torch.stack(history) if history else torch.empty(0)
+
+
+def _settled(history: list[Tensor], tolerance: float) -> bool:
+    if len(history) < 2 * PATIENCE or len(history) % PATIENCE:
+        return False
+    before, now = (torch.stack(history[k:][:PATIENCE]).mean() for k in (-2 * PATIENCE, -PATIENCE))
+    return bool(now - before < tolerance * before.abs())
+
+
+def through(
+    network: Network,
+    target: Target,
+    transforms: tuple[Transform, ...] = (),
+    *,
+    seed: int = 0,
+    waking: int = WAKING,
+    precision: Precision = "auto",
+) -> Slopes:
+    """Give the gradient of a target through transforms and a network.
+
+    Parameters
+    ----------
+    network : Network
+        On the device of the pictures.
+    target : Target
+        Where transforms make several pictures of one, the mean over them is its number.
+    transforms : sequence of Transform
+        One after the other, before the network's own normalisation.
+    seed : int
+        Of the transforms.
+    waking : int
+        Steps in which silent ReLUs are woken: see `probe.activations.relus.Rectified`. Without,
+        what begins where a ReLU gives nothing stays grey.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto``: bfloat16 where the processor computes it by itself, and float32 elsewhere.
+
+    Returns
+    -------
+    callable
+        See `Slopes`. It computes nothing of which the gradient is not asked: no gradient with
+        respect to weights, no layer after the last that the target looks at.
+    """
+    mean, std = (
+        torch.tensor(v)[:, None, None]
+        for v in (network.preprocessing.mean, network.preprocessing.std)
+    )
+    dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
+
+    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        drawn = generator(seed, step)
+        with torch.enable_grad():
+            given = pictures.detach().requires_grad_()
+            seen = given
+            for transform in transforms:
+                seen = transform(seen, drawn)
+            seen = ((seen - mean.to(seen)) / std.to(seen)).to(dtype)
+            # As its convolutions are faster; the values are the same.
+            seen = seen.contiguous(memory_format=torch.channels_last)
+            redirected = Rectified("redirected") if step < waking else nullcontext()
+            with autocast(precision, seen.device), redirected:
+                outputs = differentiable(network.module, seen, target.layers)
+            values = target({layer: output.float() for layer, output in outputs.items()})
+            values = values.view(-1, len(pictures)).mean(0)
+        (slope,) = targets.gradient(values, [given], target)
+        return values.detach(), slope
+
+    return slopes
+
+
+def autocast(precision: str, device: torch.device) -> Any:
+    """Give the context in which a network computes as is wanted.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a processor has instructions for bfloat16; others are slower with it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class Unfinished:
+    """A run that may be stopped, and goes on when the same is asked for again.
+
+    Parameters
+    ----------
+    about : mapping
+        Everything that decides the result, as plain values: it names the file in the cache.
+    """
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        text = json.dumps(about, sort_keys=True, default=str)
+        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        self.path: Path = cache_dir() / "unfinished" / f"{key}.pt"
+
+    def load(self) -> dict[str, Any] | None:
+        """Give the state that was kept last; None if there is none, or none that can be read."""
+        try:
+            return dict(torch.load(self.path, weights_only=True, map_location="cpu"))
+        except FileNotFoundError:
+            return None
+        except Exception:  # damaged: torch raises many kinds
+            self.finished()
+            return None
+
+    def keep(self, state: Mapping[str, Any]) -> None:
+        """Keep a state, whole or not at all."""
+        out = io.BytesIO()
+        torch.save(dict(state), out)
+        write(self.path, out.getvalue())
+
+    def finished(self) -> None:
+        """Forget it."""
+        self.path.unlink(missing_ok=True)
+
+
+def as_array(picture: Tensor) -> np.ndarray:
+    """Give a picture, (channels, height, width) in 0–1, as uint8, (height, width, channels)."""
+    pixels = picture.detach().float().cpu().clamp(0, 1).mul(255).round().byte()
+    return pixels.permute(1, 2, 0).contiguous().numpy()
