@@ -95,9 +95,16 @@ def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a place to write to; what lies there at the end takes the place of ``path``."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,27 +1,28 @@
-"""Figures as PNG files that say how they were made."""
+"""Figures, pictures and films as files that say how they were made."""
 
 from __future__ import annotations
 
 import html
 import io
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.result.folder import write_atomically
+from probe.result.folder import replacing, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def figure_png(drawn: Axes | Figure, about: Mapping[str, Any]) -> bytes:
+def figure_png(drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300) -> bytes:
     """Give the content of a PNG file of a figure, and close it; see `probe.images.png`."""
     from matplotlib import pyplot as plt
 
@@ -29,7 +30,10 @@ def figure_png(drawn: Axes | Figure, about: Mapping[str, Any]) -> bytes:
     assert isinstance(figure, mpl.figure.Figure)  # it lies in one
     out = io.BytesIO()
     try:
-        figure.savefig(out, format="png", bbox_inches="tight", dpi=300)
+        # It is compressed below, with what it is about.
+        figure.savefig(
+            out, format="png", bbox_inches="tight", dpi=dpi, pil_kwargs={"compress_level": 0}
+        )
     finally:
         plt.close(figure)
     with Image.open(out) as opened:
@@ -84,3 +88,86 @@ def write(path: Path, content: bytes) -> Path:
     except OSError as error:
         raise ProbeError(f"{str(path)!r} cannot be written ({error.strerror})") from None
     return path
+
+
+def save_picture(
+    path: str | Path,
+    pixels: np.ndarray,
+    about: Mapping[str, Any],
+    *,
+    like: images.Original | None = None,
+    keep_profile: bool = False,
+    quality: int = 95,
+    depth: int | None = None,
+) -> Path:
+    """Write a picture, and a JSON file beside it, which both say how it was made.
+
+    Parameters
+    ----------
+    path : path
+        Ends in one of `probe.images.WRITTEN`.
+    pixels, about, like, keep_profile, quality, depth
+        As for `probe.images.encode`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ProbeError
+        If it cannot be written so (`probe.images.check_kind` tells this before there is a picture),
+        or not there.
+    """
+    place = Path(path).expanduser()
+    content = images.encode(
+        place, pixels, about, like=like, keep_profile=keep_profile, quality=quality, depth=depth
+    )
+    write(place, content)
+    write(images.side_car(place), images.as_text(about, indent=2).encode())
+    return place
+
+
+def save_animation(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    about: Mapping[str, Any],
+    *,
+    quality: int = 90,
+    sound_of: Path | None = None,
+) -> Path:
+    """Write an animation while its frames are made, and a JSON file beside it.
+
+    If making them fails, or is stopped, nothing is written.
+
+    Parameters
+    ----------
+    path : path
+        Ends in one of `probe.images.ANIMATED`.
+    frames, fps, about, quality, sound_of
+        As for `probe.images.write_frames`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ProbeError
+        If it cannot be written so (`probe.images.check_animation` tells this before there is a
+        frame), or not there.
+    """
+    place = Path(path).expanduser()
+    kind = images.check_animation(place, fps)
+    beside = images.as_text(about, indent=2).encode()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as partial:
+            images.write_frames(
+                partial, kind, frames, fps, about, quality=quality, sound_of=sound_of
+            )
+    except OSError as error:
+        raise ProbeError(f"{str(place)!r} cannot be written ({error.strerror})") from None
+    write(images.side_car(place), beside)
+    return place

@@ -1,16 +1,14 @@
-"""Pictures in and out: whatever a file holds becomes an upright 8-bit RGB picture."""
+"""Pictures for networks: whatever a file holds becomes an upright 8-bit RGB picture."""
 
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from probe.errors import ProbeError
 
@@ -69,30 +67,56 @@ def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Im
         If the picture cannot be read (`Unreadable`), or is no picture; the message names it.
     """
     try:
-        if isinstance(source, np.ndarray):
-            if source.dtype != np.uint8 or not (
-                source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
-            ):
-                raise ProbeError(
-                    f"image {name!r} is an array of {source.dtype} and shape {source.shape}; "
-                    "wanted uint8 of shape (height, width), (height, width, 3) or (…, 4)"
-                )
-            picture: Image.Image = Image.fromarray(source)
-        elif isinstance(source, Image.Image):
-            picture = source
+        if isinstance(source, (np.ndarray, Image.Image)):
+            picture = to_pillow(source, name)
         else:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+                mend(opened)
                 opened.load()
                 picture = opened
         if 0 in picture.size:
             raise ValueError("it has no pixels")
-        return _to_rgb(ImageOps.exif_transpose(picture))
+        return to_rgb(ImageOps.exif_transpose(picture))
     except ProbeError:
         raise
     except FileNotFoundError:
         raise ProbeError(f"image {name!r} does not exist") from None
     except Exception as error:  # Pillow's many readers raise many kinds
-        raise Unreadable(name, _reason(error)) from None
+        raise Unreadable(name, reason(error)) from None
+
+
+def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
+    """Give an array, or a Pillow image, as the latter.
+
+    Raises
+    ------
+    ProbeError
+        If the array is no picture; the message names it.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    if source.dtype != np.uint8 or not (
+        source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
+    ):
+        raise ProbeError(
+            f"image {name!r} is an array of {source.dtype} and shape {source.shape}; "
+            "wanted uint8 of shape (height, width), (height, width, 3) or (…, 4)"
+        )
+    return Image.fromarray(source)
+
+
+def mend(opened: Any) -> None:
+    """Have a TIFF file of 16 bits read by libtiff if its channels lie apart.
+
+    Pillow itself would take both bytes of a value for two pixels.
+    """
+    if opened.format != "TIFF" or opened.tag_v2.get(284) != 2 or not opened.tile:
+        return
+    if opened.tile[0].codec_name == "raw" and 16 in opened.tag_v2.get(258, (1,)):
+        opened.use_load_libtiff = True
+        place = (0, 0, opened.tag_v2[256], opened.tag_v2[257])
+        args = (f"{opened.mode};16N", False, opened.tag_v2.offset)
+        opened.tile = [ImageFile._Tile("libtiff", place, 0, args)]
 
 
 def given(image: Picture) -> tuple[Image.Image, str]:
@@ -150,42 +174,7 @@ def check(content: bytes, name: str) -> tuple[int, bool]:
             name, f"not identified as a picture; it begins with {content[:16]!r}"
         ) from None
     except Exception as error:  # Pillow's many readers raise many kinds
-        raise Unreadable(name, _reason(error)) from None
-
-
-def png(picture: Image.Image | np.ndarray, about: Mapping[str, Any]) -> bytes:
-    """Give the content of a PNG file that says how it was made.
-
-    Parameters
-    ----------
-    picture : PIL.Image.Image or numpy.ndarray, uint8, (height, width[, 3])
-    about : mapping
-        Plain values, which stand as JSON in the text entry ``probe``.
-    """
-    info = PngImagePlugin.PngInfo()
-    info.add_itxt("probe", json.dumps(about, ensure_ascii=False))
-    out = io.BytesIO()
-    made = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    made.save(out, "png", pnginfo=info)
-    return out.getvalue()
-
-
-def about(path: Path | str) -> dict[str, Any]:
-    """Read what `png` wrote into a file: how it was made.
-
-    Raises
-    ------
-    ProbeError
-        If it does not say so, or is no PNG file.
-    """
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            return dict(json.loads(opened.info["probe"]))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ProbeError(
-            f"{str(path)!r} does not say how probe made it ({_reason(error)})"
-        ) from None
+        raise Unreadable(name, reason(error)) from None
 
 
 # A marker of a JPEG file: neither a stuffed 0xFF of the coded pixels, nor a restart, nor filling.
@@ -205,7 +194,7 @@ def _reaches_its_end(jpeg: bytes) -> bool:
     return False
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Why a picture cannot be read, in one line that is the same in every run."""
     text = " ".join(str(error).split())
     if "BytesIO object at" in text:  # where in memory it was
@@ -213,7 +202,8 @@ def _reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Give a picture of any mode as 8-bit RGB, over mid-grey."""
     if picture.mode.startswith("I;16") or picture.mode == "I":
         values = np.asarray(picture).astype(np.float64)
         return Image.fromarray(np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)).convert(

@@ -1,0 +1,40 @@
+"""Pictures in and out: for networks, to work on and give back, and as films."""
+
+from probe.images.metadata import about, as_text, side_car
+from probe.images.movies import ANIMATED, Movie, check_animation, read_movie, write_frames
+from probe.images.reading import (
+    GREY,
+    SUFFIXES,
+    Picture,
+    Unreadable,
+    check,
+    given,
+    read,
+)
+from probe.images.working import LIMIT, Original, open_picture
+from probe.images.writing import WRITTEN, check_kind, encode, png
+
+__all__ = [
+    "ANIMATED",
+    "GREY",
+    "LIMIT",
+    "SUFFIXES",
+    "WRITTEN",
+    "Movie",
+    "Original",
+    "Picture",
+    "Unreadable",
+    "about",
+    "as_text",
+    "check",
+    "check_animation",
+    "check_kind",
+    "encode",
+    "given",
+    "open_picture",
+    "png",
+    "read",
+    "read_movie",
+    "side_car",
+    "write_frames",
+]

@@ -1,0 +1,278 @@
+"""Pictures that are worked on and given back: floating point, and all that their file held."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from probe.errors import ProbeError
+from probe.images import colour
+from probe.images.colour import Profile
+from probe.images.metadata import kept_exif
+from probe.images.reading import Picture, Unreadable, mend, reason, to_pillow
+
+LIMIT = 200.0
+"""Megapixels that are read, if nothing else is said: what seven photographs of a phone hold."""
+
+# How the two bytes of a 16-bit value lie, and the order that reads the other byte for the upper.
+_OTHER = {"L": "B", "B": "L", "N": "B" if np.little_endian else "L"}
+
+_UPRIGHT: dict[int, Any] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+"""What makes a picture upright, by its EXIF orientation (CIPA DC-008, 4.6.4)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A picture as it was given: its pixels to work on, and what is put back when it is saved.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray, float32, (height, width, 3), in [0, 1]
+        Upright, in sRGB. Under transparent places stands what the file has there.
+    alpha : numpy.ndarray or None, float32, (height, width), in [0, 1]
+        How opaque it is; None where all of it is.
+    name : str
+        How messages call it.
+    depth : int
+        Bits of a value in the file: 8 or 16.
+    grey : bool
+        Whether the file holds grey values.
+    profile : Profile or None
+        What the numbers in the file mean, where it says so.
+    exif : bytes
+        What the camera wrote, without the orientation and the thumbnail.
+    notes : tuple of str
+        What was wrong with the file and did not keep it from being read; one line each.
+    """
+
+    pixels: np.ndarray = field(repr=False)
+    alpha: np.ndarray | None = field(repr=False)
+    name: str
+    depth: int = 8
+    grey: bool = False
+    profile: Profile | None = field(default=None, repr=False)
+    exif: bytes = field(default=b"", repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
+    """Read a picture to work on and to give back.
+
+    The EXIF orientation is applied and the ICC profile converted to sRGB (in floating point; one
+    that is made of tables, such as those of CMYK, at 8 bits). Colours outside sRGB become the
+    nearest per channel. PNG and TIFF files are read with all of their 16 bits, save TIFF files
+    whose channels lie apart or are multiplied by their alpha. Of an animation, the first frame. A
+    colour profile or EXIF data that are damaged are left out, and `Original.notes` says so.
+
+    Parameters
+    ----------
+    source : path, bytes, uint8 array (height, width[, 3 or 4]), or Pillow image
+    limit : float
+        Megapixels; a larger picture is refused before it is decoded.
+
+    Returns
+    -------
+    Original
+
+    Raises
+    ------
+    ProbeError
+        If it cannot be read, is no picture, or is too large.
+    """
+    name = str(source) if isinstance(source, (str, Path)) else "image"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow says of damaged metadata; see the notes
+            return _original(source, name, limit)
+    except ProbeError:
+        raise
+    except FileNotFoundError:
+        raise ProbeError(f"image {name!r} does not exist") from None
+    except Exception as error:  # Pillow's many readers raise many kinds
+        raise Unreadable(name, reason(error)) from None
+
+
+def _original(source: Picture, name: str, limit: float) -> Original:
+    if isinstance(source, (np.ndarray, Image.Image)):
+        opened = to_pillow(source, name)
+        _check_size(opened, name, limit)
+        levels, alpha, notes = *_apart(opened), list[str]()
+    else:
+        content = source if isinstance(source, bytes) else Path(source).expanduser().read_bytes()
+        opened = _opened(io.BytesIO(content))
+        _check_size(opened, name, limit)
+        levels, alpha, notes = _levels(opened, content)
+    top = np.iinfo(levels.dtype).max
+    pixels, profile = _in_srgb(levels, opened.info.get("icc_profile"), notes)
+    orientation, exif = _exif(opened, notes)
+    upright = _UPRIGHT.get(orientation, lambda a: a)
+    return Original(
+        np.ascontiguousarray(upright(pixels)),
+        None if alpha is None else np.ascontiguousarray(upright(alpha / np.float32(top))),
+        name,
+        8 if levels.dtype == np.uint8 else 16,
+        levels.ndim == 2,
+        profile,
+        exif,
+        tuple(notes),
+    )
+
+
+def _opened(content: IO[bytes]) -> ImageFile.ImageFile:
+    """Open a picture as `PIL.Image.open` does, save that a large one is not refused."""
+    Image.init()
+    prefix, why = content.read(16), ""
+    for kind in Image.ID:
+        factory, accepts = Image.OPEN[kind]
+        content.seek(0)
+        try:
+            if accepts is None or accepts(prefix) is True:
+                return factory(content, "")
+        except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
+            if accepts is not None and len(prefix) == 16 and not why:
+                why = f"a {kind} file that is damaged, or not of a known kind"
+                if not isinstance(error, struct.error) and "driver" not in str(error):
+                    why += f": {reason(error)}"
+    if not prefix:
+        raise ValueError("the file is empty")
+    raise UnidentifiedImageError(why or f"not identified as a picture; it begins with {prefix!r}")
+
+
+def _check_size(opened: Image.Image, name: str, limit: float) -> None:
+    if 0 in opened.size:
+        raise ValueError("it has no pixels")
+    million = opened.width * opened.height / 1e6
+    if million > limit:
+        raise ProbeError(
+            f"image {name!r} has {opened.width} × {opened.height} pixels, {million:.0f} megapixels;"
+            f" the limit is {limit:g} megapixels"
+        )
+
+
+def _levels(
+    opened: ImageFile.ImageFile, content: bytes
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Decode a picture at its own depth.
+
+    Returns
+    -------
+    levels : numpy.ndarray, uint8 or uint16, (height, width[, 3 or 4])
+        Grey, RGB or CMYK.
+    alpha : numpy.ndarray or None, of the same type, (height, width)
+    notes : list of str
+    """
+    notes: list[str] = []
+    raw = _rawmode(opened)
+    if raw == "LA;16B":
+        # Four bytes a pixel: Pillow hands them out unchanged if they are called RGBA.
+        opened._mode = "RGBA"
+        opened.tile = [tile._replace(args="RGBA") for tile in opened.tile]
+        values = np.asarray(opened).astype(np.uint16)
+        return values[..., 0] << 8 | values[..., 1], values[..., 2] << 8 | values[..., 3], notes
+    if opened.format == "TIFF" and opened.mode != "I;16" and _bits(opened) == 16:
+        mend(opened)
+        if opened.tag_v2.get(284) == 2:  # type: ignore[attr-defined]
+            raw = ""  # libtiff gives its channels one by one
+        if raw[:-1] not in ("RGB;16", "RGBA;16"):
+            notes.append("it was read with 8 of its 16 bits")
+    if raw[:-1] in ("RGB;16", "RGBA;16"):
+        # Pillow keeps the upper byte. With the order of bytes turned round, it keeps the lower.
+        lower = _opened(io.BytesIO(content))
+        lower.tile = [_turned(tile) for tile in lower.tile]
+        values = np.asarray(opened).astype(np.uint16) << 8 | np.asarray(lower)
+        if values.shape[2] == 4:
+            return values[..., :3], values[..., 3], notes
+        return values, _keyed(values, opened.info.get("transparency")), notes
+    opened.load()
+    return *_apart(opened), notes
+
+
+def _apart(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give the values of a picture as Pillow holds it, and its alpha apart."""
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels, whose range is unknown: save it with 16 bits")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit pixels, whose range is unknown: save it with 16 bits")
+        values = values.astype(np.uint16)
+        return values, _keyed(values, picture.info.get("transparency"))
+    if picture.has_transparency_data:
+        grey = picture.mode in ("1", "L", "LA", "La")
+        both = np.asarray(picture.convert("LA" if grey else "RGBA"))
+        return (both[..., 0] if grey else both[..., :3]), both[..., -1]
+    if picture.mode == "CMYK":
+        return np.asarray(picture), None
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB")), None
+
+
+def _keyed(values: np.ndarray, transparent: Any) -> np.ndarray | None:
+    """Give the alpha of a picture in which one colour is transparent."""
+    if not isinstance(transparent, (int, tuple)):
+        return None
+    same = values == np.asarray(transparent)
+    return np.where(same.all(2) if values.ndim == 3 else same, 0, 65535).astype(np.uint16)
+
+
+def _rawmode(opened: ImageFile.ImageFile) -> str:
+    """Tell how the values lie in a file, in Pillow's words, such as ``RGB;16B``."""
+    args = opened.tile[0].args if opened.tile else ""
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def _bits(opened: Any) -> int:
+    return int(max(opened.tag_v2.get(258, (1,))))
+
+
+def _turned(tile: Any) -> Any:
+    """Turn round the order of the two bytes of a value."""
+    if isinstance(tile.args, str):
+        return tile._replace(args=tile.args[:-1] + _OTHER[tile.args[-1]])
+    raw, *others = tile.args
+    return tile._replace(args=(raw[:-1] + _OTHER[raw[-1]], *others))
+
+
+def _in_srgb(
+    levels: np.ndarray, content: bytes | None, notes: list[str]
+) -> tuple[np.ndarray, Profile | None]:
+    profile = None
+    if content:
+        try:
+            profile = colour.read_profile(content)
+            if not profile.is_srgb:
+                return colour.to_srgb(levels, profile), profile
+        except ValueError as error:
+            profile = None
+            notes.append(f"its colour profile was left out ({reason(error)})")
+    if levels.ndim == 3 and levels.shape[2] == 4:
+        levels = np.asarray(colour.as_pillow(levels).convert("RGB"))
+    pixels = levels / np.float32(np.iinfo(levels.dtype).max)
+    return (np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels), profile
+
+
+def _exif(opened: Image.Image, notes: list[str]) -> tuple[int, bytes]:
+    """Give the orientation that is still to be applied, and the EXIF data that are kept."""
+    orientation = 1
+    try:
+        exif = opened.getexif()
+        found = exif.get(ExifTags.Base.Orientation, 1)
+        orientation = found if isinstance(found, int) else 1
+        return orientation, kept_exif(exif)
+    except Exception as error:  # EXIF data break in many ways
+        notes.append(f"its EXIF data were left out ({reason(error)})")
+        return orientation, b""
