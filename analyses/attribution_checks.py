@@ -197,9 +197,10 @@ def examine(
     )  # fmt: skip
     numbers["sensitivity"] = float(
         checks.max_sensitivity(
-            function, module, images, target, n_samples=effort.n_noises, seed=seed
+            function, module, images, target, maps=signed, n_samples=effort.n_noises, seed=seed,
+            progress=False,
         )
-    )
+    )  # fmt: skip
     if method.sums_to:
         nothing = torch.zeros_like(value)
         if method.sums_to == "change":
@@ -213,8 +214,9 @@ def examine(
     rows = pd.DataFrame({"check": list(numbers), "value": list(numbers.values())})
 
     similar = checks.randomisation_test(
-        function, module, images, target, n_layers=effort.n_layers, seed=seed, progress=False
-    )
+        function, module, images, target, maps=signed, n_layers=effort.n_layers, seed=seed,
+        progress=False,
+    )  # fmt: skip
     similar = similar.rename(columns={"similarity": "value"}).drop(columns="picture")
     table = pd.concat([rows, similar.assign(check="randomisation")], ignore_index=True)
     asked = {
@@ -236,7 +238,10 @@ def target_of(network: Network, images: Tensor, photograph: Photograph) -> Targe
 def ready(method: Method, model: str, effort: Effort, seed: int) -> Callable[..., Tensor]:
     """Give a method all but network, pictures and target."""
     takes = inspect.signature(method.function).parameters
-    offered = {"layer": LAYERS[model], "seed": seed, **effort.settings.get(method.name, {})}
+    offered = {
+        "layer": LAYERS[model], "seed": seed, "progress": False,
+        **effort.settings.get(method.name, {}),
+    }  # fmt: skip
     return functools.partial(
         method.function, **{name: value for name, value in offered.items() if name in takes}
     )

@@ -34,7 +34,8 @@ class Rectified(TorchFunctionMode):
         ``deconvnet`` (Zeiler & Fergus 2014): the gradient passes where it is positive.
         ``redirected``: where nothing at all would pass for a picture, what would raise an input
         that is too low passes (a positive gradient: the target is to grow), and so a unit that is
-        silent can be woken (Olah et al. 2017, in their code). Otherwise the gradient is left as it is.
+        silent can be woken (Olah et al. 2017, in their code). Otherwise the gradient is left as it
+        is.
 
     Examples
     --------
@@ -54,10 +55,12 @@ class Rectified(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.is_grad_enabled() and (relu := _as_relu(func.__name__, args, kwargs)):
-            inputs, upper, in_place = relu
-            if inputs.requires_grad:
-                return _Rectifier.apply(inputs, upper, in_place, self.rule)
+        called = func.__name__.partition(".")[0]  # of torch.ops, there are overloads: relu.default
+        # Most calls are none of these, and every one comes by here.
+        if called in _CALLS and torch.is_grad_enabled():
+            relu = _as_relu(called, args, kwargs)
+            if relu and relu[0].requires_grad:
+                return _Rectifier.apply(*relu, self.rule)
         return func(*args, **kwargs)
 
 
@@ -72,15 +75,17 @@ _PARAMETERS = {
 }
 """Of the calls that may be a ReLU: as functions, methods or operators alike."""
 
+_CALLS = {
+    start + name + end: name for name in _PARAMETERS for start in ("", "_") for end in ("", "_")
+}
+"""How they are called, in place or not; ``functional.threshold`` says that it is ``_threshold``."""
+
 
 def _as_relu(
     called: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Tensor, float, bool] | None:
     """Read a call as a ReLU: its input, its upper end, and whether it works in place."""
-    called = called.partition(".")[0]  # of torch.ops, there are overloads: relu.default
-    name = called.strip("_")
-    if name not in _PARAMETERS:
-        return None
+    name = _CALLS[called]
     given = dict(zip(_PARAMETERS[name], args, strict=False)) | dict(kwargs)
     lower: Any = 0.0
     upper: Any = inf

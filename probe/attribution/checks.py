@@ -19,6 +19,7 @@ from probe.activations.capture import differentiable
 from probe.attribution.maps import at_picture
 from probe.attribution.randomisation import Method, randomisation_test
 from probe.errors import ProbeError
+from probe.progress import track
 from probe.targets import Class, Target, values
 
 __all__ = [
@@ -334,9 +335,11 @@ def max_sensitivity(
     images: Tensor,
     target: Target,
     *,
+    maps: Tensor | None = None,
     radius: float = 0.02,
     n_samples: int = 10,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Tensor:
     """Tell how much a map changes, at most, when noise is added that one cannot see.
 
@@ -350,11 +353,15 @@ def max_sensitivity(
     module : torch.nn.Module
     images : torch.Tensor, shape (n, 3, height, width)
     target : Target
+    maps : torch.Tensor, optional
+        Those of ``images``, where they are made already.
     radius : float
         In the units of the preprocessed picture: 0.02 is one grey level or two.
     n_samples : int
         Draws of the noise, the same for every picture.
     seed : int
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
 
     Returns
     -------
@@ -372,9 +379,10 @@ def max_sensitivity(
         )
     images = images.detach()
     generator = _generator(seed)
-    before = method(module, images, target).double().flatten(1)
+    before = method(module, images, target) if maps is None else maps.to(images.device)
+    before = before.double().flatten(1)
     largest = torch.zeros(len(images), dtype=torch.float64)
-    for _ in range(n_samples):
+    for _ in track(range(n_samples), desc="sensitivity", unit="map", progress=progress):
         noise = (2 * torch.rand(images.shape[1:], generator=generator) - 1) * radius
         after = method(module, images + noise.to(images), target).double().flatten(1)
         largest = largest.maximum(((after - before).norm(dim=1) / before.norm(dim=1)).cpu())

@@ -28,10 +28,10 @@ from probe.attribution import methods
 from probe.attribution.maps import at_picture
 from probe.attribution.methods import Method
 from probe.attribution.trust import Trust, trust
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError
 from probe.models import Network
 from probe.plots import maps
-from probe.plots.maps import STYLES, Style
+from probe.plots.maps import Style
 from probe.progress import track
 from probe.result.folder import plain_name
 from probe.result.picture import as_html, figure_png, place_of, write
@@ -143,8 +143,7 @@ class Saliency:
         -------
         matplotlib.axes.Axes, or for ``side`` matplotlib.figure.Figure
         """
-        if style not in STYLES:
-            raise ProbeError(f"style {style!r} is unknown{suggest(style, STYLES)}")
+        maps.check_style(style)
         pixels, signed = np.asarray(self.picture), self.method.signed
         if style == "side":
             return maps.plot_side_by_side(
@@ -152,12 +151,15 @@ class Saliency:
             )
         return maps.plot_map(pixels, self.map, signed=signed, style=style, title=self.title, ax=ax)
 
-    def png(self, style: Style = "overlay") -> bytes:
-        """Give the content of a PNG file; `probe.images.about` reads how it was made."""
+    def png(self, style: Style = "overlay", *, dpi: int = 300) -> bytes:
+        """Give the content of a PNG file; `probe.images.about` reads how it was made.
+
+        An overlay has the picture's pixels; figures have so many per inch.
+        """
         about = {**self.about, "style": style, "scale": self.scale}
         if style == "overlay":
             return images.png(self.overlay(), about)
-        return figure_png(self.plot(style), about)
+        return figure_png(self.plot(style), about, dpi=dpi)
 
     def save(self, path: str | Path, style: Style = "overlay") -> Path:
         """Write a picture (.png), with all that made it in its metadata, or the values (.npy).
@@ -192,9 +194,10 @@ class Saliency:
             If the target does not change when parts of the picture are covered.
         """
         of = self.method
+        given = {**self.given, "progress": False} if of.has_progress else self.given
         with working(self.network, device) as (place, dtype):
             return trust(
-                of, partial(of.function, **self.given), self.network.module,
+                of, partial(of.function, **given), self.network.module,
                 self.inputs.to(place, dtype), self.explained, self.values, title=self.title,
                 seed=seed, batch_size=_batch_size(self.network), progress=progress,
             )  # fmt: skip
@@ -339,6 +342,9 @@ def saliency(
         target = targets.parse(str(target), network)
     seen = network.preprocessing(picture)[None]
     pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
+    # One bar: within the only map, or of the maps.
+    within = len(pairs) == 1 and pairs[0][0].has_progress
+    inner, outer = (progress, False) if within else (False, progress)
     with working(network, device) as (place, dtype):
         inputs = seen.to(place, dtype)
         top = _top(network, inputs)
@@ -346,8 +352,8 @@ def saliency(
         value = float(targets.values(network.module, inputs, wanted))
         size = batch_size or _batch_size(network)
         ran = [
-            _run(m, at, network.module, inputs, wanted, size, seed, settings)
-            for m, at in track(pairs, desc="saliency", unit="map", progress=progress)
+            _run(m, at, network.module, inputs, wanted, size, seed, inner, settings)
+            for m, at in track(pairs, desc="saliency", unit="map", progress=outer)
         ]
     # A network that sees the whole picture has a map that lies over all of it.
     whole = network.preprocessing.crop is None
@@ -399,7 +405,7 @@ def _layers(layer: str | Sequence[str] | None, network: Network) -> list[str]:
     spatial = [
         name
         for name, info in infos.items()
-        if info.default and not info.missing and _n_positions(info.output_shape) > 1
+        if info.default and not info.missing and n_positions(info.output_shape) > 1
     ]
     if not spatial:
         raise ProbeError(f"{network.name} has no layer with positions: name a method of pixels")
@@ -410,7 +416,7 @@ def _layers(layer: str | Sequence[str] | None, network: Network) -> list[str]:
     return [blocks[-2] if tokens else blocks[-1]]
 
 
-def _n_positions(shape: tuple[int, ...]) -> int:
+def n_positions(shape: tuple[int, ...]) -> int:
     """Count the positions of a layer: of (channels, y, x) or (tokens, channels)."""
     return {3: prod(shape[1:]), 2: shape[0]}.get(len(shape), 1)
 
@@ -423,6 +429,7 @@ def _run(
     target: Target,
     batch_size: int,
     seed: int,
+    progress: bool | None,
     settings: Mapping[str, Any],
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Compute one map, with fewer pictures at a time where memory runs out."""
@@ -431,11 +438,12 @@ def _run(
         given.setdefault("seed", seed)
     if layer:
         given["layer"] = layer
+    bar = {"progress": progress} if method.has_progress else {}
     while True:
         if "batch_size" in method.settings:
             given["batch_size"] = batch_size
         try:
-            found = method.function(module, inputs, target, **given)[0]
+            found = method.function(module, inputs, target, **given, **bar)[0]
             break
         except Exception as error:
             if not out_of_memory(error):

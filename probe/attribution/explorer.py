@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
 from torch import nn
 
 from probe import images, models, targets
-from probe.attribution.explain import DEFAULT_METHOD, Saliency, saliency
+from probe.attribution.explain import DEFAULT_METHOD, Saliency, n_positions, saliency
 from probe.attribution.methods import METHODS
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.plots.maps import STYLES
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
+WAIT = 0.05
+"""Seconds from a change of a widget to the work on it: further changes may be under way."""
+
+SIDE, DPI = 900, 150
+"""How large a picture is shown: its longer side and a figure's resolution, in pixels."""
+
+BUSY = """<style>
+@keyframes probe-busy {{ to {{ opacity: 1; }} }}
+.probe-busy {{ opacity: 0; animation: probe-busy .2s .4s forwards; color: #666; }}
+</style><span class="probe-busy">Working: {} …</span>"""
+"""Does not flash up if the work is done in less than half a second."""
+
+
+class _SupersededError(BaseException):
+    """Ends work on a map that is no longer wanted; no ``except Exception`` catches it."""
+
 
 class Explorer:
     """Widgets for one network, which show a map and make it anew when one of them is changed.
+
+    Maps are made where cells are run, and between them: neither sees the other half done. A change
+    ends the work on the map that was wanted before, at the network's next pass where JupyterLab
+    hands on clicks meanwhile (4.4 and later, with ipykernel 7); elsewhere, when that map is done.
 
     Parameters
     ----------
@@ -32,7 +58,7 @@ class Explorer:
     Attributes
     ----------
     found : Saliency or None
-        The map that is shown.
+        The map that is shown. A widget that is set in a cell takes effect when the cell is done.
 
     Raises
     ------
@@ -60,89 +86,147 @@ class Explorer:
             if isinstance(model, Network)
             else models.load(model, weights, preprocessing=preprocessing)
         )
+        if image is not None:
+            images.read(image, "image")  # what is none is told now
         self.found: Saliency | None = None
+        self._shown: Saliency | None = None
         self._settings = settings
         self._image = image
-        spatial = [
-            info.name
+        self._made: tuple[str, ...] = ()  # of what, of this picture
+        self._drawn: tuple[Saliency | None, str] = (None, "")
+        self._wanted = object()  # another one for each change
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:  # no notebook: at once
+            self._loop = None
+
+        shapes = {
+            info.name: info.output_shape
             for info in models.layers(self.network)
-            if not info.missing and len(info.output_shape) == 3
+            if not info.missing and n_positions(info.output_shape) > 1
+        }
+        layers = [
+            (f"{name}  ({'×'.join(map(str, shape))})", name)
+            for name, shape in reversed(shapes.items())
         ]
+        # Only transformers have the attention that these methods look at.
+        tokens = any(len(shape) == 2 for shape in shapes.values())
+        methods = [m.name for m in METHODS.values() if m.kind != "tokens" or tokens]
         wide = widgets.Layout(width="330px")
-        self.upload = widgets.FileUpload(accept="image/*", description="picture")
+        self.upload = widgets.FileUpload(accept="image/*", description="picture", layout=wide)
         self.method = widgets.Dropdown(
-            options=[m.name for m in METHODS.values()], value=DEFAULT_METHOD,
-            description="method", layout=wide,
-        )  # fmt: skip
-        labels = targets.class_labels(self.network)
+            options=methods, value=DEFAULT_METHOD, description="method", layout=wide
+        )
         self.target = widgets.Combobox(
-            options=list(labels), placeholder="the class that it sees", description="target",
-            continuous_update=False, layout=wide,
+            options=list(dict.fromkeys(targets.class_labels(self.network))),
+            placeholder="the class that it sees", description="target", continuous_update=False,
+            layout=wide,
         )  # fmt: skip
         self.layer = widgets.Dropdown(
-            options=[("the last one", ""), *((name, name) for name in reversed(spatial))],
-            description="layer", layout=wide,
-        )  # fmt: skip
-        self.style = widgets.ToggleButtons(
-            options=["overlay", "side", "map", "contours"], value="side", description="style"
+            options=[("the last one", ""), *layers], description="layer", layout=wide
         )
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="900px"))
+        self.style = widgets.ToggleButtons(
+            options=STYLES, value="side", style={"button_width": "82px"}
+        )
+        self.busy = widgets.HTML(layout=widgets.Layout(margin="2px 12px"))
+        # At its own size: a box would stretch it.
+        self.picture = widgets.Image(
+            format="png", layout=widgets.Layout(max_width=f"{SIDE}px", align_self="flex-start")
+        )
         self.words = widgets.HTML()
         self.upload.observe(self._uploaded, "value")
-        for widget in (self.method, self.target, self.layer):
-            widget.observe(self._again, "value")
-        self.style.observe(self._redraw, "value")
+        for widget in (self.method, self.target, self.layer, self.style):
+            widget.observe(self._changed, "value")
         self.box: VBox = widgets.VBox(
             [
-                widgets.HBox([self.upload, self.method]),
-                widgets.HBox([self.target, self.layer]),
-                self.style,
+                widgets.HBox([self.method, self.layer]),
+                widgets.HBox([self.target, self.upload]),
+                widgets.HBox([self.style, self.busy]),
                 self.picture,
                 self.words,
             ]
         )
-        if image is not None:
-            images.read(image, "image")  # what is none is told now
-        self._again()
+        self._work(self._wanted)
 
     def _uploaded(self, change: Any) -> None:
         if change["new"]:
             self._image = bytes(change["new"][0]["content"])
-            self._again()
+            self._made = ()
+            self._changed()
 
-    def _again(self, _change: Any = None) -> None:
-        """Make the map that the widgets ask for, or say what is wrong."""
-        self.layer.disabled = not METHODS[self.method.value].needs_layer
-        if self._image is None:
-            self.words.value = "Choose a picture."
+    def _changed(self, _change: Any = None) -> None:
+        """Want what the widgets ask for, and nothing that they asked for before."""
+        self._wanted = object()
+        self.busy.value = BUSY.format(self.method.value)
+        if self._loop is None:
+            self._work(self._wanted)
+        else:  # from whatever thread
+            self._loop.call_soon_threadsafe(self._loop.call_later, WAIT, self._work, self._wanted)
+
+    def _work(self, wanted: object) -> None:
+        """Make and show the map that the widgets ask for, or say what is wrong."""
+        if wanted is not self._wanted:
             return
-        self.words.value = "…"
+        needs_layer = METHODS[self.method.value].needs_layer
+        self.layer.disabled = not needs_layer
+        layer = self.layer.value if needs_layer else ""
+        asked = (self.method.value, self.target.value.strip(), layer)
+        words = ""
         try:
-            found = saliency(
-                self._image,
-                self.network,
-                self.method.value,
-                self.target.value.strip() or None,
-                layer=None if self.layer.disabled else self.layer.value or None,
-                progress=False,
-                **self._settings,
-            )
+            if asked != self._made and self._image is not None:
+                with self._until_superseded(wanted):
+                    self._make(self._image, *asked)
+                self._made = asked
+        except _SupersededError:
+            return
         except ProbeError as error:
-            self.words.value = f"<span style='color:#b2182b'>{html.escape(str(error))}</span>"
-            return
-        assert isinstance(found, Saliency)  # of one method
-        self.found = found
-        self._redraw()
+            words = str(error)
+        except Exception as error:  # nobody sees what is raised here
+            words = f"{type(error).__name__}: {error}"
+        drawn = (self._shown, self.style.value)
+        if self._shown is not None and drawn != self._drawn:
+            self.picture.value, self._drawn = self._shown.png(self.style.value, dpi=DPI), drawn
+        red = f"<span style='color:#b2182b'>{html.escape(words)}</span>"
+        self.words.value = red if words else self._about()
+        if wanted is self._wanted:
+            self.busy.value = ""
 
-    def _redraw(self, _change: Any = None) -> None:
-        if self.found is None:
-            return
-        self.picture.value = self.found.png(self.style.value)
-        sees = ", ".join(f"{label} {share:.0%}" for label, share in self.found.top[:3])
-        text = f"{self.found.title}, {self.found.value:.4g}. {self.found.scale.capitalize()}."
-        self.words.value = html.escape(text) + (
-            f"<br>The network sees: {html.escape(sees)}" if sees else ""
+    @contextmanager
+    def _until_superseded(self, wanted: object) -> Iterator[None]:
+        """While open, end the network's pass if something else is wanted."""
+
+        def look(*_: Any) -> None:
+            if wanted is not self._wanted:
+                raise _SupersededError
+
+        handle = self.network.module.register_forward_pre_hook(look)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _make(self, image: images.Picture, method: str, target: str, layer: str) -> None:
+        found = saliency(
+            image,
+            self.network,
+            method,
+            target or None,
+            layer=layer or None,
+            progress=False,
+            **self._settings,
         )
+        assert isinstance(found, Saliency)  # of one method
+        small = found.picture.copy()
+        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        self.found, self._shown = found, replace(found, picture=small)
+
+    def _about(self) -> str:
+        """Say what is shown."""
+        if self.found is None or self._shown is None:
+            return "Choose a picture."
+        text = f"{self.found.title}, {self.found.value:.4g}. {self._shown.scale.capitalize()}."
+        sees = ", ".join(f"{label} {share:.0%}" for label, share in self.found.top[:3])
+        return html.escape(text) + (f"<br>The network sees: {html.escape(sees)}" if sees else "")
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

@@ -61,8 +61,14 @@ class Method:
     @property
     def settings(self) -> list[str]:
         """Names of what can be set, besides module, images, target and layer."""
-        names = list(inspect.signature(self.function).parameters)
-        return [name for name in names if name not in ("module", "images", "target", "layer")]
+        names = inspect.signature(self.function).parameters
+        besides = ("module", "images", "target", "layer", "progress")
+        return [name for name in names if name not in besides]
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether a map takes long enough for a progress bar of its own."""
+        return "progress" in inspect.signature(self.function).parameters
 
 
 _ALL = (

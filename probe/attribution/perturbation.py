@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from probe import targets
 from probe.attribution.gradients import as_baseline, at_least, batches, checked
 from probe.errors import ProbeError
+from probe.progress import track
 from probe.targets import Target
 
 
@@ -24,6 +25,7 @@ def occlusion(
     stride: int = 16,
     baseline: Tensor | float = 0.0,
     batch_size: int = 32,
+    progress: bool | None = None,
 ) -> Tensor:
     """Cover the picture window by window, and see how the target falls (Zeiler & Fergus 2014).
 
@@ -47,6 +49,8 @@ def occlusion(
         What covers, broadcast to ``images``. 0 is the mean colour.
     batch_size : int
         Most pictures in one forward pass.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def occlusion(
     whole = [next(stream) for _ in range(n)]
     shares = images.new_zeros((n, height, width))
     covers = images.new_zeros((height, width))
-    for y, x in windows:
+    for y, x in track(windows, desc="occlusion", unit="window", progress=progress):
         covers[y, x] += 1
         for k in range(n):
             shares[k, y, x] += (whole[k] - next(stream)) / (channels * covers[y, x].numel())
@@ -105,6 +109,7 @@ def rise(
     baseline: Tensor | float = 0.0,
     batch_size: int = 32,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Tensor:
     """Weigh random masks by the target that each leaves (RISE, Petsiuk et al. 2018).
 
@@ -116,7 +121,7 @@ def rise(
 
     Parameters
     ----------
-    module, images, target, batch_size
+    module, images, target, batch_size, progress
         As in `occlusion`.
     masks : int
         How many; the same for every picture.
@@ -157,7 +162,8 @@ def rise(
     stream = _values(module, masked(), target, batch_size)
     means, seen = images.new_zeros(n), images.new_zeros((height, width))
     maps = images.new_zeros((n, height, width))
-    for done, mask in enumerate(behind, 1):
+    bar = track(behind, total=masks, desc="RISE", unit="mask", progress=progress)
+    for done, mask in enumerate(bar, 1):
         values = torch.stack([next(stream) for _ in range(n)])
         # Running means: sums of thousands of values that are far from 0 would lose their digits.
         means += (values - means) / done

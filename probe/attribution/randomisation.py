@@ -31,6 +31,7 @@ def randomisation_test(
     images: Tensor,
     target: Target,
     *,
+    maps: Tensor | None = None,
     n_layers: int | None = None,
     seed: int = 0,
     progress: bool | None = None,
@@ -51,6 +52,8 @@ def randomisation_test(
     images : torch.Tensor, shape (n, 3, height, width)
         Preprocessed, at least 11×11.
     target : Target
+    maps : torch.Tensor, optional
+        Those of ``images``, where they are made already.
     n_layers : int, optional
         After how many layers, evenly spaced from the last to the first, maps are made; by default
         all that have weights and take part in the target. The cascade initialises those between
@@ -91,7 +94,7 @@ def randomisation_test(
     names = list(reversed(layers))
     places = np.linspace(0, len(names) - 1, min(n_layers or len(names), len(names)))
     ends = [int(k) + 1 for k in places.round()]
-    trained = _maps(method, network, images, target)
+    trained = _at_picture(method(network, images, target) if maps is None else maps, images)
 
     rows: list[dict[str, Any]] = []
     # What has new weights at each step, and what gets them there.
@@ -105,7 +108,7 @@ def randomisation_test(
             _restore(network, module)
         parts = {k: [network.get_submodule(path) for path in layers[names[k]]] for k in new}
         _initialise(parts, now, network, images, target, seed)
-        found = _maps(method, network, images, target)
+        found = _at_picture(method(network, images, target), images)
         rows += [
             {
                 "mode": mode,
@@ -120,9 +123,8 @@ def randomisation_test(
     return pd.DataFrame(rows)
 
 
-def _maps(method: Method, network: nn.Module, images: Tensor, target: Target) -> np.ndarray:
-    size = (images.shape[-2], images.shape[-1])
-    return at_picture(method(network, images, target), size).cpu().numpy()
+def _at_picture(maps: Tensor, images: Tensor) -> np.ndarray:
+    return at_picture(maps, (images.shape[-2], images.shape[-1])).cpu().numpy()
 
 
 def _copy(module: nn.Module) -> nn.Module:

@@ -162,7 +162,9 @@ def trust(
     rows.append(
         ("infidelity", float(infidelity[0]), 1.0, "0: it foretells what covered squares change")
     )
-    sensitivity = checks.max_sensitivity(function, module, inputs, target, n_samples=5, seed=seed)
+    sensitivity = checks.max_sensitivity(
+        function, module, inputs, target, maps=found, n_samples=5, seed=seed, progress=progress
+    )
     rows.append(
         ("sensitivity", float(sensitivity[0]), float("nan"),
          "change with invisible noise, as a share of the map: low is good")
@@ -178,7 +180,7 @@ def trust(
              f"gap between the map's sum and the target's {method.sums_to}: 0 is complete")
         )  # fmt: skip
     randomised = randomisation_test(
-        function, module, inputs, target, n_layers=LAYERS, seed=seed, progress=progress
+        function, module, inputs, target, maps=found, n_layers=LAYERS, seed=seed, progress=progress
     )
     last = randomised[
         (randomised["mode"] == "cascading") & (randomised["measure"] == "spearman_abs")

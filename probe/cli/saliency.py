@@ -117,8 +117,17 @@ def saliency(
     """  # noqa: D301
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
+    from probe.plots.maps import check_style
     from probe.result.folder import plain_name
+    from probe.result.picture import place_of
 
+    check_style(style)
+    place = output or Path(f"{image.stem}-{method.replace(',', '-')[:60]}.png")
+    place_of(place, ".png", ".npy", ".npz")
+    if npy is not None:
+        place_of(npy, ".npy", ".npz")
+    if place.resolve() == image.resolve():
+        raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
     found: Any = explain(
         str(image),
         model,
@@ -133,9 +142,6 @@ def saliency(
         **dict(_setting(text) for text in setting or []),
     )
     maps = list(found) if isinstance(found, Saliencies) else [found]
-    place = output or Path(f"{image.stem}-{method.replace(',', '-')[:60]}.png")
-    if place.resolve() == image.resolve():
-        raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
     written = [found.save(place) if isinstance(found, Saliencies) else found.save(place, style)]
     if npy is not None:
         written.append(found.save(npy))

@@ -52,6 +52,8 @@ def watched(
         Calls of each path so far.
     """
     parts = dict(module.named_modules())
+    # Overrides of torch's functions are for the network's calls, and would see hundreds of ours.
+    unseen = torch._C.DisableTorchFunction
     calls: Counter[str] = Counter()
 
     def hook_for(path: str) -> Callable[..., Any]:
@@ -71,15 +73,17 @@ def watched(
 
     # Once each, and nothing is set that is so already: this is done for every pass.
     training = [(part, part.training) for part in parts.values()]
-    parameters = list(module.parameters())
-    cuda = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
-    asking = [p for p in parameters if gradients and p.requires_grad]
+    with unseen():
+        parameters = list(module.parameters())
+        cuda = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
+        asking = [p for p in parameters if gradients and p.requires_grad]
     handles = []
     mode = torch.enable_grad() if gradients else torch.inference_mode()
     with torch.random.fork_rng(devices=cuda), mode:
         try:
-            for parameter in asking:
-                parameter.requires_grad_(False)
+            with unseen():
+                for parameter in asking:
+                    parameter.requires_grad_(False)
             for part, flag in training:
                 if flag:
                     part.training = False
@@ -89,8 +93,9 @@ def watched(
                 handles.append(parts[path].register_forward_hook(hook_for(path)))
             yield calls
         finally:
-            for parameter in asking:
-                parameter.requires_grad_(True)
+            with unseen():
+                for parameter in asking:
+                    parameter.requires_grad_(True)
             for handle in handles:
                 handle.remove()
             for part, flag in training:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import matplotlib as mpl
 import numpy as np
 
+from probe.errors import ProbeError, suggest
 from probe.plots.layers import STYLE
 
 if TYPE_CHECKING:
@@ -29,6 +30,18 @@ INK, FADE = 0.85, 0.8
 
 COLUMNS = 5
 """Of a contact sheet without rows of layers."""
+
+
+def check_style(style: str) -> None:
+    """Tell whether there is such a way to draw a map.
+
+    Raises
+    ------
+    ProbeError
+        If there is not.
+    """
+    if style not in STYLES:
+        raise ProbeError(f"style {style!r} is unknown{suggest(style, STYLES)}")
 
 
 def scale_of(values: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from probe.activations import capture
 from probe.activations.capture import OUTPUT, differentiable
@@ -239,6 +240,27 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_numbers(part) for part in value]
     return value
+
+
+def test_overrides_of_calls_see_those_of_the_network_alone() -> None:
+    seen = []
+
+    class Watching(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+        ) -> Any:
+            seen.append((func.__name__, any(isinstance(arg, nn.Parameter) for arg in args[:1])))
+            return func(*args, **(kwargs or {}))
+
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    with Watching():
+        differentiable(module, torch.ones(1, 3, 4, 4), [OUTPUT])
+    names = [name for name, _ in seen]
+    assert [name for name in names if name in ("conv2d", "relu", "flatten", "linear")] == [
+        "conv2d", "relu", "flatten", "linear",
+    ]  # fmt: skip
+    assert not any(of_parameter for _, of_parameter in seen)  # neither asked, nor frozen and thawed
+    assert all(parameter.requires_grad for parameter in module.parameters())
 
 
 def test_dropout_is_off_while_capturing() -> None:

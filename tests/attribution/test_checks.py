@@ -292,6 +292,19 @@ def test_sensitivity_of_known_maps(images):
     assert zeros.isnan().all()
 
 
+def test_sensitivity_takes_maps_that_are_made_already(network, images):
+    calls = []
+
+    def noted(*given):
+        calls.append(given)
+        return slope(*given)
+
+    made = slope(network, images, Class(1))
+    found = max_sensitivity(noted, network, images, Class(1), maps=made, n_samples=4)
+    assert len(calls) == 4
+    assert found.tolist() == max_sensitivity(slope, network, images, Class(1), n_samples=4).tolist()
+
+
 def test_sensitivity_grows_with_samples_and_noise(network, images):
     def found(**given):
         return max_sensitivity(slope, network, images, Class(1), **given)

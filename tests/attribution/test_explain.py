@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ from probe.attribution import METHODS, Saliencies, Saliency, explain, saliency
 from probe.cli import complete
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
-from probe.targets import Class, Function
+from probe.plots.maps import STYLES
+from probe.targets import Class, Function, Target
 
 SIZE = 48
 
@@ -266,7 +269,7 @@ def test_the_layer_of_cams_is_the_last_with_positions(name: str, layer: str) -> 
 
 def test_names_are_completed_and_documented() -> None:
     assert tuple(METHODS) == complete.SALIENCY_METHODS
-    assert complete.SALIENCY_STYLES == explain.STYLES
+    assert complete.SALIENCY_STYLES == STYLES
     for method in METHODS.values():
         assert method.about
         assert (method.function.__doc__ or "").strip()
@@ -286,3 +289,49 @@ def test_the_check_of_a_map(network: Network, picture: Image.Image, tmp_path: Pa
     assert about["deletion"] == pytest.approx(trust.deletion.scores[0].tolist())
     again = found.check(progress=False)
     assert again.table.equals(trust.table)
+
+
+def test_the_check_makes_the_map_no_second_time(network: Network, picture: Image.Image) -> None:
+    found = probe.saliency(picture, network, "gradient", 0)
+    calls: list[tuple[nn.Module, Tensor]] = []
+
+    def noted(module: nn.Module, images: Tensor, target: Target, **given: Any) -> Tensor:
+        calls.append((module, images))
+        return found.method.function(module, images, target, **given)
+
+    counted = replace(found, method=replace(found.method, function=noted))
+    assert counted.check(progress=False).table.equals(found.check(progress=False).table)
+    assert len(calls) == 5 + 2 * 3  # noises; layers, with those behind them and alone
+    for module, seen in calls:
+        assert module is not network.module or not torch.equal(seen, found.inputs)
+
+
+@pytest.mark.parametrize(("method", "bar"), [("rise", "RISE: "), ("occlusion", "occlusion: ")])
+def test_a_long_map_has_a_bar_and_no_bar_has_one_within(
+    network: Network,
+    picture: Image.Image,
+    method: str,
+    bar: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def told() -> str:
+        return capsys.readouterr().err
+
+    given = {"masks": 40} if method == "rise" else {}
+    quiet = probe.saliency(picture, network, method, 0, progress=False, **given)
+    assert told() == ""
+    found = probe.saliency(picture, network, method, 0, progress=True, **given)
+    assert np.array_equal(found.values, quiet.values)
+    assert found.about == quiet.about
+    assert bar in (text := told())
+    assert "saliency" not in text
+    probe.saliency(picture, network, [method, "gradient"], 0, progress=True, **given)
+    assert "saliency: " in (text := told())
+    assert bar not in text
+    found.check(progress=True)
+    text = told()
+    assert "sensitivity: " in text
+    assert "randomisation: " in text
+    assert bar not in text
+    found.check(progress=False)
+    assert told() == ""

@@ -162,13 +162,34 @@ def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
         assert gap(alexnet, images, target) < 0.01
 
 
-def test_completeness_on_squeezenet() -> None:
+@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
+def test_completeness_on_classifiers(name: str) -> None:
     try:
-        network = models.load("squeezenet1_1")
+        network = models.load(name)
     except Unavailable as error:
         pytest.skip(str(error))
     images = photograph("chelsea", network)
     assert gap(network, images, predicted(network, images)) < 0.01
+
+
+def test_more_steps_where_they_are_needed() -> None:
+    # A wave that 64 points do not follow, beside a plane: only the first takes more.
+    class Wave(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            total = x.sum((1, 2, 3))
+            return (total + 40 * (total > 50) * (total * 3).sin())[:, None]
+
+    seen: list[int] = []
+    images = torch.ones(2, 3, 6, 6)
+    images[1] /= 3  # 36, below the wave
+    found = integrated_gradients(Wave(), images, Class(0), batch_size=512)
+    both, *others = seen
+    assert both == 2 * 64
+    assert next(n for n in others if n > 2) == 128
+    changes = Wave()(images)[:, 0] - Wave()(0 * images)[:, 0]
+    sums = found.sum((1, 2, 3))
+    assert abs(sums[1] / changes[1] - 1) < 1e-5
 
 
 # --- expected gradients --------------------------------------------------------------------------

@@ -92,6 +92,14 @@ def test_cascades_from_the_last_layer_and_draws_each_alone(network, images):
     assert len(table) == 2 * 3 * 3 * 2
 
 
+def test_maps_that_are_made_already_are_not_made_again(network, images):
+    recorder = Recorder()
+    made = slope(network, images, Class(1))
+    table = randomisation_test(recorder, network, images, Class(1), maps=made)
+    assert len(recorder.states) == 6
+    assert table.equals(randomisation_test(slope, network, images, Class(1)))
+
+
 def test_similarities_are_those_of_the_maps_of_each_picture(network, images):
     maps = []
 

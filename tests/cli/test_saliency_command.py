@@ -91,6 +91,20 @@ def test_bad_input_is_one_line_and_nothing_is_written(saliency, tmp_path, option
     assert sorted(Path().rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--style", "pretty"], ["-o", "map.jpg"], ["--npy", "map.txt"], ["-o", "the cat.png"]],
+)
+def test_what_could_not_be_written_is_told_before_the_work(saliency, monkeypatch, options):
+    import probe.attribution
+
+    def work(*arguments, **settings):
+        raise AssertionError("it has begun")
+
+    monkeypatch.setattr(probe.attribution, "saliency", work)
+    assert saliency(*options).code == 2
+
+
 def test_no_picture(saliency):
     from pathlib import Path
 
