@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAResult
+    from probe.synthesis.atlas import atlas
+    from probe.synthesis.dream import dream
+    from probe.synthesis.style import style
+    from probe.synthesis.visualise import visualize
 
 __version__ = "0.1.0"
 
@@ -41,8 +45,10 @@ __all__ = [
     "RSAResult",
     "activations",
     "align",
+    "atlas",
     "attribution",
     "cluster",
+    "dream",
     "extract",
     "features",
     "inference",
@@ -54,8 +60,10 @@ __all__ = [
     "saliency",
     "similarity",
     "stimuli",
+    "style",
     "targets",
     "tuning",
+    "visualize",
 ]
 
 _FUNCTIONS = {
@@ -63,10 +71,14 @@ _FUNCTIONS = {
     "RSAMap": "probe.result",
     "RSAResult": "probe.result",
     "align": "probe.alignment",
+    "atlas": "probe.synthesis.atlas",
+    "dream": "probe.synthesis.dream",
     "extract": "probe.extraction",
     "open_activations": "probe.extraction",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
+    "style": "probe.synthesis.style",
+    "visualize": "probe.synthesis.visualise",
 }
 
 

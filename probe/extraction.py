@@ -294,7 +294,7 @@ def plan(
     if cluster is None:
         for name in device.split(","):
             resolve_device(name.strip())
-    stimuli = _stimuli(images, skip_bad, accept_licence, progress)
+    stimuli = stimuli_of(images, skip_bad, accept_licence, progress)
     if isinstance(reduce, str):
         reduce = parse(reduce, n_stimuli=len(stimuli), seed=seed)
     network = (
@@ -317,10 +317,13 @@ def plan(
     )
 
 
-def _stimuli(
-    images: Any, skip_bad: bool, accept_licence: bool, progress: bool | None
+def stimuli_of(
+    images: Any,
+    skip_bad: bool = False,
+    accept_licence: bool = False,
+    progress: bool | None = None,
 ) -> StimulusSet:
-    """Find the pictures that a user means."""
+    """Find the pictures that a user means: see `extract`."""
     if isinstance(images, StimulusSet):
         return images
     if isinstance(images, Recording):
@@ -332,7 +335,7 @@ def _stimuli(
         there = Path(images).expanduser().exists()
         if images in names or (images.partition("/")[0] in names and not there):
             found = recordings.load(images, accept_licence=accept_licence, progress=progress)
-            return _stimuli(found, skip_bad, accept_licence, progress)
+            return stimuli_of(found, skip_bad, accept_licence, progress)
         if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name
             beside = [path.name for path in Path().iterdir()]
             raise ProbeError(

@@ -221,11 +221,16 @@ class Direction(Target):
         Is divided by its length.
     label : str
         For titles.
+    power : float
+        With more than 0, the projection at each position is multiplied by max(0.1, cosine) to this
+        power, which asks for the direction alone, and not for large activations that have some of
+        it (Olah et al. 2017; Carter et al. 2019, Activation atlas).
     """
 
     layer: str
     direction: Tensor
     label: str = ""
+    power: float = 0.0
 
     @property
     def layers(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -246,8 +251,14 @@ class Direction(Target):
                 f"the direction has shape {tuple(direction.shape)}; layer {self.layer!r} has "
                 f"{output.shape[1]} channels"
             )
-        means = output.flatten(2).mean(2) if output.ndim > 2 else output
-        return means @ (direction / direction.norm())
+        direction = direction / direction.norm()
+        if not self.power:
+            means = output.flatten(2).mean(2) if output.ndim > 2 else output
+            return means @ direction
+        at = output.flatten(2) if output.ndim > 2 else output[:, :, None]
+        along = torch.einsum("ncp,c->np", at, direction)
+        cosine = along / at.norm(dim=1).clamp(min=1e-12)
+        return (along * cosine.clamp(min=0.1) ** self.power).mean(1)
 
 
 @dataclass(frozen=True, eq=False)

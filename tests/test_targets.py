@@ -79,6 +79,29 @@ class TestValues:
         with pytest.raises(ProbeError, match=message):
             target(outputs())
 
+    @pytest.mark.parametrize("layer", ["conv", "tokens", "dense"])
+    def test_a_direction_with_a_power_is_a_mean_over_positions(self, layer: str) -> None:
+        output = outputs()[layer]
+        rows = output.movedim(1, -1) if layer == "conv" else output
+        direction = torch.tensor([0.0, 3, 0, 4])
+        expected = []
+        for picture in rows.reshape(2, -1, 4):
+            found = []
+            for vector in picture:
+                along = float(vector @ direction) / 5
+                cosine = along / float(vector.norm())
+                found.append(along * max(0.1, cosine) ** 2)
+            expected.append(sum(found) / len(found))
+        value = Direction(layer, direction, power=2.0)(outputs())
+        torch.testing.assert_close(value, torch.tensor(expected))
+
+    def test_a_direction_with_a_power_has_a_gradient_where_nothing_answers(self) -> None:
+        nothing = torch.zeros(1, 4, 5, 6, requires_grad=True)
+        Direction("conv", torch.ones(4), power=2.0)({"conv": nothing}).sum().backward()
+        assert nothing.grad is not None
+        # Where the cosine is below 0.1, the projection times 0.1 to the power.
+        torch.testing.assert_close(nothing.grad, torch.full((1, 4, 5, 6), 0.5 * 0.01 / 30))
+
 
 class TestParse:
     @pytest.mark.parametrize(

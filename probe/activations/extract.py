@@ -533,7 +533,9 @@ def _copy_shards(
 
 
 @contextmanager
-def working(network: Network, device: str) -> Iterator[tuple[torch.device, torch.dtype]]:
+def working(
+    network: Network, device: str, *, channels_last: bool = False
+) -> Iterator[tuple[torch.device, torch.dtype]]:
     """Have a network on a device, and put it back.
 
     Parameters
@@ -541,6 +543,9 @@ def working(network: Network, device: str) -> Iterator[tuple[torch.device, torch
     network : Network
     device : str
         See `devices_of`; of several, the first.
+    channels_last : bool
+        Lay weights out with the channels last, too, for work that takes many passes: whatever is
+        computed with them is laid out so, and many operations are faster with it.
 
     Yields
     ------
@@ -550,11 +555,17 @@ def working(network: Network, device: str) -> Iterator[tuple[torch.device, torch
     module, place = network.module, devices_of(network, device)[0]
     home = home_of(module)
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    tensors = [*module.parameters(), *module.buffers()] if channels_last else []
+    given = [tensor.data for tensor in tensors]
     try:
         module.to(place)
+        if channels_last:
+            module.to(memory_format=torch.channels_last)
         yield place, dtype
     finally:
         module.to(home)
+        for tensor, data in zip(tensors, given, strict=True):
+            tensor.data = data
 
 
 def resolve_device(device: str) -> torch.device:

@@ -131,7 +131,9 @@ class _Rectifier(torch.autograd.Function):
             passed = passed.masked_fill_(output >= ctx.upper, 0)
         if ctx.rule == "guided":
             return passed.clamp_(min=0), None, None, None
-        blocked = ~passed.flatten(1).any(1)
+        positions = tuple(range(1, passed.ndim))
+        # Its ends: several times as fast as to ask whether there is any.
+        blocked = (passed.amax(positions) == 0) & (passed.amin(positions) == 0)
         if blocked.any():
             raising = slope.clamp(min=0).masked_fill_(output > 0, 0)
             passed = torch.where(blocked.view(-1, *[1] * (slope.ndim - 1)), raising, passed)

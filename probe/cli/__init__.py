@@ -19,9 +19,11 @@ from typer.exceptions import Abort, TyperException
 from probe import __version__
 from probe.cli import (
     assets,
+    atlas,
     cache,
     compare,
     datasets,
+    dream,
     extract,
     filters,
     invariance,
@@ -29,6 +31,8 @@ from probe.cli import (
     models,
     rsa,
     saliency,
+    style,
+    visualize,
 )
 from probe.errors import ProbeError
 
@@ -48,6 +52,10 @@ app.command("rsa")(rsa.rsa)
 app.command("compare")(compare.compare)
 app.command("extract")(extract.extract)
 app.command("saliency")(saliency.saliency)
+app.command("visualize")(visualize.visualize)
+app.command("atlas")(atlas.atlas)
+app.command("dream")(dream.dream)
+app.command("style")(style.style)
 app.command("filters")(filters.filters)
 app.command("layers")(layers.layers)
 app.command("invariance")(invariance.invariance)

@@ -37,6 +37,15 @@ PROJECTIONS = ("guided", "deconvnet")
 # As in probe.tuning.
 TRANSFORMS = ("translation", "scale", "rotation")
 
+# As in probe.synthesis.
+PARAMETERISATIONS = ("fourier", "laplacian", "pixels", "maco")
+ATLAS_LAYOUTS = ["pca", "umap"]
+PRECISIONS = ("auto", "float32", "bfloat16")
+STYLE_COLOURS = ("style", "keep", "match")
+STYLE_LOSSES = ("wasserstein", "gram")
+POOLINGS = ("max", "average")
+DREAM_PRESETS = ("creatures", "cities", "brushstrokes", "texture", "subtle")
+
 PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
@@ -190,6 +199,41 @@ def projections(incomplete: str) -> list[str]:
 def transforms(incomplete: str) -> list[str]:
     """Complete the last of several transforms of pictures."""
     return _last(incomplete, TRANSFORMS)
+
+
+def parameterisations(incomplete: str) -> list[str]:
+    """Complete what pictures that are made are made of."""
+    return [word for word in PARAMETERISATIONS if word.startswith(incomplete)]
+
+
+def atlas_layouts(incomplete: str) -> list[str]:
+    """Complete how an atlas is laid out."""
+    return [word for word in ATLAS_LAYOUTS if word.startswith(incomplete)]
+
+
+def precisions(incomplete: str) -> list[str]:
+    """Complete with which digits a network computes."""
+    return [word for word in PRECISIONS if word.startswith(incomplete)]
+
+
+def dream_presets(incomplete: str) -> list[str]:
+    """Complete how a dream looks."""
+    return [word for word in DREAM_PRESETS if word.startswith(incomplete)]
+
+
+def style_colours(incomplete: str) -> list[str]:
+    """Complete what becomes of colours."""
+    return [word for word in STYLE_COLOURS if word.startswith(incomplete)]
+
+
+def style_losses(incomplete: str) -> list[str]:
+    """Complete what makes a style."""
+    return [word for word in STYLE_LOSSES if word.startswith(incomplete)]
+
+
+def poolings(incomplete: str) -> list[str]:
+    """Complete how a network pools."""
+    return [word for word in POOLINGS if word.startswith(incomplete)]
 
 
 def _last(incomplete: str, words: Iterable[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,7 +128,7 @@ def filters(
     ):
         if value is not None and mode not in modes:
             raise ProbeError(f"{name} goes with {' or '.join(modes)}, not with {mode}")
-    numbers = None if channels is None else _numbers(channels)
+    numbers = None if channels is None else options.numbers(channels)
 
     from probe import features
     from probe.features.projections import check_method
@@ -172,17 +171,6 @@ def _mode(layer: str | None, image: Path | None, images: str | None) -> str:
     if mode != "kernels" and layer is None:
         raise ProbeError(f"{mode} goes with --layer, such as --layer features.8")
     return mode
-
-
-def _numbers(text: str) -> list[int]:
-    """Read numbers and ranges, such as 12,84 or 0-31."""
-    found: list[int] = []
-    for word in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", word)
-        if match is None:
-            raise ProbeError(f"channels {text!r} are no numbers with commas, such as 12,84 or 0-31")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return list(dict.fromkeys(found))
 
 
 def _network(model: str, layer: str | None, weights: str, preprocessing: str, seed: int) -> Network:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from probe.cli import complete
+from probe.errors import ProbeError
 
 Model = Annotated[
     str,
@@ -95,3 +97,14 @@ AsJson = Annotated[
 AcceptLicence = Annotated[
     bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
 ]
+
+
+def numbers(text: str) -> list[int]:
+    """Read numbers and ranges, such as 12,84 or 0-31."""
+    found: list[int] = []
+    for word in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", word)
+        if match is None:
+            raise ProbeError(f"channels {text!r} are no numbers with commas, such as 12,84 or 0-31")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(found))

@@ -8,10 +8,9 @@ these the part that the unit can see.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,10 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from probe.activations import batch_size as batch_sizes
-from probe.activations.capture import forward_until
-from probe.activations.engine import filled_up, freed_memory_kept, out_of_memory, read_ahead
-from probe.activations.extract import working
+from probe.activations.survey import survey
 from probe.errors import ProbeError
 from probe.features.shown import (
     Shown,
@@ -36,7 +32,6 @@ from probe.models import Network
 from probe.models.layer_table import measures
 from probe.models.receptive_fields import ReceptiveField
 from probe.plots import filters
-from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
 from probe.targets import by_channel
 
@@ -268,29 +263,10 @@ def top_patches(
     info = called(layer, network)
     stimuli = image_set(images, progress=progress)
     best = _Best(info.name, min(k, len(stimuli)))
-    with working(network, device) as (place, dtype), freed_memory_kept():
-        size = min(batch_size or batch_sizes.choose(network, place), len(stimuli))
-        firsts = range(0, len(stimuli), size)
-        batches = iter([range(first, min(first + size, len(stimuli))) for first in firsts])
-        bar = track(total=len(stimuli), desc=network.name, unit="img", progress=progress)
-        stop, pin = threading.Event(), place.type == "cuda"
-        try:
-            with bar:
-                for rows, pictures in read_ahead(network, stimuli, batches, pin=pin, stop=stop):
-                    # A copy: a network may normalise its input in place.
-                    inputs = filled_up(pictures, size).to(place, dtype, copy=True)
-                    see = partial(best.see, rows)
-                    forward_until(network.module, inputs, [info.name], see)
-                    bar.update(len(rows))
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            raise ProbeError(
-                f"{network.name} does not fit into memory with {size} pictures at a time: choose a "
-                "smaller --batch-size"
-            ) from None
-        finally:
-            stop.set()
+    survey(
+        network, stimuli, info.name, best.see,
+        batch_size=batch_size, device=device, progress=progress,
+    )  # fmt: skip
     values, stimulus, position = best.found()
     if channels is None:
         strongest = np.argsort(-values[:, 0], kind="stable")[:MOST_CHANNELS]
@@ -335,9 +311,9 @@ class _Best:
         self._place = torch.empty(0, dtype=torch.int64)
         self._axes: tuple[int, ...] = ()
 
-    def see(self, rows: range, _layer: str, output: Tensor) -> None:
-        """Take in what the layer returned for some pictures (and what filled up their batch)."""
-        output = by_channel(output[: len(rows)])
+    def see(self, rows: range, output: Tensor) -> None:
+        """Take in what the layer returned for some pictures."""
+        output = by_channel(output)
         self._axes = tuple(output.shape[2:])
         values, place = output.flatten(2).max(2) if self._axes else (output, output.long() * 0)
         if not values.isfinite().all():

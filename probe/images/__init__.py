@@ -1,6 +1,6 @@
 """Pictures in and out: for networks, to work on and give back, and as films."""
 
-from probe.images.metadata import about, as_text, side_car
+from probe.images.metadata import MOVIES, about, as_text, side_car
 from probe.images.movies import ANIMATED, Movie, check_animation, read_movie, write_frames
 from probe.images.reading import (
     GREY,
@@ -18,6 +18,7 @@ __all__ = [
     "ANIMATED",
     "GREY",
     "LIMIT",
+    "MOVIES",
     "SUFFIXES",
     "WRITTEN",
     "Movie",

@@ -13,8 +13,9 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +39,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 Slopes = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-"""Takes pictures, (n, 3, height, width) in 0–1, and the number of the step; gives the objective's
-number for each, (n,), and the gradient of their sum with respect to the pictures."""
+"""Takes pictures, (n, 3 or 4, height, width) in 0–1, and the number of the step; gives the
+objective's number for each, (n,), and the gradient of their sum with respect to the pictures."""
 
 WAKING = 16
 """Steps in which silent ReLUs are woken (Olah et al. 2017, in their code)."""
@@ -115,15 +116,18 @@ def optimise(
     history: list[Tensor] = []
     if state is not None:
         with torch.no_grad():
-            for parameter, kept in zip(made.parameters, state["parameters"], strict=True):
-                parameter.copy_(kept)
-        optimiser.load_state_dict(state["optimiser"])
+            changed = (*made.parameters, *made.gathered)
+            for tensor, kept in zip(changed, state["parameters"], strict=True):
+                tensor.copy_(kept)
+        optimiser.load_state_dict(deepcopy(state["optimiser"]))
         history = [*state["history"]]
 
     def now() -> dict[str, Any]:
         return {
-            "parameters": [p.detach().cpu() for p in made.parameters],
-            "optimiser": optimiser.state_dict(),
+            "parameters": [
+                tensor.detach().clone() for tensor in (*made.parameters, *made.gathered)
+            ],
+            "optimiser": deepcopy(optimiser.state_dict()),
             "history": torch.stack(history) if history else torch.empty(0),
         }
 
@@ -171,13 +175,13 @@ def _settled(history: list[Tensor], tolerance: float) -> bool:
     if len(history) < 2 * PATIENCE or len(history) % PATIENCE:
         return False
     before, now = (torch.stack(history[k:][:PATIENCE]).mean() for k in (-2 * PATIENCE, -PATIENCE))
-    return bool(now - before < tolerance * before.abs())
+    return bool(now - before <= tolerance * before.abs())
 
 
 def through(
     network: Network,
     target: Target,
-    transforms: tuple[Transform, ...] = (),
+    transforms: Sequence[Transform] | Callable[[int], Sequence[Transform]] = (),
     *,
     seed: int = 0,
     waking: int = WAKING,
@@ -190,9 +194,12 @@ def through(
     network : Network
         On the device of the pictures.
     target : Target
-        Where transforms make several pictures of one, the mean over them is its number.
-    transforms : sequence of Transform
-        One after the other, before the network's own normalisation.
+        Where transforms make several pictures of one, the mean over them is its number. Of
+        pictures that can be seen through, it is multiplied by how transparent they are on average,
+        else they would be opaque everywhere (Mordvintsev et al. 2018).
+    transforms : sequence of Transform, or callable
+        One after the other, before the network's own normalisation. A function gives those of
+        each step.
     seed : int
         Of the transforms.
     waking : int
@@ -218,7 +225,7 @@ def through(
         with torch.enable_grad():
             given = pictures.detach().requires_grad_()
             seen = given
-            for transform in transforms:
+            for transform in transforms(step) if callable(transforms) else transforms:
                 seen = transform(seen, drawn)
             seen = ((seen - mean.to(seen)) / std.to(seen)).to(dtype)
             # As its convolutions are faster; the values are the same.
@@ -228,6 +235,8 @@ def through(
                 outputs = differentiable(network.module, seen, target.layers)
             values = target({layer: output.float() for layer, output in outputs.items()})
             values = values.view(-1, len(pictures)).mean(0)
+            if given.shape[1] == 4:
+                values = values * (1 - given[:, 3].mean((1, 2)))
         (slope,) = targets.gradient(values, [given], target)
         return values.detach(), slope
 

@@ -8,9 +8,11 @@ parameterizations).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from probe.synthesis.transforms import generator
 
@@ -26,13 +28,19 @@ class Parameterisation(ABC):
     ----------
     parameters : list of torch.Tensor
         Leaves that ask for gradients.
+    gathered : list of torch.Tensor
+        What else the steps change: a run that goes on needs it, too.
     """
 
     parameters: list[Tensor]
+    gathered: Sequence[Tensor] = ()
 
     @abstractmethod
     def __call__(self) -> Tensor:
-        """Give the pictures, (n, 3, height, width) in 0–1, with their graph."""
+        """Give the pictures, (n, 3, height, width) in 0–1, with their graph.
+
+        Those that can be seen through have a fourth channel: how opaque they are.
+        """
 
     def bound(self) -> None:  # noqa: B027 - most need none
         """Bring parameters back to where they make sense, after a step."""
@@ -63,6 +71,8 @@ class Pixels(Parameterisation):
 class Fourier(Parameterisation):
     """Frequencies of decorrelated colours, in all of which the same step is as visible.
 
+    They go on at the opposite side: the pictures have no edge.
+
     Parameters
     ----------
     n : int
@@ -81,6 +91,8 @@ class Fourier(Parameterisation):
     device : torch.device
     """
 
+    channels = 3
+
     def __init__(
         self,
         n: int,
@@ -93,23 +105,97 @@ class Fourier(Parameterisation):
         device: torch.device | str = "cpu",
     ) -> None:
         self.size = size
-        height, width = size
-        frequencies = torch.hypot(
-            torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
-        )
+        frequencies = radii(size)
         self.scale = (1 / frequencies.clamp(min=1 / max(size)) ** decay).to(device)
-        noise = torch.stack(
-            [
-                torch.randn(3, *frequencies.shape, 2, generator=generator(seed, 0 if alike else k))
-                for k in range(n)
-            ]
-        )
-        self.parameters = [(sd * noise).to(device).requires_grad_()]
+        shape = (self.channels, *frequencies.shape, 2)
+        self.parameters = [(sd * noise(n, shape, seed, alike, device)).requires_grad_()]
 
     def __call__(self) -> Tensor:
         """Give the pictures."""
+        return in_colour(self.waves())
+
+    def waves(self) -> Tensor:
+        """Give the sum of all frequencies, (n, channels, height, width), around 0."""
         spectrum = torch.view_as_complex(self.parameters[0]) * self.scale
-        return in_colour(torch.fft.irfft2(spectrum, self.size, norm="ortho") / 4)
+        return torch.fft.irfft2(spectrum, self.size, norm="ortho") / 4
+
+
+class Transparent(Fourier):
+    """As `Fourier`, with how opaque each place is as a fourth channel (Mordvintsev et al. 2018).
+
+    The network has to see it over something: `probe.synthesis.natural.OverNoise`. Parameters are
+    those of `Fourier`.
+    """
+
+    channels = 4
+
+    def __call__(self) -> Tensor:
+        """Give the pictures, (n, 4, height, width)."""
+        waves = self.waves()
+        return torch.cat([in_colour(waves[:, :3]), waves[:, 3:].sigmoid()], 1)
+
+
+class Laplacian(Parameterisation):
+    """Decorrelated colours as a sum of pictures, each half as large as the one before.
+
+    Parameters
+    ----------
+    n : int
+        Number of pictures.
+    size : (int, int)
+        Height and width in pixels.
+    seed : int
+        Of the noise to begin with.
+    alike : bool
+        Whether all pictures begin with the same noise.
+    sd : float
+        Of the noise.
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        n: int,
+        size: tuple[int, int],
+        *,
+        seed: int = 0,
+        alike: bool = True,
+        sd: float = 0.01,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.size = size
+        self.parameters = []
+        while min(size) >= 4:
+            drawn = noise(n, (3, *size), seed, alike, device, len(self.parameters))
+            self.parameters.append((sd * drawn).requires_grad_())
+            size = (size[0] // 2, size[1] // 2)
+
+    def __call__(self) -> Tensor:
+        """Give the pictures."""
+        whole = torch.zeros(())
+        for level in self.parameters:
+            whole = whole + F.interpolate(level, self.size, mode="bilinear", align_corners=False)
+        return in_colour(whole)
+
+
+def radii(size: tuple[int, int]) -> Tensor:
+    """Give the frequencies of a picture's half spectrum, (height, width // 2 + 1), in 1/pixel."""
+    return torch.hypot(torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None])
+
+
+def noise(
+    n: int,
+    shape: tuple[int, ...],
+    seed: int,
+    alike: bool,
+    device: torch.device | str,
+    *seeds: int,
+) -> Tensor:
+    """Draw normal numbers, (n, *shape): the same for all n pictures, or for each its own."""
+    pictures = [
+        torch.randn(shape, generator=generator(seed, k, *seeds)) for k in range(1 if alike else n)
+    ]
+    return torch.stack(pictures).expand(n, *shape).to(device).clone()
 
 
 def in_colour(decorrelated: Tensor) -> Tensor:

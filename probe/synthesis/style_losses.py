@@ -42,7 +42,9 @@ class Moments:
         return self.second - torch.outer(self.mean, self.mean)
 
 
-def moments(features: Tensor, centre: Tensor | None = None) -> Moments:
+def moments(
+    features: Tensor, centre: Tensor | None = None, weights: Tensor | None = None
+) -> Moments:
     """Give the moments of what a layer makes of a picture.
 
     Parameters
@@ -50,12 +52,20 @@ def moments(features: Tensor, centre: Tensor | None = None) -> Moments:
     features : torch.Tensor, shape (channels, height, width)
     centre : torch.Tensor, shape (channels,), optional
         By default 0.
+    weights : torch.Tensor, shape (height, width) or (), optional
+        How much each position counts, or all do; by default 1 together. The moments of the tiles of
+        a picture add up to those of the whole if the weights of all tiles add up to 1.
     """
     flat = features.flatten(1).float()
     about = flat.new_zeros(len(flat)) if centre is None else centre
     if centre is not None:
         flat = flat - centre[:, None]
-    return Moments(flat.mean(1), flat @ flat.T / flat.shape[1], about)
+    if weights is None:
+        weights = flat.new_tensor(1 / flat.shape[1])
+    if weights.ndim == 0:
+        return Moments(flat.sum(1) * weights, flat @ flat.T * weights, about)
+    counted = flat * weights.flatten()
+    return Moments(counted.sum(1), counted @ flat.T, about)
 
 
 def gram(found: Moments, wanted: Moments) -> Tensor:

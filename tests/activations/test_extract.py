@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import inspect
 import shutil
 import sys
@@ -21,6 +22,7 @@ from probe.activations import (
     extract,
     shards,
 )
+from probe.activations.extract import working
 from probe.activations.reduce import PCA, parse
 from probe.errors import ProbeError
 from probe.models import Network
@@ -539,3 +541,20 @@ def test_a_size_of_ones_own_is_not_remembered(
     store = extract(network, stimuli, LAYERS[:1], batch_size=11)
     assert store.about["batch_size"] == 6
     assert not (tmp_path / "cache" / "batch-sizes").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_weights_lie_as_they_did_when_work_is_done(fails: bool) -> None:
+    network = models.load("googlenet", "random")
+    module = network.module
+    tensors = [*module.parameters(), *module.buffers()]
+    before = [(t.data_ptr(), t.stride(), t.detach().numpy().tobytes()) for t in tensors]
+    with contextlib.suppress(ValueError), working(network, "cpu", channels_last=True):
+        kernels = [p for p in module.parameters() if p.ndim == 4]
+        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+        assert not all(p.is_contiguous() for p in kernels)
+        if fails:
+            raise ValueError
+    after = [*module.parameters(), *module.buffers()]
+    assert all(one is other for one, other in zip(tensors, after, strict=True))
+    assert [(t.data_ptr(), t.stride(), t.detach().numpy().tobytes()) for t in after] == before

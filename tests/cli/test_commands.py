@@ -49,6 +49,11 @@ def test_help_imports_nothing_heavy(arguments):
             ["MODEL", "--layer", "--image", "--images", "--channels", "-k", "--project", "--sort",
              "--scale", "--output", "--npy", "--json"],
         ),
+        (
+            ["atlas"],
+            ["MODEL", "LAYER", "--images", "--grid", "--layout", "--samples", "--size", "--steps",
+             "--seed", "--output", "--json"],
+        ),
         (["layers"], ["MODEL", "--layers", "--size", "--csv", "--json"]),
         (
             ["invariance"],

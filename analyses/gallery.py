@@ -1,0 +1,83 @@
+"""The pictures of the README, from scikit-image's photographs and weights of a package index.
+
+Run ``python analyses/gallery.py [NAME …] [--output DIR]``; by default all, into ``gallery/`` beside
+this file. In float32, so that another processor makes nearly the same pictures.
+
+Photographs: astronaut (NASA), coffee (R. Michetti, CC0), as scikit-image ships them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import probe
+from probe.synthesis.scenery import landscape
+
+FOLDER = Path(__file__).parent / "gallery"
+CHANNELS = (0, 14, 28, 47, 60, 84, 100, 121, 160, 200, 213, 238)
+"""Of AlexNet's conv5, for people to see that they differ: not chosen for beauty."""
+
+
+def photograph(name: str) -> np.ndarray:
+    """Give one of scikit-image's photographs."""
+    from skimage import data
+
+    return np.asarray(getattr(data, name)())
+
+
+def dreamt(picture: np.ndarray, preset: str) -> np.ndarray:
+    """Dream into a picture."""
+    return probe.dream(picture, "vgg16", preset=preset, size=448, precision="float32").pixels
+
+
+def seen(model: str, targets: object, **settings: object) -> np.ndarray:
+    """Put pictures of targets side by side."""
+    made = probe.visualize(model, targets, size=128, precision="float32", **settings)
+    columns = 6 if len(made) % 6 == 0 else len(made)
+    rows = made.pictures.reshape(-1, columns, *made.pictures.shape[1:])
+    joined = np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
+    return joined.astype(np.float32) / 255
+
+
+PICTURES: dict[str, Callable[[], np.ndarray]] = {
+    "dream-landscape": lambda: dreamt(landscape(), "creatures"),
+    "dream-coffee": lambda: dreamt(photograph("coffee"), "brushstrokes"),
+    "dream-astronaut": lambda: dreamt(photograph("astronaut"), "subtle"),
+    "conv5": lambda: seen("alexnet", "features.10", channels=CHANNELS),
+    "classes": lambda: seen("squeezenet1_1", ["goldfish", "castle", "strawberry", "tabby"]),
+}
+"""What is shown, by the name of its file."""
+
+
+def as_jpeg(pixels: np.ndarray) -> bytes:
+    """Give the content of a small file of a picture in 0–1."""
+    out = io.BytesIO()
+    picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
+    picture.save(out, "jpeg", quality=88)
+    return out.getvalue()
+
+
+def main() -> None:
+    """Make pictures and write them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=list(PICTURES), metavar="NAME")
+    parser.add_argument("--output", type=Path, default=FOLDER)
+    given = parser.parse_args()
+    unknown = set(given.names) - set(PICTURES)
+    if unknown:
+        parser.error(f"there is no {', '.join(unknown)}; there is {', '.join(PICTURES)}")
+    given.output.mkdir(parents=True, exist_ok=True)
+    for name in given.names:
+        path = given.output / f"{name}.jpg"
+        path.write_bytes(as_jpeg(PICTURES[name]()))
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What a layer makes of every picture of a set, batch by batch; nothing of it is kept here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from probe.activations import batch_size as batch_sizes
+from probe.activations.capture import forward_until
+from probe.activations.engine import filled_up, freed_memory_kept, out_of_memory, read_ahead
+from probe.activations.extract import working
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.progress import track
+from probe.stimuli import StimulusSet
+
+
+def survey(
+    network: Network,
+    stimuli: StimulusSet,
+    layer: str,
+    see: Callable[[range, Tensor], None],
+    *,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> None:
+    """Show every picture to a network once, and what a layer makes of it to somebody.
+
+    Parameters
+    ----------
+    network : Network
+    stimuli : StimulusSet
+    layer : str
+        As in `probe.activations.capture.capture`.
+    see : callable
+        Takes the positions of some pictures, and what the layer returned for them, (n, …). The
+        tensor is no copy: it will be overwritten.
+    batch_size : int, optional
+        Pictures in a forward pass; by default what suits the network and the device.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+
+    Raises
+    ------
+    ProbeError
+        If a picture cannot be read, or memory runs out.
+    """
+
+    def receive(rows: range, _layer: str, output: Tensor) -> None:
+        see(rows, output[: len(rows)])  # without what filled up their batch
+
+    with working(network, device) as (place, dtype), freed_memory_kept():
+        size = min(batch_size or batch_sizes.choose(network, place), len(stimuli))
+        firsts = range(0, len(stimuli), size)
+        batches = iter([range(first, min(first + size, len(stimuli))) for first in firsts])
+        bar = track(total=len(stimuli), desc=network.name, unit="img", progress=progress)
+        stop, pin = threading.Event(), place.type == "cuda"
+        try:
+            with bar:
+                for rows, pictures in read_ahead(network, stimuli, batches, pin=pin, stop=stop):
+                    # A copy: a network may normalise its input in place.
+                    inputs = filled_up(pictures, size).to(place, dtype, copy=True)
+                    forward_until(network.module, inputs, [layer], partial(receive, rows))
+                    bar.update(len(rows))
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise ProbeError(
+                f"{network.name} does not fit into memory with {size} pictures at a time: choose a "
+                "smaller --batch-size"
+            ) from None
+        finally:
+            stop.set()

@@ -1,0 +1,409 @@
+"""``probe dream``: a picture in which a network finds more of what it sees in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from probe.cli import complete, options
+from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from probe.synthesis.dream import Plan
+
+DEMO = "demo"
+"""The name of the picture that is drawn rather than read."""
+
+
+def dream(
+    context: typer.Context,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PICTURE]...", help="Picture files, or a film.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            autocompletion=complete.models,
+        ),
+    ] = "vgg16",
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="One layer or several, with weights: 'features.22, 0.5*features.15'.",
+            show_default="what the preset says",
+            autocompletion=complete.layer_words,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            help="Instead of layers, a channel (features.22:84) or a sum of such.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="A look: creatures, cities, brushstrokes, texture, subtle.",
+            show_default="creatures",
+            autocompletion=complete.dream_presets,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .png, .jpg, .tif or .webp file; of several pictures, a folder; of a film, an "
+            ".mp4, .gif or .webp file.",
+            show_default="PICTURE-dream, here",
+        ),
+    ] = None,
+    guide: Annotated[
+        Path | None,
+        typer.Option(help="A picture whose features are to be dreamt.", show_default=False),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to dream: a picture that is white there and black elsewhere, with edges "
+            "as soft as you like.",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Longer side, in pixels.", show_default="the picture's own"),
+    ] = None,
+    octaves: Annotated[
+        int | None,
+        typer.Option(
+            help="Sizes at which is dreamt. More of them, and larger things appear.",
+            show_default="what suits the picture's size",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="From one octave to the next.", show_default="1.4")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="In each octave.", show_default="what the preset says")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="Mean change of a value in a step, where 255 is white.",
+            show_default="what the preset says",
+        ),
+    ] = None,
+    colour: Annotated[
+        float | None,
+        typer.Option(
+            help="From 0, the photograph's colours and only the brightness dreamt, to 1, as they "
+            "come.",
+            show_default="what the preset says",
+        ),
+    ] = None,
+    laplacian: Annotated[
+        bool | None,
+        typer.Option(
+            "--laplacian/--no-laplacian",
+            help="Make coarse and fine structure equally strong.",
+            show_default="what the preset says",
+        ),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the tiles in which large pictures are computed, in pixels.",
+            show_default="what takes about 1 GB",
+        ),
+    ] = None,
+    zoom: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="FRAMES",
+            help="Dream a film of so many frames that goes into the picture.",
+            show_default=False,
+        ),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Dream into a landscape that is painted for it.")
+    ] = False,
+    repeat: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Dream this again, to the byte, which `probe dream` made, or with other options "
+            "or into other pictures if some are given.",
+            show_default=False,
+        ),
+    ] = None,
+    preview: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
+            "never.",
+        ),
+    ] = 0,
+    keep_profile: Annotated[
+        bool, typer.Option("--keep-profile", help="Write the picture in its own colour profile.")
+    ] = False,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of .jpg and .webp files.")] = 95,
+    weights: options.Weights = "imagenet",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="auto, float32, bfloat16 (several times faster where the processor has it).",
+            autocompletion=complete.precisions,
+        ),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")] = 0,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Have a network dream into a picture.
+
+    What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
+    data and depth stay as they were.
+
+    \b
+    Examples:
+      probe dream --demo
+      probe dream photo.jpg
+      probe dream photo.jpg --preset cities --colour 0.5 -o out.png
+      probe dream photo.jpg -m vgg16 --layer "features.22, 0.5*features.15" --mask sky.png
+      probe dream a.jpg b.jpg c.jpg -o folder
+      probe dream clip.mp4 -o dream.mp4
+      probe dream photo.jpg --size 480 --zoom 200 -o zoom.mp4
+      probe dream --from out.png
+    """  # noqa: D301
+    wanted: dict[str, Any] = {
+        "model": model, "layers": layer, "target": target, "preset": preset, "guide": guide,
+        "mask": mask, "size": size, "octaves": octaves, "scale": scale, "steps": steps,
+        "strength": strength, "colour": colour, "laplacian": laplacian, "tile": tile,
+        "weights": weights, "precision": precision, "seed": seed,
+    }  # fmt: skip
+    if demo and pictures:
+        raise ProbeError("--demo paints its own picture: give a picture or --demo, not both")
+    files: list[Path | None] = [None] if demo else [*(pictures or [])]
+    if repeat is not None:
+        given = {
+            name: value
+            for name, value in wanted.items()
+            if (source := context.get_parameter_source("layer" if name == "layers" else name))
+            and source.name == "COMMANDLINE"
+        }
+        settings, found = _repeated(repeat, given, bool(files))
+        wanted |= settings
+        if not files:
+            files = [found]
+            output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
+    if not files:
+        raise ProbeError("no picture is named: give one, or --demo to see what comes out")
+    if zoom or _is_film(files[0], output):
+        _film(files, output, zoom, wanted, quality=quality, device=device, as_json=as_json)
+        return
+    places = _places(files, output, repeat)
+
+    from probe import images
+    from probe.result.picture import write
+    from probe.synthesis.dream import prepare
+    from probe.synthesis.scenery import landscape
+
+    made: list[tuple[Mapping[str, Any], Path]] = []
+    for file, place in zip(files, places, strict=True):
+        plan = prepare(
+            landscape() if file is None else file, name=DEMO if file is None else None,
+            device=device, **wanted,
+        )  # fmt: skip
+        images.check_kind(place, plan.original, keep_profile=keep_profile)
+        if len(files) == 1 or not _is_there(place, plan.about):  # a batch goes on where it ended
+            shown = place.with_name(f"{place.stem}-preview.png")
+
+            def show(pixels: np.ndarray, shown: Path = shown) -> None:
+                write(shown, images.png(pixels, {}))
+
+            try:
+                one = plan.run(preview=show if preview else None, preview_every=preview)
+            finally:
+                if preview:
+                    shown.unlink(missing_ok=True)
+            one.save(place, keep_profile=keep_profile, quality=quality)
+        if not as_json:
+            _show(plan, place)
+        made.append((plan.about, place))
+    if as_json:
+        records = [{"about": about, "file": str(place)} for about, place in made]
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+
+
+def _is_film(file: Path | None, output: Path | None) -> bool:
+    """Tell whether a file is a film; an animation is one if one is to be made of it."""
+    from probe import images
+
+    kind = "" if file is None else file.suffix.lower()
+    if file is None or kind not in images.ANIMATED or kind in images.MOVIES:
+        return kind in images.MOVIES
+    if output is None or output.suffix.lower() not in images.ANIMATED:
+        return False
+    try:
+        return images.read_movie(file).n_frames > 1
+    except ProbeError:
+        return False
+
+
+def _film(
+    files: list[Path | None],
+    output: Path | None,
+    zoom: int | None,
+    wanted: Mapping[str, Any],
+    *,
+    quality: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Dream a film of a film, or of a picture."""
+    from probe import images
+    from probe.cli import show
+    from probe.synthesis.film import dream_film, dream_zoom
+    from probe.synthesis.scenery import landscape
+
+    if len(files) > 1:
+        raise ProbeError(f"films are dreamt one by one: {len(files)} files are named")
+    (file,) = files
+    stem = DEMO if file is None else f"{file.stem}-dream"
+    place = output or Path(f"{stem}.mp4")
+    if file is not None and place.resolve() == file.resolve():
+        raise ProbeError(f"{str(place)!r} is the film itself: choose another --output")
+    if zoom:
+        picture = landscape() if file is None else file
+        name = DEMO if file is None else None
+        dream_zoom(picture, place, frames=zoom, quality=quality, device=device, name=name, **wanted)
+    else:
+        assert file is not None  # a painting is no film
+        dream_film(file, place, quality=quality, device=device, **wanted)
+    if as_json:
+        record = {"about": images.about(place), "file": str(place)}
+        typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
+    else:
+        show.put(f"wrote {place}")
+
+
+def _places(files: list[Path | None], output: Path | None, repeat: Path | None) -> list[Path]:
+    """Say where each dream is going to be written, and check that it can be."""
+    from probe import images
+
+    names = []
+    for file in files:
+        kind = file.suffix.lower() if file is not None else ""
+        stem = DEMO if file is None else f"{file.stem}-dream"
+        names.append(stem + (kind if kind in images.WRITTEN else ".png"))
+    folder = output is not None and (output.is_dir() or not output.suffix)
+    if len(files) > 1 and output is not None and not folder:
+        raise ProbeError(f"{str(output)!r} is one file, for {len(files)} dreams: name a folder")
+    if output is not None and not folder:
+        places = [output]
+    else:
+        places = [(output or Path()) / name for name in names]
+    for k, place in enumerate(places):
+        images.check_kind(place)
+        if place in places[:k]:
+            raise ProbeError(f"two of the pictures would be written to {str(place)!r}: rename one")
+        if place.resolve() in [path.resolve() for path in (*files, repeat) if path is not None]:
+            raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
+    return places
+
+
+def _is_there(place: Path, about: Mapping[str, Any]) -> bool:
+    """Tell whether this very dream has been written."""
+    from probe import images
+
+    try:
+        return images.about(place) == json.loads(json.dumps(about))
+    except ProbeError:
+        return False
+
+
+def _repeated(
+    path: Path, given: Mapping[str, Any], another: bool
+) -> tuple[dict[str, Any], Path | None]:
+    """Read how a dream was made: the settings, with what is given anew, and of which picture."""
+    from probe import images, models
+
+    about = images.about(path)
+    if about.get("made") != "dream":
+        raise ProbeError(f"{str(path)!r} is no picture that was made by `probe dream`")
+    settings = {**about["settings"], "seed": about["seed"]}
+    for name in ("guide", "mask"):
+        sha256 = settings.pop(f"{name}_sha256")
+        if settings[name] is not None and name not in given:
+            settings[name] = _found(settings[name], sha256, path, f"the {name}")
+    if "target" in given:
+        settings |= {"layers": None, "guide": None}
+    if "layers" in given or "guide" in given:
+        settings["target"] = None
+    if "preset" in given:
+        look = ("octaves", "scale", "steps", "strength", "colour", "laplacian")
+        settings |= dict.fromkeys(look if "layers" in given else (*look, "layers", "target"))
+    settings |= given
+    if not set(given) & {"model", "weights", "seed"}:
+        network = models.load(settings["model"], settings["weights"], seed=settings["seed"])
+        if network.weights.sha256 != about["weights_sha256"]:
+            raise ProbeError(
+                f"{str(path)!r} was made with other weights of {settings['model']!r} "
+                f"({about['weights']}) than those that are here ({network.weights.source})"
+            )
+    if another or about["image"] == DEMO:
+        return settings, None
+    return settings, _found(about["image"], about["image_sha256"], path, "its picture")
+
+
+def _found(name: str, sha256: str, made: Path, what: str) -> Path:
+    """Find a picture by its name and content: here, or beside what was made from it."""
+    from probe import images
+    from probe.synthesis.dream import sha256_of
+
+    for place in (Path(name), made.parent / name):
+        if place.is_file() and sha256_of(images.open_picture(place).pixels) == sha256:
+            return place
+    raise ProbeError(
+        f"{str(made)!r} was made from {name!r}, and {what} is neither here nor beside it with the "
+        "same content: give it by its path"
+    )
+
+
+def _show(plan: Plan, place: Path) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+
+    told = plan.about["settings"]
+    of = told["target"] or told["layers"]
+    facts = [
+        ("dreams of", of + (f", like {told['guide']}" if told["guide"] else "")),
+        ("octaves", f"{told['octaves']} × {told['steps']} steps"),
+        ("weights", str(plan.about["weights"])),
+    ]
+    facts += [("note", note) for note in plan.original.notes]
+    facts += [("wrote", str(place))]
+    show.put(
+        Text(f"{told['model']} · {plan.about['image']}", style="bold"),
+        Padding(show.facts(facts), (0, 0, 0, 2)),
+    )

@@ -1,0 +1,312 @@
+"""``probe style``: the content of one picture in the style of others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from probe.cli import complete, options
+from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from probe.synthesis.style import Stylised
+
+SOURCES = ("content", "styles", "masks", "style_masks", "begun_with")
+"""How the pictures are called that a picture is made from."""
+
+
+def style(
+    context: typer.Context,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CONTENT] [STYLE]...",
+            help="The picture that is painted anew, and one or several whose style it takes on.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .png, .jpg, .tif or .webp file.",
+            show_default="CONTENT-STYLE.png, here",
+        ),
+    ] = None,
+    texture: Annotated[
+        bool, typer.Option("--texture", help="All pictures are styles: make a texture of them.")
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Longer side, in pixels.", show_default="the content's own, at most 512"),
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(help="Of the style: 2 is twice as much, 0.5 half as much.")
+    ] = 1.0,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            help="What each of several styles counts, with commas: 2,1.",
+            show_default="all the same",
+        ),
+    ] = None,
+    colours: Annotated[
+        str,
+        typer.Option(
+            help="style: those of the style; keep: those of the content, only the brightness is "
+            "painted; match: the style's, after it was given the content's hues.",
+            autocompletion=complete.style_colours,
+        ),
+    ] = "style",
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Where to paint: a picture that is white there and black elsewhere, with edges as "
+            "soft as you like. Given once for each style, each goes to its own place.",
+            show_default=False,
+        ),
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None,
+        typer.Option(help="Which part of the style counts, likewise.", show_default=False),
+    ] = None,
+    style_scale: Annotated[
+        float, typer.Option(help="Below 1, finer strokes; above, coarser ones.")
+    ] = 1.0,
+    tileable: Annotated[
+        bool, typer.Option("--tileable", help="Make borders that fit, for a pattern without seams.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="What to begin with: content, noise, or a picture file.",
+            show_default="content; for a texture, noise",
+        ),
+    ] = None,
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="What makes a style: wasserstein (means and covariances of features) or gram "
+            "(Gatys et al. 2016).",
+            autocompletion=complete.style_losses,
+        ),
+    ] = "wasserstein",
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="What each layer counts for the style: relu1_1=1,relu3_1=0.5.",
+            show_default="relu1_1 to relu5_1",
+        ),
+    ] = None,
+    content_layer: Annotated[str, typer.Option(help="What the content is compared in.")] = (
+        "relu4_2"
+    ),
+    pooling: Annotated[
+        str,
+        typer.Option(help="max, or average, which is smoother.", autocompletion=complete.poolings),
+    ] = "max",
+    smoothness: Annotated[float, typer.Option(help="Against noise.")] = 1.0,
+    steps: Annotated[
+        int, typer.Option(min=1, help="At each size; twice as many at the first.")
+    ] = 100,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="Leave a size early when 32 steps gain less than this share of the loss."
+        ),
+    ] = 0.0,
+    repeat: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Make this picture again, to the byte, which `probe style` made, or with other "
+            "options or pictures if some are given.",
+            show_default=False,
+        ),
+    ] = None,
+    preview: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
+            "never.",
+        ),
+    ] = 0,
+    keep_profile: Annotated[
+        bool, typer.Option("--keep-profile", help="Write the picture in its own colour profile.")
+    ] = False,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of .jpg and .webp files.")] = 95,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="vgg16, vgg19, or another VGG.", autocompletion=complete.models
+        ),
+    ] = "vgg16",
+    weights: options.Weights = "imagenet",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="auto, float32, bfloat16 (several times faster where the processor has it).",
+            autocompletion=complete.precisions,
+        ),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of noise and random weights.")] = 0,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Paint a picture anew in the style of others.
+
+    What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
+    data and depth stay as they were. An interrupted command goes on when it is given again.
+
+    \b
+    Examples:
+      probe style photo.jpg painting.jpg -o out.png
+      probe style photo.jpg painting.jpg drawing.jpg --mix 2,1 --strength 2
+      probe style photo.jpg painting.jpg --colours keep --mask sky.png
+      probe style photo.jpg night.jpg straw.jpg --mask sky.png --mask field.png
+      probe style --texture moss.jpg --tileable --size 512 -o tile.png
+      probe style --from out.png --size 1024
+    """  # noqa: D301
+    wanted: dict[str, Any] = {
+        "size": size, "strength": strength, "mix": _numbers(mix), "loss": loss,
+        "content_layer": content_layer, "pooling": pooling, "smoothness": smoothness,
+        "style_scale": style_scale, "colours": colours, "tileable": tileable, "start": start,
+        "steps": steps, "tolerance": tolerance, "weights": weights, "precision": precision,
+        "model": model, "seed": seed,
+    }  # fmt: skip
+    if layers is not None:
+        wanted["layers"] = layers
+    files = pictures or []
+    given: dict[str, Any] = {}
+    if files:
+        given["content"] = None if texture else files[0]
+        given["styles"] = files if texture else files[1:]
+    given |= {k: v for k, v in {"masks": mask, "style_masks": style_mask}.items() if v}
+    if repeat is not None:
+        said = {
+            name: value
+            for name, value in wanted.items()
+            if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+        }
+        settings, sources = _repeated(repeat, said, given)
+        wanted |= settings
+        given = sources
+        output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
+    if not given.get("styles"):
+        raise ProbeError(
+            "name a picture and a style, such as: probe style photo.jpg painting.jpg; or "
+            "--texture and a style alone"
+        )
+
+    from probe import images
+    from probe.result.folder import plain_name
+    from probe.result.picture import write
+    from probe.synthesis.style import style as paint
+
+    named = [path.stem for path in (given["content"], *given["styles"]) if path is not None]
+    place = output or Path(f"{plain_name(*named)}.png")
+    read = [given["content"], *given["styles"], *given.get("masks", []), repeat]
+    if place.resolve() in [path.resolve() for path in read if path is not None]:
+        raise ProbeError(f"{str(place)!r} is one of the pictures: choose another --output")
+    content = None if given["content"] is None else images.open_picture(given["content"])
+    images.check_kind(place, content, keep_profile=keep_profile)
+    shown = place.with_name(f"{place.stem}-preview.png")
+
+    def show(pixels: np.ndarray) -> None:
+        write(shown, images.png(pixels, {}))
+
+    try:
+        made = paint(
+            **given, **wanted, device=device, preview=show if preview else None,
+            preview_every=preview,
+        )  # fmt: skip
+    finally:
+        if preview:
+            shown.unlink(missing_ok=True)
+    made.save(place, keep_profile=keep_profile, quality=quality)
+    if as_json:
+        record = {"about": made.about, "file": str(place)}
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    _show(made, place)
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """Read numbers with commas."""
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise ProbeError(f"mix {text!r} is no numbers with commas, such as 2,1") from None
+
+
+def _repeated(
+    path: Path, said: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read how a picture was made: the settings, with what is given anew, and of which pictures."""
+    from probe import images, models
+
+    about = images.about(path)
+    if about.get("made") != "style":
+        raise ProbeError(f"{str(path)!r} was not made by `probe style`")
+    settings = {**about["settings"], "seed": about["seed"], **said}
+    sources: dict[str, Any] = {}
+    for name in SOURCES:
+        found = about[name]
+        if name in given or (name == "begun_with" and "start" in said):
+            sources[name] = given.get(name)
+        elif isinstance(found, list):
+            sources[name] = [_found(one, path) for one in found]
+        else:
+            sources[name] = None if found is None else _found(found, path)
+    begun_with = sources.pop("begun_with")
+    if begun_with is not None:
+        settings["start"] = str(begun_with)
+    if not set(said) & {"model", "weights", "seed"}:
+        network = models.load(settings["model"], settings["weights"], seed=settings["seed"])
+        if network.weights.sha256 != about["weights_sha256"]:
+            raise ProbeError(
+                f"{str(path)!r} was made with other weights of {settings['model']!r} "
+                f"({about['weights']}) than those that are here ({network.weights.source})"
+            )
+    return settings, sources
+
+
+def _found(source: Mapping[str, str], made: Path) -> Path:
+    """Find a picture by its name and content: here, or beside what was made from it."""
+    from probe import images
+    from probe.synthesis.style import sha256_of
+
+    for place in (Path(source["name"]), made.parent / source["name"]):
+        if place.is_file() and sha256_of(images.open_picture(place)) == source["sha256"]:
+            return place
+    raise ProbeError(
+        f"{str(made)!r} was made from {source['name']!r}, which is neither here nor beside it with "
+        "the same content: give the pictures by their paths"
+    )
+
+
+def _show(made: Stylised, place: Path) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+
+    height, width = made.pixels.shape[:2]
+    facts = [
+        ("size", f"{width} × {height}, from {len(made.history)} sizes"),
+        ("loss", f"{made.history[-1][0]:.3g} → {made.history[-1][-1]:.3g} at the last size"),
+        ("weights", str(made.about["weights"])),
+    ]
+    facts += [("note", note) for note in (made.content.notes if made.content else ())]
+    facts += [("wrote", str(place))]
+    show.put(Text(made.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

@@ -1,0 +1,326 @@
+"""``probe visualize``: what a class, a channel or a unit looks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from probe.cli import complete, options
+from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from probe.synthesis.visualise import Visualisation
+
+PATCHES = 4
+"""Of photographs, beside each picture."""
+
+
+def visualize(
+    context: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            autocompletion=complete.models,
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What the pictures are to drive, one or several: a channel (features.10:84, "
+            "conv5:84), all channels of a layer (features.10), a unit (features.10:84,6,6), a "
+            "class by name or number (tabby, 281), or a sum ('tabby - 0.5*tiger cat').",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="One picture: .png, .tif, .jpg, .webp; several: .png, a sheet. A name without an "
+            "ending is a folder, for every picture by itself. .csv: the measurements alone.",
+            show_default="visualize-MODEL-TARGET.png, here",
+        ),
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="Which, of a layer, separated by commas: 12,84 or 0-31.", show_default="all"
+        ),
+    ] = None,
+    interpolate: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="So many pictures from one channel to another of the same layer (or class).",
+            show_default=False,
+        ),
+    ] = None,
+    diverse: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="So many pictures of one target, as different as they can be.",
+            show_default=False,
+        ),
+    ] = None,
+    parameterisation: Annotated[
+        str,
+        typer.Option(
+            help="What pictures are made of: fourier, laplacian (a pyramid), pixels, maco (phases "
+            "with a photograph's amplitudes).",
+            autocompletion=complete.parameterisations,
+        ),
+    ] = "fourier",
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of the pictures, in pixels.", show_default="what the network was made for"
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 128,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="How far the optimiser goes in a step.", show_default="that of --parameterisation"
+        ),
+    ] = None,
+    patches: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the parts of these photographs that drive the channel most beside its "
+            "picture: a folder, a pattern in quotes, a table, or a zip archive.",
+            show_default=False,
+        ),
+    ] = None,
+    preview: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
+            "never.",
+        ),
+    ] = 0,
+    repeat: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Make this picture again, which `probe visualize` made, or with other options if "
+            "some are given.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: options.Weights = "imagenet",
+    preprocessing: options.Preprocessing = "resize",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of random weights, the noise, and the transforms.")
+    ] = 0,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="auto, float32, bfloat16; auto is bfloat16 where the processor computes it.",
+            autocompletion=complete.precisions,
+        ),
+    ] = "auto",
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Make pictures that drive a channel, a unit or a class: what it looks for.
+
+    The network and its weights are left as they are. What made a picture stands in its metadata,
+    and --from makes it again. What nothing drives is reported, and crossed out on a sheet. An
+    interrupted command goes on when it is given again.
+
+    \b
+    Examples:
+      probe visualize alexnet conv5:84
+      probe visualize squeezenet1_1 tabby --diverse 4 -o cats.png
+      probe visualize alexnet conv5 --channels 0-31 --size 128
+      probe visualize alexnet conv5:84 conv5:12 --interpolate 5
+      probe visualize alexnet conv5:84 --patches ~/photos
+      probe visualize --from visualize-alexnet-conv5-84.png --seed 1
+    """  # noqa: D301
+    wanted: dict[str, Any] = {
+        "model": model,
+        "target": target,
+        "channels": None if channels is None else options.numbers(channels),
+        "interpolate": interpolate,
+        "diverse": diverse,
+        "parameterisation": parameterisation,
+        "size": size,
+        "steps": steps,
+        "lr": lr,
+        "weights": weights,
+        "preprocessing": preprocessing,
+        "seed": seed,
+        "precision": precision,
+        "batch_size": batch_size,
+        "device": device,
+    }
+    picture = None
+    if repeat is not None:
+        given = {
+            name: value
+            for name, value in {**wanted, "patches": patches}.items()
+            if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+        }
+        settings, picture = _repeated(repeat, given)
+        patches = settings.pop("patches", None)
+        wanted |= settings
+    if not wanted["model"] or not wanted["target"]:
+        raise ProbeError(
+            "name a model and what to visualize, such as: probe visualize alexnet conv5:84"
+        )
+
+    from probe.result.folder import plain_name
+    from probe.synthesis.visualise import check_place, visualize
+
+    words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"]
+    single = len(words) == 1 and not (wanted["interpolate"] or wanted["diverse"] or patches)
+    n = 1 if picture is not None or (single and not _is_layer(words[0], wanted["model"])) else 2
+    name = plain_name("visualize", wanted["model"], *words, channels)
+    place = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
+    if repeat is not None and place.resolve() == repeat.resolve():
+        raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
+    check_place(place, n)
+    photographs = None if patches is None else _Photographs(patches, words, wanted)
+    shown = place.with_name(f"{place.stem}-preview.png")
+
+    def show(pictures: np.ndarray) -> None:
+        from probe import images
+        from probe.result.picture import write
+
+        write(shown, images.png(pictures, {}))
+
+    try:
+        found = visualize(**wanted, preview=show if preview else None, preview_every=preview)
+    finally:
+        if preview:
+            shown.unlink(missing_ok=True)
+    if picture is not None:
+        found = found[picture]
+    if photographs is not None:
+        found = photographs.beside(found)
+    _show(found, found.save(place), as_json)
+
+
+def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """Read how a picture was made: the settings, with what is given anew, and which it was."""
+    from probe import images, models
+
+    about = images.about(path)
+    if about.get("made") != "visualize":
+        raise ProbeError(f"{str(path)!r} was not made by `probe visualize`")
+    # What is given anew decides for itself how many pictures go through together.
+    settings = {**about["settings"], **({"batch_size": None} if given else {}), **given}
+    if "parameterisation" in given and "lr" not in given:
+        settings["lr"] = None  # each has its own
+    of = ("model", "weights", "preprocessing")
+    if not set(given) & {*of, "seed"}:
+        network = models.load(
+            settings["model"], settings["weights"], seed=settings["seed"],
+            preprocessing=settings["preprocessing"],
+        )  # fmt: skip
+        if network.weights.sha256 != about["weights_sha256"]:
+            raise ProbeError(
+                f"{str(path)!r} was made with other weights of {settings['model']!r} "
+                f"({about['weights']}) than those that are here ({network.weights.source})"
+            )
+    alone = "picture" in about and not set(given) & {"target", "channels"}
+    return settings, about["picture"] if alone else None
+
+
+def _is_layer(word: str, model: str) -> bool:
+    """Tell whether a target is a layer, all of whose channels are meant."""
+    from probe import models
+
+    try:
+        return bool(models.resolve([word], model))
+    except ProbeError:
+        return False
+
+
+class _Photographs:
+    """Where patches are looked for; that there are some is known before pictures are made."""
+
+    def __init__(self, patches: str, words: list[str], wanted: dict[str, Any]) -> None:
+        from probe import models, targets
+        from probe.stimuli import image_set
+
+        self.name, self.device = patches, wanted["device"]
+        self.network = models.load(
+            wanted["model"], wanted["weights"], seed=wanted["seed"],
+            preprocessing=wanted["preprocessing"],
+        )  # fmt: skip
+        kinds = (targets.Channel, targets.Norm)
+        if not any(isinstance(targets.parse(word, self.network), kinds) for word in words):
+            raise ProbeError("--patches goes with channels, such as features.10:84")
+        self.stimuli = image_set(patches)
+
+    def beside(self, found: Visualisation) -> Visualisation:
+        """Find patches for the pictures of channels, layer by layer."""
+        from probe import features
+        from probe.targets import Channel
+
+        channels: dict[str, dict[int, None]] = {}
+        for target in found.each:
+            if isinstance(target, Channel):
+                channels.setdefault(target.layer, {})[target.channel] = None
+        for layer, numbers in channels.items():
+            top = features.top_patches(
+                self.network, self.stimuli, layer, list(numbers), PATCHES, device=self.device
+            )
+            found = found.beside(top)
+        settings = {**found.about["settings"], "patches": self.name}
+        return replace(found, about={**found.about, "settings": settings})
+
+
+def _show(found: Visualisation, written: Path, as_json: bool) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+
+    table = found.table
+    if as_json:
+        record = {"about": found.about, "files": [str(written)]}
+        record |= {"table": json.loads(table.to_json(orient="records"))}
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    facts = [("weights", str(found.about["weights"]))]
+    ranked = table["rank"].dropna()
+    if len(ranked) > 1:
+        facts += [
+            ("most driven", f"{int((ranked == 1).sum())} of {len(ranked)}: no other channel of the "
+             "layer is driven more by the picture")
+        ]  # fmt: skip
+    if found.silent:
+        facts += [("silent", f"{len(found.silent)} of {len(table)}: {', '.join(found.silent)}")]
+    facts += [("wrote", str(written))]
+    rows = [
+        [_cell(value) for value in row]
+        for row in table.drop(columns="silent").itertuples(index=False)
+    ]
+    columns = [name for name in table.columns if name != "silent"]
+    show.put(
+        Text(found.title, style="bold"),
+        Padding(show.facts(facts), (0, 0, 1, 2)),
+        show.table(columns, rows, right=columns[1:]),
+    )
+
+
+def _cell(value: Any) -> str:
+    import pandas as pd
+
+    if pd.isna(value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,469 @@
+"""An atlas of a layer: what it makes of many pictures, laid out on a plane and made visible.
+
+Activation atlases (Carter et al. 2019, doi:10.23915/distill.00015): activations at random places of
+many pictures are laid out in two dimensions, such that like lies beside like. The plane is cut into
+cells, and of each a picture is made that has the direction of its mean activation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from probe import models
+from probe.activations.survey import survey
+from probe.errors import ProbeError, suggest
+from probe.models import Network
+from probe.plots.figures import own_figure
+from probe.plots.layers import in_lines
+from probe.progress import track
+from probe.result.picture import as_html, figure_png, place_of, save_picture, write
+from probe.stimuli import StimulusSet, image_set
+from probe.synthesis.optimise import Precision, Unfinished
+from probe.synthesis.transforms import generator
+from probe.synthesis.visualise import visualize
+from probe.targets import Direction, by_channel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Layout = Literal["pca", "umap"]
+LAYOUTS: tuple[Layout, ...] = ("pca", "umap")
+
+LEAST = 3
+"""Activations without which a cell is empty: the mean of fewer is that of a picture or two."""
+
+SMALLEST = 0.4
+"""Side of the picture of a cell, as a share of the cell's, however few activations are in it."""
+
+POWER = 4.0
+"""Of the cosine (see `probe.targets.Direction`); Carter et al. (2019) have 4.6 in their code."""
+
+OUTLIERS = 1.0
+"""Percent of the activations that may lie beyond each edge of the grid; they count to its rim."""
+
+AT_ONCE = 16
+"""Pictures that are made together: what was interrupted goes on after the last of these."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Atlas:
+    """Pictures of the directions that a layer's activations have.
+
+    Attributes
+    ----------
+    pictures : numpy.ndarray, uint8, shape (n_cells, size, size, 3)
+    table : pandas.DataFrame
+        One row per cell that has a picture:
+
+        - ``row``, ``column``: where it lies, from the top left;
+        - ``activations``: how many are in it;
+        - ``stimulus_id``, ``y``, ``x`` (``token``): of the one that is nearest to their mean, by
+          its cosine, picture and position in the layer;
+        - ``value``: the target's number for the picture (see `probe.targets.Direction`), without
+          transforms; ``silent``: whether it is no larger than that of grey, or of noise.
+    places : numpy.ndarray, float32, shape (n_activations, 2)
+        Of every activation in the plane, (x, y), from 0 to 1 within the grid, y downwards.
+    grid : int
+        Cells along each side.
+    title : str
+    about : dict
+        Everything that decides the pictures, as plain values.
+    """
+
+    pictures: np.ndarray
+    table: pd.DataFrame
+    places: np.ndarray
+    grid: int
+    title: str
+    about: Mapping[str, Any]
+
+    def sheet(self) -> np.ndarray:
+        """Lay the pictures out, larger ones where there are more activations.
+
+        Returns
+        -------
+        numpy.ndarray, uint8, shape (grid · size, grid · size, 3)
+            White where there are none. Areas are as the numbers, from a share of `SMALLEST`² on;
+            above the ninth decile, a picture fills its cell.
+        """
+        size = self.pictures.shape[1]
+        made = np.full((self.grid * size, self.grid * size, 3), 255, np.uint8)
+        counts = self.table["activations"].to_numpy()
+        shares = np.sqrt(counts / np.quantile(counts, 0.9)).clip(SMALLEST, 1)
+        cells = self.table[["row", "column"]].to_numpy() * size
+        for picture, share, (top, left) in zip(self.pictures, shares, cells, strict=True):
+            side = round(float(share) * size)
+            small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+            first = (size - side) // 2
+            down, across = (slice(at + first, at + first + side) for at in (top, left))
+            made[down, across] = np.asarray(small)
+        return made
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the sheet.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        with own_figure(ax, 7.0, 7.0) as axes:
+            axes.set_axis_off()
+            axes.imshow(self.sheet(), interpolation="antialiased")
+            axes.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
+            axes.set_title(in_lines(self.title, axes, ax is None), loc="left", fontsize=8)
+        return axes
+
+    def save(self, path: str | Path) -> Path:
+        """Write the sheet (.png), with all that made it in its metadata, or the table (.csv).
+
+        Raises
+        ------
+        ProbeError
+            If the file is of another kind, or cannot be written.
+        """
+        place = check_place(path)
+        if place.suffix.lower() == ".csv":
+            return write(place, self.table.to_csv(index=False).encode())
+        return save_picture(place, self.sheet() / 255, self.about)
+
+    def _repr_html_(self) -> str:
+        return as_html(figure_png(self.plot(), self.about), self.title)
+
+    def __repr__(self) -> str:
+        return f"<Atlas {self.title}>"
+
+
+def check_place(path: str | Path) -> Path:
+    """Check the name of what is going to be written.
+
+    Raises
+    ------
+    ProbeError
+        If an atlas cannot be written so.
+    """
+    return place_of(path, ".png", ".csv")
+
+
+def atlas(
+    model: str | Network | nn.Module,
+    images: str | os.PathLike[str] | StimulusSet,
+    layer: str,
+    *,
+    grid: int = 10,
+    layout: Layout = "pca",
+    samples: int = 5000,
+    size: int = 96,
+    steps: int = 128,
+    weights: str = "imagenet",
+    preprocessing: str = "resize",
+    seed: int = 0,
+    precision: Precision = "auto",
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Atlas:
+    """Make an atlas of a layer.
+
+    An interrupted call goes on when it is made again with the same arguments.
+
+    Parameters
+    ----------
+    model : str, Network or torch.nn.Module
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
+    images : str, path or StimulusSet
+        The more, the better, from some hundreds on: a folder, a pattern, a table, a zip archive;
+        see `probe.stimuli.image_set`.
+    layer : str
+        A path or an alias.
+    grid : int
+        Cells along each side.
+    layout : {'pca', 'umap'}
+        Of the activations' directions. ``pca``: their first two principal components; ``umap``
+        (McInnes et al. 2018, by cosines; needs ``pip install cnn-probe[atlas]``): neighbours stay
+        neighbours.
+    samples : int
+        Activations in all, at least, as far as there are: the same number of every picture, at
+        random positions.
+    size : int
+        Of a cell's picture, in pixels.
+    steps : int
+        Of the optimiser.
+    weights : str
+        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
+    preprocessing : {'resize', 'torchvision'}
+    seed : int
+        Of random weights, positions, the layout, the pictures' noise and transforms.
+    precision : {'auto', 'float32', 'bfloat16'}
+        In which pictures are made; see `probe.synthesis.optimise.through`.
+    batch_size : int, optional
+        Pictures in a pass, at most.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    progress : bool, optional
+        Show progress bars; by default when a person is watching.
+
+    Returns
+    -------
+    Atlas
+
+    Raises
+    ------
+    ProbeError
+        If there is no such layer or layout, no picture, or one that cannot be read; if no cell has
+        enough activations.
+
+    Notes
+    -----
+    A cell's direction is the mean of its activations, multiplied by the inverse of their second
+    moments over the layer (shrunk: Ledoit & Wolf 2004): what the cell has and others have not.
+
+    Examples
+    --------
+    >>> probe.atlas("alexnet", "photos/", "conv5").save("atlas.png")  # doctest: +SKIP
+    """
+    _check(grid, layout, samples, size, steps, batch_size)
+    network = _network(model, layer, weights, preprocessing, seed, progress)
+    (name,) = models.resolve([layer], network)
+    stimuli = images if isinstance(images, StimulusSet) else image_set(images, progress=progress)
+
+    drawn = _Drawn(name, ceil(samples / len(stimuli)), seed)
+    survey(
+        network, stimuli, name, drawn.see, batch_size=batch_size, device=device, progress=progress
+    )
+    activations, where = drawn.found()
+    places = _laid_out(activations, layout, seed)
+    cell = np.minimum((places * grid).astype(int), grid - 1) @ [1, grid]
+    numbers, counts = np.unique(cell, return_counts=True)
+    numbers = numbers[counts >= LEAST]
+    if not len(numbers):
+        raise ProbeError(
+            f"{len(activations)} activations are too few for {grid}×{grid} cells: no cell has "
+            f"{LEAST}; give more pictures, or a smaller grid"
+        )
+    means = np.stack([activations[cell == number].mean(0) for number in numbers])
+    labels = [f"row {number // grid}, column {number % grid}" for number in numbers]
+    directions = [
+        Direction(name, torch.from_numpy(direction), label, POWER)
+        for direction, label in zip(_whitened(means, activations), labels, strict=True)
+    ]
+
+    about = network.provenance() | {
+        "made": "atlas",
+        "settings": {
+            "model": network.name, "layer": name, "grid": grid, "layout": layout,
+            "samples": samples, "size": size, "steps": steps, "weights": str(weights),
+            "preprocessing": preprocessing, "precision": precision, "batch_size": batch_size,
+            "device": device,
+        },
+        "seed": seed,
+        "images": stimuli.name,
+        "n_images": len(stimuli),
+        "images_sha256": stimuli.hash,
+        "n_activations": len(activations),
+    }  # fmt: skip
+    pictures, measured = _made(
+        network, directions, about, size=size, steps=steps, seed=seed, precision=precision,
+        batch_size=batch_size, device=device, progress=progress,
+    )  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "row": numbers // grid,
+            "column": numbers % grid,
+            "activations": counts[counts >= LEAST],
+            **_nearest(means, activations, cell, numbers, where, stimuli),
+            **measured,
+        }
+    )
+    title = (
+        f"{network.name} {name}: {len(numbers)} directions of {len(activations)} activations by "
+        f"{len(stimuli)} pictures ({stimuli.name})"
+    )
+    return Atlas(pictures, table, places, grid, title, about)
+
+
+def _check(
+    grid: int, layout: str, samples: int, size: int, steps: int, batch_size: int | None
+) -> None:
+    for what, number, least in (
+        ("grid", grid, 1),
+        ("samples", samples, 3),
+        ("size", size, 1),
+        ("steps", steps, 1),
+        ("batch size", batch_size, 1),
+    ):
+        if number is not None and number < least:
+            raise ProbeError(f"{what} {number} is too small: {least} or more")
+    if layout not in LAYOUTS:
+        raise ProbeError(
+            f"layout {layout!r} is unknown{suggest(layout, LAYOUTS)}; there is {', '.join(LAYOUTS)}"
+        )
+    if layout == "umap":
+        _umap()
+
+
+def _network(
+    model: str | Network | nn.Module,
+    layer: str,
+    weights: str,
+    preprocessing: str,
+    seed: int,
+    progress: bool | None,
+) -> Network:
+    """Load the network, when it is known to have the layer."""
+    given = models.given(model, weights, preprocessing)
+    found = models.resolve([layer], given)
+    if len(found) != 1:
+        raise ProbeError(f"{layer!r} names {len(found)} layers; an atlas is of one")
+    info = next(i for i in models.layers(given) if i.name == found[0])
+    if not info.output_shape:
+        raise ProbeError(f"layer {info.name!r} gives one number for a picture, and has no channels")
+    if isinstance(given, Network):
+        return given
+    return models.load(given, weights, seed=seed, preprocessing=preprocessing, progress=progress)
+
+
+class _Drawn:
+    """Activations at random positions of every picture.
+
+    Parameters
+    ----------
+    layer : str
+    n : int
+        Of every picture, at most.
+    seed : int
+    """
+
+    def __init__(self, layer: str, n: int, seed: int) -> None:
+        self._layer, self._n, self._seed = layer, n, seed
+        self._values: list[Tensor] = []
+        self._where: list[np.ndarray] = []
+        self._axes: tuple[int, ...] = ()
+
+    def see(self, rows: range, output: Tensor) -> None:
+        """Take in what the layer returned for some pictures."""
+        output = by_channel(output)
+        self._axes = tuple(output.shape[2:])
+        output = output.flatten(2) if self._axes else output[:, :, None]
+        for row, values in zip(rows, output, strict=True):
+            # Of every picture by itself: batches change nothing.
+            order = torch.randperm(values.shape[1], generator=generator(self._seed, row))
+            chosen = order[: self._n]
+            self._values.append(values[:, chosen.to(values.device)].T.float().cpu())
+            self._where += [np.array([row, int(at)]) for at in chosen]
+        if not self._values[-1].isfinite().all():
+            raise ProbeError(f"layer {self._layer!r} has activations that are not finite")
+
+    def found(self) -> tuple[np.ndarray, pd.DataFrame]:
+        """Give activations (n, channels), and for each its picture's position and its own."""
+        row, at = np.stack(self._where).T
+        names = {0: (), 1: ("token",), 2: ("y", "x")}[len(self._axes)]
+        places = np.unravel_index(at, self._axes) if self._axes else ()
+        where = pd.DataFrame({"stimulus": row, **dict(zip(names, places, strict=True))})
+        return torch.cat(self._values).numpy(), where
+
+
+def _laid_out(activations: np.ndarray, layout: Layout, seed: int) -> np.ndarray:
+    """Give activations places in the plane, (n, 2), from 0 to 1 but for outliers, which are cut."""
+    if layout == "pca":
+        lengths = np.linalg.norm(activations, axis=1, keepdims=True)
+        directions = torch.from_numpy(activations / np.maximum(lengths, 1e-30)).double()
+        centred = directions - directions.mean(0)
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        axes = vectors[:, values.argsort(descending=True)[:2]]
+        axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # one of two
+        found = (centred @ axes).numpy()
+    else:
+        found = _umap()(
+            n_components=2, metric="cosine", n_neighbors=min(20, len(activations) - 1),
+            min_dist=0.5, random_state=seed % 2**32, n_jobs=1,
+        ).fit_transform(activations)  # fmt: skip
+    low, high = np.percentile(found, [OUTLIERS, 100 - OUTLIERS], axis=0)
+    return np.clip((found - low) / np.maximum(high - low, 1e-12), 0, 1).astype(np.float32)
+
+
+def _umap() -> Any:
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise ProbeError(
+            "layout umap needs the package umap-learn: pip install 'cnn-probe[atlas]', or take "
+            "layout pca"
+        ) from None
+    return UMAP
+
+
+def _whitened(means: np.ndarray, activations: np.ndarray) -> np.ndarray:
+    from sklearn.covariance import ledoit_wolf
+
+    # In units of their size: of numbers as small as random weights give, none is lost.
+    unit = max(float(np.abs(activations).max()), 1e-30)
+    moments, _ = ledoit_wolf(activations.astype(np.float64) / unit, assume_centered=True)
+    # What is silent throughout has no variance, and its mean is 0.
+    found = means.astype(np.float64) @ np.linalg.pinv(moments, hermitian=True)
+    return np.asarray(found, np.float32)
+
+
+def _nearest(
+    means: np.ndarray,
+    activations: np.ndarray,
+    cell: np.ndarray,
+    numbers: np.ndarray,
+    where: pd.DataFrame,
+    stimuli: StimulusSet,
+) -> dict[str, Any]:
+    """Find the activation of each cell that is nearest to its mean."""
+    nearest = []
+    for mean, number in zip(means, numbers, strict=True):
+        inside = np.flatnonzero(cell == number)
+        lengths = np.linalg.norm(activations[inside], axis=1)
+        cosines = activations[inside] @ mean / np.maximum(lengths, 1e-30)
+        nearest.append(inside[cosines.argmax()])
+    rows = where.iloc[nearest].reset_index(drop=True)
+    ids = [stimuli.ids[stimulus] for stimulus in rows.pop("stimulus")]
+    return {"stimulus_id": ids, **{str(name): rows[name] for name in rows}}
+
+
+def _made(
+    network: Network,
+    directions: list[Direction],
+    about: Mapping[str, Any],
+    *,
+    batch_size: int | None,
+    progress: bool | None,
+    **settings: Any,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Make the pictures, some at a time, and measure them."""
+    unfinished = Unfinished(about)
+    kept = unfinished.load() or {"pictures": [], "value": [], "silent": []}
+    at_once = min(batch_size or AT_ONCE, len(directions))
+    done = sum(map(len, kept["pictures"]))
+    bar = track(
+        total=len(directions), initial=done, desc="atlas", unit="picture", progress=progress
+    )
+    with bar:
+        for start in range(done, len(directions), at_once):
+            chunk = directions[start : start + at_once]
+            found = visualize(network, chunk, batch_size=at_once, progress=False, **settings)
+            kept["pictures"].append(torch.from_numpy(found.pictures))
+            kept["value"] += found.table["value"].tolist()
+            kept["silent"] += found.table["silent"].tolist()
+            unfinished.keep(kept)
+            bar.update(len(chunk))
+    unfinished.finished()
+    return torch.cat(kept["pictures"]).numpy(), {n: kept[n] for n in ("value", "silent")}

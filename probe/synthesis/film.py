@@ -1,0 +1,249 @@
+"""DeepDream in films: of a film, and into a picture for ever.
+
+What a frame's dream has added is carried to the next along the optical flow, fades a little, and is
+dreamt on for a few steps. So it stays with what it lies on, and does not flicker; what comes into
+sight is dreamt into within a few frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from probe import images
+from probe.activations.extract import working
+from probe.errors import ProbeError
+from probe.images import Picture, check_animation, read_movie
+from probe.progress import finishing, track
+from probe.result.picture import save_animation, write
+from probe.synthesis.dream import DEFAULT_MODEL, Plan, dreamt, over, prepare, resized
+from probe.synthesis.flow import carried, motion, seen_before
+from probe.synthesis.optimise import Stopped, Unfinished, as_array
+
+CARRIED = 0.8
+"""Share of a frame's dream that goes on to the next. The steps make up for the rest, so that a
+frame of a film has as much of a dream as a single picture."""
+
+FPS = 25.0
+"""Frames a second of a picture that is zoomed into."""
+
+ZOOM = 1.05
+"""From one frame to the next (Mordvintsev et al. 2015)."""
+
+
+def dream_film(
+    film: str | Path,
+    output: str | Path,
+    model: Any = DEFAULT_MODEL,
+    layers: str | None = None,
+    *,
+    quality: int = 90,
+    progress: bool | None = None,
+    **options: Any,
+) -> Path:
+    """Dream into every frame of a film.
+
+    A call that is interrupted goes on with the frame it had come to when it is made again.
+
+    Parameters
+    ----------
+    film : path
+        MP4, MOV, MKV, WebM, or an animated GIF or WebP.
+    output : path
+        Ends in .mp4, .gif or .webp. An MP4 file has the film's sound.
+    model, layers
+        As in `probe.dream`.
+    quality : int
+        From 1 to 100, of MP4 and WebP.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+    **options
+        As in `probe.dream`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ProbeError
+        As `probe.dream`; if the film cannot be read, the other not be written, or PyAV or OpenCV is
+        missing.
+    """
+    movie = read_movie(film)
+    check_animation(output, movie.fps)
+    first = next(iter(movie), None)
+    if first is None:
+        raise ProbeError(f"film {str(film)!r} has no frame")
+    plan = prepare(first, model, layers, progress=progress, **options)
+    about = {
+        **plan.about,
+        "made": "dream film",
+        "image": movie.path.name,
+        "image_sha256": hashlib.sha256(movie.path.read_bytes()).hexdigest(),
+    }
+    sides = tuple(plan.pixels.shape[-2:])
+
+    at = 0  # the frame that is read next
+    frames = iter(movie)
+
+    def following(number: int, last: Mapping[str, Any]) -> tuple[Tensor, Tensor | None] | None:
+        nonlocal at
+        frame = next(islice(frames, number - at, None), None)
+        at = number + 1
+        if frame is None:
+            return None
+        pixels = resized(_tensor(frame), sides).clamp(0, 1)
+        if not last:
+            return pixels, None
+        here, before = as_array(pixels[0]), as_array(last["pixels"][0])
+        there = motion(here, before)
+        known = _softened(seen_before(there, motion(before, here)))
+        return pixels, CARRIED * known * carried(last["detail"][0], there)[None]
+
+    return _dreamt_frames(
+        replace(plan, about=about), following, movie.n_frames, output, movie.fps, quality=quality,
+        sound_of=movie.path if movie.has_sound else None, progress=progress,
+    )  # fmt: skip
+
+
+def dream_zoom(
+    image: Picture,
+    output: str | Path,
+    model: Any = DEFAULT_MODEL,
+    layers: str | None = None,
+    *,
+    frames: int = 100,
+    zoom: float = ZOOM,
+    fps: float = FPS,
+    quality: int = 90,
+    progress: bool | None = None,
+    **options: Any,
+) -> Path:
+    """Dream into a picture, enlarge it a little about its middle, dream into that, and so on.
+
+    Parameters
+    ----------
+    image : path, bytes, uint8 array (height, width[, 3 or 4]), or Pillow image
+    output : path
+        Ends in .mp4, .gif or .webp.
+    model, layers
+        As in `probe.dream`.
+    frames : int
+        How many.
+    zoom : float
+        From one frame to the next; above 1.
+    fps : float
+        Frames a second.
+    quality, progress, **options
+        As in `dream_film`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ProbeError
+        As in `dream_film`.
+    """
+    check_animation(output, fps)
+    if frames < 1:
+        raise ProbeError(f"{frames} frames are none: at least 1")
+    if not 1 < zoom <= 2:
+        raise ProbeError(f"zoom {zoom:g} is not above 1 and at most 2")
+    plan = prepare(image, model, layers, progress=progress, **options)
+    about = {**plan.about, "made": "dream zoom"}
+    about["settings"] = {**about["settings"], "frames": frames, "zoom": zoom, "fps": fps}
+    height, width = plan.pixels.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    middle = (width - 1) / 2, (height - 1) / 2
+    there = torch.stack([(x - middle[0]) * (1 / zoom - 1), (y - middle[1]) * (1 / zoom - 1)])
+
+    def following(number: int, last: Mapping[str, Any]) -> tuple[Tensor, Tensor | None] | None:
+        if not last:
+            return plan.pixels, None
+        return carried(last["made"][0], there)[None].clamp_(0, 1), None
+
+    return _dreamt_frames(
+        replace(plan, about=about), following, frames, output, fps, quality=quality,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _dreamt_frames(
+    plan: Plan,
+    following: Callable[[int, Mapping[str, Any]], tuple[Tensor, Tensor | None] | None],
+    n_frames: int,
+    output: str | Path,
+    fps: float,
+    *,
+    quality: int,
+    sound_of: Path | None = None,
+    progress: bool | None = None,
+) -> Path:
+    """Dream into one frame after the other, and write the film when all are there.
+
+    Parameters
+    ----------
+    following : callable
+        Takes the number of a frame and what was kept of the one before (nothing, of the first):
+        ``pixels``, ``detail`` and ``made``. Gives the frame and the detail to begin with; None when
+        there are no more.
+    """
+    unfinished = Unfinished(plan.about)
+    folder = unfinished.path.with_suffix("")
+    later = replace(plan.look, steps=max(1, round(plan.look.steps * (1 - CARRIED))))
+    last = unfinished.load() or {}
+    with finishing() as stop, working(plan.network, plan.device) as (place, _), suppress(Stopped):
+        mask = None if plan.mask is None else plan.mask.to(place)
+        first = last.get("number", 0)
+        numbers = range(first, n_frames)
+        for number in track(
+            numbers, desc="frames", unit="frame", total=n_frames, initial=first, progress=progress
+        ):
+            if stop.is_set():
+                raise Stopped
+            if (found := following(number, last)) is None:
+                break
+            pixels, detail = (None if one is None else one.to(place) for one in found)
+            assert pixels is not None
+            # Rolls are the same in every frame: what they leave to chance does not flicker.
+            detail = dreamt(
+                pixels, plan.network, plan.target, later if last else plan.look, detail=detail,
+                mask=mask, tile=plan.tile, seed=plan.seed, precision=plan.precision, stop=stop,
+                progress=False,
+            )  # fmt: skip
+            made = over(pixels, detail, colour=plan.look.colour, mask=mask)
+            write(folder / f"{number:06d}.png", images.png(as_array(made[0]), {}))
+            last = {"number": number + 1, "pixels": pixels, "detail": detail, "made": made}
+            last = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in last.items()}
+            unfinished.keep(last)
+    written = (folder / f"{number:06d}.png" for number in range(last["number"]))
+    frames = (np.asarray(images.read(path, path.name)) for path in written)
+    path = save_animation(output, frames, fps, plan.about, quality=quality, sound_of=sound_of)
+    unfinished.finished()
+    shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+def _tensor(frame: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None] / 255
+
+
+def _softened(known: Tensor) -> Tensor:
+    """Let what is carried end softly: at hard borders, new pieces would show."""
+    return F.avg_pool2d(known[None, None], 9, stride=1, padding=4, count_include_pad=False)

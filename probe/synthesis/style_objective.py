@@ -1,0 +1,433 @@
+"""How like one picture is to the content of a second and the style of a third, at any size.
+
+All that is asked of a picture are sums over positions: moments of style layers, squared differences
+to the content. So a large picture is gone through in tiles twice: once without gradients, for the
+sums; then, as the slope of the loss with respect to each sum is known, once more for the gradient
+of the sums, weighted with these slopes. With a margin of what the positions of a tile see, this is
+the gradient of the whole picture, and not an approximation of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from probe.activations.capture import differentiable
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.synthesis.optimise import Precision, Slopes, autocast, through
+from probe.synthesis.style_losses import Gaussian, Moments, gram, moments
+from probe.synthesis.style_network import jump, margin
+from probe.targets import Outputs, Target
+
+Loss = Literal["wasserstein", "gram"]
+LOSSES = ("wasserstein", "gram")
+
+GRID = 16
+"""Tiles begin at multiples of as many pixels: the jump of the deepest layers, whose poolings then
+fall as they do in the whole picture."""
+
+TILE = 768
+"""Pixels along a side of a tile. A picture of `WHOLE` as many pixels is taken at once."""
+
+WHOLE = 2.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A tile of a picture, and the margin that its positions see.
+
+    Attributes
+    ----------
+    rows, columns : torch.Tensor
+        Which of the picture's are given to the network.
+    top, left : int
+        Pixels of them that are margin.
+    y, x : int
+        Where the tile itself begins in the picture.
+    height, width : int
+        Of the tile itself.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    top: int
+    left: int
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def cut(self, pictures: Tensor) -> Tensor:
+        """Give the tile with its margin."""
+        return pictures[..., self.rows[:, None], self.columns]
+
+    def inside(self, layer: str, output: Tensor) -> Tensor:
+        """Give those positions of a layer that belong to the tile."""
+        return self._part(output, self.top, self.left, jump(layer))
+
+    def own(self, layer: str, whole: Tensor) -> Tensor:
+        """Give the tile's part of what is known for all positions of a layer."""
+        return whole if whole.ndim == 0 else self._part(whole, self.y, self.x, jump(layer))
+
+    def _part(self, values: Tensor, y: int, x: int, step: int) -> Tensor:
+        rows = slice(y // step, y // step + self.height // step)
+        return values[..., rows, x // step : x // step + self.width // step]
+
+
+def windows(size: Sequence[int], tile: int, around: int, *, wrap: bool = False) -> list[Window]:
+    """Lay tiles over a picture.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the picture.
+    tile : int
+        Side of a tile, a multiple of `GRID`. A picture of up to `WHOLE` times its area is one tile.
+    around : int
+        Width of the margin.
+    wrap : bool
+        Whether the margin at a border comes from the opposite one.
+    """
+    height, width = size
+    if height * width <= WHOLE * tile**2:
+        return [Window(torch.arange(height), torch.arange(width), 0, 0, 0, 0, height, width)]
+    axes = []
+    for side in size:
+        parts = []
+        for start in range(0, side, tile):
+            end = min(start + tile, side)
+            low, high = start - around, end + around
+            if wrap:
+                pixels = torch.arange(low, high) % side
+            else:
+                low = max(low, 0)
+                pixels = torch.arange(low, min(high, side))
+            parts.append((pixels, start - low, start, end - start))
+        axes.append(parts)
+    return [
+        Window(rows, columns, top, left, y, x, tall, wide)
+        for rows, top, y, tall in axes[0]
+        for columns, left, x, wide in axes[1]
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class StyleTerm:
+    """The style of one region in one layer.
+
+    Attributes
+    ----------
+    layer : str
+    share : float
+        What its distance is multiplied by.
+    distance : callable
+        Takes moments.
+    centre : torch.Tensor or None, shape (channels,)
+        About which they are taken.
+    weights : torch.Tensor, shape (y, x) or ()
+        How much each position of the layer counts; 1 together.
+    """
+
+    layer: str
+    share: float
+    distance: Callable[[Moments], Tensor]
+    centre: Tensor | None
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ContentTerm:
+    """What a layer makes of the content.
+
+    Attributes
+    ----------
+    layer : str
+    share : float
+        What the mean squared difference is multiplied by.
+    features : torch.Tensor, shape (channels, y, x)
+    """
+
+    layer: str
+    share: float
+    features: Tensor
+
+
+class Likeness(Target):
+    """Minus the loss of style transfer, of one picture.
+
+    Parameters
+    ----------
+    styles : sequence of StyleTerm
+    contents : sequence of ContentTerm
+    """
+
+    def __init__(self, styles: Sequence[StyleTerm], contents: Sequence[ContentTerm]) -> None:
+        self.styles, self.contents = tuple(styles), tuple(contents)
+        terms: list[StyleTerm | ContentTerm] = [*styles, *contents]
+        self.layers = tuple(dict.fromkeys(term.layer for term in terms))
+        self.name = "style"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        return -self.loss(self.sums(outputs)).view(1)
+
+    def sums(self, outputs: Outputs, window: Window | None = None) -> list[Tensor]:
+        """Give what a window adds to the sums that the loss is a function of."""
+        found: list[Tensor] = []
+        for style in self.styles:
+            features, weights = outputs[style.layer][0], style.weights
+            if window is not None:
+                features = window.inside(style.layer, features)
+                weights = window.own(style.layer, weights)
+            of = moments(features, style.centre, weights)
+            found += [of.mean, of.second]
+        for content in self.contents:
+            features, wanted = outputs[content.layer][0], content.features
+            if window is not None:
+                features = window.inside(content.layer, features)
+                wanted = window.own(content.layer, wanted)
+            found.append((features - wanted).square().sum() / content.features.numel())
+        return found
+
+    def loss(self, sums: Sequence[Tensor]) -> Tensor:
+        """Give the loss, from the sums over all windows."""
+        n = 2 * len(self.styles)
+        losses = []
+        for style, mean, second in zip(self.styles, sums[0:n:2], sums[1:n:2], strict=True):
+            centre = torch.zeros_like(mean) if style.centre is None else style.centre
+            losses.append(style.share * style.distance(Moments(mean, second, centre)))
+        losses += [c.share * value for c, value in zip(self.contents, sums[n:], strict=True)]
+        return torch.stack(losses).sum()
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted(Target):
+    """The sums of a window, each weighted with the slope of the loss along it."""
+
+    likeness: Likeness
+    window: Window
+    slopes: Sequence[Tensor]
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.likeness.layers
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.likeness.name
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        sums = self.likeness.sums(outputs, self.window)
+        terms = [(s * slope).sum() for s, slope in zip(sums, self.slopes, strict=True)]
+        return -torch.stack(terms).sum().view(1)
+
+
+def likeness_slopes(
+    network: Network,
+    likeness: Likeness,
+    size: Sequence[int],
+    *,
+    tile: int = TILE,
+    wrap: bool = False,
+    precision: Precision = "auto",
+) -> Slopes:
+    """Give the gradient of a likeness for a picture of any size, in tiles if it is large.
+
+    Parameters
+    ----------
+    network : Network
+        See `probe.synthesis.style_network.style_network`.
+    likeness : Likeness
+    size : (int, int)
+        Height and width of the picture.
+    tile, wrap
+        See `windows`.
+    precision : {"auto", "float32", "bfloat16"}
+
+    Returns
+    -------
+    callable
+        See `probe.synthesis.optimise.Slopes`.
+    """
+    laid = windows(size, tile, margin(network, list(likeness.layers)), wrap=wrap)
+    if len(laid) == 1:
+        return through(network, likeness, waking=0, precision=precision)
+
+    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        sums: list[Tensor] = []
+        for window in laid:
+            outputs = features(network, window.cut(pictures), likeness.layers, precision)
+            found = likeness.sums(outputs, window)
+            sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+        with torch.enable_grad():
+            leaves = [s.detach().requires_grad_() for s in sums]
+            loss = likeness.loss(leaves)
+        along = torch.autograd.grad(loss, leaves, materialize_grads=True)  # Gram has no mean
+        total = torch.zeros_like(pictures)
+        for window in laid:
+            weighted = _Weighted(likeness, window, along)
+            pull = through(network, weighted, waking=0, precision=precision)
+            _, slope = pull(window.cut(pictures), step)
+            # A margin that wraps may hold a pixel twice.
+            place = (torch.zeros(1, dtype=torch.long), torch.arange(3)[:, None, None],
+                     window.rows[:, None], window.columns)  # fmt: skip
+            total.index_put_(tuple(i.to(total.device) for i in place), slope[0], accumulate=True)
+        return -loss.detach().view(1), total
+
+    return slopes
+
+
+def features(
+    network: Network, pictures: Tensor, layers: Sequence[str], precision: Precision
+) -> dict[str, Tensor]:
+    """Give what some layers make of pictures in 0–1, in float32 and without a graph."""
+    mean, std = (
+        torch.tensor(v, device=pictures.device)[:, None, None]
+        for v in (network.preprocessing.mean, network.preprocessing.std)
+    )
+    dtype = next(network.module.parameters()).dtype
+    seen = ((pictures.detach() - mean) / std).to(dtype)
+    seen = seen.contiguous(memory_format=torch.channels_last)
+    with autocast(precision, seen.device):
+        outputs = differentiable(network.module, seen, layers)
+    return {layer: output.detach().float() for layer, output in outputs.items()}
+
+
+def style_moments(
+    network: Network,
+    picture: Tensor,
+    layers: Sequence[str],
+    mask: Tensor | None = None,
+    centres: Mapping[str, Tensor] | None = None,
+    *,
+    tile: int = TILE,
+    precision: Precision = "auto",
+) -> dict[str, Moments]:
+    """Give the moments of what layers make of a picture, in tiles if it is large.
+
+    Parameters
+    ----------
+    network, tile, precision
+        As in `likeness_slopes`.
+    picture : torch.Tensor, shape (1, 3, height, width)
+    layers : sequence of str
+    mask : torch.Tensor, shape (height, width), optional
+        How much each pixel counts.
+    centres : mapping of str to torch.Tensor, optional
+        See `Moments`; by default, the means over the first tile.
+    """
+    size = picture.shape[-2:]
+    weights = position_weights(mask, size, layers, picture.device)
+    found: dict[str, Moments] = {}
+    about = dict(centres or {})
+    for window in windows(size, tile, margin(network, list(layers))):
+        outputs = features(network, window.cut(picture), layers, precision)
+        for layer in layers:
+            inside = window.inside(layer, outputs[layer][0])
+            centre = about.setdefault(layer, inside.flatten(1).mean(1))
+            part = moments(inside, centre, window.own(layer, weights[layer]))
+            if layer in found:
+                before = found[layer]
+                part = Moments(before.mean + part.mean, before.second + part.second, centre)
+            found[layer] = part
+    return found
+
+
+def position_weights(
+    mask: Tensor | None, size: Sequence[int], layers: Sequence[str], device: torch.device
+) -> dict[str, Tensor]:
+    """Give how much every position of layers counts, 1 together: the mean of the mask below it.
+
+    Raises
+    ------
+    ProbeError
+        If the mask is black at all of a layer's positions.
+    """
+    weights = {}
+    for layer in layers:
+        step = jump(layer)
+        if mask is None:
+            count = max((size[0] // step) * (size[1] // step), 1)
+            weights[layer] = torch.tensor(1 / count, device=device)
+        else:
+            below = F.avg_pool2d(mask[None, None].to(device), step)[0, 0]
+            total = float(below.sum())
+            if not total:
+                raise ProbeError(
+                    "a mask is black, or white in too few pixels: nothing is left to paint"
+                )
+            weights[layer] = below / total
+    return weights
+
+
+def mixed(found: Sequence[Moments], shares: Sequence[float]) -> Moments:
+    """Give the moments of several pictures beside each other, of areas in such shares."""
+    total = sum(shares)
+    parts = [(share / total, one) for share, one in zip(shares, found, strict=True)]
+    mean = torch.stack([share * one.mean for share, one in parts]).sum(0)
+    second = torch.stack([share * one.second for share, one in parts]).sum(0)
+    return Moments(mean, second, found[0].centre)
+
+
+def style_term(
+    layer: str, wanted: Moments, share: float, weights: Tensor, loss: Loss = "wasserstein"
+) -> StyleTerm:
+    """Give the distance to a style in a layer, relative to the style's own size.
+
+    Parameters
+    ----------
+    layer : str
+    wanted : Moments
+    share : float
+    weights : torch.Tensor
+        See `StyleTerm`.
+    loss : {"wasserstein", "gram"}
+    """
+    mean = wanted.mean + wanted.centre
+    if loss == "wasserstein":
+        style = Gaussian(wanted)
+        own = (mean.square().sum() + wanted.covariance.trace()) / len(mean)
+        return StyleTerm(layer, share / float(own), style.distance, style.mean, weights)
+    about_zero = Moments(
+        mean, wanted.covariance + torch.outer(mean, mean), torch.zeros_like(wanted.centre)
+    )
+    own = about_zero.second.square().mean()
+    return StyleTerm(
+        layer, share / float(own), lambda found: gram(found, about_zero), None, weights
+    )
+
+
+def content_term(
+    network: Network,
+    picture: Tensor,
+    layer: str,
+    share: float,
+    *,
+    tile: int = TILE,
+    wrap: bool = False,
+    precision: Precision = "auto",
+) -> ContentTerm:
+    """Give the squared difference to a picture in a layer, relative to the picture's own size.
+
+    Parameters
+    ----------
+    network, tile, wrap, precision
+        As in `likeness_slopes`.
+    picture : torch.Tensor, shape (1, 3, height, width)
+    layer : str
+    share : float
+    """
+    size, whole = picture.shape[-2:], None
+    for window in windows(size, tile, margin(network, [layer]), wrap=wrap):
+        output = features(network, window.cut(picture), [layer], precision)[layer][0]
+        if whole is None:
+            whole = output.new_zeros(len(output), *(side // jump(layer) for side in size))
+        window.own(layer, whole).copy_(window.inside(layer, output))
+    assert whole is not None  # there is a window
+    return ContentTerm(layer, share / max(float(whole.square().mean()), 1e-12), whole)

@@ -1,0 +1,303 @@
+"""The gradient of a target over a picture that is too large for one pass: tile by tile.
+
+Every unit of a layer belongs to one tile: that in which the middle of its window lies. The network
+is given each tile with a margin, so that its units see all that they see in the whole picture, and
+the gradients of the tiles, margins included, add up to that of the whole. Tiles at the border of
+the picture end there, as the whole picture does. So there are no seams to be hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, inf, prod
+
+import torch
+from torch import Tensor
+
+from probe import models
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.models.receptive_fields import ReceptiveField
+from probe.synthesis.optimise import Precision, Slopes, computes_bfloat16, through
+from probe.synthesis.transforms import generator
+from probe.targets import Norm, Outputs, Sum, Target, Unit
+
+BYTES = 3 * 2**28
+"""What one pass keeps for the way back, at most, where nobody names a size of tiles."""
+
+WIDEST = 128
+"""Pixels of a margin, at most. Units of deep layers see more in theory, but hardly react to what
+lies so far from their middle (Luo et al. 2016, Understanding the effective receptive field in deep
+convolutional networks). What is left out then differs from step to step, as the grid of tiles is
+laid anew in each."""
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How tiles have to be laid for some layers.
+
+    Attributes
+    ----------
+    step : int
+        Pixels of which a tile's corner has to be a multiple, for units to lie where they do in the
+        whole picture.
+    width : int
+        Pixels around a tile.
+    exact : bool
+        Whether that is all that the units of a tile see; if not, it is `WIDEST`.
+    fields : dict of str to ReceptiveField or None
+        Of each layer; None where it has no positions, or none at even steps.
+    """
+
+    step: int
+    width: int
+    exact: bool
+    fields: dict[str, ReceptiveField | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of one axis of the picture.
+
+    Attributes
+    ----------
+    first, end : float
+        Middles of windows that belong to it; infinite at the ends of the picture.
+    low, high : int
+        Pixels that the network is given.
+    """
+
+    first: float
+    end: float
+    low: int
+    high: int
+
+
+def margin(network: Network, layers: Sequence[str]) -> Margin:
+    """Work out the margin of tiles from the receptive fields of some layers."""
+    known = models.measures(network).fields
+    fields: dict[str, ReceptiveField | None] = {}
+    for layer in layers:
+        field = known.get(layer)
+        even = field is not None and field.jump is not None and not field.whole
+        even = even and all(jump == int(jump) for jump in field.jump)  # type: ignore[union-attr]
+        fields[layer] = field if even else None
+    found = [field for field in fields.values() if field is not None]
+    jumps = [int(jump) for field in found for jump in field.jump or ()]
+    step = int(torch.tensor(jumps or [32]).amax())
+    while any(step % jump for jump in jumps):
+        step += 1
+    needed = max((max(field.size) // 2 for field in found), default=WIDEST)
+    width = ceil(min(needed, WIDEST) / step) * step
+    return Margin(step, width, len(found) == len(fields) and width >= needed, fields)
+
+
+def fitting(network: Network, layers: Sequence[str], around: Margin, precision: Precision) -> int:
+    """Give the side of tiles, in pixels, with which a pass keeps no more than `BYTES`."""
+    infos = models.layers(network)
+    last = max((k for k, info in enumerate(infos) if info.name in layers), default=len(infos) - 1)
+    values = sum(prod(info.output_shape) for info in infos[: last + 1] if info.kind != "block")
+    device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
+    half = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
+    per_pixel = values * (2 if half else 4) / prod(network.preprocessing.size)
+    side = int((BYTES / max(per_pixel, 1)) ** 0.5) - 2 * around.width
+    return max(side // around.step * around.step, 2 * around.step, 128)
+
+
+def in_tiles(
+    network: Network,
+    target: Target,
+    *,
+    tile: int | None = None,
+    jitter: int = 0,
+    seed: int = 0,
+    precision: Precision = "auto",
+) -> Slopes:
+    """Give the gradient of a target over one picture of any size.
+
+    Parameters
+    ----------
+    network : Network
+        On the device of the pictures.
+    target : Target
+        Anything but a unit at one position. Of what has no positions, such as a class, every tile
+        is asked as if it were a picture, and counts by its area.
+    tile : int, optional
+        Side of the tiles, in pixels, without their margin; by default what `fitting` gives. A
+        picture that fits is taken as a whole.
+    jitter : int
+        Pixels by which the picture is rolled in each step, at random, at most.
+    seed : int
+        Of the rolls.
+    precision : {"auto", "float32", "bfloat16"}
+        See `probe.synthesis.optimise.through`.
+
+    Returns
+    -------
+    callable
+        See `Slopes`; of one picture, (1, 3, height, width).
+
+    Raises
+    ------
+    ProbeError
+        If the target is a unit at one position, or tiles are smaller than the steps of its layers.
+    """
+    terms = target.terms if isinstance(target, Sum) else ((1.0, target),)
+    for _, term in terms:
+        if isinstance(term, Unit):
+            raise ProbeError(
+                f"{term.name!r} is a unit at one position, and all positions are asked here: name "
+                f"the channel, {term.layer}:{term.channel}"
+            )
+    around = margin(network, target.layers)
+    side = fitting(network, target.layers, around, precision) if tile is None else tile
+    if side < around.step:
+        raise ProbeError(
+            f"tiles of {side} pixels are too small: the units of {target.name} are "
+            f"{around.step} pixels apart"
+        )
+
+    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        drawn = generator(seed, step)
+        rolls = torch.randint(-jitter, jitter + 1, (2,), generator=drawn).tolist()
+        starts = torch.randint(side // around.step, (2,), generator=drawn).mul(around.step).tolist()
+        # Up to a whole number of units, the picture goes on with what comes in at its other side:
+        # networks may lay their windows elsewhere if one is left over.
+        sizes = [ceil(size / around.step) * around.step for size in pictures.shape[-2:]]
+        down, across = (
+            _parts(size, side, around, 0 if around.exact else start)
+            for size, start in zip(sizes, starts, strict=True)
+        )
+        total = torch.zeros_like(pictures)
+        value = torch.zeros(len(pictures), device=pictures.device)
+        counts: dict[str, list[int]] = {}
+        # The last comes first: it tells how many units there are.
+        for parts in reversed([*product(down, across)]):
+            own = _Own(target, terms, parts, around, sizes, counts)
+            rows, columns = (
+                _runs(part.low - roll, part.high - part.low, size)
+                for part, roll, size in zip(parts, rolls, pictures.shape[-2:], strict=True)
+            )
+            seen = [torch.cat([pictures[..., row, column] for column in columns], -1)
+                    for row in rows]  # fmt: skip
+            ask = through(network, own, waking=0, precision=precision)
+            number, slope = ask(torch.cat(seen, -2), step)
+            value += number
+            # Not those with which the picture goes on: they have been, or will be, in their place.
+            height, width = (
+                min(part.high, size) - part.low
+                for part, size in zip(parts, pictures.shape[-2:], strict=True)
+            )
+            _add(total, slope[..., :height, :width], rows, columns)
+        return value, total
+
+    return slopes
+
+
+def _runs(start: int, n: int, size: int) -> list[slice]:
+    """Give the pixels of an axis from ``start``, which goes on at its other end, as runs."""
+    found = []
+    while n > 0:
+        start %= size
+        found.append(slice(start, min(start + n, size)))
+        n -= found[-1].stop - start
+        start = size
+    return found
+
+
+def _add(total: Tensor, part: Tensor, rows: Sequence[slice], columns: Sequence[slice]) -> None:
+    """Add what belongs to some runs of pixels in its place; what is left over has none."""
+    top = 0
+    for row in rows:
+        left = 0
+        for column in columns:
+            here = part[
+                ..., top : top + row.stop - row.start, left : left + column.stop - column.start
+            ]
+            total[..., row, column][..., : here.shape[-2], : here.shape[-1]] += here
+            left += column.stop - column.start
+        top += row.stop - row.start
+
+
+def _parts(size: int, side: int, around: Margin, start: int) -> list[Part]:
+    """Cut one axis into tiles; the first one ends at ``start``, or is as wide as the others."""
+    if size <= side + around.width:
+        return [Part(-inf, inf, 0, size)]
+    n = ceil(size / side)
+    side = ceil(size / n / around.step) * around.step  # all alike
+    cuts = [cut for cut in range(start % side or side, size, side) if cut >= around.step]
+    if len(cuts) > 1 and size - cuts[-1] < around.step:
+        cuts.pop()
+    return [
+        Part(
+            -inf if low == 0 else low,
+            inf if high == size else high,
+            max(low - around.width, 0),
+            min(high + around.width, size),
+        )
+        for low, high in zip([0, *cuts], [*cuts, size], strict=True)
+    ]
+
+
+class _Own(Target):
+    """What the units of one tile add to a target."""
+
+    def __init__(
+        self,
+        target: Target,
+        terms: Sequence[tuple[float, Target]],
+        parts: tuple[Part, Part],
+        around: Margin,
+        sizes: Sequence[int],
+        counts: dict[str, list[int]],
+    ) -> None:
+        self.layers, self.name = target.layers, target.name
+        self.terms, self.parts, self.around = terms, parts, around
+        self.sizes, self.counts = sizes, counts
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        values = [weight * self._share(term, outputs) for weight, term in self.terms]
+        return torch.stack(values).sum(0)
+
+    def _share(self, term: Target, outputs: Outputs) -> Tensor:
+        """Give a term over the units of the tile: a part of a sum, or of a mean."""
+        own: dict[str, Tensor] = {}
+        share = 1.0
+        for layer in term.layers:
+            field = self.around.fields[layer]
+            if field is None or outputs[layer].ndim != 4:
+                own[layer] = outputs[layer]
+                share = prod(
+                    (min(part.end, size) - max(part.first, 0)) / size
+                    for part, size in zip(self.parts, self.sizes, strict=True)
+                )
+                continue
+            (rows, n_rows), (columns, n_columns) = self._units(layer, field, outputs[layer])
+            own[layer] = outputs[layer][:, :, rows, columns]
+            share = prod(own[layer].shape[-2:]) / max(n_rows * n_columns, 1)
+        if share == 0:  # the mean of nothing is no number
+            return torch.stack([part.flatten(1).sum(1) for part in own.values()]).sum(0)
+        return term(own) * (1.0 if isinstance(term, Norm) else share)
+
+    def _units(
+        self, layer: str, field: ReceptiveField, output: Tensor
+    ) -> Iterator[tuple[slice, int]]:
+        """Give the units of the tile along each axis, and how many there are in the picture."""
+        known = self.counts.setdefault(layer, [])
+        assert field.jump is not None  # as in `margin`
+        assert field.start is not None
+        for axis, part in enumerate(self.parts):
+            n, jump = output.shape[2 + axis], int(field.jump[axis])
+            before = part.low // jump  # units of the picture above or left of the first one here
+            if len(known) <= axis:
+                known.append(before + n)
+            middle = field.start[axis] + (field.size[axis] - 1) / 2
+            first, end = (
+                int(min(max(edge if abs(edge) == inf else ceil((edge - middle) / jump) - before,
+                            0), n))
+                for edge in (part.first, part.end)
+            )  # fmt: skip
+            yield slice(first, end), known[axis]

@@ -1,0 +1,53 @@
+"""The pictures of the README are what the package makes."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probe.assets import Unavailable
+
+PLACE = Path(__file__).parents[2] / "analyses" / "gallery.py"
+SPEC = importlib.util.spec_from_file_location("gallery", PLACE)
+assert SPEC is not None
+gallery = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(gallery)
+
+QUICK = "classes"
+"""The one that is made every time; all of them take minutes."""
+
+
+def test_all_are_there_and_small():
+    assert {path.stem for path in gallery.FOLDER.iterdir()} == set(gallery.PICTURES)
+    assert all(path.stat().st_size < 150_000 for path in gallery.FOLDER.iterdir())
+    readme = (PLACE.parents[1] / "README.md").read_text()
+    for name in ("dream-landscape", "conv5"):
+        assert f"analyses/gallery/{name}.jpg" in readme
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow)
+     for name in gallery.PICTURES],
+)  # fmt: skip
+def test_made_anew(name):
+    """Up to what another processor's rounding does in a hundred steps."""
+    pytest.importorskip("skimage")
+    try:
+        made = pixels_of(gallery.as_jpeg(gallery.PICTURES[name]()))
+    except Unavailable as error:
+        pytest.skip(str(error))
+    shown = pixels_of((gallery.FOLDER / f"{name}.jpg").read_bytes())
+    assert made.shape == shown.shape
+    assert np.abs(made - shown).mean() < 6
+    assert np.corrcoef(made.ravel(), shown.ravel())[0, 1] > 0.98
+
+
+def pixels_of(jpeg):
+    with Image.open(io.BytesIO(jpeg)) as opened:
+        return np.asarray(opened).astype(np.float64)

@@ -1,0 +1,198 @@
+"""``probe dream``: what it writes, what it prints, what repeats and goes on, what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probe import images
+from probe.cli import complete
+from probe.images import read_movie
+from probe.result.picture import save_animation
+from probe.synthesis import dream as dreams
+from probe.synthesis.looks import PRESETS
+
+QUICK = ("--steps", "2", "--octaves", "2", "--layer", "features.3", "--precision", "float32")
+
+
+@pytest.fixture
+def dream(run, own_cache):
+    """Run ``probe dream`` on a small random network, quickly."""
+    data = pytest.importorskip("skimage.data")
+    cat = Image.fromarray(data.chelsea()).resize((96, 64))
+    cat.save("cat.png")
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    cat.save("photo.jpg", exif=exif, quality=95)
+
+    def dream(*more, model=("-m", "squeezenet1_1", "--weights", "random"), quick=QUICK):
+        return run("dream", *model, *quick, *more)
+
+    return dream
+
+
+def test_a_picture_that_says_how_it_was_made_and_repeats(dream, run):
+    ran = dream("photo.jpg", "--seed", 3)
+    assert (ran.code, ran.err) == (0, "")
+    for word in ("squeezenet1_1 · photo.jpg", "features.3", "2 × 2 steps", "photo-dream.jpg"):
+        assert word in ran.out
+    about = images.about("photo-dream.jpg")
+    assert (about["made"], about["seed"], about["image"]) == ("dream", 3, "photo.jpg")
+    with Image.open("photo-dream.jpg") as made:
+        assert made.size == (96, 64)
+        assert made.getexif()[0x010F] == "a camera"
+    ran = run("dream", "--from", "photo-dream.jpg")
+    assert (ran.code, ran.err) == (0, "")
+    assert Path("photo-dream-again.jpg").read_bytes() == Path("photo-dream.jpg").read_bytes()
+    # With another seed, it is another one.
+    assert run("dream", "--from", "photo-dream.jpg.json", "--seed", 4, "-o", "new.jpg").code == 0
+    assert images.about("new.jpg")["settings"] == about["settings"]
+    assert Path("new.jpg").read_bytes() != Path("photo-dream.jpg").read_bytes()
+
+
+def test_the_same_into_another_picture(dream, run):
+    assert dream("cat.png", "--guide", "photo.jpg", "--colour", 0.5).code == 0
+    ran = run("dream", "photo.jpg", "--from", "cat-dream.png", "-o", "other.png", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    (record,) = json.loads(ran.out)
+    assert record["file"] == "other.png"
+    assert record["about"]["image"] == "photo.jpg"
+    assert record["about"]["settings"] == images.about("cat-dream.png")["settings"]
+    # Its guide has to be there, with its content.
+    shutil.copy("cat.png", "photo.jpg")
+    assert (
+        "made from 'photo.jpg', and the guide is neither"
+        in run("dream", "cat.png", "--from", "cat-dream.png", "-o", "third.png").error
+    )
+
+
+def test_a_demonstration_needs_no_picture(dream, run):
+    ran = dream("--demo", "--size", 96)
+    assert (ran.code, ran.err) == (0, "")
+    with Image.open("demo.png") as made:
+        assert made.size == (96, 64)
+    assert run("dream", "--from", "demo.png").code == 0
+    assert Path("demo-again.png").read_bytes() == Path("demo.png").read_bytes()
+
+
+def test_several_pictures_go_into_a_folder(dream, monkeypatch):
+    ran = dream("cat.png", "photo.jpg", "-o", "folder", "--colour", "0")
+    assert (ran.code, ran.err) == (0, "")
+    assert sorted(p.name for p in Path("folder").iterdir()) == [
+        "cat-dream.png", "cat-dream.png.json", "photo-dream.jpg", "photo-dream.jpg.json",
+    ]  # fmt: skip
+    # What is there is not dreamt again.
+    Path("folder/cat-dream.png").unlink()
+    Path("folder/cat-dream.png.json").unlink()
+    dreamt, ran_by = [], dreams.Plan.run
+    monkeypatch.setattr(
+        dreams.Plan, "run", lambda p, **k: dreamt.append(p.about["image"]) or ran_by(p, **k)
+    )
+    assert dream("cat.png", "photo.jpg", "-o", "folder", "--colour", "0").code == 0
+    assert dreamt == ["cat.png"]
+
+
+def test_what_was_interrupted_goes_on(dream, monkeypatch):
+    assert dream("cat.png", "-o", "whole.png").code == 0
+    began, loop = [], dreams.optimise
+
+    def optimise(*given, **settings):
+        began.append(settings["state"] is not None)
+        if len(began) == 2:  # the second octave
+            os.kill(os.getpid(), signal.SIGINT)
+        return loop(*given, **settings)
+
+    monkeypatch.setattr(dreams, "optimise", optimise)
+    ran = dream("cat.png", "-o", "out.png", "--preview", 1)
+    assert ran.code == 130
+    assert "goes on" in ran.err
+    assert not [p.name for p in Path().glob("out*")]
+    assert dream("cat.png", "-o", "out.png").code == 0
+    assert began == [False, False, True]
+    assert Path("out.png").read_bytes() == Path("whole.png").read_bytes()
+
+
+def test_a_mask_and_16_bits_and_transparency(dream):
+    levels = np.random.default_rng(0).integers(0, 65536, (64, 96), dtype=np.uint16)
+    Image.fromarray(levels).save("deep.png")
+    mask = np.zeros((64, 96), np.uint8)
+    mask[:, 48:] = 255
+    Image.fromarray(mask).save("mask.png")
+    assert dream("deep.png", "--mask", "mask.png", "-o", "out.tif").code == 0
+    made = images.open_picture("out.tif")
+    assert made.depth == 16
+    assert np.abs(made.pixels[:, :47] - levels[:, :47, None] / 65535).max() < 1 / 255
+    assert np.abs(made.pixels[:, 48:] - levels[:, 48:, None] / 65535).mean() > 1 / 255
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no picture is named"),
+        (["--demo", "cat.png"], "--demo paints its own picture"),
+        (["nowhere.jpg"], "'nowhere.jpg' does not exist"),
+        (["cat.png", "--layer", "features.99"], "no layer 'features.99'"),
+        (["cat.png", "--target", "features.3:2"], "a target is named, and layers too"),
+        (["cat.png", "--preset", "cities"], "preset 'cities' is unknown for squeezenet1_1"),
+        (["cat.png", "--steps", "0"], "0 steps are none"),
+        (["cat.png", "-o", "out.gif"], "has to end in"),
+        (["cat.png", "-o", "cat.png"], "is the picture itself"),
+        (["cat.png", "photo.jpg", "-o", "out.png"], "is one file, for 2 dreams"),
+        (["cat.png", "cat.png", "-o", "out"], "two of the pictures"),
+        (["--from", "cat.png"], "does not say how probe made it"),
+        (["cat.png", "--quality", "0"], "'--quality'"),
+    ],
+)
+def test_bad_input_is_one_line(dream, arguments, message):
+    quick = () if "--layer" in arguments else QUICK
+    before = sorted(p.name for p in Path().iterdir())
+    assert message in dream(*arguments, quick=quick).error
+    assert sorted(p.name for p in Path().iterdir()) == before
+
+
+def test_looks_are_completed():
+    assert complete.DREAM_PRESETS == PRESETS
+    assert complete.dream_presets("b") == ["brushstrokes"]
+
+
+class TestFilms:
+    QUICK = ("-m", "squeezenet1_1", "--weights", "random", "--layer", "features.4", "--steps", 2)
+
+    @pytest.fixture
+    def clip(self, tmp_path):
+        pytest.importorskip("av")
+        pytest.importorskip("cv2")
+        frames = np.random.default_rng(0).integers(0, 255, (2, 48, 64, 3), np.uint8)
+        return save_animation(tmp_path / "clip.mp4", frames, 10, {})
+
+    def test_a_film_of_a_film(self, run, clip):
+        ran = run("dream", clip, "-o", "out.gif", *self.QUICK)
+        assert ran.code == 0, ran.err
+        assert "wrote out.gif" in ran.out
+        assert read_movie("out.gif").n_frames == 2
+        assert images.about(Path("out.gif"))["made"] == "dream film"
+
+    def test_a_film_into_a_picture(self, run, clip):
+        Image.new("RGB", (64, 48), (90, 120, 60)).save("photo.webp")
+        ran = run("dream", "photo.webp", "-o", "out.webp", "--zoom", 2, *self.QUICK)
+        assert ran.code == 0, ran.err
+        assert read_movie("out.webp").n_frames == 2
+
+    def test_a_still_webp_is_a_picture(self, run):
+        Image.new("RGB", (64, 48), (90, 120, 60)).save("photo.webp")
+        assert run("dream", "photo.webp", "-o", "out.webp", *self.QUICK).code == 0
+        assert images.about(Path("out.webp"))["made"] == "dream"
+
+    def test_says_what_is_wrong(self, run, clip):
+        for arguments, says in (
+            ((clip, clip), "one by one"),
+            ((clip, "-o", clip), "the film itself"),
+            ((clip, "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
+            (("none.mp4",), "does not exist"),
+        ):
+            assert says in run("dream", *arguments).error

@@ -1,0 +1,409 @@
+"""Dreams: what is kept of the photograph, what repeats, what goes on, what is refused."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+import probe
+from probe import images, models
+from probe.errors import ProbeError
+from probe.models import Network, Preprocessing
+from probe.synthesis import dream as dreams
+from probe.synthesis.dream import (
+    Dream,
+    Guided,
+    balanced,
+    dream,
+    dreamt,
+    in_bands,
+    levelled,
+    octaves_of,
+    over,
+    prepare,
+    resized,
+)
+from probe.synthesis.looks import LOOKS, PRESETS, Look
+from probe.synthesis.optimise import Stopped, Unfinished
+from probe.synthesis.scenery import landscape
+from probe.synthesis.tiles import in_tiles
+from probe.targets import Channel, Norm, Sum
+
+
+class Small(nn.Module):
+    """Two convolutions and a ReLU in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 5, stride=2, padding=2)
+        self.relu = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(6, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.relu(self.first(x)))
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        module = Small()
+    module.train()
+    return Network.from_module(module, preprocessing=Preprocessing("resize", (64, 64)))
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    data = pytest.importorskip("skimage.data")
+    return np.asarray(Image.fromarray(data.chelsea()).resize((120, 80)))
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROBE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def small_dream(network: Network, photo: np.ndarray) -> Callable[..., Dream]:
+    def made(image: Any = photo, **given: Any) -> Dream:
+        settings = {"layers": None if "target" in given else "second", "steps": 3, "octaves": 2}
+        settings |= {"precision": "float32", "progress": False} | given
+        return dream(image, network, **settings)  # type: ignore[arg-type]
+
+    return made
+
+
+def chroma(pixels: np.ndarray) -> np.ndarray:
+    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    return pixels - luma[..., None]
+
+
+def tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()
+
+
+def test_a_dream_says_how_it_was_made(
+    small_dream: Callable[..., Dream], tmp_path: Path, photo: np.ndarray
+) -> None:
+    made = small_dream(laplacian=True, colour=0.5)
+    assert made.pixels.shape == (80, 120, 3)
+    assert made.pixels.dtype == np.float32
+    assert (made.pixels * 255 - photo).__abs__().mean() > 1
+    assert made.picture.size == (120, 80)
+    assert repr(made) == "<Dream Small dreams of second, 120×80>"
+    assert "<img" in made._repr_html_()
+    about = images.about(made.save(tmp_path / "out.png"))
+    assert about == images.about(tmp_path / "out.png.json")
+    assert (about["made"], about["model"]) == ("dream", "Small")
+    assert {**about["settings"], "threads": 0} == {
+        "model": "Small", "weights": "imagenet", "layers": "second", "target": None, "guide": None,
+        "guide_sha256": None, "mask": None, "mask_sha256": None, "size": None, "octaves": 2,
+        "scale": 1.4, "steps": 3, "strength": 1.5, "colour": 0.5, "laplacian": True, "tile": None,
+        "precision": "float32", "threads": 0,
+    }  # fmt: skip
+
+
+def test_same_seed_same_bytes_and_nothing_is_changed(
+    small_dream: Callable[..., Dream], network: Network
+) -> None:
+    state, random, numbers = (
+        copy.deepcopy(network.module.state_dict()),
+        torch.get_rng_state(),
+        np.random.get_state()[1],  # noqa: NPY002
+    )
+    threads = torch.get_num_threads()
+    first, second, other = small_dream(), small_dream(), small_dream(seed=1)
+    assert first.pixels.tobytes() == second.pixels.tobytes()
+    assert first.pixels.tobytes() != other.pixels.tobytes()
+    with pytest.raises(ProbeError, match="channel 9"):
+        small_dream(target="second:9")
+    assert torch.equal(torch.get_rng_state(), random)
+    assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
+    assert torch.get_num_threads() == threads
+    module = network.module
+    assert module.training
+    assert module.relu.inplace
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is None
+        assert parameter.requires_grad
+        assert torch.equal(parameter, state[name])
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+@pytest.mark.parametrize("at", [0, 2, 3, 7])
+def test_a_dream_that_was_stopped_goes_on_to_the_same_bytes(
+    network: Network, photo: np.ndarray, at: int
+) -> None:
+    plan = prepare(photo, network, "second", steps=4, octaves=2, precision="float32")
+    stop, kept, seen = threading.Event(), [], []
+
+    def preview(pictures: Tensor) -> None:
+        seen.append(pictures)
+        if len(seen) == at:
+            stop.set()
+
+    def run(**given: Any) -> Tensor:
+        return dreamt(plan.pixels, network, plan.target, plan.look, progress=False,
+                      precision="float32", **given)  # fmt: skip
+
+    whole = run()
+    if at == 0:
+        stop.set()
+    with pytest.raises(Stopped):
+        run(stop=stop, keep=kept.append, preview=preview, preview_every=1)
+    assert kept[-1]["octave"] == at // 4
+    unfinished = Unfinished(plan.about)
+    unfinished.keep(kept[-1])
+    assert torch.equal(run(state=unfinished.load()), whole)
+    assert np.array_equal(plan.run(progress=False).pixels[None],
+                          over(plan.pixels, whole).permute(0, 2, 3, 1).numpy())  # fmt: skip
+    assert unfinished.load() is None
+
+
+def test_detail_that_was_carried_is_added_to(network: Network, photo: np.ndarray) -> None:
+    """Of a picture to which nothing is added, all of what was carried stays."""
+    plan = prepare(photo, network, "second", steps=2, octaves=3, precision="float32")
+    carried = levelled(0.02 * torch.randn(plan.pixels.shape, generator=torch.Generator()))
+    still = replace(plan.look, strength=1e-6)
+    given: dict[str, Any] = {"progress": False, "precision": "float32"}
+    same = dreamt(plan.pixels, network, plan.target, still, detail=carried, **given)
+    inside = (plan.pixels + carried).clamp(0, 1) - plan.pixels
+    # What changes slowly is taken out again at every octave.
+    assert (same - inside).abs().mean() < 0.1 * inside.abs().mean()
+    other = dreamt(plan.pixels, network, plan.target, plan.look, detail=carried, **given)
+    alone = dreamt(plan.pixels, network, plan.target, plan.look, **given)
+    assert not torch.allclose(other, alone, atol=1e-3)
+
+
+def test_outside_of_a_mask_the_picture_stays(
+    small_dream: Callable[..., Dream], photo: np.ndarray
+) -> None:
+    mask = np.zeros((160, 240), np.uint8)
+    mask[:, 120:] = 255
+    mask[:, 100:120] = np.linspace(0, 255, 20)
+    made = small_dream(mask=mask, steps=8, strength=4)
+    moved = np.abs(made.pixels - photo / 255).max(2)
+    assert moved[:, :48].max() < 1 / 255
+    assert moved[:, 64:].mean() > 8 / 255
+    # As strong inside as without a mask.
+    free = np.abs(small_dream(steps=8, strength=4).pixels - photo / 255).max(2)
+    assert moved[:, 64:].mean() == pytest.approx(free[:, 64:].mean(), rel=0.25)
+
+
+def test_without_colour_the_chroma_is_the_photographs(
+    small_dream: Callable[..., Dream], photo: np.ndarray
+) -> None:
+    made = small_dream(colour=0.0, steps=8, strength=6)
+    assert np.abs(chroma(made.pixels) - chroma(photo / np.float32(255))).max() < 2 / 255
+    assert np.abs(made.pixels - photo / 255).mean() > 4 / 255
+
+
+@given(colour=st.floats(0, 1), seed=st.integers(0, 99))
+def test_chroma_moves_in_proportion_to_the_colour(colour: float, seed: int) -> None:
+    drawn = torch.Generator().manual_seed(seed)
+    pixels = torch.rand(1, 3, 6, 7, generator=drawn)
+    detail = torch.randn(1, 3, 6, 7, generator=drawn)
+    photo, full, made = (
+        chroma(x[0].permute(1, 2, 0).numpy())
+        for x in (pixels, over(pixels, detail), over(pixels, detail, colour=colour))
+    )
+    assert np.abs(made - ((1 - colour) * photo + colour * full)).max() < 1e-5
+    assert over(pixels, detail, colour=colour).min() >= 0
+    assert over(pixels, detail, colour=colour).max() <= 1
+
+
+def test_nothing_darkens(small_dream: Callable[..., Dream]) -> None:
+    """Mean brightness stays to 1 %, of every quarter to 2 %; without levelling, it does not."""
+    picture = landscape(96, 144)
+    grey = np.array([0.299, 0.587, 0.114], np.float32)
+    made = small_dream(picture, steps=20, strength=3).pixels @ grey
+    given = picture / np.float32(255) @ grey
+    assert abs(made.mean() - given.mean()) < 0.01
+    for rows in (slice(48), slice(48, None)):
+        for columns in (slice(72), slice(72, None)):
+            assert abs(made[rows, columns].mean() - given[rows, columns].mean()) < 0.02
+
+
+def test_levelled_details_change_nothing_over_large_areas() -> None:
+    rows = torch.linspace(-1, 1, 64)[:, None].expand(64, 96)
+    waves = torch.cos(torch.arange(96) * torch.pi / 2).expand(64, 96)
+    detail = torch.stack([rows + waves, waves, waves + 3])[None]
+    made = levelled(detail.clone())[..., 8:-8, 8:-8]
+    expected = waves.expand(1, 3, 64, 96)[..., 8:-8, 8:-8]
+    torch.testing.assert_close(made, expected, atol=0.02, rtol=0)
+
+
+def test_a_guide_is_followed_by_its_nearest_features(
+    network: Network, photo: np.ndarray, small_dream: Callable[..., Dream]
+) -> None:
+    drawn = torch.Generator().manual_seed(2)
+    guide, seen = torch.randn(9, 8, generator=drawn), torch.randn(1, 8, 5, 4, generator=drawn)
+    expected = np.mean(
+        [max(float(g @ seen[0, :, y, x]) for g in guide) for y in range(5) for x in range(4)]
+    )
+    value = Guided("second", guide)({"second": seen})
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    guided = small_dream(guide=noise)
+    assert not np.array_equal(guided.pixels, small_dream().pixels)
+    assert guided.about["settings"]["guide"] == "image"
+    # More like the guide than it was, and more so than what follows another one.
+    target = prepare(photo, network, "second", guide=noise).target
+
+    def likeness(pixels: np.ndarray) -> float:
+        ask = in_tiles(network, target, precision="float32")
+        return float(ask(tensor(pixels), 0)[0])
+
+    other = small_dream(guide=np.full((64, 64, 3), 90, np.uint8)).pixels
+    assert likeness(guided.pixels) > max(likeness(photo / 255), likeness(other))
+
+
+def test_several_terms_are_weighed_alike(network: Network, photo: np.ndarray) -> None:
+    pixels = tensor(photo / 255)
+    target = balanced(network, Sum(((2.0, Norm("first")), (-1.0, Channel("second", 3)))), pixels)
+    assert isinstance(target, Sum)
+    sizes = [
+        float((in_tiles(network, weight * term, precision="float32")(pixels, 0)[1]).abs().mean())
+        for weight, term in target.terms
+    ]
+    assert sizes[0] / sizes[1] == pytest.approx(2, rel=0.05)
+    assert target.terms[1][0] < 0
+
+
+@given(height=st.integers(8, 50), width=st.integers(8, 50), scale=st.floats(0.01, 100))
+def test_bands_of_a_gradient_do_not_depend_on_its_size(
+    height: int, width: int, scale: float
+) -> None:
+    slope = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+    one, other = in_bands(slope.clone()), in_bands(scale * slope)
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_bands_bring_up_what_is_coarse() -> None:
+    rows = torch.arange(64)[:, None]
+    coarse = torch.sin(2 * torch.pi * rows / 32).expand(1, 3, 64, 64)
+    fine = torch.where((rows + torch.arange(64)) % 2 == 0, 1.0, -1.0).expand(1, 3, 64, 64)
+    made = in_bands(0.01 * coarse + fine)
+    share = (made * coarse).mean() / coarse.square().mean()
+    assert share / ((made * fine).mean() / fine.square().mean()) > 0.5
+
+
+@given(
+    sides=st.tuples(st.integers(32, 9000), st.integers(32, 9000)),
+    scale=st.floats(1.05, 3),
+    octaves=st.one_of(st.none(), st.integers(1, 12)),
+)
+def test_octaves_grow_to_the_picture(
+    sides: tuple[int, int], scale: float, octaves: int | None
+) -> None:
+    found = octaves_of(sides, Look("x", scale=scale, octaves=octaves))
+    assert found[-1] == sides
+    assert len(found) <= (octaves or 100)
+    for smaller, larger in pairwise(found):
+        assert min(smaller) >= dreams.SMALLEST
+        assert larger[0] / smaller[0] == pytest.approx(scale, rel=0.05)
+
+
+def test_transparency_and_depth_come_back(
+    small_dream: Callable[..., Dream], photo: np.ndarray, tmp_path: Path
+) -> None:
+    alpha = np.linspace(0, 255, 80 * 120).reshape(80, 120).astype(np.uint8)
+    made = small_dream(np.dstack([photo, alpha]), size=60)
+    assert made.pixels.shape == (40, 60, 3)
+    assert made.picture.mode == "RGBA"
+    with pytest.raises(ProbeError, match="transparency"):
+        made.save(tmp_path / "out.jpg")
+
+
+def test_tiles_give_the_same_dream(network: Network, photo: np.ndarray) -> None:
+    """To the errors of rounding, which steps of a fixed size enlarge."""
+    given: dict[str, Any] = {"steps": 2, "octaves": 2, "precision": "float32", "size": 300}
+    whole, tiled = (
+        prepare(photo, network, "second", tile=tile, **given).run(progress=False).pixels
+        for tile in (4096, 64)
+    )
+    assert np.abs(whole - tiled).max() < 0.1 / 255
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_the_looks_name_layers_that_exist(name: str) -> None:
+    assert set(LOOKS[name]) <= set(PRESETS)
+    assert PRESETS[0] in LOOKS[name]
+    for look in LOOKS[name].values():
+        (found,) = models.resolve([look.layers], name)
+        assert found == look.layers
+
+
+def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarray) -> None:
+    assert prepare(photo, network).about["settings"]["layers"] == "second"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layers": "thirdd"}, "no layer 'thirdd'"),
+        ({"layers": "first", "target": "second:2"}, "a target is named, and layers too"),
+        ({"target": "second:2", "guide": "x.png"}, "a target is named, and a guide too"),
+        ({"layers": " , "}, "no layer is named"),
+        ({"image": "nowhere.jpg"}, "'nowhere.jpg' does not exist"),
+        ({"guide": "nowhere.jpg"}, "'nowhere.jpg' does not exist"),
+        ({"mask": np.full((80, 80), 255, np.uint8)}, "80 × 80 pixels, and the picture 120 × 80"),
+        ({"mask": np.zeros((80, 120), np.uint8)}, "is black"),
+        ({"steps": 0}, "0 steps"),
+        ({"octaves": 0}, "0 octaves"),
+        ({"scale": 1.0}, "scale 1 is"),
+        ({"strength": 0.0}, "strength 0 is"),
+        ({"colour": 1.5}, "colour 1.5 is"),
+        ({"tile": 5}, "tiles of 5 pixels"),
+        ({"size": 3}, "size 3 is"),
+        ({"image": np.zeros((20, 90, 3), np.uint8)}, "90 × 20 pixels; at least 32"),
+        ({"preset": "eyes"}, "preset 'eyes' is unknown"),
+        ({"preset": "subtle"}, "there are presets for vgg16"),
+        ({"precision": "float16"}, "precision 'float16' is unknown"),
+        ({"target": "second:2,1,1"}, "is a unit at one position"),
+        ({"target": "second:2 - second:2"}, "does not react"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    small_dream: Callable[..., Dream], given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ProbeError, match=message) as told:
+        small_dream(**given)
+    assert "\n" not in str(told.value)
+
+
+def test_a_network_that_takes_pictures_of_one_size_alone_is_refused(photo: np.ndarray) -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 4, 16, 16)
+            self.places = nn.Parameter(torch.zeros(4, 4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.patches(x) + self.places
+
+    fixed = Network.from_module(Fixed(), preprocessing=Preprocessing("resize", (64, 64)))
+    with pytest.raises(ProbeError, match="cannot be run on a picture"):
+        prepare(photo, fixed, "patches")
+
+
+def test_resizing_leaves_a_picture_of_that_size_alone() -> None:
+    picture = torch.rand(1, 3, 9, 8, generator=torch.Generator())
+    assert resized(picture, (9, 8)) is picture
+
+
+def test_probe_has_it() -> None:
+    assert probe.dream is dream

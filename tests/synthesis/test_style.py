@@ -1,0 +1,402 @@
+"""Style transfer: gradients in tiles against the whole, masks, colours, resuming."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+import probe
+from probe import images, models
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.synthesis import style as styles
+from probe.synthesis import style_colours
+from probe.synthesis.style import Painted, smoothed, style
+from probe.synthesis.style_network import jump, margin, style_network
+from probe.synthesis.style_objective import (
+    Likeness,
+    content_term,
+    features,
+    likeness_slopes,
+    position_weights,
+    style_moments,
+    style_term,
+    windows,
+)
+from probe.synthesis.transforms import generator
+
+LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
+QUICK: dict[str, Any] = {
+    "layers": "relu1_1=2,relu2_1,relu3_1=0.5", "content_layer": "relu3_2", "size": 64, "steps": 3,
+    "weights": "random", "model": "vgg11", "precision": "float32", "progress": False,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """VGG-16 with random weights, which stand for real ones wherever looks are not the point."""
+    return models.load("vgg16", "random")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Any:
+    """Run VGG-11 with a content layer that it has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(styles, "SMALLEST", 44)
+        yield
+
+
+@pytest.fixture
+def _own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is unfinished in a folder of this test."""
+    monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+
+
+def drawn(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A picture of soft blobs."""
+    coarse = torch.rand(1, 3, 6, 8, generator=generator(seed))
+    pixels = F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)[0]
+    return (pixels.permute(1, 2, 0) * 255).byte().numpy()
+
+
+def tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+
+
+def plain(network: Network, pooling: str = "max") -> Callable[[Tensor], dict[str, Tensor]]:
+    """The published layers, written as a loop over the user's own module."""
+
+    def run(picture: Tensor) -> dict[str, Tensor]:
+        mean, std = (torch.tensor(v)[:, None, None] for v in (
+            (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))  # fmt: skip
+        seen, found, block, place = (picture - mean) / std, {}, 1, 0
+        for part in network.module.features:  # type: ignore[union-attr]
+            if isinstance(part, torch.nn.Conv2d):
+                mode = "constant" if place or block > 1 else "replicate"
+                padded = F.pad(seen, [1] * 4, mode=mode)
+                seen = F.conv2d(padded, part.weight.detach(), part.bias.detach())
+                place += 1
+            elif isinstance(part, torch.nn.ReLU):
+                seen = seen.relu()
+                found[f"relu{block}_{place}"] = seen
+            elif isinstance(part, torch.nn.MaxPool2d):
+                seen = F.max_pool2d(seen, 2) if pooling == "max" else F.avg_pool2d(seen, 2)
+                block, place = block + 1, 0
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_layers_are_those_of_the_papers(network: Network, pooling: Any) -> None:
+    picture = tensor(drawn(0))
+    before = [(n, p.requires_grad, p.grad) for n, p in network.module.named_parameters()]
+    names = [str(m) for m in network.module.modules()]
+    wanted = plain(network, pooling)(picture)
+    found = features(style_network(network, pooling), picture, list(wanted), "float32")
+    assert list(found) == [f"relu{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), 1)
+                           for i in range(1, n + 1)]  # fmt: skip
+    for layer, output in wanted.items():
+        assert (found[layer] - output).norm() <= 1e-5 * output.norm()
+        assert output.shape[-1] == 64 // jump(layer)
+    assert before == [(n, p.requires_grad, p.grad) for n, p in network.module.named_parameters()]
+    assert names == [str(m) for m in network.module.modules()]
+
+
+def test_a_network_that_wraps_does_not_know_where_borders_are(network: Network) -> None:
+    picture = tensor(drawn(0))
+    wrapping = style_network(network, wrap=True)
+    one, rolled = (
+        features(wrapping, p, ["relu3_1"], "float32")["relu3_1"]
+        for p in (picture, picture.roll((16, 32), (2, 3)))
+    )
+    assert (one.roll((4, 8), (2, 3)) - rolled).norm() <= 1e-5 * one.norm()
+
+
+def test_margins_are_half_of_what_units_see() -> None:
+    """Of relu5_1, 132 and 156 pixels, up to the next multiple of 16."""
+    for name, layer, wanted in (("vgg16", "relu5_1", 80), ("vgg19", "relu5_1", 80),
+                                ("vgg16", "relu1_1", 2), ("vgg16", "relu2_1", 6)):  # fmt: skip
+        found = margin(style_network(models.load(name, "random")), [layer])
+        assert found == wanted
+
+
+def objective(network: Network, loss: Any, mask: Tensor | None, size: tuple[int, int]) -> Likeness:
+    content, other = tensor(drawn(1, *size)), tensor(drawn(2, 90, 70))
+    found = style_moments(network, other, LAYERS, precision="float32")
+    weights = position_weights(mask, size, LAYERS, torch.device("cpu"))
+    terms = [style_term(layer, found[layer], 0.3, weights[layer], loss) for layer in LAYERS]
+    return Likeness(terms, [content_term(network, content, "relu3_2", 1.0, precision="float32")])
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "gram"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_tiles_give_the_gradient_of_the_whole(
+    network: Network, loss: Any, masked: bool, wrap: bool
+) -> None:
+    """In float64, as the maxima of poolings are nearly ties, which roundings decide."""
+    size = (112, 160) if wrap else (118, 157)
+    own = Network.from_module(deepcopy(network.module).double())
+    looking = style_network(own, wrap=wrap)
+    mask = tensor(drawn(4, *size))[0, 0] if masked else None
+    likeness = objective(looking, loss, mask, size)
+    picture = tensor(drawn(3, *size))
+    whole, tiled = (
+        likeness_slopes(looking, likeness, size, tile=tile, wrap=wrap, precision="float32")(
+            picture, 0
+        )
+        for tile in (512, 48)
+    )
+    assert len(windows(size, 48, 0)) == 12
+    torch.testing.assert_close(tiled[0], whole[0], rtol=1e-4, atol=0)
+    assert (tiled[1] - whole[1]).norm() <= 1e-4 * whole[1].norm()
+
+
+def test_moments_and_contents_in_tiles_are_those_of_the_whole(network: Network) -> None:
+    looking, picture = style_network(network), tensor(drawn(3, 118, 157))
+    whole, tiled = (
+        style_moments(looking, picture, LAYERS, tile=tile, precision="float32")
+        for tile in (512, 48)
+    )
+    for layer in LAYERS:
+        torch.testing.assert_close(tiled[layer].covariance, whole[layer].covariance,
+                                   rtol=1e-3, atol=1e-6)  # fmt: skip
+        means = [one[layer].mean + one[layer].centre for one in (tiled, whole)]
+        torch.testing.assert_close(means[0], means[1], rtol=1e-4, atol=1e-6)
+    terms = [
+        content_term(looking, picture, "relu3_2", 1.0, tile=tile, precision="float32")
+        for tile in (512, 48)
+    ]
+    torch.testing.assert_close(terms[0].features, terms[1].features, rtol=1e-4, atol=1e-6)
+    assert terms[0].share == pytest.approx(terms[1].share, rel=1e-4)
+
+
+def test_the_loss_is_that_of_gatys_relative_to_the_style(network: Network) -> None:
+    """Against autograd through the user's own module, written as the paper has it."""
+    looking, run = style_network(network), plain(network)
+    size = (48, 64)
+    likeness = objective(looking, "gram", None, size)
+    picture = tensor(drawn(3)).requires_grad_()
+    seen, other = run(picture), run(tensor(drawn(2, 90, 70)))
+    content = run(tensor(drawn(1, *size)))["relu3_2"]
+    loss = (seen["relu3_2"] - content).square().mean() / content.square().mean()
+    for layer in LAYERS:
+        ours, theirs = (
+            torch.einsum("nchw,ndhw->cd", f, f) / f[0, 0].numel()
+            for f in (seen[layer], other[layer])
+        )
+        loss = loss + 0.3 * (ours - theirs).square().mean() / theirs.square().mean()
+    (slope,) = torch.autograd.grad(loss, picture)
+    value, found = likeness_slopes(looking, likeness, size, precision="float32")(
+        picture.detach(), 0
+    )
+    assert float(-value) == pytest.approx(float(loss.detach()), rel=1e-4)
+    assert (found + slope).norm() <= 1e-3 * slope.norm()
+
+
+def test_total_variation() -> None:
+    def nothing(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1), torch.zeros_like(pictures)
+
+    picture = torch.tensor([[[[0.0, 0.5], [0.0, 1.0]]]]).repeat(1, 3, 1, 1)
+    value, _ = smoothed(nothing, 2.0)(picture, 0)
+    assert float(value) == pytest.approx(-2 * (0.25 + 1 + 0 + 0.25) / 4)
+    value, slope = smoothed(nothing, 2.0, wrap=True)(picture, 0)
+    assert float(value) == pytest.approx(-2 * 2 * (0.25 + 1 + 0 + 0.25) / 4)
+    assert float(slope.sum()) == pytest.approx(0, abs=1e-6)
+    assert float(slope[0, 0, 1, 1]) < 0  # the bright pixel sinks
+
+
+def test_painted_averages_without_a_trace_of_nothing() -> None:
+    made = Painted(torch.full((1, 3, 2, 2), 0.5), decay=0.9)
+    torch.testing.assert_close(made.average(), made().detach())
+    values = [0.2, 0.4, 1.7]
+    for value in values:
+        with torch.no_grad():
+            made.parameters[0].fill_(value)
+        made.bound()
+    shares = [0.9**2, 0.9, 1.0]
+    wanted = sum(s * min(v, 1.0) for s, v in zip(shares, values, strict=True)) / sum(shares)
+    torch.testing.assert_close(made.average(), torch.full((1, 3, 2, 2), wanted))
+
+
+def test_colours_are_matched_in_mean_and_covariance() -> None:
+    one, other = tensor(drawn(5)) * 0.2 + 0.4, tensor(drawn(6)) * 0.3 + 0.3
+    found = style_colours.matched(one, other)[0].flatten(1)
+    wanted = other[0].flatten(1)
+    torch.testing.assert_close(found.mean(1), wanted.mean(1), atol=2e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(found), torch.cov(wanted), atol=5e-4, rtol=0)
+    same = style_colours.matched(other, other)
+    torch.testing.assert_close(same, other, atol=1e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_luminance_mode_keeps_chroma() -> None:
+    content = drawn(1)
+    made = style(content, drawn(2), colours="keep", **QUICK | {"steps": 10})
+    moved = np.asarray(made.picture).astype(float) - content
+    # The same is added to red, green and blue.
+    assert np.abs(moved - moved.mean(2, keepdims=True)).max() <= 2
+    assert np.abs(moved).mean() > 4
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_outside_of_a_mask_nothing_moves() -> None:
+    content = drawn(1)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, 40:] = 255
+    mask[:, 36:40] = [51, 102, 153, 204]
+    made = style(content, drawn(2), masks=mask, **QUICK | {"steps": 10})
+    moved = np.abs(np.asarray(made.picture).astype(float) - content).mean(2)
+    assert moved[:, :36].mean() < 1
+    assert moved[:, 40:].mean() > 8
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_each_region_takes_on_its_own_style() -> None:
+    left = np.zeros((48, 64), np.uint8)
+    left[:, :32] = 255
+    dark, bright = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 255, np.uint8)
+    dark[::6], bright[::6] = 60, 200
+    options = QUICK | {"steps": 40, "strength": 20.0}
+    made = style(drawn(1), [dark, bright], masks=[left, 255 - left], **options)
+    assert made.pixels[:, :28].mean() < made.pixels[:, 36:].mean() - 0.3
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_part_of_a_style_counts() -> None:
+    pair = np.concatenate([np.full((48, 32, 3), 30, np.uint8), np.full((48, 32, 3), 220, np.uint8)],
+                          1)  # fmt: skip
+    pair[::6] //= 2
+    left = np.zeros((48, 64), np.uint8)
+    left[:, :32] = 255
+    options = QUICK | {"steps": 30, "strength": 20.0}
+    of_left, of_right = (
+        style(drawn(1), pair, style_masks=mask, **options) for mask in (left, 255 - left)
+    )
+    assert of_left.pixels.mean() < of_right.pixels.mean() - 0.2
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_a_texture_is_tiled_without_seams() -> None:
+    made = style(None, drawn(2), tileable=True, **QUICK | {"steps": 30})
+    assert made.pixels.shape == (64, 64, 3)
+    rows = np.abs(np.diff(made.pixels, axis=0)).mean((1, 2))
+    seam = np.abs(made.pixels[0] - made.pixels[-1]).mean()
+    assert seam <= rows.max()
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_alpha_is_kept_and_hidden_pixels_do_not_count(tmp_path: Path) -> None:
+    content = np.dstack([drawn(1), np.full((48, 64), 255, np.uint8)])
+    content[:, :20, 3] = 0
+    options = QUICK | {"content_layer": "relu1_1", "layers": "relu1_1"}
+    made = style(content, drawn(2), **options)
+    assert made.pixels.shape == (48, 64, 4)
+    np.testing.assert_allclose(made.pixels[..., 3], content[..., 3] / 255)
+    path = made.save(tmp_path / "made.png")
+    with Image.open(path) as opened:
+        assert opened.mode == "RGBA"
+    assert images.about(path)["styles"][0]["name"] == "image"
+
+
+@contextmanager
+def interrupted() -> Iterator[threading.Event]:
+    """What `finishing` does when Ctrl-C comes."""
+    stop = threading.Event()
+    yield stop
+    if stop.is_set():
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("_own_runs")
+@pytest.mark.parametrize("at", [5, 15])  # in the first size, and in the second
+def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = QUICK | {"steps": 6}
+    whole = style(drawn(1), drawn(2), **options)
+    assert [len(h) for h in whole.history] == [12, 6]
+    monkeypatch.setattr(styles, "finishing", interrupted)
+    real, computed = styles.optimise, []
+
+    def counting(made: Any, slopes: Any, *rest: Any, **how: Any) -> Tensor:
+        def counted(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+            computed.append(step)
+            if len(computed) == at:
+                how["stop"].set()
+            return slopes(pictures, step)
+
+        return real(made, counted, *rest, **how)
+
+    monkeypatch.setattr(styles, "optimise", counting)
+    with pytest.raises(KeyboardInterrupt):
+        style(drawn(1), drawn(2), **options)
+    assert len(computed) == at
+    resumed = style(drawn(1), drawn(2), **options)
+    assert computed == [*range(12), *range(6)]
+    assert resumed.pixels.tobytes() == whole.pixels.tobytes()
+    for one, other in zip(resumed.history, whole.history, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_previews_and_early_end() -> None:
+    seen: list[np.ndarray] = []
+    options = QUICK | {"colours": "keep"}
+    style(drawn(1), drawn(2), preview=seen.append, preview_every=3, **options)
+    assert [picture.shape for picture in seen] == [(34, 45, 3), (34, 45, 3), (48, 64, 3)]
+    assert seen[0].dtype == np.uint8
+    # A loss that does not fall to a tenth within 32 steps does not change enough.
+    made = style(drawn(1), drawn(2), tolerance=0.9, **QUICK | {"steps": 80})
+    assert [len(h) for h in made.history] == [64, 64]
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_a_network_of_ones_own_is_left_as_it_was() -> None:
+    own = models.load("vgg11", "random").module.train()
+    before = [(p.detach().clone(), p.requires_grad, p.grad) for p in own.parameters()]
+    options = {k: v for k, v in QUICK.items() if k not in ("weights", "model")}
+    made = probe.style(drawn(1), [drawn(2), drawn(3)], own, mix=[2, 1], loss="gram", **options)
+    assert own.training
+    for (values, asks, grad), parameter in zip(before, own.parameters(), strict=True):
+        assert torch.equal(values, parameter)
+        assert (asks, grad) == (parameter.requires_grad, parameter.grad)
+    assert made.about["model"] == "VGG"
+    assert "style of image and image" in made._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"loss": "l2"}, "loss 'l2' is unknown; there is wasserstein, gram"),
+        ({"layers": "relu9_1"}, "has no layer 'relu9_1'"),
+        ({"layers": "relu1_1=much"}, "is not LAYER=NUMBER"),
+        ({"mix": [1, 2]}, "mix has 2 numbers for 1 styles"),
+        ({"mix": [0]}, "not all of them 0"),
+        ({"size": 5}, "size 5 is too small; it is at least 32"),
+        ({"style_scale": 0}, "style scale 0 is not above 0"),
+        ({"masks": [drawn(1)] * 2}, "there are 2 masks for 1 styles"),
+        ({"masks": np.zeros((48, 64), np.uint8)}, "a mask is black"),
+        ({"content": None, "colours": "keep"}, "a texture has none"),
+        ({"content": None, "start": "content"}, "a texture has no content"),
+        ({"styles": []}, "no style is given"),
+        ({"model": "squeezenet1_1"}, "looks through a VGG network"),
+        ({"start": "none.png"}, "'none.png' does not exist"),
+    ],
+)
+def test_what_does_not_go_together_is_one_clear_line(options: dict[str, Any], says: str) -> None:
+    given = {"content": drawn(1), "styles": drawn(2), **QUICK, **options}
+    with pytest.raises(ProbeError, match=says) as raised:
+        style(**given)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,194 @@
+"""Tiles: together they give the gradient of the whole picture, and show no seams."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from probe import models, targets
+from probe.errors import ProbeError
+from probe.models import Network, Preprocessing
+from probe.synthesis import tiles
+from probe.synthesis.tiles import WIDEST, in_tiles, margin
+from probe.targets import Channel, Class, Norm, Sum, Target, Unit
+
+WHOLE = 10_000
+"""A side of tiles into which everything fits."""
+
+
+class Small(nn.Module):
+    """Two convolutions with strides and padding, a pool, and three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 5, 5, stride=2, padding=2)
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.second = nn.Conv2d(5, 6, 3, padding=1)
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.pool(torch.relu(self.first(x))))
+        return self.last(torch.relu(x).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def small() -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        module = Small()
+    return Network.from_module(module, preprocessing=Preprocessing("resize", (64, 64)))
+
+
+def noise(*size: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def slope(network: Network, target: Target, pictures: Tensor, tile: int, **given: int) -> Tensor:
+    _, found = in_tiles(network, target, tile=tile, precision="float32", **given)(pictures, 0)
+    return found
+
+
+def differs(one: Tensor, other: Tensor) -> float:
+    """Largest difference, in mean magnitudes."""
+    return float((one - other).abs().max() / other.abs().mean())
+
+
+@given(
+    height=st.integers(33, 80),
+    width=st.integers(33, 80),
+    tile=st.integers(16, 50),
+    jitter=st.integers(0, 9),
+    target=st.sampled_from(
+        [
+            Norm("second"),
+            Norm("first"),
+            Channel("second", 2),
+            Channel("first", 1) * 3.0 - Channel("second", 2),
+            Sum(((1.0, Norm("first")), (-0.5, Norm("second")))),
+        ]
+    ),
+)
+@settings(max_examples=25)
+def test_tiles_add_up_to_the_whole(
+    small: Network, height: int, width: int, tile: int, jitter: int, target: Target
+) -> None:
+    pictures = noise(height, width, seed=height * width)
+    whole = slope(small, target, pictures, WHOLE, jitter=jitter)
+    assert differs(slope(small, target, pictures, tile, jitter=jitter), whole) < 1e-4
+
+
+def test_the_whole_is_the_gradient_of_the_target(small: Network) -> None:
+    pictures = noise(48, 64).requires_grad_()
+    value, found = in_tiles(small, Norm("second"), tile=WHOLE, precision="float32")(pictures, 0)
+    mean, std = (
+        torch.tensor(v)[:, None, None] for v in (small.preprocessing.mean, small.preprocessing.std)
+    )
+    module = small.module
+    assert isinstance(module, Small)
+    seen = module.second(module.pool(torch.relu(module.first((pictures - mean) / std))))
+    expected = seen.square().sum() / 2
+    expected.backward()
+    assert pictures.grad is not None
+    torch.testing.assert_close(found, pictures.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(value[0], expected.detach(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("squeezenet1_1", "features.7"),
+        ("alexnet", "features.8"),
+        ("efficientnet_lite0", "features.3.1"),
+        ("googlenet", "inception3a"),
+        ("resnet18", "layer2"),
+    ],
+)
+def test_tiles_add_up_for_networks_of_all_kinds(name: str, layer: str) -> None:
+    network = models.load(name, "random", seed=1)
+    pictures = noise(251, 198)
+    (found,) = models.resolve([layer], network)
+    whole = slope(network, Norm(found), pictures, WHOLE, jitter=8)
+    assert differs(slope(network, Norm(found), pictures, 64, jitter=8), whole) < 1e-3
+
+
+def test_a_class_is_asked_of_every_tile_by_its_area(small: Network) -> None:
+    pictures = noise(64, 64)
+    value, _ = in_tiles(small, Class(1), tile=WHOLE, precision="float32")(pictures, 0)
+    module = small.module
+    mean, std = (
+        torch.tensor(v)[:, None, None] for v in (small.preprocessing.mean, small.preprocessing.std)
+    )
+    torch.testing.assert_close(value[0], module((pictures - mean) / std)[0, 1].detach())
+    tiled, found = in_tiles(small, Class(1), tile=200, precision="float32")(noise(640, 64), 0)
+    assert found.abs().amin((0, 1, 3)).gt(0).any()
+    assert tiled.isfinite().all()
+
+
+def test_rolls_differ_from_step_to_step_and_repeat(small: Network) -> None:
+    ask = in_tiles(small, Norm("second"), tile=WHOLE, jitter=16, seed=4, precision="float32")
+    pictures = noise(64, 80)
+    first, second = ask(pictures, 0)[1], ask(pictures, 1)[1]
+    assert not torch.equal(first, second)
+    assert torch.equal(first, ask(pictures, 0)[1])
+
+
+def test_a_margin_covers_the_field_and_is_a_number_of_steps() -> None:
+    network = models.load("alexnet", "random")
+    around = margin(network, ["features.8", "features.0"])
+    field = around.fields["features.8"]
+    assert field is not None
+    assert around.width >= max(field.size) / 2
+    assert around.width % around.step == 0
+    assert around.exact
+    deep = margin(models.load("efficientnet_lite0", "random"), ["features.6.3"])
+    assert (deep.width, deep.exact) == (WIDEST, False)
+
+
+def test_errors_of_too_narrow_margins_do_not_add_up_to_seams(
+    small: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "WIDEST", 4)
+    pictures = noise(32, 192)
+    assert not margin(small, ["second"]).exact
+    whole = slope(small, Norm("second"), pictures, WHOLE)
+    ask = in_tiles(small, Norm("second"), tile=48, precision="float32")
+    wrong = torch.stack([ask(pictures, step)[1] - whole for step in range(24)])
+    assert 0 < wrong.abs().mean() < 0.3 * whole.abs().mean()
+    columns = wrong[..., 24:-24].mean(0).abs().mean((0, 1, 2))
+    fixed = wrong[0, ..., 24:-24].abs().mean((0, 1, 2))
+    assert fixed.max() > 4 * fixed.mean()  # in one step, it lies at the borders of tiles
+    assert columns.max() < 0.5 * fixed.max()
+
+
+@pytest.mark.parametrize(
+    ("target", "tile", "message"),
+    [
+        (Unit("second", 2, (3, 3)), 64, "is a unit at one position.*second:2"),
+        (Norm("second"), 3, "tiles of 3 pixels are too small"),
+        (Norm("thirdd"), 64, "thirdd"),
+    ],
+)
+def test_what_cannot_be_tiled_is_refused(
+    small: Network, target: Target, tile: int, message: str
+) -> None:
+    with pytest.raises(ProbeError, match=message):
+        slope(small, target, noise(64, 64), tile)
+
+
+def test_seam_energy_in_a_photograph() -> None:
+    """Steps across borders of tiles are no larger than elsewhere: here, with all tiles alike."""
+    data = pytest.importorskip("skimage.data")
+    picture = torch.from_numpy(data.astronaut()[:320, :320].copy()).permute(2, 0, 1)[None] / 255
+    network = models.load("squeezenet1_1", "random", seed=3)
+    target = targets.parse("features.9", network)
+    found = slope(network, target, picture, 64)
+    steps = (found[..., 1:] - found[..., :-1]).abs().mean((0, 1, 2))
+    borders = torch.arange(63, len(steps), 64)
+    other = torch.ones(len(steps), dtype=torch.bool)
+    other[borders] = False
+    # Gradients through strides differ from column to column in a pattern of the units' steps.
+    alike = torch.arange(len(steps)) % 16 == 15
+    assert steps[borders].mean() < 1.1 * steps[other & alike].mean()
