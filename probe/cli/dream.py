@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, made, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from probe.synthesis.dream import Plan
 
 DEMO = "demo"
@@ -153,26 +151,11 @@ def dream(
             show_default=False,
         ),
     ] = None,
-    preview: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
-            "never.",
-        ),
-    ] = 0,
-    keep_profile: Annotated[
-        bool, typer.Option("--keep-profile", help="Write the picture in its own colour profile.")
-    ] = False,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of .jpg and .webp files.")] = 95,
+    preview: options.Preview = 0,
+    keep_profile: options.KeepProfile = False,
+    quality: options.Quality = 95,
     weights: options.Weights = "imagenet",
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="auto, float32, bfloat16 (several times faster where the processor has it).",
-            autocompletion=complete.precisions,
-        ),
-    ] = "auto",
+    precision: options.Precision = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")] = 0,
     device: options.Device = "auto",
     as_json: options.AsJson = False,
@@ -203,12 +186,7 @@ def dream(
         raise ProbeError("--demo paints its own picture: give a picture or --demo, not both")
     files: list[Path | None] = [None] if demo else [*(pictures or [])]
     if repeat is not None:
-        given = {
-            name: value
-            for name, value in wanted.items()
-            if (source := context.get_parameter_source("layer" if name == "layers" else name))
-            and source.name == "COMMANDLINE"
-        }
+        given = made.given_anew(context, wanted, layers="layer")
         settings, found = _repeated(repeat, given, bool(files))
         wanted |= settings
         if not files:
@@ -222,11 +200,10 @@ def dream(
     places = _places(files, output, repeat)
 
     from probe import images
-    from probe.result.picture import write
     from probe.synthesis.dream import prepare
     from probe.synthesis.scenery import landscape
 
-    made: list[tuple[Mapping[str, Any], Path]] = []
+    written: list[tuple[Mapping[str, Any], Path]] = []
     for file, place in zip(files, places, strict=True):
         plan = prepare(
             landscape() if file is None else file, name=DEMO if file is None else None,
@@ -234,22 +211,14 @@ def dream(
         )  # fmt: skip
         images.check_kind(place, plan.original, keep_profile=keep_profile)
         if len(files) == 1 or not _is_there(place, plan.about):  # a batch goes on where it ended
-            shown = place.with_name(f"{place.stem}-preview.png")
-
-            def show(pixels: np.ndarray, shown: Path = shown) -> None:
-                write(shown, images.png(pixels, {}))
-
-            try:
-                one = plan.run(preview=show if preview else None, preview_every=preview)
-            finally:
-                if preview:
-                    shown.unlink(missing_ok=True)
+            with made.previews(place, preview) as show:
+                one = plan.run(preview=show, preview_every=preview)
             one.save(place, keep_profile=keep_profile, quality=quality)
         if not as_json:
             _show(plan, place)
-        made.append((plan.about, place))
+        written.append((plan.about, place))
     if as_json:
-        records = [{"about": about, "file": str(place)} for about, place in made]
+        records = [{"about": about, "file": str(place)} for about, place in written]
         typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
 
 
@@ -344,16 +313,18 @@ def _repeated(
     path: Path, given: Mapping[str, Any], another: bool
 ) -> tuple[dict[str, Any], Path | None]:
     """Read how a dream was made: the settings, with what is given anew, and of which picture."""
-    from probe import images, models
+    from probe import images
+    from probe.synthesis.dream import sha256_of
 
-    about = images.about(path)
-    if about.get("made") != "dream":
-        raise ProbeError(f"{str(path)!r} is no picture that was made by `probe dream`")
+    def content(place: Path) -> str:
+        return sha256_of(images.open_picture(place).pixels)
+
+    about = made.how_made(path, "dream")
     settings = {**about["settings"], "seed": about["seed"]}
     for name in ("guide", "mask"):
         sha256 = settings.pop(f"{name}_sha256")
         if settings[name] is not None and name not in given:
-            settings[name] = _found(settings[name], sha256, path, f"the {name}")
+            settings[name] = made.source(settings[name], sha256, path, content)
     if "target" in given:
         settings |= {"layers": None, "guide": None}
     if "layers" in given or "guide" in given:
@@ -363,29 +334,11 @@ def _repeated(
         settings |= dict.fromkeys(look if "layers" in given else (*look, "layers", "target"))
     settings |= given
     if not set(given) & {"model", "weights", "seed"}:
-        network = models.load(settings["model"], settings["weights"], seed=settings["seed"])
-        if network.weights.sha256 != about["weights_sha256"]:
-            raise ProbeError(
-                f"{str(path)!r} was made with other weights of {settings['model']!r} "
-                f"({about['weights']}) than those that are here ({network.weights.source})"
-            )
+        made.check_weights(path, about, settings)
     if another or about["image"] == DEMO:
         return settings, None
-    return settings, _found(about["image"], about["image_sha256"], path, "its picture")
-
-
-def _found(name: str, sha256: str, made: Path, what: str) -> Path:
-    """Find a picture by its name and content: here, or beside what was made from it."""
-    from probe import images
-    from probe.synthesis.dream import sha256_of
-
-    for place in (Path(name), made.parent / name):
-        if place.is_file() and sha256_of(images.open_picture(place).pixels) == sha256:
-            return place
-    raise ProbeError(
-        f"{str(made)!r} was made from {name!r}, and {what} is neither here nor beside it with the "
-        "same content: give it by its path"
-    )
+    picture = about["image"], about["image_sha256"]
+    return settings, made.source(*picture, path, content)
 
 
 def _show(plan: Plan, place: Path) -> None:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, made, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from probe.synthesis.style import Stylised
 
 SOURCES = ("content", "styles", "masks", "style_masks", "begun_with")
@@ -131,18 +129,9 @@ def style(
             show_default=False,
         ),
     ] = None,
-    preview: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
-            "never.",
-        ),
-    ] = 0,
-    keep_profile: Annotated[
-        bool, typer.Option("--keep-profile", help="Write the picture in its own colour profile.")
-    ] = False,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of .jpg and .webp files.")] = 95,
+    preview: options.Preview = 0,
+    keep_profile: options.KeepProfile = False,
+    quality: options.Quality = 95,
     model: Annotated[
         str,
         typer.Option(
@@ -150,13 +139,7 @@ def style(
         ),
     ] = "vgg16",
     weights: options.Weights = "imagenet",
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="auto, float32, bfloat16 (several times faster where the processor has it).",
-            autocompletion=complete.precisions,
-        ),
-    ] = "auto",
+    precision: options.Precision = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of noise and random weights.")] = 0,
     device: options.Device = "auto",
     as_json: options.AsJson = False,
@@ -191,11 +174,7 @@ def style(
         given["styles"] = files if texture else files[1:]
     given |= {k: v for k, v in {"masks": mask, "style_masks": style_mask}.items() if v}
     if repeat is not None:
-        said = {
-            name: value
-            for name, value in wanted.items()
-            if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-        }
+        said = made.given_anew(context, wanted)
         settings, sources = _repeated(repeat, said, given)
         wanted |= settings
         given = sources
@@ -208,7 +187,6 @@ def style(
 
     from probe import images
     from probe.result.folder import plain_name
-    from probe.result.picture import write
     from probe.synthesis.style import style as paint
 
     named = [path.stem for path in (given["content"], *given["styles"]) if path is not None]
@@ -218,25 +196,14 @@ def style(
         raise ProbeError(f"{str(place)!r} is one of the pictures: choose another --output")
     content = None if given["content"] is None else images.open_picture(given["content"])
     images.check_kind(place, content, keep_profile=keep_profile)
-    shown = place.with_name(f"{place.stem}-preview.png")
-
-    def show(pixels: np.ndarray) -> None:
-        write(shown, images.png(pixels, {}))
-
-    try:
-        made = paint(
-            **given, **wanted, device=device, preview=show if preview else None,
-            preview_every=preview,
-        )  # fmt: skip
-    finally:
-        if preview:
-            shown.unlink(missing_ok=True)
-    made.save(place, keep_profile=keep_profile, quality=quality)
+    with made.previews(place, preview) as show:
+        painted = paint(**given, **wanted, device=device, preview=show, preview_every=preview)
+    painted.save(place, keep_profile=keep_profile, quality=quality)
     if as_json:
-        record = {"about": made.about, "file": str(place)}
+        record = {"about": painted.about, "file": str(place)}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
         return
-    _show(made, place)
+    _show(painted, place)
 
 
 def _numbers(text: str | None) -> list[float] | None:
@@ -253,60 +220,45 @@ def _repeated(
     path: Path, said: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read how a picture was made: the settings, with what is given anew, and of which pictures."""
-    from probe import images, models
+    from probe import images
+    from probe.synthesis.style import sha256_of
 
-    about = images.about(path)
-    if about.get("made") != "style":
-        raise ProbeError(f"{str(path)!r} was not made by `probe style`")
+    def found(one: Mapping[str, str]) -> Path:
+        return made.source(
+            one["name"], one["sha256"], path, lambda p: sha256_of(images.open_picture(p))
+        )
+
+    about = made.how_made(path, "style")
     settings = {**about["settings"], "seed": about["seed"], **said}
     sources: dict[str, Any] = {}
     for name in SOURCES:
-        found = about[name]
+        before = about[name]
         if name in given or (name == "begun_with" and "start" in said):
             sources[name] = given.get(name)
-        elif isinstance(found, list):
-            sources[name] = [_found(one, path) for one in found]
+        elif isinstance(before, list):
+            sources[name] = [found(one) for one in before]
         else:
-            sources[name] = None if found is None else _found(found, path)
+            sources[name] = None if before is None else found(before)
     begun_with = sources.pop("begun_with")
     if begun_with is not None:
         settings["start"] = str(begun_with)
     if not set(said) & {"model", "weights", "seed"}:
-        network = models.load(settings["model"], settings["weights"], seed=settings["seed"])
-        if network.weights.sha256 != about["weights_sha256"]:
-            raise ProbeError(
-                f"{str(path)!r} was made with other weights of {settings['model']!r} "
-                f"({about['weights']}) than those that are here ({network.weights.source})"
-            )
+        made.check_weights(path, about, settings)
     return settings, sources
 
 
-def _found(source: Mapping[str, str], made: Path) -> Path:
-    """Find a picture by its name and content: here, or beside what was made from it."""
-    from probe import images
-    from probe.synthesis.style import sha256_of
-
-    for place in (Path(source["name"]), made.parent / source["name"]):
-        if place.is_file() and sha256_of(images.open_picture(place)) == source["sha256"]:
-            return place
-    raise ProbeError(
-        f"{str(made)!r} was made from {source['name']!r}, which is neither here nor beside it with "
-        "the same content: give the pictures by their paths"
-    )
-
-
-def _show(made: Stylised, place: Path) -> None:
+def _show(painted: Stylised, place: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     from probe.cli import show
 
-    height, width = made.pixels.shape[:2]
+    height, width = painted.pixels.shape[:2]
     facts = [
-        ("size", f"{width} × {height}, from {len(made.history)} sizes"),
-        ("loss", f"{made.history[-1][0]:.3g} → {made.history[-1][-1]:.3g} at the last size"),
-        ("weights", str(made.about["weights"])),
+        ("size", f"{width} × {height}, from {len(painted.history)} sizes"),
+        ("loss", f"{painted.history[-1][0]:.3g} → {painted.history[-1][-1]:.3g} at the last size"),
+        ("weights", str(painted.about["weights"])),
     ]
-    facts += [("note", note) for note in (made.content.notes if made.content else ())]
+    facts += [("note", note) for note in (painted.content.notes if painted.content else ())]
     facts += [("wrote", str(place))]
-    show.put(Text(made.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))
+    show.put(Text(painted.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

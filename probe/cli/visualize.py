@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, made, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from probe.synthesis.visualise import Visualisation
 
 PATCHES = 4
@@ -101,14 +99,7 @@ def visualize(
             show_default=False,
         ),
     ] = None,
-    preview: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
-            "never.",
-        ),
-    ] = 0,
+    preview: options.Preview = 0,
     repeat: Annotated[
         Path | None,
         typer.Option(
@@ -123,13 +114,7 @@ def visualize(
     seed: Annotated[
         int, typer.Option(min=0, help="Of random weights, the noise, and the transforms.")
     ] = 0,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="auto, float32, bfloat16; auto is bfloat16 where the processor computes it.",
-            autocompletion=complete.precisions,
-        ),
-    ] = "auto",
+    precision: options.Precision = "auto",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     as_json: options.AsJson = False,
@@ -168,11 +153,7 @@ def visualize(
     }
     picture = None
     if repeat is not None:
-        given = {
-            name: value
-            for name, value in {**wanted, "patches": patches}.items()
-            if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-        }
+        given = made.given_anew(context, {**wanted, "patches": patches})
         settings, picture = _repeated(repeat, given)
         patches = settings.pop("patches", None)
         wanted |= settings
@@ -193,19 +174,8 @@ def visualize(
         raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
     check_place(place, n)
     photographs = None if patches is None else _Photographs(patches, words, wanted)
-    shown = place.with_name(f"{place.stem}-preview.png")
-
-    def show(pictures: np.ndarray) -> None:
-        from probe import images
-        from probe.result.picture import write
-
-        write(shown, images.png(pictures, {}))
-
-    try:
-        found = visualize(**wanted, preview=show if preview else None, preview_every=preview)
-    finally:
-        if preview:
-            shown.unlink(missing_ok=True)
+    with made.previews(place, preview) as show:
+        found = visualize(**wanted, preview=show, preview_every=preview)
     if picture is not None:
         found = found[picture]
     if photographs is not None:
@@ -215,26 +185,15 @@ def visualize(
 
 def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     """Read how a picture was made: the settings, with what is given anew, and which it was."""
-    from probe import images, models
-
-    about = images.about(path)
-    if about.get("made") != "visualize":
-        raise ProbeError(f"{str(path)!r} was not made by `probe visualize`")
+    about = made.how_made(path, "visualize")
     # What is given anew decides for itself how many pictures go through together.
     settings = {**about["settings"], **({"batch_size": None} if given else {}), **given}
     if "parameterisation" in given and "lr" not in given:
         settings["lr"] = None  # each has its own
     of = ("model", "weights", "preprocessing")
     if not set(given) & {*of, "seed"}:
-        network = models.load(
-            settings["model"], settings["weights"], seed=settings["seed"],
-            preprocessing=settings["preprocessing"],
-        )  # fmt: skip
-        if network.weights.sha256 != about["weights_sha256"]:
-            raise ProbeError(
-                f"{str(path)!r} was made with other weights of {settings['model']!r} "
-                f"({about['weights']}) than those that are here ({network.weights.source})"
-            )
+        preprocessing = settings["preprocessing"]
+        made.check_weights(path, about, settings, preprocessing=preprocessing)
     alone = "picture" in about and not set(given) & {"target", "channels"}
     return settings, about["picture"] if alone else None
 

@@ -343,7 +343,7 @@ def style(
     }  # fmt: skip
     unfinished = Unfinished(about)
     pixels = None
-    with working(network, device) as (place, _), finishing() as stop:
+    with working(network, device, channels_last=True) as (place, _), finishing() as stop:
         run = _Run(given, network, settings, seed, place)
         with suppress(Stopped):
             pixels = run.all(

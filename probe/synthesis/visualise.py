@@ -413,7 +413,7 @@ def visualize(
     named = [target] if isinstance(target, (str, int, Target)) else list(target)
     each = _targets(named, channels, interpolate, diverse, network)
     shape = network.preprocessing.size if size is None else (size, size)
-    with working(network, device) as (place, _):
+    with working(network, device, channels_last=True) as (place, _):
         baseline = _grey(network, each, shape, place)
         if precision == "auto":
             precision = "bfloat16" if computes_bfloat16(place) else "float32"

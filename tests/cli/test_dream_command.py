@@ -66,7 +66,7 @@ def test_the_same_into_another_picture(dream, run):
     # Its guide has to be there, with its content.
     shutil.copy("cat.png", "photo.jpg")
     assert (
-        "made from 'photo.jpg', and the guide is neither"
+        "made from 'photo.jpg', which is neither"
         in run("dream", "cat.png", "--from", "cat-dream.png", "-o", "third.png").error
     )
 

@@ -119,7 +119,10 @@ class TestFrom:
         Image.new("RGB", (8, 8)).save("photo.png")
         assert "does not say how probe made it" in run("visualize", "--from", "photo.png").error
         Path("other.png").write_bytes(images.png(Image.new("RGB", (8, 8)), {"made": "dream"}))
-        assert "was not made by `probe visualize`" in run("visualize", "--from", "other.png").error
+        assert (
+            "no picture that was made by `probe visualize`"
+            in run("visualize", "--from", "other.png").error
+        )
 
     def test_other_weights(self, visualize, run):
         visualize("features.0:3", "-o", "v.png")
