@@ -147,6 +147,7 @@ def main() -> None:
     axes[0].set_ylabel("amplitude")
     axes[0].legend(frameon=False)
     figure.savefig(folder / "natural_spectrum.png", dpi=150)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -329,7 +329,7 @@ class Plan:
         with (
             finishing() as stop,
             _on_threads(self.threads),
-            working(self.network, self.device) as (place, _),
+            working(self.network, self.device, channels_last=True) as (place, _),
         ):
             pixels = self.pixels.to(place)
             mask = None if self.mask is None else self.mask.to(place)
@@ -431,7 +431,7 @@ def prepare(
     look = look_of(network, preset, layers, target is None)
     look = replace(look, **chosen)
     threads = threads or torch.get_num_threads()
-    with _on_threads(threads), working(network, device) as (place, _):
+    with _on_threads(threads), working(network, device, channels_last=True) as (place, _):
         if precision == "auto":
             precision = "bfloat16" if computes_bfloat16(place) else "float32"
         wanted = (

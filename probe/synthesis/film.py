@@ -208,7 +208,8 @@ def _dreamt_frames(
     folder = unfinished.path.with_suffix("")
     later = replace(plan.look, steps=max(1, round(plan.look.steps * (1 - CARRIED))))
     last = unfinished.load() or {}
-    with finishing() as stop, working(plan.network, plan.device) as (place, _), suppress(Stopped):
+    at_work = working(plan.network, plan.device, channels_last=True)
+    with finishing() as stop, at_work as (place, _), suppress(Stopped):
         mask = None if plan.mask is None else plan.mask.to(place)
         first = last.get("number", 0)
         numbers = range(first, n_frames)
