@@ -73,13 +73,11 @@ def parts(size: int) -> list[Image.Image]:
 def driven(network: Network, layer: str, pictures: list[Image.Image]) -> np.ndarray:
     """Give the mean of every channel over positions, (pictures, channels)."""
     means = []
-    mean, std = (
-        torch.tensor(v)[:, None, None]
-        for v in (network.preprocessing.mean, network.preprocessing.std)
-    )
     for picture in pictures:
         pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) / 255
-        output = capture(network.module, ((pixels - mean) / std)[None], [layer])[layer]
+        output = capture(network.module, network.preprocessing.normalise(pixels)[None], [layer])[
+            layer
+        ]
         means.append(output[0].flatten(1).mean(1).float().numpy())
     return np.stack(means)
 

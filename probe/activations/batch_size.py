@@ -20,6 +20,9 @@ MOST_ON_CPU = 32
 
 MOST_ON_DEVICE = 256
 
+GRAPH_BYTES = 2**30
+"""What the activations of a pass may take that is gone back through."""
+
 CPU_BYTES = 2**27
 """What the input and the output of the largest layer may take together, on a CPU."""
 
@@ -102,3 +105,18 @@ def _bytes_per_image(network: Network, device: torch.device) -> float:
         return max(1.0, (torch.cuda.max_memory_allocated(device) - before) / n)
     finally:
         module.to(home)
+
+
+def with_graph(network: Network, size: tuple[int, int] | None = None) -> int:
+    """Choose how many pictures a pass takes whose activations are all kept for the way back.
+
+    Parameters
+    ----------
+    network : Network
+    size : (int, int), optional
+        Height and width of the pictures; by default, what the network was made for.
+    """
+    usual = network.preprocessing.size
+    total = sum(math.prod(i.output_shape) for i in models.layers(network) if i.kind != "block")
+    total = round(total * math.prod(size or usual) / math.prod(usual))
+    return int(min(MOST_ON_CPU, max(1, GRAPH_BYTES // (4 * max(total, 1)))))

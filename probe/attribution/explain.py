@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from probe import images, models, targets
+from probe.activations.batch_size import with_graph
 from probe.activations.engine import out_of_memory
 from probe.activations.extract import working
 from probe.attribution import methods
@@ -42,12 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT_METHOD = "grad-cam"
-
-BYTES = 2**30
-"""What the activations of one pass may take, with their graph."""
-
-MOST = 32
-"""Pictures in one pass, at most."""
 
 TOP = 5
 """Classes that are told."""
@@ -199,7 +194,7 @@ class Saliency:
             return trust(
                 of, partial(of.function, **given), self.network.module,
                 self.inputs.to(place, dtype), self.explained, self.values, title=self.title,
-                seed=seed, batch_size=_batch_size(self.network), progress=progress,
+                seed=seed, batch_size=with_graph(self.network), progress=progress,
             )  # fmt: skip
 
     def _repr_html_(self) -> str:
@@ -350,7 +345,7 @@ def saliency(
         top = _top(network, inputs)
         wanted = target or targets.predicted(network, inputs)
         value = float(targets.values(network.module, inputs, wanted))
-        size = batch_size or _batch_size(network)
+        size = batch_size or with_graph(network)
         ran = [
             _run(m, at, network.module, inputs, wanted, size, seed, inner, settings)
             for m, at in track(pairs, desc="saliency", unit="map", progress=outer)
@@ -474,12 +469,6 @@ def _top(network: Network, inputs: Tensor) -> tuple[tuple[str, float], ...]:
     shares = scores.float().softmax(1)[0]
     best = shares.argsort(descending=True)[:TOP].tolist()
     return tuple((labels[k], float(shares[k])) for k in best)
-
-
-def _batch_size(network: Network) -> int:
-    """Choose how many pictures a pass takes: its activations are all kept for the way back."""
-    total = sum(prod(i.output_shape) for i in models.layers(network) if i.kind != "block")
-    return int(min(MOST, max(1, BYTES // (4 * max(total, 1)))))
 
 
 def _plain(method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,6 +108,17 @@ class Preprocessing:
             return picture
         return picture.crop((left, top, left + width, top + height))
 
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """Subtract the mean and divide by the deviation, with the graph.
+
+        Parameters
+        ----------
+        pictures : torch.Tensor, shape (…, 3, height, width)
+            In 0–1, at any size.
+        """
+        mean, std = (torch.tensor(v)[:, None, None].to(pictures) for v in (self.mean, self.std))
+        return (pictures - mean) / std
+
     def seen(self, inputs: Tensor) -> np.ndarray:
         """Give the picture that a network saw.
 

@@ -775,12 +775,8 @@ def _features(
     pixels = torch.from_numpy(guide.pixels).permute(2, 0, 1)[None]
     shrink = max(network.preprocessing.size) / min(pixels.shape[-2:])
     small = resized(pixels, tuple(max(1, round(side * shrink)) for side in pixels.shape[-2:]))
-    mean, std = (
-        torch.tensor(v)[:, None, None]
-        for v in (network.preprocessing.mean, network.preprocessing.std)
-    )
     dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
-    seen = ((small.clamp(0, 1) - mean) / std).to(place, dtype)
+    seen = network.preprocessing.normalise(small.clamp(0, 1)).to(place, dtype)
     found = differentiable(network.module, seen, layers)
     for layer, output in found.items():
         if output.ndim != 4:

@@ -214,10 +214,6 @@ def through(
         See `Slopes`. It computes nothing of which the gradient is not asked: no gradient with
         respect to weights, no layer after the last that the target looks at.
     """
-    mean, std = (
-        torch.tensor(v)[:, None, None]
-        for v in (network.preprocessing.mean, network.preprocessing.std)
-    )
     dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -227,7 +223,7 @@ def through(
             seen = given
             for transform in transforms(step) if callable(transforms) else transforms:
                 seen = transform(seen, drawn)
-            seen = ((seen - mean.to(seen)) / std.to(seen)).to(dtype)
+            seen = network.preprocessing.normalise(seen).to(dtype)
             # As its convolutions are faster; the values are the same.
             seen = seen.contiguous(memory_format=torch.channels_last)
             redirected = Rectified("redirected") if step < waking else nullcontext()

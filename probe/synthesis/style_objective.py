@@ -287,12 +287,8 @@ def features(
     network: Network, pictures: Tensor, layers: Sequence[str], precision: Precision
 ) -> dict[str, Tensor]:
     """Give what some layers make of pictures in 0–1, in float32 and without a graph."""
-    mean, std = (
-        torch.tensor(v, device=pictures.device)[:, None, None]
-        for v in (network.preprocessing.mean, network.preprocessing.std)
-    )
     dtype = next(network.module.parameters()).dtype
-    seen = ((pictures.detach() - mean) / std).to(dtype)
+    seen = network.preprocessing.normalise(pictures.detach()).to(dtype)
     seen = seen.contiguous(memory_format=torch.channels_last)
     with autocast(precision, seen.device):
         outputs = differentiable(network.module, seen, layers)

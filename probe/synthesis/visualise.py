@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from probe import images, models, targets
+from probe.activations.batch_size import with_graph
 from probe.activations.capture import OUTPUT, differentiable
 from probe.activations.engine import out_of_memory
 from probe.activations.extract import working
@@ -51,12 +52,6 @@ from probe.targets import Channel, Class, Direction, Norm, Outputs, Target, Unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-BYTES = 2**30
-"""What the activations of one pass may take, with their graph."""
-
-MOST = 32
-"""Pictures in one pass, at most."""
 
 MARGIN = 12
 """Pixels that are cut off at each side in the end."""
@@ -417,7 +412,7 @@ def visualize(
         baseline = _grey(network, each, shape, place)
         if precision == "auto":
             precision = "bfloat16" if computes_bfloat16(place) else "float32"
-        most = len(each) if diverse else min(batch_size or _fitting(network, shape), len(each))
+        most = len(each) if diverse else min(batch_size or with_graph(network, shape), len(each))
         about = {
             **network.provenance(),
             "made": "visualize",
@@ -663,19 +658,8 @@ def _texture_layer(target: Target, network: Network) -> str:
 
 
 def _normalised(pictures: Tensor, network: Network) -> Tensor:
-    mean, std = (
-        torch.tensor(v)[:, None, None]
-        for v in (network.preprocessing.mean, network.preprocessing.std)
-    )
     dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
-    return ((pictures - mean) / std).to(dtype)
-
-
-def _fitting(network: Network, size: tuple[int, int]) -> int:
-    """Choose how many pictures a pass takes: its activations are all kept for the way back."""
-    total = sum(prod(i.output_shape) for i in models.layers(network) if i.kind != "block")
-    total = round(total * prod(size) / prod(network.preprocessing.size))
-    return int(min(MOST, max(1, BYTES // (4 * max(total, 1)))))
+    return network.preprocessing.normalise(pictures).to(dtype)
 
 
 def _grey(
