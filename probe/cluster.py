@@ -28,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -257,7 +258,7 @@ class Cluster:
 
         known = len(shared) == len(self._shared) and all(map(operator.is_, shared, self._shared))
         if not known or (self._sent is not None and self._sent.status in ("cancelled", "lost")):
-            packed = cloudpickle.dumps(tuple(shared))
+            packed = uuid.uuid4().bytes + cloudpickle.dumps(tuple(shared))
             with _unwarned():
                 self._sent = self.client.submit(bytes, packed, pure=False) if shared else None
             self._shared = tuple(shared)
@@ -327,6 +328,7 @@ def _result(future: Future) -> Any:
 
 _gate = threading.Lock()
 _unpacked: tuple[bytes, tuple[Any, ...]] = (b"", ())
+"""What tasks share, and the name that it was sent by."""
 
 
 def _run(task: bytes, call: bytes, sent: bytes | None) -> Any:
@@ -372,13 +374,18 @@ _opening = threading.Lock()
 
 
 def _opened(sent: bytes | None) -> tuple[Any, ...]:
-    """Unpack what tasks share; the same once."""
+    """Unpack what tasks share; the same once.
+
+    Told apart by name: between two rounds of tasks Dask takes spare copies back, and what comes
+    again are other bytes.
+    """
     global _unpacked
     if sent is None:
         return ()
+    name, packed = sent[:16], memoryview(sent)[16:]
     with _opening:
-        if _unpacked[0] is not sent:
-            _unpacked = sent, pickle.loads(sent)
+        if _unpacked[0] != name:
+            _unpacked = name, pickle.loads(packed)
         return _unpacked[1]
 
 
