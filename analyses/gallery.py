@@ -1,7 +1,7 @@
 """The pictures of the README, from scikit-image's photographs and weights of a package index.
 
 Run ``python analyses/gallery.py [NAME …] [--output DIR]``; by default all, into ``gallery/`` beside
-this file. In float32, so that another processor makes nearly the same pictures.
+this file.
 
 Photographs: astronaut (NASA), coffee (R. Michetti, CC0), as scikit-image ships them.
 """
@@ -20,6 +20,8 @@ import probe
 from probe.synthesis.scenery import landscape
 
 FOLDER = Path(__file__).parent / "gallery"
+ALIKE = {"precision": "float32", "threads": 2}
+"""So that another processor makes nearly the same pictures."""
 CHANNELS = (0, 14, 28, 47, 60, 84, 100, 121, 160, 200, 213, 238)
 """Of AlexNet's conv5, for people to see that they differ: not chosen for beauty."""
 
@@ -33,12 +35,12 @@ def photograph(name: str) -> np.ndarray:
 
 def dreamt(picture: np.ndarray, preset: str) -> np.ndarray:
     """Dream into a picture."""
-    return probe.dream(picture, "vgg16", preset=preset, size=448, precision="float32").pixels
+    return probe.dream(picture, "vgg16", preset=preset, size=448, **ALIKE).pixels
 
 
 def seen(model: str, targets: object, **settings: object) -> np.ndarray:
     """Put pictures of targets side by side."""
-    made = probe.visualize(model, targets, size=128, precision="float32", **settings)
+    made = probe.visualize(model, targets, size=128, **ALIKE, **settings)
     columns = 6 if len(made) % 6 == 0 else len(made)
     rows = made.pictures.reshape(-1, columns, *made.pictures.shape[1:])
     joined = np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)

@@ -3,14 +3,10 @@
 Run ``python benchmarks/style.py``; with one thread (``OMP_NUM_THREADS=1``) times are the
 processor's, in which others on the machine count less. Weights are random, which changes no time.
 
-Beside ours stand two procedures, written here as their papers describe them, on the same network
-and the same pictures, with autograd and in float32:
-
-gram
-    Gatys et al. 2016: Gram matrices of relu1_1 to relu5_1, content relu4_2, weights frozen.
-newton-schulz
-    Wasserstein-2 between Gaussians, with roots of matrices by 12 Newton–Schulz steps through which
-    gradients flow.
+Beside ours stand the two published procedures of ``analyses/plain_style.py``, on the same network
+and the same pictures, with autograd and in float32, weights frozen: Gram matrices (Gatys et al.
+2016), and Wasserstein-2 with roots of matrices by 12 Newton–Schulz steps, through which gradients
+flow.
 
 Ours is timed in float32, as they are, and in the precision that it chooses by itself. Candidates
 take turns, and the shortest time of each counts.
@@ -29,9 +25,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from probe import models
@@ -46,6 +43,9 @@ from probe.synthesis.style_objective import (
     style_moments,
     style_term,
 )
+
+sys.path.append(str(Path(__file__).parents[1] / "analyses"))
+import plain_style
 
 STYLES = list(LAYERS)
 SIZES = (256, 512, 1024)
@@ -70,80 +70,18 @@ def ours(size: int, loss: Loss, precision: str) -> Callable[[], object]:
     return partial(slopes, picture, 0)
 
 
-def published(size: int, distance: str) -> Callable[[], object]:
+def published(size: int, procedure: str) -> Callable[[], object]:
     """Give the same of a procedure that is written plainly."""
-    found = models.load("vgg16", "random").module.features[:26]
-    for parameter in found.parameters():
-        parameter.requires_grad_(False)
+    look = plain_style.look_through(models.load("vgg16", "random").module.features)
     content, style, picture = pictures(size)
-    names = name(found)
-
-    def run(picture: Tensor) -> dict[str, Tensor]:
-        seen, outputs = picture, {}
-        for part, called in zip(found, names, strict=True):
-            # Not in place, as features are kept.
-            seen = F.relu(seen) if isinstance(part, nn.ReLU) else part(seen)
-            if called in (*STYLES, CONTENT_LAYER):
-                outputs[called] = seen
-        return outputs
-
-    with torch.no_grad():
-        wanted, kept = run(style), run(content)[CONTENT_LAYER]
-        grams = {layer: gram(wanted[layer]) for layer in STYLES}
-        gaussians = {layer: gaussian(wanted[layer]) for layer in STYLES}
+    make = plain_style.gatys_loss if procedure == "gram" else plain_style.recipe_loss
+    loss = make(look, content, style)
 
     def step() -> Tensor:
         made = picture.clone().requires_grad_()
-        outputs = run(made)
-        loss = F.mse_loss(outputs[CONTENT_LAYER], kept)
-        for layer in STYLES:
-            if distance == "gram":
-                loss = loss + F.mse_loss(gram(outputs[layer]), grams[layer])
-            else:
-                loss = loss + wasserstein(gaussian(outputs[layer]), gaussians[layer])
-        return torch.autograd.grad(loss, made)[0]
+        return torch.autograd.grad(loss(made), made)[0]
 
     return step
-
-
-def name(features: nn.Sequential) -> list[str]:
-    names, block, place = [], 1, 0
-    for part in features:
-        place += isinstance(part, nn.Conv2d)
-        names.append(f"relu{block}_{place}" if isinstance(part, nn.ReLU) else "")
-        if isinstance(part, nn.MaxPool2d):
-            block, place = block + 1, 0
-    return names
-
-
-def gram(features: Tensor) -> Tensor:
-    flat = features[0].flatten(1)
-    return flat @ flat.T / flat.shape[1]
-
-
-def gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    flat = features[0].flatten(1)
-    mean = flat.mean(1)
-    centred = flat - mean[:, None]
-    return mean, centred @ centred.T / flat.shape[1] + 1e-4 * torch.eye(len(flat))
-
-
-def root(matrix: Tensor, steps: int = 12) -> Tensor:
-    """Newton–Schulz (Higham 2008, Functions of matrices, eq. 6.35)."""
-    norm = matrix.norm()
-    y, identity = matrix / norm, torch.eye(len(matrix))
-    z = identity
-    for _ in range(steps):
-        t = (3 * identity - z @ y) / 2
-        y, z = y @ t, t @ z
-    return y * norm.sqrt()
-
-
-def wasserstein(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-    half = root(other[1])
-    cross = root(half @ one[1] @ half).trace()
-    apart = (one[0] - other[0]).square().sum()
-    return (apart + one[1].trace() + other[1].trace() - 2 * cross) / len(one[0])
 
 
 def clock() -> float:

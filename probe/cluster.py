@@ -23,6 +23,7 @@ import pickle
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -572,13 +573,23 @@ def _serve(n: int, folder: str) -> None:
         os._exit(0)  # and workers, who see it, without waiting for what they are at
 
 
+def _slurm() -> Any:
+    """Import the class that queues jobs; Ctrl-C stays what it was, which its package changes."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        from dask_jobqueue import SLURMCluster
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGINT, before)
+    return SLURMCluster
+
+
 @contextmanager
 def _jobs(n: int) -> Iterator[Any]:
     """Queue n SLURM jobs with workers, whose scheduler is a thread of this process."""
     if shutil.which("sbatch") is None:
         raise ProbeError("cluster 'slurm' needs a machine of a SLURM cluster: there is no sbatch")
-    from dask_jobqueue import SLURMCluster
-
+    SLURMCluster = _slurm()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the dashboard takes another port
         try:

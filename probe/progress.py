@@ -11,10 +11,25 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+_bars: Any = None
+"""The class of bars, where it is not tqdm's own."""
+
+
+def show_with(bars: type) -> None:
+    """Show all bars from now on with another class, which a program watches that runs this one.
+
+    Parameters
+    ----------
+    bars : type
+        A subclass of `tqdm.tqdm`.
+    """
+    global _bars
+    _bars = bars
+
 
 def someone_watches() -> bool:
-    """Tell whether standard error is a terminal, or we run in a notebook."""
-    return sys.stderr.isatty() or in_notebook()
+    """Tell whether standard error is a terminal, or a notebook or another program shows bars."""
+    return _bars is not None or sys.stderr.isatty() or in_notebook()
 
 
 def in_notebook() -> bool:
@@ -50,7 +65,9 @@ def track(
         Passed on to `tqdm`.
     """
     bar: Any
-    if in_notebook() and importlib.util.find_spec("ipywidgets"):  # it warns where there is none
+    if _bars is not None:
+        bar = _bars
+    elif in_notebook() and importlib.util.find_spec("ipywidgets"):  # it warns where there is none
         from tqdm.notebook import tqdm as bar
     else:
         from tqdm import tqdm as bar

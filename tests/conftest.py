@@ -17,6 +17,12 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from probe.models import Network
 
+# Several processes with as many threads each as there are cores get in each other's way: where
+# threads wait for each other, five times slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 # The same examples in every run. The first call of a compiled loop compiles it, which says nothing
 # of the code's speed: no deadline. Others are looked for by `pytest --hypothesis-profile hunt`.
 settings.register_profile("probe", deadline=None, derandomize=True)

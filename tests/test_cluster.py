@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ from probe.stimuli import StimulusSet
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
+QUEUES = pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
+"""Not by importing it: that takes Ctrl-C away from other tests."""
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +117,8 @@ class TestTheWord:
         with pytest.raises(ProbeError, match="no Dask scheduler answers"), connect(spec):
             pass
 
+    @QUEUES
     def test_no_queue_here(self, monkeypatch):
-        pytest.importorskip("dask_jobqueue")
         monkeypatch.setenv("PATH", "")
         with pytest.raises(ProbeError, match="there is no sbatch"), connect("slurm"):
             pass
@@ -402,11 +405,21 @@ QUEUE = {
 
 
 @POSIX
+@QUEUES
 class TestQueue:
+    def test_ctrl_c_stays_what_it_was(self):
+        """In a process that has not imported the package yet, which takes it for itself."""
+        code = (
+            "import signal; from probe import cluster; cluster._slurm(); "
+            "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
     @pytest.fixture(autouse=True)
     def _queue(self, tmp_path, monkeypatch):
-        pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
         import dask
+
+        cluster._slurm()  # which reads its own configuration
 
         for name, lines in QUEUE.items():
             script = tmp_path / name

@@ -31,6 +31,7 @@ from probe.cli import (
     models,
     rsa,
     saliency,
+    studio,
     style,
     visualize,
 )
@@ -56,6 +57,7 @@ app.command("visualize")(visualize.visualize)
 app.command("atlas")(atlas.atlas)
 app.command("dream")(dream.dream)
 app.command("style")(style.style)
+app.command("studio")(studio.studio)
 app.command("filters")(filters.filters)
 app.command("layers")(layers.layers)
 app.command("invariance")(invariance.invariance)

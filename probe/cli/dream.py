@@ -194,7 +194,7 @@ def dream(
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
     if not files:
         raise ProbeError("no picture is named: give one, or --demo to see what comes out")
-    if zoom or _is_film(files[0], output):
+    if zoom or made.is_film(files[0], output):
         _film(files, output, zoom, wanted, quality=quality, device=device, as_json=as_json)
         return
     places = _places(files, output, repeat)
@@ -210,7 +210,8 @@ def dream(
             device=device, **wanted,
         )  # fmt: skip
         images.check_kind(place, plan.original, keep_profile=keep_profile)
-        if len(files) == 1 or not _is_there(place, plan.about):  # a batch goes on where it ended
+        # A batch goes on where it ended.
+        if len(files) == 1 or not made.is_there(place, plan.about):
             with made.previews(place, preview) as show:
                 one = plan.run(preview=show, preview_every=preview)
             one.save(place, keep_profile=keep_profile, quality=quality)
@@ -220,21 +221,6 @@ def dream(
     if as_json:
         records = [{"about": about, "file": str(place)} for about, place in written]
         typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
-
-
-def _is_film(file: Path | None, output: Path | None) -> bool:
-    """Tell whether a file is a film; an animation is one if one is to be made of it."""
-    from probe import images
-
-    kind = "" if file is None else file.suffix.lower()
-    if file is None or kind not in images.ANIMATED or kind in images.MOVIES:
-        return kind in images.MOVIES
-    if output is None or output.suffix.lower() not in images.ANIMATED:
-        return False
-    try:
-        return images.read_movie(file).n_frames > 1
-    except ProbeError:
-        return False
 
 
 def _film(
@@ -283,48 +269,19 @@ def _places(files: list[Path | None], output: Path | None, repeat: Path | None) 
         kind = file.suffix.lower() if file is not None else ""
         stem = DEMO if file is None else f"{file.stem}-dream"
         names.append(stem + (kind if kind in images.WRITTEN else ".png"))
-    folder = output is not None and (output.is_dir() or not output.suffix)
-    if len(files) > 1 and output is not None and not folder:
-        raise ProbeError(f"{str(output)!r} is one file, for {len(files)} dreams: name a folder")
-    if output is not None and not folder:
-        places = [output]
-    else:
-        places = [(output or Path()) / name for name in names]
-    for k, place in enumerate(places):
-        images.check_kind(place)
-        if place in places[:k]:
-            raise ProbeError(f"two of the pictures would be written to {str(place)!r}: rename one")
-        if place.resolve() in [path.resolve() for path in (*files, repeat) if path is not None]:
-            raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
-    return places
-
-
-def _is_there(place: Path, about: Mapping[str, Any]) -> bool:
-    """Tell whether this very dream has been written."""
-    from probe import images
-
-    try:
-        return images.about(place) == json.loads(json.dumps(about))
-    except ProbeError:
-        return False
+    return made.places(names, output, [*files, repeat])
 
 
 def _repeated(
     path: Path, given: Mapping[str, Any], another: bool
 ) -> tuple[dict[str, Any], Path | None]:
     """Read how a dream was made: the settings, with what is given anew, and of which picture."""
-    from probe import images
-    from probe.synthesis.dream import sha256_of
-
-    def content(place: Path) -> str:
-        return sha256_of(images.open_picture(place).pixels)
-
     about = made.how_made(path, "dream")
     settings = {**about["settings"], "seed": about["seed"]}
     for name in ("guide", "mask"):
         sha256 = settings.pop(f"{name}_sha256")
         if settings[name] is not None and name not in given:
-            settings[name] = made.source(settings[name], sha256, path, content)
+            settings[name] = made.source(settings[name], sha256, path)
     if "target" in given:
         settings |= {"layers": None, "guide": None}
     if "layers" in given or "guide" in given:
@@ -338,7 +295,7 @@ def _repeated(
     if another or about["image"] == DEMO:
         return settings, None
     picture = about["image"], about["image_sha256"]
-    return settings, made.source(*picture, path, content)
+    return settings, made.source(*picture, path)
 
 
 def _show(plan: Plan, place: Path) -> None:

@@ -1,8 +1,10 @@
-"""What the commands that make pictures share: previews, and making them again."""
+"""What the commands that make pictures share: where they go, previews, making them again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def previews(place: Path, every: int) -> Iterator[Callable[[np.ndarray], None] | None]:
-    """Give what writes a preview beside a picture; it is removed in the end.
+    """Give what writes a preview beside a picture; it is removed when that is made.
+
+    It stays if making it fails, or is interrupted.
 
     Parameters
     ----------
@@ -34,11 +38,9 @@ def previews(place: Path, every: int) -> Iterator[Callable[[np.ndarray], None] |
 
         write(shown, images.png(pixels, {}))
 
-    try:
-        yield show if every else None
-    finally:
-        if every:
-            shown.unlink(missing_ok=True)
+    yield show if every else None
+    if every:
+        shown.unlink(missing_ok=True)
 
 
 def given_anew(context: typer.Context, wanted: Mapping[str, Any], **names: str) -> dict[str, Any]:
@@ -60,8 +62,16 @@ def given_anew(context: typer.Context, wanted: Mapping[str, Any], **names: str) 
     }
 
 
-def how_made(path: Path, command: str) -> dict[str, Any]:
+def how_made(path: Path, command: str, *others: str) -> dict[str, Any]:
     """Read how a picture was made.
+
+    Parameters
+    ----------
+    path : Path
+    command : str
+        Which made it.
+    *others : str
+        What else it may have made, besides what is called as it is.
 
     Raises
     ------
@@ -71,7 +81,7 @@ def how_made(path: Path, command: str) -> dict[str, Any]:
     from probe import images
 
     about = images.about(path)
-    if about.get("made") != command:
+    if about.get("made") not in (command, *others):
         raise ProbeError(f"{str(path)!r} is no picture that was made by `probe {command}`")
     return about
 
@@ -102,18 +112,105 @@ def check_weights(
         )
 
 
-def source(name: str, sha256: str, path: Path, sha256_of: Callable[[Path], str]) -> Path:
-    """Find a picture from which another was made, by its name and content: here, or beside that.
+def source(name: str, sha256: str, path: Path, *, film: bool = False) -> Path:
+    """Find what a picture was made from, by its name and content: here, or beside that.
+
+    Parameters
+    ----------
+    name, sha256 : str
+        Of the file; of a picture, that of `probe.images.sha256_of`.
+    path : Path
+        What was made from it.
+    film : bool
+        Whether it is a film.
 
     Raises
     ------
     ProbeError
         If it is not there, or is not the same.
     """
+    from probe import images
+
+    def content(place: Path) -> str:
+        if film:
+            return hashlib.sha256(place.read_bytes()).hexdigest()
+        return images.sha256_of(images.open_picture(place))
+
     for place in (Path(name), path.parent / name):
-        if place.is_file() and sha256_of(place) == sha256:
+        if place.is_file() and content(place) == sha256:
             return place
     raise ProbeError(
         f"{str(path)!r} was made from {name!r}, which is neither here nor beside it with the "
         "same content: give it by its path"
     )
+
+
+def is_film(file: Path | None, output: Path | None) -> bool:
+    """Tell whether a file is a film; an animation is one if one is to be made of it."""
+    from probe import images
+
+    kind = "" if file is None else file.suffix.lower()
+    if file is None or kind not in images.ANIMATED or kind in images.MOVIES:
+        return kind in images.MOVIES
+    if output is None or output.suffix.lower() not in images.ANIMATED:
+        return False
+    try:
+        return images.read_movie(file).n_frames > 1
+    except ProbeError:
+        return False
+
+
+def places(names: Sequence[str], output: Path | None, read: Sequence[Path | None]) -> list[Path]:
+    """Say where pictures are going to be written, and check that they can be.
+
+    Parameters
+    ----------
+    names : sequence of str
+        How each is called, if it is not said.
+    output : Path, optional
+        A file, for a single picture, or a folder.
+    read : sequence of Path or None
+        What must not be written over.
+
+    Raises
+    ------
+    ProbeError
+        If one cannot be written, or would replace another.
+    """
+    from probe import images
+
+    folder = output is not None and (output.is_dir() or not output.suffix)
+    if len(names) > 1 and output is not None and not folder:
+        raise ProbeError(f"{str(output)!r} is one file, for {len(names)} pictures: name a folder")
+    if output is not None and not folder:
+        found = [output]
+    else:
+        found = [(output or Path()) / name for name in names]
+    for k, place in enumerate(found):
+        images.check_kind(place)
+        if place in found[:k]:
+            raise ProbeError(f"two of the pictures would be written to {str(place)!r}: rename one")
+        check_apart(place, read)
+    return found
+
+
+def check_apart(place: Path, read: Sequence[Path | None]) -> None:
+    """Check that what is going to be written is none of what is read.
+
+    Raises
+    ------
+    ProbeError
+        If it is.
+    """
+    if place.resolve() in [path.resolve() for path in read if path is not None]:
+        raise ProbeError(f"{str(place)!r} is one of the pictures: choose another --output")
+
+
+def is_there(place: Path, about: Mapping[str, Any]) -> bool:
+    """Tell whether this very picture has been written."""
+    from probe import images
+
+    try:
+        return images.about(place) == json.loads(json.dumps(about))
+    except ProbeError:
+        return False

@@ -93,8 +93,8 @@ Preview = Annotated[
     int,
     typer.Option(
         min=0,
-        help="On every so manieth step, write OUTPUT-preview.png; it is removed at the end. 0: "
-        "never.",
+        help="On every so manieth step, write OUTPUT-preview.png; it is removed when all is made. "
+        "0: never.",
     ),
 ]
 KeepProfile = Annotated[
@@ -128,3 +128,11 @@ def numbers(text: str) -> list[int]:
             raise ProbeError(f"channels {text!r} are no numbers with commas, such as 12,84 or 0-31")
         found += range(int(match[1]), int(match[2] or match[1]) + 1)
     return list(dict.fromkeys(found))
+
+
+def sides(text: str) -> int | tuple[int, int]:
+    """Read the size of a picture: one number for a square, or width and height, as 256x128."""
+    match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip())
+    if match is None:
+        raise ProbeError(f"size {text!r} is no number of pixels, nor two, such as 256x128")
+    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from probe.cli import complete, made, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
-    from probe.synthesis.style import Stylised
+    from probe.synthesis.style import Plan, Stylised
 
 SOURCES = ("content", "styles", "masks", "style_masks", "begun_with")
 """How the pictures are called that a picture is made from."""
@@ -25,7 +25,8 @@ def style(
         list[Path] | None,
         typer.Argument(
             metavar="[CONTENT] [STYLE]...",
-            help="The picture that is painted anew, and one or several whose style it takes on.",
+            help="The picture or film that is painted anew, and one or several pictures whose "
+            "style it takes on.",
             show_default=False,
         ),
     ] = None,
@@ -34,8 +35,19 @@ def style(
         typer.Option(
             "--output",
             "-o",
-            help="A .png, .jpg, .tif or .webp file.",
+            help="A .png, .jpg, .tif or .webp file; of several pictures, a folder; of a film, an "
+            ".mp4, .gif or .webp file.",
             show_default="CONTENT-STYLE.png, here",
+        ),
+    ] = None,
+    styles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--style",
+            "-s",
+            help="A picture whose style is taken on; can be given again. All the other pictures "
+            "are then painted anew, each by itself.",
+            show_default=False,
         ),
     ] = None,
     texture: Annotated[
@@ -110,6 +122,13 @@ def style(
         str,
         typer.Option(help="max, or average, which is smoother.", autocompletion=complete.poolings),
     ] = "max",
+    histogram: Annotated[
+        float,
+        typer.Option(
+            help="Against washed-out results, 1: that each value comes as often as in the style "
+            "(Risser et al. 2017)."
+        ),
+    ] = 0.0,
     smoothness: Annotated[float, typer.Option(help="Against noise.")] = 1.0,
     steps: Annotated[
         int, typer.Option(min=1, help="At each size; twice as many at the first.")
@@ -124,8 +143,8 @@ def style(
         Path | None,
         typer.Option(
             "--from",
-            help="Make this picture again, to the byte, which `probe style` made, or with other "
-            "options or pictures if some are given.",
+            help="Make this picture or film again, to the byte, which `probe style` made, or with "
+            "other options or pictures if some are given.",
             show_default=False,
         ),
     ] = None,
@@ -144,7 +163,7 @@ def style(
     device: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> None:
-    """Paint a picture anew in the style of others.
+    """Paint a picture or a film anew in the style of others.
 
     What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
     data and depth stay as they were. An interrupted command goes on when it is given again.
@@ -155,55 +174,107 @@ def style(
       probe style photo.jpg painting.jpg drawing.jpg --mix 2,1 --strength 2
       probe style photo.jpg painting.jpg --colours keep --mask sky.png
       probe style photo.jpg night.jpg straw.jpg --mask sky.png --mask field.png
+      probe style clip.mp4 painting.jpg -o out.mp4
+      probe style *.jpg --style ~/painting.jpg -o folder
       probe style --texture moss.jpg --tileable --size 512 -o tile.png
       probe style --from out.png --size 1024
     """  # noqa: D301
     wanted: dict[str, Any] = {
         "size": size, "strength": strength, "mix": _numbers(mix), "loss": loss,
-        "content_layer": content_layer, "pooling": pooling, "smoothness": smoothness,
-        "style_scale": style_scale, "colours": colours, "tileable": tileable, "start": start,
+        "content_layer": content_layer, "pooling": pooling, "histogram": histogram,
+        "smoothness": smoothness, "style_scale": style_scale, "colours": colours,
+        "tileable": tileable, "start": start,
         "steps": steps, "tolerance": tolerance, "weights": weights, "precision": precision,
         "model": model, "seed": seed,
     }  # fmt: skip
     if layers is not None:
         wanted["layers"] = layers
-    files = pictures or []
+    files: list[Path] = pictures or []
     given: dict[str, Any] = {}
+    if texture and styles:
+        raise ProbeError("with --texture all pictures are styles: leave out --style")
     if files:
-        given["content"] = None if texture else files[0]
-        given["styles"] = files if texture else files[1:]
+        given["content"] = [None] if texture else files if styles else files[:1]
+        given["styles"] = styles or (files if texture else files[1:])
+    elif styles:
+        given["styles"] = styles
     given |= {k: v for k, v in {"masks": mask, "style_masks": style_mask}.items() if v}
     if repeat is not None:
         said = made.given_anew(context, wanted)
-        settings, sources = _repeated(repeat, said, given)
+        settings, given = _repeated(repeat, said, given)
         wanted |= settings
-        given = sources
         output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
-    if not given.get("styles"):
+    contents: list[Path | None] = given.pop("content", [])
+    if not contents or not given.get("styles"):
         raise ProbeError(
             "name a picture and a style, such as: probe style photo.jpg painting.jpg; or "
             "--texture and a style alone"
         )
+    read = [*contents, *given["styles"], *given.get("masks", []), repeat]
+    how = {**given, **wanted, "device": device}
+    if any(made.is_film(content, output) for content in contents):
+        _film(contents, output, read, how, preview=preview, quality=quality, as_json=as_json)
+        return
 
     from probe import images
-    from probe.result.folder import plain_name
-    from probe.synthesis.style import style as paint
+    from probe.synthesis.style import prepare
 
-    named = [path.stem for path in (given["content"], *given["styles"]) if path is not None]
-    place = output or Path(f"{plain_name(*named)}.png")
-    read = [given["content"], *given["styles"], *given.get("masks", []), repeat]
-    if place.resolve() in [path.resolve() for path in read if path is not None]:
-        raise ProbeError(f"{str(place)!r} is one of the pictures: choose another --output")
-    content = None if given["content"] is None else images.open_picture(given["content"])
-    images.check_kind(place, content, keep_profile=keep_profile)
-    with made.previews(place, preview) as show:
-        painted = paint(**given, **wanted, device=device, preview=show, preview_every=preview)
-    painted.save(place, keep_profile=keep_profile, quality=quality)
+    names = [_name([content, *given["styles"]], ".png") for content in contents]
+    places = made.places(names, output, read)
+    records = []
+    for content, place in zip(contents, places, strict=True):
+        plan = prepare(content, **how)
+        images.check_kind(place, plan.given.content, keep_profile=keep_profile)
+        # A batch goes on where it ended.
+        if len(contents) > 1 and made.is_there(place, plan.about):
+            painted = None
+        else:
+            with made.previews(place, preview) as show:
+                painted = plan.run(preview=show, preview_every=preview)
+            painted.save(place, keep_profile=keep_profile, quality=quality)
+        records.append({"about": plan.about, "file": str(place)})
+        if not as_json:
+            _show(plan, painted, place)
     if as_json:
-        record = {"about": painted.about, "file": str(place)}
+        printed = records if len(records) > 1 else records[0]
+        typer.echo(json.dumps(printed, indent=2, ensure_ascii=False))
+
+
+def _name(pictures: Sequence[Path | None], kind: str) -> str:
+    """Give the name of what is made of some pictures."""
+    from probe.result.folder import plain_name
+
+    return plain_name(*(path.stem for path in pictures if path is not None)) + kind
+
+
+def _film(
+    contents: Sequence[Path | None],
+    output: Path | None,
+    read: Sequence[Path | None],
+    how: Mapping[str, Any],
+    *,
+    preview: int,
+    quality: int,
+    as_json: bool,
+) -> None:
+    """Paint a film anew."""
+    from probe import images
+    from probe.cli import show
+    from probe.synthesis.style_film import style_film
+
+    if len(contents) > 1:
+        raise ProbeError(f"films are painted one by one: {len(contents)} files are named")
+    (film,) = contents
+    assert film is not None  # a texture is no film
+    place = output or Path(_name([film, *how["styles"]], ".mp4"))
+    made.check_apart(place, read)
+    with made.previews(place, preview) as shown:
+        style_film(film, output=place, quality=quality, preview=shown, preview_every=preview, **how)
+    if as_json:
+        record = {"about": images.about(place), "file": str(place)}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
-        return
-    _show(painted, place)
+    else:
+        show.put(f"wrote {place}")
 
 
 def _numbers(text: str | None) -> list[float] | None:
@@ -220,21 +291,20 @@ def _repeated(
     path: Path, said: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read how a picture was made: the settings, with what is given anew, and of which pictures."""
-    from probe import images
-    from probe.synthesis.style import sha256_of
 
-    def found(one: Mapping[str, str]) -> Path:
-        return made.source(
-            one["name"], one["sha256"], path, lambda p: sha256_of(images.open_picture(p))
-        )
+    def found(one: Mapping[str, str], film: bool = False) -> Path:
+        return made.source(one["name"], one["sha256"], path, film=film)
 
-    about = made.how_made(path, "style")
+    about = made.how_made(path, "style", "style film")
     settings = {**about["settings"], "seed": about["seed"], **said}
     sources: dict[str, Any] = {}
     for name in SOURCES:
         before = about[name]
         if name in given or (name == "begun_with" and "start" in said):
             sources[name] = given.get(name)
+        elif name == "content":
+            film = about["made"] == "style film"
+            sources[name] = [None if before is None else found(before, film)]
         elif isinstance(before, list):
             sources[name] = [found(one) for one in before]
         else:
@@ -247,18 +317,23 @@ def _repeated(
     return settings, sources
 
 
-def _show(painted: Stylised, place: Path) -> None:
+def _show(plan: Plan, painted: Stylised | None, place: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     from probe.cli import show
+    from probe.synthesis.style import title_of
 
-    height, width = painted.pixels.shape[:2]
-    facts = [
-        ("size", f"{width} × {height}, from {len(painted.history)} sizes"),
-        ("loss", f"{painted.history[-1][0]:.3g} → {painted.history[-1][-1]:.3g} at the last size"),
-        ("weights", str(painted.about["weights"])),
-    ]
-    facts += [("note", note) for note in (painted.content.notes if painted.content else ())]
-    facts += [("wrote", str(place))]
-    show.put(Text(painted.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))
+    facts = []
+    if painted is not None:
+        height, width = painted.pixels.shape[:2]
+        loss = painted.history[-1]
+        facts += [
+            ("size", f"{width} × {height}, from {len(painted.history)} sizes"),
+            ("loss", f"{loss[0]:.3g} → {loss[-1]:.3g} at the last size"),
+        ]
+    facts += [("weights", str(plan.about["weights"]))]
+    content = plan.given.content
+    facts += [("note", note) for note in (content.notes if content else ())]
+    facts += [("wrote" if painted else "was there", str(place))]
+    show.put(Text(title_of(plan.about), style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

@@ -13,7 +13,8 @@ from probe.cli import complete, made, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
-    from probe.synthesis.visualise import Visualisation
+    from probe.synthesis.visualisation import Visualisation
+    from probe.synthesis.visualise import Plan
 
 PATCHES = 4
 """Of photographs, beside each picture."""
@@ -33,8 +34,9 @@ def visualize(
         list[str] | None,
         typer.Argument(
             help="What the pictures are to drive, one or several: a channel (features.10:84, "
-            "conv5:84), all channels of a layer (features.10), a unit (features.10:84,6,6), a "
-            "class by name or number (tabby, 281), or a sum ('tabby - 0.5*tiger cat').",
+            "conv5:84), all channels of a layer (features.10), a unit by channel, row and column "
+            "(features.10:84,6,6), a class by name or number (tabby, 281), or a sum "
+            "('tabby - 0.5*tiger cat').",
             show_default=False,
         ),
     ] = None,
@@ -79,12 +81,26 @@ def visualize(
         ),
     ] = "fourier",
     size: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=1, help="Of the pictures, in pixels.", show_default="what the network was made for"
+            help="Of the pictures, in pixels: 256, or width and height, 256x128.",
+            show_default="what the network was made for",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 128,
+    transparent: Annotated[
+        bool,
+        typer.Option(
+            "--transparent", help="Make pictures that are opaque only where it counts (fourier)."
+        ),
+    ] = False,
+    tileable: Annotated[
+        bool, typer.Option("--tileable", help="Make borders that fit, for a pattern without seams.")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser, at most.")] = 128,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Stop early when 32 steps gain less than this share of the activation."),
+    ] = 0.0,
     lr: Annotated[
         float | None,
         typer.Option(
@@ -132,6 +148,7 @@ def visualize(
       probe visualize alexnet conv5 --channels 0-31 --size 128
       probe visualize alexnet conv5:84 conv5:12 --interpolate 5
       probe visualize alexnet conv5:84 --patches ~/photos
+      probe visualize alexnet conv5:84 --transparent --size 448x224
       probe visualize --from visualize-alexnet-conv5-84.png --seed 1
     """  # noqa: D301
     wanted: dict[str, Any] = {
@@ -141,8 +158,11 @@ def visualize(
         "interpolate": interpolate,
         "diverse": diverse,
         "parameterisation": parameterisation,
-        "size": size,
+        "size": None if size is None else options.sides(size),
+        "transparent": transparent,
+        "tileable": tileable,
         "steps": steps,
+        "tolerance": tolerance,
         "lr": lr,
         "weights": weights,
         "preprocessing": preprocessing,
@@ -163,24 +183,27 @@ def visualize(
         )
 
     from probe.result.folder import plain_name
-    from probe.synthesis.visualise import check_place, visualize
+    from probe.synthesis.visualisation import check_place
+    from probe.synthesis.visualise import prepare
 
     words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"]
-    single = len(words) == 1 and not (wanted["interpolate"] or wanted["diverse"] or patches)
-    n = 1 if picture is not None or (single and not _is_layer(words[0], wanted["model"])) else 2
     name = plain_name("visualize", wanted["model"], *words, channels)
     place = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
     if repeat is not None and place.resolve() == repeat.resolve():
         raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
-    check_place(place, n)
-    photographs = None if patches is None else _Photographs(patches, words, wanted)
+    plan = prepare(**wanted)
+    n = 2 if patches is not None else 1 if picture is not None else len(plan.each)
+    check_place(place, n, transparent=plan.transparent)
+    photographs = None if patches is None else _Photographs(patches, plan)
     with made.previews(place, preview) as show:
-        found = visualize(**wanted, preview=show, preview_every=preview)
+        found = plan.run(preview=show, preview_every=preview)
     if picture is not None:
         found = found[picture]
     if photographs is not None:
         found = photographs.beside(found)
-    _show(found, found.save(place), as_json)
+    written = found.save(place)
+    plan.finished()
+    _show(found, written, as_json)
 
 
 def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
@@ -195,33 +218,20 @@ def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | 
         preprocessing = settings["preprocessing"]
         made.check_weights(path, about, settings, preprocessing=preprocessing)
     alone = "picture" in about and not set(given) & {"target", "channels"}
+    if alone and "patches" not in given:
+        settings.pop("patches", None)  # they are on sheets alone
     return settings, about["picture"] if alone else None
-
-
-def _is_layer(word: str, model: str) -> bool:
-    """Tell whether a target is a layer, all of whose channels are meant."""
-    from probe import models
-
-    try:
-        return bool(models.resolve([word], model))
-    except ProbeError:
-        return False
 
 
 class _Photographs:
     """Where patches are looked for; that there are some is known before pictures are made."""
 
-    def __init__(self, patches: str, words: list[str], wanted: dict[str, Any]) -> None:
-        from probe import models, targets
+    def __init__(self, patches: str, plan: Plan) -> None:
         from probe.stimuli import image_set
+        from probe.targets import Channel
 
-        self.name, self.device = patches, wanted["device"]
-        self.network = models.load(
-            wanted["model"], wanted["weights"], seed=wanted["seed"],
-            preprocessing=wanted["preprocessing"],
-        )  # fmt: skip
-        kinds = (targets.Channel, targets.Norm)
-        if not any(isinstance(targets.parse(word, self.network), kinds) for word in words):
+        self.name, self.plan = patches, plan
+        if not any(isinstance(target, Channel) for target in plan.each):
             raise ProbeError("--patches goes with channels, such as features.10:84")
         self.stimuli = image_set(patches)
 
@@ -236,8 +246,9 @@ class _Photographs:
                 channels.setdefault(target.layer, {})[target.channel] = None
         for layer, numbers in channels.items():
             top = features.top_patches(
-                self.network, self.stimuli, layer, list(numbers), PATCHES, device=self.device
-            )
+                self.plan.network, self.stimuli, layer, list(numbers), PATCHES,
+                device=self.plan.device,
+            )  # fmt: skip
             found = found.beside(top)
         settings = {**found.about["settings"], "patches": self.name}
         return replace(found, about={**found.about, "settings": settings})
@@ -262,14 +273,16 @@ def _show(found: Visualisation, written: Path, as_json: bool) -> None:
             ("most driven", f"{int((ranked == 1).sum())} of {len(ranked)}: no other channel of the "
              "layer is driven more by the picture")
         ]  # fmt: skip
+    settings = found.about["settings"]
+    if (taken := table["steps"]).min() < settings["steps"]:
+        many = f"{taken.min()}" if taken.min() == taken.max() else f"{taken.min()} to {taken.max()}"
+        facts += [("stopped early", f"after {many} of {settings['steps']} steps")]
     if found.silent:
         facts += [("silent", f"{len(found.silent)} of {len(table)}: {', '.join(found.silent)}")]
     facts += [("wrote", str(written))]
-    rows = [
-        [_cell(value) for value in row]
-        for row in table.drop(columns="silent").itertuples(index=False)
-    ]
-    columns = [name for name in table.columns if name != "silent"]
+    shown = table.drop(columns=["silent", "steps"])
+    rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
+    columns = list(shown.columns)
     show.put(
         Text(found.title, style="bold"),
         Padding(show.facts(facts), (0, 0, 1, 2)),

@@ -11,14 +11,15 @@ from probe.images.reading import (
     given,
     read,
 )
-from probe.images.working import LIMIT, Original, open_picture
-from probe.images.writing import WRITTEN, check_kind, encode, png
+from probe.images.working import LIMIT, Original, open_picture, sha256_of
+from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
 
 __all__ = [
     "ANIMATED",
     "GREY",
     "LIMIT",
     "MOVIES",
+    "OPAQUE",
     "SUFFIXES",
     "WRITTEN",
     "Movie",
@@ -36,6 +37,7 @@ __all__ = [
     "png",
     "read",
     "read_movie",
+    "sha256_of",
     "side_car",
     "write_frames",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from probe.errors import ProbeError
@@ -115,7 +116,9 @@ def mend(opened: Any) -> None:
     if opened.tile[0].codec_name == "raw" and 16 in opened.tag_v2.get(258, (1,)):
         opened.use_load_libtiff = True
         place = (0, 0, opened.tag_v2[256], opened.tag_v2[257])
-        args = (f"{opened.mode};16N", False, opened.tag_v2.offset)
+        # Up to Pillow 12, the decoder is told the compression, too.
+        older = (opened._compression,) if int(PIL.__version__.split(".")[0]) < 13 else ()
+        args = (f"{opened.mode};16N", *older, False, opened.tag_v2.offset)
         opened.tile = [ImageFile._Tile("libtiff", place, 0, args)]
 
 

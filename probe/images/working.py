@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import warnings
@@ -105,6 +106,14 @@ def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
         raise ProbeError(f"image {name!r} does not exist") from None
     except Exception as error:  # Pillow's many readers raise many kinds
         raise Unreadable(name, reason(error)) from None
+
+
+def sha256_of(picture: Original) -> str:
+    """Tell pictures apart by their content: pixels and alpha, whatever kind of file they are in."""
+    content = hashlib.sha256(np.ascontiguousarray(picture.pixels).data)
+    if picture.alpha is not None:
+        content.update(np.ascontiguousarray(picture.alpha).data)
+    return content.hexdigest()
 
 
 def _original(source: Picture, name: str, limit: float) -> Original:

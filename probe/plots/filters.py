@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 
 from probe.plots.figures import own_figure
-from probe.plots.layers import CHARACTER, in_lines
+from probe.plots.grid import LINE, SMALL, Grid, blank
 from probe.plots.maps import SIGNED, UNSIGNED, coloured, scale_of
 
 if TYPE_CHECKING:
@@ -27,73 +25,16 @@ LARGEST = 1.0
 NUMBERED = 0.22
 """Tiles that are narrower, in inches, have no number below them."""
 
-LINE = 0.13
-"""Height of a line of small text, in inches."""
-
-SMALL = 5.5
-"""Points of the numbers below tiles."""
-
-NOTE = 6.0
-"""Points of the note below all."""
-
 BESIDE = 0.42
 """Room for the number of a channel left of its patches, in inches."""
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Tiles of equal size in columns; lengths are inches.
-
-    Attributes
-    ----------
-    columns : int
-    width, height : float
-        Of a tile.
-    below : float
-        Room for text below each.
-    gap : float
-    """
-
-    columns: int
-    width: float
-    height: float
-    below: float
-    gap: float
-
-    @classmethod
-    def of(cls, n: int, aspect: float, *, lines: int = 1, columns: int | None = None) -> _Grid:
-        """Lay out ``n`` tiles of a height of ``aspect`` widths, ``lines`` of text below each."""
-        columns = columns or max(1, min(n, math.ceil(math.sqrt(1.5 * n * aspect))))
-        width = min(LARGEST, WIDTH / columns * 0.94)
-        below = lines * LINE * 0.8 if width >= NUMBERED else 0.0
-        return cls(columns, width, width * aspect, below, 0.06 * width + 0.01)
-
-    def rows(self, n: int) -> int:
-        return math.ceil(n / self.columns)
-
-    def step(self) -> tuple[float, float]:
-        return self.width + self.gap, self.height + self.below + self.gap
-
-    def size(self, n: int) -> tuple[float, float]:
-        across, down = self.step()
-        return min(n, self.columns) * across - self.gap, self.rows(n) * down
-
-    def draw(
-        self, ax: Axes, k: int, top: float, picture: np.ndarray, text: str, *, smooth: bool = False
-    ) -> None:
-        """Draw the tile that is the ``k``-th below ``top``, and a text below it."""
-        across, down = self.step()
-        x, y = k % self.columns * across, top + k // self.columns * down
-        ax.imshow(
-            picture,
-            extent=(x, x + self.width, y + self.height, y),
-            interpolation="antialiased" if smooth else "nearest",
-        )
-        if self.below:
-            ax.text(
-                x + self.width / 2, y + self.height + 0.02, text,
-                fontsize=SMALL, color="0.35", ha="center", va="top",
-            )  # fmt: skip
+def _grid(n: int, aspect: float, *, columns: int | None = None) -> Grid:
+    """Lay out ``n`` tiles of a height of ``aspect`` widths."""
+    columns = columns or max(1, min(n, math.ceil(math.sqrt(1.5 * n * aspect))))
+    width = min(LARGEST, WIDTH / columns * 0.94)
+    below = LINE * 0.8 if width >= NUMBERED else 0.0
+    return Grid(columns, width, width * aspect, below, 0.06 * width + 0.01)
 
 
 def plot_kernels(
@@ -123,12 +64,12 @@ def plot_kernels(
     matplotlib.axes.Axes
     """
     n, _, height, width = kernels.shape
-    grid = _Grid.of(max(n, 60), height / width)
+    grid = _grid(max(n, 60), height / width)
     end = scale_of(kernels)
     high = sum(grid.size(len(group))[1] + 1.6 * LINE for group in groups.values())
     across = grid.size(n)[0]
     with own_figure(ax, across, high) as axes:
-        _blank(axes, across, high, title, note, own=ax is None)
+        blank(axes, across, high, title, note, own=ax is None)
         top = 0.0
         for heading, group in groups.items():
             name = f"{len(group)} {heading}"
@@ -144,22 +85,6 @@ def _kernel_picture(kernel: np.ndarray, end: float) -> np.ndarray:
     if len(kernel) == 1:
         return coloured(kernel[0], signed=True, scale=end)
     return np.clip(0.5 + kernel.transpose(1, 2, 0) / (2 * end), 0, 1)
-
-
-def _blank(
-    ax: Axes, width: float, height: float, title: str, note: str, *, own: bool, left: float = 0.0
-) -> None:
-    """Make an Axes in inches, from the top left, which is at ``left``."""
-    ax.set_axis_off()
-    ax.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
-    ax.set_title(in_lines(title, ax, own), loc="left", fontsize=8)
-    if note:
-        broken = textwrap.fill(note, max(int(width / (CHARACTER * NOTE)), 20))
-        ax.text(left, height + 0.04, broken, fontsize=NOTE, color="0.35", va="top")
-    ax.set_autoscale_on(False)
-    ax.set_xlim(left, left + width)
-    ax.set_ylim(height, 0)
-    ax.set_aspect("equal")
 
 
 def plot_maps(
@@ -196,11 +121,11 @@ def plot_maps(
     n = len(maps)
     signed = bool(maps.min() < 0)
     end = scale_of(maps)
-    grid = _Grid.of(n + 1, picture.shape[0] / picture.shape[1])
+    grid = _grid(n + 1, picture.shape[0] / picture.shape[1])
     across, high = grid.size(n + 1)
     bar = 3.0 * LINE
     with own_figure(ax, across, high + bar) as axes:
-        _blank(axes, across, high + bar, title, note, own=ax is None)
+        blank(axes, across, high + bar, title, note, own=ax is None)
         grid.draw(axes, 0, 0.0, picture, "as the network sees it", smooth=True)
         for place, (number, values) in enumerate(zip(numbers, maps, strict=True), start=1):
             own_end = float(np.abs(values).max()) or 1.0
@@ -263,12 +188,12 @@ def plot_patches(
     """
     n, k = values.shape
     some = next((patch for row in patches for patch in row if patch is not None), None)
-    grid = _Grid.of(k, 1.0 if some is None else some.shape[0] / some.shape[1], columns=k)
+    grid = _grid(k, 1.0 if some is None else some.shape[0] / some.shape[1], columns=k)
     across, high = grid.size(k)
     below = grid.height + grid.gap if projections else 0.0
     block = high + below + 0.6 * LINE
     with own_figure(ax, across + BESIDE, n * block) as axes:
-        _blank(axes, across + BESIDE, n * block, title, note, own=ax is None, left=-BESIDE)
+        blank(axes, across + BESIDE, n * block, title, note, own=ax is None, left=-BESIDE)
         for row, number in enumerate(numbers):
             top = row * block
             axes.text(-BESIDE, top, "channel", fontsize=SMALL, color="0.35", ha="left", va="top")

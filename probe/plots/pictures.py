@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probe.plots.figures import own_figure
-from probe.plots.layers import CHARACTER, in_lines
+from probe.plots.grid import LINE, SMALL, Grid, blank
+from probe.plots.layers import CHARACTER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,14 +27,8 @@ WIDTH = 7.0
 NARROWEST = 2.5
 """Width of a figure in inches, at least: its title has room."""
 
-LINE = 0.11
-"""Height of a line below a picture, in inches."""
-
 GAP = 0.05
 """Between pictures, in inches."""
-
-SMALL = 5.5
-"""Points of what stands below pictures."""
 
 
 def plot_pictures(
@@ -50,7 +45,7 @@ def plot_pictures(
 
     Parameters
     ----------
-    pictures : numpy.ndarray, uint8, shape (n, height, width, 3)
+    pictures : numpy.ndarray, uint8, shape (n, height, width, 3 or 4)
     labels : sequence of str
         What stands below each.
     crossed : collection of int
@@ -67,47 +62,43 @@ def plot_pictures(
     matplotlib.axes.Axes
     """
     n, height, width = pictures.shape[:3]
-    beside = max((len(row) for row in patches), default=0) if patches is not None else 0
-    wide = min(max(width / DPI, SMALLEST), LARGEST)
-    high = wide * height / width
-    block = wide + beside * (high + GAP / 2)
-    step = (block + GAP * (3 if beside else 1), high + LINE + GAP)
-    columns = max(round(math.sqrt(1.5 * n * step[1] / step[0])), int(WIDTH / step[0]), 1)
-    columns = min(columns, n)
-    rows = math.ceil(n / columns)
-    whole = (max(columns * step[0] - (step[0] - block), NARROWEST), rows * step[1])
-    with own_figure(ax, *whole) as axes:
-        axes.set_axis_off()
-        axes.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
-        axes.set_title(in_lines(title, axes, ax is None), loc="left", fontsize=8)
-        axes.set_autoscale_on(False)
-        axes.set_xlim(0, whole[0])
-        axes.set_ylim(whole[1], 0)
-        axes.set_aspect("equal")
+    beside = max((len(row) for row in patches or ()), default=0)
+    grid = _grid(n, width, height, beside)
+    across, high = grid.size(n)
+    across = max(across, NARROWEST)
+    with own_figure(ax, across, high) as axes:
+        blank(axes, across, high, title, note, own=ax is None)
         for k, picture in enumerate(pictures):
-            left, top = k % columns * step[0], k // columns * step[1]
-            box = (left, left + wide, top + high, top)
-            shown = picture if k not in crossed else picture // 4 + 191
-            axes.imshow(shown, extent=box, interpolation="antialiased")
+            shown = picture if k not in crossed else _pale(picture)
+            grid.draw(axes, k, 0.0, shown, _cut(labels[k], grid.width + GAP), smooth=True)
+            left, right, bottom, top = grid.box(k)
             if k in crossed:
-                for ends in ((top, top + high), (top + high, top)):
-                    axes.plot((left, left + wide), ends, color="0.4", linewidth=0.6)
-            axes.text(
-                left + wide / 2, top + high + 0.015, _cut(labels[k], wide + GAP),
-                fontsize=SMALL, color="0.35", ha="center", va="top",
-            )  # fmt: skip
+                for ends in ((top, bottom), (bottom, top)):
+                    axes.plot((left, right), ends, color="0.4", linewidth=0.6)
             for place, patch in enumerate(patches[k] if patches is not None else ()):
-                x = left + wide + GAP / 2 + place * (high + GAP / 2)
+                x = right + GAP / 2 + place * (grid.height + GAP / 2)
                 if patch is not None:
                     axes.imshow(
-                        patch, extent=(x, x + high, top + high, top), interpolation="antialiased"
+                        patch,
+                        extent=(x, x + grid.height, bottom, top),
+                        interpolation="antialiased",
                     )
-        if note:
-            axes.text(
-                0, whole[1] + 0.03, in_lines(note, axes, ax is None),
-                fontsize=SMALL, color="0.35", ha="left", va="top",
-            )  # fmt: skip
     return axes
+
+
+def _grid(n: int, width: int, height: int, beside: int) -> Grid:
+    """Lay out n pictures of so many pixels, with so many patches beside each."""
+    wide = min(max(width / DPI, SMALLEST), LARGEST)
+    high = wide * height / width
+    room = beside * (high + GAP / 2) + 2 * GAP if beside else 0.0
+    across, down = Grid(1, wide, high, LINE, GAP, room).step
+    columns = max(round(math.sqrt(1.5 * n * down / across)), int(WIDTH / across), 1)
+    return Grid(min(columns, n), wide, high, LINE, GAP, room)
+
+
+def _pale(picture: np.ndarray) -> np.ndarray:
+    """Lighten the colours, not the transparency."""
+    return np.concatenate([picture[..., :3] // 4 + 191, picture[..., 3:]], 2)
 
 
 def _cut(label: str, width: float) -> str:
@@ -119,11 +110,11 @@ def _cut(label: str, width: float) -> str:
 
 
 def tiled(pictures: np.ndarray) -> np.ndarray:
-    """Lay pictures (n, height, width, 3) edge to edge in rows; what is left over is white."""
-    n, height, width = pictures.shape[:3]
+    """Lay pictures (n, height, width, 3 or 4) edge to edge in rows; what is left over is white."""
+    n, height, width, channels = pictures.shape
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    made = np.full((rows * columns, height, width, 3), 255, dtype=np.uint8)
+    made = np.full((rows * columns, height, width, channels), 255, dtype=np.uint8)
     made[:n] = pictures
-    made = made.reshape(rows, columns, height, width, 3)
-    return made.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+    made = made.reshape(rows, columns, height, width, channels)
+    return made.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)

@@ -6,6 +6,7 @@ import html
 import io
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,76 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def figure_png(drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300) -> bytes:
+SHOWN = 1200
+"""Pixels of the longer side of what a notebook shows, at most."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Made:
+    """A picture that was made, and how.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray, float32, (height, width, 3 or 4), in [0, 1]
+        sRGB, and alpha.
+    original : Original or None
+        What is put back when it is saved: alpha, EXIF data, profile and depth.
+    title : str
+    about : dict
+        Everything that decides the picture, as plain values.
+    """
+
+    pixels: np.ndarray
+    original: images.Original | None
+    title: str
+    about: Mapping[str, Any]
+
+    @property
+    def picture(self) -> Image.Image:
+        """The picture, 8-bit, with its transparency."""
+        content = images.encode("made.png", self.pixels, {}, like=self.original, depth=8)
+        return Image.open(io.BytesIO(content))
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        keep_profile: bool = False,
+        quality: int = 95,
+        depth: int | None = None,
+    ) -> Path:
+        """Write the picture, with all that made it in its metadata and in a file beside it.
+
+        Parameters
+        ----------
+        path : path
+            Ends in .png, .tif, .jpg or .webp.
+        keep_profile, quality, depth
+            See `probe.images.encode`.
+
+        Raises
+        ------
+        ProbeError
+            If that kind of file does not hold it, or it cannot be written.
+        """
+        return save_picture(
+            path, self.pixels, self.about, like=self.original,
+            keep_profile=keep_profile, quality=quality, depth=depth,
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        shown = self.picture
+        shown.thumbnail((SHOWN, SHOWN))
+        return as_html(images.png(shown, self.about), self.title)
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        return f"<{type(self).__name__} {self.title}, {width}×{height}>"
+
+
+def figure_png(
+    drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300, transparent: bool = False
+) -> bytes:
     """Give the content of a PNG file of a figure, and close it; see `probe.images.png`."""
     from matplotlib import pyplot as plt
 
@@ -32,12 +102,13 @@ def figure_png(drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300
     try:
         # It is compressed below, with what it is about.
         figure.savefig(
-            out, format="png", bbox_inches="tight", dpi=dpi, pil_kwargs={"compress_level": 0}
-        )
+            out, format="png", bbox_inches="tight", dpi=dpi, transparent=transparent,
+            pil_kwargs={"compress_level": 0},
+        )  # fmt: skip
     finally:
         plt.close(figure)
     with Image.open(out) as opened:
-        return images.png(opened.convert("RGB"), about)
+        return images.png(opened.convert("RGBA" if transparent else "RGB"), about)
 
 
 def as_html(png: bytes, title: str) -> str:

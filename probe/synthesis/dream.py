@@ -10,12 +10,10 @@ the photograph at its own sharpness.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import log
@@ -24,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,7 +32,7 @@ from probe.errors import ProbeError
 from probe.images import Original, Picture
 from probe.models import Network
 from probe.progress import finishing
-from probe.result.picture import as_html, save_picture
+from probe.result.picture import Made
 from probe.synthesis.looks import Look, look_of
 from probe.synthesis.optimise import (
     PRECISIONS,
@@ -45,6 +42,7 @@ from probe.synthesis.optimise import (
     Unfinished,
     as_array,
     computes_bfloat16,
+    on_threads,
     optimise,
 )
 from probe.synthesis.parameterisations import Pixels
@@ -72,9 +70,6 @@ LEVELLED = 16
 
 LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue are (ITU-R BT.601, as in JPEG files)."""
-
-SHOWN = 1200
-"""Pixels of the longer side of what a notebook shows, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,72 +107,14 @@ class Guided(Target):
         return torch.einsum("nqc,ncq->n", guide[nearest], seen) / seen.shape[2]
 
 
-@dataclass(frozen=True, eq=False)
-class Dream:
-    """A dreamt picture, and how it was made.
-
-    Attributes
-    ----------
-    pixels : numpy.ndarray, float32, (height, width, 3), in [0, 1]
-        sRGB.
-    original : Original
-        What is put back when it is saved: alpha, EXIF data, profile and depth. Without its pixels.
-    title : str
-    about : dict
-        Everything that decides the picture, as plain values.
-    """
-
-    pixels: np.ndarray = field(repr=False)
-    original: Original = field(repr=False)
-    title: str
-    about: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def picture(self) -> Image.Image:
-        """The picture, 8-bit, with the photograph's transparency."""
-        content = images.encode("dream.png", self.pixels, {}, like=self.original, depth=8)
-        return Image.open(io.BytesIO(content))
-
-    def save(
-        self,
-        path: str | Path,
-        *,
-        keep_profile: bool = False,
-        quality: int = 95,
-        depth: int | None = None,
-    ) -> Path:
-        """Write the picture, with all that made it in its metadata and in a file beside it.
-
-        Parameters
-        ----------
-        path : path
-            Ends in .png, .tif, .jpg or .webp.
-        keep_profile, quality, depth
-            See `probe.images.encode`.
-
-        Raises
-        ------
-        ProbeError
-            If that kind of file does not hold it, or it cannot be written.
-        """
-        return save_picture(
-            path, self.pixels, self.about, like=self.original,
-            keep_profile=keep_profile, quality=quality, depth=depth,
-        )  # fmt: skip
-
-    def _repr_html_(self) -> str:
-        shown = self.picture
-        shown.thumbnail((SHOWN, SHOWN))
-        return as_html(images.png(shown, self.about), self.title)
-
-    def __repr__(self) -> str:
-        height, width = self.pixels.shape[:2]
-        return f"<Dream {self.title}, {width}×{height}>"
+@dataclass(frozen=True, eq=False, repr=False)
+class Dream(Made):
+    """A dreamt picture, and how it was made: see `probe.result.picture.Made`."""
 
 
 def dream(
     image: Picture,
-    model: str = DEFAULT_MODEL,
+    model: str | Network | torch.nn.Module = DEFAULT_MODEL,
     layers: str | None = None,
     *,
     target: str | Target | None = None,
@@ -203,7 +140,8 @@ def dream(
     """Have a network dream into a picture.
 
     What is not named comes from the preset, and what that leaves open was chosen by eye for each
-    model; see `probe.synthesis.LOOKS`. A call that is interrupted goes on when it is made again.
+    model; see `probe.synthesis.looks.LOOKS`. A call that is interrupted goes on when it is made
+    again, unless the target is an object, of which the name does not tell what it is.
 
     Parameters
     ----------
@@ -301,6 +239,8 @@ class Plan:
         On how many is computed: sums of another number of parts are rounded otherwise.
     about : dict
         Everything that decides the result.
+    named : bool
+        Whether it does tell what the target is: of an object, it has the name alone.
     """
 
     original: Original
@@ -315,6 +255,7 @@ class Plan:
     device: str
     threads: int
     about: Mapping[str, Any]
+    named: bool
 
     def run(
         self,
@@ -324,11 +265,11 @@ class Plan:
         progress: bool | None = None,
     ) -> Dream:
         """Dream it, from where it was interrupted, if it was."""
-        unfinished = Unfinished(self.about)
+        unfinished = Unfinished(self.about) if self.named else None
         detail = None
         with (
             finishing() as stop,
-            _on_threads(self.threads),
+            on_threads(self.threads),
             working(self.network, self.device, channels_last=True) as (place, _),
         ):
             pixels = self.pixels.to(place)
@@ -336,28 +277,21 @@ class Plan:
             with suppress(Stopped):  # the signal has its effect when all of these are left
                 detail = dreamt(
                     pixels, self.network, self.target, self.look, mask=mask, tile=self.tile,
-                    seed=self.seed, precision=self.precision, state=unfinished.load(),
-                    keep=unfinished.keep, stop=stop, progress=progress, preview_every=preview_every,
+                    seed=self.seed, precision=self.precision,
+                    state=None if unfinished is None else unfinished.load(),
+                    keep=None if unfinished is None else unfinished.keep,
+                    stop=stop, progress=progress, preview_every=preview_every,
                     preview=None if preview is None else lambda made: preview(as_array(made[0])),
                 )  # fmt: skip
         assert detail is not None  # otherwise, it was stopped
         made = over(pixels, detail, colour=self.look.colour, mask=mask)
         del pixels, detail
-        unfinished.finished()
+        if unfinished is not None:
+            unfinished.finished()
         told = self.about["settings"]
         title = f"{told['model']} dreams of {told['target'] or told['layers']}"
         array = made[0].permute(1, 2, 0).cpu().contiguous().numpy()
         return Dream(array, self.original, title, self.about)
-
-
-@contextmanager
-def _on_threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(n)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def prepare(
@@ -431,7 +365,7 @@ def prepare(
     look = look_of(network, preset, layers, target is None)
     look = replace(look, **chosen)
     threads = threads or torch.get_num_threads()
-    with _on_threads(threads), working(network, device, channels_last=True) as (place, _):
+    with on_threads(threads), working(network, device, channels_last=True) as (place, _):
         if precision == "auto":
             precision = "bfloat16" if computes_bfloat16(place) else "float32"
         wanted = (
@@ -446,14 +380,14 @@ def prepare(
         **network.provenance(),
         "made": "dream",
         "image": name or _name(image),
-        "image_sha256": sha256_of(picture.pixels),
+        "image_sha256": images.sha256_of(picture),
         "settings": {
             "model": network.name,
             "weights": weights,
             "layers": look.layers if target is None else None,
             "target": None if target is None else wanted.name,
             "guide": None if guide is None else _name(guide),
-            "guide_sha256": None if other is None else sha256_of(other.pixels),
+            "guide_sha256": None if other is None else images.sha256_of(other),
             "mask": None if mask is None else _name(mask),
             "mask_sha256": covered,
             "size": size,
@@ -472,7 +406,7 @@ def prepare(
     nothing = np.empty((0, 0, 3), np.float32)
     return Plan(
         replace(picture, pixels=nothing), pixels, area, network, balance, look, tile, seed,
-        precision, device, threads, about,
+        precision, device, threads, about, not isinstance(target, Target),
     )  # fmt: skip
 
 
@@ -797,13 +731,8 @@ def _mask(mask: Picture, of: Original, sides: tuple[int, ...]) -> tuple[Tensor, 
     grey = torch.from_numpy(given.pixels) @ weights
     if not grey.max() > 0:
         raise ProbeError(f"mask {given.name!r} is black: white is where to dream")
-    return resized(grey[None, None], sides).clamp(0, 1), sha256_of(given.pixels)
+    return resized(grey[None, None], sides).clamp(0, 1), images.sha256_of(given)
 
 
 def _name(source: Picture) -> str:
     return Path(source).name if isinstance(source, (str, Path)) else "image"
-
-
-def sha256_of(pixels: np.ndarray) -> str:
-    """Tell pictures apart by their content."""
-    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()

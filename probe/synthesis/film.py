@@ -8,28 +8,21 @@ sight is dreamt into within a few frames.
 from __future__ import annotations
 
 import hashlib
-import shutil
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from probe import images
-from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Picture, check_animation, read_movie
-from probe.progress import finishing, track
-from probe.result.picture import save_animation, write
 from probe.synthesis.dream import DEFAULT_MODEL, Plan, dreamt, over, prepare, resized
-from probe.synthesis.flow import carried, motion, seen_before
-from probe.synthesis.optimise import Stopped, Unfinished, as_array
+from probe.synthesis.flow import carried
+from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
 
 CARRIED = 0.8
 """Share of a frame's dream that goes on to the next. The steps make up for the rest, so that a
@@ -84,10 +77,7 @@ def dream_film(
     """
     movie = read_movie(film)
     check_animation(output, movie.fps)
-    first = next(iter(movie), None)
-    if first is None:
-        raise ProbeError(f"film {str(film)!r} has no frame")
-    plan = prepare(first, model, layers, progress=progress, **options)
+    plan = prepare(first_of(movie), model, layers, progress=progress, **options)
     about = {
         **plan.about,
         "made": "dream film",
@@ -95,22 +85,15 @@ def dream_film(
         "image_sha256": hashlib.sha256(movie.path.read_bytes()).hexdigest(),
     }
     sides = tuple(plan.pixels.shape[-2:])
-
-    at = 0  # the frame that is read next
-    frames = iter(movie)
+    frames = Frames(movie)
 
     def following(number: int, last: Mapping[str, Any]) -> tuple[Tensor, Tensor | None] | None:
-        nonlocal at
-        frame = next(islice(frames, number - at, None), None)
-        at = number + 1
-        if frame is None:
+        if (frame := frames(number)) is None:
             return None
         pixels = resized(_tensor(frame), sides).clamp(0, 1)
         if not last:
             return pixels, None
-        here, before = as_array(pixels[0]), as_array(last["pixels"][0])
-        there = motion(here, before)
-        known = _softened(seen_before(there, motion(before, here)))
+        there, known = since(pixels, last["pixels"])
         return pixels, CARRIED * known * carried(last["detail"][0], there)[None]
 
     return _dreamt_frames(
@@ -204,47 +187,30 @@ def _dreamt_frames(
         ``pixels``, ``detail`` and ``made``. Gives the frame and the detail to begin with; None when
         there are no more.
     """
-    unfinished = Unfinished(plan.about)
-    folder = unfinished.path.with_suffix("")
     later = replace(plan.look, steps=max(1, round(plan.look.steps * (1 - CARRIED))))
-    last = unfinished.load() or {}
-    at_work = working(plan.network, plan.device, channels_last=True)
-    with finishing() as stop, at_work as (place, _), suppress(Stopped):
+
+    def make(
+        number: int, last: Mapping[str, Any], place: torch.device, stop: threading.Event
+    ) -> dict[str, Tensor] | None:
+        if (found := following(number, last)) is None:
+            return None
+        pixels, detail = (None if one is None else one.to(place) for one in found)
+        assert pixels is not None
         mask = None if plan.mask is None else plan.mask.to(place)
-        first = last.get("number", 0)
-        numbers = range(first, n_frames)
-        for number in track(
-            numbers, desc="frames", unit="frame", total=n_frames, initial=first, progress=progress
-        ):
-            if stop.is_set():
-                raise Stopped
-            if (found := following(number, last)) is None:
-                break
-            pixels, detail = (None if one is None else one.to(place) for one in found)
-            assert pixels is not None
-            # Rolls are the same in every frame: what they leave to chance does not flicker.
-            detail = dreamt(
-                pixels, plan.network, plan.target, later if last else plan.look, detail=detail,
-                mask=mask, tile=plan.tile, seed=plan.seed, precision=plan.precision, stop=stop,
-                progress=False,
-            )  # fmt: skip
-            made = over(pixels, detail, colour=plan.look.colour, mask=mask)
-            write(folder / f"{number:06d}.png", images.png(as_array(made[0]), {}))
-            last = {"number": number + 1, "pixels": pixels, "detail": detail, "made": made}
-            last = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in last.items()}
-            unfinished.keep(last)
-    written = (folder / f"{number:06d}.png" for number in range(last["number"]))
-    frames = (np.asarray(images.read(path, path.name)) for path in written)
-    path = save_animation(output, frames, fps, plan.about, quality=quality, sound_of=sound_of)
-    unfinished.finished()
-    shutil.rmtree(folder, ignore_errors=True)
-    return path
+        # Rolls are the same in every frame: what they leave to chance does not flicker.
+        detail = dreamt(
+            pixels, plan.network, plan.target, later if last else plan.look, detail=detail,
+            mask=mask, tile=plan.tile, seed=plan.seed, precision=plan.precision, stop=stop,
+            progress=False,
+        )  # fmt: skip
+        made = over(pixels, detail, colour=plan.look.colour, mask=mask)
+        return {"pixels": pixels, "detail": detail, "made": made}
+
+    return frame_by_frame(
+        make, plan.network, plan.device, plan.about, n_frames, output, fps, quality=quality,
+        sound_of=sound_of, progress=progress,
+    )  # fmt: skip
 
 
 def _tensor(frame: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None] / 255
-
-
-def _softened(known: Tensor) -> Tensor:
-    """Let what is carried end softly: at hard borders, new pieces would show."""
-    return F.avg_pool2d(known[None, None], 9, stride=1, padding=4, count_include_pad=False)

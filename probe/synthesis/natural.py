@@ -83,28 +83,11 @@ class Maco(Parameterisation):
         self.amplitudes = amplitudes(size).to(device)
         phases = pi * noise(n, tuple(self.amplitudes.shape), seed, alike, device)
         self.parameters = [phases.requires_grad_()]
-        self.gathered = [torch.zeros(n, *size, device=device)]
 
     def __call__(self) -> Tensor:
         """Give the pictures."""
         spectrum = torch.polar(self.amplitudes.expand_as(self.parameters[0]), self.parameters[0])
-        pictures = in_colour(torch.fft.irfft2(spectrum, self.size, norm="ortho"))
-        if pictures.requires_grad:
-            pictures.register_hook(self._gather)
-        return pictures
-
-    def _gather(self, slope: Tensor) -> None:
-        self.gathered[0] += slope.abs().mean(1)
-
-    def transparent(self) -> Tensor:
-        """Give the pictures, (n, 4, height, width), opaque where the gradient was large.
-
-        The gradient's magnitude, summed over all steps, as a share of its 80th percentile (Fel et
-        al. 2023): what the network looked at stays.
-        """
-        seen = self.gathered[0]
-        top = seen.flatten(1).quantile(0.8, dim=1).clamp(min=1e-30)[:, None, None]
-        return torch.cat([self().detach(), (seen / top).clamp(max=1)[:, None]], 1)
+        return in_colour(torch.fft.irfft2(spectrum, self.size, norm="ortho"))
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import cos, pi, sin
 
 import torch
 from torch import Tensor
 
-from probe.targets import Outputs, Target, by_channel
+from probe.activations.capture import OUTPUT
+from probe.targets import Channel, Class, Direction, Outputs, Target, by_channel
+
+DIVERSITY = 1.0
+"""Weight of the likeness within a set of several, as a share of the target's own value."""
+
+ALIGNED = 2.0
+"""Power of the cosine in interpolations: see `probe.targets.Direction`."""
 
 
 class Each(Target):
@@ -16,7 +25,7 @@ class Each(Target):
     Parameters
     ----------
     targets : sequence of Target
-        As many as there are pictures, or as many again for each transformed copy of them.
+        As many as there are pictures.
     """
 
     def __init__(self, targets: Sequence[Target]) -> None:
@@ -26,12 +35,11 @@ class Each(Target):
 
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
-        n = len(self.targets)
         values = [
-            target({layer: outputs[layer][k::n] for layer in target.layers})
+            target({layer: outputs[layer][k : k + 1] for layer in target.layers})
             for k, target in enumerate(self.targets)
         ]
-        return torch.stack(values, 1).flatten()
+        return torch.cat(values)
 
 
 class Diversity(Target):
@@ -56,3 +64,61 @@ class Diversity(Target):
         alike = grams @ grams.T
         others = len(alike) - 1
         return -(alike.sum(1) - alike.diagonal()) / max(others, 1)
+
+
+@dataclass(frozen=True)
+class Between(Target):
+    """A direction between those of two channels.
+
+    Attributes
+    ----------
+    layer : str
+    first, last : int
+        The channels.
+    share : float
+        Of the right angle from the first to the last.
+    name : str
+    """
+
+    layer: str
+    first: int
+    last: int
+    share: float
+    name: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layer."""
+        return (self.layer,)
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        each = {self.layer: torch.eye(by_channel(outputs[self.layer]).shape[1])}
+        a, b = (
+            Class(k)(each) if self.layer == OUTPUT else Channel(self.layer, k)(each)
+            for k in (self.first, self.last)
+        )  # which checks that they exist
+        angle = self.share * pi / 2
+        return Direction(self.layer, cos(angle) * a + sin(angle) * b, power=ALIGNED)(outputs)
+
+
+class Diverse(Target):
+    """One target for several pictures, which are not to be alike: see `Diversity`.
+
+    Parameters
+    ----------
+    target : Target
+    layer : str
+        In which they are compared.
+    """
+
+    def __init__(self, target: Target, layer: str) -> None:
+        self.target, self.unlike = target, Diversity(layer)
+        self.layers = tuple(dict.fromkeys((*target.layers, layer)))
+        self.name = target.name
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        value = self.target(outputs)
+        # Layers differ in scale: the weight is a share of the value.
+        return value + DIVERSITY * value.detach().abs() * self.unlike(outputs)

@@ -13,8 +13,8 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
@@ -116,17 +116,14 @@ def optimise(
     history: list[Tensor] = []
     if state is not None:
         with torch.no_grad():
-            changed = (*made.parameters, *made.gathered)
-            for tensor, kept in zip(changed, state["parameters"], strict=True):
+            for tensor, kept in zip(made.parameters, state["parameters"], strict=True):
                 tensor.copy_(kept)
         optimiser.load_state_dict(deepcopy(state["optimiser"]))
         history = [*state["history"]]
 
     def now() -> dict[str, Any]:
         return {
-            "parameters": [
-                tensor.detach().clone() for tensor in (*made.parameters, *made.gathered)
-            ],
+            "parameters": [tensor.detach().clone() for tensor in made.parameters],
             "optimiser": deepcopy(optimiser.state_dict()),
             "history": torch.stack(history) if history else torch.empty(0),
         }
@@ -181,7 +178,7 @@ def _settled(history: list[Tensor], tolerance: float) -> bool:
 def through(
     network: Network,
     target: Target,
-    transforms: Sequence[Transform] | Callable[[int], Sequence[Transform]] = (),
+    transforms: Sequence[Transform] = (),
     *,
     seed: int = 0,
     waking: int = WAKING,
@@ -194,12 +191,11 @@ def through(
     network : Network
         On the device of the pictures.
     target : Target
-        Where transforms make several pictures of one, the mean over them is its number. Of
-        pictures that can be seen through, it is multiplied by how transparent they are on average,
-        else they would be opaque everywhere (Mordvintsev et al. 2018).
-    transforms : sequence of Transform, or callable
-        One after the other, before the network's own normalisation. A function gives those of
-        each step.
+        Of pictures that can be seen through, its number v becomes v − |v|·(mean opacity), else they
+        would be opaque everywhere (Mordvintsev et al. 2018, who multiply v, which is above 0, by
+        the mean transparency: the same).
+    transforms : sequence of Transform
+        One after the other, before the network's own normalisation.
     seed : int
         Of the transforms.
     waking : int
@@ -221,7 +217,7 @@ def through(
         with torch.enable_grad():
             given = pictures.detach().requires_grad_()
             seen = given
-            for transform in transforms(step) if callable(transforms) else transforms:
+            for transform in transforms:
                 seen = transform(seen, drawn)
             seen = network.preprocessing.normalise(seen).to(dtype)
             # As its convolutions are faster; the values are the same.
@@ -230,9 +226,8 @@ def through(
             with autocast(precision, seen.device), redirected:
                 outputs = differentiable(network.module, seen, target.layers)
             values = target({layer: output.float() for layer, output in outputs.items()})
-            values = values.view(-1, len(pictures)).mean(0)
             if given.shape[1] == 4:
-                values = values * (1 - given[:, 3].mean((1, 2)))
+                values = values - values.abs() * given[:, 3].mean((1, 2))
         (slope,) = targets.gradient(values, [given], target)
         return values.detach(), slope
 
@@ -296,6 +291,17 @@ class Unfinished:
     def finished(self) -> None:
         """Forget it."""
         self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def on_threads(n: int) -> Iterator[None]:
+    """Have torch compute on so many threads, which decide the last digits, and so a picture."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(n)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def as_array(picture: Tensor) -> np.ndarray:

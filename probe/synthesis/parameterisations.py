@@ -8,7 +8,6 @@ parameterizations).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +19,10 @@ COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0
 """How red, green and blue vary together in photographs: a square root of their covariance on
 ImageNet (Olah et al. 2017, in their code). Rows are red, green, blue."""
 
+EDGE = 2.0
+"""How much faster a place becomes opaque, or clear, than its colour changes: by eye, such that
+pictures have edges and no haze around them."""
+
 
 class Parameterisation(ABC):
     """Some parameters, and the pictures that they stand for.
@@ -28,12 +31,9 @@ class Parameterisation(ABC):
     ----------
     parameters : list of torch.Tensor
         Leaves that ask for gradients.
-    gathered : list of torch.Tensor
-        What else the steps change: a run that goes on needs it, too.
     """
 
     parameters: list[Tensor]
-    gathered: Sequence[Tensor] = ()
 
     @abstractmethod
     def __call__(self) -> Tensor:
@@ -132,7 +132,7 @@ class Transparent(Fourier):
     def __call__(self) -> Tensor:
         """Give the pictures, (n, 4, height, width)."""
         waves = self.waves()
-        return torch.cat([in_colour(waves[:, :3]), waves[:, 3:].sigmoid()], 1)
+        return torch.cat([in_colour(waves[:, :3]), (EDGE * waves[:, 3:]).sigmoid()], 1)
 
 
 class Laplacian(Parameterisation):

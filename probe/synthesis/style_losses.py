@@ -1,7 +1,8 @@
 """How unlike the style of a picture is to another's: distances between what layers make of them.
 
-A style is the mean and the second moments of a layer's channels over all positions. Both are sums
-over positions, and so is their gradient: a picture of any size can be worked on in tiles.
+A style is the mean and the second moments of a layer's channels over all positions, and how often
+each of their values comes. All are sums over positions, and so is their gradient: a picture of any
+size can be worked on in tiles.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ RIDGE = 1e-3
 """Share of a style's mean variance that is added to all its variances. Where two layers hardly vary
 at all, the slope of the distance is a ratio of rounding errors; with it, float32 features give the
 slope that float64 features do, to 1e-4."""
+
+BINS = 256
+"""Of a channel's histogram."""
+
+SPREAD = 6.0
+"""Deviations above a channel's mean at which its histogram ends."""
 
 
 @dataclass(frozen=True)
@@ -137,3 +144,74 @@ class _RootTrace(torch.autograd.Function):
         """Hand the gradient back."""
         (gradient,) = ctx.saved_tensors
         return slope * gradient, None
+
+
+class Histograms:
+    """How often each value comes in each channel of a style, after a ReLU.
+
+    Parameters
+    ----------
+    wanted : Moments
+        Of the style; they say how far each histogram goes.
+    counts : torch.Tensor, shape (channels, BINS), optional
+        See `counts`; what `matched` needs.
+    """
+
+    def __init__(self, wanted: Moments, counts: Tensor | None = None) -> None:
+        deviation = wanted.covariance.diagonal().clamp(min=0).sqrt()
+        top = wanted.mean + wanted.centre + SPREAD * deviation
+        self.width = (top / BINS).clamp(min=1e-9)[:, None]
+        self.shares = None if counts is None else _rising(counts)
+
+    def counts(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Add up the weights of the positions whose values fall into each bin.
+
+        Parameters
+        ----------
+        features : torch.Tensor, shape (channels, height, width)
+        weights : torch.Tensor, shape (height, width) or ()
+
+        Returns
+        -------
+        torch.Tensor, shape (channels, BINS)
+        """
+        flat = features.detach().flatten(1).float()
+        bins = (flat / self.width).long().clamp(0, BINS - 1)
+        # One after the other, many small numbers: in float32, a thousandth would be lost.
+        counted = weights.double().flatten().expand_as(flat)
+        return counted.new_zeros(len(flat), BINS).scatter_add_(1, bins, counted)
+
+    def matched(self, features: Tensor, counts: Tensor) -> Tensor:
+        """Give each value that of the style which as many are below (Risser et al. 2017).
+
+        Parameters
+        ----------
+        features : torch.Tensor, shape (channels, height, width)
+        counts : torch.Tensor, shape (channels, BINS)
+            Of the whole picture to which the features belong.
+        """
+        assert self.shares is not None
+        # First for the borders of bins; in between, in a straight line. Where the style has no
+        # values, a bin begins above the gap and ends below it.
+        below = _rising(counts)
+        begin, end = self._value(below, right=True), self._value(below, right=False)
+        flat = features.detach().flatten(1).float()
+        place = (flat / self.width).clamp(0, BINS)
+        bins = place.long().clamp(max=BINS - 1)
+        low, high = begin.gather(1, bins), end.gather(1, bins + 1)
+        return (low + (place - bins) * (high - low)).view_as(features)
+
+    def _value(self, below: Tensor, *, right: bool) -> Tensor:
+        """Give the largest, or the least, value of the style below which such a share is."""
+        assert self.shares is not None
+        index = torch.searchsorted(self.shares, below, right=right).clamp(1, BINS)
+        low, high = (self.shares.gather(1, one) for one in (index - 1, index))
+        part = ((below - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        return ((index - 1 + part) * self.width).float()
+
+
+def _rising(counts: Tensor) -> Tensor:
+    """Give the share of values below each border of the bins, from 0 to 1."""
+    summed = counts.cumsum(1)
+    whole = summed / summed[:, -1:].clamp(min=1e-12)
+    return torch.cat([whole.new_zeros(len(whole), 1), whole], 1)

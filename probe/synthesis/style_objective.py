@@ -1,10 +1,10 @@
 """How like one picture is to the content of a second and the style of a third, at any size.
 
-All that is asked of a picture are sums over positions: moments of style layers, squared differences
-to the content. So a large picture is gone through in tiles twice: once without gradients, for the
-sums; then, as the slope of the loss with respect to each sum is known, once more for the gradient
-of the sums, weighted with these slopes. With a margin of what the positions of a tile see, this is
-the gradient of the whole picture, and not an approximation of it.
+All that is asked of a picture are sums over positions: moments and histograms of style layers,
+squared differences to the content. So a large picture is gone through in tiles twice: once without
+gradients, for the sums; then, as the slope of the loss with respect to each sum is known, once more
+for the gradient of the sums, weighted with these slopes. With a margin of what the positions of a
+tile see, this is the gradient of the whole picture, and not an approximation of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from probe.activations.capture import differentiable
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.synthesis.optimise import Precision, Slopes, autocast, through
-from probe.synthesis.style_losses import Gaussian, Moments, gram, moments
+from probe.synthesis.style_losses import Gaussian, Histograms, Moments, gram, moments
 from probe.synthesis.style_network import jump, margin
 from probe.targets import Outputs, Target
 
@@ -158,6 +158,26 @@ class ContentTerm:
     features: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class HistogramTerm:
+    """How often each value comes in one region of one layer (Risser et al. 2017).
+
+    Attributes
+    ----------
+    layer : str
+    share : float
+        What the mean squared difference to the style's values is multiplied by.
+    style : Histograms
+    weights : torch.Tensor, shape (y, x) or ()
+        As in `StyleTerm`.
+    """
+
+    layer: str
+    share: float
+    style: Histograms
+    weights: Tensor
+
+
 class Likeness(Target):
     """Minus the loss of style transfer, of one picture.
 
@@ -165,38 +185,64 @@ class Likeness(Target):
     ----------
     styles : sequence of StyleTerm
     contents : sequence of ContentTerm
+    histograms : sequence of HistogramTerm
     """
 
-    def __init__(self, styles: Sequence[StyleTerm], contents: Sequence[ContentTerm]) -> None:
+    def __init__(
+        self,
+        styles: Sequence[StyleTerm],
+        contents: Sequence[ContentTerm],
+        histograms: Sequence[HistogramTerm] = (),
+    ) -> None:
         self.styles, self.contents = tuple(styles), tuple(contents)
-        terms: list[StyleTerm | ContentTerm] = [*styles, *contents]
+        self.histograms = tuple(histograms)
+        terms: list[StyleTerm | ContentTerm | HistogramTerm] = [*styles, *contents, *histograms]
         self.layers = tuple(dict.fromkeys(term.layer for term in terms))
         self.name = "style"
 
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
-        return -self.loss(self.sums(outputs)).view(1)
+        loss = self.loss(self.sums(outputs)) + self.unequal(outputs, self.counts(outputs))
+        return -loss.view(1)
 
     def sums(self, outputs: Outputs, window: Window | None = None) -> list[Tensor]:
         """Give what a window adds to the sums that the loss is a function of."""
         found: list[Tensor] = []
         for style in self.styles:
-            features, weights = outputs[style.layer][0], style.weights
-            if window is not None:
-                features = window.inside(style.layer, features)
-                weights = window.own(style.layer, weights)
+            layer = style.layer
+            features, weights = _inside(window, layer, outputs[layer][0], style.weights)
             of = moments(features, style.centre, weights)
             found += [of.mean, of.second]
         for content in self.contents:
-            features, wanted = outputs[content.layer][0], content.features
-            if window is not None:
-                features = window.inside(content.layer, features)
-                wanted = window.own(content.layer, wanted)
+            layer = content.layer
+            features, wanted = _inside(window, layer, outputs[layer][0], content.features)
             found.append((features - wanted).square().sum() / content.features.numel())
         return found
 
+    def counts(self, outputs: Outputs, window: Window | None = None) -> list[Tensor]:
+        """Give what a window adds to the histograms."""
+        return [
+            term.style.counts(*_inside(window, term.layer, outputs[term.layer][0], term.weights))
+            for term in self.histograms
+        ]
+
+    def unequal(
+        self, outputs: Outputs, counts: Sequence[Tensor], window: Window | None = None
+    ) -> Tensor:
+        """Give what a window adds to the loss of histograms, from the counts over all windows.
+
+        Which value another is matched with changes only where two change places, and nothing with
+        it: the gradient holds it fast.
+        """
+        losses = [torch.zeros(())]
+        for term, counted in zip(self.histograms, counts, strict=True):
+            found, weights = _inside(window, term.layer, outputs[term.layer][0], term.weights)
+            apart = (found - term.style.matched(found, counted)).square()
+            losses.append(term.share * (apart * weights).sum() / len(found))
+        return torch.stack([loss.to(losses[-1].device) for loss in losses]).sum()
+
     def loss(self, sums: Sequence[Tensor]) -> Tensor:
-        """Give the loss, from the sums over all windows."""
+        """Give the loss but for histograms, from the sums over all windows."""
         n = 2 * len(self.styles)
         losses = []
         for style, mean, second in zip(self.styles, sums[0:n:2], sums[1:n:2], strict=True):
@@ -206,6 +252,15 @@ class Likeness(Target):
         return torch.stack(losses).sum()
 
 
+def _inside(
+    window: Window | None, layer: str, output: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give a window's positions of a layer, and its part of what is known for all of them."""
+    if window is None:
+        return output, known
+    return window.inside(layer, output), window.own(layer, known)
+
+
 @dataclass(frozen=True, eq=False)
 class _Weighted(Target):
     """The sums of a window, each weighted with the slope of the loss along it."""
@@ -213,6 +268,7 @@ class _Weighted(Target):
     likeness: Likeness
     window: Window
     slopes: Sequence[Tensor]
+    counts: Sequence[Tensor]
 
     @property
     def layers(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -225,6 +281,7 @@ class _Weighted(Target):
     def __call__(self, outputs: Outputs) -> Tensor:
         sums = self.likeness.sums(outputs, self.window)
         terms = [(s * slope).sum() for s, slope in zip(sums, self.slopes, strict=True)]
+        terms.append(self.likeness.unequal(outputs, self.counts, self.window))
         return -torch.stack(terms).sum().view(1)
 
 
@@ -261,26 +318,33 @@ def likeness_slopes(
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         sums: list[Tensor] = []
+        counts: list[Tensor] = []
         for window in laid:
             outputs = features(network, window.cut(pictures), likeness.layers, precision)
-            found = likeness.sums(outputs, window)
-            sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+            sums = _added(sums, likeness.sums(outputs, window))
+            counts = _added(counts, likeness.counts(outputs, window))
         with torch.enable_grad():
             leaves = [s.detach().requires_grad_() for s in sums]
             loss = likeness.loss(leaves)
         along = torch.autograd.grad(loss, leaves, materialize_grads=True)  # Gram has no mean
+        value = sum((s * slope).sum() for s, slope in zip(sums, along, strict=True)) - loss.detach()
         total = torch.zeros_like(pictures)
         for window in laid:
-            weighted = _Weighted(likeness, window, along)
+            weighted = _Weighted(likeness, window, along, counts)
             pull = through(network, weighted, waking=0, precision=precision)
-            _, slope = pull(window.cut(pictures), step)
+            part, slope = pull(window.cut(pictures), step)
+            value = value + part
             # A margin that wraps may hold a pixel twice.
             place = (torch.zeros(1, dtype=torch.long), torch.arange(3)[:, None, None],
                      window.rows[:, None], window.columns)  # fmt: skip
             total.index_put_(tuple(i.to(total.device) for i in place), slope[0], accumulate=True)
-        return -loss.detach().view(1), total
+        return value.view(1), total  # what the tiles say of sums is taken back above
 
     return slopes
+
+
+def _added(sums: list[Tensor], more: list[Tensor]) -> list[Tensor]:
+    return [a + b for a, b in zip(sums, more, strict=True)] if sums else more
 
 
 def features(
@@ -332,6 +396,36 @@ def style_moments(
                 before = found[layer]
                 part = Moments(before.mean + part.mean, before.second + part.second, centre)
             found[layer] = part
+    return found
+
+
+def style_counts(
+    network: Network,
+    picture: Tensor,
+    wanted: Mapping[str, Moments],
+    mask: Tensor | None = None,
+    *,
+    tile: int = TILE,
+    precision: Precision = "auto",
+) -> dict[str, Tensor]:
+    """Give how often each value comes in what layers make of a picture, in tiles if it is large.
+
+    Parameters
+    ----------
+    network, picture, mask, tile, precision
+        As in `style_moments`.
+    wanted : mapping of str to Moments
+        Of the whole style in each layer; see `Histograms`.
+    """
+    size, layers = picture.shape[-2:], list(wanted)
+    weights = position_weights(mask, size, layers, picture.device)
+    found: dict[str, Tensor] = {}
+    for window in windows(size, tile, margin(network, layers)):
+        outputs = features(network, window.cut(picture), layers, precision)
+        for layer in layers:
+            inside, own = _inside(window, layer, outputs[layer][0], weights[layer])
+            part = Histograms(wanted[layer]).counts(inside, own)
+            found[layer] = found[layer] + part if layer in found else part
     return found
 
 
@@ -397,6 +491,23 @@ def style_term(
     return StyleTerm(
         layer, share / float(own), lambda found: gram(found, about_zero), None, weights
     )
+
+
+def histogram_term(
+    layer: str, wanted: Moments, counts: Tensor, share: float, weights: Tensor
+) -> HistogramTerm:
+    """Give the distance to a style's histograms in a layer, relative to the style's own size.
+
+    Parameters
+    ----------
+    layer, wanted, share, weights
+        As in `style_term`.
+    counts : torch.Tensor
+        See `style_counts`.
+    """
+    mean = wanted.mean + wanted.centre
+    own = (mean.square().sum() + wanted.covariance.trace()) / len(mean)
+    return HistogramTerm(layer, share / float(own), Histograms(wanted, counts), weights)
 
 
 def content_term(

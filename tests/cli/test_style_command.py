@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from probe import images
+from probe import images, models
+from probe.result.picture import save_animation
 
 QUICK = (
     *("-m", "vgg11", "--weights", "random", "--size", 48, "--steps", 2),
     *("--layers", "relu1_1,relu2_1", "--content-layer", "relu2_1", "--precision", "float32"),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_once():
+    """Most of the time would go into random weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "load", lru_cache(2)(models.load))
+        yield
 
 
 @pytest.fixture
@@ -95,8 +106,52 @@ def test_it_is_made_again_from_files_that_are_the_same(style, run):
         (["photo.png", "waves.jpg", "--colours", "odd"], "colours 'odd' is unknown"),
         (["photo.png", "waves.jpg", "--mask", "black.png"], "a mask is black"),
         (["--texture", "waves.jpg", "--colours", "keep"], "a texture has none"),
+        (["--texture", "waves.jpg", "--style", "straw.png"], "leave out --style"),
+        (["--style", "straw.png"], "name a picture and a style"),
+        (["photo.png", "waves.jpg", "-s", "straw.png", "-o", "a.png"], "is one file, for 2"),
         (["--from", "photo.png"], "does not say how probe made it"),
     ],
 )
 def test_bad_input_is_one_clear_line(style, arguments, says):
     assert says in style(*arguments).error
+
+
+def test_many_pictures_go_on_where_they_ended(style, monkeypatch):
+    batch = ("photo.png", "waves.jpg", "--style", "straw.png", "-o", "made")
+    Image.open("waves.jpg").save("whole.png")
+    Path("waves.jpg").write_bytes(b"cut off")
+    ran = style(*batch)
+    assert ran.code == 2
+    assert "'waves.jpg'" in ran.err
+    assert sorted(p.name for p in Path("made").iterdir()) == [
+        "photo-straw.png", "photo-straw.png.json"
+    ]  # fmt: skip
+    first = Path("made/photo-straw.png").stat().st_mtime_ns
+    Image.open("whole.png").save("waves.jpg")
+    ran = style(*batch, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert [record["file"] for record in json.loads(ran.out)] == [
+        str(Path("made") / name) for name in ("photo-straw.png", "waves-straw.png")
+    ]
+    assert Path("made/photo-straw.png").stat().st_mtime_ns == first
+    assert images.about("made/waves-straw.png")["content"]["name"] == "waves.jpg"
+
+
+def test_a_film_that_is_made_again(style, run):
+    pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    noise = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+    save_animation("clip.mp4", noise, 10, {})
+    ran = style("clip.mp4", "waves.jpg", "-o", "out.gif")
+    assert (ran.code, ran.err) == (0, "")
+    assert "wrote out.gif" in ran.out
+    made = images.read_movie("out.gif")
+    assert (made.n_frames, made.size) == (3, (48, 32))
+    assert run("style", "--from", "out.gif").code == 0
+    assert Path("out-again.gif").read_bytes() == Path("out.gif").read_bytes()
+    for arguments, says in (
+        (("clip.mp4", "photo.png", "--style", "waves.jpg"), "one by one: 2 files"),
+        (("clip.mp4", "waves.jpg", "-o", "clip.mp4"), "is one of the pictures"),
+        (("clip.mp4", "waves.jpg", "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
+    ):
+        assert says in style(*arguments).error

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from probe import images
+from probe import features, images
+from probe.assets import cache_dir
 from probe.cli import complete
 from probe.synthesis import optimise, visualise
 
@@ -16,8 +17,8 @@ from probe.synthesis import optimise, visualise
 def visualize(run):
     """Run ``probe visualize`` on a small random network, with few steps."""
 
-    def visualize(*more, model="squeezenet1_1"):
-        quick = ["--size", 32, "--steps", 3, "--device", "cpu"]
+    def visualize(*more, model="squeezenet1_1", size=32):
+        quick = ["--size", size, "--steps", 3, "--device", "cpu"]
         return run("visualize", model, *more, *quick, "--weights", "random")
 
     return visualize
@@ -79,6 +80,24 @@ class TestWhatIsWritten:
         assert seen == [False, True, True]
         assert sorted(path.name for path in Path().iterdir()) == ["v.png", "v.png.json"]
 
+    def test_transparent_tiles_of_two_sides(self, visualize, run):
+        ran = visualize("features.0:3", "--transparent", "--tileable", size="40x24")
+        assert (ran.code, ran.err) == (0, "")
+        name = "visualize-squeezenet1_1-features.0-3.png"
+        with Image.open(name) as opened:
+            assert (opened.mode, opened.size) == ("RGBA", (40, 24))
+        assert run("visualize", "--from", name, "-o", "again.png").code == 0
+        assert Path("again.png").read_bytes() == Path(name).read_bytes()
+        ran = run("visualize", "--from", name, "-o", "again.jpg")
+        assert "'again.jpg' cannot hold transparency" in ran.error
+
+    def test_that_it_stopped_early(self, run):
+        ran = run(
+            "visualize", "squeezenet1_1", "features.0:3", "--weights", "random", "--size", 24,
+            "--steps", 100, "--tolerance", 1e6,
+        )  # fmt: skip
+        assert "stopped early  after 64 of 100 steps" in ran.out
+
 
 class TestFrom:
     def test_repeats_a_picture_to_the_byte(self, visualize, run):
@@ -101,6 +120,13 @@ class TestFrom:
         visualize("features.2:3", "--patches", lab / "images", "-o", "v.png")
         assert run("visualize", "--from", "v.png", "-o", "w.png").code == 0
         assert Path("w.png").read_bytes() == Path("v.png").read_bytes()
+
+    def test_one_picture_of_a_folder_has_no_patches(self, visualize, run, lab):
+        visualize("features.2", "--channels", "3-4", "--patches", lab / "images", "-o", "all")
+        name = "all/1-features.2-4.png"
+        assert run("visualize", "--from", name, "-o", "one.png").code == 0
+        with Image.open("one.png") as one, Image.open(name) as before:
+            assert one.tobytes() == before.tobytes()
 
     def test_with_another_option(self, visualize, run):
         visualize("features.0:3", "-o", "v.png")
@@ -148,9 +174,26 @@ def test_an_interrupted_command_goes_on(visualize, monkeypatch):
         ran = visualize("features.0:3", "-o", "v.png", "--preview", 2)
     assert ran.code == 130
     assert "the same command goes on" in ran.err
-    assert not list(Path().glob("v*"))
-    assert visualize("features.0:3", "-o", "v.png").code == 0
+    assert [path.name for path in Path().glob("v*")] == ["v-preview.png"]  # to look at
+    assert visualize("features.0:3", "-o", "v.png", "--preview", 2).code == 0
     assert Path("v.png").read_bytes() == Path("whole.png").read_bytes()
+    assert not Path("v-preview.png").exists()
+
+
+def test_pictures_outlive_an_interrupted_search_for_patches(visualize, lab, monkeypatch):
+    command = ("features.2:3", "--patches", lab / "images", "-o", "p.png")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "top_patches", interrupted)
+        assert visualize(*command).code == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(visualise, "optimise", None)  # is not called again
+        assert visualize(*command).code == 0
+    assert Path("p.png").is_file()
+    assert not list((cache_dir() / "unfinished").iterdir())
 
 
 class TestBadInput:
@@ -166,7 +209,8 @@ class TestBadInput:
             (["features.0:3", "--channels", "1"], "channels go with the name of one layer"),
             (["features.0:3", "-o", "v.gif"], "cannot be written"),
             (["features.0", "-o", "v.jpg"], "cannot be written"),
-            (["features.0:3", "--size", "0"], "--size"),
+            (["features.0:3", "--size", "0"], "size 0 is too small"),
+            (["features.0:3", "--size", "9by9"], "such as 256x128"),
             (["features.0:3", "--steps", "0"], "--steps"),
             (["features.0:3", "--lr", "0"], "lr 0.0 is not a positive number"),
             (["features.0:3", "--size", "1"], "do not go through squeezenet1_1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 import probe
 from probe import images, models
+from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.synthesis import dream as dreams
@@ -171,6 +173,22 @@ def test_a_dream_that_was_stopped_goes_on_to_the_same_bytes(
     assert np.array_equal(plan.run(progress=False).pixels[None],
                           over(plan.pixels, whole).permute(0, 2, 3, 1).numpy())  # fmt: skip
     assert unfinished.load() is None
+
+
+def test_a_target_that_has_but_a_name_begins_anew(
+    small_dream: Callable[..., Dream],
+) -> None:
+    def stop(_picture: np.ndarray) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = set(cache_dir().rglob("*.pt"))
+    with pytest.raises(KeyboardInterrupt):
+        small_dream(target=Channel("second", 1), preview=stop, preview_every=1)
+    assert set(cache_dir().rglob("*.pt")) == before
+    with pytest.raises(KeyboardInterrupt):
+        small_dream(target="second:1", preview=stop, preview_every=1)
+    (kept,) = set(cache_dir().rglob("*.pt")) - before
+    kept.unlink()
 
 
 def test_detail_that_was_carried_is_added_to(network: Network, photo: np.ndarray) -> None:

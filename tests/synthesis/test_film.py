@@ -14,7 +14,7 @@ from probe import models
 from probe.errors import ProbeError
 from probe.images import about, read_movie
 from probe.result.picture import save_animation
-from probe.synthesis import film
+from probe.synthesis import frames
 from probe.synthesis.dream import dream
 from probe.synthesis.film import dream_film, dream_zoom
 from probe.synthesis.flow import carried, motion
@@ -28,7 +28,7 @@ OPTIONS = {"layers": "features.7", "steps": 5, "octaves": 2, "strength": 3.0, "p
 @pytest.fixture(autouse=True)
 def _own_runs(tmp_path, monkeypatch):
     """What is unfinished in one test is not taken up by the next."""
-    monkeypatch.setattr(film.Unfinished, "__init__", _in(tmp_path, film.Unfinished.__init__))
+    monkeypatch.setattr(frames.Unfinished, "__init__", _in(tmp_path, frames.Unfinished.__init__))
 
 
 def _in(folder, init):
@@ -92,7 +92,7 @@ def test_less_flicker_than_frames_that_are_dreamt_by_themselves(clip, network, t
 
 def test_stopped_and_taken_up_again(clip, network, tmp_path, monkeypatch):
     whole = dream_film(clip, tmp_path / "whole.gif", network, **OPTIONS)
-    write, written = film.write, []
+    write, written = frames.write, []
 
     def then_ctrl_c(path, content):
         written.append(path.name)
@@ -101,11 +101,11 @@ def test_stopped_and_taken_up_again(clip, network, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(film, "write", then_ctrl_c)
+        patched.setattr(frames, "write", then_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             dream_film(clip, tmp_path / "parts.gif", network, **OPTIONS)
         assert not (tmp_path / "parts.gif").exists()
-        patched.setattr(film, "write", lambda path, content: [written.append(path.name),
+        patched.setattr(frames, "write", lambda path, content: [written.append(path.name),
                                                               write(path, content)])  # fmt: skip
         parts = dream_film(clip, tmp_path / "parts.gif", network, **OPTIONS)
     assert written == [f"{k:06d}.png" for k in range(4)]

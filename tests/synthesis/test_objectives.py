@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from probe.errors import ProbeError
-from probe.synthesis.objectives import Diversity, Each
+from probe.synthesis.objectives import ALIGNED, Between, Diversity, Each
 from probe.synthesis.transforms import generator
-from probe.targets import Channel, Norm, Sum, Unit
+from probe.targets import Channel, Direction, Norm, Unit
 
 
 def outputs(n: int, *shape: int, seed: int = 0) -> torch.Tensor:
@@ -26,16 +26,6 @@ def test_each_picture_has_its_own_target() -> None:
         given["a"][2, 0, 1, 2],
     ]
     torch.testing.assert_close(each(given), torch.stack(expected))
-
-
-def test_each_takes_copies_of_all_pictures() -> None:
-    targets = [Channel("a", 2), Channel("a", 0)]
-    given = {"a": outputs(6, 4, 5, 5)}
-    found = Each(targets)(given)
-    expected = [given["a"][k, (2, 0)[k % 2]].mean() for k in range(6)]
-    torch.testing.assert_close(found, torch.stack(expected))
-    weighed = Sum(((0.5, Each(targets)),))(given)
-    torch.testing.assert_close(weighed, 0.5 * found)
 
 
 def test_each_tells_of_a_channel_that_is_not_there() -> None:
@@ -71,3 +61,12 @@ def test_diversity_draws_textures_apart() -> None:
     (slope,) = torch.autograd.grad(before, given)
     after = Diversity("a")({"a": given + 0.1 * slope / slope.std()}).sum()
     assert float(after.detach()) > float(before.detach()) + 0.1
+
+
+def test_between_is_a_direction_in_equal_angles() -> None:
+    given = {"a": outputs(2, 8, 4, 4)}
+    for share, (first, last) in [(0.0, (1.0, 0.0)), (0.5, (0.5, 0.5)), (1 / 3, (0.75, 0.25))]:
+        direction = torch.zeros(8)
+        direction[1], direction[6] = first**0.5, last**0.5  # cos² and sin² of the angle
+        expected = Direction("a", direction, power=ALIGNED)(given)
+        torch.testing.assert_close(Between("a", 1, 6, share, "")(given), expected)

@@ -156,9 +156,9 @@ def test_the_network_is_left_as_it_was(fails: bool) -> None:
     assert random_state() == drawn
 
 
-def test_slopes_are_those_of_the_mean_over_transformed_copies(network: Network) -> None:
+def test_slopes_are_those_through_transforms(network: Network) -> None:
     def mirrored(pictures: Tensor, drawn: torch.Generator) -> Tensor:
-        return torch.cat([pictures, pictures.flip(-1), pictures * 0.5])
+        return pictures.flip(-1) * 0.5
 
     target = Each([Channel("features.3", 5), Channel("features.3", 6)])
     pictures = torch.rand(2, 3, *SIZE, generator=generator(0))
@@ -172,10 +172,7 @@ def test_slopes_are_those_of_the_mean_over_transformed_copies(network: Network) 
     part = network.module.eval().get_submodule("features")[:4]
     for k, channel in enumerate((5, 6)):
         one = pictures[k : k + 1].clone().requires_grad_()
-        numbers = [
-            part((copy - mean) / std)[0, channel].mean() for copy in (one, one.flip(-1), one * 0.5)
-        ]
-        value = torch.stack(numbers).mean()
+        value = part((one.flip(-1) * 0.5 - mean) / std)[0, channel].mean()
         torch.testing.assert_close(values[k], value.detach())
         (expected,) = torch.autograd.grad(value, one)
         torch.testing.assert_close(slope[k], expected[0], rtol=1e-4, atol=1e-9)

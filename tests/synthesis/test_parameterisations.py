@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +11,10 @@ from torch import Tensor
 
 from probe import models
 from probe.synthesis.natural import SPECTRUM, Maco, OverNoise, amplitudes
-from probe.synthesis.optimise import Stopped, optimise, through
+from probe.synthesis.optimise import optimise, through
 from probe.synthesis.parameterisations import (
     COLOURS,
+    EDGE,
     Fourier,
     Laplacian,
     Parameterisation,
@@ -134,19 +133,22 @@ def test_transparent_is_fourier_with_a_fourth_channel() -> None:
         only.parameters[0].copy_(made.parameters[0][:, :3])
     torch.testing.assert_close(pictures[:, :3], only().detach())
     spectrum = torch.view_as_complex(made.parameters[0].detach())[0, 3] * made.scale
-    opaque = 1 / (1 + np.exp(-waves(spectrum.numpy(), (8, 10)) / 4))
+    opaque = 1 / (1 + np.exp(-EDGE * waves(spectrum.numpy(), (8, 10)) / 4))
     np.testing.assert_allclose(pictures[0, 3].numpy(), opaque, atol=1e-5)
 
 
-def test_a_picture_that_covers_less_has_more_of_the_objective() -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_picture_that_covers_less_has_more_of_the_objective(sign: int) -> None:
     network = models.load("squeezenet1_1", "random")
-    slopes = through(network, Channel("features.0", 3), (OverNoise(),), precision="float32")
+    target = sign * Channel("features.0", 3)
+    slopes = through(network, target, (OverNoise(),), precision="float32")
     pictures = torch.rand(2, 4, 32, 32, generator=generator(2))
     values, slope = slopes(pictures, 0)
-    bare = through(network, Channel("features.0", 3), precision="float32", waking=0)
+    bare = through(network, target, precision="float32", waking=0)
     blended = OverNoise()(pictures, generator(0, 0))
     plain, plain_slope = bare(blended, 0)
-    clear = 1 - pictures[:, 3].mean((1, 2))
+    clear = 1 - plain.sign() * pictures[:, 3].mean((1, 2))
+    assert (values < plain).all()
     torch.testing.assert_close(values, plain * clear)
     torch.testing.assert_close(
         slope[:, :3],
@@ -159,7 +161,7 @@ def test_a_picture_that_covers_less_has_more_of_the_objective() -> None:
     behind = OverNoise()(nothing, generator(0, 0))
     through_blend = (plain_slope * (pictures[:, :3] - behind)).sum(1) * clear[:, None, None]
     torch.testing.assert_close(
-        slope[:, 3], through_blend - plain[:, None, None] / 32**2, atol=1e-9, rtol=1e-4
+        slope[:, 3], through_blend - plain.abs()[:, None, None] / 32**2, atol=1e-9, rtol=1e-4
     )
 
 
@@ -244,51 +246,6 @@ def test_maco_changes_no_amplitude(size: tuple[int, int]) -> None:
             inner, expected[:, 1 : size[0] // 2, 1 : size[1] // 2], rtol=1e-2, atol=1e-3
         )
         assert bool((found <= expected * 1.01 + 1e-3).all())
-
-
-def test_maco_is_opaque_where_the_gradient_was() -> None:
-    made = Maco(2, (16, 16))
-    optimiser = torch.optim.NAdam(made.parameters, lr=1.0)
-
-    def looks_at_a_corner(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        slope = torch.zeros_like(pictures)
-        slope[0, :, :4, :4] = -1.0
-        slope[1] = torch.linspace(0, 1, 16)[:, None]
-        return (pictures * slope).flatten(1).sum(1), slope
-
-    optimise(made, looks_at_a_corner, optimiser, 3)
-    pictures = made.transparent()
-    assert torch.equal(pictures[:, :3], made().detach())
-    opaque = torch.zeros(16, 16)
-    opaque[:4, :4] = 1
-    assert torch.equal(pictures[0, 3], opaque)
-    ramp = np.linspace(0, 1, 16)[:, None].repeat(16, 1)
-    expected = np.clip(ramp / np.quantile(ramp, 0.8), 0, 1)
-    np.testing.assert_allclose(pictures[1, 3].numpy(), expected, atol=1e-5)
-
-
-def test_what_is_gathered_goes_on_with_a_run() -> None:
-    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        slope = torch.rand(pictures.shape, generator=generator(step))
-        return (pictures * slope).flatten(1).sum(1), slope
-
-    def stopping(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        if step == 2:
-            stop.set()
-        return slopes(pictures, step)
-
-    def begun() -> tuple[Maco, torch.optim.Optimizer]:
-        made = Maco(1, (12, 12))
-        return made, torch.optim.NAdam(made.parameters, lr=1.0)
-
-    stop = threading.Event()
-    kept: list[dict[str, Any]] = []
-    whole, first, again = begun(), begun(), begun()
-    optimise(whole[0], slopes, whole[1], 6)
-    with pytest.raises(Stopped):
-        optimise(first[0], stopping, first[1], 6, keep=kept.append, stop=stop)
-    optimise(again[0], slopes, again[1], 6, state=kept[0])
-    assert torch.equal(again[0].transparent(), whole[0].transparent())
 
 
 def test_amplitudes_follow_the_fit_and_go_on_beyond_it() -> None:

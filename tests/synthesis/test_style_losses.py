@@ -12,7 +12,7 @@ from skimage import data
 from probe import models
 from probe.activations.capture import differentiable
 from probe.assets import Unavailable
-from probe.synthesis.style_losses import RIDGE, Gaussian, Moments, gram, moments
+from probe.synthesis.style_losses import RIDGE, Gaussian, Histograms, Moments, gram, moments
 
 RELUS = ["features.1", "features.6", "features.11", "features.18", "features.25"]
 """relu1_1 to relu5_1 of VGG-16."""
@@ -118,3 +118,37 @@ def test_moments_in_parts_are_those_of_the_whole():
     torch.testing.assert_close(
         Moments(mean, second, centre).covariance, covariance(made.flatten(1)), atol=1e-5, rtol=1e-4
     )
+
+
+@given(st.integers(0, 1000), st.sampled_from([200, 333, 1000]))
+@settings(max_examples=15)
+def test_values_are_matched_in_order(seed, positions):
+    """Against sorting: the k-th of n values becomes that below which as many of the style's are."""
+    drawn = torch.Generator().manual_seed(seed)
+    one = torch.randn(3, 10, positions, generator=drawn).relu()
+    other = (
+        torch.randn(3, 8, 400, generator=drawn) + torch.tensor([0, 1, 3])[:, None, None]
+    ).relu()
+    wanted = moments(other)
+    of_style = Histograms(wanted).counts(other, torch.tensor(1 / 3200))
+    style = Histograms(wanted, of_style)
+    counts = style.counts(one, torch.tensor(1 / one[0].numel()))
+    torch.testing.assert_close(counts.sum(1), torch.ones(3).double(), rtol=1e-6, atol=0)
+    found = style.matched(one, counts).flatten(1)
+    for channel in range(3):
+        values = one[channel].flatten()
+        rank = (values.argsort().argsort() + 0.5) / len(values)
+        sorted_ = torch.quantile(other[channel].flatten(), rank)
+        alive = values > 0  # among equal zeros, sorting chooses at will
+        off = (found[channel] - sorted_)[alive].abs()
+        assert float(off.median()) < 2 * float(style.width[channel])
+        assert not found[channel][values.argsort()].diff().lt(-1e-5).any()
+
+
+def test_a_picture_with_the_same_histograms_stays(features):
+    one = features["features.18"][0][0]
+    wanted, weights = moments(one), torch.tensor(1 / one[0].numel())
+    counts = Histograms(wanted).counts(one, weights)
+    found = Histograms(wanted, counts).matched(one, counts)
+    inside = one < Histograms(wanted).width * 255
+    torch.testing.assert_close(found[inside], one[inside], rtol=1e-3, atol=1e-3)

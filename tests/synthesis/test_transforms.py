@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +15,12 @@ from probe.synthesis import transforms
 from probe.synthesis.natural import OverNoise
 from probe.synthesis.transforms import (
     DEFAULT,
-    TILEABLE,
-    Colour,
-    Crops,
     Jitter,
     Pad,
     Roll,
     ScaleAndRotate,
     Transform,
     Wrap,
-    closing_in,
     generator,
 )
 
@@ -35,8 +30,6 @@ ALL: dict[str, Transform] = {
     "ScaleAndRotate": ScaleAndRotate(),
     "Roll": Roll(),
     "Wrap": Wrap(6),
-    "Colour": Colour(0.2),
-    "Crops": Crops(3, (12, 10), 0.4),
 }
 sizes = st.integers(9, 30)
 seeds = st.integers(0, 2**63)
@@ -56,7 +49,7 @@ def test_pictures_are_changed_alike_and_by_the_generator_alone(
     both = transform(pictures, generator(seed))
     for k in range(2):
         alone = transform(pictures[k : k + 1], generator(seed))
-        torch.testing.assert_close(both[k::2], alone, rtol=0, atol=1e-6)
+        torch.testing.assert_close(both[k : k + 1], alone, rtol=0, atol=1e-6)
     assert torch.equal(transform(pictures, generator(seed)), both)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -136,68 +129,6 @@ def test_scale_and_rotate_turns_as_torchvision_does() -> None:
     assert min(gaps) < 1e-4
 
 
-def test_colour_is_a_line_for_each_colour() -> None:
-    pictures = random_pictures(2, 3, 6, 6)
-    lines = []
-    for k in range(50):
-        found = Colour(0.2)(pictures, generator(k))
-        for colour in range(3):
-            slope, offset = np.polyfit(pictures[:, colour].flatten(), found[:, colour].flatten(), 1)
-            lines.append((slope, offset - 0.5 * (1 - slope)))
-            line = float(slope) * pictures[:, colour] + float(offset)
-            torch.testing.assert_close(found[:, colour], line, atol=1e-5, rtol=0)
-    contrast, brightness = np.array(lines).T
-    assert 0.8 <= contrast.min() < 0.83
-    assert 1.17 < contrast.max() <= 1.2
-    assert -0.2 <= brightness.min() < -0.17
-    assert 0.17 < brightness.max() <= 0.2
-    assert abs(np.corrcoef(contrast, brightness)[0, 1]) < 0.25
-
-
-def crop_by_scipy(picture: np.ndarray, crops: Crops, seed: int) -> np.ndarray:
-    """Give each crop of a picture (height, width), sampled by scipy."""
-    drawn = generator(seed)
-    shares = (crops.share + 0.05 * torch.randn(crops.n, generator=drawn)).clamp(0.05, 1).numpy()
-    away = 0.15 * torch.randn(crops.n, 2, generator=drawn).numpy()[:, ::-1]  # (y, x)
-    found = []
-    for share, shift in zip(shares, away, strict=True):
-        side = share * min(picture.shape)
-        middle = (0.5 + shift) * picture.shape - 0.5
-        y, x = (
-            at + side * ((np.arange(n) + 0.5) / n - 0.5)
-            for at, n in zip(middle, crops.size, strict=True)
-        )
-        grid = np.stack(np.meshgrid(y, x, indexing="ij"))
-        found.append(ndimage.map_coordinates(picture, grid, order=1, mode="reflect"))
-    return np.stack(found)
-
-
-@given(height=sizes, width=sizes, seed=st.integers(0, 1000), share=st.floats(0.05, 0.9))
-def test_crops_equal_scipy(height: int, width: int, seed: int, share: float) -> None:
-    crops = Crops(4, (7, 9), share, noise=0.0)
-    pictures = random_pictures(2, 3, height, width)
-    found = crops(pictures, generator(seed)).view(4, 2, 3, 7, 9)
-    for k in range(2):
-        expected = crop_by_scipy(pictures[k, 1].double().numpy(), crops, seed)
-        np.testing.assert_allclose(found[:, k, 1], expected, atol=2e-4)
-
-
-def test_crops_have_noise_of_the_size_that_is_asked_for() -> None:
-    grey = torch.full((2, 3, 40, 40), 0.5)
-    found = Crops(8, (30, 30), 0.5, noise=0.08)(grey, generator(0))
-    assert found.shape == (16, 3, 30, 30)
-    assert float(found.std()) == pytest.approx(0.08, rel=0.03)
-    assert not torch.equal(found[0], found[2])
-
-
-def test_crops_close_in() -> None:
-    given = closing_in(11, (24, 20), 5)
-    shares: list[Any] = [given(step)[0] for step in range(11)]
-    assert [crops.share for crops in shares] == pytest.approx(np.linspace(0.8, 0.25, 11))
-    assert {(crops.n, crops.size, crops.noise) for crops in shares} == {(5, (24, 20), 0.08)}
-    assert closing_in(1, (24, 20))(0)[0] == Crops(32, (24, 20), 0.8)
-
-
 def test_no_place_of_a_tile_is_nearer_to_an_edge_than_others() -> None:
     """How much of what the network sees hangs on a pixel is the same for all pixels."""
 
@@ -211,7 +142,7 @@ def test_no_place_of_a_tile_is_nearer_to_an_edge_than_others() -> None:
             total += torch.autograd.grad(seen[..., 12:16, 12:16].sum(), picture)[0][0, 0]
         return total / total.mean()
 
-    tiled = weight(TILEABLE)
+    tiled = weight((Roll(), Wrap(12), *DEFAULT[1:]))
     assert float(tiled.std()) < 0.2
     border = torch.cat([tiled[0], tiled[-1], tiled[:, 0], tiled[:, -1]])
     assert float(border.mean()) == pytest.approx(1, abs=0.1)

@@ -19,8 +19,10 @@ from probe import images
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
-from probe.synthesis import visualise
-from probe.synthesis.visualise import Between, Visualisation, visualize
+from probe.synthesis import objectives, visualise
+from probe.synthesis.optimise import PATIENCE
+from probe.synthesis.visualisation import Visualisation
+from probe.synthesis.visualise import visualize
 from probe.targets import Channel, Class, Direction, Function, Norm, Unit
 
 SIZE = 40
@@ -52,6 +54,12 @@ class Small(nn.Module):
 @pytest.fixture(scope="module")
 def sheet(small: Network) -> Visualisation:
     return made(small, "relu2", batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def seen_through(small: Network) -> Visualisation:
+    """Of units that look at a part of the picture alone."""
+    return made(small, ["second:1,0,15", "second:2,0,15"], transparent=True, steps=48)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +138,16 @@ class TestPictures:
 
     def test_other_sizes(self, small):
         assert made(small, "second:1", size=30, steps=1).pictures.shape == (1, 30, 30, 3)
+        found = made(small, "second:1", size=(36, 28), steps=1)
+        assert found.pictures.shape == (1, 28, 36, 3)
+        assert found.about["settings"]["size"] == [36, 28]
+
+    def test_stop_early_when_nothing_is_gained(self, small):
+        settings: dict[str, Any] = {"steps": 3 * PATIENCE, "size": 16}
+        found = made(small, ["first:1", "first:2"], tolerance=1e6, **settings)
+        assert found.table["steps"].tolist() == [2 * PATIENCE] * 2  # two averages are compared
+        whole = made(small, "first:1", **settings | {"steps": 2 * PATIENCE})
+        assert np.abs(found.pictures[0].astype(int) - whole.pictures[0]).max() <= 1
 
     def test_a_silent_unit_that_can_be_woken_is(self):
         class Sleeper(nn.Module):
@@ -148,6 +166,57 @@ class TestPictures:
         assert found.table["noise"][0] == 0 == found.table["grey"][0]
         assert found.silent == []
         assert found.table["value"][0] > 0.02
+
+
+class TestTransparent:
+    def test_are_opaque_where_it_counts(self, seen_through):
+        assert seen_through.pictures.shape == (2, SIZE, SIZE, 4)
+        opaque = seen_through.pictures[..., 3].mean(0) / 255
+        half = SIZE // 2
+        assert opaque[:half, half:].mean() > 2 * opaque[half:, :half].mean()
+
+    def test_are_measured_over_mid_grey(self, small, seen_through):
+        levels = seen_through.pictures.astype(np.float32)
+        opaque = levels[..., 3:] / 255
+        laid = levels[..., :3] * opaque + images.GREY * (1 - opaque)
+        inner = outputs(small, laid)["relu2"]  # above 0, the same as before
+        assert seen_through.table["value"][0] == pytest.approx(float(inner[0, 1, 0, 15]), rel=1e-4)
+
+    def test_are_saved_with_their_transparency(self, seen_through, tmp_path):
+        one, sheet = seen_through[0], seen_through.save(tmp_path / "sheet.png")
+        for place in (one.save(tmp_path / "one.png"), one.save(tmp_path / "one.tif")):
+            with Image.open(place) as opened:
+                np.testing.assert_array_equal(np.asarray(opened), one.pictures[0])
+        with Image.open(sheet) as opened:
+            assert opened.mode == "RGBA"
+            assert opened.getpixel((0, 0))[3] == 0
+        with Image.open(seen_through.save(tmp_path / "all") / "1-second-2-0-15.png") as opened:
+            np.testing.assert_array_equal(np.asarray(opened), seen_through.pictures[1])
+        with pytest.raises(ProbeError, match=r"one.jpg' cannot hold transparency"):
+            one.save(tmp_path / "one.jpg")
+
+
+class TestTileable:
+    @pytest.mark.parametrize("parameterisation", ["fourier", "maco"])
+    def test_have_no_seam(self, small, parameterisation):
+        def seam(**settings: Any) -> float:
+            """What opposite borders differ by, where 1 is what neighbours do."""
+            found = made(small, "second", parameterisation=parameterisation, size=32, **settings)
+            values = found.pictures.astype(float)
+            across = np.abs(values[:, :, 0] - values[:, :, -1]).mean()
+            return float(across / np.abs(np.diff(values, axis=2)).mean())
+
+        assert seam(tileable=True) == pytest.approx(1, abs=0.15)
+        assert seam() > 2
+
+    def test_are_shown_with_any_part_in_the_middle(self, small):
+        """What is wanted in one corner of what is seen comes about everywhere."""
+        corner = Function(lambda inner: inner[:, 1, 0, 15], ("second",), "corner")
+        found = made(small, corner, tileable=True, parameterisation="pixels", steps=48)
+        change = np.abs(found.pictures[0].astype(int) - 128).sum(2)
+        half = SIZE // 2
+        quarters = [change[y:][:half, x:][:, :half].mean() for y in (0, half) for x in (0, half)]
+        assert max(quarters) < 1.3 * min(quarters)
 
 
 class TestTable:
@@ -186,7 +255,7 @@ class TestSets:
         found = made(small, "relu1:1", diverse=3, steps=24)
         assert len(found) == 3
         assert found.table["target"].tolist() == ["relu1:1"] * 3
-        monkeypatch.setattr(visualise, "DIVERSITY", 0.0)
+        monkeypatch.setattr(objectives, "DIVERSITY", 0.0)
         free = made(small, "relu1:1", diverse=3, steps=24)
 
         def likeness(pictures: np.ndarray) -> float:
@@ -206,13 +275,7 @@ class TestSets:
             "100% second:1, 0% second:6", "50% second:1, 50% second:6",
             "0% second:1, 100% second:6",
         ]  # fmt: skip
-        values = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
-        between = found.each[1]
-        assert isinstance(between, Between)
-        direction = torch.zeros(8)
-        direction[[1, 6]] = 1.0
-        expected = Direction("second", direction, power=visualise.ALIGNED)({"second": values})
-        torch.testing.assert_close(between({"second": values}), expected)
+        assert [t.rpartition(":")[0] for t in found.labels] == ["0%", "50%", "100%"]
 
     def test_between_two_classes(self, small):
         found = made(small, [0, 4], interpolate=2)
@@ -324,6 +387,13 @@ class TestBadInput:
             (7, {}, "class 7 does not exist: the network has 5"),
             ([], {}, "no target is named"),
             ("second:1", {"size": 0}, "size 0 is too small"),
+            ("second:1", {"size": (30, 0)}, "size 0 is too small"),
+            ("second:1", {"size": (30, 30, 3)}, "neither a side nor width and height"),
+            ("second:1", {"size": 8, "tileable": True}, "size 8 is too small: 12 or more"),
+            ("second:1", {"tileable": True, "parameterisation": "laplacian"}, "not of laplacian"),
+            ("second:1,0,0", {"tileable": True}, "'second:1,0,0' is a unit at one place"),
+            ("second:1", {"transparent": True, "parameterisation": "maco"}, "made of fourier, not"),
+            ("second:1", {"tolerance": -0.1}, "tolerance -0.1 is not 0 or a positive number"),
             ("second:1", {"size": 5}, "pictures of 5×5 do not go through small"),
             ("second:1", {"steps": 0}, "steps 0 is too small"),
             ("second:1", {"batch_size": 0}, "batch size 0 is too small"),
@@ -380,7 +450,7 @@ def test_alexnet_is_driven_more_than_by_photographs(alexnet):
 
 
 def test_classes_units_and_directions_are_all_targets(small):
-    each = [Class(1), Unit("second", 2, (3, 4)), Channel("first", 0), Norm("second"),
+    each = [Class(1), Unit("second", 2, (3, 4)), Channel("last", 0), Norm("second"),
             Direction("second", torch.arange(8.0), "up", power=1.0)]  # fmt: skip
     found = made(small, each)
     assert len(found) == 5

@@ -1,0 +1,54 @@
+"""``probe studio``: the commands that make pictures, on a page in the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from probe.errors import ProbeError
+
+
+def studio(
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address at which the page is. Whoever reaches it may have pictures made, and "
+            "read what you can: 127.0.0.1 is this computer alone."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, show_default="the first free one from 7860 on"),
+    ] = None,
+) -> None:
+    """Open a page in the browser for dreams, styles, saliency and visualisations.
+
+    What it makes is what the commands make, with their settings inside; nothing leaves this
+    computer. Pictures that are dropped there, and what is made of them, are kept until it ends:
+    download what you like. It ends with Ctrl-C.
+
+    \b
+    Examples:
+      probe studio
+      probe studio --port 8080
+    """  # noqa: D301
+    if importlib.util.find_spec("gradio") is None:
+        raise ProbeError("the studio takes gradio: pip install 'cnn-probe[app]'")
+    # Before it is imported: it tells nobody that it is used, and asks nobody for a way to itself.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
+    from probe import cli
+    from probe.studio.serve import launch
+
+    def ready(address: str) -> None:
+        typer.echo(f"The studio is at {address}  (Ctrl-C ends it)")
+
+    with suppress(KeyboardInterrupt):
+        launch(cli.app, cli.main, host=host, port=port, ready=ready, wait=threading.Event().wait)

@@ -1,0 +1,43 @@
+"""``probe studio``: what it takes, and that nothing else takes it along."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import subprocess
+import sys
+
+
+def test_without_gradio_it_says_what_to_install(run, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "gradio" else find(name)
+    )
+    assert run("studio").error == "the studio takes gradio: pip install 'cnn-probe[app]'"
+
+
+def test_an_address_of_another_computer(run):
+    error = run("studio", "--host", "192.0.2.1", "--port", 7999).error
+    assert error.startswith("port 7999 of 192.0.2.1 cannot be had: it is taken, or of no address")
+    assert error.endswith("choose another --port or --host")
+
+
+def test_a_port_that_is_taken(run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = run("studio", "--port", port).error
+    assert error.startswith(f"port {port} of 127.0.0.1 cannot be had: it is taken")
+
+
+def test_help_imports_no_gradio():
+    loaded = "[m for m in ('gradio', 'torch', 'numpy', 'PIL') if m in sys.modules]"
+    code = (
+        f"import sys\nfrom probe.cli import main\ntry:\n    main()\nfinally:\n    print({loaded})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "studio", "--help"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("[]\n")
+    assert "127.0.0.1" in done.stdout

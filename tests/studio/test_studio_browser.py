@@ -1,0 +1,246 @@
+"""The studio, as a person uses it: in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probe import cli, images
+
+api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("gradio")
+
+LONG = 120
+"""Seconds that anything may take on a busy machine."""
+
+QUICK = "--weights random --steps 4 --octaves 1 --layer features.3"
+ENDLESS = "--weights random --steps 100000 --octaves 1 --layer features.3"
+
+
+class Studio(NamedTuple):
+    process: subprocess.Popen[str]
+    address: str
+    temporary: Path
+    log: Path
+    called: list[bytes]
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def somewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studio")
+
+
+@pytest.fixture(scope="module")
+def called() -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy at which all must pass that leaves this computer, and what came to it."""
+    came: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    one, _ = server.accept()
+                except OSError:
+                    return
+                came.append(one.recv(1000))
+                one.close()
+
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", came
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="module")
+def studio(somewhere: Path, called: tuple[str, list[bytes]]) -> Iterator[Studio]:
+    """The command, in a folder of its own; that it ends and leaves nothing is checked."""
+    work, temporary = somewhere / "work", somewhere / "temporary"
+    work.mkdir()
+    temporary.mkdir()
+    proxy, came = called
+    proxies = {name: proxy for word in ("http", "https", "all") for name in
+               (f"{word}_proxy", f"{word}_proxy".upper())}  # fmt: skip
+    log = somewhere / "log"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from probe.cli import main; main()", "studio"],
+            cwd=work, env=os.environ | proxies | {"TMPDIR": str(temporary)},
+            stdout=subprocess.PIPE, stderr=said, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            address = re.search(r"http://127\.0\.0\.1:\d+", line)
+            assert address, line + log.read_text()
+            yield Studio(process, address[0], temporary, log, came)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(LONG) == 0
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+    assert log.read_text() == ""
+    assert list(work.iterdir()) == []
+    assert [path for path in temporary.rglob("*") if path.is_file()] == []
+    assert not list(temporary.glob("probe-studio-*"))
+    assert came == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with api.sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        except api.Error as error:
+            pytest.skip(f"no chromium: {error}")
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, studio) -> Iterator[api.Page]:
+    """A tab of the browser; that it asks nobody but the studio is checked."""
+    asked: set[str] = set()
+    page = browser.new_page()
+    page.set_default_timeout(LONG * 1000)
+    page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+    page.goto(studio.address)
+    page.get_by_role("tab", name="Dream").wait_for()
+    yield page
+    if not page.is_closed():
+        page.close()
+    assert asked <= {urlsplit(studio.address).netloc, ""}  # "" of pictures within the page
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a photo.png", exif=exif)
+    return tmp_path / "a photo.png"
+
+
+def begin(page: api.Page, command: str, picture: Path, more: str) -> api.Locator:
+    """Fill in a tab of the page, and press its button."""
+    tab = page.locator(f"#tab-{command}")
+    page.get_by_role("tab", name=command.capitalize()).click()
+    tab.locator("input[type=file]").first.set_input_files(picture)
+    tab.locator(".probe-small img").wait_for()
+    model = tab.locator(".probe-option-model input")
+    model.fill("squeezenet1_1")
+    model.press("Enter")
+    if not tab.locator(".probe-more textarea").is_visible():
+        tab.get_by_role("button", name="More").click()
+    tab.locator(".probe-more textarea").fill(more)
+    tab.locator("button.probe-run").click()
+    return tab
+
+
+def test_a_dream_is_that_of_the_shell(page, photo, tmp_path, monkeypatch):
+    tab = begin(page, "dream", photo, QUICK)
+    tab.get_by_text("Done in").wait_for()
+    line = tab.locator(".probe-command").inner_text()
+    assert line == f"probe dream a-photo.png --model squeezenet1_1 {QUICK}"
+    assert "dreams of  features.3" in tab.locator(".prose.probe-out").inner_text()
+    got = {}
+    for name in ("a-photo-dream.png", "a-photo-dream.png.json"):
+        with page.expect_download() as download:
+            tab.get_by_role("link", name=name, exact=True).click()
+        assert download.value.suggested_filename == name
+        got[name] = Path(download.value.path()).read_bytes()
+
+    (tmp_path / "shell").mkdir()
+    monkeypatch.chdir(tmp_path / "shell")
+    shutil.copy(photo, "a-photo.png")
+    monkeypatch.setattr(sys, "argv", shlex.split(line))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    for name, content in got.items():
+        assert content == Path(name).read_bytes()
+    assert images.about("a-photo-dream.png")["settings"]["steps"] == 4
+    with Image.open("a-photo-dream.png") as opened:
+        assert opened.mode == "RGBA"
+        assert opened.getexif()[0x010F] == "A camera"
+
+
+def test_what_is_wrong_is_said_once(page, photo, tmp_path):
+    Image.new("1", (12500, 8000)).save(tmp_path / "wall.png")
+    (tmp_path / "letter.jpg").write_text("Dear Sir or Madam, this is no picture.")
+    tab = page.locator("#tab-dream")
+    drop, wrong = tab.locator("input[type=file]").first, tab.locator(".probe-wrong")
+    drop.set_input_files(tmp_path / "wall.png")
+    wrong.wait_for()
+    assert wrong.all_inner_texts() == [
+        "image 'wall.png' has 100 megapixels; the limit of this page is 50 megapixels"
+    ]
+    tab.get_by_label("Clear").first.click()
+    wrong.wait_for(state="detached")
+    drop.set_input_files(tmp_path / "letter.jpg")
+    wrong.wait_for()
+    assert wrong.all_inner_texts() == [
+        "image 'letter.jpg' cannot be read (not identified as a picture; it begins with "
+        "b'Dear Sir or Mada')"
+    ]
+    tab.get_by_label("Clear").first.click()
+    wrong.wait_for(state="detached")
+    begin(page, "dream", photo, "--octaves none")
+    wrong.wait_for()
+    (said,) = wrong.all_inner_texts()
+    assert "--octaves" in said
+    assert "Input should be a valid integer" in said
+    tab.locator(".probe-more textarea").fill("-o <b>/x.png")
+    tab.locator("button.probe-run").click()
+    tab.get_by_text("'<b>/x.png' is elsewhere").wait_for()
+
+
+def test_previews_the_queue_and_cancelling(page, photo):
+    dream = begin(page, "dream", photo, ENDLESS)
+    dream.get_by_alt_text("so far").wait_for()
+    first = dream.get_by_alt_text("so far").get_attribute("src")
+    until(lambda: dream.get_by_alt_text("so far").get_attribute("src") != first)
+    until(lambda: re.search(r"of 100,000 steps · 0:\d\d", dream.inner_text()))
+    assert dream.locator("button.probe-run").is_disabled()
+
+    saliency = begin(page, "saliency", photo, "--weights random")
+    saliency.get_by_text("In the queue: 1 before it").wait_for()
+    page.get_by_role("tab", name="Dream").click()
+    dream.locator("button.probe-cancel").click()
+    dream.get_by_text("Cancelled. What was finished is kept").wait_for()
+    assert dream.get_by_alt_text("so far").is_visible()
+    assert dream.locator("button.probe-run").is_enabled()
+    page.get_by_role("tab", name="Saliency").click()
+    saliency.get_by_text("Done in").wait_for()
+    assert saliency.get_by_alt_text("a-photo-grad-cam.png, large").is_visible()
+
+
+def test_closing_the_tab_cancels_its_job_and_removes_its_pictures(page, studio, photo, browser):
+    begin(page, "dream", photo, ENDLESS).get_by_alt_text("so far").wait_for()
+    (made,) = studio.temporary.glob("*/made")
+    assert list(made.glob("dream-*"))
+    page.close()
+    until(lambda: not list(made.iterdir()))
