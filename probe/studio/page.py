@@ -113,7 +113,10 @@ TABS = (
     Tab(
         "visualize", "Visualise",
         (),
-        ("model", "target", "channels", "diverse", "parameterisation", "size", "steps", "seed"),
+        (
+            "model", "target", "channels", "diverse", "parameterisation", "size", "steps", "seed",
+            "transparent", "tileable",
+        ),
         (AGAIN,),
         start=(("model", "squeezenet1_1"), ("target", "tabby")),
     ),
