@@ -44,17 +44,17 @@ def test_a_line_is_as_short_as_it_can_be(dream):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("-o /tmp/x.png", "--output '/tmp/x.png' is elsewhere"),
+        ("-o /elsewhere/x.png", "--output '/elsewhere/x.png' is elsewhere"),
         ("-o../x.png", "--output '../x.png' is elsewhere"),
         ("--output=a/b.png", "--output 'a/b.png' is elsewhere"),
-        ("--outp=/tmp/x.png", "No such option: --outp"),
+        ("--outp=/elsewhere/x.png", "No such option: --outp"),
         ("-o ok.png -o ~/x.png", "--output '~/x.png' is elsewhere"),
         ("-o ..", "--output '..' is elsewhere"),
         ("--guide /etc/passwd", "--guide '/etc/passwd' is elsewhere"),
         ("--from ../other.png", "--from '../other.png' is elsewhere"),
         ("--size", "Option '--size' requires an argument"),
         ("photo.jpg", "'photo.jpg' is no option"),
-        ("-- --output /tmp/x", "is no option"),
+        ("-- --output /elsewhere/x", "is no option"),
         ("--colour '", "No closing quotation"),
         ("; ls", "'; ls' is no option"),
     ],
@@ -69,8 +69,8 @@ def test_more_options_are_refused(dream, text, said):
 def test_several_files_of_one_option_are_all_checked():
     with pytest.raises(ProbeError, match=r"--mask '\.\./b\.png' is elsewhere"):
         Command(cli.app, "style").line([], {}, "--mask a.png --mask ../b.png")
-    with pytest.raises(ProbeError, match=r"--npy '/tmp/a\.npy' is elsewhere"):
-        Command(cli.app, "saliency").line([], {}, "--npy /tmp/a.npy")
+    with pytest.raises(ProbeError, match=r"--npy '/elsewhere/a\.npy' is elsewhere"):
+        Command(cli.app, "saliency").line([], {}, "--npy /elsewhere/a.npy")
 
 
 def test_more_options_are_taken_as_they_are(dream):
