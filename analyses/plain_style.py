@@ -82,9 +82,8 @@ def root(matrix: Tensor, steps: int = 12) -> Tensor:
     return y * norm.sqrt()
 
 
-def wasserstein(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-    """Give the squared distance of two Gaussians."""
-    half = root(other[1])
+def wasserstein(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], half: Tensor) -> Tensor:
+    """Give the squared distance of two Gaussians, with the root of the other's covariance."""
     cross = root(half @ one[1] @ half).trace()
     apart = (one[0] - other[0]).square().sum()
     return apart + one[1].trace() + other[1].trace() - 2 * cross
@@ -112,6 +111,7 @@ def recipe_loss(look: Look, content: Tensor, style: Tensor) -> Callable[[Tensor]
     with torch.no_grad():
         kept = look(content)[CONTENT_LAYER]
         wanted = {layer: gaussian(output) for layer, output in look(style).items()}
+        roots = {layer: root(wanted[layer][1]) for layer in STYLE_LAYERS}
     weights: Mapping[str, float] = dict(zip(STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True))
 
     def loss(picture: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def recipe_loss(look: Look, content: Tensor, style: Tensor) -> Callable[[Tensor]
         apart = outputs[CONTENT_LAYER] - kept
         terms = [0.015 * apart.square().sum() / (apart.abs().sum() + 1e-8)]
         for layer, weight in weights.items():
-            distance = wasserstein(gaussian(outputs[layer]), wanted[layer])
+            distance = wasserstein(gaussian(outputs[layer]), wanted[layer], roots[layer])
             terms.append(weight / sum(weights.values()) * distance)
         across, down = picture.diff(dim=3), picture.diff(dim=2)
         terms.append(2 * (across.square().sum() + down.square().sum()) / picture.numel())

@@ -8,10 +8,11 @@ and the same pictures, with autograd and in float32, weights frozen: Gram matric
 2016), and Wasserstein-2 with roots of matrices by 12 Newton–Schulz steps, through which gradients
 flow.
 
-Ours is timed in float32, as they are, and in the precision that it chooses by itself. Candidates
-take turns, and the shortest time of each counts.
+Ours is timed in float32, as they are, and in the precision that it chooses by itself, and keeps
+memory that is freed from step to step, as it does at work. Candidates take turns, each with a step
+before that is not counted, and the shortest time of each counts.
 
-Peak memory is that of a process of its own which makes one step on a picture that is square, less
+Peak memory is that of a process of its own which makes two steps on a picture that is square, less
 what it takes after loading the network.
 """
 
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from probe import models
+from probe.activations.engine import freed_memory_kept
 from probe.synthesis.style import CONTENT_LAYER, LAYERS
 from probe.synthesis.style_network import style_network
 from probe.synthesis.style_objective import (
@@ -100,11 +103,12 @@ def time_steps(sizes: list[int], turns: int) -> None:
             "W2, ours auto": ours(size, "wasserstein", "auto"),
         }
         best = dict.fromkeys(steps, float("inf"))
-        for turn in range(turns + 1):
+        for _ in range(turns):
             for what, step in steps.items():
-                begun = clock()
-                step()
-                if turn:
+                with freed_memory_kept() if "ours" in what else nullcontext():
+                    step()
+                    begun = clock()
+                    step()
                     best[what] = min(best[what], clock() - begun)
         for what, seconds in best.items():
             plain = best["gram, plain" if what.startswith("gram") else "newton-schulz, plain"]
@@ -120,7 +124,10 @@ def peak() -> float:
 def measure(size: int, loss: Loss) -> None:
     models.load("vgg16", "random")
     before = peak()
-    ours(size, loss, "auto")()
+    step = ours(size, loss, "auto")
+    with freed_memory_kept():
+        for _ in range(2):
+            step()
     print(f"{size:6} {loss:24} {peak():8.2f} {before:8.2f}", flush=True)
 
 

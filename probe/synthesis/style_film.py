@@ -22,7 +22,7 @@ from probe.models import Network
 from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
 from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
-from probe.synthesis.optimise import Slopes, as_array, optimise
+from probe.synthesis.optimise import Slopes, Unfinished, as_array, optimise
 from probe.synthesis.style import MODEL, prepare
 from probe.synthesis.style_run import BETAS, RATE, Run
 
@@ -102,11 +102,16 @@ def style_film(
         if run is None:
             run = Run(plan.given, plan.network, plan.settings, plan.seed, place)
         run.content = torch.from_numpy(frame).to(place).permute(2, 0, 1)[None] / 255
-        shown: dict[str, Any] = {"preview": preview, "preview_every": preview_every, "stop": stop}
+        shown: dict[str, Any] = {
+            "preview": preview, "preview_every": preview_every, "stop": stop, "progress": progress,
+        }  # fmt: skip
         if last:
             made = followed(run, last, **shown)
         else:
-            run.all(None, keep=lambda state: None, progress=False, **shown)
+            # It takes longer than others: all sizes, like a picture of its own.
+            begun = Unfinished(plan.about)
+            run.all(begun.load(), keep=begun.keep, **shown)
+            begun.finished()
             made = _given_on(run, run.shown, run.adam)
         if preview is not None:
             preview(as_array(made["made"][0]))
@@ -125,6 +130,7 @@ def followed(
     stop: threading.Event,
     preview: Callable[[np.ndarray], None] | None = None,
     preview_every: int = 0,
+    progress: bool | None = None,
 ) -> dict[str, Any]:
     """Paint a frame, from the one before.
 
@@ -134,7 +140,7 @@ def followed(
         Whose content is the frame.
     last : mapping
         What this gave for the frame before.
-    stop, preview, preview_every
+    stop, preview, preview_every, progress
         As in `optimise`.
 
     Returns
@@ -176,7 +182,8 @@ def followed(
         stop=stop,
         preview=None if preview is None else seen,
         preview_every=preview_every,
-        progress=False,
+        progress=progress,
+        desc="steps",
     )
     return _given_on(run, made.average(), optimiser.state[made.parameters[0]])
 

@@ -7,16 +7,21 @@ size can be worked on in tiles.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 RIDGE = 1e-3
 """Share of a style's mean variance that is added to all its variances. Where two layers hardly vary
 at all, the slope of the distance is a ratio of rounding errors; with it, float32 features give the
 slope that float64 features do, to 1e-4."""
+
+STRIP = 2**22
+"""Values of features that are worked on at once: 16 MB."""
 
 BINS = 256
 """Of a channel's histogram."""
@@ -63,16 +68,67 @@ def moments(
         How much each position counts, or all do; by default 1 together. The moments of the tiles of
         a picture add up to those of the whole if the weights of all tiles add up to 1.
     """
-    flat = features.flatten(1).float()
-    about = flat.new_zeros(len(flat)) if centre is None else centre
-    if centre is not None:
-        flat = flat - centre[:, None]
+    exact = torch.promote_types(features.dtype, torch.float32)
+    about = torch.zeros(len(features)).to(features) if centre is None else centre
+    about = about.to(exact)
     if weights is None:
-        weights = flat.new_tensor(1 / flat.shape[1])
-    if weights.ndim == 0:
-        return Moments(flat.sum(1) * weights, flat @ flat.T * weights, about)
-    counted = flat * weights.flatten()
-    return Moments(counted.sum(1), counted @ flat.T, about)
+        weights = about.new_tensor(1 / features[0].numel())
+    mean, second = _Sums.apply(features, about, weights)
+    return Moments(mean, second, about)
+
+
+class _Sums(torch.autograd.Function):
+    """Weighted sums over positions of f − c and of (f − c)(f − c)ᵀ.
+
+    Strip by strip, and with their own gradient: of all that they take nothing is kept but the
+    features, which the network keeps anyway. With autograd, three more copies in float32 would be.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, centre: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add up the strips."""
+        ctx.save_for_backward(features, centre, weights)
+        mean, second = torch.zeros_like(centre), centre.new_zeros(2 * centre.shape)
+        for strip, own, _ in _strips(features, centre, weights):
+            counted = strip * own
+            mean += counted.sum(1)
+            second.addmm_(counted, strip.T)
+        return mean, second
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor, of_second: Tensor) -> tuple[Tensor, None, None]:
+        """Hand the gradient back."""
+        features, centre, weights = ctx.saved_tensors
+        gradient = torch.empty_like(features)
+        along = of_second + of_second.T
+        for strip, own, rows in _strips(features, centre, weights):
+            part = torch.addmm(of_mean[:, None], along, strip).mul_(own)
+            gradient[:, rows] = part.view_as(gradient[:, rows])
+        return gradient, None, None
+
+
+def _strips(
+    features: Tensor, centre: Tensor, weights: Tensor
+) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """Cut features, (channels, height, width), into rows that a processor's cache can hold.
+
+    Yields
+    ------
+    strip : torch.Tensor, shape (channels, positions)
+        About ``centre``, in float32 or float64.
+    own : torch.Tensor, shape (positions,) or ()
+        Its weights.
+    rows : slice
+    """
+    channels, height, width = features.shape
+    step = max(STRIP // (channels * width), 1)
+    for start in range(0, height, step):
+        rows = slice(start, start + step)
+        own = weights if weights.ndim == 0 else weights[rows].flatten()
+        yield features[:, rows].flatten(1).to(centre.dtype) - centre[:, None], own, rows
 
 
 def gram(found: Moments, wanted: Moments) -> Tensor:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from probe.activations.capture import differentiable
+from probe import targets
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.synthesis.optimise import Precision, Slopes, autocast, through
+from probe.synthesis.optimise import Precision, Slopes, autocast
 from probe.synthesis.style_losses import Gaussian, Histograms, Moments, gram, moments
 from probe.synthesis.style_network import jump, margin
 from probe.targets import Outputs, Target
@@ -216,7 +216,8 @@ class Likeness(Target):
         for content in self.contents:
             layer = content.layer
             features, wanted = _inside(window, layer, outputs[layer][0], content.features)
-            found.append((features - wanted).square().sum() / content.features.numel())
+            apart = (features.float() - wanted.float()).square().sum()
+            found.append(apart / content.features.numel())
         return found
 
     def counts(self, outputs: Outputs, window: Window | None = None) -> list[Tensor]:
@@ -237,7 +238,7 @@ class Likeness(Target):
         losses = [torch.zeros(())]
         for term, counted in zip(self.histograms, counts, strict=True):
             found, weights = _inside(window, term.layer, outputs[term.layer][0], term.weights)
-            apart = (found - term.style.matched(found, counted)).square()
+            apart = (found.float() - term.style.matched(found, counted)).square()
             losses.append(term.share * (apart * weights).sum() / len(found))
         return torch.stack([loss.to(losses[-1].device) for loss in losses]).sum()
 
@@ -314,13 +315,14 @@ def likeness_slopes(
     """
     laid = windows(size, tile, margin(network, list(likeness.layers)), wrap=wrap)
     if len(laid) == 1:
-        return through(network, likeness, waking=0, precision=precision)
+        return lambda pictures, step: _pulled(network, likeness, pictures, precision)
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         sums: list[Tensor] = []
         counts: list[Tensor] = []
         for window in laid:
-            outputs = features(network, window.cut(pictures), likeness.layers, precision)
+            with torch.no_grad():
+                outputs = features(network, window.cut(pictures), likeness.layers, precision)
             sums = _added(sums, likeness.sums(outputs, window))
             counts = _added(counts, likeness.counts(outputs, window))
         with torch.enable_grad():
@@ -331,8 +333,7 @@ def likeness_slopes(
         total = torch.zeros_like(pictures)
         for window in laid:
             weighted = _Weighted(likeness, window, along, counts)
-            pull = through(network, weighted, waking=0, precision=precision)
-            part, slope = pull(window.cut(pictures), step)
+            part, slope = _pulled(network, weighted, window.cut(pictures), precision)
             value = value + part
             # A margin that wraps may hold a pixel twice.
             place = (torch.zeros(1, dtype=torch.long), torch.arange(3)[:, None, None],
@@ -347,18 +348,40 @@ def _added(sums: list[Tensor], more: list[Tensor]) -> list[Tensor]:
     return [a + b for a, b in zip(sums, more, strict=True)] if sums else more
 
 
+def _pulled(
+    network: Network, target: Target, pictures: Tensor, precision: Precision
+) -> tuple[Tensor, Tensor]:
+    """Give the number of a target, and its gradient with respect to pictures."""
+    given = pictures.detach().requires_grad_()
+    with torch.enable_grad():
+        value = target(features(network, given, target.layers, precision))
+    (slope,) = targets.gradient(value, [given], target)
+    return value.detach(), slope
+
+
 def features(
     network: Network, pictures: Tensor, layers: Sequence[str], precision: Precision
 ) -> dict[str, Tensor]:
-    """Give what some layers make of pictures in 0–1, in float32 and without a graph."""
+    """Give what some layers make of pictures in 0–1, in the precision that they are computed in.
+
+    Layer by layer, without `differentiable`: nothing writes in what a ReLU gives, and copies of it
+    would be a third of all memory.
+    """
     dtype = next(network.module.parameters()).dtype
-    seen = network.preprocessing.normalise(pictures.detach()).to(dtype)
+    seen = network.preprocessing.normalise(pictures).to(dtype)
     seen = seen.contiguous(memory_format=torch.channels_last)
+    found: dict[str, Tensor] = {}
     with autocast(precision, seen.device):
-        outputs = differentiable(network.module, seen, layers)
-    return {layer: output.detach().float() for layer, output in outputs.items()}
+        for name, part in network.module.named_children():
+            if len(found) == len(layers):
+                break
+            seen = part(seen)
+            if name in layers:
+                found[name] = seen
+    return found
 
 
+@torch.no_grad()
 def style_moments(
     network: Network,
     picture: Tensor,
@@ -390,7 +413,7 @@ def style_moments(
         outputs = features(network, window.cut(picture), layers, precision)
         for layer in layers:
             inside = window.inside(layer, outputs[layer][0])
-            centre = about.setdefault(layer, inside.flatten(1).mean(1))
+            centre = about.setdefault(layer, inside.flatten(1).float().mean(1))
             part = moments(inside, centre, window.own(layer, weights[layer]))
             if layer in found:
                 before = found[layer]
@@ -399,6 +422,7 @@ def style_moments(
     return found
 
 
+@torch.no_grad()
 def style_counts(
     network: Network,
     picture: Tensor,
@@ -510,6 +534,7 @@ def histogram_term(
     return HistogramTerm(layer, share / float(own), Histograms(wanted, counts), weights)
 
 
+@torch.no_grad()
 def content_term(
     network: Network,
     picture: Tensor,
@@ -537,4 +562,4 @@ def content_term(
             whole = output.new_zeros(len(output), *(side // jump(layer) for side in size))
         window.own(layer, whole).copy_(window.inside(layer, output))
     assert whole is not None  # there is a window
-    return ContentTerm(layer, share / max(float(whole.square().mean()), 1e-12), whole)
+    return ContentTerm(layer, share / max(float(whole.float().square().mean()), 1e-12), whole)

@@ -127,6 +127,29 @@ def test_stopped_and_taken_up_again(
     assert not list((tmp_path / "cache" / "unfinished").iterdir())
 
 
+def test_the_first_frame_goes_on_where_it_was(clip: Path, network: Network, tmp_path: Path) -> None:
+    options = OPTIONS | {"steps": 4, "preview_every": 1}
+    whole: list[np.ndarray] = []
+    style_film.style_film(
+        clip, STYLE, tmp_path / "whole.gif", network, preview=whole.append, **options
+    )
+    parts: list[np.ndarray] = []
+
+    def then_ctrl_c(shown: np.ndarray) -> None:
+        parts.append(shown)
+        if len(parts) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    given = (clip, STYLE, tmp_path / "parts.gif", network)
+    with pytest.raises(KeyboardInterrupt):
+        style_film.style_film(*given, preview=then_ctrl_c, **options)
+    parts_file = style_film.style_film(*given, preview=parts.append, **options)
+    assert len(parts) == len(whole)  # no step twice
+    np.testing.assert_array_equal(parts, whole)
+    assert parts_file.read_bytes() == (tmp_path / "whole.gif").read_bytes()
+    assert not list((tmp_path / "cache" / "unfinished").iterdir())
+
+
 def test_outside_of_a_mask_the_film_goes_on(clip: Path, network: Network, tmp_path: Path) -> None:
     mask = np.zeros((48, 64), np.uint8)
     mask[:, 40:] = 255

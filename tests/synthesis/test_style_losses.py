@@ -12,6 +12,7 @@ from skimage import data
 from probe import models
 from probe.activations.capture import differentiable
 from probe.assets import Unavailable
+from probe.synthesis import style_losses
 from probe.synthesis.style_losses import RIDGE, Gaussian, Histograms, Moments, gram, moments
 
 RELUS = ["features.1", "features.6", "features.11", "features.18", "features.25"]
@@ -120,6 +121,36 @@ def test_moments_in_parts_are_those_of_the_whole():
     )
 
 
+@pytest.mark.parametrize("strip", [1, 30, 1000])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_moments_and_their_gradient_in_strips(monkeypatch, strip, weighted):
+    """Against autograd through the definition, and finite differences."""
+    monkeypatch.setattr(style_losses, "STRIP", strip)
+    drawn = torch.Generator().manual_seed(0)
+    made = torch.randn(3, 5, 4, generator=drawn, dtype=torch.float64).requires_grad_()
+    centre = torch.ones(3, dtype=torch.float64)
+    weights = torch.rand(5, 4, generator=drawn) if weighted else torch.tensor(1 / 20)
+
+    def written(features):
+        centred = features.flatten(1) - centre[:, None]
+        own = weights.flatten() if weighted else weights
+        return (centred * own).sum(1), (centred * own) @ centred.T
+
+    def ours(features):
+        found = moments(features, centre, weights)
+        return found.mean, found.second
+
+    for one, other in zip(ours(made), written(made), strict=True):
+        torch.testing.assert_close(one, other)
+    assert torch.autograd.gradcheck(ours, made)
+    # What lies in memory channel by channel, and is part of something larger.
+    inside = made.detach()[None].to(memory_format=torch.channels_last)[0, :, 1:4, :3]
+    inside.requires_grad_()
+    if weighted:
+        weights = weights[1:4, :3]
+    assert torch.autograd.gradcheck(ours, inside)
+
+
 @given(st.integers(0, 1000), st.sampled_from([200, 333, 1000]))
 @settings(max_examples=15)
 def test_values_are_matched_in_order(seed, positions):
@@ -146,9 +177,9 @@ def test_values_are_matched_in_order(seed, positions):
 
 
 def test_a_picture_with_the_same_histograms_stays(features):
-    one = features["features.18"][0][0]
+    one, _ = features["features.18"]
     wanted, weights = moments(one), torch.tensor(1 / one[0].numel())
     counts = Histograms(wanted).counts(one, weights)
     found = Histograms(wanted, counts).matched(one, counts)
-    inside = one < Histograms(wanted).width * 255
+    inside = one < Histograms(wanted).width[..., None] * 255
     torch.testing.assert_close(found[inside], one[inside], rtol=1e-3, atol=1e-3)
