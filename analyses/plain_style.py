@@ -9,12 +9,13 @@ recipe
     The open program that makes the best pictures, style-transfer-pytorch (K. Crowson):
     Wasserstein-2 of Gaussians, with roots by 12 Newton–Schulz steps, weighted with 256, 64, 16, 4,
     1, together 1; the squared difference of relu4_2 divided by the absolute one, weighted with
-    0.015; the total variation, weighted with 2; Adam, 0.02, its moments kept from scale to scale,
-    scales from 128 pixels on that grow by √2, twice as many steps at the first; the moving average
-    of 0.99 is the result of each.
+    0.015; the total variation, weighted with 2; the first convolution padded with the border's
+    pixels; Adam, 0.02, its moments kept from scale to scale, scales from 128 pixels on that grow by
+    √2, twice as many steps at the first; the moving average of 0.99 is the result of each.
 
 Facts of the programs, no code of theirs. Both look through the network that they are given, here
-VGG-16, where they took VGG-19; weights that fit the one may fit the other less.
+VGG-16, where they took VGG-19; weights that fit the one may fit the other less. Gatys et al. scaled
+theirs, and gave it pixels up to 255: see `LARGER`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,20 @@ from torch.nn import functional as F
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_2"
+LARGER = 20.0
+"""What features are multiplied with for the weights of Gatys et al., chosen by eye: the style then
+counts as much as in their pictures. As they are, it would hardly show."""
+
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Look = Callable[[Tensor], dict[str, Tensor]]
 
 
-def look_through(features: nn.Sequential) -> Look:
-    """Give what reads the layers that style transfer compares off a VGG network."""
+def look_through(features: nn.Sequential, beyond: str = "constant") -> Look:
+    """Give what reads the layers that style transfer compares off a VGG network.
+
+    What lies beyond the borders of a picture is 0, or, with "replicate", as at them.
+    """
     names, block, place = [], 1, 0
     for part in features:
         place += isinstance(part, nn.Conv2d)
@@ -47,7 +55,8 @@ def look_through(features: nn.Sequential) -> Look:
 
     def look(picture: Tensor) -> dict[str, Tensor]:
         seen, outputs = (picture - mean) / deviation, {}
-        for part, name in zip(features[:last], names, strict=False):
+        seen = F.conv2d(F.pad(seen, (1, 1, 1, 1), beyond), features[0].weight, features[0].bias)
+        for part, name in zip(features[1:last], names[1:], strict=False):
             # Not in place, as outputs are kept.
             seen = F.relu(seen) if isinstance(part, nn.ReLU) else part(seen)
             if name in (*STYLE_LAYERS, CONTENT_LAYER):
@@ -92,11 +101,11 @@ def wasserstein(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], half: 
 def gatys_loss(look: Look, content: Tensor, style: Tensor) -> Callable[[Tensor], Tensor]:
     """Give the loss of a picture."""
     with torch.no_grad():
-        kept = look(content)[CONTENT_LAYER]
-        grams = {layer: gram(output) for layer, output in look(style).items()}
+        kept = LARGER * look(content)[CONTENT_LAYER]
+        grams = {layer: gram(LARGER * output) for layer, output in look(style).items()}
 
     def loss(picture: Tensor) -> Tensor:
-        outputs = look(picture)
+        outputs = {layer: LARGER * output for layer, output in look(picture).items()}
         terms = [F.mse_loss(outputs[CONTENT_LAYER], kept)]
         for layer in STYLE_LAYERS:
             weight = 1000 / len(grams[layer]) ** 2

@@ -117,22 +117,18 @@ STYLES: dict[str, Callable[[], Image.Image]] = {
 }
 
 
-@functools.cache
-def look() -> plain_style.Look:
-    """Give VGG-16 as the plain procedures see it."""
-    return plain_style.look_through(models.load("vgg16").module.features)
-
-
 def plainly(
     made: Callable[[plain_style.Look, Tensor, Tensor, int], Tensor],
+    beyond: str,
     content: Image.Image,
     style: Image.Image,
     size: int,
     steps: int,
 ) -> np.ndarray:
     """Make a picture with one of the published procedures."""
+    look = plain_style.look_through(models.load("vgg16").module.features, beyond)
     one, other = (plain_style.resized(tensor(picture), size) for picture in (content, style))
-    pixels = made(look(), one, other, steps)
+    pixels = made(look, one, other, steps)
     return pixels[0].permute(1, 2, 0).numpy()
 
 
@@ -144,8 +140,8 @@ def ours(loss: str, content: Image.Image, style: Image.Image, size: int, steps: 
 
 
 PROCEDURES: dict[str, Callable[[Image.Image, Image.Image, int, int], np.ndarray]] = {
-    "Gatys et al. 2016": functools.partial(plainly, plain_style.gatys),
-    "best open recipe": functools.partial(plainly, plain_style.recipe),
+    "Gatys et al. 2016": functools.partial(plainly, plain_style.gatys, "constant"),
+    "best open recipe": functools.partial(plainly, plain_style.recipe, "replicate"),
     "ours, Gram": functools.partial(ours, "gram"),
     "ours, Wasserstein-2": functools.partial(ours, "wasserstein"),
 }

@@ -75,7 +75,8 @@ def ours(size: int, loss: Loss, precision: str) -> Callable[[], object]:
 
 def published(size: int, procedure: str) -> Callable[[], object]:
     """Give the same of a procedure that is written plainly."""
-    look = plain_style.look_through(models.load("vgg16", "random").module.features)
+    beyond = "constant" if procedure == "gram" else "replicate"
+    look = plain_style.look_through(models.load("vgg16", "random").module.features, beyond)
     content, style, picture = pictures(size)
     make = plain_style.gatys_loss if procedure == "gram" else plain_style.recipe_loss
     loss = make(look, content, style)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -194,10 +194,11 @@ def dream(
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
     if not files:
         raise ProbeError("no picture is named: give one, or --demo to see what comes out")
+    read = [*files, repeat, *(Path(one) for name in ("guide", "mask") if (one := wanted[name]))]
     if zoom or made.is_film(files[0], output):
-        _film(files, output, zoom, wanted, quality=quality, device=device, as_json=as_json)
+        _film(files, output, zoom, read, wanted, quality=quality, device=device, as_json=as_json)
         return
-    places = _places(files, output, repeat)
+    places = _places(files, output, read)
 
     from probe import images
     from probe.synthesis.dream import prepare
@@ -212,7 +213,7 @@ def dream(
         images.check_kind(place, plan.original, keep_profile=keep_profile)
         # A batch goes on where it ended.
         if len(files) == 1 or not made.is_there(place, plan.about):
-            with made.previews(place, preview) as show:
+            with made.previews(place, preview, read) as show:
                 one = plan.run(preview=show, preview_every=preview)
             one.save(place, keep_profile=keep_profile, quality=quality)
         if not as_json:
@@ -227,6 +228,7 @@ def _film(
     files: list[Path | None],
     output: Path | None,
     zoom: int | None,
+    read: Sequence[Path | None],
     wanted: Mapping[str, Any],
     *,
     quality: int,
@@ -244,8 +246,7 @@ def _film(
     (file,) = files
     stem = DEMO if file is None else f"{file.stem}-dream"
     place = output or Path(f"{stem}.mp4")
-    if file is not None and place.resolve() == file.resolve():
-        raise ProbeError(f"{str(place)!r} is the film itself: choose another --output")
+    made.check_apart(place, read)
     if zoom:
         picture = landscape() if file is None else file
         name = DEMO if file is None else None
@@ -260,7 +261,9 @@ def _film(
         show.put(f"wrote {place}")
 
 
-def _places(files: list[Path | None], output: Path | None, repeat: Path | None) -> list[Path]:
+def _places(
+    files: list[Path | None], output: Path | None, read: Sequence[Path | None]
+) -> list[Path]:
     """Say where each dream is going to be written, and check that it can be."""
     from probe import images
 
@@ -269,7 +272,7 @@ def _places(files: list[Path | None], output: Path | None, repeat: Path | None) 
         kind = file.suffix.lower() if file is not None else ""
         stem = DEMO if file is None else f"{file.stem}-dream"
         names.append(stem + (kind if kind in images.WRITTEN else ".png"))
-    return made.places(names, output, [*files, repeat])
+    return made.places(names, output, read)
 
 
 def _repeated(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def previews(place: Path, every: int) -> Iterator[Callable[[np.ndarray], None] | None]:
+def previews(
+    place: Path, every: int, read: Sequence[Path | None] = ()
+) -> Iterator[Callable[[np.ndarray], None] | None]:
     """Give what writes a preview beside a picture; it is removed when that is made.
 
     It stays if making it fails, or is interrupted.
@@ -29,8 +32,17 @@ def previews(place: Path, every: int) -> Iterator[Callable[[np.ndarray], None] |
         Of the picture.
     every : int
         In how many steps; of 0, there is none.
+    read : sequence of Path or None
+        What must not be written over.
+
+    Raises
+    ------
+    ProbeError
+        If the preview would.
     """
     shown = place.with_name(f"{place.stem}-preview.png")
+    if every:
+        check_apart(shown, read)
 
     def show(pixels: np.ndarray) -> None:
         from probe import images
@@ -195,15 +207,19 @@ def places(names: Sequence[str], output: Path | None, read: Sequence[Path | None
 
 
 def check_apart(place: Path, read: Sequence[Path | None]) -> None:
-    """Check that what is going to be written is none of what is read.
+    """Check that what is going to be written can be, and is none of what is read.
 
     Raises
     ------
     ProbeError
-        If it is.
+        If not.
     """
     if place.resolve() in [path.resolve() for path in read if path is not None]:
         raise ProbeError(f"{str(place)!r} is one of the pictures: choose another --output")
+    nearest = next(folder for folder in place.resolve().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "no permission" if nearest.is_dir() else "not a folder"
+        raise ProbeError(f"{str(place)!r} cannot be written ({why}: {str(nearest)!r})")
 
 
 def is_there(place: Path, about: Mapping[str, Any]) -> bool:
@@ -211,6 +227,10 @@ def is_there(place: Path, about: Mapping[str, Any]) -> bool:
     from probe import images
 
     try:
-        return images.about(place) == json.loads(json.dumps(about))
+        written = images.about(place)
     except ProbeError:
         return False
+    wanted: dict[str, Any] = json.loads(json.dumps(about))
+    for one in (written, wanted):  # they decide the last digits alone
+        one["settings"] = {k: v for k, v in one.get("settings", {}).items() if k != "threads"}
+    return written == wanted

@@ -195,7 +195,9 @@ def style(
         raise ProbeError("with --texture all pictures are styles: leave out --style")
     if files:
         given["content"] = [None] if texture else files if styles else files[:1]
-        given["styles"] = styles or (files if texture else files[1:])
+        # With --from, a content alone takes on the styles of before.
+        if painted_in := styles or (files if texture else files[1:]):
+            given["styles"] = painted_in
     elif styles:
         given["styles"] = styles
     given |= {k: v for k, v in {"masks": mask, "style_masks": style_mask}.items() if v}
@@ -210,8 +212,9 @@ def style(
             "name a picture and a style, such as: probe style photo.jpg painting.jpg; or "
             "--texture and a style alone"
         )
-    read = [*contents, *given["styles"], *given.get("masks", []), repeat]
     how = {**given, **wanted, "device": device}
+    read = [*contents, repeat, Path(how["start"]) if how["start"] else None]
+    read += [file for name in ("styles", "masks", "style_masks") for file in given.get(name, [])]
     if any(made.is_film(content, output) for content in contents):
         _film(contents, output, read, how, preview=preview, quality=quality, as_json=as_json)
         return
@@ -229,7 +232,7 @@ def style(
         if len(contents) > 1 and made.is_there(place, plan.about):
             painted = None
         else:
-            with made.previews(place, preview) as show:
+            with made.previews(place, preview, read) as show:
                 painted = plan.run(preview=show, preview_every=preview)
             painted.save(place, keep_profile=keep_profile, quality=quality)
         records.append({"about": plan.about, "file": str(place)})
@@ -268,7 +271,7 @@ def _film(
     assert film is not None  # a texture is no film
     place = output or Path(_name([film, *how["styles"]], ".mp4"))
     made.check_apart(place, read)
-    with made.previews(place, preview) as shown:
+    with made.previews(place, preview, read) as shown:
         style_film(film, output=place, quality=quality, preview=shown, preview_every=preview, **how)
     if as_json:
         record = {"about": images.about(place), "file": str(place)}

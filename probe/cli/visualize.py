@@ -189,13 +189,12 @@ def visualize(
     words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"]
     name = plain_name("visualize", wanted["model"], *words, channels)
     place = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
-    if repeat is not None and place.resolve() == repeat.resolve():
-        raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
+    made.check_apart(place, [repeat])
     plan = prepare(**wanted)
     n = 2 if patches is not None else 1 if picture is not None else len(plan.each)
     check_place(place, n, transparent=plan.transparent)
     photographs = None if patches is None else _Photographs(patches, plan)
-    with made.previews(place, preview) as show:
+    with made.previews(place, preview, [repeat]) as show:
         found = plan.run(preview=show, preview_every=preview)
     if picture is not None:
         found = found[picture]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from probe.errors import ProbeError
@@ -42,6 +43,13 @@ _LEFT_OUT = (
 )
 
 
+def _plain(value: object) -> Any:
+    """Give a number of NumPy as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not plain")
+
+
 def as_text(about: Mapping[str, Any], indent: int | None = None) -> str:
     """Write settings as JSON in ASCII, marked as probe's; on one line, or indented.
 
@@ -51,7 +59,7 @@ def as_text(about: Mapping[str, Any], indent: int | None = None) -> str:
         If they are not plain values.
     """
     try:
-        return json.dumps({KEY: dict(about)}, indent=indent)
+        return json.dumps({KEY: dict(about)}, indent=indent, default=_plain)
     except (TypeError, ValueError) as error:
         raise ProbeError(f"the settings are not plain values ({reason(error)})") from None
 

@@ -207,8 +207,8 @@ def _dreamt_frames(
         return {"pixels": pixels, "detail": detail, "made": made}
 
     return frame_by_frame(
-        make, plan.network, plan.device, plan.about, n_frames, output, fps, quality=quality,
-        sound_of=sound_of, progress=progress,
+        make, plan.network, plan.device, plan.threads, plan.about, n_frames, output, fps,
+        quality=quality, sound_of=sound_of, progress=progress,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from probe.models import Network
 from probe.progress import finishing, track
 from probe.result.picture import save_animation, write
 from probe.synthesis.flow import motion, seen_before
-from probe.synthesis.optimise import Stopped, Unfinished, as_array
+from probe.synthesis.optimise import Stopped, Unfinished, as_array, on_threads
 
 Make = Callable[
     [int, Mapping[str, Any], torch.device, threading.Event], Mapping[str, Any] | None
@@ -90,6 +90,7 @@ def frame_by_frame(
     make: Make,
     network: Network,
     device: str,
+    threads: int,
     about: Mapping[str, Any],
     n_frames: int,
     output: str | Path,
@@ -109,6 +110,7 @@ def frame_by_frame(
         See `Make`.
     network, device
         See `probe.activations.extract.working`.
+    threads : int
     about : mapping
         Everything that decides the film, as plain values.
     n_frames : int
@@ -126,7 +128,7 @@ def frame_by_frame(
     folder = unfinished.path.with_suffix("")
     last = unfinished.load() or {}
     at_work = working(network, device, channels_last=True)
-    with finishing() as stop, at_work as (place, _), suppress(Stopped):
+    with on_threads(threads), finishing() as stop, at_work as (place, _), suppress(Stopped):
         first = last.get("number", 0)
         for number in track(
             range(first, n_frames), desc="frames", unit="frame", total=n_frames, initial=first,

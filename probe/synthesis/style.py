@@ -33,7 +33,7 @@ from probe.synthesis.optimise import (
 from probe.synthesis.style_colours import COLOURS, Colours
 from probe.synthesis.style_network import POOLINGS, Pooling
 from probe.synthesis.style_objective import LOSSES, Loss
-from probe.synthesis.style_run import LEAST_SIDE, Given, Run
+from probe.synthesis.style_run import LEAST_SIDE, Given, Run, is_word
 
 MODEL = "vgg16"
 
@@ -136,7 +136,8 @@ def style(
     smoothness : float
         Of the total variation.
     style_scale : float
-        Size of the styles beside that of the picture: 0.5 makes strokes half as wide.
+        Of strokes: 0.5 makes them half as wide, 2 twice. At 1, styles are as large as the picture
+        is, or as they are, if they are smaller.
     colours : {"style", "keep", "match"}
         Those of the style; those of the content, of which the luminance alone is painted; or of the
         style after its colours were given the content's mean and covariance.
@@ -146,7 +147,7 @@ def style(
     style_masks : picture or sequence of pictures
         White where a style counts; one for each, or one for all.
     tileable : bool
-        Make borders fit when pictures are laid beside each other.
+        Make borders fit when pictures are laid beside each other; sides become multiples of 16.
     start : "content", "noise" or picture, optional
         What is begun with; by default the content, and of textures noise.
     steps : int
@@ -284,12 +285,13 @@ def prepare(
         raise TypeError(f"style has no option {', '.join(sorted(unknown))}")
     settings: dict[str, Any] = {
         **{name: chosen.get(name, defaults[name]) for name in CHOSEN},
-        "start": start if start in (None, "content", "noise") else "picture",
+        "start": start if start is None or is_word(start) else "picture",
         "weights": weights,
+        "threads": torch.get_num_threads() if threads is None else threads,
     }
     settings["layers"] = _layers(settings["layers"])
     settings["mix"] = None if settings["mix"] is None else list(settings["mix"])
-    _check(settings)
+    _check(settings, seed)
     model = models.given(model, weights, "resize")
     given = Given.read(content, styles, masks, style_masks, start, limit)
     given.check(settings)
@@ -299,7 +301,6 @@ def prepare(
         else models.load(model, weights, seed=seed, progress=progress)
     )
     settings["model"] = network.name
-    settings["threads"] = threads or torch.get_num_threads()
     if settings["precision"] == "auto":
         with working(network, device) as (place, _):
             settings["precision"] = "bfloat16" if computes_bfloat16(place) else "float32"
@@ -326,7 +327,7 @@ def _layers(layers: Mapping[str, float] | str) -> dict[str, float]:
     return found
 
 
-def _check(settings: Mapping[str, Any]) -> None:
+def _check(settings: Mapping[str, Any], seed: int) -> None:
     """Check what can be told without pictures.
 
     Raises
@@ -345,12 +346,15 @@ def _check(settings: Mapping[str, Any]) -> None:
         "tolerance": 0,
         "steps": 1,
         "size": LEAST_SIDE,
+        "threads": 1,
     }
     for name, low in least.items():
         if settings[name] is not None and not low <= settings[name] < inf:
-            raise ProbeError(f"{name} {settings[name]} is too small; it is at least {low}")
+            raise ProbeError(f"{name} {settings[name]} is no number from {low} on")
     if not 0 < settings["style_scale"] < inf:
-        raise ProbeError(f"style scale {settings['style_scale']} is not above 0")
+        raise ProbeError(f"style scale {settings['style_scale']} is no number above 0")
+    if seed < 0:
+        raise ProbeError(f"seed {seed} is no number from 0 on")
     for name in ("mix", "layers"):
         shares = settings[name]
         shares = list(shares.values()) if isinstance(shares, dict) else shares

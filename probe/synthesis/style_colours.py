@@ -42,24 +42,54 @@ def with_luminance(picture: Tensor, wanted: Tensor) -> Tensor:
     return (picture + wanted - luminance(picture)).clamp(0, 1)
 
 
-def grey_like(style: Tensor, content: Tensor) -> Tensor:
-    """Give a style's luminance the mean and deviation of the content's (eq. 10)."""
-    own, wanted = luminance(style), luminance(content)
-    spread = wanted.std() / own.std().clamp(min=1e-6)
-    return ((own - own.mean()) * spread + wanted.mean()).clamp(0, 1)
+def mean_and_covariance(picture: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Give the mean, (channels, 1), and the covariance of colours, in float64.
+
+    ``seen``, (height, width), says how much each pixel counts; by default all the same.
+    """
+    flat = picture[0].flatten(1).double()
+    counts = torch.ones_like(flat[0]) if seen is None else seen.flatten().double()
+    counts = counts / counts.sum()
+    mean = (flat * counts).sum(1, keepdim=True)
+    return mean, (flat - mean) * counts @ (flat - mean).T
 
 
-def matched(style: Tensor, content: Tensor) -> Tensor:
+def filled(picture: Tensor, alpha: Tensor | None) -> Tensor:
+    """Give what cannot be seen at all the mean of the colours that can."""
+    if alpha is None:
+        return picture
+    mean, _ = mean_and_covariance(picture, alpha)
+    return torch.where(alpha > 0, picture, mean.to(picture)[:, None])
+
+
+def grey_like(
+    style: Tensor, content: Tensor, seen: Tensor | None = None, there: Tensor | None = None
+) -> Tensor:
+    """Give a style's luminance the mean and deviation of the content's (eq. 10).
+
+    ``seen`` and ``there``, (height, width), say how much the pixels of style and content count.
+    """
+    own = luminance(style)
+    mean, variance = mean_and_covariance(own, seen)
+    wanted, spread = mean_and_covariance(luminance(content), there)
+    factor = spread.sqrt() / variance.sqrt().clamp(min=1e-6)
+    return ((own - mean.to(own)) * factor.to(own) + wanted.to(own)).clamp(0, 1)
+
+
+def matched(
+    style: Tensor, content: Tensor, seen: Tensor | None = None, there: Tensor | None = None
+) -> Tensor:
     """Give a style with the mean and covariance of the content's colours.
 
-    Of all linear maps that do, the one that moves colours least: S^-½ (S^½ C S^½)^½ S^-½, the
-    optimal transport between two Gaussians (Olkin & Pukelsheim 1982).
+    ``seen`` and ``there`` as in `grey_like`. Of all linear maps that do, the one that moves colours
+    least: S^-½ (S^½ C S^½)^½ S^-½, the optimal transport between two Gaussians (Olkin & Pukelsheim
+    1982).
     """
-    one, other = (p[0].flatten(1).double() for p in (style, content))
-    means = [p.mean(1, keepdim=True) for p in (one, other)]
-    root, inverse = _roots(torch.cov(one))
-    middle = _roots(root @ torch.cov(other) @ root)[0]
-    moved = inverse @ middle @ inverse @ (one - means[0]) + means[1]
+    mean, covariance = mean_and_covariance(style, seen)
+    wanted, spread = mean_and_covariance(content, there)
+    root, inverse = _roots(covariance)
+    middle = _roots(root @ spread @ root)[0]
+    moved = inverse @ middle @ inverse @ (style[0].flatten(1).double() - mean) + wanted
     return moved.view_as(style).to(style.dtype).clamp(0, 1)
 
 

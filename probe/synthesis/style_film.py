@@ -118,8 +118,8 @@ def style_film(
         return made
 
     return frame_by_frame(
-        make, plan.network, plan.device, about, movie.n_frames, output, movie.fps, quality=quality,
-        sound_of=movie.path if movie.has_sound else None, progress=progress,
+        make, plan.network, plan.device, plan.threads, about, movie.n_frames, output, movie.fps,
+        quality=quality, sound_of=movie.path if movie.has_sound else None, progress=progress,
     )  # fmt: skip
 
 
@@ -179,6 +179,7 @@ def followed(
         steadied(run.slopes(content, size), begun, known, STEADINESS),
         optimiser,
         steps,
+        tolerance=run.settings["tolerance"],
         stop=stop,
         preview=None if preview is None else seen,
         preview_every=preview_every,

@@ -20,6 +20,9 @@ RIDGE = 1e-3
 at all, the slope of the distance is a ratio of rounding errors; with it, float32 features give the
 slope that float64 features do, to 1e-4."""
 
+LEAST = 1e-12
+"""Share of the largest eigenvalue below which others are rounding errors."""
+
 STRIP = 2**22
 """Values of features that are worked on at once: 16 MB."""
 
@@ -124,7 +127,7 @@ def _strips(
     rows : slice
     """
     channels, height, width = features.shape
-    step = max(STRIP // (channels * width), 1)
+    step = max(STRIP // max(channels * width, 1), 1)  # a tile may be too narrow for a position
     for start in range(0, height, step):
         rows = slice(start, start + step)
         own = weights if weights.ndim == 0 else weights[rows].flatten()
@@ -189,8 +192,10 @@ class _RootTrace(torch.autograd.Function):
         """Sum the roots of the eigenvalues."""
         product = root @ covariance @ root
         values, vectors = torch.linalg.eigh((product + product.T) / 2)
-        # None is zero: of two matrices with a ridge, the product has its square.
-        roots = values.clamp(min=torch.finfo(values.dtype).tiny).sqrt()
+        # None is zero, as both have a ridge. But the covariance comes from float32 sums, whose
+        # rounding may be larger than the ridge of a style that hardly varies.
+        least = max(float(LEAST * values[-1]), torch.finfo(values.dtype).tiny)
+        roots = values.clamp(min=least).sqrt()
         around = root @ vectors
         ctx.save_for_backward((around / (2 * roots)) @ around.T)
         return roots.sum()

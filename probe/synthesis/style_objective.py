@@ -37,6 +37,9 @@ TILE = 768
 
 WHOLE = 2.0
 
+TINY = 1e-12
+"""What the size of a style or content is at least, in a layer that is silent."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -151,11 +154,14 @@ class ContentTerm:
     share : float
         What the mean squared difference is multiplied by.
     features : torch.Tensor, shape (channels, y, x)
+    weights : torch.Tensor, shape (y, x) or ()
+        As in `StyleTerm`.
     """
 
     layer: str
     share: float
     features: Tensor
+    weights: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +222,9 @@ class Likeness(Target):
         for content in self.contents:
             layer = content.layer
             features, wanted = _inside(window, layer, outputs[layer][0], content.features)
-            apart = (features.float() - wanted.float()).square().sum()
-            found.append(apart / content.features.numel())
+            _, weights = _inside(window, layer, outputs[layer][0], content.weights)
+            apart = (features.float() - wanted.float()).square() * weights
+            found.append(apart.sum() / len(features))
         return found
 
     def counts(self, outputs: Outputs, window: Window | None = None) -> list[Tensor]:
@@ -461,8 +468,9 @@ def position_weights(
     Raises
     ------
     ProbeError
-        If the mask is black at all of a layer's positions.
+        If all of it is black.
     """
+    check_white(mask)
     weights = {}
     for layer in layers:
         step = jump(layer)
@@ -470,14 +478,25 @@ def position_weights(
             count = max((size[0] // step) * (size[1] // step), 1)
             weights[layer] = torch.tensor(1 / count, device=device)
         else:
-            below = F.avg_pool2d(mask[None, None].to(device), step)[0, 0]
-            total = float(below.sum())
-            if not total:
-                raise ProbeError(
-                    "a mask is black, or white in too few pixels: nothing is left to paint"
-                )
-            weights[layer] = below / total
+            # So that the last pixels count too, where a layer has no position of their own.
+            sides = (max(size[0] // step, 1), max(size[1] // step, 1))
+            below = F.adaptive_avg_pool2d(mask[None, None].to(device), sides)[0, 0]
+            weights[layer] = below / below.sum()
     return weights
+
+
+def check_white(mask: Tensor | None) -> None:
+    """Check that a mask leaves anything.
+
+    Raises
+    ------
+    ProbeError
+        If it is black.
+    """
+    if mask is not None and not mask.any():
+        raise ProbeError(
+            "a mask is black, or what is white in it is transparent: nothing is left to paint"
+        )
 
 
 def mixed(found: Sequence[Moments], shares: Sequence[float]) -> Moments:
@@ -507,14 +526,13 @@ def style_term(
     if loss == "wasserstein":
         style = Gaussian(wanted)
         own = (mean.square().sum() + wanted.covariance.trace()) / len(mean)
-        return StyleTerm(layer, share / float(own), style.distance, style.mean, weights)
+        return StyleTerm(layer, share / max(float(own), TINY), style.distance, style.mean, weights)
     about_zero = Moments(
         mean, wanted.covariance + torch.outer(mean, mean), torch.zeros_like(wanted.centre)
     )
     own = about_zero.second.square().mean()
-    return StyleTerm(
-        layer, share / float(own), lambda found: gram(found, about_zero), None, weights
-    )
+    share /= max(float(own), TINY)
+    return StyleTerm(layer, share, lambda found: gram(found, about_zero), None, weights)
 
 
 def histogram_term(
@@ -531,7 +549,7 @@ def histogram_term(
     """
     mean = wanted.mean + wanted.centre
     own = (mean.square().sum() + wanted.covariance.trace()) / len(mean)
-    return HistogramTerm(layer, share / float(own), Histograms(wanted, counts), weights)
+    return HistogramTerm(layer, share / max(float(own), TINY), Histograms(wanted, counts), weights)
 
 
 @torch.no_grad()
@@ -540,6 +558,7 @@ def content_term(
     picture: Tensor,
     layer: str,
     share: float,
+    mask: Tensor | None = None,
     *,
     tile: int = TILE,
     wrap: bool = False,
@@ -554,6 +573,8 @@ def content_term(
     picture : torch.Tensor, shape (1, 3, height, width)
     layer : str
     share : float
+    mask : torch.Tensor, shape (height, width), optional
+        How much each pixel counts.
     """
     size, whole = picture.shape[-2:], None
     for window in windows(size, tile, margin(network, [layer]), wrap=wrap):
@@ -562,4 +583,6 @@ def content_term(
             whole = output.new_zeros(len(output), *(side // jump(layer) for side in size))
         window.own(layer, whole).copy_(window.inside(layer, output))
     assert whole is not None  # there is a window
-    return ContentTerm(layer, share / max(float(whole.float().square().mean()), 1e-12), whole)
+    weights = position_weights(mask, size, [layer], picture.device)[layer]
+    own = float((whole.float().square().mean(0) * weights).sum())
+    return ContentTerm(layer, share / max(own, TINY), whole, weights)

@@ -28,6 +28,7 @@ from probe.synthesis.style_objective import (
     HistogramTerm,
     Likeness,
     StyleTerm,
+    check_white,
     content_term,
     histogram_term,
     likeness_slopes,
@@ -69,6 +70,11 @@ LEAST_SIDE = 32
 """Pixels of the shorter side, at least: the deepest layer then has two positions."""
 
 
+def is_word(start: str | Picture | None) -> bool:
+    """Tell whether what is begun with is one of `STARTS`, and no picture."""
+    return isinstance(start, str) and start in STARTS
+
+
 @dataclass(frozen=True, eq=False)
 class Given:
     """The pictures that a run is made from."""
@@ -101,13 +107,12 @@ class Given:
             several = pictures if isinstance(pictures, (list, tuple)) else [pictures]
             return [open_picture(one, limit=limit) for one in several]
 
-        begun = start is not None and not (isinstance(start, str) and start in STARTS)
         return cls(
             None if content is None else open_picture(content, limit=limit),
             opened(styles),
             opened(masks),
             opened(style_masks),
-            open_picture(start, limit=limit) if begun else None,  # type: ignore[arg-type]
+            None if start is None or is_word(start) else open_picture(start, limit=limit),
         )
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -126,6 +131,14 @@ class Given:
         for what, masks in (("masks", self.masks), ("style masks", self.style_masks)):
             if len(masks) not in (0, 1, n):
                 raise ProbeError(f"there are {len(masks)} {what} for {n} styles: give one, or {n}")
+        for one in (self.content, *self.styles):
+            if one is not None and one.alpha is not None and not one.alpha.any():
+                raise ProbeError(f"{one.name!r} is transparent all over: there is nothing to see")
+        if settings["tileable"] and settings["colours"] == "keep":
+            raise ProbeError(
+                "colours 'keep' are those of the content, whose borders do not fit each other: "
+                "tileable takes 'style' or 'match'"
+            )
         if self.content is None:
             if settings["colours"] != "style":
                 raise ProbeError(
@@ -212,11 +225,12 @@ class Painted(Parameterisation):
 
 @dataclass(frozen=True, eq=False)
 class _Region:
-    """Where in the picture some styles go, and how much each counts."""
+    """Where in the picture some styles go, how much each counts, and how hard all pull."""
 
     mask: Tensor | None
     styles: list[int]
     shares: list[float]
+    pull: float = 1.0
 
 
 class Run:
@@ -256,16 +270,18 @@ class Run:
         )
         layers = list(settings["layers"])
         layers += [settings["content_layer"]] if given.content else []
+        layers += HISTOGRAM_LAYERS if settings["histogram"] else []
         check_layers(self.plain, layers)
         self.layers = [layer for layer, share in settings["layers"].items() if share]
-        self.content = None if given.content is None else self._tensor(given.content.pixels)
-        self.alpha = (
-            None
-            if given.content is None or given.content.alpha is None
-            else self._tensor(given.content.alpha)
-        )
-        self.styles = [self._in_colours(self._tensor(one.pixels)) for one in given.styles]
+        self.content = self.alpha = None
+        if given.content is not None:
+            self.alpha = self._alpha(given.content)
+            self.content = style_colours.filled(self._tensor(given.content.pixels), self.alpha)
         self.style_masks = [self._style_mask(given, k) for k in range(len(given.styles))]
+        self.styles = [
+            self._in_colours(style_colours.filled(self._tensor(one.pixels), self._alpha(one)), mask)
+            for one, mask in zip(given.styles, self.style_masks, strict=True)
+        ]
         self.regions = self._regions(given)
         self.start = None if given.start is None else self._tensor(given.start.pixels)
         self.sizes = self._sizes()
@@ -359,8 +375,8 @@ class Run:
                 sizes.append((sides[0], sides[1]))
         if not sizes:
             raise ProbeError(
-                f"at size {longest} the picture's shorter side has {min(sides)} pixels; it is at "
-                f"least {LEAST_SIDE}"
+                f"at size {longest} the picture's shorter side has {min(sides)} pixels, and needs "
+                f"{LEAST_SIDE}: choose a larger size"
             )
         return sizes
 
@@ -373,33 +389,40 @@ class Run:
         made = torch.from_numpy(np.ascontiguousarray(pixels)).float().to(self.device)
         return made if made.ndim == 2 else made.permute(2, 0, 1)[None].contiguous()
 
-    def _in_colours(self, style: Tensor) -> Tensor:
+    def _alpha(self, picture: Original) -> Tensor | None:
+        return None if picture.alpha is None else self._tensor(picture.alpha)
+
+    def _in_colours(self, style: Tensor, mask: Tensor | None) -> Tensor:
         if self.content is None or self.settings["colours"] == "style":
             return style
         if self.settings["colours"] == "match":
-            return style_colours.matched(style, self.content)
-        return style_colours.grey_like(style, self.content).repeat(1, 3, 1, 1)
+            return style_colours.matched(style, self.content, mask, self.alpha)
+        return style_colours.grey_like(style, self.content, mask, self.alpha).repeat(1, 3, 1, 1)
 
     def _style_mask(self, given: Given, k: int) -> Tensor | None:
         masks = []
         if given.style_masks:
             masks.append(self._mask(given.style_masks[k if len(given.style_masks) > 1 else 0]))
-        if (alpha := given.styles[k].alpha) is not None:
-            masks.append(self._tensor(alpha))
+        if (alpha := self._alpha(given.styles[k])) is not None:
+            masks.append(alpha)
         size = given.styles[k].pixels.shape[:2]
-        return _product([_resized(mask, size) for mask in masks])
+        mask = _product([_resized(mask, size) for mask in masks])
+        check_white(mask)
+        return mask
 
     def _mask(self, given: Original) -> Tensor:
-        return style_colours.luminance(self._tensor(given.pixels))[0, 0]
+        """Give a mask; where it is transparent, it is black."""
+        mask, alpha = style_colours.luminance(self._tensor(given.pixels))[0, 0], self._alpha(given)
+        return mask if alpha is None else mask * alpha
 
     def _regions(self, given: Given) -> list[_Region]:
         n = len(self.styles)
         shares = self.settings["mix"] or [1.0] * n
         shares = [share * n / sum(shares) for share in shares]
         masks = [self._mask(mask) for mask in given.masks]
-        if len(masks) > 1:
-            return [_Region(masks[k], [k], [shares[k]]) for k in range(n)]
         used = [k for k in range(n) if shares[k]]
+        if len(masks) > 1:
+            return [_Region(masks[k], [k], [1.0], shares[k]) for k in used]
         return [_Region(masks[0] if masks else None, used, [shares[k] for k in used])]
 
     def content_at(self, size: tuple[int, int]) -> Tensor | None:
@@ -414,12 +437,10 @@ class Run:
         if content is not None and self.settings["start"] != "noise":
             return content
         # Noise in the colours of the first style.
-        colours = self.styles[0][0].flatten(1)
+        mean, spread = style_colours.mean_and_covariance(self.styles[0], self.style_masks[0])
         noise = torch.randn(1, 3, *size, generator=generator(self.seed)).to(self.device)
-        mean, root = colours.mean(1), torch.linalg.cholesky(
-            torch.cov(colours) + 1e-6 * torch.eye(3, device=self.device)
-        )  # fmt: skip
-        return (torch.einsum("dc,nchw->ndhw", root, noise) + mean[:, None, None]).clamp(0, 1)
+        root = torch.linalg.cholesky(spread + 1e-6 * torch.eye(3).to(spread)).to(noise)
+        return (torch.einsum("dc,nchw->ndhw", root, noise) + mean.to(noise)[:, None]).clamp(0, 1)
 
     def painted(
         self, shown: Tensor, content: Tensor | None, size: tuple[int, int], steps: int
@@ -462,9 +483,10 @@ class Run:
             given = content
             if self.settings["colours"] == "keep":
                 given = style_colours.luminance(content).repeat(1, 3, 1, 1)
+            seen = None if self.alpha is None else _resized(self.alpha, size)
             contents = [
                 content_term(
-                    self.network, given, self.settings["content_layer"], 1.0,
+                    self.network, given, self.settings["content_layer"], 1.0, seen,
                     wrap=self.settings["tileable"], precision=precision,
                 )
             ]  # fmt: skip
@@ -492,7 +514,7 @@ class Run:
             wanted = self._moments(region, size, layers)
             weights = position_weights(mask, size, layers, self.device)
             # A region pulls at each of its pixels as hard as the whole would.
-            pull = whole * area * (region.shares[0] if len(self.regions) > 1 else 1.0)
+            pull = whole * area * region.pull
             for layer in self.layers:
                 share = pull * shares[layer] / sum(shares.values())
                 terms.append(
@@ -538,9 +560,10 @@ class Run:
     def _style_at(self, k: int, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Give a style and its mask, as large as the picture is."""
         style, mask = self.styles[k], self.style_masks[k]
-        longest = max(style.shape[-2:])
-        factor = min(max(size) * self.settings["style_scale"], longest) / longest
-        sides = [max(round(side * factor), LEAST_SIDE) for side in style.shape[-2:]]
+        shape = style.shape[-2:]
+        factor = min(max(size) / max(shape), 1) * self.settings["style_scale"]
+        factor = max(factor, LEAST_SIDE / min(shape))
+        sides = [round(side * factor) for side in shape]
         return _resized(style, sides), None if mask is None else _resized(mask, sides)
 
 

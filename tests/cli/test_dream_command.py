@@ -191,7 +191,7 @@ class TestFilms:
     def test_says_what_is_wrong(self, run, clip):
         for arguments, says in (
             ((clip, clip), "one by one"),
-            ((clip, "-o", clip), "the film itself"),
+            ((clip, "-o", clip), "is one of the pictures"),
             ((clip, "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
             (("none.mp4",), "does not exist"),
         ):

@@ -100,6 +100,9 @@ def test_it_is_made_again_from_files_that_are_the_same(style, run):
         (["photo.png"], "name a picture and a style"),
         (["photo.png", "none.jpg"], "image 'none.jpg' does not exist"),
         (["photo.png", "waves.jpg", "-o", "photo.png"], "is one of the pictures"),
+        (["photo.png", "waves.jpg", "--start", "straw.png", "-o", "straw.png"], "is one of the"),
+        (["photo.png", "waves.jpg", "--style-mask", "straw.png", "-o", "straw.png"], "is one of"),
+        (["photo.png", "waves.jpg", "-o", "waves.jpg/a.png"], "cannot be written (not a folder"),
         (["photo.png", "waves.jpg", "-o", "out.gif"], "has to end in .png"),
         (["photo.png", "waves.jpg", "--mix", "a"], "is no numbers with commas"),
         (["photo.png", "waves.jpg", "--size", "40"], "shorter side has 27 pixels"),
@@ -114,6 +117,21 @@ def test_it_is_made_again_from_files_that_are_the_same(style, run):
 )
 def test_bad_input_is_one_clear_line(style, arguments, says):
     assert says in style(*arguments).error
+
+
+def test_a_preview_that_is_begun_with_stays(style):
+    Path("straw.png").rename("out-preview.png")
+    given = ("photo.png", "waves.jpg", "--start", "out-preview.png", "-o", "out.png")
+    assert "'out-preview.png' is one of the pictures" in style(*given, "--preview", 1).error
+    assert Path("out-preview.png").exists()
+    assert style(*given).code == 0
+
+
+def test_another_content_in_the_styles_of_before(style, run):
+    assert style("photo.png", "waves.jpg", "-o", "first.png").code == 0
+    assert run("style", "--from", "first.png", "straw.png", "-o", "second.png").code == 0
+    about = images.about("second.png")
+    assert (about["content"]["name"], about["styles"][0]["name"]) == ("straw.png", "waves.jpg")
 
 
 def test_many_pictures_go_on_where_they_ended(style, monkeypatch):

@@ -158,7 +158,7 @@ class TestFrom:
 
     def test_not_over_itself(self, visualize, run):
         visualize("features.0:3", "-o", "v.png")
-        assert "is the picture itself" in run("visualize", "--from", "v.png", "-o", "v.png").error
+        assert "is one of the pictures" in run("visualize", "--from", "v.png", "-o", "v.png").error
 
 
 def test_an_interrupted_command_goes_on(visualize, monkeypatch):

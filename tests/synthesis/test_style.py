@@ -192,6 +192,17 @@ def test_tiles_give_the_gradient_of_the_whole(
     assert (tiled[1] - whole[1]).norm() <= 1e-4 * whole[1].norm()
 
 
+def test_a_tile_may_be_too_narrow_for_a_position(network: Network) -> None:
+    looking, picture = style_network(network), tensor(drawn(3, 48, 200))
+    whole, tiled = (
+        style_moments(looking, picture, ["relu5_1"], tile=tile, precision="float32")["relu5_1"]
+        for tile in (512, 48)
+    )
+    assert windows((48, 200), 48, 0)[-1].width == 8
+    means = [one.mean + one.centre for one in (tiled, whole)]
+    torch.testing.assert_close(means[0], means[1], rtol=1e-3, atol=1e-6)
+
+
 def test_moments_and_contents_in_tiles_are_those_of_the_whole(network: Network) -> None:
     looking, picture = style_network(network), tensor(drawn(3, 118, 157))
     whole, tiled = (
@@ -340,6 +351,81 @@ def test_alpha_is_kept_and_hidden_pixels_do_not_count(tmp_path: Path) -> None:
     assert images.about(path)["styles"][0]["name"] == "image"
 
 
+@pytest.mark.usefixtures("_own_runs")
+@pytest.mark.parametrize("colours", ["style", "match", "keep"])
+@pytest.mark.parametrize("start", [None, "noise"])
+def test_hidden_colours_change_nothing(colours: str, start: str | None) -> None:
+    hidden = np.zeros((48, 64), np.uint8)
+    hidden[:, :20] = 255
+
+    def made(colour: int) -> np.ndarray:
+        given = [np.dstack([drawn(k), 255 - hidden]) for k in (1, 2)]
+        for one in given:
+            one[hidden > 0, :3] = colour
+        found = style(*given, colours=colours, start=start, **QUICK | {"steps": 2})
+        return found.pixels[hidden == 0]
+
+    np.testing.assert_array_equal(made(0), made(255))
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_a_mask_may_be_white_on_a_transparent_layer() -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, 40:] = 255
+    layer = np.dstack([np.full((48, 64, 3), 255, np.uint8), mask])
+    plainly, drawn_so = (
+        style(drawn(1), drawn(2), masks=one, **QUICK).pixels for one in (mask, layer)
+    )
+    np.testing.assert_array_equal(plainly, drawn_so)
+
+
+@pytest.mark.usefixtures("_own_runs")
+@pytest.mark.parametrize(
+    ("content", "other", "colours"),
+    [
+        (drawn(1), np.full((48, 64, 3), 128, np.uint8), "style"),
+        (np.full((48, 64, 3), 255, np.uint8), drawn(2), "keep"),
+        (drawn(1), np.zeros((48, 64, 3), np.uint8), "match"),
+    ],
+)
+@pytest.mark.parametrize("loss", ["wasserstein", "gram"])
+def test_pictures_of_one_colour(
+    content: np.ndarray, other: np.ndarray, colours: str, loss: str
+) -> None:
+    made = style(content, other, colours=colours, loss=loss, **QUICK | {"layers": styles.LAYERS})
+    assert all(np.isfinite(one).all() for one in made.history)
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_a_style_that_counts_nothing_paints_nothing() -> None:
+    left = np.zeros((48, 64), np.uint8)
+    left[:, :20] = 255
+    given = (drawn(1), [drawn(2), drawn(3)])
+    made = style(*given, mix=[0, 1], masks=[left, 255 - left], **QUICK)
+    alone = style(given[0], given[1][1], strength=2, masks=255 - left, **QUICK)
+    np.testing.assert_array_equal(made.pixels, alone.pixels)
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_it_begins_with_a_picture_and_takes_numbers_of_numpy(tmp_path: Path) -> None:
+    numbers = {"strength": np.float32(2), "mix": np.array([2, 1])}
+    made = style(drawn(1), [drawn(2)] * 2, start=drawn(3), **QUICK | numbers)
+    told = images.about(made.save(tmp_path / "made.png"))
+    assert (told["settings"]["strength"], told["settings"]["mix"]) == (2, [2, 1])
+    assert told["begun_with"]["name"] == "image"
+
+
+@pytest.mark.usefixtures("_own_runs")
+def test_strokes_of_any_width_and_masks_of_a_few_rows() -> None:
+    small = drawn(2)[:40, :40]
+    usual, twice = (style(drawn(1), small, style_scale=k, **QUICK).pixels for k in (1, 2))
+    assert np.abs(usual - twice).mean() > 1e-3
+    style(drawn(1), drawn(2)[:5], **QUICK)
+    last = np.zeros((63, 47), np.uint8)
+    last[-3:] = 255
+    style(drawn(1, 63, 47), drawn(2), masks=last, **QUICK)
+
+
 @contextmanager
 def interrupted() -> Iterator[threading.Event]:
     """What `finishing` does when Ctrl-C comes."""
@@ -412,8 +498,15 @@ def test_a_network_of_ones_own_is_left_as_it_was() -> None:
         ({"layers": "relu1_1=much"}, "is not LAYER=NUMBER"),
         ({"mix": [1, 2]}, "mix has 2 numbers for 1 styles"),
         ({"mix": [0]}, "not all of them 0"),
-        ({"size": 5}, "size 5 is too small; it is at least 32"),
-        ({"style_scale": 0}, "style scale 0 is not above 0"),
+        ({"size": 5}, "size 5 is no number from 32 on"),
+        ({"style_scale": 0}, "style scale 0 is no number above 0"),
+        ({"strength": np.inf}, "strength inf is no number from 0 on"),
+        ({"threads": -1}, "threads -1 is no number from 1 on"),
+        ({"seed": -1}, "seed -1 is no number from 0 on"),
+        ({"tileable": True, "colours": "keep"}, "tileable takes 'style' or 'match'"),
+        ({"content": np.zeros((48, 64, 4), np.uint8)}, "is transparent all over"),
+        ({"styles": np.zeros((48, 64, 4), np.uint8)}, "is transparent all over"),
+        ({"style_masks": np.zeros((48, 64), np.uint8)}, "a mask is black"),
         ({"masks": [drawn(1)] * 2}, "there are 2 masks for 1 styles"),
         ({"masks": np.zeros((48, 64), np.uint8)}, "a mask is black"),
         ({"content": None, "colours": "keep"}, "a texture has none"),

@@ -75,7 +75,8 @@ def distance(plan: Any, picture: np.ndarray) -> float:
     run = style_film.Run(plan.given, plan.network, plan.settings, 0, torch.device("cpu"))
     likeness = Likeness(run._style_terms(run.sizes[-1])[0], [])
     shown = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
-    return -float(likeness(features(run.network, shown, likeness.layers, "float32")))
+    with torch.no_grad():
+        return -float(likeness(features(run.network, shown, likeness.layers, "float32")))
 
 
 def test_less_flicker_than_frames_by_themselves_and_as_much_style(
@@ -148,6 +149,24 @@ def test_the_first_frame_goes_on_where_it_was(clip: Path, network: Network, tmp_
     np.testing.assert_array_equal(parts, whole)
     assert parts_file.read_bytes() == (tmp_path / "whole.gif").read_bytes()
     assert not list((tmp_path / "cache" / "unfinished").iterdir())
+
+
+def test_frames_take_threads_and_end_early(clip: Path, network: Network, tmp_path: Path) -> None:
+    options = OPTIONS | {"steps": 140, "tolerance": 0.9, "threads": 2, "preview_every": 1}
+    threads: list[int] = []
+
+    def count(_shown: np.ndarray) -> None:
+        threads.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        style_film.style_film(clip, STYLE, tmp_path / "o.gif", network, preview=count, **options)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {2}
+    assert len(threads) == 4 * (64 + 1)  # no loss falls to a tenth within 32 steps
 
 
 def test_outside_of_a_mask_the_film_goes_on(clip: Path, network: Network, tmp_path: Path) -> None:
