@@ -50,7 +50,7 @@ from probe.synthesis.style_objective import (
 sys.path.append(str(Path(__file__).parents[1] / "analyses"))
 import plain_style
 
-STYLES = list(LAYERS)
+STYLES = list(LAYERS["wasserstein"])
 SIZES = (256, 512, 1024)
 MEMORY = (1024, 2048, 4096)
 

@@ -300,6 +300,8 @@ def _repeated(
 
     about = made.how_made(path, "style", "style film")
     settings = {**about["settings"], "seed": about["seed"], **said}
+    if "loss" in said and "layers" not in said:
+        settings["layers"] = None  # each has its own
     sources: dict[str, Any] = {}
     for name in SOURCES:
         before = about[name]

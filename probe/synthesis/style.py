@@ -37,10 +37,13 @@ from probe.synthesis.style_run import LEAST_SIDE, Given, Run, is_word
 
 MODEL = "vgg16"
 
-LAYERS: Mapping[str, float] = {
-    "relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0,
-}  # fmt: skip
-"""What the distance to the style counts in each layer, relative to the style's own size there."""
+LAYERS: Mapping[str, Mapping[str, float]] = {
+    "wasserstein": dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0),
+    "gram": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 0.5, "relu5_1": 0.1},
+}
+"""What the distance to the style counts in each layer, relative to the style's own size there, with
+each loss. Deep down, a photograph's Gram matrix may be twenty times off: weighed like the others,
+it would spoil their colours and the content alike."""
 
 CONTENT_LAYER = "relu4_2"
 
@@ -82,7 +85,7 @@ def style(
     strength: float = 1.0,
     mix: Sequence[float] | None = None,
     loss: Loss = "wasserstein",
-    layers: Mapping[str, float] | str = LAYERS,
+    layers: Mapping[str, float] | str | None = None,
     content_layer: str = CONTENT_LAYER,
     pooling: Pooling = "max",
     histogram: float = 0.0,
@@ -126,8 +129,9 @@ def style(
     loss : {"wasserstein", "gram"}
         Between what layers make of two styles: the Wasserstein distance of their means and
         covariances, or the squared difference of Gram matrices (Gatys et al. 2016).
-    layers : mapping of str to float, or str
-        What the style counts in each layer; as a string, ``relu1_1=1,relu3_1=0.5``.
+    layers : mapping of str to float, or str, optional
+        What the style counts in each layer; as a string, ``relu1_1=1,relu3_1=0.5``. By default,
+        `LAYERS` of the loss.
     content_layer : str
     pooling : {"max", "average"}
     histogram : float
@@ -289,7 +293,7 @@ def prepare(
         "weights": weights,
         "threads": torch.get_num_threads() if threads is None else threads,
     }
-    settings["layers"] = _layers(settings["layers"])
+    settings["layers"] = _layers(settings["layers"], settings["loss"])
     settings["mix"] = None if settings["mix"] is None else list(settings["mix"])
     _check(settings, seed)
     model = models.given(model, weights, "resize")
@@ -311,8 +315,10 @@ def prepare(
     return Plan(given, network, settings, seed, device, settings["threads"], about)
 
 
-def _layers(layers: Mapping[str, float] | str) -> dict[str, float]:
+def _layers(layers: Mapping[str, float] | str | None, loss: Loss) -> dict[str, float]:
     """Read what each layer counts."""
+    if layers is None:
+        layers = LAYERS.get(loss, {})  # of an unknown loss, `_check` will say so
     if not isinstance(layers, str):
         return {name: float(share) for name, share in layers.items()}
     found = {}

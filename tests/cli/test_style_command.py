@@ -132,6 +132,8 @@ def test_another_content_in_the_styles_of_before(style, run):
     assert run("style", "--from", "first.png", "straw.png", "-o", "second.png").code == 0
     about = images.about("second.png")
     assert (about["content"]["name"], about["styles"][0]["name"]) == ("straw.png", "waves.jpg")
+    assert run("style", "--from", "first.png", "--loss", "gram", "-o", "third.png").code == 0
+    assert images.about("third.png")["settings"]["layers"]["relu5_1"] == 0.1  # of that loss
 
 
 def test_many_pictures_go_on_where_they_ended(style, monkeypatch):
