@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from probe.activations.engine import freed_memory_kept
 from probe.images import Picture, check_animation, read_movie
 from probe.models import Network
 from probe.synthesis import style_colours
@@ -123,6 +124,7 @@ def style_film(
     )  # fmt: skip
 
 
+@freed_memory_kept()
 def followed(
     run: Run,
     last: Mapping[str, Any],
