@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -40,6 +41,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_figures() -> Iterator[None]:
+    """Figures that a test leaves open are not there for the next one."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")
