@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from probe.alignment import align
     from probe.attribution import saliency
     from probe.comparison import rsa
+    from probe.encoding import Encoding, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAResult
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Encoding",
+    "Encodings",
     "ProbeError",
     "RSAMap",
     "RSAResult",
@@ -49,11 +52,13 @@ __all__ = [
     "attribution",
     "cluster",
     "dream",
+    "encode",
     "extract",
     "features",
     "inference",
     "models",
     "open_activations",
+    "open_encoding",
     "plots",
     "recordings",
     "rsa",
@@ -67,14 +72,18 @@ __all__ = [
 ]
 
 _FUNCTIONS = {
+    "Encoding": "probe.encoding",
+    "Encodings": "probe.encoding",
     "ProbeError": "probe.errors",
     "RSAMap": "probe.result",
     "RSAResult": "probe.result",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",
     "dream": "probe.synthesis.dream",
+    "encode": "probe.encoding",
     "extract": "probe.extraction",
     "open_activations": "probe.extraction",
+    "open_encoding": "probe.encoding",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
     "style": "probe.synthesis.style",

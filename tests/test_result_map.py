@@ -18,10 +18,10 @@ from torch import nn
 
 from probe import models, recordings
 from probe.comparison import rsa
-from probe.comparison.inputs import several
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.recordings import Recording
+from probe.recordings.several import several
 from probe.result import RSAMap, RSAResult
 from probe.stimuli import StimulusSet
 
@@ -87,7 +87,7 @@ def simulated(nets):
     load = recordings.load
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "probe.comparison.inputs.recordings.load",
+            "probe.recordings.load",
             lambda name, **k: loads.append(name) or load(name, **k),
         )
         return rsa(nets[:1], "sim-v4, sim-v1/3,sim-v4", layers=["0"], **QUICK), loads
@@ -184,7 +184,7 @@ class TestNothingTwice:
         loads, passes = [], []
         load, forward = models.load, nn.Conv2d.forward
         monkeypatch.setattr(
-            "probe.comparison.inputs.models.load",
+            "probe.models.load",
             lambda name, *a, **k: loads.append(name) or load(name, *a, **k),
         )
         monkeypatch.setattr(

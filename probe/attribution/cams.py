@@ -243,7 +243,7 @@ def ablation_cam(
         )
         del outputs  # with its graph
         ablated = [
-            _without(channels, module, picture, target, layer).float()
+            _without(channels, module, picture, target, layer).detach().float()
             for channels in torch.arange(a.shape[1], device=a.device).split(batch_size)
         ]
         weights = (y - torch.cat(ablated)) / y.abs().where(y != 0, 1)

@@ -110,6 +110,11 @@ class Saliency:
         return f"{self.method.name}{at} of {self.model}: {self.target}"
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """How good the fit is of each recorded site in the target; empty without."""
+        return targets.said(self.explained)
+
+    @property
     def scale(self) -> str:
         """One line that says what the colours stand for."""
         end = maps.scale_of(self.map)
@@ -200,6 +205,7 @@ class Saliency:
     def _repr_html_(self) -> str:
         words = ", ".join(f"{label} {share:.0%}" for label, share in self.top[:3])
         seen = f"<br>the network sees: {html.escape(words)}" if words else ""
+        seen += "".join(f"<br>{html.escape(line)}" for line in self.said)
         return (
             as_html(self.png("side"), self.title)
             + f"<p style='font-size:small'>{html.escape(self.scale)}{seen}</p>"
@@ -263,7 +269,7 @@ class Saliencies(Sequence[Saliency]):
 
 def saliency(
     image: images.Picture,
-    model: str | Network | nn.Module,
+    model: str | Network | nn.Module | None = None,
     method: str | Sequence[str] = DEFAULT_METHOD,
     target: str | int | Target | None = None,
     *,
@@ -281,13 +287,15 @@ def saliency(
     Parameters
     ----------
     image : path, bytes, uint8 array (height, width[, 3]), or Pillow image
-    model : str, Network or torch.nn.Module
-        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
+    model : str, Network or torch.nn.Module, optional
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. May be
+        left out where the target is a recorded site, which knows its network.
     method : str or sequence of str
         Names of `probe.attribution.METHODS`; as a string, separated by commas, or ``all``.
     target : str, int or Target, optional
-        A class, a channel, a unit, a layer, or a sum of these, as `probe.targets.parse` reads it; a
-        number is a class. By default the class that the network sees.
+        A class, a channel, a unit, a layer, a recorded site (``site:v4:12``), or a sum of these, as
+        `probe.targets.parse` reads it; a number is a class. By default the class that the network
+        sees.
     layer : str or sequence of str, optional
         Of the methods that have a map of a layer; by default, the last one with several positions.
     weights : str
@@ -325,16 +333,19 @@ def saliency(
     """
     chosen = _methods(method)
     _check_settings(chosen, settings)
-    model = models.given(model, weights, preprocessing)
+    if model is None:
+        model = targets.home(target, progress=progress)
+    else:
+        model = models.given(model, weights, preprocessing)
     picture, name = images.given(image)
     network = (
         model
         if isinstance(model, Network)
         else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
     )
-    layers = _layers(layer, network) if any(m.needs_layer for m in chosen) else []
-    if isinstance(target, (str, int)):
-        target = targets.parse(str(target), network)
+    if target is not None:
+        target = targets.read(target, network)
+    layers = _layers(layer, network, target) if any(m.needs_layer for m in chosen) else []
     seen = network.preprocessing(picture)[None]
     pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
     # One bar: within the only map, or of the maps.
@@ -358,6 +369,7 @@ def saliency(
         "image": Path(name).name,
         "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
         "target": wanted.name,
+        **({"site": dict(wanted.facts)} if wanted.facts else {}),
         "value": value,
         "seed": seed,
     }
@@ -392,16 +404,31 @@ def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> No
             raise ProbeError(f"{which} has no setting {name!r}; it has: {takes}")
 
 
-def _layers(layer: str | Sequence[str] | None, network: Network) -> list[str]:
-    """Find the layers that a user means, or the last one with several positions."""
+def _layers(
+    layer: str | Sequence[str] | None, network: Network, target: Target | None
+) -> list[str]:
+    """Find the layers that a user means, or the last one with several positions.
+
+    The last that the target depends on: a channel, or a recorded site, ends at its own layer.
+    """
     infos = {info.name: info for info in models.layers(network)}
     if layer is not None:
         return models.resolve(layer, network)
+    order = {name: k for k, name in enumerate(infos)}
+    ends = [order[name] for name in (target.layers if target else ()) if name in order]
     spatial = [
         name
         for name, info in infos.items()
         if info.default and not info.missing and n_positions(info.output_shape) > 1
-    ]
+        and order[name] <= min(ends, default=len(order))
+    ]  # fmt: skip
+    if ends:
+        # What ends there looks at nothing that comes after: no class token, no map of classes.
+        own = list(infos)[min(ends)]
+        if n_positions(infos[own].output_shape) > 1:
+            return [own]
+        if spatial:
+            return [spatial[-1]]
     if not spatial:
         raise ProbeError(f"{network.name} has no layer with positions: name a method of pixels")
     # A layer that has a channel per class speaks of the target's alone: the one before is meant.

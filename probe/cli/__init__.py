@@ -24,6 +24,7 @@ from probe.cli import (
     compare,
     datasets,
     dream,
+    encode,
     extract,
     filters,
     invariance,
@@ -45,11 +46,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Ask how like a visual area each layer of a network is.\n\n"
     "Start with:  probe rsa --model alexnet --dataset sim-v4\n\n"
+    "Recorded sites as targets:  probe encode --model alexnet --dataset v4\n\n"
     "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
     epilog="Files are cached; probe assets where and probe cache where say where. "
     "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have.",
 )
 app.command("rsa")(rsa.rsa)
+app.command("encode")(encode.encode)
 app.command("compare")(compare.compare)
 app.command("extract")(extract.extract)
 app.command("saliency")(saliency.saliency)

@@ -46,6 +46,11 @@ STYLE_LOSSES = ("wasserstein", "gram")
 POOLINGS = ("max", "average")
 DREAM_PRESETS = ("creatures", "cities", "brushstrokes", "texture", "subtle")
 
+# As in probe.encoding.
+READOUTS = ("field", "flat", "full")
+ENCODING_METHODS = ("ridge", "pls")
+PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
+
 PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
@@ -179,6 +184,37 @@ def saliency_methods(incomplete: str) -> list[str]:
 def saliency_styles(incomplete: str) -> list[str]:
     """Complete how a map is drawn."""
     return [word for word in SALIENCY_STYLES if word.startswith(incomplete)]
+
+
+def readouts(incomplete: str) -> list[str]:
+    """Complete how sites are read from a layer."""
+    return [word for word in READOUTS if word.startswith(incomplete)]
+
+
+def encoding_methods(incomplete: str) -> list[str]:
+    """Complete how sites are fitted."""
+    return [word for word in ENCODING_METHODS if word.startswith(incomplete)]
+
+
+def protocols(incomplete: str) -> list[str]:
+    """Complete whose protocol is followed."""
+    return [word for word in PROTOCOLS if word.startswith(incomplete)]
+
+
+def targets(incomplete: str) -> list[str]:
+    """Complete the sites that were fitted: their recordings' names."""
+    import json
+
+    from probe import assets
+
+    names = []
+    for path in (assets.cache_dir() / "encodings").glob("*/encoding.json"):
+        try:
+            names.append(str(json.loads(path.read_text(encoding="utf-8"))["dataset"]))
+        except (OSError, ValueError, KeyError):
+            continue
+    words = [f"site:{name}:{k}" for name in dict.fromkeys(names) for k in ("all", *range(10))]
+    return [word for word in words if word.startswith(incomplete)]
 
 
 def kernel_sorts(incomplete: str) -> list[str]:

@@ -28,14 +28,15 @@ def dream(
         ),
     ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model",
             "-m",
             help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            show_default="vgg16; for a site, the network that it was fitted with",
             autocompletion=complete.models,
         ),
-    ] = "vgg16",
+    ] = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -49,8 +50,10 @@ def dream(
         typer.Option(
             "--target",
             "-t",
-            help="Instead of layers, a channel (features.22:84) or a sum of such.",
+            help="Instead of layers, a channel (features.22:84), a recorded site (site:v4:12) "
+            "that `probe encode` fitted, or a sum (site:v4:12+site:v4:30).",
             show_default=False,
+            autocompletion=complete.targets,
         ),
     ] = None,
     preset: Annotated[
@@ -174,6 +177,7 @@ def dream(
       probe dream a.jpg b.jpg c.jpg -o folder
       probe dream clip.mp4 -o dream.mp4
       probe dream photo.jpg --size 480 --zoom 200 -o zoom.mp4
+      probe dream photo.jpg --target site:v4:12+site:v4:30
       probe dream --from out.png
     """  # noqa: D301
     wanted: dict[str, Any] = {
@@ -306,6 +310,7 @@ def _show(plan: Plan, place: Path) -> None:
     from rich.text import Text
 
     from probe.cli import show
+    from probe.targets import said
 
     told = plan.about["settings"]
     of = told["target"] or told["layers"]
@@ -314,6 +319,7 @@ def _show(plan: Plan, place: Path) -> None:
         ("octaves", f"{told['octaves']} × {told['steps']} steps"),
         ("weights", str(plan.about["weights"])),
     ]
+    facts += [("site", line) for line in said(plan.target)]
     facts += [("note", note) for note in plan.original.notes]
     facts += [("wrote", str(place))]
     show.put(

@@ -19,6 +19,36 @@ Model = Annotated[
         autocompletion=complete.models,
     ),
 ]
+Models = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; "
+        "several, separated by commas.",
+        autocompletion=complete.several_models,
+    ),
+]
+Datasets = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="A recording (see `probe datasets`): v4, it, evc, cowley2023/210322, "
+        "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/; "
+        "several, separated by commas.",
+        autocompletion=complete.datasets,
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        help="Region, where a recording has several; several, separated by commas, or all.",
+        show_default="the recording's first",
+        autocompletion=complete.regions,
+    ),
+]
+Subject = Annotated[str | None, typer.Option(help="One animal or person; by default all.")]
 Layers = Annotated[
     str,
     typer.Option(

@@ -17,27 +17,8 @@ if TYPE_CHECKING:
 
 
 def rsa(
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; "
-            "several, separated by commas.",
-            autocompletion=complete.several_models,
-        ),
-    ],
-    dataset: Annotated[
-        str,
-        typer.Option(
-            "--dataset",
-            "-d",
-            help="A recording (see `probe datasets`): v4, it, evc, cowley2023/210322, "
-            "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/; "
-            "several, separated by commas.",
-            autocompletion=complete.datasets,
-        ),
-    ],
+    model: options.Models,
+    dataset: options.Datasets,
     layers: options.Layers = "default",
     metric: Annotated[
         str,
@@ -47,17 +28,8 @@ def rsa(
         ),
     ] = "correlation",
     comparator: options.Comparator = "auto",
-    region: Annotated[
-        str | None,
-        typer.Option(
-            help="Region, where a recording has several; several, separated by commas, or all.",
-            show_default="the recording's first",
-            autocompletion=complete.regions,
-        ),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option(help="One animal or person; by default all.")
-    ] = None,
+    region: options.Region = None,
+    subject: options.Subject = None,
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = "resize",
     baselines: Annotated[
@@ -115,7 +87,7 @@ def rsa(
     """  # noqa: D301
     from probe import comparison
     from probe import result as results
-    from probe.comparison.inputs import several
+    from probe.recordings.several import several
 
     # Whether there is a place for the result is known before the work, not after it.
     results.check_correction(correction)

@@ -34,7 +34,16 @@ def _list(wanted: bool) -> None:
 
 def saliency(
     image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
-    model: options.Model,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            show_default="for a site, the network that it was fitted with",
+            autocompletion=complete.models,
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(
@@ -49,8 +58,10 @@ def saliency(
             "--target",
             "-t",
             help="A class by name or number (tabby, 281), a channel (features.10:84), a unit "
-            "(features.10:84,6,6), a layer (features.10), or a sum ('tabby - 0.5*tiger cat').",
+            "(features.10:84,6,6), a layer (features.10), a recorded site (site:v4:12, "
+            "site:v4:all) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat').",
             show_default="the class that the network sees",
+            autocompletion=complete.targets,
         ),
     ] = None,
     layer: Annotated[
@@ -114,6 +125,7 @@ def saliency(
       probe saliency cat.jpg -m alexnet --method occlusion --target "tiger cat" --style side
       probe saliency cat.jpg -m resnet18 --method grad-cam,guided-backprop,lrp -o sheet.png
       probe saliency cat.jpg -m alexnet --method integrated-gradients --check
+      probe saliency cat.jpg --target site:v4:12 --style side
     """  # noqa: D301
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
@@ -170,6 +182,7 @@ def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None
     first = maps[0]
     sees = ", ".join(f"{label} {share:.0%}" for label, share in first.top)
     facts = [("target", f"{first.target}, {first.value:.4g}")]
+    facts += [("site", line) for line in first.said]
     facts += [("it sees", sees)] if sees else []
     if len(maps) == 1:
         facts += [("method", f"{first.method.name}: {first.method.about}")]

@@ -16,19 +16,14 @@ from typing import TYPE_CHECKING
 
 from probe.cluster import Cluster, connect
 from probe.comparison.compare import N_SPLITS, command_line, compare
-from probe.comparison.inputs import (
-    EVERY,
-    Settings,
-    check_models,
-    load_network,
-    load_recordings,
-    several,
-)
+from probe.comparison.inputs import Settings, load_network, load_recordings
 from probe.comparison.layer_rdms import UNTRAINED_SEEDS, NetworkRDMs
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.several import check_models
 from probe.progress import track
 from probe.recordings import Recording
+from probe.recordings.several import EVERY, several
 from probe.result import Failure, RSAMap, RSAResult
 
 if TYPE_CHECKING:
@@ -160,7 +155,7 @@ def rsa(
     ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != EVERY and several(region) is None
-    networks = check_models(named_models or [model], settings)
+    networks = check_models(named_models or [model], weights, preprocessing)
     with connect(cluster) as workers:
         loaded = load_recordings(named_datasets or [dataset], region, subject, settings)
         if not one:

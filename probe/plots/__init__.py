@@ -1,6 +1,7 @@
 """Results as figures; every function takes and returns an Axes or a Figure."""
 
 from probe.plots.checks import plot_curves, plot_randomisation
+from probe.plots.encoding import plot_encoding, plot_encodings, plot_sites
 from probe.plots.filters import plot_kernels, plot_maps, plot_patches
 from probe.plots.invariance import plot_invariance
 from probe.plots.layers import plot_layers
@@ -11,6 +12,8 @@ from probe.plots.scores import plot_scores
 __all__ = [
     "plot_curves",
     "plot_dendrogram",
+    "plot_encoding",
+    "plot_encodings",
     "plot_invariance",
     "plot_kernels",
     "plot_layers",
@@ -21,4 +24,5 @@ __all__ = [
     "plot_rdm",
     "plot_regions",
     "plot_scores",
+    "plot_sites",
 ]

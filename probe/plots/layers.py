@@ -54,7 +54,7 @@ def plot_layers(
         ``alias``, ``type``, ``score``, ``ci_low``, ``ci_high``, and ``init_seed`` if there are
         untrained networks.
     ceiling : (lower, upper), optional
-        Drawn as a band.
+        Drawn as a band, or as a line where both are the same.
     ceiling_label, interval_label, ylabel, title : str
         What to write; a long title is broken into lines. Without an ``interval_label`` none is
         explained, as when nothing was resampled.
@@ -78,7 +78,10 @@ def plot_layers(
             _, ax = plt.subplots(figsize=figure_size(names), layout="constrained", dpi=200)
         if ceiling is not None and np.isfinite(ceiling).all():
             label = textwrap.fill(ceiling_label, 28)
-            ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=label, zorder=0)
+            if ceiling[0] == ceiling[1]:
+                ax.axhline(ceiling[0], color="0.5", lw=1.4, alpha=0.6, label=label, zorder=0)
+            else:
+                ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=label, zorder=0)
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
         _draw_baselines(ax, table, places)
 
@@ -171,5 +174,5 @@ def _draw_baselines(ax: Axes, table: pd.DataFrame, places: dict[str, int]) -> No
     ax.vlines(x, spread["min"], spread["max"], color="0.55", lw=1.2, zorder=2)
     ax.plot(
         x, spread["mean"], "D", ms=4, mfc="white", mec="0.45", mew=1.1, ls="none",
-        label=f"untrained ({n_seeds} seeds, range)", zorder=3,
+        label=f"untrained ({n_seeds} seeds, range)" if n_seeds > 1 else "untrained", zorder=3,
     )  # fmt: skip

@@ -14,20 +14,29 @@ from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
 from probe.recordings.folder import from_folder
 from probe.recordings.recording import Recording
-from probe.recordings.reliability import SplitHalf, neuroid_reliability, split_half
+from probe.recordings.reliability import (
+    Noise,
+    SplitHalf,
+    neuroid_reliability,
+    split_half,
+    variance_components,
+)
 from probe.recordings.simulated import SIM_V1_TITLE, SIM_V4_TITLE, simulate_v1, simulate_v4
 
 __all__ = [
     "Available",
+    "Noise",
     "Recording",
     "SplitHalf",
     "available",
+    "canonical",
     "from_folder",
     "load",
     "neuroid_reliability",
     "simulate_v1",
     "simulate_v4",
     "split_half",
+    "variance_components",
 ]
 
 _SIMULATED: dict[str, Callable[..., Recording]] = {"sim-v4": simulate_v4, "sim-v1": simulate_v1}
@@ -180,6 +189,24 @@ def load(
         )
     fetch = functools.partial(assets.fetch, accept_licence=accept_licence, progress=progress)
     return loader(manifest, session, fetch).select(region, subject)
+
+
+def canonical(name: str) -> str:
+    """Return the full name of a recording that is called so: ``cowley2023/210325`` for ``v4``.
+
+    What is no known name is returned as it is; of a folder, its own name.
+    """
+    head, slash, tail = name.partition("/")
+    if head in _SIMULATED:
+        return f"{head}/{tail or 0}"
+    for manifest in _recorded().values():
+        alias = manifest.aliases.get(head)
+        if head == manifest.name or alias is not None:
+            of_alias = alias.session if alias is not None else None
+            session = tail if slash else of_alias or manifest.default_session
+            return f"{manifest.name}/{session}" if session else manifest.name
+    path = Path(name).expanduser()
+    return path.resolve().name if path.is_dir() else name
 
 
 def _one_region(recording: Recording, region: str | None) -> Recording:

@@ -62,11 +62,24 @@ def cowley2023(manifest: Manifest, session: str | None, fetch: Fetch) -> Recordi
             "subject": ("neuroid", [subject] * n),
             "region": ("neuroid", ["V4"] * n),
             "neuroid_id": ("neuroid", [f"{subject}-{session}-{k:02d}" for k in range(n)]),
+            **_variants(session, len(stimuli)),
         },
         attrs=_attrs(manifest, (pictures, chosen), session)
         | {"response_unit": "spikes per 100 ms", "averaged": averaged},
     )
     return Recording(data, stimuli)
+
+
+def _variants(session: str, n: int) -> dict[str, tuple[str, list[int]]]:
+    """Tell which pictures of a session are variants of one: they never stand on both sides.
+
+    Session 210305 has 100 synthesised pictures, then twice 50 photographs followed by the same 50
+    with one region blurred and the same 50 with another, as one sees by looking at them.
+    """
+    if session != "210305" or n != 400:
+        return {}
+    photographs = [*range(50)] * 3 + [*range(50, 100)] * 3
+    return {"group": ("stimulus", [*range(100), *(100 + k for k in photographs)])}
 
 
 def kriegeskorte2008(manifest: Manifest, session: str | None, fetch: Fetch) -> Recording:

@@ -37,6 +37,96 @@ class SplitHalf:
     splits: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What is known of the noise in averages over repetitions.
+
+    Attributes
+    ----------
+    variance : numpy.ndarray, float64, shape (n, m)
+        Unbiased variance over the repetitions of a stimulus; NaN with fewer than two.
+    shares : numpy.ndarray, float64, shape (n, m)
+        1/k: the share of it that is left in the average.
+    """
+
+    variance: np.ndarray
+    shares: np.ndarray
+
+    @classmethod
+    def of_repetitions(cls, responses: np.ndarray) -> Noise:
+        """Compute it from single repetitions, shape (n, k, m), NaN where one is missing."""
+        present = np.isfinite(responses)
+        counts = present.sum(axis=1)
+        values = np.where(present, responses, 0.0)
+        means = values.sum(axis=1) / counts
+        squares = (np.where(present, responses - means[:, None], 0.0) ** 2).sum(axis=1)
+        several = counts > 1
+        variance = np.where(several, squares / np.where(several, counts - 1, 1), np.nan)
+        return cls(variance, 1.0 / counts)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Neuroids of which some stimulus was repeated: bool, shape (m,)."""
+        return np.asarray(np.isfinite(self.variance).any(axis=0))
+
+    def take(self, stimuli: np.ndarray) -> Noise:
+        """Return that of some stimuli."""
+        return Noise(self.variance[stimuli], self.shares[stimuli])
+
+
+def variance_components(recording: Recording) -> pd.DataFrame:
+    r"""Split the variance of each neuroid's responses into signal and noise.
+
+    The noise variance σ²_N is the mean over stimuli of the unbiased variance over repetitions; the
+    averages over k_i repetitions vary over stimuli with σ²_T = σ²_S + σ²_N · mean(1/k_i). Every
+    repetition counts, and no random halves are drawn.
+
+    Parameters
+    ----------
+    recording : Recording
+        Responses. Repetitions may be missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per neuroid: ``neuroid_id``, ``subject``, ``region``; ``noise_variance`` of a single
+        repetition, ``signal_variance``, ``total_variance`` (of the averages), in squared units of
+        the responses; ``reliability`` ρ = σ²_S / σ²_T of the averages, whose root is the highest
+        correlation that a prediction can reach; ``reliability_single`` = σ²_S / (σ²_S + σ²_N). NaN
+        where no stimulus was repeated, or the responses are constant. By chance, they may be below
+        zero.
+
+    Raises
+    ------
+    ProbeError
+        If the recording holds RDMs only.
+
+    References
+    ----------
+    Sahani & Linden 2003, NeurIPS 15:125; Allen et al. 2022, Nat Neurosci 25:116 (noise ceilings).
+    """
+    means = recording.mean_responses()
+    noise = Noise.of_repetitions(recording.data["responses"].values)
+    known = np.isfinite(noise.variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise_variance = np.where(known, noise.variance, 0.0).sum(axis=0) / known.sum(axis=0)
+        total = means.values.var(axis=0, ddof=1)
+        signal = total - noise_variance * noise.shares.mean(axis=0)
+        varies = total > 1e-12 * (means.values**2).mean(axis=0)
+        reliability = np.where(varies, signal / total, np.nan)
+        single = np.where(varies, signal / (signal + noise_variance), np.nan)
+    return pd.DataFrame(
+        {name: means[name].values for name in ("neuroid_id", "subject", "region")}
+        | {
+            "noise_variance": noise_variance,
+            "signal_variance": signal,
+            "total_variance": total,
+            "reliability": reliability,
+            "reliability_single": single,
+        }
+    )
+
+
 def split_half(
     recording: Recording,
     metric: str = "correlation",

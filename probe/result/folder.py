@@ -15,7 +15,10 @@ MAX_NAME = 120
 
 
 def default_folder(
-    models: str | Sequence[str], datasets: str | Sequence[str], *others: str | None
+    models: str | Sequence[str],
+    datasets: str | Sequence[str],
+    *others: str | None,
+    verb: str = "rsa",
 ) -> Path:
     """Where the command line puts a result: ``results/rsa-MODEL-DATASET``, and what else differs.
 
@@ -24,9 +27,11 @@ def default_folder(
     models, datasets : str or sequence of str
     *others : str or None
         Region, subject, weights, where they are not the default ones.
+    verb : str
+        The command.
     """
     named = [[names] if isinstance(names, str) else names for names in (models, datasets)]
-    return Path("results") / plain_name("rsa", *named[0], *named[1], *others)
+    return Path("results") / plain_name(verb, *named[0], *named[1], *others)
 
 
 def plain_name(*parts: str | None) -> str:

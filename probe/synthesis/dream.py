@@ -114,7 +114,7 @@ class Dream(Made):
 
 def dream(
     image: Picture,
-    model: str | Network | torch.nn.Module = DEFAULT_MODEL,
+    model: str | Network | torch.nn.Module | None = None,
     layers: str | None = None,
     *,
     target: str | Target | None = None,
@@ -146,15 +146,17 @@ def dream(
     Parameters
     ----------
     image : path, bytes, uint8 array (height, width[, 3 or 4]), or Pillow image
-    model : str, Network or torch.nn.Module
-        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
+    model : str, Network or torch.nn.Module, optional
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. By
+        default `DEFAULT_MODEL`, or the network that the target's sites were fitted with.
     layers : str, optional
         One layer or several, with weights: ``features.22, 0.5*features.15``. Shallow layers give
         strokes and textures, deep ones eyes and animals. Of several, each by itself changes the
         picture alike, times its weight.
     target : str or Target, optional
         Instead of layers, anything that `probe.targets.parse` reads, such as a channel:
-        ``features.22:84``.
+        ``features.22:84``, or a recorded site, ``site:v4:12``, whose field is laid over all of the
+        picture.
     preset : str, optional
         A look: one of `probe.synthesis.looks.PRESETS`.
     guide : as image, optional
@@ -296,7 +298,7 @@ class Plan:
 
 def prepare(
     image: Picture,
-    model: str | Network | torch.nn.Module = DEFAULT_MODEL,
+    model: str | Network | torch.nn.Module | None = None,
     layers: str | None = None,
     *,
     target: str | Target | None = None,
@@ -343,7 +345,10 @@ def prepare(
         raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
     if tile is not None and tile < 64:
         raise ProbeError(f"tiles of {tile} pixels are too small: at least 64")
-    model = models.given(model, weights, "resize")
+    if model is None and targets.is_site(target):
+        model = targets.home(target, progress=progress)
+    else:
+        model = models.given(model or DEFAULT_MODEL, weights, "resize")
     picture = images.open_picture(image)
     sides = picture.pixels.shape[:2]
     if size is not None:
@@ -371,8 +376,8 @@ def prepare(
         wanted = (
             _layers(look.layers, network, other, place)
             if target is None
-            else targets.parse(target, network) if isinstance(target, str) else target
-        )  # fmt: skip
+            else targets.read(target, network).everywhere()
+        )
         smallest = octaves_of(sides, look)[0]
         models.layers(network, smallest)  # raises if the network takes no such picture
         balance = balanced(network, wanted, pixels.to(place), precision)
@@ -381,6 +386,7 @@ def prepare(
         "made": "dream",
         "image": name or _name(image),
         "image_sha256": images.sha256_of(picture),
+        **({"site": dict(wanted.facts)} if wanted.facts else {}),
         "settings": {
             "model": network.name,
             "weights": weights,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from probe.errors import ProbeError
 from probe.images import Picture, check_animation, read_movie
-from probe.synthesis.dream import DEFAULT_MODEL, Plan, dreamt, over, prepare, resized
+from probe.synthesis.dream import Plan, dreamt, over, prepare, resized
 from probe.synthesis.flow import carried
 from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
 
@@ -38,7 +38,7 @@ ZOOM = 1.05
 def dream_film(
     film: str | Path,
     output: str | Path,
-    model: Any = DEFAULT_MODEL,
+    model: Any = None,
     layers: str | None = None,
     *,
     quality: int = 90,
@@ -105,7 +105,7 @@ def dream_film(
 def dream_zoom(
     image: Picture,
     output: str | Path,
-    model: Any = DEFAULT_MODEL,
+    model: Any = None,
     layers: str | None = None,
     *,
     frames: int = 100,

@@ -562,7 +562,7 @@ def _targets(
     each: list[Target] = []
     whole = False
     for one in named:
-        found = one if isinstance(one, Target) else targets.parse(str(one), network)
+        found = targets.read(one, network)
         if isinstance(found, Norm) and not isinstance(one, Target):
             whole = True
             info = next(i for i in models.layers(network) if i.name == found.layer)

@@ -1,6 +1,9 @@
-"""What a user means by a target, and the number that it is."""
+"""The number that a target is, and its gradient."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,15 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from probe import models, targets
+from probe import targets
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.targets import OUTPUT, Channel, Class, Direction, Function, Norm, Sum, Target, Unit
-
-
-@pytest.fixture(scope="module")
-def network() -> Network:
-    return models.load("squeezenet1_1", "random")
 
 
 def outputs(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -103,81 +101,48 @@ class TestValues:
         torch.testing.assert_close(nothing.grad, torch.full((1, 4, 5, 6), 0.5 * 0.01 / 30))
 
 
-class TestParse:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("281", Class(281, "tabby")),
-            ("class:281", Class(281, "tabby")),
-            ("tabby", Class(281, "tabby")),
-            ("egyptian CAT", Class(285, "Egyptian cat")),
-            ("terrapin", Class(36, "terrapin")),
-            ("features.10:84", Channel("features.10", 84)),
-            ("features.10:84,6,7", Unit("features.10", 84, (6, 7))),
-            ("features.10", Norm("features.10")),
-        ],
-    )
-    def test_a_target(self, network: Network, text: str, expected: Target) -> None:
-        found = targets.parse(text, network)
-        assert found == expected
-        assert targets.parse(found.name, network) == expected  # a name can be used again
-
-    def test_a_sum(self, network: Network) -> None:
-        found = targets.parse("tabby - 0.5*tiger cat + features.3:1", network)
-        assert found.name == "tabby - 0.5*tiger cat + features.3:1"
-        assert found.layers == (OUTPUT, "features.3")
-
-    def test_an_alias(self) -> None:
-        alexnet = models.load("alexnet", "random")
-        assert targets.parse("conv5:3", alexnet) == Channel("features.10", 3)
-
-    def test_a_call_of_a_module_is_no_channel(self) -> None:
-        resnet = models.load("resnet18", "random")
-        assert targets.parse("layer1.0.relu:1", resnet) == Norm("layer1.0.relu:1")
-        assert targets.parse("layer1.0.relu:1:7", resnet) == Channel("layer1.0.relu:1", 7)
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("cat", "stands for 5 classes"),
-            ("tabbby", "no class of 'squeezenet1_1'; did you mean 'tabby'"),
-            ("1000", "class 1000 does not exist: there are 0 to 999"),
-            ("features.99:3", "no layer 'features.99'; did you mean"),
-            ("conv:3", "names .* layers; a target has one"),
-            ("", "no class"),
-        ],
-    )
-    def test_what_is_none(self, network: Network, text: str, message: str) -> None:
-        with pytest.raises(ProbeError, match=message):
-            targets.parse(text, network)
-
-    def test_classes_of_ones_own_network_have_numbers_only(self) -> None:
-        own = Network.from_module(
-            nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3))
-        )
-        with pytest.raises(ProbeError, match="give a number"):
-            targets.parse("tabby", own)
-
-
-def test_the_predicted_class(network: Network) -> None:
-    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    found = targets.predicted(network, images)
-    assert found.index == int(network.module(images).argmax())
-    assert found.label == targets.class_labels(network)[found.index]
-    assert float(targets.values(network.module, images, found)) == pytest.approx(
-        float(network.module(images).detach().max()), rel=1e-5
-    )
-
-
-def test_a_network_without_its_classifier_asks_for_another_target(alexnet: Network) -> None:
-    if not alexnet.missing:
-        pytest.skip("torchvision's own file is there, with the classifier")
-    images = torch.zeros(1, 3, 224, 224)
-    with pytest.raises(ProbeError, match=r"name another target, such as LAYER:CHANNEL: alexnet"):
-        targets.predicted(alexnet, images)
-
-
 def test_a_target_without_a_gradient() -> None:
     x = torch.ones(1, 3, requires_grad=True)
     with pytest.raises(ProbeError, match="'function' has no gradient"):
         targets.gradient(torch.ones(1), [x], Function(lambda out: out))
+
+
+class OfOneNetwork(Class):
+    """A class of the network called ``label``."""
+
+    def check(self, network: Network) -> None:
+        if network.name != self.label:
+            raise ProbeError(f"{self.index} is of {self.label!r}, not of {network.name!r}")
+
+
+class TestCheck:
+    @pytest.fixture(scope="class")
+    def network(self) -> Network:
+        return Network.from_module(nn.Flatten(), name="mine")
+
+    def test_most_targets_belong_to_any_network(self, network: Network) -> None:
+        for target in (Class(3), Channel("conv", 2), Norm("conv"), Function(lambda out: out)):
+            target.check(network)
+
+    def test_a_sum_asks_every_term(self, network: Network) -> None:
+        (Class(0) - 2 * OfOneNetwork(1, "mine") + Channel("conv", 2)).check(network)
+        with pytest.raises(ProbeError, match="2 is of 'yours', not of 'mine'"):
+            (OfOneNetwork(1, "mine") + Class(0) - OfOneNetwork(2, "yours")).check(network)
+
+
+class TestThePackage:
+    def test_kinds_are_imported_without_the_reading_of_text(self) -> None:
+        code = "import sys, probe.targets.kinds; print('probe.targets.text' in sys.modules)"
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == "False"
+
+    def test_every_public_name_is_there(self) -> None:
+        for name in targets.__all__:
+            assert getattr(targets, name) is not None
+            assert name in dir(targets)
+
+    def test_another_name_is_an_attribute_error(self) -> None:
+        with pytest.raises(AttributeError, match="no attribute 'prase'"):
+            _ = targets.prase

@@ -1,30 +1,28 @@
-"""What a map explains and what a picture is made for: one number per picture, with a gradient.
+"""What a target is: one number per picture, with a gradient, from what some layers return.
 
-A target names the layers that it looks at, and gives a number for each picture from what they
-return. Whatever explains a network, or optimises a picture, takes a target and knows no more of it:
-a class, a unit, a channel, a layer, a direction, any function, a sum of several, or the head of an
-encoding model.
-
->>> parse("Egyptian cat", network)  # doctest: +SKIP
->>> parse("features.10:84 - 0.5*features.10:12", network)  # doctest: +SKIP
+A target is a class, a unit, a channel, a layer, a direction, any function, or a sum of several. It
+names the layers that it looks at, and knows nothing of how a user writes it: see
+`probe.targets.text`.
 """
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from probe import models
 from probe.activations.capture import OUTPUT, differentiable
-from probe.errors import ProbeError, suggest
-from probe.models import Network
-from probe.models.network import MissingLayer
+from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    from probe.models import Network
 
 Outputs = Mapping[str, Tensor]
 """What layers returned for a batch of pictures, by name."""
@@ -39,6 +37,8 @@ class Target(ABC):
         What it looks at: names as in `probe.models.layers`, or `OUTPUT`, what the network returns.
     name : str
         For titles and files.
+    facts : mapping
+        What there is to know of it, as plain values: of a recorded site, how good its fit is.
 
     Notes
     -----
@@ -47,6 +47,7 @@ class Target(ABC):
 
     layers: tuple[str, ...]
     name: str
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def __call__(self, outputs: Outputs) -> Tensor:
@@ -67,6 +68,31 @@ class Target(ABC):
         ProbeError
             If the layer has no such channel, position or class.
         """
+
+    def check(self, network: Network) -> None:  # noqa: B027 - most targets belong to any network
+        """Refuse a network that the target does not belong to.
+
+        Parameters
+        ----------
+        network : Network
+
+        Raises
+        ------
+        ProbeError
+            If the target was made for another network. By default, none is refused.
+        """
+
+    def home(self) -> Network | None:
+        """Return the network that the target was made for; None where it may be any."""
+        return None
+
+    def everywhere(self) -> Target:
+        """Return the target for a picture all of which counts: by default, itself.
+
+        A target that looks at one place of the picture, such as a recorded site with its receptive
+        field, looks at all of it instead.
+        """
+        return self
 
     def __add__(self, other: Target) -> Target:
         return Sum(((1.0, self), (1.0, other)))
@@ -325,139 +351,36 @@ class Sum(Target):
         values = [weight * term(outputs) for weight, term in self.terms]
         return torch.stack(values).sum(0)
 
+    def check(self, network: Network) -> None:
+        """Ask every term: see `Target.check`."""
+        for _, term in self.terms:
+            term.check(network)
+
+    def home(self) -> Network | None:
+        """Ask every term: see `Target.home`."""
+        homes = (term.home() for _, term in self.terms)
+        return next((home for home in homes if home is not None), None)
+
+    def everywhere(self) -> Target:
+        """Ask every term: see `Target.everywhere`."""
+        return Sum(tuple((weight, term.everywhere()) for weight, term in self.terms))
+
+    @property
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Those of all terms that have some, by their names."""
+        return {term.name: dict(term.facts) for _, term in self.terms if term.facts}
+
+
+def said(target: Target) -> tuple[str, ...]:
+    """Return a line for each recorded site in a target, which says how good its fit is."""
+    facts = target.facts
+    each = [facts] if "said" in facts else [v for v in facts.values() if isinstance(v, Mapping)]
+    return tuple(str(one["said"]) for one in each)
+
 
 def by_channel(output: Tensor) -> Tensor:
     """Give a layer's output with its channels first: (n, channels, …positions)."""
     return output.movedim(-1, 1) if output.ndim == 3 else output
-
-
-def parse(text: str, network: Network) -> Target:
-    """Read a target as a user writes it.
-
-    Parameters
-    ----------
-    text : str
-        - ``281``, ``tabby``, ``class:281``: a class, by number or by (a part of) its name;
-        - ``features.10:84``, ``conv5:84``: the mean of a channel;
-        - ``features.10:84,6,6``: a unit (channel, y, x); of a transformer, channel and token;
-        - ``features.10``: half the sum of squares of a layer;
-        - sums of these: ``tabby - 0.5*tiger cat``, with spaces around the signs.
-    network : Network
-
-    Raises
-    ------
-    ProbeError
-        If there is no such layer or class; the message names the nearest.
-    """
-    pieces = re.split(r"\s+([+-])\s+", text.strip())
-    terms = []
-    for sign, piece in zip(["+", *pieces[1::2]], pieces[::2], strict=True):
-        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?(.*)", piece)
-        assert match is not None  # the pattern takes any string
-        weight = float(match[1] or 1) * (1 if sign == "+" else -1)
-        terms.append((weight, _term(match[2], network)))
-    if len(terms) == 1 and terms[0][0] == 1:
-        return terms[0][1]
-    return Sum(tuple(terms))
-
-
-def _term(text: str, network: Network) -> Target:
-    infos = models.layers(network)
-    names = {name: info for info in infos for name in (info.name, info.alias, info.path) if name}
-    if text.startswith("class:") or text.isdecimal():  # a number is a class, whatever layers are
-        return class_of(text.removeprefix("class:"), network)
-    if text in names:
-        return Norm(_layer(text, network))
-    if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
-        layer, channel = _layer(found[1], network), int(found[2])
-        position = tuple(int(at) for at in found[3].split(",")[1:])
-        return Unit(layer, channel, position) if position else Channel(layer, channel)
-    try:
-        return class_of(text, network)
-    except ProbeError:
-        if re.search(r"[:.]\d", text):  # as layers are called, and no class is
-            _layer(text.partition(":")[0], network)
-        raise
-
-
-def _layer(text: str, network: Network) -> str:
-    found = models.resolve([text], network)
-    if len(found) != 1:
-        raise ProbeError(f"{text!r} names {len(found)} layers; a target has one")
-    return found[0]
-
-
-def class_of(text: str, network: Network) -> Class:
-    """Find a class by its number or its name.
-
-    Raises
-    ------
-    ProbeError
-        If there is none, or several.
-    """
-    labels = class_labels(network)
-    if re.fullmatch(r"\d+", text):
-        index = int(text)
-        if labels and index >= len(labels):
-            raise ProbeError(f"class {index} does not exist: there are 0 to {len(labels) - 1}")
-        return Class(index, labels[index] if labels else "")
-    if not labels:
-        raise ProbeError(
-            f"{text!r} is no layer of {network.name!r}, and the names of its classes are not "
-            "known: give a number, LAYER or LAYER:CHANNEL"
-        )
-    words = text.lower().strip()
-    found = [k for k, label in enumerate(labels) if label.lower() == words]
-    whole = re.compile(rf"\b{re.escape(words)}\b")
-    found = found or [k for k, label in enumerate(labels) if words and whole.search(label.lower())]
-    found = found or [k for k, label in enumerate(labels) if words and words in label.lower()]
-    if len(found) != 1:
-        several = ", ".join(f"{k} ({labels[k]})" for k in found[:8])
-        raise ProbeError(
-            f"target {text!r} stands for {len(found)} classes, name one by its number: {several}"
-            if found
-            else f"target {text!r} is no class of {network.name!r}{suggest(text, labels)}; layers "
-            "are named as by `probe layers`, with :CHANNEL"
-        )
-    return Class(found[0], labels[found[0]])
-
-
-def class_labels(network: Network) -> tuple[str, ...]:
-    """Give the names of a network's classes: ImageNet's, where it is trained on them; else none."""
-    from torchvision.models import AlexNet_Weights
-
-    if network.weights.kind == "user" or network.architecture is None:
-        return ()
-    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-def predicted(network: Network, images: Tensor) -> Class:
-    """Give the class that a network sees in a picture.
-
-    Parameters
-    ----------
-    network : Network
-    images : torch.Tensor, shape (1, 3, height, width)
-        Preprocessed.
-
-    Raises
-    ------
-    ProbeError
-        If it does not return classes.
-    """
-    try:
-        scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
-    except MissingLayer as error:
-        raise ProbeError(
-            f"no class can be told, name another target, such as LAYER:CHANNEL: {error}"
-        ) from None
-    if scores.ndim != 2 or len(scores) != 1:
-        raise ProbeError(
-            f"{network.name} returns shape {tuple(scores.shape)}, and no classes: name a target, "
-            "such as LAYER:CHANNEL"
-        )
-    index, labels = int(scores.argmax()), class_labels(network)
-    return Class(index, labels[index] if index < len(labels) else "")
 
 
 def values(module: torch.nn.Module, images: Tensor, target: Target) -> Tensor:

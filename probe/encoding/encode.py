@@ -1,0 +1,888 @@
+"""Recorded sites predicted from the layers of a network: from names to sites that can be used.
+
+stimuli → network → activations per layer ↘
+recording → mean responses → fit inside every split → held-out scores, sites → `Encoding`
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+
+from probe import assets, models, recordings
+from probe.activations import PIXELS, Extraction
+from probe.activations.extract import devices_of, resolve_device
+from probe.activations.store import ActivationStore
+from probe.cluster import Cluster, connect
+from probe.encoding import scores
+from probe.encoding.fields import Field, Layout
+from probe.encoding.gabor import gabor_network
+from probe.encoding.kept import keep
+from probe.encoding.layer_fit import BRAINSCORE_ALPHAS, LayerFit, Plan, fit_layer
+from probe.encoding.map import Encodings
+from probe.encoding.readouts import Readout, layout_of
+from probe.encoding.result import Encoding
+from probe.encoding.ridge import Split
+from probe.encoding.scoring import Scored, compare_layers, score
+from probe.encoding.sites import Identity
+from probe.errors import ProbeError, suggest
+from probe.models import LayerInfo, Network
+from probe.models.several import check_models, load_network
+from probe.progress import in_notebook, track
+from probe.recordings import Noise, Recording
+from probe.recordings.several import load_recordings, several
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from torch import nn
+
+READOUTS = ("field", "flat", "full")
+METHODS = ("ridge", "pls")
+PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
+
+MIN_STIMULI = 10
+"""Fewer stimuli tell nothing of a site."""
+
+MAX_SHUFFLED = 200
+"""Sites whose responses are fitted a second time, permuted."""
+
+UNTRAINED_SEED = 0
+
+POOLED = "r pooled over folds: every stimulus is predicted once, by a fit that has not seen it"
+BY_SPLIT = "median over sites of r in each split, then the mean over {n} splits"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How sites are fitted: the options of `encode`, which explains them."""
+
+    layers: str | Sequence[str]
+    readout: str
+    method: str
+    protocol: str | None
+    n_components: int
+    splits: Any
+    groups: Any
+    weights: str
+    preprocessing: str
+    baselines: bool
+    n_resamples: int
+    seed: int
+    device: str
+    batch_size: int | None
+    accept_licence: bool
+    progress: bool | None
+
+    def checked(self, *, remote: bool = False) -> Settings:
+        """Check the options before anything is downloaded or computed.
+
+        Raises
+        ------
+        ProbeError
+            With the nearest names of what exists.
+        """
+        for what, value, known in (
+            ("readout", self.readout, READOUTS),
+            ("method", self.method, METHODS),
+            ("protocol", self.protocol or PROTOCOLS[0], PROTOCOLS),
+        ):
+            if value not in known:
+                raise ProbeError(f"{what} {value!r} is unknown{suggest(value, known)}")
+        for what, number, least in (
+            ("n_components", self.n_components, 1),
+            ("n_resamples", self.n_resamples, 0),
+            ("seed", self.seed, 0),
+        ):
+            if number < least:
+                raise ProbeError(f"{what} {number}: expected {least} or more")
+        if isinstance(self.splits, int) and self.splits < 2:
+            raise ProbeError(f"splits {self.splits}: expected 2 or more")
+        if not remote:
+            resolve_device(self.device)
+        settings = replace(self, seed=operator.index(self.seed))
+        if self.protocol is not None:
+            method = "pls" if self.protocol == "brainscore-pls" else "ridge"
+            cross_validation = ShuffleSplit(10, train_size=0.9, random_state=1)
+            settings = replace(
+                settings, method=method, readout="full", n_components=25, splits=cross_validation
+            )
+        elif self.method == "pls" and self.readout == "field":
+            # Components are of all units: PLS has no field.
+            settings = replace(settings, readout="full")
+        return settings
+
+    @property
+    def plan(self) -> Plan:
+        """How a layer is fitted."""
+        if self.protocol == "brainscore-ridgecv":
+            return Plan("full", "ridge", shared_alpha=True, alphas=tuple(BRAINSCORE_ALPHAS))
+        return Plan(self.readout, self.method, self.n_components)
+
+
+def encode(
+    model: str | Network | nn.Module | Sequence[str | Network | nn.Module],
+    dataset: str | Recording | Sequence[str | Recording],
+    *,
+    layers: str | Sequence[str] = "default",
+    readout: str = "field",
+    method: str = "ridge",
+    protocol: str | None = None,
+    n_components: int = 25,
+    splits: Any = 10,
+    groups: str | Sequence[Any] | None = None,
+    region: str | Sequence[str] | None = None,
+    subject: str | None = None,
+    weights: str = "imagenet",
+    preprocessing: str = "resize",
+    baselines: bool = True,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    cluster: str | Client | Cluster | None = None,
+    accept_licence: bool = False,
+    output: str | Path | None = None,
+    progress: bool | None = None,
+) -> Encoding | Encodings:
+    """Predict recorded sites from the layers of a network, and keep the sites as targets.
+
+    Responses, averaged over repetitions, are predicted by ridge regression on what a layer makes
+    of each stimulus. Field, penalty and each site's layer are chosen by leave-one-out inside the
+    training stimuli of each split; scores are of stimuli that were held out. The sites, fitted to
+    all stimuli, are kept: ``site:v4:12`` then is a target of `probe.saliency`, `probe.visualize`
+    and `probe.dream`.
+
+    Parameters
+    ----------
+    model : str, Network, torch.nn.Module, or a sequence of these
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. Names
+        may be separated by commas.
+    dataset : str, Recording, or a sequence of these
+        A name (`probe.recordings.available`), the path of a folder, or a recording of yours. Names
+        may be separated by commas.
+    layers : str or sequence of str
+        Layer paths or aliases, or ``default``, ``all``, ``conv``, ``relu``, ``pool``, ``linear``,
+        ``block``; as a string, separated by commas.
+    readout : {'field', 'flat', 'full'}
+        ``field``: a Gaussian pooling field over the layer's positions, one for each site, then a
+        weight per channel. ``flat``: channels averaged over all positions. ``full``: a weight for
+        every unit. Layers without positions are read in full.
+    method : {'ridge', 'pls'}
+        ``pls``: partial least squares on all units (readout ``full``).
+    protocol : {'brainscore-pls', 'brainscore-ridgecv'}, optional
+        Exactly as Brain-Score does it, so that numbers can be compared: full readout, ten random
+        splits of 90 % and 10 %, the median over sites of r, then the mean over splits;
+        ``brainscore-pls`` with 25 components, ``brainscore-ridgecv`` with one penalty for all
+        sites from its own grid.
+    n_components : int
+        Of PLS, at most.
+    splits : int or scikit-learn splitter
+        Folds, of which each is held out once; or any object with a method ``split``, such as
+        ``ShuffleSplit(10, test_size=0.1, random_state=1)``.
+    groups : str or sequence, optional
+        Stimuli that stay together in splits and resamples, such as variants of one picture: one
+        label per stimulus, or the name of a coordinate of the recording. By default the
+        recording's own, ``group``, if it has one.
+    region : str or sequence of str, optional
+        By default the recording's default region; ``'all'`` are all that it has.
+    subject : str, optional
+        By default, all.
+    weights : str
+        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
+    preprocessing : {'resize', 'torchvision'}
+        ``resize``: the whole picture. ``torchvision``: what the weights were trained with, a crop.
+    baselines : bool
+        Fit also the pixels, a V1-like bank of Gabor energy, the untrained network, and responses
+        that were permuted over stimuli.
+    n_resamples : int
+        Bootstrap samples of the stimuli, for intervals and tests; 0 for none.
+    seed : int
+        Of folds, permutations, resamples and, with ``weights='random'``, the initialisation.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``: where the network runs.
+    batch_size : int, optional
+        Images per forward pass.
+    cluster : str, distributed.Client or Cluster, optional
+        Where to compute, see `probe.cluster.connect`: pictures and layers are shared among workers.
+    accept_licence : bool
+        Accept the terms of a dataset that restricts its use.
+    output : str or Path, optional
+        A folder in which the results are saved.
+    progress : bool, optional
+        Show progress bars, with an estimate of the time; by default when a person is watching.
+
+    Returns
+    -------
+    Encoding
+        Of one network and one recording. Shows itself; ``.table``, ``.sites``, ``.pairs``;
+        ``.site(12)``, ``.head()``, ``.predict(pictures)``, ``.save(folder)``.
+    Encodings
+        Of several.
+
+    Raises
+    ------
+    ProbeError
+        If something that was named does not exist, the recording holds RDMs only or has fewer than
+        ten stimuli, or a layer gives values that are not finite.
+
+    Examples
+    --------
+    >>> found = probe.encode("alexnet", "v4")  # doctest: +SKIP
+    >>> probe.saliency("photo.jpg", "alexnet", target=found.site(12))  # doctest: +SKIP
+
+    References
+    ----------
+    Yamins et al. 2014, PNAS 111:8619; St-Yves & Naselaris 2018, NeuroImage 180:188; Schrimpf et al.
+    2018, bioRxiv 407007.
+    """
+    settings = Settings(
+        layers=layers, readout=readout, method=method, protocol=protocol,
+        n_components=n_components, splits=splits, groups=groups, weights=weights,
+        preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
+        device=device, batch_size=batch_size, accept_licence=accept_licence, progress=progress,
+    ).checked(remote=cluster is not None)  # fmt: skip
+    named_models, named_datasets = several(model), several(dataset)
+    one = named_models is named_datasets is None and region != "all" and several(region) is None
+    networks = check_models(named_models or [model], weights, preprocessing)
+    fitted: list[Encoding] = []
+    with connect(cluster) as workers:
+        named = named_datasets or [dataset]
+        loaded = load_recordings(
+            named, region, subject, accept_licence=accept_licence, progress=progress
+        )
+        for recording in loaded:
+            check_recording(recording)
+        aliases = _aliases(named, loaded)
+        for network_name in networks:
+            network = load_network(
+                network_name, weights, preprocessing, seed=settings.seed,
+                accept_licence=accept_licence, progress=progress,
+            )  # fmt: skip
+            for recording in loaded:
+                alias = aliases.get(recording.name, recording.name)
+                encoding = fit(network, recording, settings, workers, alias=alias)
+                fitted.append(encoding)
+                keep(encoding)
+                if output is not None and not one:
+                    encoding.save(Path(output).expanduser() / Encodings(tuple(fitted)).folders[-1])
+    if one:
+        if output is not None:
+            fitted[0].save(output)
+        return fitted[0]
+    encodings = Encodings(tuple(fitted))
+    if output is not None:
+        encodings.save_map(output)
+    return encodings
+
+
+def check_recording(recording: Recording) -> None:
+    """Refuse a recording that has nothing to fit, before the network is run.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if not recording.has_responses:
+        raise ProbeError(
+            f"recording {recording.name!r} holds RDMs only, and sites are fitted to responses: "
+            "compare it with probe.rsa"
+        )
+    if recording.n_stimuli < MIN_STIMULI:
+        raise ProbeError(
+            f"recording {recording.name!r} has {recording.n_stimuli} stimuli, too few to fit a "
+            f"site: expected {MIN_STIMULI} or more"
+        )
+
+
+def fit(
+    network: Network,
+    recording: Recording,
+    settings: Settings,
+    workers: Cluster | None = None,
+    *,
+    alias: str | None = None,
+    stimuli: Sequence[int] | None = None,
+) -> Encoding:
+    """Fit the sites of one region of a recording with the layers of one network.
+
+    Parameters
+    ----------
+    network : Network
+    recording : Recording
+        Of one region.
+    settings : Settings
+    workers : Cluster, optional
+    alias : str, optional
+        What the recording is called in ``site:NAME:NUMBER``.
+    stimuli : sequence of int, optional
+        Use these stimuli alone; the others are neither fitted nor scored.
+    """
+    used = np.arange(recording.n_stimuli) if stimuli is None else np.asarray(stimuli)
+    responses = recording.mean_responses().values[used]
+    noise = Noise.of_repetitions(recording.data["responses"].values[used])
+    groups = _groups(recording, settings.groups)
+    groups = None if groups is None else groups[used]
+    splits = _splits(len(used), groups, settings)
+    rng = np.random.default_rng(settings.seed)
+    n_sites = responses.shape[1]
+    shuffled = _shuffled(responses, rng) if settings.baselines else responses[:, :0]
+    both = np.concatenate([responses, shuffled], axis=1)
+
+    names = models.resolve(settings.layers, network)
+    infos = [info for info in models.layers(network) if info.name in names]
+    jobs = _jobs(network, infos, settings)
+    rows_used = None if stimuli is None else used
+    fits = _fit_all(jobs, recording, both, n_sites, splits, rows_used, settings, workers)
+    for job, layer_fit in zip(jobs, fits, strict=True):
+        if not all(np.isfinite(p).all() for p in layer_fit.predictions):
+            raise ProbeError(
+                f"layer {job.layer!r} of {job.network.name} gives values that are not finite for "
+                "some stimulus: leave the layer out"
+            )
+
+    counts = _resamples(len(used), groups, settings.n_resamples, rng)
+    partition = _is_partition(splits, len(used))
+    judge = _Judge(responses, noise, splits, counts if partition else None, partition)
+    table, of_layer = [], {}
+    of_network = [k for k, job in enumerate(jobs) if job.kind == "layer"]
+    for k, (job, layer_fit) in enumerate(zip(jobs, fits, strict=True)):
+        scored = judge.score([p[:, :n_sites] for p in layer_fit.predictions])
+        row = {**job.columns, **scored.row(), "shuffled": judge.shuffled(layer_fit, shuffled)}
+        at_end = layer_fit.at_end[:n_sites]
+        table.append({**row, "n_at_end": int(at_end.sum())})
+        if k in of_network:
+            of_layer[job.layer] = scored
+    # The layer of each site: inside each split for the score, on all stimuli for what is kept.
+    layer_of_site = _best_layer([fits[k].error[:n_sites] for k in of_network])
+    if len(of_network) > 1 and np.isfinite(fits[of_network[0]].error[0]):
+        in_split = [
+            _best_layer([fits[k].error_in_split[s, :n_sites] for k in of_network])
+            for s in range(len(splits))
+        ]
+        predictions = [
+            np.stack([fits[k].predictions[s][:, :n_sites] for k in of_network])[
+                in_split[s], :, np.arange(n_sites)
+            ].T
+            for s in range(len(splits))
+        ]
+        own = judge.score(predictions)
+        row = {**_chosen_columns(), **own.row(), "shuffled": judge.shuffled_choice(
+            [fits[k] for k in of_network], shuffled, n_sites)}  # fmt: skip
+        table.insert(len(of_network), {**row, "n_at_end": 0})
+    else:
+        own = of_layer[jobs[of_network[0]].layer]
+    facts_of_fit = _facts_of_fit(
+        network, settings, splits, partition, groups, noise, responses, jobs, recording
+    )
+    sites = _sites_table(
+        recording, responses, own, layer_of_site, [jobs[k] for k in of_network],
+        [fits[k] for k in of_network], network,
+    )  # fmt: skip
+    frame = pd.DataFrame(table)
+    for place, (column, value) in enumerate(
+        {
+            "model": network.name, "dataset": recording.name, "region": recording.regions[0],
+            "simulated": recording.simulated, "n_sites": n_sites,
+        }.items()
+    ):  # fmt: skip
+        frame.insert(place, column, value)
+    readouts: dict[str, Readout] = {}
+    for k, index in enumerate(of_network):
+        rows = np.flatnonzero(layer_of_site == k)
+        if len(rows):
+            readouts[jobs[index].layer] = _some(fits[index].readout, rows)
+    return Encoding(
+        table=frame,
+        sites=sites,
+        pairs=compare_layers(of_layer, groups, rng, settings.n_resamples if partition else 0),
+        held_out={name: s.predictions.astype(np.float32) for name, s in of_layer.items()}
+        if partition
+        else {},
+        readouts=readouts,
+        identity=Identity.of(network),
+        facts={
+            "dataset": alias or recording.name,
+            "region": recording.regions[0],
+            "model": {
+                "name": network.name,
+                **{f"weights_{k}": v for k, v in vars(network.weights).items()},
+                "preprocessing": network.preprocessing.describe(),
+                "layers": [info.name for info in infos],
+            },
+            "recording": recording.describe()
+            | {
+                "n_stimuli": len(used),
+                "response_mean": float(responses.mean()),
+                "used": None if stimuli is None else [int(k) for k in used],
+            },
+            "fit": facts_of_fit,
+        },
+        provenance=_provenance(settings, network),
+        network=network,
+        resampled=own.resampled,
+    )
+
+
+def _some(readout: Readout, rows: np.ndarray) -> Readout:
+    """Take some sites of a readout, still in dual form if it is."""
+    return replace(
+        readout,
+        weights=readout.weights[rows],
+        offsets=readout.offsets[rows],
+        fields=None if readout.fields is None else tuple(readout.fields[k] for k in rows),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One layer to be fitted, of the network or of a baseline."""
+
+    kind: str
+    network: Network
+    layer: str
+    info: LayerInfo | None
+    layout: Layout | None
+    plan: Plan
+    title: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        info = self.info
+        return {
+            "kind": self.kind,
+            "layer": self.layer,
+            "alias": info.alias if info and self.kind in ("layer", "untrained") else "",
+            "type": info.type if info and self.kind in ("layer", "untrained") else self.title,
+            "n_neuroids": math.prod(info.output_shape)
+            if info
+            else math.prod(self.network.input_shape),
+            "shown": self.layer if self.kind == "layer" else self.title,
+        }
+
+
+def _jobs(network: Network, infos: Sequence[LayerInfo], settings: Settings) -> list[_Job]:
+    plan = settings.plan
+    layouts = {info.name: layout_of(network, info.name) for info in infos}
+    jobs = [
+        _Job("layer", network, info.name, info, layouts[info.name], plan, info.name)
+        for info in infos
+    ]
+    if not settings.baselines:
+        return jobs
+    if network.architecture is not None:
+        blank = models.load(
+            network.architecture, "random", seed=UNTRAINED_SEED,
+            preprocessing=network.preprocessing,
+        )  # fmt: skip
+        jobs += [
+            _Job("untrained", blank, info.name, info, layouts[info.name], plan,
+                 f"untrained {info.alias or info.name}")
+            for info in infos
+        ]  # fmt: skip
+    # Pixels have no channels to pool: each has its own weight.
+    full = Plan("full", plan.method, plan.n_components, plan.shared_alpha, plan.alphas)
+    jobs.append(_Job("pixels", network, PIXELS, None, None, full, "pixels"))
+    gabor = gabor_network()
+    (info,) = [info for info in models.layers(gabor) if info.name == "gabor"]
+    channels, height, width = info.output_shape
+    layout = Layout(channels, height, width)
+    jobs.append(_Job("gabor", gabor, "gabor", info, layout, plan, "Gabor energy"))
+    return jobs
+
+
+def _fit_all(
+    jobs: Sequence[_Job],
+    recording: Recording,
+    responses: np.ndarray,
+    n_kept: int,
+    splits: Sequence[Split],
+    used: np.ndarray | None,
+    settings: Settings,
+    workers: Cluster | None,
+) -> list[LayerFit]:
+    """Extract and fit all layers, in the order of jobs."""
+    stores = _extract(jobs, recording, settings, workers)
+    work = [job.plan.n_candidates(job.layout) for job in jobs]
+    try:
+        if workers is not None:
+            tasks = [
+                (stores[id(job.network)].path, job.layer, job.layout, job.plan) for job in jobs
+            ]
+            shared = (responses, splits, n_kept, used)
+            found: list[LayerFit | None] = [None] * len(jobs)
+            for index, layer_fit in workers.map(
+                _fit_on_worker, tasks, shared=shared, sizes=work, desc="fit", unit="fit",
+                progress=settings.progress,
+            ):  # fmt: skip
+                found[index] = layer_fit
+            return [layer_fit for layer_fit in found if layer_fit is not None]
+        fits = []
+        with track(total=sum(work), desc="fit", unit="fit", progress=settings.progress) as bar:
+
+            def step(iterable: Iterable[Any], **_: Any) -> Iterable[Any]:
+                for item in iterable:
+                    yield item
+                    bar.update()
+
+            for job in jobs:
+                bar.set_description(f"fit {job.title}")
+                array = stores[id(job.network)].complete(job.layer)
+                if job.plan.method == "pls":
+                    bar.update()
+                fits.append(
+                    fit_layer(
+                        _rows_of(array, used), job.layer, job.layout, responses, splits, job.plan,
+                        n_kept=n_kept, track=step,
+                    )
+                )  # fmt: skip
+        return fits
+    finally:
+        for job in jobs:  # nobody will ask for these activations again
+            if job.network.weights.kind == "user":
+                shutil.rmtree(stores[id(job.network)].path, ignore_errors=True)
+
+
+def _rows_of(array: Any, used: np.ndarray | None) -> Any:
+    return array if used is None else np.asarray(array[used, :])
+
+
+def _fit_on_worker(
+    responses: np.ndarray,
+    splits: Sequence[Split],
+    n_kept: int,
+    used: np.ndarray | None,
+    task: tuple[Path, str, Layout | None, Plan],
+) -> LayerFit:
+    path, layer, layout, plan = task
+    array = ActivationStore(path).complete(layer)
+    return fit_layer(
+        _rows_of(array, used), layer, layout, responses, splits, plan, n_kept=n_kept,
+        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+    )  # fmt: skip
+
+
+def _extract(
+    jobs: Sequence[_Job], recording: Recording, settings: Settings, workers: Cluster | None
+) -> dict[int, ActivationStore]:
+    """Have the activations of all networks: by the identity of the network."""
+    stores = {}
+    for network in {id(job.network): job.network for job in jobs}.values():
+        names = [job.layer for job in jobs if job.network is network]
+        blank = network.weights.kind != jobs[0].network.weights.kind
+        root = assets.cache_dir() / "baselines" if blank else None
+        extraction = Extraction(network, recording.stimuli, device=settings.device, folder=root)
+        stores[id(network)] = extraction.run(
+            names, batch_size=settings.batch_size, cluster=workers, progress=settings.progress
+        )
+    return stores
+
+
+def _groups(recording: Recording, groups: str | Sequence[Any] | None) -> np.ndarray | None:
+    if groups is None:
+        return recording.data["group"].values if "group" in recording.data.coords else None
+    if isinstance(groups, str):
+        coords = [c for c, v in recording.data.coords.items() if v.dims == ("stimulus",)]
+        if groups not in coords:
+            raise ProbeError(
+                f"recording {recording.name!r} has no coordinate {groups!r} of stimuli"
+                f"{suggest(groups, [str(c) for c in coords])}"
+            )
+        return np.asarray(recording.data[groups].values)
+    labels = np.asarray(list(groups))
+    if len(labels) != recording.n_stimuli:
+        raise ProbeError(
+            f"groups have {len(labels)} labels: expected {recording.n_stimuli}, one per stimulus"
+        )
+    return labels
+
+
+def _splits(n: int, groups: np.ndarray | None, settings: Settings) -> list[Split]:
+    splits = settings.splits
+    if isinstance(splits, int):
+        n_units = n if groups is None else len(np.unique(groups))
+        if n_units < splits:
+            raise ProbeError(
+                f"splits {splits}: expected at most {n_units}, the number of "
+                f"{'stimuli' if groups is None else 'groups of stimuli'}"
+            )
+        splits = (
+            KFold(splits, shuffle=True, random_state=settings.seed)
+            if groups is None
+            else GroupKFold(splits, shuffle=True, random_state=settings.seed)
+        )
+    if hasattr(splits, "split"):
+        return list(splits.split(np.zeros((n, 1)), groups=groups))
+    return [(np.asarray(train), np.asarray(test)) for train, test in splits]
+
+
+def _is_partition(splits: Sequence[Split], n: int) -> bool:
+    tested = np.concatenate([test for _, test in splits])
+    return len(tested) == n and len(np.unique(tested)) == n
+
+
+def _shuffled(responses: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Permute the stimuli of (at most `MAX_SHUFFLED`) sites, each by itself."""
+    n_sites = responses.shape[1]
+    rows = np.linspace(0, n_sites - 1, min(n_sites, MAX_SHUFFLED)).astype(int)
+    return np.stack([responses[rng.permutation(len(responses)), k] for k in rows], axis=1)
+
+
+def _resamples(
+    n: int, groups: np.ndarray | None, n_resamples: int, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Draw stimuli, or groups of them, with replacement: counts, (B, n)."""
+    if not n_resamples:
+        return None
+    index = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_units = int(index.max()) + 1
+    counts = rng.multinomial(n_units, np.full(n_units, 1.0 / n_units), size=n_resamples)
+    return counts[:, index].astype(np.float64)
+
+
+def _best_layer(errors: Sequence[np.ndarray]) -> np.ndarray:
+    """Choose the layer of each site by the least leave-one-out error; the first, where none has."""
+    stacked = np.where(np.isfinite(errors), errors, np.inf)
+    return np.asarray(stacked.argmin(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """What held-out predictions are scored against."""
+
+    responses: np.ndarray
+    noise: Noise
+    splits: Sequence[Split]
+    counts: np.ndarray | None
+    partition: bool
+
+    def score(self, predictions: Sequence[np.ndarray]) -> Scored:
+        return score(
+            self.responses, predictions, self.splits, self.noise, self.counts,
+            pooled=self.partition,
+        )  # fmt: skip
+
+    def shuffled(self, layer_fit: LayerFit, shuffled: np.ndarray) -> float:
+        n = shuffled.shape[1]
+        if not n:
+            return math.nan
+        return self._shuffled_r([p[:, -n:] for p in layer_fit.predictions], shuffled)
+
+    def shuffled_choice(
+        self, fits: Sequence[LayerFit], shuffled: np.ndarray, n_sites: int
+    ) -> float:
+        n = shuffled.shape[1]
+        if not n:
+            return math.nan
+        predictions = []
+        for s in range(len(self.splits)):
+            best = _best_layer([f.error_in_split[s, n_sites:] for f in fits])
+            stacked = np.stack([f.predictions[s][:, n_sites:] for f in fits])
+            predictions.append(stacked[best, :, np.arange(n)].T)
+        return self._shuffled_r(predictions, shuffled)
+
+    def _shuffled_r(self, predictions: Sequence[np.ndarray], shuffled: np.ndarray) -> float:
+        scored = score(shuffled, predictions, self.splits, None, None, pooled=self.partition)
+        return float(scored.median["r"])
+
+
+def _chosen_columns() -> dict[str, Any]:
+    shown = "each site's layer, chosen in training"
+    return {
+        "kind": "chosen", "layer": "chosen", "alias": "", "type": "", "n_neuroids": np.nan,
+        "shown": shown,
+    }  # fmt: skip
+
+
+def _sites_table(
+    recording: Recording,
+    responses: np.ndarray,
+    own: Scored,
+    layer_of_site: np.ndarray,
+    jobs: Sequence[_Job],
+    fits: Sequence[LayerFit],
+    network: Network,
+) -> pd.DataFrame:
+    n_sites = responses.shape[1]
+    data = recording.data
+    sd = responses.std(axis=0, ddof=1)
+    sd = np.where(sd > 1e-12 * np.abs(responses).max(axis=0), sd, 0.0)
+    chosen = np.arange(n_sites)
+    alpha = np.stack([f.alpha[:n_sites] for f in fits])[layer_of_site, chosen]
+    at_end = np.stack([f.at_end[:n_sites] for f in fits])[layer_of_site, chosen]
+    averaged = bool(data.attrs.get("averaged", False))
+    notes = []
+    for k in range(n_sites):
+        rho = own.values["reliability"][k]
+        if sd[k] == 0:
+            notes.append("the responses are constant, there is nothing to predict")
+        elif np.isnan(rho):
+            notes.append(
+                "no ceiling, since the recording holds means over repetitions"
+                if averaged
+                else "no ceiling, since no stimulus was repeated"
+            )
+        elif rho <= 0:
+            notes.append("no ceiling, since the reliability is not above zero")
+        else:
+            notes.append("")
+    readouts = [fits[layer].readout for layer in layer_of_site]
+    fields = [r.fields[k] if r.fields is not None else None for k, r in enumerate(readouts)]
+    seen = {job.layer: _window(network, job) for job in jobs}
+    places = [seen[jobs[layer_of_site[k]].layer].of(field) for k, field in enumerate(fields)]
+    degrees = data.attrs.get("picture_degrees")
+    frame = pd.DataFrame(
+        {
+            "site": np.arange(n_sites),
+            "neuroid_id": data["neuroid_id"].values.astype(str),
+            "subject": data["subject"].values.astype(str),
+            "region": data["region"].values.astype(str),
+            "layer": [jobs[k].layer for k in layer_of_site],
+            "alias": [jobs[k].info.alias if jobs[k].info else "" for k in layer_of_site],  # type: ignore[union-attr]
+            "reliability": own.values["reliability"],
+            **{
+                name + end: values[name]
+                for name in scores.SCORES
+                for end, values in (("", own.values), ("_low", own.low), ("_high", own.high))
+                if name in values
+            },
+            "y": [np.nan if f is None else f.y for f in fields],
+            "x": [np.nan if f is None else f.x for f in fields],
+            "sd_field": [np.nan if f is None else f.sd for f in fields],
+            **{
+                name: [p[i] for p in places] for i, name in enumerate(("y_px", "x_px", "sd_px"))
+            },
+            "alpha": alpha,
+            "at_end": at_end,
+            "mean": responses.mean(axis=0),
+            "sd": sd,
+            "note": notes,
+        }
+    )
+    if degrees:
+        scale = float(degrees) / network.preprocessing.size[1]
+        centre = network.preprocessing.size[0] / 2, network.preprocessing.size[1] / 2
+        frame["y_deg"] = (centre[0] - frame["y_px"]) * scale
+        frame["x_deg"] = (frame["x_px"] - centre[1]) * scale
+        frame["sd_deg"] = frame["sd_px"] * scale
+    return frame
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Where a layer's positions lie in the network's input, in pixels.
+
+    ``first`` and ``step`` are down and across: the centre of the first position, and how far apart
+    positions are.
+    """
+
+    layout: Layout
+    first: tuple[float, float]
+    step: tuple[float, float]
+
+    def of(self, field: Field | None) -> tuple[float, float, float]:
+        """Return centre (y, x) and SD of a field, in pixels; NaN where there is none."""
+        if field is None:
+            return (np.nan, np.nan, np.nan)
+        y = self.first[0] + self.step[0] * (field.y * self.layout.height - 0.5)
+        x = self.first[1] + self.step[1] * (field.x * self.layout.width - 0.5)
+        return y, x, field.sd * self.layout.height * self.step[0]
+
+
+def _window(network: Network, job: _Job) -> _Window:
+    layout = job.layout or Layout(1, 1, 1)
+    height, width = network.preprocessing.size
+    seen = models.measures(network).fields.get(job.layer)
+    if seen is None or seen.jump is None or seen.start is None:
+        step = (height / layout.height, width / layout.width)
+        return _Window(layout, (step[0] / 2, step[1] / 2), step)
+    first = tuple(start + (size - 1) / 2 for start, size in zip(seen.start, seen.size, strict=True))
+    return _Window(layout, (first[0], first[1]), seen.jump)
+
+
+def _facts_of_fit(
+    network: Network,
+    settings: Settings,
+    splits: Sequence[Split],
+    partition: bool,
+    groups: np.ndarray | None,
+    noise: Noise,
+    responses: np.ndarray,
+    jobs: Sequence[_Job],
+    recording: Recording,
+) -> dict[str, Any]:
+    remarks = []
+    unpooled = [
+        job.layer for job in jobs
+        if job.kind == "layer" and job.layout is None and settings.readout != "full"
+    ]  # fmt: skip
+    if unpooled:
+        remarks.append(
+            f"Read in full, since their positions are not known: {', '.join(unpooled)}."
+        )
+    if settings.baselines and network.architecture is None:
+        remarks.append("No untrained baseline: only a network known by its name has one.")
+    averaged = bool(recording.data.attrs.get("averaged", False))
+    return {
+        "readout": settings.readout,
+        "method": settings.method,
+        "protocol": settings.protocol,
+        "n_splits": len(splits),
+        "aggregate": POOLED if partition else BY_SPLIT.format(n=len(splits)),
+        "units": "stimuli" if groups is None else f"{len(np.unique(groups))} groups of stimuli",
+        "n_units": len(responses) if groups is None else len(np.unique(groups)),
+        "n_resamples": settings.n_resamples,
+        "weights": str(settings.weights),
+        "preprocessing": settings.preprocessing,
+        "seed": settings.seed,
+        "input_size": list(network.preprocessing.size),
+        "no_ceiling": "the recording holds means over repetitions"
+        if averaged
+        else "no stimulus was repeated",
+        "remarks": remarks,
+    }
+
+
+def _provenance(settings: Settings, network: Network) -> dict[str, Any]:
+    packages = ["cnn-probe", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas"]
+    return {
+        "command": None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": {
+            "readout": settings.readout,
+            "method": settings.method,
+            "n_components": settings.n_components,
+            "splits": settings.splits if isinstance(settings.splits, int) else str(settings.splits),
+            "seed": settings.seed,
+            "n_resamples": settings.n_resamples,
+            "device": ",".join(map(str, devices_of(network, settings.device))),
+        },
+        "versions": {name: metadata.version(name) for name in packages}
+        | {"python": platform.python_version()},
+        "platform": platform.platform(),
+    }
+
+
+def _aliases(named: Sequence[str | Recording], loaded: Sequence[Recording]) -> dict[str, str]:
+    """Tell what a user calls the recordings."""
+    aliases: dict[str, str] = {}
+    for name in named:
+        if not isinstance(name, str):
+            continue
+        for recording in loaded:
+            if recordings.canonical(name) == recording.name:
+                aliases.setdefault(recording.name, name)
+    return aliases

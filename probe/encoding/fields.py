@@ -1,0 +1,167 @@
+r"""Where in the picture a site looks: a Gaussian pooling field over a layer's map.
+
+A site's responses are predicted from the channels of a layer, averaged with the weights
+
+    g(y, x) ∝ exp(−((y − y₀)² + (x − x₀)²) / 2σ²),   Σ g = 1,
+
+and not from every unit by itself: a few numbers per site in place of tens of thousands, as a
+recorded site has one receptive field (St-Yves & Naselaris 2018, NeuroImage 180:188; Klindt et al.
+2017, NeurIPS). Which field it is, is chosen with the penalty, by leave-one-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from probe.encoding.ridge import Decomposition
+
+READ_BYTES = 2**27
+"""Activations that are read at a time, in bytes."""
+
+KEPT_BYTES = 2**31
+"""Decompositions of all candidates, in bytes, above which they are made anew when they are needed."""
+
+
+class Field(NamedTuple):
+    """A Gaussian pooling field.
+
+    Attributes
+    ----------
+    y, x : float
+        Its centre, as shares of the map's height and width, from 0 (top, left) to 1.
+    sd : float
+        Its standard deviation as a share of the map's side; infinite where all positions count
+        alike.
+    """
+
+    y: float
+    x: float
+    sd: float
+
+
+FLAT = Field(0.5, 0.5, np.inf)
+"""The mean over all positions."""
+
+
+def grid(n: int = 6, sds: Sequence[float] = (1 / 13, 2 / 13, 4 / 13)) -> tuple[Field, ...]:
+    """Return the candidates: ``n`` × ``n`` centres for each size, and the flat field.
+
+    On a map of 13 × 13 positions (AlexNet's conv3 to conv5) the centres are positions 1, 3, …, 11
+    and the sizes 1, 2 and 4 positions: 109 candidates.
+    """
+    centres = [(2.0 * k + 1.5) / (2.0 * n + 1.0) for k in range(n)]
+    return (*(Field(y, x, sd) for sd in sds for y in centres for x in centres), FLAT)
+
+
+def weights(fields: Sequence[Field], height: int, width: int) -> np.ndarray:
+    """Return what every position of a map counts in each field.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+    height, width : int
+        Of the map, in positions.
+
+    Returns
+    -------
+    numpy.ndarray, float64, shape (n_fields, height * width)
+        Rows sum to 1.
+    """
+    y = (np.arange(height) + 0.5)[:, None]
+    x = (np.arange(width) + 0.5)[None, :]
+    rows = []
+    for field in fields:
+        if np.isinf(field.sd):
+            rows.append(np.full(height * width, 1.0 / (height * width)))
+            continue
+        down, across = (y - field.y * height) / height, (x - field.x * width) / width
+        distance = (down**2 + across**2) / (2.0 * field.sd**2)
+        # Less the smallest: a field far narrower than a position is the nearest one.
+        gaussian = np.exp(distance.min() - distance).ravel()
+        rows.append(gaussian / gaussian.sum())
+    return np.stack(rows)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the axes of a layer's output for one picture are.
+
+    Attributes
+    ----------
+    channels : int
+    height, width : int
+        Positions; 1 × 1 where there are none.
+    channels_last : bool
+        Whether the output is (y, x, channel) rather than (channel, y, x).
+    """
+
+    channels: int
+    height: int
+    width: int
+    channels_last: bool = False
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions."""
+        return self.height * self.width
+
+    def by_channel(self, rows: np.ndarray) -> np.ndarray:
+        """Return flattened outputs (n, neuroids) as (n, channels, positions)."""
+        if self.channels_last:
+            return rows.reshape(len(rows), self.n_positions, self.channels).swapaxes(1, 2)
+        return rows.reshape(len(rows), self.channels, self.n_positions)
+
+
+def pool(activations: Any, layout: Layout, fields: Sequence[Field]) -> np.ndarray:
+    """Pool the channels of a layer with each of several fields.
+
+    Parameters
+    ----------
+    activations : array-like, shape (n, neuroids)
+        Read some stimuli at a time: a layer of an `ActivationStore`, or an array.
+    layout : Layout
+    fields : sequence of Field
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (n_fields, n, channels)
+    """
+    n, neuroids = activations.shape
+    gaussians = weights(fields, layout.height, layout.width).astype(np.float32)
+    pooled = np.empty((len(fields), n, layout.channels), dtype=np.float32)
+    step = max(1, READ_BYTES // (4 * neuroids))
+    for start in range(0, n, step):
+        rows = np.asarray(activations[start : start + step, :], dtype=np.float32)
+        values = layout.by_channel(rows) @ gaussians.T  # (n, channels, fields)
+        pooled[:, start : start + step] = values.transpose(2, 0, 1)
+    return pooled
+
+
+class Decompositions(Sequence[Decomposition]):
+    """The decomposition of each candidate, made when it is first asked for.
+
+    Parameters
+    ----------
+    pooled : numpy.ndarray, float32, shape (n_fields, n, channels)
+    """
+
+    def __init__(self, pooled: np.ndarray) -> None:
+        self._pooled = pooled
+        n_fields, n, channels = pooled.shape
+        self._keeps = 8 * n_fields * n * min(n, channels) <= KEPT_BYTES
+        self._made: dict[int, Decomposition] = {}
+
+    def __len__(self) -> int:
+        return len(self._pooled)
+
+    def __getitem__(self, k: Any) -> Any:
+        made = self._made.get(k)
+        if made is None:
+            made = Decomposition.of_patterns(self._pooled[k])
+            if self._keeps:
+                self._made[k] = made
+        return made

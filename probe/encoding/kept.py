@@ -1,0 +1,172 @@
+"""Encodings that are kept in the cache, so that ``site:v4:12`` means something tomorrow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe import assets, models, recordings
+from probe.encoding.result import Encoding, open_encoding
+from probe.encoding.sites import Identity, Site
+from probe.errors import ProbeError, suggest
+from probe.result.folder import plain_name
+
+if TYPE_CHECKING:
+    from probe.models import Network
+    from probe.recordings import Recording
+
+PREFIX = "site:"
+
+_TEXT = re.compile(r"site:(?P<name>.+):(?P<number>[^:]+)")
+
+
+def folder() -> Path:
+    """Return where encodings are kept."""
+    return assets.cache_dir() / "encodings"
+
+
+def keep(encoding: Encoding) -> Path | None:
+    """Keep an encoding; the same fit again takes its place. Return its folder."""
+    identity = encoding.identity
+    facts = {k: encoding.facts[k] for k in ("region", "fit")} | {
+        "recording": encoding.facts["recording"]["name"],
+        "stimuli": encoding.facts["recording"]["stimulus_hash"],
+        "used": encoding.facts["recording"]["used"],
+        "layers": encoding.facts["model"]["layers"],
+        "identity": vars(identity),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+    name = plain_name(identity.model, encoding.facts["recording"]["name"], digest[:10])
+    place = folder() / name
+    with assets.held(place):
+        encoding.save(place, figures=False)
+        os.utime(place)
+    return place
+
+
+def find_fit(
+    network: Network, recording: Recording, stimuli: np.ndarray, layers: str
+) -> Encoding | None:
+    """Find a fit to some stimuli of a recording; None if there is none that is kept."""
+    identity = Identity.of(network)
+    wanted = [int(k) for k in stimuli]
+    names = models.resolve(layers, network)
+    for place, about in _listed():
+        if (
+            about["recording"].get("used") == wanted
+            and about["recording"]["name"] == recording.name
+            and about["recording"]["stimulus_hash"] == recording.stimuli.hash
+            and about["recording"]["source_hash"] == recording.describe()["source_hash"]
+            and about["region"] == recording.regions[0]
+            and about["model"]["layers"] == names
+            and about["identity"] == vars(identity)
+        ):
+            return open_encoding(place, network)
+    return None
+
+
+def find_site(text: str, network: Network) -> Site:
+    """Find a site by its name, ``site:NAME:NUMBER``, among those that were fitted with a network.
+
+    Raises
+    ------
+    ProbeError
+        If there is none; the message says how to fit it.
+    """
+    name, number = split_name(text)
+    identity = Identity.of(network)
+    of_name = [(place, about) for place, about in _listed() if _is_called(about, name)]
+    mine = [
+        (place, about)
+        for place, about in of_name
+        if about["identity"]["weights_sha256"] == identity.weights_sha256
+        and about["identity"]["preprocessing"] == identity.preprocessing
+    ]
+    if not mine:
+        command = f"`probe encode --model {network.name} --dataset {name}`"
+        if of_name:
+            others = ", ".join(dict.fromkeys(about["identity"]["model"] for _, about in of_name))
+            raise ProbeError(
+                f"sites of {name!r} were fitted with {others}, not with this network "
+                f"({network.name}, weights {identity.weights_sha256[:8]}…): fit them with {command}"
+            )
+        known = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
+        raise ProbeError(
+            f"no sites of {name!r} were fitted yet{suggest(name, known)}: fit them with {command}"
+        )
+    return replace(open_encoding(mine[0][0], network).site(number), name=text)
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Return the recording and the number of ``site:RECORDING:NUMBER``.
+
+    Raises
+    ------
+    ProbeError
+        If it is no such name.
+    """
+    match = _TEXT.fullmatch(text.strip())
+    if match is None:
+        raise ProbeError(
+            f"target {text!r} names no site: expected site:RECORDING:NUMBER, such as site:v4:12, "
+            "or site:v4:all"
+        )
+    return match["name"], match["number"]
+
+
+def model_of(text: str) -> tuple[str, str, str]:
+    """Tell with which network the sites of a target were fitted last.
+
+    Parameters
+    ----------
+    text : str
+        A target that names a site, perhaps among others.
+
+    Returns
+    -------
+    model, weights, preprocessing : str
+        As `probe.models.load` takes them.
+
+    Raises
+    ------
+    ProbeError
+        If no such sites were fitted, or they belong to a module of the user's own.
+    """
+    match = re.search(r"site:(.+?):[^:\s+]+([\s+-]|$)", text)
+    name = match[1] if match else text
+    for _, about in _listed():
+        if _is_called(about, name) and about["recording"].get("used") is None:
+            if about["identity"]["weights_kind"] == "user":
+                continue
+            fit = about["fit"]
+            return about["identity"]["model"], fit["weights"], fit["preprocessing"]
+    known = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
+    raise ProbeError(
+        f"no sites of {name!r} were fitted yet{suggest(name, known)}: fit them with "
+        f"`probe encode --model alexnet --dataset {name}`"
+    )
+
+
+def _listed() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """List the encodings that are kept, the newest first."""
+    places = [path for path in folder().glob("*") if (path / "encoding.json").is_file()]
+    for place in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            yield place, json.loads((place / "encoding.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # of another version, or damaged: its own concern
+            continue
+
+
+def _is_called(about: dict[str, Any], name: str) -> bool:
+    recording = str(about["recording"]["name"])
+    if about["recording"].get("used") is not None:
+        return False  # a fit to some stimuli, for a check
+    return name in (str(about["dataset"]), recording) or recordings.canonical(name) == recording

@@ -1,0 +1,232 @@
+"""Several networks fitted to several recordings, and compared with each other."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from probe.encoding.result import Encoding
+from probe.inference.multiplicity import benjamini_hochberg, holm
+from probe.inference.significance import t_test
+from probe.inference.variance import schuett2023_variance
+from probe.plots.encoding import plot_encodings
+from probe.result.folder import plain_name, writable_folder, write_all
+from probe.result.text import number, p_value, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Encodings(Sequence[Encoding]):
+    """Several fits: shows, plots and saves itself, and holds each `Encoding`.
+
+    Attributes
+    ----------
+    encodings : tuple of Encoding
+    """
+
+    encodings: tuple[Encoding, ...]
+
+    FILES: ClassVar = ("table.csv", "pairs.csv", "map.png", "map.json")
+
+    def __len__(self) -> int:
+        return len(self.encodings)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.encodings[index]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the recordings was generated."""
+        return any(one.simulated for one in self.encodings)
+
+    @property
+    def title(self) -> str:
+        """One line that says what was fitted to what."""
+        models = list(dict.fromkeys(one.identity.model for one in self.encodings))
+        names = list(dict.fromkeys(one.facts["recording"]["name"] for one in self.encodings))
+        mark = ", SIMULATED recordings among them" if self.simulated else ""
+        return f"{', '.join(models)} predict {', '.join(names)}{mark}"
+
+    @property
+    def folders(self) -> list[str]:
+        """Names of the folders that the fits are saved in."""
+        names = [
+            plain_name(one.identity.model, one.facts["recording"]["name"], one.facts["region"])
+            for one in self.encodings
+        ]
+        return [
+            name if names[:k].count(name) == 0 else f"{name}-{names[:k].count(name) + 1}"
+            for k, name in enumerate(names)
+        ]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All rows of all tables."""
+        return pd.concat([one.table for one in self.encodings], ignore_index=True)
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """Test networks against each other on the same recording, paired over stimuli and sites.
+
+        Each by the r that its sites have with the layer chosen inside the training stimuli. The
+        variance is that over sites, of the sites' r alone: columns as in `Encoding.pairs`, and
+        ``dataset``.
+        """
+        rows: list[dict[str, Any]] = []
+        for a, b in combinations(self.encodings, 2):
+            facts = [one.facts for one in (a, b)]
+            same = all(
+                facts[0][k] == facts[1][k] for k in ("region",)
+            ) and facts[0]["recording"]["name"] == facts[1]["recording"]["name"]
+            if not same or a.identity.weights_sha256 == b.identity.weights_sha256:
+                continue
+            rows.append(_paired(a, b))
+        columns = ["dataset", "model_a", "model_b", "difference", "se", "p"]
+        pairs = pd.DataFrame(rows, columns=columns)
+        p = pairs["p"].to_numpy(np.float64)
+        pairs["p_fdr"] = benjamini_hochberg(p) if len(p) else p
+        pairs["p_holm"] = holm(p) if len(p) else p
+        return pairs
+
+    def summary(self) -> pd.DataFrame:
+        """Return the best of each fit as a person reads it."""
+        rows = []
+        for one in self.encodings:
+            chosen = one.table[one.table["kind"] == "chosen"]
+            best = one.layers.loc[one.layers["r"].idxmax()]
+            row = chosen.iloc[0] if len(chosen) else best
+            rows.append(
+                {
+                    "model": one.identity.model,
+                    "recording": one.facts["recording"]["name"],
+                    "region": one.facts["region"],
+                    "sites": str(len(one)),
+                    "r": number(row["r"]),
+                    "95 % CI": f"{number(row['r_low'])} to {number(row['r_high'])}"
+                    if np.isfinite(row["r_low"])
+                    else "",
+                    "r/√ρ": number(row["r_ceiled"]),
+                    "best layer": best["layer"],
+                    "its r": number(best["r"]),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def notes(self) -> list[str]:
+        """Say in sentences what the table alone does not."""
+        notes = ["r with the layer chosen for each site inside the training stimuli."]
+        for row in self.pairs.to_dict("records"):
+            notes.append(
+                f"{row['dataset']}: {row['model_a']} less {row['model_b']}, mean r over sites "
+                f"{number(row['difference'])} (SE {number(row['se'])}, p {p_value(row['p_fdr'])}, "
+                "FDR)."
+            )
+        if self.simulated:
+            notes.append("A recording is SIMULATED: its responses were generated, not measured.")
+        return notes
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw r of every fit along the depth of its network."""
+        return plot_encodings(self.table, title=self.title, ax=ax)
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write every fit into a folder of its own, and what is common beside them."""
+        written = []
+        for name, one in zip(self.folders, self.encodings, strict=True):
+            written += one.save(Path(path).expanduser() / name)
+        return written + self.save_map(path)
+
+    def save_map(self, path: str | Path) -> list[Path]:
+        """Write what is common: tables, the figure, and ``map.json``."""
+        return write_all(
+            writable_folder(path),
+            {
+                "table.csv": self.table.to_csv(index=False).encode(),
+                "pairs.csv": self.pairs.to_csv(index=False).encode(),
+                "map.png": self._png(),
+                "map.json": f"{self.to_json()}\n".encode(),
+            },
+        )
+
+    def to_json(self) -> str:
+        """Return all tables as JSON text."""
+        return json.dumps(
+            {
+                "title": self.title,
+                "folders": self.folders,
+                "table": plain(self.table.to_dict("records")),
+                "pairs": plain(self.pairs.to_dict("records")),
+            },
+            indent=2, ensure_ascii=False, allow_nan=False,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        image = base64.b64encode(self._png()).decode()
+        return (
+            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
+            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%;"
+            f"width:820px' src='data:image/png;base64,{image}'>"
+        )
+
+    def _png(self) -> bytes:
+        from matplotlib import pyplot as plt
+
+        ax = self.plot()
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # it lies in one
+        out = io.BytesIO()
+        try:
+            figure.savefig(out, format="png", dpi=200, metadata={"Title": self.title})
+        finally:
+            plt.close(figure)
+        return out.getvalue()
+
+
+def _paired(a: Encoding, b: Encoding) -> dict[str, Any]:
+    """Compare two networks over stimuli and sites."""
+    chosen_a, chosen_b = a.resampled, b.resampled
+    r_a, r_b = a.sites["r"].to_numpy(), b.sites["r"].to_numpy()
+    known = np.isfinite(r_a) & np.isfinite(r_b)
+    difference = (r_a - r_b)[known]
+    n_sites = len(difference)
+    row = {
+        "dataset": a.facts["recording"]["name"],
+        "model_a": a.identity.model,
+        "model_b": b.identity.model,
+        "difference": float(difference.mean()) if n_sites else np.nan,
+        "se": np.nan,
+        "p": np.nan,
+    }
+    if chosen_a.shape != chosen_b.shape or not len(chosen_a) or n_sites < 2:
+        return row
+    # Resamples of the same seed and stimuli are the same: differences are paired.
+    drawn = (chosen_a - chosen_b)[:, known].astype(np.float64)
+    rng = np.random.default_rng(0)
+    weights = rng.multinomial(n_sites, np.full(n_sites, 1 / n_sites), size=len(drawn)) / n_sites
+    variances = (
+        np.einsum("bm,bm->b", weights, drawn).var(ddof=1),
+        (weights @ difference).var(ddof=1),
+        drawn.mean(axis=1).var(ddof=1),
+    )
+    n_units = int(a.facts["fit"]["n_units"])
+    variance = schuett2023_variance(*map(np.asarray, variances), n_sites, n_units)
+    se = np.sqrt(variance)
+    dof = np.array(min(n_sites, n_units) - 1)
+    p = t_test(np.array(row["difference"]), np.asarray(se), dof, two_sided=True)
+    return row | {"se": float(se), "p": float(p)}

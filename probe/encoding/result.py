@@ -1,0 +1,616 @@
+"""What fitting recorded sites with a network gave: scores, and the sites to go on with."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import nn
+
+from probe import images, models
+from probe.activations.capture import capture
+from probe.activations.extract import working
+from probe.encoding.fields import Field, Layout
+from probe.encoding.readouts import Readout, ReadoutModule
+from probe.encoding.sites import Head, Identity, Site
+from probe.errors import ProbeError, suggest
+from probe.models import Network
+from probe.plots.encoding import plot_encoding, plot_sites
+from probe.plots.layers import figure_size
+from probe.progress import track
+from probe.result.folder import write_all, writable_folder
+from probe.result.single import png
+from probe.result.text import number, p_value, plain
+from probe.stimuli import StimulusSet, image_set
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMAT = 1
+"""Of the folder that `Encoding.save` writes."""
+
+BATCH = 32
+"""Pictures that are predicted at a time."""
+
+ALL = "all"
+"""Number of the mean of all sites."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Encoding:
+    """Recorded sites, fitted with the layers of a network. Shows, plots and saves itself.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Tidy: one row per layer (``kind == 'layer'``), for the layer chosen for each site inside the
+        training stimuli (``chosen``), and for the baselines (``pixels``, ``gabor``, ``untrained``).
+        ``r`` and the other scores (see `probe.encoding.scores`) are medians over sites, with
+        intervals ``…_low`` and ``…_high``; ``shuffled`` is ``r`` of responses that were permuted
+        over stimuli.
+    sites : pandas.DataFrame
+        One row per site: ``site`` (its number), ``neuroid_id``, ``subject``, ``region``, ``layer``
+        that it is read from, ``reliability``, scores with intervals, field and penalty; ``note``
+        says why a score is missing.
+    pairs : pandas.DataFrame
+        Two-sided tests between layers, paired over stimuli and sites: ``model_a``, ``model_b``,
+        ``difference`` (of the mean r over sites), ``se``, ``p``, ``p_fdr``, ``p_holm``.
+    held_out : dict of str to numpy.ndarray, float32, shape (n, m)
+        Predictions of every stimulus by fits that have not seen it, by layer; empty where splits
+        leave out stimuli or repeat them, and for an encoding that was opened from a file.
+    readouts : dict of str to Readout
+        Each site's own layer, fitted to all stimuli; sites in the order of ``sites``.
+    identity : Identity
+        Of the network.
+    facts, provenance : dict
+        What was fitted to what, and how: plain values.
+    network : Network, optional
+        Loaded by name when it is first needed, for an encoding that was opened from a file.
+    resampled : numpy.ndarray, float32, shape (B, m)
+        r of each site, with its chosen layer, in each resample of the stimuli; empty for an
+        encoding that was opened.
+    """
+
+    table: pd.DataFrame
+    sites: pd.DataFrame
+    pairs: pd.DataFrame
+    held_out: dict[str, np.ndarray]
+    readouts: dict[str, Readout]
+    identity: Identity
+    facts: dict[str, Any]
+    provenance: dict[str, Any]
+    network: Network | None = field(default=None, compare=False)
+    resampled: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    FILES: ClassVar = (
+        "table.csv", "sites.csv", "pairs.csv", "figure.png", "sites.png", "sites.npz",
+        "encoding.json",
+    )  # fmt: skip
+    """What `save` writes."""
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """Rows of the table that are layers."""
+        return self.table[self.table["kind"] == "layer"].reset_index(drop=True)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the recording was generated."""
+        return bool(self.facts["recording"]["simulated"])
+
+    @property
+    def dataset(self) -> str:
+        """What the recording is called in ``site:NAME:NUMBER``."""
+        return str(self.facts["dataset"])
+
+    @property
+    def title(self) -> str:
+        """One line that says what was fitted to what."""
+        recording = self.facts["recording"]
+        mark = "SIMULATED recording " if self.simulated else ""
+        n_subjects = len(recording["subjects"])
+        subjects = f"{n_subjects} subjects" if n_subjects > 1 else recording["subjects"][0]
+        return (
+            f"{self.facts['model']['name']} predicts {mark}{recording['name']}: "
+            f"{self.facts['region']}, {len(self)} sites, {subjects}, "
+            f"{recording['n_stimuli']} stimuli"
+        )
+
+    def site(self, number: int | str) -> Site:
+        """Return a site as a target: of maps, visualisations and dreams.
+
+        Parameters
+        ----------
+        number : int or str
+            Its number, from 0, or its ``neuroid_id``; ``'all'`` for the mean of all sites.
+
+        Returns
+        -------
+        Site
+            Gives the predicted response, in standard deviations from the site's mean response.
+
+        Raises
+        ------
+        ProbeError
+            If there is no such site; the message names the nearest.
+        """
+        rows = self._rows(number)
+        name = f"site:{self.dataset}:{number}"
+        readouts, means, sds = [], [], []
+        for layer, readout in self.readouts.items():
+            positions = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
+            chosen = np.flatnonzero(np.isin(positions, rows))
+            if not len(chosen):
+                continue
+            of_layer = self.sites.iloc[positions[chosen]]
+            readouts.append(readout.take(chosen).module())
+            means.append(torch.from_numpy(of_layer["mean"].to_numpy(np.float32)))
+            sds.append(torch.from_numpy(of_layer["sd"].to_numpy(np.float32)))
+        return Site(name, tuple(readouts), tuple(means), tuple(sds), self.identity,
+                    self._facts_of(rows, readouts), self.load_network)  # fmt: skip
+
+    def _rows(self, number: int | str) -> np.ndarray:
+        """Find sites, of those whose responses vary."""
+        varies = (self.sites["sd"] > 0).to_numpy()
+        text = str(number)
+        if text == ALL:
+            if not varies.any():
+                raise ProbeError(f"no site of {self.dataset} responds differently to any stimulus")
+            return np.flatnonzero(varies)
+        known = list(self.sites["neuroid_id"].astype(str))
+        if text in known:
+            row = known.index(text)
+        elif text.isdecimal() and int(text) < len(self):
+            row = int(text)
+        elif text.isdecimal():
+            raise ProbeError(
+                f"site {text} of {self.dataset} does not exist: there are 0 to {len(self) - 1}; "
+                f"the nearest is {len(self) - 1}"
+            )
+        else:
+            raise ProbeError(
+                f"{self.dataset} has no site {text!r}{suggest(text, [*known, ALL])}; sites are "
+                f"numbered from 0 to {len(self) - 1}"
+            )
+        if not varies[row]:
+            raise ProbeError(
+                f"site {text} of {self.dataset} responds alike to all stimuli: there is nothing "
+                "to predict"
+            )
+        return np.array([row])
+
+    def _facts_of(self, rows: np.ndarray, readouts: Sequence[ReadoutModule]) -> dict[str, Any]:
+        """Tell how good the fit of some sites is."""
+        some = self.sites.iloc[rows]
+        facts: dict[str, Any] = {
+            "dataset": self.dataset,
+            "recording": self.facts["recording"]["name"],
+            "simulated": self.simulated,
+            "n_sites": len(rows),
+            "sites": [int(k) for k in some["site"]] if len(rows) <= 8 else None,
+            "layers": list(dict.fromkeys(some["layer"])),
+            "n_stimuli": self.facts["recording"]["n_stimuli"],
+            "stimulus_hash": self.facts["recording"]["stimulus_hash"],
+            "model": self.identity.model,
+            "readout": self.facts["fit"]["readout"],
+        }
+        for column in ("r", "r_low", "r_high", "r_ceiled", "reliability"):
+            values = some[column].dropna()
+            facts[column] = float(values.median()) if len(values) else None
+        if len(rows) == 1:
+            row = some.iloc[0]
+            facts |= plain({k: row[k] for k in ("neuroid_id", "y", "x", "sd_field")})
+            facts |= plain({k: row[k] for k in ("y_px", "x_px", "sd_px")})
+        digest = hashlib.sha256()
+        for readout in readouts:
+            digest.update(readout.layer.encode())
+            digest.update(readout.weight.numpy().tobytes())
+            digest.update(readout.offset.numpy().tobytes())
+        facts["weights_sha256"] = digest.hexdigest()
+        facts["said"] = self._said(rows, facts)
+        return facts
+
+    def _said(self, rows: np.ndarray, facts: dict[str, Any]) -> str:
+        """Say in a line how good a fit is."""
+        some = self.sites.iloc[rows]
+        names = [a or n for n, a in some[["layer", "alias"]].drop_duplicates().to_numpy()]
+        what = (
+            f"site {some['site'].iloc[0]} ({some['neuroid_id'].iloc[0]})"
+            if len(rows) == 1
+            else f"mean of {len(rows)} sites"
+        )
+        r = "no r" if facts["r"] is None else f"r {number(facts['r'])}"
+        if len(rows) > 1:
+            r = f"median {r}"
+        elif facts["r_low"] is not None:
+            r += f" ({number(facts['r_low'])} to {number(facts['r_high'])})"
+        rho = facts["reliability"]
+        ceiling = f", highest {number(float(np.sqrt(rho)))}" if rho and rho > 0 else ""
+        mark = "SIMULATED " if self.simulated else ""
+        return (
+            f"{what} of {mark}{facts['recording']}, read from {', '.join(names[:4])} of "
+            f"{self.identity.model}: {r} with held-out responses{ceiling}"
+        )
+
+    def head(self) -> Head:
+        """Return a torch module: preprocessed pictures (n, 3, height, width) to (n, m) responses.
+
+        In the recording's units, and in the order of ``sites``.
+        """
+        order = np.empty(len(self), dtype=np.int64)
+        start, modules = 0, []
+        for layer, readout in self.readouts.items():
+            rows = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
+            order[rows] = start + np.arange(len(rows))
+            start += len(rows)
+            modules.append(readout.module())
+        return Head(self.load_network().module, modules, torch.from_numpy(order)).eval()
+
+    def predict(
+        self,
+        pictures: StimulusSet | str | Path | images.Picture | Sequence[images.Picture],
+        *,
+        device: str = "auto",
+        progress: bool | None = None,
+    ) -> pd.DataFrame:
+        """Predict the responses of all sites to any pictures.
+
+        Parameters
+        ----------
+        pictures : StimulusSet, path, or (a list of) pictures
+            A folder, pattern, table or archive as in `probe.stimuli.image_set`; a picture file,
+            array or Pillow image, or several.
+        device : str
+            ``auto``, ``cpu``, ``cuda``, …
+        progress : bool, optional
+            Show a progress bar; by default when a person is watching.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by picture, one column per ``neuroid_id``, in the recording's units.
+        """
+        network = self.load_network()
+        names, opened = _pictures(pictures)
+        rows = []
+        starts = range(0, len(names), BATCH)
+        with working(network, device) as (place, dtype):
+            for start in track(starts, desc="predict", unit="batch", progress=progress):
+                batch = [opened(k) for k in range(start, min(start + BATCH, len(names)))]
+                inputs = torch.stack([network.preprocessing(one) for one in batch])
+                outputs = capture(network.module, inputs.to(place, dtype), list(self.readouts))
+                rows.append(self.predict_from({k: v.float().cpu() for k, v in outputs.items()}))
+        columns = pd.Index(self.sites["neuroid_id"], name="neuroid_id")
+        return pd.DataFrame(np.concatenate(rows), index=pd.Index(names, name="picture"),
+                            columns=columns)  # fmt: skip
+
+    def predict_from(self, outputs: dict[str, torch.Tensor]) -> np.ndarray:
+        """Predict from what layers returned, (n, …) each: float64, (n, m)."""
+        n = len(next(iter(outputs.values())))
+        predictions = np.empty((n, len(self)))
+        for layer, readout in self.readouts.items():
+            rows = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
+            predictions[:, rows] = readout.predict(outputs[layer].flatten(1).numpy())
+        return predictions
+
+    def load_network(self) -> Network:
+        """Return the network that the sites were fitted with.
+
+        Raises
+        ------
+        ProbeError
+            If it cannot be had by its name, or has other weights now.
+        """
+        if self.network is None:
+            if self.identity.weights_kind == "user":
+                raise ProbeError(
+                    f"{self.identity.model} is a module of your own: pass it, as in "
+                    "probe.open_encoding(path, network=module)"
+                )
+            settings = self.facts["fit"]
+            network = models.load(
+                self.identity.model, settings["weights"], seed=settings["seed"],
+                preprocessing=settings["preprocessing"],
+            )  # fmt: skip
+            self.identity.check(network, f"sites of {self.dataset}")
+            object.__setattr__(self, "network", network)
+        assert self.network is not None  # set above
+        return self.network
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw r along the layers, with intervals, ceiling and baselines.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        """
+        reliability = self.sites["reliability"]
+        above = reliability[reliability > 0]
+        ceiling = float(np.sqrt(above).median()) if len(above) else None
+        return plot_encoding(self.table, ceiling=ceiling, title=self.title, ax=ax)
+
+    def plot_sites(self) -> Figure:
+        """Draw the fields of all sites over the picture, and their r against the ceiling."""
+        size = self.facts["fit"]["input_size"]
+        return plot_sites(self.sites, (size[0], size[1]), title=self.title)
+
+    def save(self, path: str | Path, *, figures: bool = True) -> list[Path]:
+        """Write tables, figures and sites into a folder, which `probe.open_encoding` reads.
+
+        Parameters
+        ----------
+        path : path
+            Made if it does not exist; files of these names are replaced, others left alone.
+        figures : bool
+            Whether figures are drawn.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+        """
+        folder = writable_folder(path)
+        contents = {
+            "table.csv": self.table.to_csv(index=False).encode(),
+            "sites.csv": self.sites.to_csv(index=False).encode(),
+            "pairs.csv": self.pairs.to_csv(index=False).encode(),
+        }
+        if figures:
+            contents |= {"figure.png": self._png(), "sites.png": self._sites_png()}
+        # Last: where it is, the others are of the same fit.
+        contents |= {
+            "sites.npz": self._arrays(),
+            "encoding.json": f"{self.to_json()}\n".encode(),
+        }
+        return write_all(folder, contents)
+
+    def _arrays(self) -> bytes:
+        arrays: dict[str, np.ndarray] = {}
+        for k, (layer, readout) in enumerate(self.readouts.items()):
+            whole = readout.take(range(len(readout)))
+            layout = whole.layout
+            arrays |= {
+                f"{k}.layer": np.array(layer),
+                f"{k}.layout": np.array(
+                    [layout.channels, layout.height, layout.width, layout.channels_last]
+                ),
+                f"{k}.weights": whole.weights,
+                f"{k}.offsets": whole.offsets,
+            }
+            if whole.fields is not None:
+                arrays[f"{k}.fields"] = np.array(whole.fields, dtype=np.float64)
+        out = io.BytesIO()
+        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+        return out.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but predictions and weights as plain values (NaN as None)."""
+        return {
+            "format": FORMAT,
+            **self.facts,
+            "identity": vars(self.identity),
+            "table": plain(self.table.to_dict("records")),
+            "provenance": self.provenance,
+        }
+
+    def to_json(self) -> str:
+        """Return the same as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def summary(self) -> pd.DataFrame:
+        """Return the layers and the baselines as a person reads them: rounded, as text."""
+        rows = self.table
+        shown: dict[str, list[str]] = {"layer": list(rows["shown"])}
+        if rows["alias"].any():
+            shown["alias"] = list(rows["alias"])
+        shown["r"] = [number(v) for v in rows["r"]]
+        if rows["r_low"].notna().any():
+            shown["95 % CI"] = [
+                f"{number(a)} to {number(b)}" if np.isfinite(a) else ""
+                for a, b in zip(rows["r_low"], rows["r_high"], strict=True)
+            ]
+        for column, heading in (
+            ("r_ceiled", "r/√ρ"), ("r2_er", "r²_ER"), ("feve", "FEVE"), ("r2", "R²"),
+            ("shuffled", "shuffled r"),
+        ):  # fmt: skip
+            if rows[column].notna().any():
+                shown[heading] = [number(v) for v in rows[column]]
+        return pd.DataFrame(shown)
+
+    def notes(self) -> list[str]:
+        """Say in sentences what the table alone does not."""
+        fit = self.facts["fit"]
+        notes = [
+            f"Medians over {len(self)} sites; {fit['aggregate']}. Intervals: 95 % over "
+            f"{fit['units']}, {fit['n_resamples']:,} resamples."
+            if self.table["r_low"].notna().any()
+            else f"Medians over {len(self)} sites; {fit['aggregate']}. No intervals: "
+            "splits leave out stimuli, or repeat them."
+        ]
+        reliability = self.sites["reliability"]
+        if reliability.notna().any():
+            notes.append(
+                f"Reliability ρ of the averages over repetitions: median "
+                f"{number(reliability.median())}, from {number(reliability.min())} to "
+                f"{number(reliability.max())}; the highest r that can be reached is √ρ, "
+                f"{number(float(np.sqrt(reliability.clip(lower=0)).median()))} in the median."
+            )
+        else:
+            notes.append(f"No ceiling: {fit['no_ceiling']}.")
+        chosen = self.sites["alias"].where(self.sites["alias"] != "", self.sites["layer"])
+        counts = chosen.value_counts()
+        if len(counts) > 1:
+            notes.append(
+                "Layers that sites are read from, by leave-one-out: "
+                + ", ".join(f"{name} {n}" for name, n in counts.items())
+                + "."
+            )
+        missing = self.sites["note"][self.sites["note"] != ""].value_counts()
+        notes += [f"{n} of {len(self)} sites: {why}." for why, n in missing.items()]
+        notes += fit["remarks"]
+        if self.simulated:
+            notes.append("The recording is SIMULATED: the responses were generated, not measured.")
+        return notes
+
+    def compared(self) -> pd.DataFrame:
+        """Return the tests between layers as a person reads them."""
+        pairs = self.pairs
+        return pd.DataFrame(
+            {
+                "a": pairs["model_a"], "b": pairs["model_b"],
+                "difference of mean r": [number(v) for v in pairs["difference"]],
+                "p (FDR)": [p_value(v) for v in pairs["p_fdr"]],
+            }
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        shown = "".join(
+            f"<img alt='{html.escape(self.title)}' style='max-width:100%;width:820px' "
+            f"src='data:image/png;base64,{base64.b64encode(content).decode()}'>"
+            for content in (self._png(), self._sites_png())
+        )
+        return (
+            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
+            f"<ul>{notes}</ul>{shown}"
+        )
+
+    def _png(self) -> bytes:
+        rows = self.layers
+        names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
+        return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
+
+    def _sites_png(self) -> bytes:
+        from matplotlib import pyplot as plt
+
+        figure = self.plot_sites()
+        out = io.BytesIO()
+        try:
+            figure.savefig(out, format="png", dpi=200, metadata={"Title": self.title})
+        finally:
+            plt.close(figure)
+        return out.getvalue()
+
+
+def open_encoding(
+    path: str | Path, network: Network | nn.Module | None = None
+) -> Encoding:
+    """Open an encoding that was saved.
+
+    Parameters
+    ----------
+    path : path
+        A folder that `Encoding.save` wrote, or ``probe encode``.
+    network : Network or torch.nn.Module, optional
+        Its network; needed only for a module of your own, others are loaded by name.
+
+    Returns
+    -------
+    Encoding
+
+    Raises
+    ------
+    ProbeError
+        If there is none, or the network is another one.
+
+    Examples
+    --------
+    >>> probe.open_encoding("results/encode-alexnet-v4").site(12)  # doctest: +SKIP
+    """
+    folder = Path(path).expanduser()
+    try:
+        about = json.loads((folder / "encoding.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProbeError(
+            f"{str(folder)!r} holds no encoding: expected a folder that `probe encode` wrote"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, "encoding.json", error) from None
+    if about.get("format") != FORMAT:
+        raise ProbeError(
+            f"{str(folder)!r} was written by another version of probe: fit it again with "
+            "`probe encode`"
+        )
+    try:
+        identity = Identity(**about.pop("identity"))
+        table = pd.DataFrame(about.pop("table"))
+        sites = pd.read_csv(folder / "sites.csv", dtype={"neuroid_id": str, "subject": str},
+                            keep_default_na=True)  # fmt: skip
+        for column in ("note", "alias"):
+            sites[column] = sites[column].fillna("")
+        pairs = pd.read_csv(folder / "pairs.csv")
+        readouts = _read_arrays(folder / "sites.npz")
+        provenance = about.pop("provenance")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, "its files", error) from None
+    for column in table:
+        if column not in ("kind", "layer", "alias", "type", "shown", "model", "dataset", "region"):
+            table[column] = pd.to_numeric(table[column], errors="coerce")
+    if isinstance(network, nn.Module):
+        network = Network.from_module(network, name=identity.model)
+    if network is not None:
+        identity.check(network, f"the encoding {str(folder)!r}")
+    return Encoding(table, sites, pairs, {}, readouts, identity, about, provenance, network)
+
+
+def _read_arrays(path: Path) -> dict[str, Readout]:
+    readouts = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for k in range(sum(name.endswith(".layer") for name in arrays.files)):
+            layer = str(arrays[f"{k}.layer"])
+            channels, height, width, last = (int(v) for v in arrays[f"{k}.layout"])
+            fields = None
+            if f"{k}.fields" in arrays.files:
+                fields = tuple(Field(*map(float, row)) for row in arrays[f"{k}.fields"])
+            readouts[layer] = Readout(
+                layer, Layout(channels, height, width, bool(last)), arrays[f"{k}.weights"],
+                arrays[f"{k}.offsets"], fields,
+            )  # fmt: skip
+    return readouts
+
+
+def _damaged(folder: Path, what: str, error: Exception) -> ProbeError:
+    reason = str(error).split("\n")[0]
+    return ProbeError(
+        f"the encoding {str(folder)!r} is damaged: {what} cannot be read ({reason}); fit it again "
+        "with `probe encode`"
+    )
+
+
+def _pictures(pictures: Any) -> tuple[list[str], Any]:
+    """Return names of pictures, and a function that opens the k-th."""
+    if isinstance(pictures, StimulusSet):
+        return list(pictures.ids), pictures.image
+    if isinstance(pictures, (str, Path)) and Path(pictures).suffix.lower() not in images.SUFFIXES:
+        stimuli = image_set(pictures)
+        return list(stimuli.ids), stimuli.image
+    several: Iterable[Any] = pictures if isinstance(pictures, (list, tuple)) else [pictures]
+    opened = [images.given(one) for one in several]
+    names = [
+        name if isinstance(one, (str, Path)) else str(k)
+        for k, ((_, name), one) in enumerate(zip(opened, several, strict=True))
+    ]
+    shown: list[Image.Image] = [picture for picture, _ in opened]
+    return names, shown.__getitem__
+
+
+__all__ = ["Encoding", "open_encoding"]

@@ -1,0 +1,431 @@
+r"""Ridge regression of many sites from one decomposition: every penalty, every split, exactly.
+
+For patterns X (n stimuli × p features), responses Y (n × m sites) and a penalty α, with an
+intercept that is not penalised,
+
+    minimise ‖Y − 1b − XW‖² + α‖W‖².
+
+Everything follows from the residual maker M, (n, n), of which Y − Ŷ = M Y. With X less its column
+means = U diag(s) Vᵀ, and J = 11ᵀ/n,
+
+    M = I − J − U diag(s² / (s² + α)) Uᵀ,
+
+so that one decomposition serves all penalties. Of M follow, without any further fit:
+
+- the error of every stimulus when it is left out, e_i = (MY)_i / M_ii (Allen 1974, PRESS);
+- the prediction of left-out stimuli T, Ŷ_T = Y_T − M_TT⁻¹ (MY)_T;
+- the residual maker of the remaining stimuli S, M_SS − M_ST M_TT⁻¹ M_TS (the inverse of a block of
+  the inverse), and with it their own leave-one-out errors.
+
+The penalty, and whatever else is a candidate (a receptive field, a mixture of bands), is so chosen
+inside the training stimuli of each split, at the cost of products of matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack
+from threadpoolctl import threadpool_limits
+
+from probe.errors import ProbeError
+
+Split = tuple[np.ndarray, np.ndarray]
+"""Indices of the training stimuli, and of the test stimuli."""
+
+ALPHAS = np.logspace(-6.0, 4.0, 21)
+"""Penalties, as multiples of the mean squared length of the centred patterns."""
+
+SITES = 2048
+"""Sites that are solved together, at most: bounds the memory, whatever their number."""
+
+RANK_TOLERANCE = 1e-12
+"""Eigenvalues below this share of the largest are zero: dimensions that no stimulus has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Centred patterns X as U diag(s) Vᵀ, of which U and s² are all that a fit of Y needs.
+
+    Attributes
+    ----------
+    squares : numpy.ndarray, float64, shape (k,)
+        s², above zero.
+    vectors : numpy.ndarray, float64, shape (n, k)
+        U: orthonormal columns, each of mean zero.
+    """
+
+    squares: np.ndarray
+    vectors: np.ndarray
+
+    @classmethod
+    def of_patterns(cls, patterns: np.ndarray) -> Decomposition:
+        """Decompose patterns, shape (n, p), by the smaller of their two products."""
+        centred = np.asarray(patterns, dtype=np.float64)
+        centred = centred - centred.mean(axis=0)
+        n, p = centred.shape
+        if p >= n:
+            return cls.of_gram(centred @ centred.T)
+        squares, basis = np.linalg.eigh(centred.T @ centred)
+        kept = squares > _floor(squares, np.square(patterns, dtype=np.float64).sum(axis=1).max())
+        vectors = centred @ basis[:, kept]
+        # Divided by their own lengths: the roots of small eigenvalues have few digits.
+        lengths = np.linalg.norm(vectors, axis=0)
+        return cls(lengths**2, vectors / lengths)
+
+    @classmethod
+    def of_gram(cls, gram: np.ndarray) -> Decomposition:
+        """Decompose the products XXᵀ of patterns, shape (n, n), centred or not."""
+        squares, vectors = np.linalg.eigh(centre_gram(gram))
+        kept = squares > _floor(squares, np.abs(np.diagonal(gram)).max())
+        return cls(squares[kept], vectors[:, kept])
+
+    @property
+    def n(self) -> int:
+        """Number of stimuli."""
+        return len(self.vectors)
+
+    @property
+    def scale(self) -> float:
+        """Mean squared length of the centred patterns: the unit of relative penalties."""
+        return float(self.squares.sum() / self.n)
+
+    def residual_maker(self, alpha: float, dtype: str = "float64") -> np.ndarray:
+        """Compute M, shape (n, n), for one penalty above zero."""
+        n, k = self.vectors.shape
+        shrunk = self.squares / (self.squares + alpha)
+        # Of full rank, I − J is UUᵀ: there nothing cancels, however small the penalty.
+        kept = 1.0 - shrunk if k == n - 1 else shrunk
+        roots = (self.vectors * np.sqrt(kept)).astype(dtype)
+        maker = roots @ roots.T
+        if k < n - 1:
+            np.negative(maker, out=maker)
+            maker -= np.asarray(1.0 / n, dtype)
+            maker[np.diag_indices(n)] += np.asarray(1.0, dtype)
+        return maker
+
+    def predict_left_out(
+        self, responses: np.ndarray, alpha: float, test: np.ndarray, removed: np.ndarray
+    ) -> np.ndarray:
+        """Compute what a fit without some stimuli predicts for (a part of) them.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n, m)
+        alpha : float
+        test : numpy.ndarray of int
+            What is predicted: the first of ``removed``.
+        removed : numpy.ndarray of int
+            What the fit does without.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_test, m)
+        """
+        n = self.n
+        shrunk = self.squares / (self.squares + alpha)
+        rows = self.vectors[removed]
+        centred = responses - responses.mean(axis=0)
+        if self.vectors.shape[1] == n - 1:
+            within = (rows * (1.0 - shrunk)) @ rows.T
+            residuals = (rows * (1.0 - shrunk)) @ (self.vectors.T @ centred)
+        else:
+            within = np.eye(len(removed)) - 1.0 / n - (rows * shrunk) @ rows.T
+            residuals = centred[removed] - (rows * shrunk) @ (self.vectors.T @ centred)
+        errors = np.linalg.solve(within, residuals)
+        return np.asarray(responses[test] - errors[: len(test)])
+
+    def dual(self, responses: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+        """Compute the dual coefficients C of a fit to all stimuli: W = XᵀC, X centred.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n, m)
+        alphas : numpy.ndarray, shape (m,)
+            The penalty of each site, above zero.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, m)
+        """
+        along = self.vectors.T @ responses
+        return self.vectors @ (along / (self.squares[:, None] + alphas))
+
+
+def _floor(squares: np.ndarray, length: float) -> float:
+    """Return the eigenvalue up to which there is nothing but rounding.
+
+    Patterns that are constant but not zero leave some, in proportion to their squared length.
+    """
+    rounding = len(squares) * float(np.finfo(np.float64).eps) * length
+    return max(RANK_TOLERANCE * float(squares[-1]), rounding)
+
+
+def centre_gram(gram: np.ndarray) -> np.ndarray:
+    """Compute the products of centred patterns from those of patterns, shape (n, n)."""
+    gram = np.asarray(gram, dtype=np.float64)
+    rows = gram.mean(axis=0)
+    centred = gram - rows - rows[:, None] + rows.mean()
+    return (centred + centred.T) / 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The candidate and the penalty of each site, and what they predict.
+
+    Attributes
+    ----------
+    candidate, alpha_index : numpy.ndarray of int, shape (m,)
+        Chosen on all stimuli, by the least sum of squared leave-one-out errors.
+    alpha : numpy.ndarray, float64, shape (m,)
+        Absolute.
+    error : numpy.ndarray, float64, shape (m,)
+        The leave-one-out error, as a share of the responses' sum of squares.
+    in_split : numpy.ndarray of int, shape (n_splits, m)
+        The candidate chosen inside the training stimuli of each split.
+    alpha_in_split : numpy.ndarray of int, shape (n_splits, m)
+        The index of the penalty chosen there.
+    error_in_split : numpy.ndarray, float64, shape (n_splits, m)
+        As ``error``, of the training stimuli.
+    predictions : list of numpy.ndarray, float64, shape (n_test, m)
+        Of the test stimuli of each split.
+    n_alphas : int
+        Penalties that were tried.
+    """
+
+    candidate: np.ndarray
+    alpha_index: np.ndarray
+    alpha: np.ndarray
+    error: np.ndarray
+    in_split: np.ndarray
+    alpha_in_split: np.ndarray
+    error_in_split: np.ndarray
+    predictions: list[np.ndarray]
+    n_alphas: int
+
+    @property
+    def at_end(self) -> np.ndarray:
+        """Sites whose penalty is the first or the last of the grid: bool, shape (m,)."""
+        return (self.alpha_index == 0) | (self.alpha_index == self.n_alphas - 1)
+
+
+def select(
+    decompositions: Sequence[Decomposition],
+    responses: np.ndarray,
+    splits: Sequence[Split] = (),
+    *,
+    alphas: np.ndarray | None = None,
+    relative: bool = True,
+    shared_alpha: bool = False,
+    search_dtype: str = "float64",
+    threads: int = 1,
+    track: Callable[..., Iterable[Any]] | None = None,
+) -> Selection:
+    """Choose a candidate and a penalty for each site, inside each split and on all stimuli.
+
+    Parameters
+    ----------
+    decompositions : sequence of Decomposition
+        The candidates: of one stimulus set, in one order.
+    responses : numpy.ndarray, shape (n, m)
+        Without NaN.
+    splits : sequence of (training, test) indices
+        Together all stimuli, or fewer: what is in neither is left out of that split.
+    alphas : numpy.ndarray, optional
+        Penalties, above zero; by default `ALPHAS`.
+    relative : bool
+        Whether penalties are multiples of each candidate's own `Decomposition.scale`.
+    shared_alpha : bool
+        One candidate and one penalty for all sites, by the least error summed over them.
+    search_dtype : {"float64", "float32"}
+        In which leave-one-out errors are compared. What is predicted is float64 in any case.
+    threads : int
+        Candidates that are solved at a time; the values do not depend on it.
+    track : callable, optional
+        Wraps the iteration over candidates, for progress.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ProbeError
+        If a response is not finite, or a split leaves fewer than three stimuli to train on.
+
+    References
+    ----------
+    Allen 1974, Technometrics 16:125; Golub, Heath & Wahba 1979, Technometrics 21:215.
+    """
+    responses = np.asarray(responses, dtype=np.float64)
+    if not np.isfinite(responses).all():
+        raise ProbeError("responses hold a NaN or infinite value: average what is there first")
+    grid = np.asarray(ALPHAS if alphas is None else alphas, dtype=np.float64)
+    if not (grid > 0.0).all():
+        raise ProbeError(f"penalty {grid.min():g}: expected numbers above 0")
+    parts = [_Removal.of(len(responses), train, test) for train, test in splits]
+    n_sites = responses.shape[1]
+    width = n_sites if shared_alpha else SITES
+    searched = [
+        _search(decompositions, responses[:, k : k + width], parts, grid, relative, shared_alpha,
+                search_dtype, threads, track)
+        for k in range(0, n_sites, width)
+    ]  # fmt: skip
+    penalties = searched[0][3]
+    candidate, index, error = (
+        np.concatenate(arrays, axis=1)
+        for arrays in zip(*(of_sites[:3] for of_sites in searched), strict=True)
+    )
+    predictions = [
+        _predict(decompositions, responses, part, penalties, candidate[row], index[row])
+        for row, part in enumerate(parts)
+    ]
+    return Selection(
+        candidate[-1], index[-1], penalties[candidate[-1], index[-1]], error[-1],
+        candidate[:-1], index[:-1], error[:-1], predictions, len(grid),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Removal:
+    """A split: what is trained on (bool, (n,)), predicted, and removed (the predicted first)."""
+
+    inside: np.ndarray
+    test: np.ndarray
+    removed: np.ndarray
+
+    @classmethod
+    def of(cls, n: int, train: np.ndarray, test: np.ndarray) -> _Removal:
+        inside = np.zeros(n, dtype=bool)
+        inside[train] = True
+        if inside[test].any():
+            raise ProbeError("a split trains on a stimulus that it is tested on")
+        if inside.sum() < 3:
+            raise ProbeError(f"a split trains on {inside.sum()} stimuli: expected 3 or more")
+        others = ~inside
+        others[test] = False
+        return cls(inside, np.asarray(test), np.concatenate([test, np.flatnonzero(others)]))
+
+
+def _search(
+    decompositions: Sequence[Decomposition],
+    responses: np.ndarray,
+    parts: Sequence[_Removal],
+    alphas: np.ndarray,
+    relative: bool,
+    shared_alpha: bool,
+    dtype: str,
+    threads: int,
+    track: Callable[..., Iterable[Any]] | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Choose for some sites: candidate, index of the penalty and error, each (n_splits + 1, m).
+
+    The last row is of all stimuli. Errors are shares of the responses' sum of squares. The fourth
+    array are the penalties of each candidate, (n_candidates, n_alphas).
+    """
+    penalties = np.empty((len(decompositions), len(alphas)))
+    shape = (len(parts) + 1, responses.shape[1])
+    error = np.full(shape, np.inf)
+    candidate, index = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    # Errors of constant responses are rounding: any candidate is as good.
+    centred = (responses - responses.mean(axis=0)).astype(dtype)
+
+    def solve(k: int) -> tuple[np.ndarray, np.ndarray]:
+        decomposition = decompositions[k]
+        penalties[k] = alphas * (decomposition.scale or 1.0) if relative else alphas
+        return _best_penalties(decomposition, centred, parts, penalties[k], shared_alpha)
+
+    order = range(len(decompositions))
+    # One thread of linear algebra for each candidate: the same bytes on any number.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=threads) as pool:
+        solved: Iterable[Any] = pool.map(solve, order)
+        if track is not None:
+            solved = track(solved, total=len(order))
+        for k, (errors, indices) in enumerate(solved):
+            better = errors < error
+            if shared_alpha:
+                better[:] = (errors.sum(axis=1) < error.sum(axis=1))[:, None]
+            error[better] = errors[better]
+            candidate[better] = k
+            index[better] = indices[better]
+    totals = np.stack([_total(responses[p.inside]) for p in parts] + [_total(responses)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return candidate, index, np.where(totals > 0.0, error / totals, np.nan), penalties
+
+
+def _total(responses: np.ndarray) -> np.ndarray:
+    return np.asarray(((responses - responses.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def _best_penalties(
+    decomposition: Decomposition,
+    responses: np.ndarray,
+    parts: Sequence[_Removal],
+    penalties: np.ndarray,
+    shared_alpha: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the penalty of each site, for one candidate.
+
+    Returns
+    -------
+    errors : numpy.ndarray, shape (n_splits + 1, m)
+        Least sum of squared leave-one-out errors; the last row is of all stimuli.
+    indices : numpy.ndarray of int, same shape
+        Of the penalty that has it.
+    """
+    dtype = responses.dtype
+    double = dtype == np.float64
+    cholesky = lapack.dpotrf if double else lapack.spotrf
+    invert = lapack.dtrtri if double else lapack.strtri
+    errors = np.full((len(parts) + 1, responses.shape[1]), np.inf)
+    indices = np.zeros(errors.shape, dtype=np.int64)
+
+    def compare(row: int, of_penalty: np.ndarray, index: int) -> None:
+        better = of_penalty < errors[row]
+        if shared_alpha:
+            better[:] = of_penalty.sum() < errors[row].sum()
+        errors[row, better] = of_penalty[better]
+        indices[row, better] = index
+
+    for index, penalty in enumerate(penalties):
+        maker = decomposition.residual_maker(penalty, dtype.name)
+        residuals = maker @ responses
+        diagonal = maker.diagonal()
+        compare(len(parts), diagonal**-2.0 @ residuals**2, index)
+        for row, part in enumerate(parts):
+            # All that is not trained on is removed, whether it is predicted or not.
+            across = maker[part.removed]
+            root, failed = cholesky(across[:, part.removed], lower=1, overwrite_a=1)
+            if failed:  # without these stimuli, nothing is left of the patterns
+                continue
+            inverse, _ = invert(root, lower=1, overwrite_c=1)
+            half = inverse @ across
+            of_train = residuals - half.T @ (inverse @ residuals[part.removed])
+            np.square(of_train, out=of_train)
+            left = diagonal - np.einsum("tn,tn->n", half, half)
+            weights = np.divide(1.0, left, out=np.zeros_like(left), where=part.inside)
+            compare(row, weights**2 @ of_train, index)
+    return errors, indices
+
+
+def _predict(
+    decompositions: Sequence[Decomposition],
+    responses: np.ndarray,
+    part: _Removal,
+    penalties: np.ndarray,
+    candidate: np.ndarray,
+    index: np.ndarray,
+) -> np.ndarray:
+    """Compute the predictions of a split, each site's by its own candidate and penalty."""
+    predictions = np.empty((len(part.test), responses.shape[1]))
+    for pair in np.unique(np.stack([candidate, index]), axis=1).T:
+        sites = np.flatnonzero((candidate == pair[0]) & (index == pair[1]))
+        for some in np.array_split(sites, max(1, len(sites) // SITES)):
+            predictions[:, some] = decompositions[pair[0]].predict_left_out(
+                responses[:, some], penalties[tuple(pair)], part.test, part.removed
+            )
+    return predictions

@@ -1,0 +1,175 @@
+"""A recorded site as a target, and all sites as the head of a network.
+
+What a site gives is how far its predicted response lies from its mean response to the training
+stimuli, in standard deviations of its responses: sites of all rates can be added and subtracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from probe.activations.capture import differentiable
+from probe.encoding.readouts import ReadoutModule
+from probe.errors import ProbeError
+from probe.models.weights import state_sha256
+from probe.targets.kinds import Outputs, Target
+
+if TYPE_CHECKING:
+    from probe.models import Network
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which network sites were fitted with, and what pictures went through first.
+
+    Attributes
+    ----------
+    model : str
+        As `probe.models.load` takes it.
+    weights_kind : str
+        ``imagenet``, ``random``, ``file`` or ``user``.
+    weights_sha256 : str
+        Of the content of all weights.
+    preprocessing : str
+        Its key.
+    described : str
+        The preprocessing in words.
+    """
+
+    model: str
+    weights_kind: str
+    weights_sha256: str
+    preprocessing: str
+    described: str
+
+    @classmethod
+    def of(cls, network: Network) -> Identity:
+        """Tell the identity of a network as it is now."""
+        return cls(
+            network.name,
+            network.weights.kind,
+            state_sha256(network.module.state_dict()),
+            network.preprocessing.key(),
+            network.preprocessing.describe(),
+        )
+
+    def check(self, network: Network, whose: str) -> None:
+        """Refuse another network.
+
+        Raises
+        ------
+        ProbeError
+            If its weights or its preprocessing are others.
+        """
+        other = Identity.of(network)
+        if other.weights_sha256 != self.weights_sha256:
+            raise ProbeError(
+                f"{whose} was fitted with {self.model} (weights {self.weights_sha256[:8]}…), and "
+                f"this network is {other.model} (weights {other.weights_sha256[:8]}…): use that "
+                f"network, or fit this one with `probe encode --model {other.model}`"
+            )
+        if other.preprocessing != self.preprocessing:
+            raise ProbeError(
+                f"{whose} was fitted with pictures {self.described}, and this network gets them "
+                f"{other.described}: use the same preprocessing"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Site(Target):
+    """A recorded site, or the mean of several: the predicted response, in SD from its mean.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line, ``site:v4:12``.
+    readouts : tuple of ReadoutModule
+        One per layer.
+    means, sds : tuple of torch.Tensor, shape (m_layer,)
+        Mean and standard deviation of the recorded responses of each readout's sites.
+    identity : Identity
+        Of the network.
+    facts : mapping
+        How good the fit is, as plain values; see `Encoding.site`.
+    network : callable
+        Returns the network that it was fitted with.
+    anywhere : bool
+        Whether the field counts, or is laid over all of the picture. See `everywhere`.
+    """
+
+    name: str
+    readouts: tuple[ReadoutModule, ...]
+    means: tuple[Tensor, ...] = field(repr=False)
+    sds: tuple[Tensor, ...] = field(repr=False)
+    identity: Identity = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+    network: Callable[[], Network] = field(repr=False)
+    anywhere: bool = False
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layers that its sites are read from."""
+        return tuple(readout.layer for readout in self.readouts)
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        total, count = None, 0
+        for readout, mean, sd in zip(self.readouts, self.means, self.sds, strict=True):
+            output = outputs[readout.layer]
+            readout.to(output.device)
+            values = readout.everywhere(output) if self.anywhere else readout(output)
+            scaled = ((values - mean.to(values)) / sd.to(values)).sum(1)
+            total = scaled if total is None else total + scaled
+            count += len(mean)
+        assert total is not None  # it has a readout
+        return total / count
+
+    def check(self, network: Network) -> None:
+        """Refuse a network that the site was not fitted with."""
+        self.identity.check(network, self.name)
+
+    def everywhere(self) -> Site:
+        """Return the site as if its field were at any place of the picture, on average.
+
+        So a whole picture can be dreamt into a site that looks at a part of it.
+        """
+        return replace(self, anywhere=True)
+
+    def home(self) -> Network:
+        """Return the network that the site was fitted with."""
+        return self.network()
+
+
+class Head(nn.Module):
+    """A network with one output per recorded site.
+
+    Takes preprocessed pictures, (n, 3, height, width), and gives predicted responses, (n, m), in
+    the units of the recording and in the order of its sites, with their gradient.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network. It is neither changed nor copied.
+    readouts : sequence of ReadoutModule
+    order : torch.Tensor of int, shape (m,)
+        Where each site is in the readouts' outputs, one after the other.
+    """
+
+    def __init__(self, module: nn.Module, readouts: list[ReadoutModule], order: Tensor) -> None:
+        super().__init__()
+        self.network = module
+        self.readouts = nn.ModuleList(readouts)
+        self.order = nn.Buffer(order)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Predict the responses of all sites."""
+        readouts: list[Any] = list(self.readouts)
+        layers = [readout.layer for readout in readouts]
+        outputs = differentiable(self.network, pictures, layers)
+        parts = [readout(outputs[readout.layer]) for readout in readouts]
+        return torch.cat(parts, dim=1)[:, self.order]

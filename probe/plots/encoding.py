@@ -1,0 +1,209 @@
+"""How well sites are predicted along the layers of a network, and where they look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from probe.plots.layers import STYLE, in_lines, plot_layers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_CIRCLES = 400
+"""Fields that are drawn, at most: of more, a sample."""
+
+
+def plot_encoding(
+    table: pd.DataFrame, *, ceiling: float | None = None, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw r of held-out responses along the layers, with intervals, ceiling and baselines.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `probe.encoding.Encoding.table`.
+    ceiling : float, optional
+        Median over sites of √ρ, the highest r that can be reached: drawn as a line.
+    title : str
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    drawn = table.rename(columns={"r": "score", "r_low": "ci_low", "r_high": "ci_high"})
+    if "untrained" in set(drawn["kind"]):
+        drawn["init_seed"] = np.where(drawn["kind"] == "untrained", 0, np.nan)
+    ax = plot_layers(
+        drawn,
+        ceiling=None if ceiling is None else (ceiling, ceiling),
+        ceiling_label="√ρ, the highest r (median over sites)",
+        interval_label="95 % CI over stimuli" if drawn["ci_low"].notna().any() else "",
+        ylabel="r with held-out responses\n(median over sites)",
+        title=title,
+        ax=ax,
+    )
+    gabor = table[table["kind"] == "gabor"]
+    for value in gabor["r"]:
+        ax.axhline(value, color="0.45", lw=1.1, ls=(0, (1, 1.5)), label="Gabor energy", zorder=2)
+    shuffled = table[table["kind"] == "layer"]["shuffled"]
+    if shuffled.notna().any():
+        ax.plot(
+            range(len(shuffled)), shuffled, "x", ms=4, color="0.6", label="shuffled responses",
+            zorder=2,
+        )  # fmt: skip
+    legend = ax.get_legend()
+    kind = legend.get_title().get_text() if legend else ""
+    ax.legend(title=kind or None, alignment="left", loc="upper left", bbox_to_anchor=(1.01, 1.0),
+              borderaxespad=0.0)  # fmt: skip
+    return ax
+
+
+def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str = "") -> Figure:
+    """Draw the fields of sites over the picture, and r of each site against its ceiling.
+
+    Parameters
+    ----------
+    sites : pandas.DataFrame
+        `probe.encoding.Encoding.sites`.
+    input_size : (int, int)
+        Height and width of the network's input, in pixels.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(8.2, 3.9), dpi=200, layout="constrained"
+        )
+        colours = mpl.colormaps["viridis"]
+        r = sites["r"].to_numpy(np.float64)
+        known = r[np.isfinite(r)]
+        scale = mpl.colors.Normalize(
+            float(known.min()) if len(known) else 0.0, float(known.max()) if len(known) else 1.0
+        )
+        _draw_fields(left, sites, input_size, colours, scale)
+        _draw_ceilings(right, sites)
+        sns.despine(ax=right)
+        bar = figure.colorbar(
+            mpl.cm.ScalarMappable(scale, colours), ax=left, shrink=0.75, pad=0.02, label="r"
+        )
+        bar.outline.set_visible(False)  # type: ignore[operator]
+        figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def _draw_fields(
+    ax: Axes,
+    sites: pd.DataFrame,
+    input_size: tuple[int, int],
+    colours: mpl.colors.Colormap,
+    scale: mpl.colors.Normalize,
+) -> None:
+    height, width = input_size
+    drawn = sites[sites["sd_px"].notna()]
+    gaussian = drawn[np.isfinite(drawn["sd_px"])]
+    n_flat, n_none = len(drawn) - len(gaussian), len(sites) - len(drawn)
+    shown = gaussian
+    if len(gaussian) > MAX_CIRCLES:
+        shown = gaussian.iloc[np.linspace(0, len(gaussian) - 1, MAX_CIRCLES).astype(int)]
+    # Sites on one grid point would hide each other: the largest first, each a little apart.
+    rng = np.random.default_rng(0)
+    for _, row in shown.sort_values("sd_px", ascending=False).iterrows():
+        apart = rng.uniform(-0.012, 0.012, 2) * width
+        ax.add_patch(
+            mpl.patches.Circle(
+                (row["x_px"] + apart[0], row["y_px"] + apart[1]), row["sd_px"], fill=False,
+                lw=0.9, alpha=0.85, ec=colours(scale(row["r"])) if np.isfinite(row["r"]) else "0.7",
+            )
+        )  # fmt: skip
+    ax.set_xlim(0, width)
+    ax.set_ylim(height, 0)
+    ax.set_aspect("equal")
+    ax.set_xlabel("pixels of the network's input")
+    others = [f"{n_flat} look everywhere" if n_flat else "", f"{n_none} without" if n_none else ""]
+    others = [text for text in others if text]
+    ax.set_title(
+        f"fields (1 SD) of {len(gaussian)} sites" + (f"; {', '.join(others)}" if others else ""),
+        loc="left",
+    )
+
+
+def _draw_ceilings(ax: Axes, sites: pd.DataFrame) -> None:
+    reliability = sites["reliability"].to_numpy(np.float64)
+    r = sites["r"].to_numpy(np.float64)
+    if not np.isfinite(reliability).any():
+        ax.hist(r[np.isfinite(r)], bins=20, color="0.6")
+        ax.set_xlabel("r with held-out responses")
+        ax.set_ylabel("sites")
+        ax.set_title("no ceiling is known", loc="left")
+        return
+    ceiling = np.sqrt(np.clip(reliability, 0.0, None))
+    error = [r - sites["r_low"], sites["r_high"] - r] if "r_low" in sites else None
+    ax.errorbar(ceiling, r, yerr=error, fmt="o", ms=3.5, lw=0.7, color="#0072b2", alpha=0.75)
+    ends = (0.0, 1.0)
+    ax.plot(ends, ends, color="0.3", lw=0.9)
+    ax.set_xlim(max(0.0, float(np.nanmin(ceiling)) - 0.05), 1.0)
+    ax.set_ylim(min(0.0, float(np.nanmin(r)) - 0.05), 1.0)
+    ax.annotate("r = √ρ", (0.97, 0.96), xycoords="axes fraction", ha="right", va="top",
+                color="0.3", fontsize=8)  # fmt: skip
+    ax.set_xlabel("√ρ, the highest r that can be reached")
+    ax.set_ylabel("r with held-out responses")
+    ax.set_title("each site against its ceiling", loc="left")
+
+
+def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Draw r of several networks and recordings along the depth of each network.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `probe.encoding.Encodings.table`.
+    title : str
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    own = ax is None
+    with mpl.rc_context(STYLE if own else {}):
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.6, 3.9), layout="constrained", dpi=200)
+        rows = table[table["kind"] == "layer"]
+        recordings = list(dict.fromkeys(zip(rows["dataset"], rows["region"], strict=True)))
+        networks = list(dict.fromkeys(rows["model"]))
+        palette = sns.color_palette("colorblind", len(networks))
+        styles = ["-", "--", ":", "-."]
+        for (dataset, region), style in zip(recordings, styles * len(recordings), strict=False):
+            for model, colour in zip(networks, palette, strict=True):
+                one = rows[(rows["dataset"] == dataset) & (rows["model"] == model)
+                           & (rows["region"] == region)]  # fmt: skip
+                if one.empty:
+                    continue
+                depth = np.linspace(0.0, 1.0, len(one)) if len(one) > 1 else np.array([0.5])
+                ax.plot(depth, one["r"], style, marker="o", ms=3.5, lw=1.3, color=colour,
+                        label=f"{model} · {dataset} {region}")  # fmt: skip
+                ax.fill_between(depth, one["r_low"], one["r_high"], color=colour, alpha=0.13, lw=0)
+        ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
+        ax.set_xlabel("depth of the layer in its network (0: first, 1: last compared)")
+        ax.set_ylabel("r with held-out responses\n(median over sites)")
+        ax.set_title(in_lines(title, ax, own), loc="left")
+        sns.despine(ax=ax)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    return ax

@@ -1,0 +1,139 @@
+"""Several things that a user names at once, and the recordings among them.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from probe import recordings
+from probe.errors import ProbeError, suggest
+from probe.recordings import Recording
+
+EVERY = "all"
+"""Word for every region of a recording."""
+
+
+def several(given: Any) -> list[Any] | None:
+    """Tell the things of a list, or of a text with commas; None for a single thing.
+
+    The name of a file or folder that exists is one thing, whatever commas it has.
+
+    Raises
+    ------
+    ProbeError
+        If a list is empty.
+    """
+    if not isinstance(given, str):
+        if not isinstance(given, Iterable) or _is_module(given):
+            return None
+        if not (things := list(given)):
+            raise ProbeError("an empty list: no model, dataset or region was named")
+        return things
+    paths = (given, given.removeprefix("file:"), given.partition("@")[2])
+    if "," not in given or any(path and Path(path).expanduser().exists() for path in paths):
+        return None
+    return [part.strip() for part in given.split(",")]
+
+
+def load_recordings(
+    datasets: Sequence[str | Recording],
+    region: str | Sequence[str] | None = None,
+    subject: str | None = None,
+    *,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> list[Recording]:
+    """Load recordings, one per dataset and region, in the order of datasets.
+
+    Parameters
+    ----------
+    datasets : sequence of str or Recording
+    region : str or sequence of str, optional
+        One region; several, of which every recording is taken in those that it has; or ``all``.
+        By default, the recording's own default.
+    subject : str, optional
+        By default, all.
+    accept_licence : bool
+        Accept the terms of a dataset that restricts its use.
+    progress : bool, optional
+        Show downloads; by default when a person is watching.
+
+    Returns
+    -------
+    list of Recording
+        Each of one region. What is named twice is given once.
+
+    Raises
+    ------
+    ProbeError
+        If a recording cannot be had, or lacks the subject or all the regions.
+    """
+
+    def load(dataset: str | Recording, region: str | None) -> Recording:
+        if isinstance(dataset, Recording):
+            return dataset.select(region, subject)
+        return recordings.load(
+            dataset,
+            region=region,
+            subject=subject,
+            accept_licence=accept_licence,
+            progress=progress,
+        )
+
+    if region is None:
+        return _different((dataset, load(dataset, None)) for dataset in datasets)
+    if isinstance(region, str) and region != EVERY and several(region) is None:
+        return _different((dataset, load(dataset, region)) for dataset in datasets)
+    wanted = list(dict.fromkeys(several(region) or [EVERY]))
+    there = [_regions_of(dataset, load) for dataset in datasets]
+    known = list(dict.fromkeys(name for names in there for name in names))
+    if unknown := [name for name in wanted if name not in (*known, EVERY)]:
+        raise ProbeError(
+            f"no region {unknown[0]!r} in these recordings{suggest(unknown[0], known)}"
+        )
+    pairs = []
+    for dataset, names in zip(datasets, there, strict=True):
+        chosen = names if EVERY in wanted else [name for name in wanted if name in names]
+        if not chosen:
+            name = dataset if isinstance(dataset, str) else dataset.name
+            raise ProbeError(f"{name} has none of these regions{suggest(wanted[0], names)}")
+        pairs += [(dataset, name) for name in chosen]
+    return _different((dataset, load(dataset, name)) for dataset, name in pairs)
+
+
+def _regions_of(
+    dataset: str | Recording, load: Callable[[str | Recording, str | None], Recording]
+) -> list[str]:
+    if isinstance(dataset, Recording):
+        return dataset.regions
+    head = dataset.partition("/")[0]
+    for entry in recordings.available():
+        if head in (entry.name, *entry.aliases):
+            return list(entry.regions)
+    if Path(dataset).expanduser().is_dir():
+        return recordings.from_folder(dataset).regions
+    return load(dataset, None).regions  # says what is wrong with the name
+
+
+def _different(loaded: Iterable[tuple[str | Recording, Recording]]) -> list[Recording]:
+    """Leave out what was named twice; two recordings of one name cannot be told apart."""
+    found: dict[tuple[str, ...], Recording] = {}
+    for dataset, recording in loaded:
+        key = (recording.name, *recording.regions)
+        if key in found and isinstance(dataset, Recording):
+            raise ProbeError(
+                f"two recordings are called {recording.name!r}; the attribute 'name' of their "
+                "data tells them apart"
+            )
+        found.setdefault(key, recording)
+    return list(found.values())
+
+
+def _is_module(given: Any) -> bool:
+    from torch import nn
+
+    return isinstance(given, nn.Module)  # nn.Sequential is iterable

@@ -1,0 +1,624 @@
+"""What drives a recorded site most, under a budget, and how far to believe it.
+
+A head that predicts a site is linear in its layer, and extrapolates without bound: a picture that
+was made for it drives it to tens of standard deviations, which no neuron reaches. Other stimuli or
+layers of the same network share its blind spots; another architecture does not. So a picture is
+made for heads that were fitted to one half of the stimuli, with the mean and the contrast of the
+stimuli, where the site looks, and judged by a head of another architecture, fitted to the other
+half, beside recorded stimuli and photographs under the same budget (Bashivan, Kar & DiCarlo 2019,
+Science 364:eaav9436; Walker et al. 2019, Nat Neurosci 22:2060).
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from probe import images, models, recordings, targets
+from probe.activations.batch_size import with_graph
+from probe.activations.capture import differentiable
+from probe.activations.extract import working
+from probe.encoding.halves import fit_half, halves
+from probe.encoding.kept import split_name
+from probe.encoding.result import Encoding
+from probe.encoding.sites import Site
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.plots.superstimuli import plot_superstimuli
+from probe.progress import finishing, track
+from probe.recordings import Recording
+from probe.result.folder import plain_name, writable_folder
+from probe.result.picture import as_html, figure_png, place_of, save_picture, write
+from probe.stimuli import StimulusSet, image_set
+from probe.synthesis.objectives import Diverse, Each
+from probe.synthesis.optimise import (
+    Precision,
+    Slopes,
+    Stopped,
+    as_array,
+    computes_bfloat16,
+    on_threads,
+    optimise,
+    through,
+)
+from probe.synthesis.parameterisations import Fourier, Parameterisation
+from probe.synthesis.transforms import Jitter, ScaleAndRotate, Transform
+from probe.targets import Target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+JUDGES = ("squeezenet1_1", "vgg16", "alexnet")
+"""Networks that judge, the first that is not asked to make the picture."""
+
+MARGIN = 8
+"""Pixels of the canvas beyond what is kept, at each side."""
+
+SEEN: tuple[Transform, ...] = (Jitter(8), ScaleAndRotate((0.95, 1.05), 5.0), Jitter(8))
+"""What a network sees of the canvas: little is shifted, since the site looks at one place."""
+
+DECAY = 1.2
+STEP = 0.03
+
+MASK_INNER, MASK_OUTER = 1.5, 2.5
+"""SD of the field within which all is shown, and beyond which all is grey."""
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a picture may spend: the mean and the RMS contrast of the stimuli.
+
+    Attributes
+    ----------
+    mean : float
+        Of all pixels and colours of the stimuli, in 0–1; the grey outside the field.
+    contrast : float
+        Root of the mean variance within a stimulus, over pixels and colours.
+    """
+
+    mean: float
+    contrast: float
+
+    @classmethod
+    def of_stimuli(cls, stimuli: StimulusSet, size: tuple[int, int]) -> Budget:
+        """Measure stimuli at the size, (height, width), of a network's input."""
+        means, variances = [], []
+        for k in range(len(stimuli)):
+            pixels = _pixels(stimuli.image(k), size)
+            means.append(float(pixels.mean()))
+            variances.append(float(pixels.var(correction=0)))
+        return cls(float(np.mean(means)), float(np.sqrt(np.mean(variances))))
+
+    def spend(self, pictures: Tensor, mask: Tensor) -> Tensor:
+        """Bring pictures to the budget within a mask, and to grey outside.
+
+        Parameters
+        ----------
+        pictures : torch.Tensor, shape (n, 3, height, width)
+            Any values.
+        mask : torch.Tensor, shape (n or 1, 1, height, width)
+            In 0–1.
+
+        Returns
+        -------
+        torch.Tensor
+            In 0–1. Mean and contrast, weighted by the mask, are those of the budget, but for
+            values beyond black and white, which are cut.
+        """
+        total = mask.sum((1, 2, 3), keepdim=True) * 3
+        centred = pictures - (pictures * mask).sum((1, 2, 3), keepdim=True) / total
+        variance = (centred.square() * mask).sum((1, 2, 3), keepdim=True) / total
+        scaled = centred / variance.clamp(min=1e-12).sqrt() * self.contrast
+        return (self.mean + mask * scaled).clamp(0, 1)
+
+
+class Budgeted(Parameterisation):
+    """Pictures of another parameterisation, brought to a budget.
+
+    Parameters
+    ----------
+    inner : Parameterisation
+    budget : Budget
+    mask : torch.Tensor, shape (n or 1, 1, height, width)
+    """
+
+    def __init__(self, inner: Parameterisation, budget: Budget, mask: Tensor) -> None:
+        self.inner, self.budget, self.mask = inner, budget, mask
+        self.parameters = inner.parameters
+
+    def __call__(self) -> Tensor:
+        """Give the pictures."""
+        return self.budget.spend(self.inner(), self.mask)
+
+    def bound(self) -> None:
+        """See `Parameterisation.bound`."""
+        self.inner.bound()
+
+
+@dataclass(frozen=True, eq=False)
+class Superstimuli:
+    """Pictures that were made for recorded sites, and what other networks say of them.
+
+    Attributes
+    ----------
+    pictures : numpy.ndarray, uint8, shape (n, height, width, 3)
+        The superstimuli.
+    beside : dict of str to numpy.ndarray, uint8, shape (n, height, width, 3)
+        What they are shown with, under the same budget: ``best recorded``, the stimulus that the
+        site responded to most; ``best for the judge``, the stimulus that the judge predicts most
+        for; ``best photograph``, the same of a folder of pictures.
+    table : pandas.DataFrame
+        One row per picture: ``site``, ``picture`` (``superstimulus`` or a name in ``beside``),
+        ``index``, ``name`` (of a stimulus); ``made_for``, the prediction of the heads that it was
+        made for, ``judged``, that of the judge, both in SD of the recorded responses from their
+        mean; ``percentile``, the share of recorded responses below ``judged``, in per cent;
+        ``recorded``, the recorded response in SD, of recorded stimuli.
+    fits : pandas.DataFrame
+        One row per site and network: ``site``, ``network``, ``role`` (``makes``, ``judges``), ``r``
+        with held-out stimuli of its own half.
+    title : str
+    about : dict
+        Everything that decides them, as plain values.
+    """
+
+    pictures: np.ndarray
+    beside: Mapping[str, np.ndarray]
+    table: pd.DataFrame
+    fits: pd.DataFrame
+    title: str
+    about: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def plot(self) -> Figure:
+        """Draw every superstimulus beside recorded stimuli, and what the judge says of each."""
+        return plot_superstimuli(
+            self.pictures, self.beside, self.table, judge=str(self.about["judge"]),
+            makers=", ".join(self.about["makers"]), title=self.title,
+            simulated=bool(self.about["simulated"]),
+        )  # fmt: skip
+
+    def notes(self) -> list[str]:
+        """Say in sentences how far to believe the pictures."""
+        made = self.table[self.table["picture"] == "superstimulus"]
+        best = self.table[self.table["picture"] == "best recorded"]
+        beats = made.groupby("site")["judged"].max() > best.groupby("site")["judged"].max()
+        notes = [
+            f"Made for heads of {', '.join(self.about['makers'])}, fitted to one half of the "
+            f"stimuli; judged by {self.about['judge']}, fitted to the other half.",
+            f"The judge predicts more for the superstimulus than for the best recorded stimulus "
+            f"under the same budget in {int(beats.sum())} of {len(beats)} sites.",
+            f"Predictions are linear and have no ceiling: {made['made_for'].median():.1f} SD by the "
+            "heads that it was made for is no response rate.",
+        ]
+        if self.about["simulated"]:
+            notes.append("The recording is SIMULATED: the responses were generated, not measured.")
+        return notes
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure (.png), the table (.csv), or into a folder every picture and both.
+
+        Raises
+        ------
+        ProbeError
+            If the file is of another kind, or cannot be written.
+        """
+        place = Path(path).expanduser()
+        if place.suffix.lower() == ".csv":
+            return write(place, self.table.to_csv(index=False).encode())
+        if place.suffix and not place.is_dir():
+            return write(place_of(place, ".png", ".csv"), figure_png(self.plot(), self.about))
+        folder = writable_folder(place)
+        sites = self.table[self.table["picture"] == "superstimulus"]["site"]
+        for k, (site, picture) in enumerate(zip(sites, self.pictures, strict=True)):
+            name = plain_name(f"{k:02d}", str(site))
+            save_picture(folder / f"{name}.png", picture / 255, {**self.about, "picture": k})
+        write(folder / "superstimuli.png", figure_png(self.plot(), self.about))
+        write(folder / "table.csv", self.table.to_csv(index=False).encode())
+        write(folder / "fits.csv", self.fits.to_csv(index=False).encode())
+        return folder
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        return as_html(figure_png(self.plot(), self.about), self.title) + f"<ul>{notes}</ul>"
+
+    def __repr__(self) -> str:
+        return f"<Superstimuli {self.title}: {len(self)} pictures>"
+
+
+def superstimulus(
+    site: str | Sequence[str],
+    model: str | Network | nn.Module | None = None,
+    *,
+    together_with: str | Sequence[str | Network] = (),
+    judge: str | Network | None = None,
+    diverse: int = 1,
+    photographs: str | Path | StimulusSet | None = None,
+    masked: bool = True,
+    steps: int = 128,
+    lr: float = STEP,
+    seed: int = 0,
+    precision: Precision = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> Superstimuli:
+    """Make the picture that drives a recorded site most, and have another network judge it.
+
+    Parameters
+    ----------
+    site : str or sequence of str
+        ``site:RECORDING:NUMBER``, one or several of one recording. All sites are fitted anew to one
+        half of the stimuli, once; the fits are kept.
+    model : str, Network or torch.nn.Module, optional
+        The network that the picture is made for; by default the one that the recording's sites
+        were fitted with last.
+    together_with : str or sequence, optional
+        More networks: the mean of all predictions grows. As a string, separated by commas.
+    judge : str or Network, optional
+        A network of another architecture, fitted to the other half; by default the first of
+        `JUDGES` that does not make the picture.
+    diverse : int
+        So many pictures of each site, as different as they can be.
+    photographs : path, StimulusSet, optional
+        Pictures of which the best for the judge is shown, too: a folder, pattern, table or archive.
+    masked : bool
+        Show the picture only where the site looks, and grey elsewhere; otherwise all of it.
+    steps, lr
+        Of the optimiser: how many, and how far in each.
+    seed : int
+        Of the halves, the noise and the transforms.
+    precision, device, threads, progress
+        As in `probe.visualize`.
+
+    Returns
+    -------
+    Superstimuli
+
+    Raises
+    ------
+    ProbeError
+        If there is no such site, recording or network, or the judge makes the picture itself.
+
+    Examples
+    --------
+    >>> probe.superstimulus("site:v4:12")  # doctest: +SKIP
+    >>> probe.superstimulus("site:v4:12", "alexnet", together_with="vgg16")  # doctest: +SKIP
+    """
+    for what, number, least in (("diverse", diverse, 1), ("steps", steps, 1)):
+        if number < least:
+            raise ProbeError(f"{what} {number}: expected {least} or more")
+    names = [site] if isinstance(site, str) else list(site)
+    pairs = [split_name(name) for name in names]
+    if len({name for name, _ in pairs}) != 1:
+        raise ProbeError("sites are of several recordings: name those of one")
+    dataset = pairs[0][0]
+    makers = _networks(model, together_with, names[0], progress)
+    judging = _judge(judge, makers, progress)
+    recording = recordings.load(dataset, progress=progress)
+    pictures = _photographs(photographs)
+    first, second = halves(recording, seed)
+    of_makers = [
+        fit_half(network, recording, first, alias=dataset, device=device, progress=progress)
+        for network in makers
+    ]
+    of_judge = fit_half(judging, recording, second, alias=dataset, device=device, progress=progress)
+    numbers = [number for _, number in pairs]
+    maker_sites = [[encoding.site(number) for number in numbers] for encoding in of_makers]
+    judge_sites = [of_judge.site(number) for number in numbers]
+    size = makers[0].preprocessing.size
+    budget = Budget.of_stimuli(recording.stimuli, size)
+    masks = torch.cat(
+        [_mask(of_makers[0], one, size) if masked else torch.ones(1, 1, *size)
+         for one in maker_sites[0]]
+    )  # fmt: skip
+    threads = threads or torch.get_num_threads()
+    with on_threads(threads), finishing() as stop:
+        try:
+            made = _make(
+                makers, maker_sites, masks, budget, size, diverse, steps, lr, seed, precision,
+                device, stop, progress,
+            )  # fmt: skip
+        except Stopped:
+            made = np.empty((0, *size, 3), np.uint8)
+    judged = _Judgement(
+        recording, makers, maker_sites, judging, judge_sites, budget, masks, size, device, progress
+    )
+    table, beside = judged.table(names, numbers, made, diverse, pictures, of_judge)
+    fits = [
+        {"site": name, "network": encoding.identity.model, "role": role, "r": fit_r(encoding, n)}
+        for encoding, role in [*((e, "makes") for e in of_makers), (of_judge, "judges")]
+        for name, n in zip(names, numbers, strict=True)
+    ]
+    about = {
+        **makers[0].provenance(),
+        "made": "superstimulus",
+        "sites": names,
+        "recording": recording.name,
+        "simulated": recording.simulated,
+        "makers": [network.name for network in makers],
+        "judge": judging.name,
+        "site": {one.name: dict(one.facts) for one in maker_sites[0]},
+        "judges": {one.name: dict(one.facts) for one in judge_sites},
+        "budget": {"mean": budget.mean, "contrast": budget.contrast, "masked": masked},
+        "settings": {
+            "diverse": diverse, "steps": steps, "lr": lr, "seed": seed, "precision": precision,
+            "threads": threads,
+        },
+        "seed": seed,
+    }  # fmt: skip
+    what = names[0] if len(names) == 1 else f"{len(names)} sites of {dataset}"
+    mark = " (SIMULATED)" if recording.simulated else ""
+    title = f"superstimuli of {what}{mark}, made with {', '.join(n.name for n in makers)}"
+    return Superstimuli(made, beside, table, pd.DataFrame(fits), title, about)
+
+
+def fit_r(encoding: Encoding, number: str) -> float:
+    """Return the held-out r of a site, or the median of all."""
+    rows = encoding._rows(number)
+    return float(encoding.sites["r"].iloc[rows].median())
+
+
+def _networks(
+    model: str | Network | nn.Module | None,
+    together_with: str | Sequence[str | Network],
+    site: str,
+    progress: bool | None,
+) -> list[Network]:
+    if model is None:
+        first = targets.home(site, progress=progress)
+    else:
+        checked = models.given(model, "imagenet", "resize")
+        first = checked if isinstance(checked, Network) else models.load(checked, progress=progress)
+    if isinstance(together_with, str):
+        together_with = [word.strip() for word in together_with.split(",") if word.strip()]
+    others = [
+        one if isinstance(one, Network) else models.load(one, progress=progress)
+        for one in together_with
+    ]
+    networks = [first, *others]
+    if len({network.name for network in networks}) < len(networks):
+        raise ProbeError(f"{first.name} is named twice among the networks that make the picture")
+    return networks
+
+
+def _judge(
+    judge: str | Network | None, makers: Sequence[Network], progress: bool | None
+) -> Network:
+    names = [network.name for network in makers]
+    if judge is None:
+        judge = next(name for name in (*JUDGES, "mobilenet_v2") if name not in names)
+    network = judge if isinstance(judge, Network) else models.load(judge, progress=progress)
+    if network.name in names:
+        raise ProbeError(
+            f"judge {network.name!r} makes the picture itself, and shares its own blind spots: "
+            f"name another network, such as {next(n for n in JUDGES if n not in names)}"
+        )
+    return network
+
+
+def _photographs(photographs: str | Path | StimulusSet | None) -> StimulusSet | None:
+    if photographs is None or isinstance(photographs, StimulusSet):
+        return photographs
+    return image_set(photographs)
+
+
+def _mask(encoding: Encoding, site: Site, size: tuple[int, int]) -> Tensor:
+    """Give where a site looks: its field, widened by what a unit of the layer sees."""
+    height, width = size
+    facts = site.facts
+    if facts.get("sd_px") is None or not np.isfinite(facts["sd_px"]):
+        return torch.ones(1, 1, height, width)
+    seen = models.measures(encoding.load_network()).fields.get(site.layers[0])
+    # Of the window of a unit, what counts lies about its middle: a Gaussian of a sixth of it.
+    unit = max(seen.size) / 6 if seen is not None else 0.0
+    sd = float(np.hypot(facts["sd_px"], unit))
+    y = torch.arange(height)[:, None] - float(facts["y_px"])
+    x = torch.arange(width)[None, :] - float(facts["x_px"])
+    distance = (y.square() + x.square()).sqrt() / sd
+    ramp = ((MASK_OUTER - distance) / (MASK_OUTER - MASK_INNER)).clamp(0, 1)
+    return (0.5 - 0.5 * torch.cos(torch.pi * ramp))[None, None]
+
+
+def _make(
+    makers: Sequence[Network],
+    sites: Sequence[Sequence[Site]],
+    masks: Tensor,
+    budget: Budget,
+    size: tuple[int, int],
+    diverse: int,
+    steps: int,
+    lr: float,
+    seed: int,
+    precision: Precision,
+    device: str,
+    stop: Any,
+    progress: bool | None,
+) -> np.ndarray:
+    """Make the pictures of all sites, (n_sites · diverse, height, width, 3)."""
+    canvas = (size[0] + 2 * MARGIN, size[1] + 2 * MARGIN)
+    pictures = []
+    per_pass = diverse if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
+    groups = [range(k, min(k + per_pass, len(masks))) for k in range(0, len(masks), per_pass)]
+    if diverse > 1:
+        groups = [range(k, k + 1) for k in range(len(masks))]
+    bar = track(groups, desc="superstimuli", unit="batch",
+                progress=progress if len(groups) > 1 else False)  # fmt: skip
+    for group in bar:
+        with _all_working(makers, device) as place:
+            if precision == "auto":
+                precision = "bfloat16" if computes_bfloat16(place) else "float32"
+            some = [k for k in group for _ in range(diverse)]
+            mask = nn.functional.pad(masks[some], [MARGIN] * 4, mode="replicate").to(place)
+            inner = Fourier(len(some), canvas, seed=seed, alike=diverse == 1, decay=DECAY,
+                            device=place)  # fmt: skip
+            pictured = Budgeted(inner, budget, mask)
+            slopes = _mean_of(
+                [
+                    through(network, _target([of_network[k] for k in group], diverse), SEEN,
+                            seed=seed, precision=precision)
+                    for network, of_network in zip(makers, sites, strict=True)
+                ]
+            )  # fmt: skip
+            optimiser = torch.optim.Adam(pictured.parameters, lr=lr)
+            optimise(pictured, slopes, optimiser, steps, stop=stop, desc="superstimulus",
+                     progress=progress)  # fmt: skip
+            with torch.no_grad():
+                final = pictured()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+                # Cut to its part, it is brought to the budget once more.
+                final = budget.spend(final, mask[..., MARGIN:-MARGIN, MARGIN:-MARGIN])
+            pictures += [as_array(one) for one in final]
+    return np.stack(pictures)
+
+
+def _target(sites: Sequence[Site], diverse: int) -> Target:
+    return Diverse(sites[0], sites[0].layers[0]) if diverse > 1 else Each(sites)
+
+
+class _all_working:
+    """Have several networks on a device, and put them back."""
+
+    def __init__(self, networks: Sequence[Network], device: str) -> None:
+        self._contexts = [working(n, device, channels_last=True) for n in networks]
+
+    def __enter__(self) -> torch.device:
+        return [context.__enter__()[0] for context in self._contexts][0]
+
+    def __exit__(self, *error: Any) -> None:
+        for context in reversed(self._contexts):
+            context.__exit__(*error)
+
+
+def _mean_of(each: Sequence[Slopes]) -> Slopes:
+    """Give the mean of several objectives."""
+
+    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        parts = [one(pictures, step) for one in each]
+        values = torch.stack([value for value, _ in parts]).mean(0)
+        return values, torch.stack([slope for _, slope in parts]).mean(0)
+
+    return slopes
+
+
+@dataclass(frozen=True, eq=False)
+class _Judgement:
+    """What is asked of the judge, and of the networks that made the pictures."""
+
+    recording: Recording
+    makers: Sequence[Network]
+    maker_sites: Sequence[Sequence[Site]]
+    judge: Network
+    judge_sites: Sequence[Site]
+    budget: Budget
+    masks: Tensor
+    size: tuple[int, int]
+    device: str
+    progress: bool | None
+
+    def table(
+        self,
+        names: Sequence[str],
+        numbers: Sequence[str],
+        made: np.ndarray,
+        diverse: int,
+        photographs: StimulusSet | None,
+        of_judge: Encoding,
+    ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        stimuli = self.recording.stimuli
+        shown = self._shown(stimuli)
+        of_photographs = None if photographs is None else self._shown(photographs)
+        responses = self.recording.mean_responses().values
+        responses = (responses - responses.mean(0)) / np.where(
+            responses.std(0, ddof=1) > 0, responses.std(0, ddof=1), np.nan
+        )
+        rows: list[dict[str, Any]] = []
+        beside: dict[str, list[np.ndarray]] = {"best recorded": [], "best for the judge": []}
+        if photographs is not None:
+            beside["best photograph"] = []
+        for k, name in enumerate(
+            track(names, desc="judge", unit="site",
+                  progress=self.progress if len(names) > 1 else False)
+        ):  # fmt: skip
+            recorded = np.nanmean(responses[:, of_judge._rows(numbers[k])], axis=1)
+            mask = self.masks[k : k + 1]
+
+            def add(
+                kind: str, index: int, picture: Tensor, of: str = "", response: float = np.nan,
+                *, k: int = k, name: str = name, recorded: np.ndarray = recorded,
+            ) -> None:  # fmt: skip
+                judged = self._predict(self.judge, self.judge_sites[k], picture)[0]
+                made_for = np.mean(
+                    [
+                        self._predict(network, sites[k], picture)[0]
+                        for network, sites in zip(self.makers, self.maker_sites, strict=True)
+                    ]
+                )
+                rows.append(
+                    {
+                        "site": name, "picture": kind, "index": index, "name": of,
+                        "made_for": float(made_for), "judged": float(judged),
+                        "percentile": 100.0 * float((recorded < judged).mean()),
+                        "recorded": response,
+                    }
+                )  # fmt: skip
+
+            for d in range(diverse):
+                if len(made):
+                    add("superstimulus", d, _as_tensor(made[k * diverse + d]))
+            spent = self.budget.spend(shown, mask)
+            by_judge = self._predict(self.judge, self.judge_sites[k], spent)
+            best = int(np.argmax(recorded))
+            for kind, index in (("best recorded", best), ("best for the judge", by_judge.argmax())):
+                picture = spent[int(index) : int(index) + 1]
+                add(kind, 0, picture, stimuli.ids[int(index)], float(recorded[int(index)]))
+                beside[kind].append(as_array(picture[0]))
+            if of_photographs is not None and photographs is not None:
+                spent = self.budget.spend(of_photographs, mask)
+                index = int(self._predict(self.judge, self.judge_sites[k], spent).argmax())
+                add("best photograph", 0, spent[index : index + 1], photographs.ids[index])
+                beside["best photograph"].append(as_array(spent[index]))
+        return pd.DataFrame(rows), {kind: np.stack(some) for kind, some in beside.items()}
+
+    def _shown(self, stimuli: StimulusSet) -> Tensor:
+        return torch.stack([_pixels(stimuli.image(k), self.size) for k in range(len(stimuli))])
+
+    def _predict(self, network: Network, site: Site, pictures: Tensor) -> np.ndarray:
+        """Give the predictions of a site for pictures in 0–1, at the network's own size."""
+        values = []
+        with working(network, self.device) as (place, dtype):
+            for batch in pictures.split(BATCH):
+                seen = batch
+                if tuple(batch.shape[-2:]) != tuple(network.preprocessing.size):
+                    seen = nn.functional.interpolate(
+                        batch, network.preprocessing.size, mode="bilinear", antialias=True
+                    )
+                seen = network.preprocessing.normalise(seen.to(place)).to(dtype)
+                outputs = differentiable(network.module, seen, site.layers)
+                values.append(site({k: v.float() for k, v in outputs.items()}).detach().cpu())
+        return torch.cat(values).numpy()
+
+
+def _pixels(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """Give a picture in 0–1, (3, height, width), resized as networks resize it."""
+    resized = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255).permute(2, 0, 1)
+
+
+def _as_tensor(picture: np.ndarray) -> Tensor:
+    return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+__all__ = ["Budget", "Budgeted", "Superstimuli", "superstimulus"]

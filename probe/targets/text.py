@@ -1,0 +1,213 @@
+"""How a user writes a target, and which classes a network has.
+
+>>> parse("Egyptian cat", network)  # doctest: +SKIP
+>>> parse("features.10:84 - 0.5*features.10:12", network)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from probe import models
+from probe.activations.capture import OUTPUT, differentiable
+from probe.encoding.kept import PREFIX, find_site, model_of
+from probe.errors import ProbeError, suggest
+from probe.models import Network
+from probe.models.network import MissingLayer
+from probe.targets.kinds import Channel, Class, Norm, Sum, Target, Unit
+
+
+def read(target: str | int | Target, network: Network) -> Target:
+    """Read a target as a user gives it, and check that it belongs to the network.
+
+    Parameters
+    ----------
+    target : str, int or Target
+        As `parse` reads it; a number is a class. A `Target` is asked whether it takes the network.
+    network : Network
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    ProbeError
+        If there is no such layer or class, or the target belongs to another network.
+    """
+    if not isinstance(target, Target):
+        return parse(str(target), network)
+    target.check(network)
+    return target
+
+
+def parse(text: str, network: Network) -> Target:
+    """Read a target as a user writes it.
+
+    Parameters
+    ----------
+    text : str
+        - ``281``, ``tabby``, ``class:281``: a class, by number or by (a part of) its name;
+        - ``features.10:84``, ``conv5:84``: the mean of a channel;
+        - ``features.10:84,6,6``: a unit (channel, y, x); of a transformer, channel and token;
+        - ``features.10``: half the sum of squares of a layer;
+        - ``site:v4:12``, ``site:v4:all``: a recorded site, or the mean of all, which
+          `probe.encode` fitted with this network;
+        - sums of these: ``tabby - 0.5*tiger cat``, with spaces around the signs; between sites,
+          ``+`` needs none: ``site:v4:12+site:v4:30``.
+    network : Network
+
+    Raises
+    ------
+    ProbeError
+        If there is no such layer or class; the message names the nearest.
+    """
+    pieces = re.split(r"\s+([+-])\s+|([+-])(?=(?:[\d.]+\*)?site:)", text.strip())
+    # Of each sign, one of the two groups is empty.
+    pieces = [piece for piece in pieces if piece is not None]
+    terms = []
+    for sign, piece in zip(["+", *pieces[1::2]], pieces[::2], strict=True):
+        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?(.*)", piece)
+        assert match is not None  # the pattern takes any string
+        weight = float(match[1] or 1) * (1 if sign == "+" else -1)
+        terms.append((weight, _term(match[2], network)))
+    if len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
+    return Sum(tuple(terms))
+
+
+def home(target: str | int | Target | None, *, progress: bool | None = None) -> Network:
+    """Return the network that a target belongs to, where none is named.
+
+    Parameters
+    ----------
+    target : str, int, Target or None
+        A recorded site, alone or among others: it knows the network that it was fitted with.
+    progress : bool, optional
+        Show a bar for weights that are fetched.
+
+    Raises
+    ------
+    ProbeError
+        If the target is something that any network may have.
+    """
+    network = target.home() if isinstance(target, Target) else None
+    if network is not None:
+        return network
+    if isinstance(target, str) and is_site(target):
+        model, weights, preprocessing = model_of(target)
+        return models.load(model, weights, preprocessing=preprocessing, progress=progress)
+    raise ProbeError(
+        "no network is named: name one, such as alexnet (--model alexnet); only recorded sites, "
+        "such as site:v4:12, know their own"
+    )
+
+
+def is_site(target: object) -> bool:
+    """Tell whether a target is, or names, a recorded site, alone or among others."""
+    if isinstance(target, Target):
+        return target.home() is not None
+    return isinstance(target, str) and re.search(r"(^|[\s*+-])site:", target) is not None
+
+
+def _term(text: str, network: Network) -> Target:
+    if text.startswith(PREFIX):
+        return find_site(text, network)
+    infos = models.layers(network)
+    names = {name: info for info in infos for name in (info.name, info.alias, info.path) if name}
+    if text.startswith("class:") or text.isdecimal():  # a number is a class, whatever layers are
+        return class_of(text.removeprefix("class:"), network)
+    if text in names:
+        return Norm(_layer(text, network))
+    if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
+        layer, channel = _layer(found[1], network), int(found[2])
+        position = tuple(int(at) for at in found[3].split(",")[1:])
+        return Unit(layer, channel, position) if position else Channel(layer, channel)
+    try:
+        return class_of(text, network)
+    except ProbeError:
+        if re.search(r"[:.]\d", text):  # as layers are called, and no class is
+            _layer(text.partition(":")[0], network)
+        raise
+
+
+def _layer(text: str, network: Network) -> str:
+    found = models.resolve([text], network)
+    if len(found) != 1:
+        raise ProbeError(f"{text!r} names {len(found)} layers; a target has one")
+    return found[0]
+
+
+def class_of(text: str, network: Network) -> Class:
+    """Find a class by its number or its name.
+
+    Raises
+    ------
+    ProbeError
+        If there is none, or several.
+    """
+    labels = class_labels(network)
+    if re.fullmatch(r"\d+", text):
+        index = int(text)
+        if labels and index >= len(labels):
+            raise ProbeError(f"class {index} does not exist: there are 0 to {len(labels) - 1}")
+        return Class(index, labels[index] if labels else "")
+    if not labels:
+        raise ProbeError(
+            f"{text!r} is no layer of {network.name!r}, and the names of its classes are not "
+            "known: give a number, LAYER or LAYER:CHANNEL"
+        )
+    words = text.lower().strip()
+    found = [k for k, label in enumerate(labels) if label.lower() == words]
+    whole = re.compile(rf"\b{re.escape(words)}\b")
+    found = found or [k for k, label in enumerate(labels) if words and whole.search(label.lower())]
+    found = found or [k for k, label in enumerate(labels) if words and words in label.lower()]
+    if len(found) != 1:
+        several = ", ".join(f"{k} ({labels[k]})" for k in found[:8])
+        raise ProbeError(
+            f"target {text!r} stands for {len(found)} classes, name one by its number: {several}"
+            if found
+            else f"target {text!r} is no class of {network.name!r}{suggest(text, labels)}; layers "
+            "are named as by `probe layers`, with :CHANNEL"
+        )
+    return Class(found[0], labels[found[0]])
+
+
+def class_labels(network: Network) -> tuple[str, ...]:
+    """Give the names of a network's classes: ImageNet's, where it is trained on them; else none."""
+    from torchvision.models import AlexNet_Weights
+
+    if network.weights.kind == "user" or network.architecture is None:
+        return ()
+    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def predicted(network: Network, images: Tensor) -> Class:
+    """Give the class that a network sees in a picture.
+
+    Parameters
+    ----------
+    network : Network
+    images : torch.Tensor, shape (1, 3, height, width)
+        Preprocessed.
+
+    Raises
+    ------
+    ProbeError
+        If it does not return classes.
+    """
+    try:
+        scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
+    except MissingLayer as error:
+        raise ProbeError(
+            f"no class can be told, name another target, such as LAYER:CHANNEL: {error}"
+        ) from None
+    if scores.ndim != 2 or len(scores) != 1:
+        raise ProbeError(
+            f"{network.name} returns shape {tuple(scores.shape)}, and no classes: name a target, "
+            "such as LAYER:CHANNEL"
+        )
+    index, labels = int(scores.argmax()), class_labels(network)
+    return Class(index, labels[index] if index < len(labels) else "")
