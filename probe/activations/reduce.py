@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from probe.activations.components import Components, Values, project
+from probe.activations.pooling import Field, weights
 from probe.activations.sketch import Sketch, random_words
 from probe.errors import ProbeError, suggest
 
@@ -174,6 +175,68 @@ class SpatialMax(_PerChannel):
         """See `Reducer.reduce`."""
         axes = _not_channel(output)
         return _flat(output.amax(axes) if axes else output)
+
+
+@dataclass(frozen=True)
+class GaussianFields(Reducer):
+    """Every channel averaged with each of several Gaussian fields over y and x.
+
+    What recorded sites are read from, see `probe.encoding`: a hundred numbers per channel in place
+    of all positions. No user writes it.
+
+    Attributes
+    ----------
+    fields : tuple of (float, float, float or None)
+        y, x and SD of each, as in `probe.activations.pooling.Field`; no SD: all positions alike.
+    channels_last : bool
+        Whether outputs are (y, x, channel) rather than (channel, y, x).
+    """
+
+    kind = "fields"
+    fields: tuple[tuple[float, float, float | None], ...]
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        # As JSON has it, these are lists.
+        object.__setattr__(self, "fields", tuple((y, x, sd) for y, x, sd in self.fields))
+
+    @classmethod
+    def of(cls, fields: Sequence[Field], channels_last: bool = False) -> GaussianFields:
+        """Take fields of the encoding's own kind."""
+        plain = tuple((f.y, f.x, None if math.isinf(f.sd) else f.sd) for f in fields)
+        return cls(plain, channels_last)
+
+    def describe(self) -> str:
+        """See `Reducer.describe`."""
+        return f"every channel averaged with each of {len(self.fields)} Gaussian fields"
+
+    def n_neuroids(self, shape: Shape) -> int:
+        """See `Reducer.n_neuroids`."""
+        return len(self.fields) * self._n_channels(shape)
+
+    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+        """See `Reducer.coords`: field by field, all channels."""
+        n_fields = len(self.fields)
+        n_channels = self._n_channels(shape)
+        channels = np.arange(n_channels, dtype=np.int32)
+        fields = np.arange(n_fields, dtype=np.int32)
+        return {"channel": np.tile(channels, n_fields), "field": np.repeat(fields, n_channels)}
+
+    def reduce(self, layer: str, output: Tensor) -> Tensor:
+        """See `Reducer.reduce`."""
+        if self.channels_last:
+            output = output.movedim(-1, 1)
+        height, width = output.shape[-2:]
+
+        def make() -> Tensor:
+            fields = [Field(y, x, math.inf if sd is None else sd) for y, x, sd in self.fields]
+            return torch.from_numpy(weights(fields, height, width).astype(np.float32)).T
+
+        of_size = self.once((height, width, output.device), lambda: make().to(output.device))
+        return _flat((output.float().flatten(2) @ of_size).transpose(1, 2))
+
+    def _n_channels(self, shape: Shape) -> int:
+        return shape[-1] if self.channels_last else shape[0]
 
 
 @dataclass(frozen=True)
@@ -433,8 +496,11 @@ FORMS = (
 """What `parse` understands, by example."""
 
 _KINDS: dict[str, type[Reducer]] = {
-    c.kind: c for c in (Unreduced, SpatialMean, SpatialMax, SparseProjection, RandomUnits, PCA)
-}
+    c.kind: c
+    for c in (
+        Unreduced, SpatialMean, SpatialMax, GaussianFields, SparseProjection, RandomUnits, PCA,
+    )
+}  # fmt: skip
 
 
 def parse(text: str, *, n_stimuli: int, seed: int = 0) -> Reducer:

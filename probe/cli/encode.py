@@ -41,9 +41,7 @@ def encode(
             autocompletion=complete.protocols,
         ),
     ] = None,
-    n_components: Annotated[
-        int, typer.Option("--components", min=1, help="Of pls, at most.")
-    ] = 25,
+    n_components: Annotated[int, typer.Option("--components", min=1, help="Of pls, at most.")] = 25,
     splits: Annotated[
         int, typer.Option("--folds", min=2, help="Parts of the stimuli, each held out once.")
     ] = 10,
@@ -78,9 +76,7 @@ def encode(
     cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder.", show_default="results/encode-MODEL-DATASET"
-        ),
+        typer.Option("--output", "-o", help="Folder.", show_default="results/encode-MODEL-DATASET"),
     ] = None,
     as_json: options.AsJson = False,
     accept_licence: options.AcceptLicence = False,

@@ -1,6 +1,6 @@
 """Recorded sites as a head of a network: fitted, scored, and used as targets."""
 
-from probe.encoding.encode import encode
+from probe.encoding.fitting import encode
 from probe.encoding.map import Encodings
 from probe.encoding.result import Encoding, open_encoding
 from probe.encoding.sites import Head, Site

@@ -13,38 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from probe.activations.pooling import FLAT, Field, weights
 from probe.encoding.ridge import Decomposition
 
 READ_BYTES = 2**27
 """Activations that are read at a time, in bytes."""
 
 KEPT_BYTES = 2**31
-"""Decompositions of all candidates, in bytes, above which they are made anew when they are needed."""
-
-
-class Field(NamedTuple):
-    """A Gaussian pooling field.
-
-    Attributes
-    ----------
-    y, x : float
-        Its centre, as shares of the map's height and width, from 0 (top, left) to 1.
-    sd : float
-        Its standard deviation as a share of the map's side; infinite where all positions count
-        alike.
-    """
-
-    y: float
-    x: float
-    sd: float
-
-
-FLAT = Field(0.5, 0.5, np.inf)
-"""The mean over all positions."""
+"""Decompositions of all candidates, in bytes, above which they are made anew when needed."""
 
 
 def grid(n: int = 6, sds: Sequence[float] = (1 / 13, 2 / 13, 4 / 13)) -> tuple[Field, ...]:
@@ -55,35 +35,6 @@ def grid(n: int = 6, sds: Sequence[float] = (1 / 13, 2 / 13, 4 / 13)) -> tuple[F
     """
     centres = [(2.0 * k + 1.5) / (2.0 * n + 1.0) for k in range(n)]
     return (*(Field(y, x, sd) for sd in sds for y in centres for x in centres), FLAT)
-
-
-def weights(fields: Sequence[Field], height: int, width: int) -> np.ndarray:
-    """Return what every position of a map counts in each field.
-
-    Parameters
-    ----------
-    fields : sequence of Field
-    height, width : int
-        Of the map, in positions.
-
-    Returns
-    -------
-    numpy.ndarray, float64, shape (n_fields, height * width)
-        Rows sum to 1.
-    """
-    y = (np.arange(height) + 0.5)[:, None]
-    x = (np.arange(width) + 0.5)[None, :]
-    rows = []
-    for field in fields:
-        if np.isinf(field.sd):
-            rows.append(np.full(height * width, 1.0 / (height * width)))
-            continue
-        down, across = (y - field.y * height) / height, (x - field.x * width) / width
-        distance = (down**2 + across**2) / (2.0 * field.sd**2)
-        # Less the smallest: a field far narrower than a position is the nearest one.
-        gaussian = np.exp(distance.min() - distance).ravel()
-        rows.append(gaussian / gaussian.sum())
-    return np.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -165,3 +116,6 @@ class Decompositions(Sequence[Decomposition]):
             if self._keeps:
                 self._made[k] = made
         return made
+
+
+__all__ = ["FLAT", "Decompositions", "Field", "Layout", "grid", "pool", "weights"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.encoding.encode import Settings, check_recording, fit
+from probe.encoding.fitting import Settings, check_recording, fit
 from probe.encoding.kept import find_fit, keep
 from probe.encoding.result import Encoding
 from probe.models import Network

@@ -17,7 +17,7 @@ from probe.encoding.ridge import Decomposition, Split, select
 from probe.similarity.products import blocks, products_for
 
 FIELD_ALPHAS = np.logspace(-2.0, 3.0, 11)
-"""Penalties that every field is tried with, relative. The best of V4 sites lie between .3 and 10."""
+"""Penalties that every field is tried with, relative; those of V4 sites lie between .3 and 10."""
 
 BRAINSCORE_ALPHAS = np.concatenate(
     [
@@ -60,7 +60,12 @@ class Plan:
 
     def n_candidates(self, layout: Layout | None) -> int:
         """Tell how many candidates are solved for a layer: the work, for a progress bar."""
-        return len(pooling.grid()) if self.pools(layout) and self.readout == "field" else 1
+        return len(self.fields) if self.pools(layout) else 1
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The candidate fields of a layer that is pooled."""
+        return pooling.grid() if self.readout == "field" else (pooling.FLAT,)
 
     def pools(self, layout: Layout | None) -> bool:
         """Tell whether channels are pooled over a layer's positions."""
@@ -117,6 +122,7 @@ def fit_layer(
     splits: Sequence[Split],
     plan: Plan,
     *,
+    pooled: bool = False,
     n_kept: int | None = None,
     threads: int | None = None,
     track: Track | None = None,
@@ -133,6 +139,9 @@ def fit_layer(
     responses : numpy.ndarray, shape (n, m)
     splits : sequence of (training, test) indices
     plan : Plan
+    pooled : bool
+        Whether activations are pooled already, by `probe.activations.reduce.GaussianFields` with
+        the plan's fields.
     n_kept : int, optional
         Only the first so many sites are needed as a readout; by default all.
     threads : int, optional
@@ -148,16 +157,20 @@ def fit_layer(
     kept = slice(n_kept)
     if plan.pools(layout):
         assert layout is not None  # it has positions
-        return _fit_pooled(
-            activations, layer, layout, responses, splits, plan, kept, threads, track
-        )
+        if pooled:
+            values = np.asarray(activations[:, :], dtype=np.float32)
+            by_field = values.reshape(len(values), len(plan.fields), layout.channels)
+            by_field = np.ascontiguousarray(by_field.swapaxes(0, 1))
+        else:
+            by_field = pooling.pool(activations, layout, plan.fields)
+        return _fit_pooled(by_field, layer, layout, responses, splits, plan, kept, threads, track)
     neuroids = activations.shape[1]
     # Without pooling, channels and positions are alike: every unit has its weight.
     whole = layout if layout and layout.channels * layout.n_positions == neuroids else None
     whole = whole or Layout(neuroids, 1, 1)
     products = gram(activations)
     if plan.method == "pls":
-        predictions, used = pls.predict_splits(products, responses, splits, plan.n_components)
+        predictions, _ = pls.predict_splits(products, responses, splits, plan.n_components)
         fitted = pls.fit(products, responses, plan.n_components)
         dual, m = fitted.coefficients, responses.shape[1]
         error, in_split = np.full(m, np.nan), np.full((len(splits), m), np.nan)
@@ -175,16 +188,14 @@ def fit_layer(
     offsets = responses.mean(axis=0) - products.mean(axis=0) @ dual
     coefficients = dual[:, kept].T
     if 4 * coefficients.shape[0] * neuroids <= WEIGHT_BYTES:
-        readout = Readout(
-            layer, whole, from_dual(activations, coefficients), offsets[kept]
-        )
+        readout = Readout(layer, whole, from_dual(activations, coefficients), offsets[kept])
     else:
         readout = Readout(layer, whole, coefficients, offsets[kept], training=activations)
     return LayerFit(readout, predictions, error, in_split, alpha, at_end)
 
 
 def _fit_pooled(
-    activations: Any,
+    pooled: np.ndarray,
     layer: str,
     layout: Layout,
     responses: np.ndarray,
@@ -194,8 +205,8 @@ def _fit_pooled(
     threads: int,
     track: Track | None,
 ) -> LayerFit:
-    candidates = pooling.grid() if plan.readout == "field" else (pooling.FLAT,)
-    pooled = pooling.pool(activations, layout, candidates)
+    """Fit from the channels of a layer, pooled with each candidate: (n_fields, n, channels)."""
+    candidates = plan.fields
     decompositions = pooling.Decompositions(pooled)
     grid = FIELD_ALPHAS if plan.alphas is None else np.array(plan.alphas)
     chosen = select(

@@ -87,9 +87,10 @@ class Encodings(Sequence[Encoding]):
         rows: list[dict[str, Any]] = []
         for a, b in combinations(self.encodings, 2):
             facts = [one.facts for one in (a, b)]
-            same = all(
-                facts[0][k] == facts[1][k] for k in ("region",)
-            ) and facts[0]["recording"]["name"] == facts[1]["recording"]["name"]
+            same = (
+                all(facts[0][k] == facts[1][k] for k in ("region",))
+                and facts[0]["recording"]["name"] == facts[1]["recording"]["name"]
+            )
             if not same or a.identity.weights_sha256 == b.identity.weights_sha256:
                 continue
             rows.append(_paired(a, b))
@@ -105,7 +106,7 @@ class Encodings(Sequence[Encoding]):
         rows = []
         for one in self.encodings:
             chosen = one.table[one.table["kind"] == "chosen"]
-            best = one.layers.loc[one.layers["r"].idxmax()]
+            best = one.layers.iloc[int(np.nanargmax(one.layers["r"]))]
             row = chosen.iloc[0] if len(chosen) else best
             rows.append(
                 {
@@ -219,13 +220,13 @@ def _paired(a: Encoding, b: Encoding) -> dict[str, Any]:
     drawn = (chosen_a - chosen_b)[:, known].astype(np.float64)
     rng = np.random.default_rng(0)
     weights = rng.multinomial(n_sites, np.full(n_sites, 1 / n_sites), size=len(drawn)) / n_sites
-    variances = (
-        np.einsum("bm,bm->b", weights, drawn).var(ddof=1),
-        (weights @ difference).var(ddof=1),
-        drawn.mean(axis=1).var(ddof=1),
-    )
+    both = np.einsum("bm,bm->b", weights, drawn).var(ddof=1)
+    of_sites = (weights @ difference).var(ddof=1)
+    of_stimuli = drawn.mean(axis=1).var(ddof=1)
     n_units = int(a.facts["fit"]["n_units"])
-    variance = schuett2023_variance(*map(np.asarray, variances), n_sites, n_units)
+    variance = schuett2023_variance(
+        np.asarray(both), np.asarray(of_sites), np.asarray(of_stimuli), n_sites, n_units
+    )
     se = np.sqrt(variance)
     dof = np.array(min(n_sites, n_units) - 1)
     p = t_test(np.array(row["difference"]), np.asarray(se), dof, two_sided=True)

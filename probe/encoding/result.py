@@ -29,7 +29,7 @@ from probe.models import Network
 from probe.plots.encoding import plot_encoding, plot_sites
 from probe.plots.layers import figure_size
 from probe.progress import track
-from probe.result.folder import write_all, writable_folder
+from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
 from probe.result.text import number, p_value, plain
 from probe.stimuli import StimulusSet, image_set
@@ -511,9 +511,7 @@ class Encoding:
         return out.getvalue()
 
 
-def open_encoding(
-    path: str | Path, network: Network | nn.Module | None = None
-) -> Encoding:
+def open_encoding(path: str | Path, network: Network | nn.Module | None = None) -> Encoding:
     """Open an encoding that was saved.
 
     Parameters
@@ -562,7 +560,7 @@ def open_encoding(
         provenance = about.pop("provenance")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, "its files", error) from None
-    for column in table:
+    for column in map(str, table.columns):
         if column not in ("kind", "layer", "alias", "type", "shown", "model", "dataset", "region"):
             table[column] = pd.to_numeric(table[column], errors="coerce")
     if isinstance(network, nn.Module):

@@ -92,6 +92,31 @@ def of_predictions(
     return {name: values[0] if counts is None else values for name, values in scores.items()}
 
 
+def correlation(responses: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Compute r alone, of each site in each resample.
+
+    Parameters
+    ----------
+    responses, predictions : numpy.ndarray, shape (n, m)
+    counts : numpy.ndarray, shape (B, n)
+
+    Returns
+    -------
+    numpy.ndarray, shape (B, m)
+        NaN where either is constant.
+    """
+    y, p = responses - responses.mean(axis=0), predictions - predictions.mean(axis=0)
+    total = np.maximum(counts.sum(axis=1)[:, None], 1.0)
+    sum_y, sum_p = counts @ y, counts @ p
+    yy = counts @ y**2 - sum_y**2 / total
+    pp = counts @ p**2 - sum_p**2 / total
+    varies = (yy > TINY * (counts @ responses**2)) & (pp > TINY * (counts @ predictions**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(
+            varies, (counts @ (y * p) - sum_y * sum_p / total) / np.sqrt(yy * pp), np.nan
+        )
+
+
 def over_sites(values: np.ndarray) -> np.ndarray:
     """Compute the median over sites (the last axis) of those that have a value; else NaN."""
     known = np.isfinite(values)

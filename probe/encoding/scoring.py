@@ -20,6 +20,9 @@ from probe.recordings import Noise
 SITES = 512
 """Sites whose resamples are computed at a time."""
 
+MIN_TEST = 10
+"""With fewer test stimuli in a split, r is pooled over splits: within them it would be noise."""
+
 INTERVAL = (0.025, 0.975)
 """Quantiles of the resamples that bound an interval."""
 
@@ -37,11 +40,10 @@ class Scored:
     by_split : float
         The median over sites of r in each split, then the mean over splits.
     predictions : numpy.ndarray, shape (n, m)
-        Pooled over splits; empty where these are no partition.
+        Of every stimulus, as deviations from its fold's training mean, plus the mean of all; empty
+        where splits are no partition.
     resampled : numpy.ndarray, float32, shape (B, m)
         r of each site in each resample of the stimuli; no rows without resamples.
-    n_units : int
-        Stimuli that were resampled.
     """
 
     values: dict[str, np.ndarray]
@@ -71,9 +73,16 @@ def score(
     noise: Noise | None,
     counts: np.ndarray | None,
     *,
-    pooled: bool,
+    partition: bool,
 ) -> Scored:
     """Score held-out predictions.
+
+    r is computed within the test stimuli of each split and averaged over splits: by chance it is 0,
+    whatever the penalties. Pooled over splits it would not be: predictions of noise scatter most
+    where a chance pattern of the training stimuli called for a small penalty, and the same pattern
+    is then missing from the test stimuli (−.05 in 640 stimuli). Where splits are a partition, the
+    other scores are of all stimuli at once, as deviations from each fold's training mean;
+    otherwise they are means over splits, too.
 
     Parameters
     ----------
@@ -84,67 +93,94 @@ def score(
     noise : Noise, optional
         Of all stimuli.
     counts : numpy.ndarray, shape (B, n), optional
-        Resamples of the stimuli; only with ``pooled``.
-    pooled : bool
-        Whether splits are a partition: then scores are of all stimuli at once. Otherwise they are
-        means over splits, and what is divided by the reliability is by that of all stimuli.
+        Resamples of the stimuli; only of a partition.
+    partition : bool
+        Whether every stimulus is tested once.
 
     Returns
     -------
     Scored
     """
+    tests = [test for _, test in splits]
     per_split = [
         scores.of_predictions(responses[test], p, None if noise is None else noise.take(test))
-        for (_, test), p in zip(splits, predictions, strict=True)
+        for test, p in zip(tests, predictions, strict=True)
     ]
     by_split = float(np.mean([scores.over_sites(of_split["r"]) for of_split in per_split]))
+    if not partition:
+        return _repeated(responses, noise, per_split, by_split)
+    # The training mean is high where the fold's own is low: without its shift, pooled predictions
+    # of noise would correlate negatively with it.
+    mean = responses.mean(axis=0)
+    together, deviations = np.empty_like(responses), np.empty_like(responses)
+    for (train, test), of_split in zip(splits, predictions, strict=True):
+        shift = mean - responses[train].mean(axis=0)
+        together[test] = of_split + shift
+        deviations[test] = responses[test] + shift
+    values = scores.of_predictions(deviations, together, noise)
+    within = tests if averages_within(splits) else None
+    if within is not None:
+        values = _with_r(values, np.mean([of_split["r"] for of_split in per_split], axis=0))
+    median = {name: float(scores.over_sites(values[name])) for name in scores.SCORES}
     low: dict[str, np.ndarray] = {}
     high: dict[str, np.ndarray] = {}
     median_low: dict[str, float] = {}
     median_high: dict[str, float] = {}
     resampled = np.empty((0, responses.shape[1]), dtype=np.float32)
-    if pooled:
-        together = np.empty_like(responses)
-        for (_, test), of_split in zip(splits, predictions, strict=True):
-            together[test] = of_split
-        values = scores.of_predictions(responses, together, noise)
-        median = {name: float(scores.over_sites(values[name])) for name in scores.SCORES}
-        if counts is not None:
-            of_resamples = _resample(responses, together, noise, counts)
-            resampled = of_resamples["r"]
-            for name, drawn in of_resamples.items():
-                low[name], high[name] = _quantiles(drawn)
-                medians = scores.over_sites(drawn)
-                if np.isfinite(medians).all():
-                    median_low[name], median_high[name] = np.quantile(medians, INTERVAL).tolist()
-    else:
-        together = np.empty((0, responses.shape[1]))
-        whole = scores.of_predictions(responses, responses, noise)["reliability"]
-        above = np.where(whole > 0, whole, np.nan)
-        with np.errstate(invalid="ignore"):
-            values = {
-                name: np.mean([of_split[name] for of_split in per_split], axis=0)
-                for name in scores.SCORES
-            }
-            squares = [np.sign(of["r"]) * of["r"] ** 2 for of in per_split]
-            values |= {
-                "r_ceiled": values["r"] / np.sqrt(above),
-                "r2_ceiled": np.mean(squares, axis=0) / above,
-                "reliability": whole,
-            }
-        median = {
-            name: float(np.mean([scores.over_sites(of[name]) for of in per_split]))
-            for name in ("r", "r2", "r2_er", "feve")
-        }
-        median["r_ceiled"] = float(scores.over_sites(values["r_ceiled"]))
-        median["r2_ceiled"] = float(scores.over_sites(values["r2_ceiled"]))
+    if counts is not None:
+        of_resamples = _resample(deviations, together, noise, counts, within)
+        resampled = of_resamples["r"]
+        for name, drawn in of_resamples.items():
+            low[name], high[name] = _quantiles(drawn)
+            medians = scores.over_sites(drawn)
+            if np.isfinite(medians).all():
+                median_low[name], median_high[name] = np.quantile(medians, INTERVAL).tolist()
     return Scored(values, low, high, median, median_low, median_high, by_split, together, resampled)
 
 
+def averages_within(splits: Sequence[Split]) -> bool:
+    """Tell whether every split tests enough stimuli for a correlation within it."""
+    return min(len(test) for _, test in splits) >= MIN_TEST
+
+
+def _repeated(
+    responses: np.ndarray,
+    noise: Noise | None,
+    per_split: Sequence[Mapping[str, np.ndarray]],
+    by_split: float,
+) -> Scored:
+    """Average over splits that leave out stimuli, or repeat them; ρ is that of all stimuli."""
+    values = {name: np.mean([of[name] for of in per_split], axis=0) for name in scores.SCORES}
+    values["reliability"] = scores.of_predictions(responses, responses, noise)["reliability"]
+    values = _with_r(values, values["r"])
+    median = {name: float(scores.over_sites(values[name])) for name in scores.SCORES}
+    median["r"] = by_split
+    nothing: dict[str, Any] = {}
+    empty = np.empty((0, responses.shape[1]))
+    return Scored(values, nothing, nothing, median, nothing, nothing, by_split, empty,
+                  empty.astype(np.float32))  # fmt: skip
+
+
+def _with_r(values: Mapping[str, np.ndarray], r: np.ndarray) -> dict[str, np.ndarray]:
+    """Put another r, and what follows of it, among scores."""
+    reliability = values["reliability"]
+    above = np.where(reliability > 0.0, reliability, np.nan)
+    return {
+        **values,
+        "r": r,
+        "r_ceiled": r / np.sqrt(above),
+        "r2_ceiled": np.sign(r) * r**2 / above,
+    }
+
+
 def _resample(
-    responses: np.ndarray, predictions: np.ndarray, noise: Noise | None, counts: np.ndarray
+    responses: np.ndarray,
+    predictions: np.ndarray,
+    noise: Noise | None,
+    counts: np.ndarray,
+    within: Sequence[np.ndarray] | None,
 ) -> dict[str, np.ndarray]:
-    """Compute all scores in all resamples, float32, (B, m)."""
+    """Compute all scores in all resamples, float32, (B, m); r within tests, if they are told."""
     m = responses.shape[1]
     drawn = {name: np.empty((len(counts), m), dtype=np.float32) for name in scores.SCORES}
     for start in range(0, m, SITES):
@@ -152,9 +188,13 @@ def _resample(
         of_sites = None
         if noise is not None:
             of_sites = Noise(noise.variance[:, some], noise.shares[:, some])
-        found = scores.of_predictions(responses[:, some], predictions[:, some], of_sites, counts)
+        y, p = responses[:, some], predictions[:, some]
+        values = scores.of_predictions(y, p, of_sites, counts)
+        if within is not None:
+            each = [scores.correlation(y[test], p[test], counts[:, test]) for test in within]
+            values = _with_r(values, np.mean(each, axis=0))
         for name in scores.SCORES:
-            drawn[name][:, some] = found[name]
+            drawn[name][:, some] = values[name]
     return drawn
 
 
@@ -212,12 +252,11 @@ def compare_layers(
             over_sites[name] = weights @ r
             over_both[name] = np.einsum("bm,bm->b", weights, drawn)
         for a, b in combinations(names, 2):
-            variances = [
-                np.var(of[a] - of[b], ddof=1) for of in (over_both, over_sites, over_stimuli)
-            ]
-            variance = schuett2023_variance(
-                *(np.asarray(v) for v in variances), n_known, n_units
-            )  # type: ignore[call-arg]
+            both, of_sites, of_stimuli = (
+                np.asarray(np.var(drawn[a] - drawn[b], ddof=1))
+                for drawn in (over_both, over_sites, over_stimuli)
+            )
+            variance = schuett2023_variance(both, of_sites, of_stimuli, n_known, n_units)
             se = float(np.sqrt(variance))
             difference = float(plain[a] - plain[b])
             p = t_test(

@@ -99,7 +99,7 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
         bar = figure.colorbar(
             mpl.cm.ScalarMappable(scale, colours), ax=left, shrink=0.75, pad=0.02, label="r"
         )
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return figure
 

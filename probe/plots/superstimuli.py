@@ -61,9 +61,7 @@ def plot_superstimuli(
         figure = plt.figure(
             figsize=(wide, (SIDE + 0.32) * len(sites) + 1.0), dpi=200, layout="constrained"
         )
-        grid = figure.add_gridspec(
-            len(sites), columns + 1, width_ratios=[*[SIDE] * columns, 2.4]
-        )
+        grid = figure.add_gridspec(len(sites), columns + 1, width_ratios=[*[SIDE] * columns, 2.4])
         for k, site in enumerate(sites):
             of_site = table[table["site"] == site]
             row = [
@@ -91,7 +89,13 @@ def plot_superstimuli(
         handles = [
             mpl.lines.Line2D([], [], marker="o", ls="none", color="#0072b2", label=f"by {judge}"),
             mpl.lines.Line2D(
-                [], [], marker="o", ls="none", mfc="white", mec="0.55", label=f"by {makers} (makers)"
+                [],
+                [],
+                marker="o",
+                ls="none",
+                mfc="white",
+                mec="0.55",
+                label=f"by {makers} (makers)",
             ),
         ]
         figure.legend(handles=handles, loc="outside lower right", ncols=2, fontsize=7.5)

@@ -12,9 +12,8 @@ Science 364:eaav9436; Walker et al. 2019, Nat Neurosci 22:2060).
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from probe import images, models, recordings, targets
+from probe import models, recordings, targets
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import differentiable
 from probe.activations.extract import working
@@ -61,11 +60,14 @@ if TYPE_CHECKING:
 JUDGES = ("squeezenet1_1", "vgg16", "alexnet")
 """Networks that judge, the first that is not asked to make the picture."""
 
-MARGIN = 8
-"""Pixels of the canvas beyond what is kept, at each side."""
+MARGIN = 0.036
+"""Part of the canvas beyond what is kept, at each side, as a share of the picture's side."""
 
-SEEN: tuple[Transform, ...] = (Jitter(8), ScaleAndRotate((0.95, 1.05), 5.0), Jitter(8))
-"""What a network sees of the canvas: little is shifted, since the site looks at one place."""
+SHIFTS = 2
+"""Times that what a network sees is shifted at random; together they are the two margins."""
+
+COLOURLESS = 2 / 255
+"""Mean difference of a stimulus' colours, in 0–1, below which it is grey: JPEG files have some."""
 
 DECAY = 1.2
 STEP = 0.03
@@ -78,28 +80,45 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Budget:
-    """What a picture may spend: the mean and the RMS contrast of the stimuli.
+    """What a picture may spend: what the stimuli have, since beyond it nothing was recorded.
 
     Attributes
     ----------
+    size : (int, int)
+        Height and width of the stimuli, in pixels, where they are all of one size that is not above
+        that of the network's input; otherwise that of the input.
+    colour : bool
+        Whether any stimulus has colours; otherwise pictures are grey.
     mean : float
         Of all pixels and colours of the stimuli, in 0–1; the grey outside the field.
     contrast : float
         Root of the mean variance within a stimulus, over pixels and colours.
     """
 
+    size: tuple[int, int]
+    colour: bool
     mean: float
     contrast: float
 
     @classmethod
-    def of_stimuli(cls, stimuli: StimulusSet, size: tuple[int, int]) -> Budget:
-        """Measure stimuli at the size, (height, width), of a network's input."""
-        means, variances = [], []
+    def of_stimuli(cls, stimuli: StimulusSet, input_size: tuple[int, int]) -> Budget:
+        """Measure stimuli that are shown to a network with inputs of some size."""
+        means, variances, sizes, chroma = [], [], set(), 0.0
         for k in range(len(stimuli)):
-            pixels = _pixels(stimuli.image(k), size)
+            picture = stimuli.image(k)
+            sizes.add((picture.height, picture.width))
+            pixels = _pixels(picture, (picture.height, picture.width))
             means.append(float(pixels.mean()))
             variances.append(float(pixels.var(correction=0)))
-        return cls(float(np.mean(means)), float(np.sqrt(np.mean(variances))))
+            chroma = max(chroma, float((pixels.amax(0) - pixels.amin(0)).mean()))
+        (first, *others) = sizes
+        fits = not others and first[0] <= input_size[0] and first[1] <= input_size[1]
+        return cls(
+            first if fits else input_size,
+            chroma > COLOURLESS,
+            float(np.mean(means)),
+            float(np.sqrt(np.mean(variances))),
+        )
 
     def spend(self, pictures: Tensor, mask: Tensor) -> Tensor:
         """Bring pictures to the budget within a mask, and to grey outside.
@@ -117,11 +136,32 @@ class Budget:
             In 0–1. Mean and contrast, weighted by the mask, are those of the budget, but for
             values beyond black and white, which are cut.
         """
+        if not self.colour:
+            pictures = pictures.mean(1, keepdim=True).expand_as(pictures)
         total = mask.sum((1, 2, 3), keepdim=True) * 3
         centred = pictures - (pictures * mask).sum((1, 2, 3), keepdim=True) / total
         variance = (centred.square() * mask).sum((1, 2, 3), keepdim=True) / total
         scaled = centred / variance.clamp(min=1e-12).sqrt() * self.contrast
         return (self.mean + mask * scaled).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Resized:
+    """Bring pictures to the size of a network's input, as its preprocessing does.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width, in pixels.
+    """
+
+    size: tuple[int, int]
+
+    def __call__(self, pictures: Tensor, drawn: torch.Generator) -> Tensor:
+        """Change pictures."""
+        if tuple(pictures.shape[-2:]) == tuple(self.size):
+            return pictures
+        return nn.functional.interpolate(pictures, self.size, mode="bilinear", antialias=True)
 
 
 class Budgeted(Parameterisation):
@@ -201,8 +241,9 @@ class Superstimuli:
             f"stimuli; judged by {self.about['judge']}, fitted to the other half.",
             f"The judge predicts more for the superstimulus than for the best recorded stimulus "
             f"under the same budget in {int(beats.sum())} of {len(beats)} sites.",
-            f"Predictions are linear and have no ceiling: {made['made_for'].median():.1f} SD by the "
-            "heads that it was made for is no response rate.",
+            "Predictions are linear and have no ceiling: "
+            f"{made['made_for'].median():.1f} SD by the heads that it was made for is no response "
+            "rate.",
         ]
         if self.about["simulated"]:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
@@ -319,8 +360,8 @@ def superstimulus(
     numbers = [number for _, number in pairs]
     maker_sites = [[encoding.site(number) for number in numbers] for encoding in of_makers]
     judge_sites = [of_judge.site(number) for number in numbers]
-    size = makers[0].preprocessing.size
-    budget = Budget.of_stimuli(recording.stimuli, size)
+    budget = Budget.of_stimuli(recording.stimuli, makers[0].preprocessing.size)
+    size = budget.size
     masks = torch.cat(
         [_mask(of_makers[0], one, size) if masked else torch.ones(1, 1, *size)
          for one in maker_sites[0]]
@@ -353,7 +394,7 @@ def superstimulus(
         "judge": judging.name,
         "site": {one.name: dict(one.facts) for one in maker_sites[0]},
         "judges": {one.name: dict(one.facts) for one in judge_sites},
-        "budget": {"mean": budget.mean, "contrast": budget.contrast, "masked": masked},
+        "budget": {**vars(budget), "size": list(budget.size), "masked": masked},
         "settings": {
             "diverse": diverse, "steps": steps, "lr": lr, "seed": seed, "precision": precision,
             "threads": threads,
@@ -419,15 +460,16 @@ def _photographs(photographs: str | Path | StimulusSet | None) -> StimulusSet | 
 def _mask(encoding: Encoding, site: Site, size: tuple[int, int]) -> Tensor:
     """Give where a site looks: its field, widened by what a unit of the layer sees."""
     height, width = size
+    scale = height / encoding.facts["fit"]["input_size"][0]  # of pixels of the input
     facts = site.facts
     if facts.get("sd_px") is None or not np.isfinite(facts["sd_px"]):
         return torch.ones(1, 1, height, width)
     seen = models.measures(encoding.load_network()).fields.get(site.layers[0])
     # Of the window of a unit, what counts lies about its middle: a Gaussian of a sixth of it.
     unit = max(seen.size) / 6 if seen is not None else 0.0
-    sd = float(np.hypot(facts["sd_px"], unit))
-    y = torch.arange(height)[:, None] - float(facts["y_px"])
-    x = torch.arange(width)[None, :] - float(facts["x_px"])
+    sd = float(np.hypot(facts["sd_px"], unit)) * scale
+    y = torch.arange(height)[:, None] + 0.5 - (float(facts["y_px"]) + 0.5) * scale
+    x = torch.arange(width)[None, :] + 0.5 - (float(facts["x_px"]) + 0.5) * scale
     distance = (y.square() + x.square()).sqrt() / sd
     ramp = ((MASK_OUTER - distance) / (MASK_OUTER - MASK_INNER)).clamp(0, 1)
     return (0.5 - 0.5 * torch.cos(torch.pi * ramp))[None, None]
@@ -449,7 +491,12 @@ def _make(
     progress: bool | None,
 ) -> np.ndarray:
     """Make the pictures of all sites, (n_sites · diverse, height, width, 3)."""
-    canvas = (size[0] + 2 * MARGIN, size[1] + 2 * MARGIN)
+    margin = max(2, round(MARGIN * min(size)))
+    canvas = (size[0] + 2 * margin, size[1] + 2 * margin)
+    # Little is shifted and turned, since the site looks at one place.
+    seen: tuple[Transform, ...] = (
+        Jitter(margin), ScaleAndRotate((0.95, 1.05), 5.0), *[Jitter(margin)] * (SHIFTS - 1)
+    )  # fmt: skip
     pictures = []
     per_pass = diverse if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
     groups = [range(k, min(k + per_pass, len(masks))) for k in range(0, len(masks), per_pass)]
@@ -462,14 +509,15 @@ def _make(
             if precision == "auto":
                 precision = "bfloat16" if computes_bfloat16(place) else "float32"
             some = [k for k in group for _ in range(diverse)]
-            mask = nn.functional.pad(masks[some], [MARGIN] * 4, mode="replicate").to(place)
+            mask = nn.functional.pad(masks[some], [margin] * 4, mode="replicate").to(place)
             inner = Fourier(len(some), canvas, seed=seed, alike=diverse == 1, decay=DECAY,
                             device=place)  # fmt: skip
             pictured = Budgeted(inner, budget, mask)
             slopes = _mean_of(
                 [
-                    through(network, _target([of_network[k] for k in group], diverse), SEEN,
-                            seed=seed, precision=precision)
+                    through(network, _target([of_network[k] for k in group], diverse),
+                            (*seen, Resized(network.preprocessing.size)), seed=seed,
+                            precision=precision)
                     for network, of_network in zip(makers, sites, strict=True)
                 ]
             )  # fmt: skip
@@ -477,9 +525,9 @@ def _make(
             optimise(pictured, slopes, optimiser, steps, stop=stop, desc="superstimulus",
                      progress=progress)  # fmt: skip
             with torch.no_grad():
-                final = pictured()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+                final = pictured()[..., margin:-margin, margin:-margin]
                 # Cut to its part, it is brought to the budget once more.
-                final = budget.spend(final, mask[..., MARGIN:-MARGIN, MARGIN:-MARGIN])
+                final = budget.spend(final, mask[..., margin:-margin, margin:-margin])
             pictures += [as_array(one) for one in final]
     return np.stack(pictures)
 
@@ -495,7 +543,8 @@ class _all_working:
         self._contexts = [working(n, device, channels_last=True) for n in networks]
 
     def __enter__(self) -> torch.device:
-        return [context.__enter__()[0] for context in self._contexts][0]
+        devices = [context.__enter__()[0] for context in self._contexts]
+        return devices[0]
 
     def __exit__(self, *error: Any) -> None:
         for context in reversed(self._contexts):
@@ -600,11 +649,7 @@ class _Judgement:
         values = []
         with working(network, self.device) as (place, dtype):
             for batch in pictures.split(BATCH):
-                seen = batch
-                if tuple(batch.shape[-2:]) != tuple(network.preprocessing.size):
-                    seen = nn.functional.interpolate(
-                        batch, network.preprocessing.size, mode="bilinear", antialias=True
-                    )
+                seen = Resized(network.preprocessing.size)(batch, torch.default_generator)
                 seen = network.preprocessing.normalise(seen.to(place)).to(dtype)
                 outputs = differentiable(network.module, seen, site.layers)
                 values.append(site({k: v.float() for k, v in outputs.items()}).detach().cpu())

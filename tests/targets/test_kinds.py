@@ -116,7 +116,7 @@ class OfOneNetwork(Class):
 
 
 class TestCheck:
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def network(self) -> Network:
         return Network.from_module(nn.Flatten(), name="mine")
 
