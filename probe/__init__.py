@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from probe.synthesis.atlas import atlas
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
+    from probe.synthesis.superstimulus import superstimulus
     from probe.synthesis.visualise import visualize
 
 __version__ = "0.1.0"
@@ -66,6 +67,7 @@ __all__ = [
     "similarity",
     "stimuli",
     "style",
+    "superstimulus",
     "targets",
     "tuning",
     "visualize",
@@ -87,6 +89,7 @@ _FUNCTIONS = {
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
     "style": "probe.synthesis.style",
+    "superstimulus": "probe.synthesis.superstimulus",
     "visualize": "probe.synthesis.visualise",
 }
 

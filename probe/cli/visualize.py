@@ -35,9 +35,10 @@ def visualize(
         typer.Argument(
             help="What the pictures are to drive, one or several: a channel (features.10:84, "
             "conv5:84), all channels of a layer (features.10), a unit by channel, row and column "
-            "(features.10:84,6,6), a class by name or number (tabby, 281), or a sum "
-            "('tabby - 0.5*tiger cat').",
+            "(features.10:84,6,6), a class by name or number (tabby, 281), a recorded site "
+            "(site:v4:12) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat').",
             show_default=False,
+            autocompletion=complete.targets,
         ),
     ] = None,
     output: Annotated[
@@ -115,6 +116,44 @@ def visualize(
             show_default=False,
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Of sites: the network that judges the picture; of another architecture, and "
+            "fitted to the other half of the stimuli.",
+            show_default="squeezenet1_1, vgg16 or alexnet",
+            autocompletion=complete.models,
+        ),
+    ] = None,
+    together_with: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="Of sites: more networks, separated by commas: the mean of their predictions "
+            "grows.",
+            show_default=False,
+            autocompletion=complete.several_models,
+        ),
+    ] = None,
+    photographs: Annotated[
+        str | None,
+        typer.Option(
+            help="Of sites: pictures of which the best is shown beside: a folder, a pattern in "
+            "quotes, a table, or a zip archive.",
+            show_default=False,
+        ),
+    ] = None,
+    mask: Annotated[
+        bool,
+        typer.Option("--mask/--no-mask", help="Of sites: show grey where the site does not look."),
+    ] = True,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check",
+            help="Of sites: keep to the contrast of the stimuli, and have another network judge.",
+        ),
+    ] = True,
     preview: options.Preview = 0,
     repeat: Annotated[
         Path | None,
@@ -150,6 +189,14 @@ def visualize(
       probe visualize alexnet conv5:84 --patches ~/photos
       probe visualize alexnet conv5:84 --transparent --size 448x224
       probe visualize --from visualize-alexnet-conv5-84.png --seed 1
+
+    \b
+    A recorded site (the first time, its sites are fitted to halves of the stimuli, which takes
+    minutes): its superstimulus beside recorded stimuli under the same budget, and what a network
+    of another architecture predicts for each.
+      probe visualize site:v4:12
+      probe visualize site:v4:12 --diverse 4 --judge vgg16
+      probe visualize alexnet site:v4:12 --with vgg16 --judge squeezenet1_1
     """  # noqa: D301
     wanted: dict[str, Any] = {
         "model": model,
@@ -171,6 +218,27 @@ def visualize(
         "batch_size": batch_size,
         "device": device,
     }
+    if model is not None and model.startswith("site:"):  # a site knows its network
+        wanted |= {"model": None, "target": [model, *(target or [])]}
+    sites = [word for word in wanted["target"] or [] if word.startswith("site:")]
+    if sites and repeat is None and check:
+        plain = {"channels": channels, "interpolate": interpolate, "size": size,
+                 "transparent": transparent, "tileable": tileable, "patches": patches}  # fmt: skip
+        if any(plain.values()) or len(sites) < len(wanted["target"]):
+            asked = next((k for k, v in plain.items() if v), "another target")
+            raise ProbeError(
+                f"a superstimulus of a site goes with sites alone, and not with {asked}: leave it "
+                "out, or add --no-check for a plain picture without a budget and a judge"
+            )
+        _superstimulus(
+            sites, wanted, output, judge=judge, together_with=together_with,
+            photographs=photographs, masked=mask, as_json=as_json,
+        )  # fmt: skip
+        return
+    if sites and wanted["model"] is None:
+        from probe.encoding.kept import model_of
+
+        wanted["model"], wanted["weights"], wanted["preprocessing"] = model_of(sites[0])
     picture = None
     if repeat is not None:
         given = made.given_anew(context, {**wanted, "patches": patches})
@@ -193,16 +261,72 @@ def visualize(
     plan = prepare(**wanted)
     n = 2 if patches is not None else 1 if picture is not None else len(plan.each)
     check_place(place, n, transparent=plan.transparent)
-    photographs = None if patches is None else _Photographs(patches, plan)
+    of_patches = None if patches is None else _Photographs(patches, plan)
     with made.previews(place, preview, [repeat]) as show:
         found = plan.run(preview=show, preview_every=preview)
     if picture is not None:
         found = found[picture]
-    if photographs is not None:
-        found = photographs.beside(found)
+    if of_patches is not None:
+        found = of_patches.beside(found)
     written = found.save(place)
     plan.finished()
     _show(found, written, as_json)
+
+
+def _superstimulus(
+    sites: list[str],
+    wanted: dict[str, Any],
+    output: Path | None,
+    *,
+    judge: str | None,
+    together_with: str | None,
+    photographs: str | None,
+    masked: bool,
+    as_json: bool,
+) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from probe.cli import show
+    from probe.result.folder import plain_name
+    from probe.synthesis.superstimulus import superstimulus
+
+    place = output or Path(f"{plain_name('superstimulus', *sites)}.png")
+    if place.suffix.lower() not in ("", ".png", ".csv"):
+        raise ProbeError(
+            f"{str(place)!r}: superstimuli are written as a sheet (.png), a table (.csv), or into "
+            "a folder (a name without an ending)"
+        )
+    pictures = superstimulus(
+        sites, wanted["model"], together_with=together_with or (), judge=judge,
+        diverse=wanted["diverse"] or 1, photographs=photographs, masked=masked,
+        steps=wanted["steps"], seed=wanted["seed"], precision=wanted["precision"],
+        device=wanted["device"], **({"lr": wanted["lr"]} if wanted["lr"] else {}),
+    )  # fmt: skip
+    written = pictures.save(place)
+    if as_json:
+        record = {"about": pictures.about, "files": [str(written)]}
+        record |= {"table": json.loads(pictures.table.to_json(orient="records"))}
+        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    table = pictures.table.drop(columns="index")
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    columns = list(table.columns)
+    budget = pictures.about["budget"]
+    facts = [
+        ("budget", f"mean {budget['mean']:.3f}, RMS contrast {budget['contrast']:.3f}, "
+         f"{budget['size'][1]}×{budget['size'][0]} pixels{'' if budget['colour'] else ', grey'}"),
+        *(("site", str(of["said"])) for of in pictures.about["site"].values()),
+        *(("judge", str(of["said"])) for of in pictures.about["judges"].values()),
+        ("wrote", str(written)),
+    ]  # fmt: skip
+    show.put(
+        Text(pictures.title, style="bold"),
+        Padding(show.facts(facts), (0, 0, 1, 2)),
+        show.table(columns, rows, right=columns[3:], folds="name"),
+        "",
+        *(Text(note) for note in pictures.notes()),
+    )
 
 
 def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | None]:

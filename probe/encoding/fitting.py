@@ -64,7 +64,10 @@ MAX_SHUFFLED = 200
 UNTRAINED_SEED = 0
 
 WITHIN = "r within each of {n} folds, then the mean; every stimulus is held out once"
-POOLED = "r pooled over {n} folds, which are too small for an r within each"
+POOLED = (
+    "r pooled over {n} folds, which are too small for an r within each: by chance it lies below 0, "
+    "where that of the shuffled responses lies"
+)
 BY_SPLIT = "median over sites of r in each split, then the mean over {n} splits"
 
 
@@ -370,7 +373,7 @@ def fit(
             of_layer[job.layer] = scored
     # The layer of each site: inside each split for the score, on all stimuli for what is kept.
     layer_of_site = _best_layer([fits[k].error[:n_sites] for k in of_network])
-    if len(of_network) > 1 and np.isfinite(fits[of_network[0]].error[0]):
+    if len(of_network) > 1 and settings.plan.method == "ridge":
         in_split = [
             _best_layer([fits[k].error_in_split[s, :n_sites] for k in of_network])
             for s in range(len(splits))
@@ -564,10 +567,18 @@ def _fit_task(
     array: Any = ActivationStore(path).complete(layer)
     if used is not None:
         array = np.asarray(array[used, :])
-    return fit_layer(
-        array, layer, layout, responses, splits, plan, pooled=plan.pools(layout), n_kept=n_kept,
-        **options,
-    )  # fmt: skip
+
+    def fit(some: np.ndarray) -> LayerFit:
+        return fit_layer(
+            array, layer, layout, some, splits, plan, pooled=plan.pools(layout), n_kept=n_kept,
+            **options,
+        )  # fmt: skip
+
+    if plan.each_by_itself or responses.shape[1] == n_kept:
+        return fit(responses)
+    # Components, or one penalty, are of all sites together: permuted ones would change them.
+    of_sites, of_shuffled = fit(responses[:, :n_kept]), fit(responses[:, n_kept:])
+    return of_sites.beside(of_shuffled)
 
 
 def _fit_on_worker(*arguments: Any) -> LayerFit:

@@ -63,6 +63,11 @@ class Plan:
         return len(self.fields) if self.pools(layout) else 1
 
     @property
+    def each_by_itself(self) -> bool:
+        """Whether the fit of a site does not depend on the others."""
+        return self.method == "ridge" and not self.shared_alpha
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """The candidate fields of a layer that is pooled."""
         return pooling.grid() if self.readout == "field" else (pooling.FLAT,)
@@ -101,6 +106,18 @@ class LayerFit:
     error_in_split: np.ndarray
     alpha: np.ndarray
     at_end: np.ndarray
+
+    def beside(self, other: LayerFit) -> LayerFit:
+        """Return the predictions of two sets of sites as one; the readout is that of the first."""
+        arrays = [
+            np.concatenate([getattr(self, name), getattr(other, name)], axis=-1)
+            for name in ("error", "error_in_split", "alpha", "at_end")
+        ]
+        predictions = [
+            np.concatenate(both, axis=1)
+            for both in zip(self.predictions, other.predictions, strict=True)
+        ]
+        return LayerFit(self.readout, predictions, *arrays)
 
 
 def gram(activations: Any) -> np.ndarray:

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 
 from probe.encoding.result import Encoding
+from probe.encoding.scoring import paired
 from probe.inference.multiplicity import benjamini_hochberg, holm
-from probe.inference.significance import t_test
-from probe.inference.variance import schuett2023_variance
 from probe.plots.encoding import plot_encodings
 from probe.result.folder import plain_name, writable_folder, write_all
 from probe.result.text import number, p_value, plain
@@ -80,9 +79,8 @@ class Encodings(Sequence[Encoding]):
     def pairs(self) -> pd.DataFrame:
         """Test networks against each other on the same recording, paired over stimuli and sites.
 
-        Each by the r that its sites have with the layer chosen inside the training stimuli. The
-        variance is that over sites, of the sites' r alone: columns as in `Encoding.pairs`, and
-        ``dataset``.
+        Each by the r that its sites have with the layer chosen inside the training stimuli.
+        Columns as in `Encoding.pairs`, and ``dataset``.
         """
         rows: list[dict[str, Any]] = []
         for a, b in combinations(self.encodings, 2):
@@ -201,33 +199,15 @@ class Encodings(Sequence[Encoding]):
 
 def _paired(a: Encoding, b: Encoding) -> dict[str, Any]:
     """Compare two networks over stimuli and sites."""
-    chosen_a, chosen_b = a.resampled, b.resampled
-    r_a, r_b = a.sites["r"].to_numpy(), b.sites["r"].to_numpy()
-    known = np.isfinite(r_a) & np.isfinite(r_b)
-    difference = (r_a - r_b)[known]
-    n_sites = len(difference)
-    row = {
+    difference = a.sites["r"].to_numpy() - b.sites["r"].to_numpy()
+    # Resamples of the same seed and stimuli are the same: differences are paired.
+    same = a.resampled.shape == b.resampled.shape and len(a.resampled) > 0
+    drawn = a.resampled - b.resampled if same else np.empty((0, len(difference)), np.float32)
+    known = np.isfinite(difference) & np.isfinite(drawn).all(axis=0)
+    rng = np.random.default_rng(0)
+    return {
         "dataset": a.facts["recording"]["name"],
         "model_a": a.identity.model,
         "model_b": b.identity.model,
-        "difference": float(difference.mean()) if n_sites else np.nan,
-        "se": np.nan,
-        "p": np.nan,
+        **paired(difference[known], drawn[:, known], int(a.facts["fit"]["n_units"]), rng),
     }
-    if chosen_a.shape != chosen_b.shape or not len(chosen_a) or n_sites < 2:
-        return row
-    # Resamples of the same seed and stimuli are the same: differences are paired.
-    drawn = (chosen_a - chosen_b)[:, known].astype(np.float64)
-    rng = np.random.default_rng(0)
-    weights = rng.multinomial(n_sites, np.full(n_sites, 1 / n_sites), size=len(drawn)) / n_sites
-    both = np.einsum("bm,bm->b", weights, drawn).var(ddof=1)
-    of_sites = (weights @ difference).var(ddof=1)
-    of_stimuli = drawn.mean(axis=1).var(ddof=1)
-    n_units = int(a.facts["fit"]["n_units"])
-    variance = schuett2023_variance(
-        np.asarray(both), np.asarray(of_sites), np.asarray(of_stimuli), n_sites, n_units
-    )
-    se = np.sqrt(variance)
-    dof = np.array(min(n_sites, n_units) - 1)
-    p = t_test(np.array(row["difference"]), np.asarray(se), dof, two_sided=True)
-    return row | {"se": float(se), "p": float(p)}

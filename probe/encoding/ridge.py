@@ -43,6 +43,9 @@ ALPHAS = np.logspace(-6.0, 4.0, 21)
 SITES = 2048
 """Sites that are solved together, at most: bounds the memory, whatever their number."""
 
+CONSTANT = 1e-12
+"""A sum of squares below this share of the uncentred one is the rounding of a constant."""
+
 RANK_TOLERANCE = 1e-12
 """Eigenvalues below this share of the largest are zero: dimensions that no stimulus has."""
 
@@ -210,7 +213,8 @@ class Selection:
     @property
     def at_end(self) -> np.ndarray:
         """Sites whose penalty is the first or the last of the grid: bool, shape (m,)."""
-        return (self.alpha_index == 0) | (self.alpha_index == self.n_alphas - 1)
+        ends = (self.alpha_index == 0) | (self.alpha_index == self.n_alphas - 1)
+        return ends & (self.n_alphas > 2) & np.isfinite(self.error)
 
 
 def select(
@@ -265,8 +269,15 @@ def select(
     if not np.isfinite(responses).all():
         raise ProbeError("responses hold a NaN or infinite value: average what is there first")
     grid = np.asarray(ALPHAS if alphas is None else alphas, dtype=np.float64)
-    if not (grid > 0.0).all():
-        raise ProbeError(f"penalty {grid.min():g}: expected numbers above 0")
+    if not grid.size or not (grid > 0.0).all():
+        raise ProbeError(f"penalties {grid.tolist()}: expected numbers above 0")
+    if not len(decompositions) or not responses.shape[1]:
+        raise ProbeError("there is no candidate or no site to fit")
+    if decompositions[0].n != len(responses):
+        raise ProbeError(
+            f"patterns of {decompositions[0].n} stimuli and responses to {len(responses)}: "
+            "expected as many"
+        )
     parts = [_Removal.of(len(responses), train, test) for train, test in splits]
     n_sites = responses.shape[1]
     width = n_sites if shared_alpha else SITES
@@ -354,11 +365,13 @@ def _search(
             index[better] = indices[better]
     totals = np.stack([_total(responses[p.inside]) for p in parts] + [_total(responses)])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return candidate, index, np.where(totals > 0.0, error / totals, np.nan), penalties
+        return candidate, index, error / totals, penalties
 
 
 def _total(responses: np.ndarray) -> np.ndarray:
-    return np.asarray(((responses - responses.mean(axis=0)) ** 2).sum(axis=0))
+    """Compute the sum of squares of each site; NaN where it is that of a constant."""
+    total = ((responses - responses.mean(axis=0)) ** 2).sum(axis=0)
+    return np.where(total > CONSTANT * (responses**2).sum(axis=0), total, np.nan)
 
 
 def _best_penalties(

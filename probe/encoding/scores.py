@@ -59,13 +59,14 @@ def of_predictions(
     """
     weights = np.ones((1, len(responses))) if counts is None else np.asarray(counts, np.float64)
     # Around the plain means, so that little cancels when the weighted ones are subtracted.
-    y, p = responses - responses.mean(axis=0), predictions - responses.mean(axis=0)
+    y, p = responses - responses.mean(axis=0), predictions - predictions.mean(axis=0)
+    offset = predictions.mean(axis=0) - responses.mean(axis=0)
     total = weights.sum(axis=1)[:, None]
     sum_y, sum_p = weights @ y, weights @ p
     yy = weights @ y**2 - sum_y**2 / total
     pp = weights @ p**2 - sum_p**2 / total
     yp = weights @ (y * p) - sum_y * sum_p / total
-    squared_error = weights @ (y - p) ** 2
+    squared_error = weights @ (y - p - offset) ** 2
     raw = responses**2
     varies = (yy > TINY * (weights @ raw)) & (pp > TINY * (weights @ predictions**2))
     yy, pp = np.where(varies, yy, np.nan), np.where(varies, pp, np.nan)

@@ -120,7 +120,7 @@ def score(
     values = scores.of_predictions(deviations, together, noise)
     within = tests if averages_within(splits) else None
     if within is not None:
-        values = _with_r(values, np.mean([of_split["r"] for of_split in per_split], axis=0))
+        values = _with_r(values, _mean([of_split["r"] for of_split in per_split]))
     median = {name: float(scores.over_sites(values[name])) for name in scores.SCORES}
     low: dict[str, np.ndarray] = {}
     high: dict[str, np.ndarray] = {}
@@ -138,6 +138,15 @@ def score(
     return Scored(values, low, high, median, median_low, median_high, by_split, together, resampled)
 
 
+def _mean(each: Sequence[np.ndarray]) -> np.ndarray:
+    """Average over splits that have a value: a site may be silent in the test stimuli of one."""
+    stacked = np.stack(each)
+    known = np.isfinite(stacked)
+    total = np.where(known, stacked, 0.0).sum(axis=0)
+    n = known.sum(axis=0)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
 def averages_within(splits: Sequence[Split]) -> bool:
     """Tell whether every split tests enough stimuli for a correlation within it."""
     return min(len(test) for _, test in splits) >= MIN_TEST
@@ -150,7 +159,7 @@ def _repeated(
     by_split: float,
 ) -> Scored:
     """Average over splits that leave out stimuli, or repeat them; ρ is that of all stimuli."""
-    values = {name: np.mean([of[name] for of in per_split], axis=0) for name in scores.SCORES}
+    values = {name: _mean([of[name] for of in per_split]) for name in scores.SCORES}
     values["reliability"] = scores.of_predictions(responses, responses, noise)["reliability"]
     values = _with_r(values, values["r"])
     median = {name: float(scores.over_sites(values[name])) for name in scores.SCORES}
@@ -192,7 +201,7 @@ def _resample(
         values = scores.of_predictions(y, p, of_sites, counts)
         if within is not None:
             each = [scores.correlation(y[test], p[test], counts[:, test]) for test in within]
-            values = _with_r(values, np.mean(each, axis=0))
+            values = _with_r(values, _mean(each))
         for name in scores.SCORES:
             drawn[name][:, some] = values[name]
     return drawn
@@ -232,42 +241,54 @@ def compare_layers(
         ``model_a``, ``model_b``, ``difference``, ``se``, ``p``, ``p_fdr``, ``p_holm``.
     """
     rows: list[dict[str, Any]] = []
-    names = list(scored)
     first = next(iter(scored.values()))
-    n_sites = first.resampled.shape[1]
-    if n_resamples and len(first.resampled) and n_sites > 1 and len(names) > 1:
-        n_stimuli = len(first.predictions)
-        n_units = n_stimuli if groups is None else len(np.unique(groups))
-        known = np.logical_and.reduce([np.isfinite(s.values["r"]) for s in scored.values()])
-        known &= np.logical_and.reduce([np.isfinite(s.resampled).all(0) for s in scored.values()])
-        n_known = int(known.sum())
-        weights = rng.multinomial(
-            n_known, np.full(n_known, 1.0 / n_known), size=len(first.resampled)
-        ) / max(n_known, 1)
-        plain, over_stimuli, over_sites, over_both = {}, {}, {}, {}
-        for name, one in scored.items():
-            r, drawn = one.values["r"][known], one.resampled[:, known].astype(np.float64)
-            plain[name] = r.mean()
-            over_stimuli[name] = drawn.mean(axis=1)
-            over_sites[name] = weights @ r
-            over_both[name] = np.einsum("bm,bm->b", weights, drawn)
-        for a, b in combinations(names, 2):
-            both, of_sites, of_stimuli = (
-                np.asarray(np.var(drawn[a] - drawn[b], ddof=1))
-                for drawn in (over_both, over_sites, over_stimuli)
-            )
-            variance = schuett2023_variance(both, of_sites, of_stimuli, n_known, n_units)
-            se = float(np.sqrt(variance))
-            difference = float(plain[a] - plain[b])
-            p = t_test(
-                np.array(difference), np.array(se), np.array(min(n_known, n_units) - 1),
-                two_sided=True,
-            )  # fmt: skip
-            rows.append(
-                {"model_a": a, "model_b": b, "difference": difference, "se": se, "p": float(p)}
-            )
+    n_stimuli = len(first.predictions)
+    n_units = n_stimuli if groups is None else len(np.unique(groups))
+    for a, b in combinations(scored, 2) if n_resamples and len(first.resampled) else ():
+        difference = scored[a].values["r"] - scored[b].values["r"]
+        drawn = scored[a].resampled - scored[b].resampled
+        known = np.isfinite(difference) & np.isfinite(drawn).all(axis=0)
+        rows.append(
+            {"model_a": a, "model_b": b, **paired(difference[known], drawn[:, known], n_units, rng)}
+        )
     pairs = pd.DataFrame(rows, columns=["model_a", "model_b", "difference", "se", "p"])
     p = pairs["p"].to_numpy(np.float64)
     pairs["p_fdr"] = benjamini_hochberg(p) if len(p) else p
     pairs["p_holm"] = holm(p) if len(p) else p
     return pairs
+
+
+def paired(
+    difference: np.ndarray, drawn: np.ndarray, n_units: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Test a mean difference over sites, for other stimuli and other sites.
+
+    Parameters
+    ----------
+    difference : numpy.ndarray, shape (m,)
+        Of r, in each site.
+    drawn : numpy.ndarray, shape (B, m)
+        The same in resamples of the stimuli.
+    n_units : int
+        Stimuli, or groups of them.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict
+        ``difference`` (the mean), ``se``, ``p`` (two-sided); NaN with fewer than two sites.
+    """
+    n_sites = len(difference)
+    mean = float(difference.mean()) if n_sites else np.nan
+    if n_sites < 2 or len(drawn) < 2:
+        return {"difference": mean, "se": np.nan, "p": np.nan}
+    drawn = drawn.astype(np.float64)
+    weights = rng.multinomial(n_sites, np.full(n_sites, 1.0 / n_sites), size=len(drawn)) / n_sites
+    both = np.einsum("bm,bm->b", weights, drawn).var(ddof=1)
+    of_sites, of_stimuli = (weights @ difference).var(ddof=1), drawn.mean(axis=1).var(ddof=1)
+    variance = schuett2023_variance(
+        np.asarray(both), np.asarray(of_sites), np.asarray(of_stimuli), n_sites, n_units
+    )
+    se, dof = np.sqrt(variance), np.array(min(n_sites, n_units) - 1)
+    p = t_test(np.array(mean), np.asarray(se), dof, two_sided=True)
+    return {"difference": mean, "se": float(se), "p": float(p)}

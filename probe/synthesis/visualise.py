@@ -156,7 +156,8 @@ def visualize(
         A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
     target : str, int or Target, or a sequence of these
         As `probe.targets.parse` reads it; a number is a class. The name of a layer alone stands
-        for all its channels, one picture each.
+        for all its channels, one picture each. Of a recorded site, see also
+        `probe.superstimulus`, which keeps to the stimuli's contrast and has the picture judged.
     channels : sequence of int, optional
         Of the layer that is named: only these.
     interpolate : int, optional
@@ -488,6 +489,7 @@ def prepare(
             "threads": threads,
         },
         "seed": seed,
+        **({"site": sites} if (sites := {t.name: dict(t.facts) for t in each if t.facts}) else {}),
         "targets": [t.name for t in each],
     }
     # Of what is not named, the name does not tell which it is.
