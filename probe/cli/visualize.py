@@ -232,7 +232,8 @@ def visualize(
             )
         _superstimulus(
             sites, wanted, output, judge=judge, together_with=together_with,
-            photographs=photographs, masked=mask, as_json=as_json,
+            photographs=photographs, masked=mask, given=made.given_anew(context, wanted),
+            as_json=as_json,
         )  # fmt: skip
         return
     if sites and wanted["model"] is None:
@@ -282,6 +283,7 @@ def _superstimulus(
     together_with: str | None,
     photographs: str | None,
     masked: bool,
+    given: dict[str, Any],
     as_json: bool,
 ) -> None:
     from rich.padding import Padding
@@ -297,11 +299,13 @@ def _superstimulus(
             f"{str(place)!r}: superstimuli are written as a sheet (.png), a table (.csv), or into "
             "a folder (a name without an ending)"
         )
+    # Where nothing is said of these, what suits superstimuli holds.
+    chosen = {name: wanted[name] for name in ("steps", "lr") if name in given}
     pictures = superstimulus(
         sites, wanted["model"], together_with=together_with or (), judge=judge,
         diverse=wanted["diverse"] or 1, photographs=photographs, masked=masked,
-        steps=wanted["steps"], seed=wanted["seed"], precision=wanted["precision"],
-        device=wanted["device"], **({"lr": wanted["lr"]} if wanted["lr"] else {}),
+        seed=wanted["seed"], precision=wanted["precision"],
+        device=wanted["device"], **chosen,
     )  # fmt: skip
     written = pictures.save(place)
     if as_json:

@@ -1,0 +1,556 @@
+"""`probe.encode`: what is fitted, held out, scored and refused."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from PIL import Image
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+from torch import nn
+
+import probe
+from probe import models
+from probe.encoding.layer_fit import BRAINSCORE_ALPHAS
+from probe.errors import ProbeError
+from probe.models import Network, Preprocessing
+from probe.recordings import Recording
+from probe.stimuli import StimulusSet
+
+QUICK = {"n_resamples": 20, "baselines": False, "progress": False}
+
+
+def pictures(n, seed=0):
+    """Coarse coloured blocks."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (n, 4, 4, 3))
+    return list(np.kron(coarse, np.ones((1, 8, 8, 1))).astype(np.uint8))
+
+
+def recorded(n=40, m=4, *, responses=None, group=None, seed=0, **attrs):
+    """Sites that respond to the mean colour, twice, with noise."""
+    rng = np.random.default_rng(seed)
+    shown = pictures(n, seed)
+    colours = np.stack([picture.mean((0, 1)) for picture in shown])
+    drive = colours @ rng.normal(size=(3, m)) / 20
+    given = drive[:, None] + rng.normal(size=(n, 2, m))
+    given = given if responses is None else responses(given)
+    ids = [f"s{k:03d}" for k in range(n)]
+    coords = {
+        "stimulus_id": ("stimulus", ids),
+        "subject": ("neuroid", ["a"] * m),
+        "region": ("neuroid", ["V4"] * m),
+        "neuroid_id": ("neuroid", [f"u{k}" for k in range(m)]),
+    }
+    if group is not None:
+        coords["group"] = ("stimulus", group)
+    data = xr.Dataset(
+        {"responses": (("stimulus", "repetition", "neuroid"), given)},
+        coords=coords,
+        attrs={"name": "mine", "source_hash": str(seed), **attrs},
+    )
+    return Recording(data, StimulusSet(ids, shown, "blocks"))
+
+
+class Tiny(nn.Module):
+    """Two convolutions and a classifier, always the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 6, 5, 2, 2), nn.ReLU()
+        self.second, self.fc = nn.Conv2d(6, 8, 3, 2, 1), nn.Linear(8, 5)
+        rng = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng) / 5)
+
+    def forward(self, x):
+        return self.fc(self.second(self.relu(self.conv(x))).mean((2, 3)))
+
+
+class Last(Tiny):
+    """The same channels twice: first before y and x, then after them."""
+
+    def __init__(self):
+        super().__init__()
+        self.turned = nn.Identity()
+
+    def forward(self, x):
+        return self.turned(self.relu(self.conv(x)).permute(0, 2, 3, 1)).mean((1, 2))
+
+
+def tiny(module=None, name="tiny"):
+    small = Preprocessing("resize", (32, 32))
+    return Network.from_module(module or Tiny(), name=name, preprocessing=small)
+
+
+def encode(recording, network=None, **options):
+    given = {"layers": "relu,second", **QUICK, **options}
+    return probe.encode(network or tiny(), recording, **given)
+
+
+@pytest.fixture(scope="module")
+def squeezenet():
+    return models.load("squeezenet1_1", "random")
+
+
+@pytest.fixture(scope="module")
+def fitted(squeezenet):
+    """A small network and 178 simulated shapes, with all baselines."""
+    return probe.encode(
+        squeezenet, "sim-v4", layers="features.3,features.7", n_resamples=20, progress=False
+    )
+
+
+class TestTable:
+    def test_a_row_per_layer_the_chosen_and_the_baselines(self, fitted):
+        table = fitted.table
+        assert list(table["kind"]) == [
+            "layer", "layer", "chosen", "untrained", "untrained", "pixels", "gabor",
+        ]  # fmt: skip
+        assert list(table["layer"][:3]) == ["features.3", "features.7", "chosen"]
+        assert set(table["n_sites"]) == {120}
+        assert set(table["dataset"]) == {"sim-v4/0"}
+        assert table["simulated"].all()
+        for score in ("r", "r_ceiled", "r2_ceiled", "r2_er", "feve", "r2"):
+            bounds = table[[f"{score}_low", score, f"{score}_high"]].to_numpy()
+            assert np.isfinite(bounds).all()
+            assert (bounds[:, 0] <= bounds[:, 2]).all()
+
+    def test_responses_that_were_permuted_are_not_predicted(self, fitted):
+        assert (fitted.table["shuffled"].abs() < 0.05).all()
+        assert (fitted.table["r"] > 0.4).all()
+
+    def test_a_layer_sees_more_than_pixels(self, fitted):
+        by_kind = fitted.table.set_index("kind")["r"]
+        assert by_kind["layer"].max() > by_kind["pixels"] + 0.05
+
+    def test_the_chosen_layer_is_chosen_without_the_test_stimuli(self, fitted):
+        """So its score may lie below that of the best layer, never far above each site's best."""
+        table = fitted.table.set_index("kind")
+        assert abs(table.loc["chosen", "r"] - table.loc["layer", "r"].max()) < 0.03
+        assert set(fitted.sites["layer"]) <= {"features.3", "features.7"}
+
+    def test_the_network_as_its_own_baseline_scores_alike(self, fitted):
+        """Random weights of one seed are those of the untrained baseline."""
+        table = fitted.table
+        layers = table.loc[table["kind"] == "layer", "r"].to_numpy()
+        untrained = table.loc[table["kind"] == "untrained", "r"].to_numpy()
+        np.testing.assert_allclose(layers, untrained, atol=1e-9)
+
+    def test_a_row_per_site(self, fitted):
+        sites = fitted.sites
+        assert list(sites["site"]) == list(range(120))
+        assert sites["reliability"].between(0.4, 1).all()
+        assert sites["y_px"].between(-50, 274).all()
+        assert (sites["note"] == "").all()
+        assert (sites["r_low"] <= sites["r_high"]).all()
+
+    def test_layers_are_tested_against_each_other(self, fitted):
+        (pair,) = fitted.pairs.to_dict("records")
+        assert (pair["model_a"], pair["model_b"]) == ("features.3", "features.7")
+        assert 0 <= pair["p"] <= pair["p_fdr"] <= 1
+
+    def test_held_out_predictions_are_there_for_every_stimulus(self, fitted):
+        assert {name: p.shape for name, p in fitted.held_out.items()} == {
+            "features.3": (178, 120), "features.7": (178, 120),
+        }  # fmt: skip
+
+
+def test_the_same_again_is_the_same():
+    first, second = encode(recorded()), encode(recorded())
+    assert first.table.equals(second.table)
+    assert first.sites.equals(second.sites)
+
+
+def test_channels_after_positions_are_read_like_channels_before_them():
+    module = Last()
+    first = encode(recorded(), tiny(module), layers="relu")
+    last = encode(recorded(), tiny(module), layers="turned")
+    assert last.readouts["turned"].layout.channels_last
+    for column in ("r", "r2", "feve"):
+        np.testing.assert_allclose(first.table[column], last.table[column], atol=1e-9)
+    fields = ["y", "x", "sd_field", "alpha"]
+    np.testing.assert_allclose(first.sites[fields], last.sites[fields])
+
+
+class TestGroups:
+    GROUP = np.arange(40) // 4
+
+    @pytest.mark.parametrize("given", ["coordinate", "labels", "name"])
+    def test_they_stay_together_in_folds_and_resamples(self, given, monkeypatch):
+        from probe.encoding import fitting
+
+        seen = {}
+        fit, score = fitting.fit_layer, fitting.score
+
+        def fit_layer(array, layer, layout, responses, splits, *rest, **more):
+            seen["splits"] = splits
+            return fit(array, layer, layout, responses, splits, *rest, **more)
+
+        def scored(responses, predictions, splits, noise, counts, **more):
+            seen["counts"] = counts if counts is not None else seen.get("counts")
+            return score(responses, predictions, splits, noise, counts, **more)
+
+        monkeypatch.setattr(fitting, "fit_layer", fit_layer)
+        monkeypatch.setattr(fitting, "score", scored)
+        recording = recorded(group=None if given == "labels" else self.GROUP)
+        groups = {"coordinate": None, "labels": list(self.GROUP), "name": "group"}[given]
+        found = encode(recording, layers="relu", splits=5, groups=groups)
+        for train, test in seen["splits"]:
+            assert not set(self.GROUP[train]) & set(self.GROUP[test])
+        together = seen["counts"].reshape(20, 10, 4)
+        assert (together == together[:, :, :1]).all()
+        assert "10 groups of stimuli" in " ".join(found.notes())
+
+    def test_there_are_enough_of_them(self):
+        with pytest.raises(ProbeError, match="at most 4, the number of groups"):
+            encode(recorded(), groups=np.arange(40) // 10)
+
+    def test_what_they_are_called_is_suggested(self):
+        with pytest.raises(ProbeError, match="no coordinate 'grop' of stimuli; did you mean 'grou"):
+            encode(recorded(group=self.GROUP), groups="grop")
+
+    def test_there_is_one_label_per_stimulus(self):
+        with pytest.raises(ProbeError, match="2 labels: expected 40"):
+            encode(recorded(), groups=["a", "b"])
+
+
+class TestSplits:
+    def test_a_splitter_that_holds_out_each_once_is_like_a_number(self):
+        number = encode(recorded(), layers="relu", splits=5)
+        splitter = encode(
+            recorded(), layers="relu", splits=KFold(5, shuffle=True, random_state=0)
+        )
+        assert number.table.equals(splitter.table)
+
+    def test_a_splitter_that_repeats_has_no_intervals(self):
+        found = encode(recorded(), splits=ShuffleSplit(5, test_size=0.2, random_state=1))
+        assert found.table["r_low"].isna().all()
+        assert found.held_out == {}
+        assert "mean over 5 splits. No intervals: splits leave out stimuli" in repr(found)
+
+    def test_a_list_of_training_and_test_stimuli(self):
+        halves = [(np.arange(20), np.arange(20, 40)), (np.arange(20, 40), np.arange(20))]
+        found = encode(recorded(), layers="relu", splits=halves)
+        assert found.facts["fit"]["n_splits"] == 2
+
+    def test_numbers_of_numpy_are_numbers(self):
+        assert encode(recorded(), layers="relu", splits=np.int64(5)).facts["fit"]["n_splits"] == 5
+
+    def test_none_trains_on_what_it_tests(self):
+        everything = [(np.arange(40), np.arange(40))]
+        with pytest.raises(ProbeError, match="trains on a stimulus that it is tested on"):
+            encode(recorded(), splits=everything)
+
+    @pytest.mark.parametrize(
+        "splits", [1, True, 41, 5.5, KFold(50), GroupKFold(3)], ids=lambda s: type(s).__name__
+    )
+    def test_impossible_ones_are_refused_in_a_line(self, splits):
+        with pytest.raises(ProbeError) as error:
+            encode(recorded(), splits=splits)
+        assert "\n" not in str(error.value)
+
+    def test_without_resamples_nothing_is_said_of_the_splits(self):
+        assert "leave out stimuli, or repeat them" not in repr(encode(recorded(), n_resamples=0))
+
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
+    def test_few_resamples_do(self):
+        found = encode(recorded(), n_resamples=1)
+        assert np.isfinite(found.table["r_low"]).all()
+
+
+class TestProtocols:
+    """As Brain-Score has them, and as scikit-learn computes them."""
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        place = tmp_path_factory.mktemp("protocol") / "blocks"
+        (place / "images").mkdir(parents=True)
+        shown = pictures(60, 5)
+        for k, picture in enumerate(shown):
+            Image.fromarray(picture).save(place / "images" / f"p{k:02d}.png")
+        rng = np.random.default_rng(5)
+        colours = np.stack([p.mean((0, 1)) for p in shown])
+        drive = np.tanh(colours @ rng.normal(size=(3, 6)) / 40)
+        np.save(place / "responses.npy", drive[:, None] + 0.3 * rng.normal(size=(60, 2, 6)))
+        return place
+
+    @staticmethod
+    def reference(folder, network, estimator):
+        recording = probe.recordings.from_folder(folder)
+        inputs = torch.stack(
+            [network.preprocessing(recording.stimuli.image(k)) for k in range(60)]
+        )
+        with torch.no_grad():
+            outputs = network.module.relu(network.module.conv(inputs)).flatten(1)
+        x, y = outputs.double().numpy(), recording.mean_responses().values
+        medians = []
+        for train, test in ShuffleSplit(10, train_size=0.9, random_state=1).split(x):
+            predicted = estimator().fit(x[train], y[train]).predict(x[test])
+            r = [np.corrcoef(predicted[:, k], y[test, k])[0, 1] for k in range(6)]
+            medians.append(np.median(r))
+        return np.mean(medians)
+
+    @pytest.mark.parametrize(
+        ("protocol", "estimator", "atol"),
+        [
+            ("brainscore-pls", lambda: PLSRegression(25, scale=False), 1e-5),
+            ("brainscore-ridgecv", lambda: RidgeCV(alphas=BRAINSCORE_ALPHAS), 1e-6),
+        ],
+    )
+    def test_numbers_are_those_of_scikit_learn(self, folder, protocol, estimator, atol):
+        network = tiny()
+        found = encode(str(folder), network, layers="relu", protocol=protocol, n_resamples=0)
+        (row,) = found.table.to_dict("records")
+        expected = self.reference(folder, network, estimator)
+        assert row["r"] == pytest.approx(expected, abs=atol)
+        assert row["r_by_split"] == pytest.approx(expected, abs=atol)
+
+    def test_permuted_responses_leave_the_sites_alone(self, folder):
+        """Components and a penalty that all sites share are not shared with baselines."""
+        for protocol in ("brainscore-pls", "brainscore-ridgecv"):
+            alone = encode(str(folder), layers="relu", protocol=protocol, n_resamples=0)
+            beside = encode(
+                str(folder), layers="relu", protocol=protocol, n_resamples=0, baselines=True
+            )
+            assert alone.table["r"][0] == pytest.approx(beside.table["r"][0], abs=1e-9)
+
+    def test_the_grid_is_brain_scores(self):
+        assert len(BRAINSCORE_ALPHAS) == 99
+        assert (np.diff(BRAINSCORE_ALPHAS) > 0).all()
+
+
+class TestOwnModule:
+    def test_it_has_no_untrained_baseline_and_a_remark_says_so(self):
+        found = encode(recorded(), layers="relu", baselines=True)
+        assert list(found.table["kind"]) == ["layer", "pixels", "gabor"]
+        assert "No untrained baseline: only a network known by its name has one." in repr(found)
+
+    def test_it_is_left_as_it_is(self):
+        module = Tiny().train()
+        module.second.eval()
+        before = {k: v.clone() for k, v in module.state_dict().items()}
+        flags = {k: m.training for k, m in module.named_modules()}
+        torch.manual_seed(7)
+        np.random.seed(7)  # noqa: NPY002 - the global state is what a user may rely on
+        drawn, global_ = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        encode(recorded(), tiny(module))
+        assert {k: m.training for k, m in module.named_modules()} == flags
+        assert all(not m._forward_hooks and not m._forward_pre_hooks for m in module.modules())
+        assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+        assert all(p.requires_grad and p.grad is None for p in module.parameters())
+        assert torch.equal(torch.get_rng_state(), drawn)
+        assert (np.random.get_state()[1] == global_).all()  # noqa: NPY002
+
+    def test_a_layer_whose_positions_are_not_known_is_read_in_full(self):
+        class Tokens(Last):
+            def forward(self, x):
+                return self.turned(self.relu(self.conv(x)).flatten(2).mT).mean(1)
+
+        found = encode(recorded(), tiny(Tokens()), layers="turned")
+        assert "Read in full, since their positions are not known: turned." in repr(found)
+        assert found.sites["y"].isna().all()
+
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"readout": "flat"}, {"readout": "full"}, {"method": "pls"}],
+        ids=lambda o: "-".join(o.values()) or "field",
+    )
+    def test_values_that_are_not_finite_are_told_with_the_layer(self, options):
+        class Overflows(Tiny):
+            def forward(self, x):
+                return self.second(self.relu(self.conv(x)) * 1e30 * 1e10)
+
+        with pytest.raises(ProbeError, match="layer 'second' of tiny gives values that are not f"):
+            encode(recorded(), tiny(Overflows()), **options)
+
+    @pytest.mark.parametrize("options", [{}, {"readout": "full"}, {"method": "pls"}])
+    def test_a_layer_that_is_silent_has_no_score(self, options):
+        class Dead(Tiny):
+            def forward(self, x):
+                return self.relu(self.conv(x) * 0 - 1)
+
+        found = encode(recorded(), tiny(Dead()), layers="relu", **options)
+        assert found.table["r"].isna().all()
+        shown = found.predict([Image.fromarray(pictures(1)[0])]).to_numpy()
+        np.testing.assert_allclose(shown[0], found.sites["mean"], atol=1e-4)
+
+
+class TestSeveral:
+    @pytest.fixture(scope="class")
+    def fits(self, tmp_path_factory):
+        place = tmp_path_factory.mktemp("several")
+        other = Recording(recorded(seed=2).data.assign_attrs(name="yours"), recorded(seed=2).stimuli)
+        networks = [tiny(name="a"), tiny(Last(), name="b")]
+        with torch.no_grad():
+            networks[1].module.conv.weight.mul_(-1)
+        networks[1] = tiny(networks[1].module, name="b")
+        found = probe.encode(
+            networks, [recorded(), other], layers="relu", output=place, **QUICK
+        )
+        return found, place
+
+    def test_one_of_each_in_the_order_named(self, fits):
+        found, place = fits
+        assert isinstance(found, probe.encoding.Encodings)
+        assert found.folders == ["a-mine-V4", "a-yours-V4", "b-mine-V4", "b-yours-V4"]
+        assert {p.name for p in place.iterdir()} == {*found.FILES, *found.folders}
+        assert all((place / name / "encoding.json").is_file() for name in found.folders)
+        assert len(found.table) == 4
+
+    def test_networks_are_compared_on_the_same_recording(self, fits):
+        pairs = fits[0].pairs
+        assert list(pairs["dataset"]) == ["mine", "yours"]
+        assert (pairs[["model_a", "model_b"]].to_numpy() == ["a", "b"]).all()
+        for k, one in enumerate(("mine", "yours")):
+            a, b = (fits[0][i] for i in ((0, 2), (1, 3))[k])
+            assert a.facts["recording"]["name"] == one
+            difference = a.sites["r"].mean() - b.sites["r"].mean()
+            assert pairs["difference"][k] == pytest.approx(difference)
+        assert pairs["p_fdr"].between(0, 1).all()
+
+    def test_it_shows_itself(self, fits):
+        assert "a, b predict mine, yours" in repr(fits[0])
+        assert "data:image/png" in fits[0]._repr_html_()
+
+    def test_one_without_any_score_is_shown_beside_the_others(self):
+        still = recorded(responses=lambda r: np.full_like(r, 2.0), name="still")
+        found = probe.encode(tiny(), [recorded(), still], layers="relu", **QUICK)
+        assert "still" in repr(found)
+
+    def test_regions_are_fitted_apart(self):
+        recording = recorded()
+        regions = ("neuroid", ["V1", "V1", "V4", "V4"])
+        both = Recording(recording.data.assign_coords(region=regions), recording.stimuli)
+        found = encode(both, region="all", layers="relu")
+        assert [(one.facts["region"], len(one)) for one in found] == [("V1", 2), ("V4", 2)]
+
+
+class TestSites:
+    def test_a_constant_one_has_no_score_and_a_note(self):
+        def still(responses):
+            responses[:, :, 0] = 2.0
+            return responses
+
+        found = encode(recorded(responses=still))
+        assert np.isnan(found.sites["r"][0])
+        assert found.sites["note"][0] == "the responses are constant, there is nothing to predict"
+        assert found.sites["r"][1:].notna().all()
+        assert list(found.table["kind"]) == ["layer", "layer", "chosen"]
+        assert "1 of 4 sites: the responses are constant" in repr(found)
+        with pytest.raises(ProbeError, match="responds alike to all stimuli"):
+            found.site(0)
+        assert found.site("all").facts["n_sites"] == 3
+
+    def test_only_constant_ones_are_shown_without_scores(self):
+        found = encode(recorded(responses=lambda r: np.full_like(r, 2.0)))
+        assert found.table["r"].isna().all()
+        assert "4 of 4 sites: the responses are constant" in repr(found)
+        assert "no stimulus was repeated" not in repr(found)
+
+    def test_a_repetition_that_is_missing_for_some_stimuli(self):
+        def gaps(responses):
+            responses[::3, 1] = np.nan
+            responses[5, 0, 2] = np.nan
+            return responses
+
+        found = encode(recorded(responses=gaps))
+        assert np.isfinite(found.sites[["r", "reliability", "r_ceiled"]]).all(axis=None)
+
+    def test_a_single_one(self):
+        found = encode(recorded(m=1))
+        assert len(found) == 1
+        assert np.isfinite(found.table["r_low"]).all()
+        assert len(found.pairs) == 0
+        assert found.site(0).facts["sites"] == [0]
+
+    @pytest.mark.parametrize(
+        ("averaged", "why"),
+        [(True, "the recording holds means over repetitions"), (False, "no stimulus was repeated")],
+    )
+    def test_why_there_is_no_ceiling(self, averaged, why):
+        once = recorded(responses=lambda r: r[:, :1], averaged=averaged)
+        found = encode(once)
+        assert found.table["r_ceiled"].isna().all()
+        assert f"No ceiling: {why}." in repr(found)
+        assert set(found.sites["note"]) == {f"no ceiling, since {why}"}
+
+    def test_one_layer_is_not_chosen_among_others(self):
+        found = encode(recorded(), layers="relu")
+        assert list(found.table["kind"]) == ["layer"]
+        assert set(found.sites["layer"]) == {"relu"}
+        assert len(found.pairs) == 0
+
+    def test_of_pls_they_are_read_from_the_layer_that_predicts_best(self):
+        """There is no leave-one-out error to choose by, and the first layer is no choice."""
+        found = encode(recorded(), method="pls", layers="conv,relu,second,fc")
+        best = found.layers["layer"][found.layers["r"].argmax()]
+        assert set(found.sites["layer"]) == {best}
+
+
+class TestRefused:
+    """In a line, before the network is run."""
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            ({"readout": "fields"}, "readout 'fields' is unknown; did you mean 'field'"),
+            ({"method": "rigde"}, "method 'rigde' is unknown; did you mean 'ridge'"),
+            ({"protocol": "brainscore-plss"}, "did you mean 'brainscore-pls'"),
+            ({"method": "pls", "n_components": 0}, "n_components 0: expected 1 or more"),
+            ({"n_resamples": -1}, "n_resamples -1: expected 0 or more"),
+            ({"seed": -1}, "seed -1: expected 0 or more"),
+            ({"layers": "secnd"}, "no layer 'secnd'; did you mean 'second'"),
+            ({"layers": []}, "no layers were named"),
+            ({"region": "V5"}, "no region 'V5'"),
+            ({"subject": "b"}, "no subject 'b'"),
+            ({"device": "tpu"}, "tpu"),
+        ],
+        ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+    )
+    def test_what_there_is_not(self, options, says, monkeypatch):
+        from probe.encoding import fitting
+
+        monkeypatch.setattr(fitting, "Extraction", None)
+        with pytest.raises(ProbeError) as error:
+            encode(recorded(), **options)
+        assert says in str(error.value)
+        assert "\n" not in str(error.value)
+
+    def test_too_few_stimuli(self):
+        with pytest.raises(ProbeError, match="'mine' has 9 stimuli, too few .*: expected 10"):
+            encode(recorded(9))
+        assert len(encode(recorded(10))) == 4
+
+    def test_a_recording_of_rdms(self):
+        ids = [f"s{k:03d}" for k in range(12)]
+        data = xr.Dataset(
+            {"rdms": (("rdm", "pair"), np.random.default_rng(0).uniform(0.2, 1, (1, 66)))},
+            coords={
+                "stimulus_id": ("stimulus", ids),
+                "subject": ("rdm", ["a"]),
+                "region": ("rdm", ["IT"]),
+            },
+            attrs={"name": "dissimilar"},
+        )
+        recording = Recording(data, StimulusSet(ids, pictures(12), "blocks"))
+        with pytest.raises(ProbeError, match="'dissimilar' holds RDMs only, .* probe.rsa"):
+            encode(recording)
+
+    def test_names_that_are_nearly_right(self):
+        with pytest.raises(ProbeError, match="did you mean 'alexnet'"):
+            probe.encode("alexnett", recorded(), **QUICK)
+        with pytest.raises(ProbeError, match="did you mean 'sim-v4'"):
+            probe.encode(tiny(), "sim-v5", **QUICK)
+
+
+@pytest.mark.slow  # two processes start, which takes half a minute on two cores
+def test_processes_find_the_same():
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    options = {"layers": "features.3,features.7", "weights": "random", **QUICK}
+    here = probe.encode("squeezenet1_1", recorded(), **options)
+    there = probe.encode("squeezenet1_1", recorded(), cluster="local:2", **options)
+    assert here.table.equals(there.table)
+    assert here.sites.equals(there.sites)
