@@ -23,7 +23,7 @@ inside the training stimuli of each split, at the cost of products of matrices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -97,18 +97,24 @@ class Decomposition:
         """Mean squared length of the centred patterns: the unit of relative penalties."""
         return float(self.squares.sum() / self.n)
 
-    def residual_maker(self, alpha: float, dtype: str = "float64") -> np.ndarray:
-        """Compute M, shape (n, n), for one penalty above zero."""
-        n, k = self.vectors.shape
+    @property
+    def is_full(self) -> bool:
+        """Whether I − J is UUᵀ: there nothing cancels in M, however small the penalty."""
+        return self.vectors.shape[1] == self.n - 1
+
+    def residual_maker(self, alpha: float, vectors: np.ndarray | None = None) -> np.ndarray:
+        """Compute M, shape (n, n), for one penalty above zero.
+
+        ``vectors`` are those of the decomposition in another precision, in which M is computed.
+        """
+        vectors = self.vectors if vectors is None else vectors
         shrunk = self.squares / (self.squares + alpha)
-        # Of full rank, I − J is UUᵀ: there nothing cancels, however small the penalty.
-        kept = 1.0 - shrunk if k == n - 1 else shrunk
-        roots = (self.vectors * np.sqrt(kept)).astype(dtype)
-        maker = roots @ roots.T
-        if k < n - 1:
+        roots = vectors * np.sqrt(1.0 - shrunk if self.is_full else shrunk).astype(vectors.dtype)
+        maker: np.ndarray = roots @ roots.T
+        if not self.is_full:
             np.negative(maker, out=maker)
-            maker -= np.asarray(1.0 / n, dtype)
-            maker[np.diag_indices(n)] += np.asarray(1.0, dtype)
+            maker -= np.asarray(1.0 / self.n, vectors.dtype)
+            maker[np.diag_indices(self.n)] += np.asarray(1.0, vectors.dtype)
         return maker
 
     def predict_left_out(
@@ -133,7 +139,7 @@ class Decomposition:
         shrunk = self.squares / (self.squares + alpha)
         rows = self.vectors[removed]
         centred = responses - responses.mean(axis=0)
-        if self.vectors.shape[1] == n - 1:
+        if self.is_full:
             within = (rows * (1.0 - shrunk)) @ rows.T
             residuals = (rows * (1.0 - shrunk)) @ (self.vectors.T @ centred)
         else:
@@ -404,8 +410,13 @@ def _best_penalties(
         errors[row, better] = of_penalty[better]
         indices[row, better] = index
 
+    vectors = decomposition.vectors.astype(dtype, copy=False)
+    if not parts:
+        for index, of_penalty in enumerate(_left_out_errors(decomposition, responses, penalties)):
+            compare(0, of_penalty, index)
+        return errors, indices
     for index, penalty in enumerate(penalties):
-        maker = decomposition.residual_maker(penalty, dtype.name)
+        maker = decomposition.residual_maker(penalty, vectors)
         residuals = maker @ responses
         diagonal = maker.diagonal()
         compare(len(parts), diagonal**-2.0 @ residuals**2, index)
@@ -423,6 +434,29 @@ def _best_penalties(
             weights = np.divide(1.0, left, out=np.zeros_like(left), where=part.inside)
             compare(row, weights**2 @ of_train, index)
     return errors, indices
+
+
+def _left_out_errors(
+    decomposition: Decomposition, responses: np.ndarray, penalties: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Compute the sum of squared leave-one-out errors of each site, for each penalty.
+
+    Of M, MY and the diagonal are enough where nothing is split.
+    """
+    vectors = decomposition.vectors.astype(responses.dtype, copy=False)
+    along = vectors.T @ responses
+    squares = decomposition.squares[:, None]
+    kept = squares / (squares + penalties)
+    kept = (1.0 - kept if decomposition.is_full else kept).astype(responses.dtype)
+    diagonal = vectors**2 @ kept
+    if not decomposition.is_full:
+        diagonal = 1.0 - 1.0 / decomposition.n - diagonal
+    for k in range(len(penalties)):
+        residuals = vectors @ (kept[:, k, None] * along)
+        if not decomposition.is_full:
+            residuals = responses - residuals
+        residuals /= diagonal[:, k, None]
+        yield np.einsum("nm,nm->m", residuals, residuals)
 
 
 def _predict(
