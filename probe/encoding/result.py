@@ -23,8 +23,8 @@ from probe.activations.capture import capture
 from probe.activations.extract import working
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import Readout, ReadoutModule
-from probe.encoding.sites import Head, Identity, Site
-from probe.errors import ProbeError, suggest
+from probe.encoding.sites import ALL, Head, Identity, Site, row_of
+from probe.errors import ProbeError
 from probe.models import Network
 from probe.plots.encoding import plot_encoding, plot_sites
 from probe.plots.layers import figure_size
@@ -43,9 +43,6 @@ FORMAT = 1
 
 BATCH = 32
 """Pictures that are predicted at a time."""
-
-ALL = "all"
-"""Number of the mean of all sites."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -172,21 +169,7 @@ class Encoding:
             if not varies.any():
                 raise ProbeError(f"no site of {self.dataset} responds differently to any stimulus")
             return np.flatnonzero(varies)
-        known = list(self.sites["neuroid_id"].astype(str))
-        if text in known:
-            row = known.index(text)
-        elif text.isdecimal() and int(text) < len(self):
-            row = int(text)
-        elif text.isdecimal():
-            raise ProbeError(
-                f"site {text} of {self.dataset} does not exist: there are 0 to {len(self) - 1}; "
-                f"the nearest is {len(self) - 1}"
-            )
-        else:
-            raise ProbeError(
-                f"{self.dataset} has no site {text!r}{suggest(text, [*known, ALL])}; sites are "
-                f"numbered from 0 to {len(self) - 1}"
-            )
+        row = row_of(text, list(self.sites["neuroid_id"].astype(str)), self.dataset)
         if not varies[row]:
             raise ProbeError(
                 f"site {text} of {self.dataset} responds alike to all stimuli: there is nothing "
@@ -551,9 +534,11 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
     try:
         identity = Identity(**about.pop("identity"))
         table = pd.DataFrame(about.pop("table"))
-        sites = pd.read_csv(folder / "sites.csv", dtype={"neuroid_id": str, "subject": str},
-                            keep_default_na=True)  # fmt: skip
-        for column in ("note", "alias"):
+        words = dict.fromkeys(
+            ("neuroid_id", "subject", "region", "layer", "alias", "note"), "object"
+        )
+        sites = pd.read_csv(folder / "sites.csv", dtype=words)
+        for column in words:
             sites[column] = sites[column].fillna("")
         pairs = pd.read_csv(folder / "pairs.csv")
         readouts = _read_arrays(folder / "sites.npz")

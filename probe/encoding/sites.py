@@ -6,7 +6,7 @@ stimuli, in standard deviations of its responses: sites of all rates can be adde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,40 @@ from torch import Tensor, nn
 
 from probe.activations.capture import differentiable
 from probe.encoding.readouts import ReadoutModule
-from probe.errors import ProbeError
+from probe.errors import ProbeError, suggest
 from probe.models.weights import state_sha256
 from probe.targets.kinds import Outputs, Target
 
 if TYPE_CHECKING:
     from probe.models import Network
+
+
+ALL = "all"
+"""Number of the mean of all sites."""
+
+
+def row_of(number: str, neuroid_ids: Sequence[str], dataset: str) -> int:
+    """Find a site by its number, from 0, or by its ``neuroid_id``.
+
+    Raises
+    ------
+    ProbeError
+        If there is none; the message names the nearest.
+    """
+    n = len(neuroid_ids)
+    if number in neuroid_ids:
+        return neuroid_ids.index(number)
+    if number.isdecimal() and int(number) < n:
+        return int(number)
+    if number.isdecimal():
+        raise ProbeError(
+            f"site {number} of {dataset} does not exist: there are 0 to {n - 1}; the nearest is "
+            f"{n - 1}"
+        )
+    raise ProbeError(
+        f"{dataset} has no site {number!r}{suggest(number, [*neuroid_ids, ALL])}; sites are "
+        f"numbered from 0 to {n - 1}"
+    )
 
 
 @dataclass(frozen=True)

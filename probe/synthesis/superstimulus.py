@@ -27,10 +27,11 @@ from probe import models, recordings, targets
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import capture
 from probe.activations.extract import working
+from probe.encoding.fitting import check_recording
 from probe.encoding.halves import fit_half, halves
 from probe.encoding.kept import split_name
 from probe.encoding.result import Encoding
-from probe.encoding.sites import Site
+from probe.encoding.sites import ALL, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.plots.superstimuli import plot_superstimuli
@@ -361,6 +362,12 @@ def superstimulus(
     makers = _networks(model, together_with, names[0], progress)
     judging = _judge(judge, makers, progress)
     recording = recordings.load(dataset, progress=progress)
+    check_recording(recording)
+    ids = [str(one) for one in recording.data["neuroid_id"].values]
+    numbers = [number for _, number in pairs]
+    for number in numbers:  # before anything is fitted
+        if number != ALL:
+            row_of(number, ids, dataset)
     pictures = _photographs(photographs)
     first, second = halves(recording, seed)
     of_makers = [
@@ -379,7 +386,6 @@ def superstimulus(
         judging, recording, second, alias=dataset, layers=judge_layers, device=device,
         progress=progress,
     )  # fmt: skip
-    numbers = [number for _, number in pairs]
     maker_sites = [[encoding.site(number) for number in numbers] for encoding in of_makers]
     judge_sites = [of_judge.site(number) for number in numbers]
     budget = Budget.of_stimuli(recording.stimuli, makers[0].preprocessing.size)

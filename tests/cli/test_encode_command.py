@@ -23,7 +23,7 @@ def encode(run):
         folds = [] if "--folds" in more else ["--folds", "3"]
         weights = [] if "--weights" in more else ["--weights", "random"]
         return run(
-            "encode", "-m", model, "-d", dataset, "--no-baselines", "--n-resamples", "5",
+            "encode", "-m", model, "-d", dataset, "--no-baselines", "--n-resamples", "0",
             *quick, *folds, *weights, *more,
         )  # fmt: skip
 
@@ -48,7 +48,7 @@ def simulated(alexnet, tmp_path_factory):
     ran = CliRunner().invoke(
         app,
         ["encode", "-m", "alexnet", "-d", "sim-v4", "--layers", "features.7", "--no-baselines",
-         "--n-resamples", "10", "-o", str(place)],
+         "--n-resamples", "100", "-o", str(place)],
     )  # fmt: skip
     assert ran.exit_code == 0, ran.output
     return ran.output, place
@@ -82,7 +82,7 @@ class TestSimulated:
     def test_a_dream_without_naming_the_network(self, simulated, run, picture):
         ran = run(
             "dream", picture, "--target", "site:sim-v4:3+site:sim-v4:5", "--steps", "1",
-            "--octaves", "1", "-o", "dream.png",
+            "--octaves", "1", "--size", "128", "-o", "dream.png",
         )  # fmt: skip
         assert (ran.code, ran.err) == (0, "")
         about = images.about("dream.png")
@@ -103,7 +103,8 @@ class TestSimulated:
             "saliency", picture, "-m", "squeezenet1_1", "--weights", "random", "-t",
             "site:sim-v4:3",
         ).error  # fmt: skip
-        assert "were fitted with alexnet, not with this network (squeezenet1_1" in error
+        assert "sites of 'sim-v4' were fitted with alexnet" in error
+        assert "not with this network (squeezenet1_1" in error
         assert "`probe encode --model squeezenet1_1 --dataset sim-v4`" in error
         assert not list(Path().glob("*grad-cam*"))
 

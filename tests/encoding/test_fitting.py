@@ -96,7 +96,9 @@ def fitted():
     network = Network.from_module(
         Tiny(), name="tiny", preprocessing=Preprocessing("resize", (64, 64))
     )
-    return probe.encode(network, "sim-v4", layers="relu,second", n_resamples=20, progress=False)
+    return probe.encode(
+        network, "sim-v4", layers="relu,second", splits=5, n_resamples=20, progress=False
+    )
 
 
 @pytest.fixture(scope="module")
