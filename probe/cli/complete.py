@@ -211,7 +211,7 @@ def targets(incomplete: str) -> list[str]:
     for path in (assets.cache_dir() / "encodings").glob("*/encoding.json"):
         try:
             names.append(str(json.loads(path.read_text(encoding="utf-8"))["dataset"]))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     words = [f"site:{name}:{k}" for name in dict.fromkeys(names) for k in ("all", *range(10))]
     return [word for word in words if word.startswith(incomplete)]

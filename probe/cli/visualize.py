@@ -239,7 +239,9 @@ def visualize(
     if sites and wanted["model"] is None:
         from probe.encoding.kept import model_of
 
-        wanted["model"], wanted["weights"], wanted["preprocessing"] = model_of(sites[0])
+        model, weights, preprocessing, seed_of_weights = model_of(sites[0])
+        wanted |= {"model": model, "weights": weights, "preprocessing": preprocessing}
+        wanted["seed"] = seed_of_weights if weights == "random" else seed
     picture = None
     if repeat is not None:
         given = made.given_anew(context, {**wanted, "patches": patches})

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -114,11 +114,13 @@ class Settings:
         ):
             if number < least:
                 raise ProbeError(f"{what} {number}: expected {least} or more")
-        if isinstance(self.splits, int) and self.splits < 2:
+        if isinstance(self.splits, (int, np.integer)) and self.splits < 2:
             raise ProbeError(f"splits {self.splits}: expected 2 or more")
         if not remote:
             resolve_device(self.device)
         settings = replace(self, seed=operator.index(self.seed))
+        if isinstance(self.splits, Iterator):  # several fits need it
+            settings = replace(settings, splits=list(self.splits))
         if self.protocol is not None:
             method = "pls" if self.protocol == "brainscore-pls" else "ridge"
             cross_validation = ShuffleSplit(10, train_size=0.9, random_state=1)
@@ -272,6 +274,7 @@ def encode(
         for recording in loaded:
             check_recording(recording)
         aliases = _aliases(named, loaded)
+        names = [recording.name for recording in loaded]
         for network_name in networks:
             network = load_network(
                 network_name, weights, preprocessing, seed=settings.seed,
@@ -279,6 +282,8 @@ def encode(
             )  # fmt: skip
             for recording in loaded:
                 alias = aliases.get(recording.name, recording.name)
+                if names.count(recording.name) > 1:  # of several regions
+                    alias = f"{alias}@{recording.regions[0]}"
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)
@@ -373,7 +378,15 @@ def fit(
             of_layer[job.layer] = scored
     # The layer of each site: inside each split for the score, on all stimuli for what is kept.
     layer_of_site = _best_layer([fits[k].error[:n_sites] for k in of_network])
-    if len(of_network) > 1 and settings.plan.method == "ridge":
+    chosen_on_test = ""
+    if settings.plan.method == "pls" and len(of_network) > 1:
+        # Components have no leave-one-out error by which each site could choose.
+        medians = [of_layer[jobs[k].layer].median["r"] for k in of_network]
+        best = int(np.nanargmax(medians)) if np.isfinite(medians).any() else 0
+        layer_of_site[:] = best
+        own = of_layer[jobs[of_network[best]].layer]
+        chosen_on_test = jobs[of_network[best]].layer
+    elif len(of_network) > 1:
         in_split = [
             _best_layer([fits[k].error_in_split[s, :n_sites] for k in of_network])
             for s in range(len(splits))
@@ -393,6 +406,11 @@ def fit(
     facts_of_fit = _facts_of_fit(
         network, settings, splits, partition, groups, noise, responses, jobs, recording
     )
+    if chosen_on_test:
+        facts_of_fit["remarks"].append(
+            f"Sites are read from {chosen_on_test}, the layer with the highest median r: since it "
+            "was chosen by these scores, they are a little too high for it."
+        )
     sites = _sites_table(
         recording, responses, own, layer_of_site, [jobs[k] for k in of_network],
         [fits[k] for k in of_network], network,
@@ -522,7 +540,7 @@ def _fit_all(
     """Extract and fit all layers, in the order of jobs."""
     stores = _extract(jobs, recording, settings, workers)
     tasks = [
-        (store.path, job.layer, job.layout, job.plan)
+        (store.path, job.layer, job.layout, job.plan, job.network.name)
         for job, store in zip(jobs, stores, strict=True)
     ]
     shared = (responses, splits, n_kept, used)
@@ -550,8 +568,10 @@ def _fit_all(
                 fits[k] = _fit_task(*shared, task, track=step)
         return fits
     finally:
-        for job, store in zip(jobs, stores, strict=True):
+        for job, store, layer_fit in zip(jobs, stores, fits, strict=True):
             if job.network.weights.kind == "user":  # nobody will ask for these again
+                if layer_fit is not None and layer_fit.readout.training is not None:
+                    layer_fit.readout.hold()
                 shutil.rmtree(store.path, ignore_errors=True)
 
 
@@ -560,18 +580,18 @@ def _fit_task(
     splits: Sequence[Split],
     n_kept: int,
     used: np.ndarray | None,
-    task: tuple[Path, str, Layout | None, Plan],
+    task: tuple[Path, str, Layout | None, Plan, str],
     **options: Any,
 ) -> LayerFit:
-    path, layer, layout, plan = task
+    path, layer, layout, plan, network = task
     array: Any = ActivationStore(path).complete(layer)
     if used is not None:
         array = np.asarray(array[used, :])
 
     def fit(some: np.ndarray) -> LayerFit:
         return fit_layer(
-            array, layer, layout, some, splits, plan, pooled=plan.pools(layout), n_kept=n_kept,
-            **options,
+            array, layer, layout, some, splits, plan, pooled=plan.pools(layout), network=network,
+            n_kept=n_kept, **options,
         )  # fmt: skip
 
     if plan.each_by_itself or responses.shape[1] == n_kept:
@@ -640,7 +660,8 @@ def _groups(recording: Recording, groups: str | Sequence[Any] | None) -> np.ndar
 
 def _splits(n: int, groups: np.ndarray | None, settings: Settings) -> list[Split]:
     splits = settings.splits
-    if isinstance(splits, int):
+    if isinstance(splits, (int, np.integer)):
+        splits = int(splits)
         n_units = n if groups is None else len(np.unique(groups))
         if n_units < splits:
             raise ProbeError(
@@ -652,9 +673,20 @@ def _splits(n: int, groups: np.ndarray | None, settings: Settings) -> list[Split
             if groups is None
             else GroupKFold(splits, shuffle=True, random_state=settings.seed)
         )
-    if hasattr(splits, "split"):
-        return list(splits.split(np.zeros((n, 1)), groups=groups))
-    return [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    try:
+        if hasattr(splits, "split"):
+            return list(splits.split(np.zeros((n, 1)), groups=groups))
+        pairs = [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    except (TypeError, ValueError) as error:
+        raise ProbeError(
+            f"splits {splits!r} cannot divide {n} stimuli ({str(error).splitlines()[0]}): expected "
+            "a number of folds, a scikit-learn splitter, or pairs of training and test indices"
+        ) from None
+    return [(_indices(train), _indices(test)) for train, test in pairs]
+
+
+def _indices(part: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(part) if part.dtype == bool else part
 
 
 def _is_partition(splits: Sequence[Split], n: int) -> bool:
@@ -870,9 +902,12 @@ def _facts_of_fit(
         "units": "stimuli" if groups is None else f"{len(np.unique(groups))} groups of stimuli",
         "n_units": len(responses) if groups is None else len(np.unique(groups)),
         "n_resamples": settings.n_resamples,
-        "weights": str(settings.weights),
-        "preprocessing": settings.preprocessing,
-        "seed": settings.seed,
+        # How the network is loaded again, as it is: it may not have come by these settings.
+        "weights": network.weights.kind
+        if network.weights.kind in ("imagenet", "random")
+        else str(settings.weights),
+        "preprocessing": network.preprocessing.name,
+        "seed": settings.seed if network.weights.seed is None else network.weights.seed,
         "input_size": list(network.preprocessing.size),
         "no_ceiling": "the recording holds means over repetitions"
         if averaged

@@ -40,6 +40,9 @@ def keep(encoding: Encoding) -> Path | None:
         "recording": encoding.facts["recording"]["name"],
         "stimuli": encoding.facts["recording"]["stimulus_hash"],
         "used": encoding.facts["recording"]["used"],
+        "subjects": encoding.facts["recording"]["subjects"],
+        "source": encoding.facts["recording"]["source_hash"],
+        "settings": encoding.provenance["settings"],
         "layers": encoding.facts["model"]["layers"],
         "identity": vars(identity),
     }
@@ -90,6 +93,12 @@ def find_site(text: str, network: Network) -> Site:
         if about["identity"]["weights_sha256"] == identity.weights_sha256
         and about["identity"]["preprocessing"] == identity.preprocessing
     ]
+    alike = [a for _, a in of_name if a["identity"]["weights_sha256"] == identity.weights_sha256]
+    if not mine and alike:
+        raise ProbeError(
+            f"sites of {name!r} were fitted with pictures {alike[0]['identity']['described']}, and "
+            f"this network gets them {identity.described}: use the same preprocessing"
+        )
     if not mine:
         command = f"`probe encode --model {network.name} --dataset {name}`"
         if of_name:
@@ -122,7 +131,7 @@ def split_name(text: str) -> tuple[str, str]:
     return match["name"], match["number"]
 
 
-def model_of(text: str) -> tuple[str, str, str]:
+def model_of(text: str) -> tuple[str, str, str, int]:
     """Tell with which network the sites of a target were fitted last.
 
     Parameters
@@ -133,6 +142,7 @@ def model_of(text: str) -> tuple[str, str, str]:
     Returns
     -------
     model, weights, preprocessing : str
+    seed : int
         As `probe.models.load` takes them.
 
     Raises
@@ -147,7 +157,8 @@ def model_of(text: str) -> tuple[str, str, str]:
             if about["identity"]["weights_kind"] == "user":
                 continue
             fit = about["fit"]
-            return about["identity"]["model"], fit["weights"], fit["preprocessing"]
+            model = about["identity"]["model"]
+            return model, fit["weights"], fit["preprocessing"], int(fit["seed"])
     known = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
     raise ProbeError(
         f"no sites of {name!r} were fitted yet{suggest(name, known)}: fit them with "
@@ -160,9 +171,17 @@ def _listed() -> Iterator[tuple[Path, dict[str, Any]]]:
     places = [path for path in folder().glob("*") if (path / "encoding.json").is_file()]
     for place in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            yield place, json.loads((place / "encoding.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # of another version, or damaged: its own concern
+            about = json.loads((place / "encoding.json").read_text(encoding="utf-8"))
+            known = (
+                about["dataset"], about["region"], about["recording"]["name"],
+                about["recording"]["stimulus_hash"], about["recording"]["source_hash"],
+                about["identity"]["weights_sha256"], about["identity"]["preprocessing"],
+                about["fit"]["weights"], about["fit"]["seed"], about["model"]["layers"],
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
             continue
+        if all(value is not None for value in known):
+            yield place, about
 
 
 def _is_called(about: dict[str, Any], name: str) -> bool:

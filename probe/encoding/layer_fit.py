@@ -14,6 +14,7 @@ from probe.encoding import pls
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import WEIGHT_BYTES, Readout, from_dual
 from probe.encoding.ridge import Decomposition, Split, select
+from probe.errors import ProbeError
 from probe.similarity.products import blocks, products_for
 
 FIELD_ALPHAS = np.logspace(-2.0, 3.0, 11)
@@ -140,6 +141,7 @@ def fit_layer(
     plan: Plan,
     *,
     pooled: bool = False,
+    network: str = "the network",
     n_kept: int | None = None,
     threads: int | None = None,
     track: Track | None = None,
@@ -159,6 +161,8 @@ def fit_layer(
     pooled : bool
         Whether activations are pooled already, by `probe.activations.reduce.GaussianFields` with
         the plan's fields.
+    network : str
+        Its name, for errors.
     n_kept : int, optional
         Only the first so many sites are needed as a readout; by default all.
     threads : int, optional
@@ -180,12 +184,14 @@ def fit_layer(
             by_field = np.ascontiguousarray(by_field.swapaxes(0, 1))
         else:
             by_field = pooling.pool(activations, layout, plan.fields)
+        _check_finite(by_field, layer, network)
         return _fit_pooled(by_field, layer, layout, responses, splits, plan, kept, threads, track)
     neuroids = activations.shape[1]
     # Without pooling, channels and positions are alike: every unit has its weight.
     whole = layout if layout and layout.channels * layout.n_positions == neuroids else None
     whole = whole or Layout(neuroids, 1, 1)
     products = gram(activations)
+    _check_finite(products, layer, network)
     if plan.method == "pls":
         predictions, _ = pls.predict_splits(products, responses, splits, plan.n_components)
         fitted = pls.fit(products, responses, plan.n_components)
@@ -209,6 +215,14 @@ def fit_layer(
     else:
         readout = Readout(layer, whole, coefficients, offsets[kept], training=activations)
     return LayerFit(readout, predictions, error, in_split, alpha, at_end)
+
+
+def _check_finite(values: np.ndarray, layer: str, network: str) -> None:
+    if not np.isfinite(values).all():
+        raise ProbeError(
+            f"layer {layer!r} of {network} gives values that are not finite for some stimulus: "
+            "leave it out"
+        )
 
 
 def _fit_pooled(

@@ -104,7 +104,8 @@ class Encodings(Sequence[Encoding]):
         rows = []
         for one in self.encodings:
             chosen = one.table[one.table["kind"] == "chosen"]
-            best = one.layers.iloc[int(np.nanargmax(one.layers["r"]))]
+            r_of_layers = one.layers["r"].fillna(-np.inf).to_numpy()
+            best = one.layers.iloc[int(r_of_layers.argmax())]
             row = chosen.iloc[0] if len(chosen) else best
             rows.append(
                 {

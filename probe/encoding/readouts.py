@@ -64,12 +64,23 @@ class Readout:
         if self.training is None:
             return chosen
         n_bytes = 4 * len(rows) * self.training.shape[1]
-        if n_bytes > 4 * WEIGHT_BYTES:
+        if self.too_large(len(rows)):
             raise ProbeError(
                 f"{len(rows):,} sites have {n_bytes / 1e9:,.1f} GB of weights on layer "
                 f"{self.layer!r}: choose fewer sites, or readout 'field'"
             )
         return replace(chosen, weights=from_dual(self.training, chosen.weights), training=None)
+
+    def too_large(self, n_sites: int | None = None) -> bool:
+        """Whether the weights of so many sites, by default of all, are too many to hold."""
+        n_sites = len(self) if n_sites is None else n_sites
+        return self.training is not None and (
+            4 * n_sites * self.training.shape[1] > 4 * WEIGHT_BYTES
+        )
+
+    def hold(self) -> None:
+        """Read the training activations into memory, since their store goes."""
+        object.__setattr__(self, "training", np.asarray(self.training[:, :], dtype=np.float32))
 
     def predict(self, activations: Any) -> np.ndarray:
         """Predict responses from a layer's activations.

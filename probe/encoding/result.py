@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,11 @@ class Encoding:
         rows = self._rows(number)
         name = f"site:{self.dataset}:{number}"
         readouts, means, sds = [], [], []
+        if absent := set(self.sites["layer"].iloc[rows]) - set(self.readouts):
+            raise ProbeError(
+                f"weights of layer {min(absent)!r} were too many to keep: fit {self.dataset} "
+                "again, and use its sites at once, or with readout 'field'"
+            )
         for layer, readout in self.readouts.items():
             positions = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
             chosen = np.flatnonzero(np.isin(positions, rows))
@@ -242,7 +248,7 @@ class Encoding:
             order[rows] = start + np.arange(len(rows))
             start += len(rows)
             modules.append(readout.module())
-        return Head(self.load_network().module, modules, torch.from_numpy(order)).eval()
+        return Head(self.load_network().module, modules, torch.from_numpy(order))
 
     def predict(
         self,
@@ -270,6 +276,8 @@ class Encoding:
         """
         network = self.load_network()
         names, opened = _pictures(pictures)
+        if not names:
+            raise ProbeError("there are no pictures to predict responses to")
         rows = []
         starts = range(0, len(names), BATCH)
         with working(network, device) as (place, dtype):
@@ -366,6 +374,8 @@ class Encoding:
     def _arrays(self) -> bytes:
         arrays: dict[str, np.ndarray] = {}
         for k, (layer, readout) in enumerate(self.readouts.items()):
+            if readout.training is not None and readout.too_large():
+                continue  # what `site` says of it
             whole = readout.take(range(len(readout)))
             layout = whole.layout
             arrays |= {
@@ -419,12 +429,16 @@ class Encoding:
     def notes(self) -> list[str]:
         """Say in sentences what the table alone does not."""
         fit = self.facts["fit"]
+        why = (
+            "splits leave out stimuli, or repeat them"
+            if fit["n_resamples"]
+            else "none were asked for"
+        )
         notes = [
             f"Medians over {len(self)} sites; {fit['aggregate']}. Intervals: 95 % over "
             f"{fit['units']}, {fit['n_resamples']:,} resamples."
             if self.table["r_low"].notna().any()
-            else f"Medians over {len(self)} sites; {fit['aggregate']}. No intervals: "
-            "splits leave out stimuli, or repeat them."
+            else f"Medians over {len(self)} sites; {fit['aggregate']}. No intervals: {why}."
         ]
         reliability = self.sites["reliability"]
         if reliability.notna().any():
@@ -434,7 +448,7 @@ class Encoding:
                 f"{number(reliability.max())}; the highest r that can be reached is √ρ, "
                 f"{number(float(np.sqrt(reliability.clip(lower=0)).median()))} in the median."
             )
-        else:
+        elif (self.sites["sd"] > 0).any():
             notes.append(f"No ceiling: {fit['no_ceiling']}.")
         chosen = self.sites["alias"].where(self.sites["alias"] != "", self.sites["layer"])
         counts = chosen.value_counts()
@@ -526,7 +540,7 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
         ) from None
     except (OSError, ValueError) as error:
         raise _damaged(folder, "encoding.json", error) from None
-    if about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise ProbeError(
             f"{str(folder)!r} was written by another version of probe: fit it again with "
             "`probe encode`"
@@ -534,16 +548,14 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
     try:
         identity = Identity(**about.pop("identity"))
         table = pd.DataFrame(about.pop("table"))
-        words = dict.fromkeys(
-            ("neuroid_id", "subject", "region", "layer", "alias", "note"), "object"
-        )
-        sites = pd.read_csv(folder / "sites.csv", dtype=words)
-        for column in words:
-            sites[column] = sites[column].fillna("")
+        sites = _read_sites(folder / "sites.csv")
         pairs = pd.read_csv(folder / "pairs.csv")
         readouts = _read_arrays(folder / "sites.npz")
         provenance = about.pop("provenance")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check_whole(sites, readouts, about)
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         raise _damaged(folder, "its files", error) from None
     for column in map(str, table.columns):
         if column not in ("kind", "layer", "alias", "type", "shown", "model", "dataset", "region"):
@@ -553,6 +565,35 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
     if network is not None:
         identity.check(network, f"the encoding {str(folder)!r}")
     return Encoding(table, sites, pairs, {}, readouts, identity, about, provenance, network)
+
+
+def _read_sites(path: Path) -> pd.DataFrame:
+    """Read the table of sites: words as they are written, even 'NA', and numbers as such."""
+    words = ("neuroid_id", "subject", "region", "layer", "alias", "note")
+    sites = pd.read_csv(path, dtype="object", keep_default_na=False)
+    for column in map(str, sites.columns):
+        if column == "at_end":
+            sites[column] = sites[column] == "True"
+        elif column not in words:
+            sites[column] = pd.to_numeric(sites[column].where(sites[column] != "", np.nan))
+    return sites
+
+
+def _check_whole(sites: pd.DataFrame, readouts: dict[str, Readout], about: dict[str, Any]) -> None:
+    """Refuse files that are not of one fit.
+
+    Raises
+    ------
+    ValueError
+    """
+    for key in ("dataset", "region", "model", "recording", "fit"):
+        if key not in about:
+            raise ValueError(f"encoding.json has no {key!r}")
+    if list(sites["site"]) != list(range(len(sites))):
+        raise ValueError("sites.csv lacks rows")
+    for layer, readout in readouts.items():
+        if (sites["layer"] == layer).sum() != len(readout):
+            raise ValueError("sites.csv and sites.npz are of two fits")
 
 
 def _read_arrays(path: Path) -> dict[str, Readout]:

@@ -36,10 +36,10 @@ def row_of(number: str, neuroid_ids: Sequence[str], dataset: str) -> int:
         If there is none; the message names the nearest.
     """
     n = len(neuroid_ids)
-    if number in neuroid_ids:
-        return neuroid_ids.index(number)
-    if number.isdecimal() and int(number) < n:
+    if number.isdecimal() and int(number) < n:  # a number is a row, whatever sites are called
         return int(number)
+    if number in neuroid_ids:
+        return list(neuroid_ids).index(number)
     if number.isdecimal():
         raise ProbeError(
             f"site {number} of {dataset} does not exist: there are 0 to {n - 1}; the nearest is "

@@ -150,7 +150,8 @@ def _draw_ceilings(ax: Axes, sites: pd.DataFrame) -> None:
         ax.set_title("no ceiling is known", loc="left")
         return
     ceiling = np.sqrt(np.clip(reliability, 0.0, None))
-    error = [r - sites["r_low"], sites["r_high"] - r] if "r_low" in sites else None
+    # With few resamples, an estimate may lie outside its interval.
+    error = [np.clip(r - sites["r_low"], 0, None), np.clip(sites["r_high"] - r, 0, None)]
     ax.errorbar(ceiling, r, yerr=error, fmt="o", ms=3.5, lw=0.7, color="#0072b2", alpha=0.75)
     ends = (0.0, 1.0)
     ax.plot(ends, ends, color="0.3", lw=0.9)

@@ -93,8 +93,8 @@ def plot_layers(
             of_kind = rows[rows["type"] == kind]
             x = [places[name] for name in of_kind["layer"]]
             error = [
-                of_kind["score"] - of_kind["ci_low"],
-                of_kind["ci_high"] - of_kind["score"],
+                (of_kind["score"] - of_kind["ci_low"]).clip(lower=0),
+                (of_kind["ci_high"] - of_kind["score"]).clip(lower=0),
             ]
             ax.errorbar(
                 x, of_kind["score"], yerr=error, fmt="o-", ms=3 if small else 5, lw=1.4,

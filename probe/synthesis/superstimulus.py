@@ -365,9 +365,9 @@ def superstimulus(
     check_recording(recording)
     ids = [str(one) for one in recording.data["neuroid_id"].values]
     numbers = [number for _, number in pairs]
-    for number in numbers:  # before anything is fitted
-        if number != ALL:
-            row_of(number, ids, dataset)
+    for one in numbers:  # before anything is fitted
+        if one != ALL:
+            row_of(one, ids, dataset)
     pictures = _photographs(photographs)
     first, second = halves(recording, seed)
     of_makers = [

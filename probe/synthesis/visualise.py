@@ -119,7 +119,7 @@ WAYS = {
 
 
 def visualize(
-    model: str | Network | nn.Module,
+    model: str | Network | nn.Module | None,
     target: str | int | Target | Sequence[str | int | Target],
     *,
     channels: Sequence[int] | None = None,
@@ -152,8 +152,9 @@ def visualize(
 
     Parameters
     ----------
-    model : str, Network or torch.nn.Module
-        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours.
+    model : str, Network, torch.nn.Module or None
+        A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. None
+        where the target is a recorded site, which knows its network.
     target : str, int or Target, or a sequence of these
         As `probe.targets.parse` reads it; a number is a class. The name of a layer alone stands
         for all its channels, one picture each. Of a recorded site, see also
@@ -405,7 +406,7 @@ class Plan:
 
 
 def prepare(
-    model: str | Network | nn.Module,
+    model: str | Network | nn.Module | None,
     target: str | int | Target | Sequence[str | int | Target],
     *,
     channels: Sequence[int] | None = None,
@@ -445,7 +446,13 @@ def prepare(
     way = _way(parameterisation, transparent, tileable)
     sides = _sides(size, MARGIN if tileable else 1)
     _check_numbers(steps, tolerance, lr, precision, batch_size, interpolate, diverse)
-    model = models.given(model, weights, preprocessing)
+    if model is None:
+        model = targets.home(
+            target if isinstance(target, (str, int, Target)) else next(iter(target), None),
+            progress=progress,
+        )
+    else:
+        model = models.given(model, weights, preprocessing)
     network = (
         model
         if isinstance(model, Network)

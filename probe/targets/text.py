@@ -67,8 +67,11 @@ def parse(text: str, network: Network) -> Target:
     pieces = re.split(r"\s+([+-])\s+|([+-])(?=(?:[\d.]+\*)?site:)", text.strip())
     # Of each sign, one of the two groups is empty.
     pieces = [piece for piece in pieces if piece is not None]
+    # What begins with a sign has nothing before it.
+    pieces = pieces[1:] if not pieces[0].strip() and len(pieces) > 1 else ["+", *pieces]
     terms = []
-    for sign, piece in zip(["+", *pieces[1::2]], pieces[::2], strict=True):
+    for sign, piece in zip(pieces[::2], pieces[1::2], strict=True):
+        piece = piece.strip()
         match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*\*\s*)?(.*)", piece)
         assert match is not None  # the pattern takes any string
         weight = float(match[1] or 1) * (1 if sign == "+" else -1)
@@ -97,8 +100,10 @@ def home(target: str | int | Target | None, *, progress: bool | None = None) -> 
     if network is not None:
         return network
     if isinstance(target, str) and is_site(target):
-        model, weights, preprocessing = model_of(target)
-        return models.load(model, weights, preprocessing=preprocessing, progress=progress)
+        model, weights, preprocessing, seed = model_of(target)
+        return models.load(
+            model, weights, seed=seed, preprocessing=preprocessing, progress=progress
+        )
     raise ProbeError(
         "no network is named: name one, such as alexnet (--model alexnet); only recorded sites, "
         "such as site:v4:12, know their own"
