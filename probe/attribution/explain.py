@@ -405,7 +405,7 @@ def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> No
 
 
 def _layers(
-    layer: str | Sequence[str] | None, network: Network, target: Target | None
+    layer: str | Sequence[str] | None, network: Network, target: Target | None = None
 ) -> list[str]:
     """Find the layers that a user means, or the last one with several positions.
 
