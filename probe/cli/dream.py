@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,15 +29,15 @@ def dream(
         ),
     ] = None,
     model: Annotated[
-        str | None,
+        str,
         typer.Option(
             "--model",
             "-m",
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
-            show_default="vgg16; for a site, the network that it was fitted with",
+            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; of a site, by "
+            "default the network that it was fitted with.",
             autocompletion=complete.models,
         ),
-    ] = None,
+    ] = "vgg16",
     layer: Annotated[
         str | None,
         typer.Option(
@@ -196,6 +197,9 @@ def dream(
         if not files:
             files = [found]
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
+    sites = any(word.startswith("site:") for word in re.split(r"[\s*+-]", target or ""))
+    if sites and "model" not in made.given_anew(context, wanted, layers="layer"):
+        wanted["model"] = None  # a site knows its network
     if not files:
         raise ProbeError("no picture is named: give one, or --demo to see what comes out")
     read = [*files, repeat, *(Path(one) for name in ("guide", "mask") if (one := wanted[name]))]

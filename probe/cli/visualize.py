@@ -121,7 +121,7 @@ def visualize(
         typer.Option(
             help="Of sites: the network that judges the picture; of another architecture, and "
             "fitted to the other half of the stimuli.",
-            show_default="squeezenet1_1, vgg16 or alexnet",
+            show_default="squeezenet1_1, mobilenet_v2 or vgg16",
             autocompletion=complete.models,
         ),
     ] = None,
@@ -130,8 +130,8 @@ def visualize(
         typer.Option(
             "--with",
             help="Of sites: more networks, separated by commas: the mean of their predictions "
-            "grows.",
-            show_default=False,
+            "grows; or none.",
+            show_default="squeezenet1_1 or alexnet, whichever does not judge",
             autocompletion=complete.several_models,
         ),
     ] = None,
@@ -304,7 +304,7 @@ def _superstimulus(
     # Where nothing is said of these, what suits superstimuli holds.
     chosen = {name: wanted[name] for name in ("steps", "lr") if name in given}
     pictures = superstimulus(
-        sites, wanted["model"], together_with=together_with or (), judge=judge,
+        sites, wanted["model"], together_with=together_with, judge=judge,
         diverse=wanted["diverse"] or 1, photographs=photographs, masked=masked,
         seed=wanted["seed"], precision=wanted["precision"],
         device=wanted["device"], **chosen,

@@ -24,6 +24,9 @@ from probe.similarity.products import (
     whitening,
 )
 
+EQUAL = 4.0 * float(np.finfo(np.float64).eps)
+"""A distance 1 − r up to which two patterns are the same."""
+
 METRICS = ("correlation", "euclidean", "cosine")
 """Names of the distances that `rdm` computes between any patterns, without further arguments."""
 
@@ -188,6 +191,8 @@ def _cosine(energy: np.ndarray) -> Finish:
         tile *= scale[columns]
         np.subtract(1.0, tile, out=tile)
         np.clip(tile, 0.0, 2.0, out=tile)
+        # Of equal patterns, rounding is left, or is not, by the processor.
+        tile[tile <= EQUAL] = 0.0
 
     return finish
 

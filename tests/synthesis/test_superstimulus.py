@@ -18,7 +18,7 @@ from probe.encoding.halves import halves
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.stimuli import StimulusSet
-from probe.synthesis.superstimulus import Budget, Superstimuli, superstimulus
+from probe.synthesis.superstimulus import Budget, Superstimuli, _networks, superstimulus
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,8 @@ def squeezenet(_own_cache: None) -> Network:
 @pytest.fixture(scope="module")
 def made(alexnet: Network, squeezenet: Network) -> Superstimuli:
     return superstimulus(
-        ["site:sim-v4:3", "site:sim-v4:7"], alexnet, judge=squeezenet, layers="features.3",
+        ["site:sim-v4:3", "site:sim-v4:7"], alexnet, together_with=(),
+        judge=squeezenet, layers="features.3",
         judge_layers="features.4", steps=6, precision="float32", progress=False,
     )  # fmt: skip
 
@@ -129,10 +130,30 @@ class TestSuperstimulus:
         self, made: Superstimuli, alexnet: Network, squeezenet: Network
     ) -> None:
         again = superstimulus(
-            ["site:sim-v4:3", "site:sim-v4:7"], alexnet, judge=squeezenet, layers="features.3",
+            ["site:sim-v4:3", "site:sim-v4:7"], alexnet, together_with=(),
+        judge=squeezenet, layers="features.3",
             judge_layers="features.4", steps=6, precision="float32", progress=False,
         )  # fmt: skip
         assert (again.pictures == made.pictures).all()
+
+
+class TestNetworks:
+    @pytest.mark.parametrize(
+        ("judge", "makers"),
+        [
+            (None, ["alexnet", "squeezenet1_1"]),
+            ("vgg16", ["alexnet", "squeezenet1_1"]),
+            ("squeezenet1_1", ["alexnet"]),
+        ],
+    )
+    def test_two_make_the_picture_unless_the_second_judges(
+        self, alexnet: Network, squeezenet: Network, judge: str | None, makers: list[str]
+    ) -> None:
+        networks = _networks(alexnet, None, judge, "site:sim-v4:3", False)
+        assert [network.name for network in networks] == makers
+
+    def test_none_is_asked_to_help(self, alexnet: Network) -> None:
+        assert _networks(alexnet, "none", None, "site:sim-v4:3", False) == [alexnet]
 
 
 class TestErrors:
@@ -160,7 +181,8 @@ class TestErrors:
     def test_a_site_that_does_not_exist(self, alexnet: Network, squeezenet: Network) -> None:
         with pytest.raises(ProbeError, match=r"site 500 of sim-v4 does not exist.*119"):
             superstimulus(
-                "site:sim-v4:500", alexnet, judge=squeezenet, layers="features.3",
+                "site:sim-v4:500", alexnet, together_with=(),
+        judge=squeezenet, layers="features.3",
                 judge_layers="features.4", progress=False,
             )  # fmt: skip
 
