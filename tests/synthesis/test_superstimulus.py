@@ -159,7 +159,7 @@ class TestNetworks:
 class TestErrors:
     def test_a_judge_that_makes_the_picture(self, alexnet: Network) -> None:
         with pytest.raises(ProbeError, match=r"makes the picture itself.*squeezenet1_1"):
-            superstimulus("site:sim-v4:3", alexnet, judge=alexnet)
+            superstimulus("site:sim-v4:3", alexnet, together_with=(), judge=alexnet)
 
     @pytest.mark.parametrize(
         ("sites", "message"),
