@@ -110,12 +110,12 @@ class Decompositions(Sequence[Decomposition]):
         return len(self._pooled)
 
     def __getitem__(self, k: Any) -> Any:
-        made = self._made.get(k)
-        if made is None:
-            made = Decomposition.of_patterns(self._pooled[k])
+        decomposition = self._made.get(k)
+        if decomposition is None:
+            decomposition = Decomposition.of_patterns(self._pooled[k])
             if self._keeps:
-                self._made[k] = made
-        return made
+                self._made[k] = decomposition
+        return decomposition
 
 
 __all__ = ["FLAT", "Decompositions", "Field", "Layout", "grid", "pool", "weights"]

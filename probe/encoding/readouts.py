@@ -200,12 +200,12 @@ class ReadoutModule(nn.Module):
 def from_dual(training: Any, coefficients: np.ndarray) -> np.ndarray:
     """Compute weights (m, neuroids), float32, from dual coefficients (m, n)."""
     n, neuroids = training.shape
-    found = np.zeros((len(coefficients), neuroids), dtype=np.float32)
+    weights_of_units = np.zeros((len(coefficients), neuroids), dtype=np.float32)
     step = max(1, READ_BYTES // (8 * n))
     for start in range(0, neuroids, step):
         columns = np.asarray(training[:, start : start + step], dtype=np.float64)
-        found[:, start : start + step] = coefficients @ columns
-    return found
+        weights_of_units[:, start : start + step] = coefficients @ columns
+    return weights_of_units
 
 
 def _products(rows: np.ndarray, training: Any) -> np.ndarray:

@@ -32,7 +32,7 @@ from probe.plots.layers import figure_size
 from probe.progress import track
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
-from probe.result.text import number, p_value, plain
+from probe.result.text import number, plain
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
@@ -464,17 +464,6 @@ class Encoding:
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
-
-    def compared(self) -> pd.DataFrame:
-        """Return the tests between layers as a person reads them."""
-        pairs = self.pairs
-        return pd.DataFrame(
-            {
-                "a": pairs["model_a"], "b": pairs["model_b"],
-                "difference of mean r": [number(v) for v in pairs["difference"]],
-                "p (FDR)": [p_value(v) for v in pairs["p_fdr"]],
-            }
-        )  # fmt: skip
 
     def __repr__(self) -> str:
         return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
