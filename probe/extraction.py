@@ -25,6 +25,7 @@ from probe.activations.reduce import Reducer, parse
 from probe.activations.shards import DTYPES, ShardLayout
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network
+from probe.progress import note
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set
 
@@ -310,11 +311,19 @@ def plan(
         )
     )
     place = None if folder is None else Path(folder).expanduser().absolute()
-    wanted = models.resolve(layers, network)  # some weights may be missing
-    return Plan(
-        Extraction(network, stimuli, reduce, dtype, autocast, device, place),
-        tuple(info for info in models.layers(network) if info.name in wanted),
-    )
+    names = models.resolve(layers, network)  # some weights may be missing
+    chosen = [info for info in models.layers(network) if info.name in names]
+    if reduce.by_channel and layers == "all":
+        unknown = [info.name for info in chosen if not (info.layout and info.layout.known)]
+        if unknown:
+            shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
+            note(
+                f"left out, since it is not known which axis their channels are: {shown} "
+                f"({len(unknown)} of {len(chosen)} layers)",
+                progress,
+            )
+            chosen = [info for info in chosen if info.name not in unknown]
+    return Plan(Extraction(network, stimuli, reduce, dtype, autocast, device, place), tuple(chosen))
 
 
 def stimuli_of(

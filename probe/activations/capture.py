@@ -3,6 +3,10 @@
 A forward hook sees a module's output tensor, not a copy: the next in-place ReLU, or a residual
 ``out += identity``, writes into the same memory. Whoever keeps the tensor keeps another layer's
 values. Here an output is handed on inside the hook, before anything else runs, and receivers copy.
+
+Whatever order a module has its axes in, an output is handed on with pictures first, then
+(channels, y, x), (tokens, channels) or (channels,): see `probe.models.layouts`. Where it is not
+known what an axis is, the axes but that of the pictures stay where they are.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.hooks import watched
+from probe.models.layouts import Call, Layout, layouts
 from probe.models.network import MissingLayer
 
 Receive = Callable[[str, Tensor], None]
@@ -47,7 +52,8 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
     Returns
     -------
     dict of str to torch.Tensor
-        Copies, in the order of ``layers``.
+        Copies, in the order of ``layers``: (n, channels, y, x), (n, tokens, channels) or
+        (n, channels), whatever order the module has them in.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
         with torch.inference_mode(False):
             captured[name] = tensor.clone()
 
-    with tapped(module, layers, keep) as calls:
+    with tapped(module, layers, keep, inputs.shape[1:]) as calls:
         try:
             # To its end, so that one of several calls is never taken for the only one.
             # On a copy: a network may normalise its input in place.
@@ -84,7 +90,7 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
 
 @contextmanager
 def tapped(
-    module: nn.Module, layers: Sequence[str], receive: Receive
+    module: nn.Module, layers: Sequence[str], receive: Receive, input_shape: Sequence[int]
 ) -> Iterator[Mapping[str, int]]:
     """While open, hand the outputs of some layers to ``receive`` on a forward pass.
 
@@ -96,6 +102,8 @@ def tapped(
     receive : callable
         Takes a layer's name and its output. The tensor is not a copy and will be overwritten: it
         has to be copied before ``receive`` returns.
+    input_shape : sequence of int
+        Of one picture: (channels, height, width).
 
     Yields
     ------
@@ -113,11 +121,13 @@ def tapped(
     for path in paths:
         if path not in modules or not path:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
+    known = _layouts(module, input_shape)
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> None:
         for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
             if name in wanted:
-                receive(name, tensor)
+                layout = known.get((path, call, place))
+                receive(name, layout.arrange(tensor) if layout else tensor)
 
     with watched(module, paths, saw) as calls:
         yield calls
@@ -146,7 +156,7 @@ def forward_until(
         if not left:
             raise _LastLayerReachedError
 
-    with tapped(module, layers, count_down):
+    with tapped(module, layers, count_down, inputs.shape[1:]):
         try:
             module(inputs)
         except _LastLayerReachedError:
@@ -189,6 +199,8 @@ def differentiable(
     Returns
     -------
     dict of str to torch.Tensor
+        (n, channels, y, x), (n, tokens, channels) or (n, channels), whatever order the module has
+        them in.
 
     Raises
     ------
@@ -202,11 +214,14 @@ def differentiable(
     for path in paths:
         if path not in modules:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
+    known = _layouts(module, inputs.shape[1:])
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> Tensor | None:
         for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
             if name not in left:
                 continue
+            layout = known.get((path, call, place))
+            tensor = layout.arrange(tensor) if layout else tensor
             if name == cut:
                 torch.set_grad_enabled(True)
                 tensor = tensor.detach() if change is None else change(tensor.detach())
@@ -215,7 +230,7 @@ def differentiable(
             left.discard(name)
             if not left:
                 raise _LastLayerReachedError
-            return tensor.clone()
+            return (layout.restore(tensor) if layout else tensor).clone()
         return None
 
     with watched(module, paths, saw, gradients=True), torch.set_grad_enabled(cut is None):
@@ -225,6 +240,14 @@ def differentiable(
         except _LastLayerReachedError:
             return {name: found[name] for name in wanted}
     raise ProbeError(f"layer {min(left)!r} is not called in the forward pass")
+
+
+def _layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:
+    """Look up what the axes are; of a network that does not run, nothing: the pass will say why."""
+    try:
+        return layouts(module, input_shape)
+    except Exception:  # a user's module may raise anything
+        return {}
 
 
 def split_name(name: str) -> tuple[str, int | None, str]:

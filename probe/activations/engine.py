@@ -278,8 +278,8 @@ def output_shapes(
 def _check_axis(layer: str, output: Tensor, n: int) -> None:
     if output.ndim == 0 or len(output) != n:
         raise ProbeError(
-            f"layer {layer!r} returns shape {tuple(output.shape)} for {n} images: its first axis "
-            "is not the images"
+            f"layer {layer!r} returns shape {tuple(output.shape)} for {n} images: none of its axes "
+            "is the images"
         )
 
 

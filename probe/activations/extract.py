@@ -22,12 +22,13 @@ import torch
 import torchvision
 from torch import nn
 
-from probe import assets
+from probe import assets, models
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
 from probe.activations.engine import (
     AUTOCAST,
     LEAST_BATCH,
+    PIXELS,
     Job,
     compute,
     home_of,
@@ -40,6 +41,7 @@ from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.cluster import Cluster
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.models.layouts import ORDERS
 from probe.models.weights import state_sha256
 from probe.progress import finishing, note, track
 from probe.stimuli import StimulusSet
@@ -244,11 +246,12 @@ class Extraction:
         if not missing:
             return
         network, stimuli = self.network, self.stimuli
+        axes = self._axes(missing)
         image = network.preprocessing(stimuli.image(0))
         shapes, channels_last = output_shapes(network, missing, image, self._here)
         self._check_space(store, {name: shapes[name] for name in missing}, force)
         for layer in missing:
-            store.create_layer(layer, shapes[layer], self.reducer)
+            store.create_layer(layer, shapes[layer], axes[layer], self.reducer)
         self._adopt(store, missing)
         missing = [layer for layer in missing if not store.array(layer).done().all()]
         if not missing:
@@ -277,6 +280,23 @@ class Extraction:
                 remembered.put(ended)
             store.remember(batch_size=ended)
             note(f"memory was short: batches of {ended} images instead of {size}", progress)
+
+    def _axes(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Tell what the axes of layers' outputs are; refuse what nothing can be kept of."""
+        infos = {info.name: info for info in models.layers(self.network)}
+        axes: dict[str, tuple[str, ...]] = {PIXELS: ORDERS[0]}
+        for name in layers:
+            if (info := infos.get(name)) is None:
+                continue  # not called: the forward pass says so
+            if info.layout is None:
+                raise ProbeError(
+                    f"layer {name!r} returns {info.output_shape} and no axis of it is the "
+                    "pictures: there is nothing to keep of each"
+                )
+            if self.reducer.by_channel:
+                info.n_channels  # or it says why  # noqa: B018
+            axes[name] = info.axes if info.output_shape else ORDERS[2]
+        return axes
 
     def _compute(
         self, job: Job, store: ActivationStore, cluster: Cluster | None, progress: bool | None

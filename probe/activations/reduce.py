@@ -21,8 +21,10 @@ from probe.activations.components import Components, Values, project
 from probe.activations.pooling import Field, weights
 from probe.activations.sketch import Sketch, random_words
 from probe.errors import ProbeError, suggest
+from probe.models.layouts import ORDERS
 
 Shape = tuple[int, ...]
+Axes = Sequence[str] | None
 
 EPSILON = 0.1
 """Relative error of squared distances for which ``srp:auto`` chooses the number of sums."""
@@ -42,6 +44,8 @@ class Reducer(ABC):
     """
 
     kind: ClassVar[str]
+    by_channel: ClassVar[bool] = False
+    """Whether it has to know which axis of an output the channels are."""
 
     @property
     def name(self) -> str:
@@ -63,20 +67,23 @@ class Reducer(ABC):
         """Count the values that are left of one stimulus' output of this shape."""
 
     @abstractmethod
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """Say where every value comes from.
 
         Parameters
         ----------
         layer : str
         shape : tuple of int
-            Of one stimulus' output: (channel, y, x), (token, channel) or (channel,).
+            Of one stimulus' output.
+        axes : sequence of str, optional
+            What the axes of ``shape`` are, as in `probe.models.LayerInfo`; by default (channel, y,
+            x), (token, channel) or (channel,).
 
         Returns
         -------
         dict of str to numpy.ndarray, shape (n_neuroids,), int32
             ``channel``, ``y`` and ``x``; ``token`` and ``channel``; or ``component``. Of single
-            units of an output with more axes, ``unit``, or nothing where all are kept.
+            units of an output whose axes are not known, ``unit``, or nothing where all are kept.
         """
 
     @abstractmethod
@@ -120,9 +127,9 @@ class Unreduced(Reducer):
         """See `Reducer.n_neuroids`."""
         return math.prod(shape)
 
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """See `Reducer.coords`."""
-        return _places(shape)
+        return _places(shape, axes)
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
         """See `Reducer.reduce`."""
@@ -131,6 +138,8 @@ class Unreduced(Reducer):
 
 @dataclass(frozen=True)
 class _PerChannel(Reducer):
+    by_channel = True
+
     def describe(self) -> str:
         """See `Reducer.describe`."""
         return f"the {self.kind} of every channel over y and x (of transformers, over tokens)"
@@ -139,7 +148,7 @@ class _PerChannel(Reducer):
         """See `Reducer.n_neuroids`."""
         return math.prod(shape[1:] if len(shape) == 2 else shape[:1])
 
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """See `Reducer.coords`."""
         return {"channel": np.arange(self.n_neuroids(shape), dtype=np.int32)}
 
@@ -148,9 +157,9 @@ class _PerChannel(Reducer):
 class SpatialMean(_PerChannel):
     """The mean of every channel over y and x; of a transformer's, over tokens.
 
-    The first axis is taken for the channels, of outputs with two axes the last one. Outputs with
-    neither places nor tokens, such as those of fully connected layers, are kept as they are. A
-    batch in another memory format is added up in another order: the last digit may differ.
+    Outputs with neither places nor tokens, such as those of fully connected layers, are kept as
+    they are. A batch in another memory format is added up in another order: the last digit may
+    differ.
     """
 
     kind = "mean"
@@ -166,7 +175,7 @@ class SpatialMean(_PerChannel):
 class SpatialMax(_PerChannel):
     """The maximum of every channel over y and x; of a transformer's, over tokens.
 
-    Axes are taken as in `SpatialMean`.
+    Outputs with neither are kept as they are.
     """
 
     kind = "max"
@@ -188,23 +197,21 @@ class GaussianFields(Reducer):
     ----------
     fields : tuple of (float, float, float or None)
         y, x and SD of each, as in `probe.activations.pooling.Field`; no SD: all positions alike.
-    channels_last : bool
-        Whether outputs are (y, x, channel) rather than (channel, y, x).
     """
 
     kind = "fields"
+    by_channel = True
     fields: tuple[tuple[float, float, float | None], ...]
-    channels_last: bool = False
 
     def __post_init__(self) -> None:
         # As JSON has it, these are lists.
         object.__setattr__(self, "fields", tuple((y, x, sd) for y, x, sd in self.fields))
 
     @classmethod
-    def of(cls, fields: Sequence[Field], channels_last: bool = False) -> GaussianFields:
+    def of(cls, fields: Sequence[Field]) -> GaussianFields:
         """Take fields of the encoding's own kind."""
         plain = tuple((f.y, f.x, None if math.isinf(f.sd) else f.sd) for f in fields)
-        return cls(plain, channels_last)
+        return cls(plain)
 
     def describe(self) -> str:
         """See `Reducer.describe`."""
@@ -212,20 +219,18 @@ class GaussianFields(Reducer):
 
     def n_neuroids(self, shape: Shape) -> int:
         """See `Reducer.n_neuroids`."""
-        return len(self.fields) * self._n_channels(shape)
+        return len(self.fields) * shape[0]
 
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """See `Reducer.coords`: field by field, all channels."""
         n_fields = len(self.fields)
-        n_channels = self._n_channels(shape)
+        n_channels = shape[0]
         channels = np.arange(n_channels, dtype=np.int32)
         fields = np.arange(n_fields, dtype=np.int32)
         return {"channel": np.tile(channels, n_fields), "field": np.repeat(fields, n_channels)}
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
         """See `Reducer.reduce`."""
-        if self.channels_last:
-            output = output.movedim(-1, 1)
         height, width = output.shape[-2:]
 
         def make() -> Tensor:
@@ -234,9 +239,6 @@ class GaussianFields(Reducer):
 
         of_size = self.once((height, width, output.device), lambda: make().to(output.device))
         return _flat((output.float().flatten(2) @ of_size).transpose(1, 2))
-
-    def _n_channels(self, shape: Shape) -> int:
-        return shape[-1] if self.channels_last else shape[0]
 
 
 @dataclass(frozen=True)
@@ -283,10 +285,10 @@ class SparseProjection(_Drawn):
             f"{100 * math.sqrt(2 / self.k):.2g} % over seeds; smaller layers are whole"
         )
 
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """See `Reducer.coords`."""
         if math.prod(shape) <= self.k:
-            return _places(shape)
+            return _places(shape, axes)
         return {"component": np.arange(self.k, dtype=np.int32)}
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
@@ -322,9 +324,9 @@ class RandomUnits(_Drawn):
             "all stimuli; smaller layers are whole"
         )
 
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """See `Reducer.coords`."""
-        return _places(shape, self._units(layer, shape))
+        return _places(shape, axes, self._units(layer, shape))
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
         """See `Reducer.reduce`."""
@@ -458,7 +460,7 @@ class PCA(Reducer):
         """See `Reducer.n_neuroids`."""
         return min(self.k, math.prod(shape))
 
-    def coords(self, layer: str, shape: Shape) -> dict[str, np.ndarray]:
+    def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
         """See `Reducer.coords`."""
         return {"component": np.arange(self.n_neuroids(shape), dtype=np.int32)}
 
@@ -597,14 +599,15 @@ def _check_positive(**numbers: int) -> None:
 
 
 def _not_channel(output: Tensor) -> Shape:
-    """Axes of a batch over which a channel is one: tokens; or y and x, and what else follows."""
+    """Axes of a batch over which a channel is one: tokens; or y and x."""
     return (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
 
 
-def _places(shape: Shape, units: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def _places(shape: Shape, axes: Axes, units: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Say where units of a layer are, all or those with these numbers in the order of its axes."""
-    axes = {3: ("channel", "y", "x"), 2: ("token", "channel"), 1: ("channel",)}.get(len(shape))
     if axes is None:
+        axes = next((order for order in ORDERS if len(order) == len(shape)), ())
+    if len(axes) != len(shape) or "" in axes:
         return {} if units is None else {"unit": units.astype(np.int32)}
     places = (
         np.indices(shape, dtype=np.int32).reshape(len(shape), -1)

@@ -32,8 +32,8 @@ from probe.errors import ProbeError, suggest
 if TYPE_CHECKING:
     from probe.activations.reduce import Reducer
 
-FORMAT = 2
-"""Of the folder; 1 had a file per chunk, and no checksums."""
+FORMAT = 3
+"""Of the folder; 1 had a file per chunk, and no checksums; 2, units in the module's own order."""
 
 _BFLOAT16_NAN = 0x7FC0
 
@@ -133,7 +133,9 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         order = {layer: k for k, layer in enumerate(self.about.get("layers", []))}
         return sorted(self._layers, key=lambda layer: order.get(layer, len(order)))
 
-    def create_layer(self, layer: str, shape: Sequence[int], reducer: Reducer) -> None:
+    def create_layer(
+        self, layer: str, shape: Sequence[int], axes: Sequence[str], reducer: Reducer
+    ) -> None:
         """Make room for a layer.
 
         Parameters
@@ -141,6 +143,8 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         layer : str
         shape : sequence of int
             Of the layer's output for one stimulus.
+        axes : sequence of str
+            What they are, as in `probe.models.LayerInfo`.
         reducer : Reducer
             Says how many neuroids of it are kept.
         """
@@ -162,7 +166,12 @@ class ActivationStore(Mapping[str, xr.DataArray]):
             fill_value=_BFLOAT16_NAN if self.dtype == "bfloat16" else float("nan"),
             chunk_key_encoding={"name": "default", "separator": "."},
             dimension_names=("stimulus", "neuroid"),
-            attributes={"layer": layer, "shape": list(shape), "dtype": self.dtype},
+            attributes={
+                "layer": layer,
+                "shape": list(shape),
+                "axes": list(axes),
+                "dtype": self.dtype,
+            },
         )
         with open(self.path / _folder(layer) / "zarr.json", "rb") as written:
             os.fsync(written.fileno())
@@ -241,7 +250,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         if reducer.n_neuroids(array.output_shape) != array.shape[1]:
             reason = ValueError(f"shape {array.output_shape} of {array.shape[1]} neuroids")
             raise _damaged(self.path, f"{array.path.name}/zarr.json", reason)
-        for name, values in reducer.coords(layer, array.output_shape).items():
+        for name, values in reducer.coords(layer, array.output_shape, array.axes).items():
             coords[name] = ("neuroid", values)
         return xr.DataArray(
             xr.Variable(("stimulus", "neuroid"), data),
@@ -322,6 +331,8 @@ class LayerArray(BackendArray):
     layout : ShardLayout
     output_shape : tuple of int
         Of the layer's output for one stimulus, before it was reduced.
+    axes : tuple of str
+        What they are: ``channel``, ``y``, ``x``, ``token``; empty where that is not known.
     """
 
     dtype = np.dtype(np.float32)
@@ -333,6 +344,7 @@ class LayerArray(BackendArray):
             attributes: Mapping[str, Any] = array.attrs.asdict()
             self.layer = str(attributes["layer"])
             self.output_shape = tuple(int(n) for n in attributes["shape"])
+            self.axes = tuple(map(str, attributes["axes"]))
             self.shape = (int(array.shape[0]), int(array.shape[1]))
             rows = int(array.chunks[0])
             self.layout = ShardLayout(rows, self.shape[1], str(attributes["dtype"]))

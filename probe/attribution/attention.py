@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from probe.activations.capture import differentiable
-from probe.attribution.cams import grid
 from probe.attribution.gradients import at_least, checked
 from probe.errors import ProbeError
+from probe.models.layouts import Grid, outputs
 from probe.targets import Target, gradient
 
 
@@ -60,7 +60,7 @@ def attention_rollout(
         rolled = attention.identity()
         for mean in attention.kept:
             rolled = (rolled + mean @ rolled) / 2
-        found.append(_answer(rolled, batch))
+        found.append(_answer(rolled, module, batch))
     return torch.cat(found)
 
 
@@ -100,7 +100,7 @@ def attention_grad_cam(
         for weights, slope in zip(attention.kept, slopes, strict=True):
             for_target = (slope.reshape(weights.shape).float() * weights.float()).relu().mean(1)
             rolled = rolled + for_target @ rolled
-        found.append(_answer(rolled, batch))
+        found.append(_answer(rolled, module, batch))
     return torch.cat(found)
 
 
@@ -196,8 +196,21 @@ class _Attention(TorchFunctionMode):
         return weights @ value
 
 
-def _answer(rolled: Tensor, images: Tensor) -> Tensor:
+def _answer(rolled: Tensor, module: nn.Module, images: Tensor) -> Tensor:
     """Give what the answer gathers from each patch: (n, tokens, tokens) to (n, y, x)."""
-    y, x = grid(rolled.shape[-1], images, "attention")
-    row = rolled[:, 0] if rolled.shape[-1] > y * x else rolled.mean(1)
-    return row[:, -y * x :].unflatten(1, (y, x))
+    first, y, x = _grid(rolled.shape[-1], module, images)
+    row = rolled[:, 0] if first else rolled.mean(1)
+    return row[:, first : first + y * x].unflatten(1, (y, x))
+
+
+def _grid(n_tokens: int, module: nn.Module, images: Tensor) -> Grid:
+    """Find the patches among tokens, as the network's layers have them."""
+    for output in outputs(module, images.shape[1:]):
+        layout = output.layout
+        if layout is None or layout.grid is None:
+            continue
+        if output.shape[layout.axes.index("token")] == n_tokens:
+            return layout.grid
+    raise ProbeError(
+        f"attention has {n_tokens} tokens, and it is not known where in the picture each is"
+    )

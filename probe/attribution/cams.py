@@ -9,17 +9,17 @@ the target with respect to A.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import gcd, isqrt
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from probe.activations.capture import differentiable
+from probe.activations.capture import differentiable, split_name
 from probe.activations.engine import out_of_memory
 from probe.attribution.gradients import at_least, checked
 from probe.attribution.rectifiers import guided_backprop
 from probe.errors import ProbeError
+from probe.models.layouts import Layout, layouts
 from probe.targets import Target, by_channel, gradient
 
 
@@ -181,7 +181,8 @@ def score_cam(
     found = []
     at_least(1, batch_size=batch_size)
     for picture in checked(images).split(1):
-        a = _on_grid(differentiable(module, picture, [layer])[layer], layer, picture)
+        a = differentiable(module, picture, [layer])[layer]
+        a = _on_grid(a, layout_at(module, layer, picture), layer)
         scores = torch.cat(
             [
                 target(differentiable(module, picture * masks, target.layers)).float()
@@ -238,7 +239,7 @@ def ablation_cam(
         if not any(outputs[name].requires_grad for name in target.layers):
             raise ProbeError(f"target {target.name!r} does not depend on layer {layer!r}")
         a, y = (
-            _on_grid(outputs[layer].detach(), layer, picture).float(),
+            _on_grid(outputs[layer].detach(), layout_at(module, layer, picture), layer).float(),
             target(outputs).detach().float(),
         )
         del outputs  # with its graph
@@ -255,11 +256,12 @@ def _without(
     channels: Tensor, module: nn.Module, picture: Tensor, target: Target, layer: str
 ) -> Tensor:
     """Give the target without each of some channels: (channels,)."""
+    layout = layout_at(module, layer, picture)
 
     def ablated(output: Tensor) -> Tensor:
         torch.set_grad_enabled(False)  # a graph would begin here, and nobody asks for gradients
         rows = output.expand(len(channels), *output.shape[1:]).clone()
-        _on_grid(rows, layer, picture)[torch.arange(len(channels)), channels] = 0
+        _on_grid(rows, layout, layer)[torch.arange(len(channels)), channels] = 0
         return rows
 
     def values(rows: Tensor) -> Tensor:
@@ -319,7 +321,8 @@ def _from_gradients(
         with torch.enable_grad():  # also for one who has switched gradients off
             value = target(outputs)
         (slope,) = gradient(value, [output], target)
-        a, g = (_on_grid(part, layer, batch) for part in (output.detach(), slope))
+        layout = layout_at(module, layer, batch)
+        a, g = (_on_grid(part, layout, layer) for part in (output.detach(), slope))
         if output.ndim == 3 and slope.any() and not g.any():
             raise ProbeError(
                 f"layer {layer!r}: from here on target {target.name!r} looks at the class token "
@@ -329,41 +332,34 @@ def _from_gradients(
     return torch.cat(found)
 
 
-def _on_grid(output: Tensor, layer: str, images: Tensor) -> Tensor:
-    """Show what a layer returned as (n, channels, y, x): a view, of tokens without the class's."""
-    height, width = images.shape[2:]
-    if output.ndim == 3:
-        tokens = by_channel(output)
-        y, x = grid(tokens.shape[2], images, f"layer {layer!r}")
-        return tokens[:, :, -y * x :].unflatten(2, (y, x))
-    if output.ndim != 4:
+def _on_grid(output: Tensor, layout: Layout, layer: str) -> Tensor:
+    """Show what a layer returned as (n, channels, y, x): a view, of tokens the patches alone."""
+    if layout.arranged == ("token", "channel"):
+        if layout.grid is None:
+            raise ProbeError(
+                f"layer {layer!r} has {output.shape[1]} tokens, and it is not known where in the "
+                "picture each is"
+            )
+        first, y, x = layout.grid
+        return by_channel(output)[:, :, first : first + y * x].unflatten(2, (y, x))
+    if layout.arranged != ("channel", "y", "x"):
         raise ProbeError(
             f"layer {layer!r} gives shape {tuple(output.shape[1:])} for a picture and has no "
             "positions to make a map of"
         )
-    # A Swin transformer has its channels last, which shows in the proportions.
-    first, y, x = output.shape[1:]
-    channels_last = first * width == y * height and y * width != x * height
-    return output.movedim(3, 1) if channels_last else output
+    return output
 
 
-def grid(tokens: int, images: Tensor, of: str) -> tuple[int, int]:
-    """Find how many patches a picture has downwards and across, from the number of tokens.
-
-    Patches are squares and cover the picture; before them there may be a class token.
+def layout_at(module: nn.Module, layer: str, images: Tensor) -> Layout:
+    """Tell what the axes of a layer's output are for pictures of this size.
 
     Raises
     ------
     ProbeError
-        If the number does not fit; ``of`` says whose tokens they are.
+        If pictures have no axis of their own.
     """
-    height, width = images.shape[2:]
-    common = gcd(height, width)
-    y, x = height // common, width // common
-    times = isqrt(tokens // (y * x))
-    if times == 0 or tokens - times**2 * y * x > 1:
-        raise ProbeError(
-            f"{of} has {tokens} tokens: no grid of square patches of a picture of {height} × "
-            f"{width}, with or without a class token before them"
-        )
-    return times * y, times * x
+    path, call, part = split_name(layer)
+    layout = layouts(module, images.shape[1:]).get((path, call or 0, part))
+    if layout is None:
+        raise ProbeError(f"layer {layer!r} does not exist, or returns nothing for each picture")
+    return layout

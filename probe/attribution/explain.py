@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -419,13 +418,13 @@ def _layers(
     spatial = [
         name
         for name, info in infos.items()
-        if info.default and not info.missing and n_positions(info.output_shape) > 1
+        if info.default and not info.missing and info.n_positions > 1
         and order[name] <= min(ends, default=len(order))
     ]  # fmt: skip
     if ends:
         # What ends there looks at nothing that comes after: no class token, no map of classes.
         own = list(infos)[min(ends)]
-        if n_positions(infos[own].output_shape) > 1:
+        if infos[own].n_positions > 1:
             return [own]
         if spatial:
             return [spatial[-1]]
@@ -434,13 +433,8 @@ def _layers(
     # A layer that has a channel per class speaks of the target's alone: the one before is meant.
     blocks = [name for name in spatial if infos[name].kind == "block"] or spatial
     # After the last attention of a transformer, the class token alone is looked at.
-    tokens = len(infos[blocks[-1]].output_shape) == 2 and len(blocks) > 1
+    tokens = "token" in infos[blocks[-1]].axes and len(blocks) > 1
     return [blocks[-2] if tokens else blocks[-1]]
-
-
-def n_positions(shape: tuple[int, ...]) -> int:
-    """Count the positions of a layer: of (channels, y, x) or (tokens, channels)."""
-    return {3: prod(shape[1:]), 2: shape[0]}.get(len(shape), 1)
 
 
 def _run(

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from probe import images, models, targets
-from probe.attribution.explain import DEFAULT_METHOD, Saliency, n_positions, saliency
+from probe.attribution.explain import DEFAULT_METHOD, Saliency, saliency
 from probe.attribution.methods import METHODS
 from probe.errors import ProbeError
 from probe.models import Network
@@ -100,17 +100,17 @@ class Explorer:
         except RuntimeError:  # no notebook: at once
             self._loop = None
 
-        shapes = {
-            info.name: info.output_shape
+        spatial = [
+            info
             for info in models.layers(self.network)
-            if not info.missing and n_positions(info.output_shape) > 1
-        }
+            if not info.missing and info.n_positions > 1
+        ]
         layers = [
-            (f"{name}  ({'×'.join(map(str, shape))})", name)
-            for name, shape in reversed(shapes.items())
+            (f"{info.name}  ({'×'.join(map(str, info.output_shape))})", info.name)
+            for info in reversed(spatial)
         ]
         # Only transformers have the attention that these methods look at.
-        tokens = any(len(shape) == 2 for shape in shapes.values())
+        tokens = any("token" in info.axes for info in spatial)
         methods = [m.name for m in METHODS.values() if m.kind != "tokens" or tokens]
         wide = widgets.Layout(width="330px")
         self.upload = widgets.FileUpload(accept="image/*", description="picture", layout=wide)

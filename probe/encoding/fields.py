@@ -39,21 +39,18 @@ def grid(n: int = 6, sds: Sequence[float] = (1 / 13, 2 / 13, 4 / 13)) -> tuple[F
 
 @dataclass(frozen=True)
 class Layout:
-    """What the axes of a layer's output for one picture are.
+    """How a layer's units, in the order channel, y, x, are divided.
 
     Attributes
     ----------
     channels : int
     height, width : int
         Positions; 1 × 1 where there are none.
-    channels_last : bool
-        Whether the output is (y, x, channel) rather than (channel, y, x).
     """
 
     channels: int
     height: int
     width: int
-    channels_last: bool = False
 
     @property
     def n_positions(self) -> int:
@@ -62,8 +59,6 @@ class Layout:
 
     def by_channel(self, rows: np.ndarray) -> np.ndarray:
         """Return flattened outputs (n, neuroids) as (n, channels, positions)."""
-        if self.channels_last:
-            return rows.reshape(len(rows), self.n_positions, self.channels).swapaxes(1, 2)
         return rows.reshape(len(rows), self.channels, self.n_positions)
 
 

@@ -499,7 +499,7 @@ class _Job:
 
 def _jobs(network: Network, infos: Sequence[LayerInfo], settings: Settings) -> list[_Job]:
     plan = settings.plan
-    layouts = {info.name: layout_of(network, info.name) for info in infos}
+    layouts = {info.name: layout_of(info) for info in infos}
     jobs = [
         _Job("layer", network, info.name, info, layouts[info.name], plan, info.name)
         for info in infos
@@ -619,15 +619,12 @@ def _extract(
     alike: dict[tuple[int, Any], list[int]] = {}
     for k, job in enumerate(jobs):
         pools = job.plan.pools(job.layout)
-        last = bool(job.layout and job.layout.channels_last)
-        alike.setdefault((id(job.network), (job.plan.fields, last) if pools else None), []).append(
-            k
-        )
+        alike.setdefault((id(job.network), job.plan.fields if pools else None), []).append(k)
     for (_, pooled), places in alike.items():
         network = jobs[places[0]].network
         extraction = Extraction(
             network, recording.stimuli,
-            reducer=GaussianFields.of(*pooled) if pooled else WHOLE,
+            reducer=GaussianFields.of(pooled) if pooled else WHOLE,
             device=settings.device,
             folder=root if jobs[places[0]].kind == "untrained" else None,
         )  # fmt: skip

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from probe import models
 from probe.encoding.fields import READ_BYTES, Field, Layout, weights
 from probe.errors import ProbeError
-from probe.models import Network
+from probe.models import LayerInfo
 
 WEIGHT_BYTES = 2**28
 """Weights of all units, in bytes, above which their dual form is kept instead."""
@@ -170,17 +169,14 @@ class ReadoutModule(nn.Module):
         """Predict what each site would respond if its field were anywhere, on average: (n, m)."""
         if self.pools:
             return self.maps(output).flatten(2).mean(2) @ self.weight.T + self.offset
-        by_channel = self.weight.reshape(len(self.weight), *self._shape())
-        if self.layout.channels_last:
-            by_channel = by_channel.movedim(-1, 1)
+        layout = self.layout
+        by_channel = self.weight.reshape(-1, layout.channels, layout.height, layout.width)
         total = by_channel.flatten(2).sum(2)
         return self.maps(output).flatten(2).mean(2) @ total.T + self.offset
 
     def maps(self, output: Tensor) -> Tensor:
         """Return the layer's output as (n, channels, y, x), float32."""
         output = output.float()
-        if self.layout.channels_last:
-            output = output.movedim(-1, 1)
         if output.ndim == 2:
             output = output[:, :, None, None]
         if output.ndim != 4 or output.shape[1] != self.layout.channels:
@@ -189,12 +185,6 @@ class ReadoutModule(nn.Module):
                 f"sites were fitted on {self.layout.channels} channels"
             )
         return output
-
-    def _shape(self) -> tuple[int, int, int]:
-        layout = self.layout
-        if layout.channels_last:
-            return layout.height, layout.width, layout.channels
-        return layout.channels, layout.height, layout.width
 
 
 def from_dual(training: Any, coefficients: np.ndarray) -> np.ndarray:
@@ -230,31 +220,9 @@ def _distinct(fields: tuple[Field, ...] | None) -> tuple[tuple[Field, ...], np.n
     return distinct, np.array([places[field] for field in fields], dtype=np.int64)
 
 
-def layout_of(network: Network, layer: str) -> Layout | None:
-    """Tell what the axes of a layer's output are; None where that is not known.
-
-    Positions are what there are more of in a larger picture, channels what there are not.
-    """
-    shape = _shape_at(network, layer, None)
-    if len(shape) == 1:
-        return Layout(shape[0], 1, 1)
-    if len(shape) != 3:
-        return None
-    height, width = network.preprocessing.size
-    try:
-        larger = _shape_at(network, layer, (2 * height, 2 * width))
-    except ProbeError:  # a network for one size of pictures
-        return None
-    grown = tuple(b > a for a, b in zip(shape, larger, strict=True))
-    if grown == (False, True, True):
-        return Layout(shape[0], shape[1], shape[2])
-    if grown == (True, True, False):
-        return Layout(shape[2], shape[0], shape[1], channels_last=True)
-    return None
-
-
-def _shape_at(network: Network, layer: str, size: tuple[int, int] | None) -> tuple[int, ...]:
-    for info in models.layers(network, size):
-        if info.name == layer:
-            return info.output_shape
-    raise ProbeError(f"layer {layer!r} of {network.name!r} is not called with such pictures")
+def layout_of(info: LayerInfo) -> Layout | None:
+    """Tell how a layer's units are divided into channels and positions; None if it is not known."""
+    shape = info.output_shape
+    if info.axes == ("channel", "y", "x"):
+        return Layout(*shape)
+    return Layout(shape[0], 1, 1) if info.axes == ("channel",) else None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder that `Encoding.save` writes."""
 
 BATCH = 32
@@ -380,9 +380,7 @@ class Encoding:
             layout = whole.layout
             arrays |= {
                 f"{k}.layer": np.array(layer),
-                f"{k}.layout": np.array(
-                    [layout.channels, layout.height, layout.width, layout.channels_last]
-                ),
+                f"{k}.layout": np.array([layout.channels, layout.height, layout.width]),
                 f"{k}.weights": whole.weights,
                 f"{k}.offsets": whole.offsets,
             }
@@ -590,12 +588,12 @@ def _read_arrays(path: Path) -> dict[str, Readout]:
     with np.load(path, allow_pickle=False) as arrays:
         for k in range(sum(name.endswith(".layer") for name in arrays.files)):
             layer = str(arrays[f"{k}.layer"])
-            channels, height, width, last = (int(v) for v in arrays[f"{k}.layout"])
+            channels, height, width = (int(v) for v in arrays[f"{k}.layout"])
             fields = None
             if f"{k}.fields" in arrays.files:
                 fields = tuple(Field(*map(float, row)) for row in arrays[f"{k}.fields"])
             readouts[layer] = Readout(
-                layer, Layout(channels, height, width, bool(last)), arrays[f"{k}.weights"],
+                layer, Layout(channels, height, width), arrays[f"{k}.weights"],
                 arrays[f"{k}.offsets"], fields,
             )  # fmt: skip
     return readouts

@@ -163,8 +163,9 @@ def activation_maps(
     picture, name = images.given(image)
     network = network_of(model, layer)
     info = called(layer, network)
-    if len(info.output_shape) != 3:
-        kind = {1: "no positions", 2: "a row of tokens"}.get(len(info.output_shape), "other axes")
+    if info.axes != ("channel", "y", "x"):
+        kinds = {("channel",): "no positions", ("token", "channel"): "a row of tokens"}
+        kind = kinds.get(info.axes, "other axes")
         raise ProbeError(
             f"layer {info.name!r} has {kind}, and so no maps; its output is "
             f"{'×'.join(map(str, info.output_shape)) or 'a number'}"

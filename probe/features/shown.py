@@ -112,10 +112,7 @@ def n_channels(info: LayerInfo) -> int:
     ProbeError
         If it has none.
     """
-    shape = info.output_shape
-    if not shape:
-        raise ProbeError(f"layer {info.name!r} gives one number for a picture, and has no channels")
-    return shape[-1] if len(shape) == 2 else shape[0]
+    return info.n_channels
 
 
 def titled(info: LayerInfo) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint
-from probe.models.hooks import watched
+from probe.models.layouts import Layout, Output, outputs
 from probe.models.network import MissingLayer, Network
 from probe.models.preprocessing import for_network
 from probe.models.receptive_fields import ReceptiveField, measure
@@ -33,7 +34,6 @@ _KINDS = {
     "none": ("dropout", "stochasticdepth", "droppath", "identity", "flatten", "permute"),
 }
 _NOT_COMPARED = {"pool", "norm", "none"}
-_BATCH = 2  # so that an output whose first dimension is not the batch gives itself away
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ class LayerInfo:
         ``conv``, ``linear``, ``relu``, ``pool``, ``norm``, ``none`` (does nothing to look at, such
         as dropout), ``block`` (holds other modules) or ``other``.
     output_shape : tuple of int
-        For one picture.
+        For one picture, arranged: (channels, y, x), (tokens, channels) or (channels,); else as the
+        module returns it.
+    layout : Layout or None
+        What the axes are; None where pictures do not have an axis of their own.
     n_parameters : int
         In the module and all that it holds.
     call : int or None
@@ -75,7 +78,36 @@ class LayerInfo:
     call: int | None
     path: str
     default: bool
+    layout: Layout | None = None
     missing: str = ""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the axes of ``output_shape`` are: ``channel``, ``y``, ``x``, ``token``, or empty."""
+        return self.layout.arranged if self.layout else ()
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels it has.
+
+        Raises
+        ------
+        ProbeError
+            If it has none, or it is not known which axis they are.
+        """
+        if not self.layout or not self.layout.known:
+            raise ProbeError(
+                f"layer {self.name!r} returns {self.output_shape or 'a number'} for a picture, and "
+                "it is not known which of these are channels"
+            )
+        return self.output_shape[self.axes.index("channel")]
+
+    @property
+    def n_positions(self) -> int:
+        """How many positions, or tokens, each channel has; 1 where that is not known."""
+        if not self.layout or not self.layout.known:
+            return 1
+        return math.prod(self.output_shape) // self.n_channels
 
 
 @dataclass(frozen=True)
@@ -100,13 +132,6 @@ class Measures:
     total_parameters: int
 
 
-class _Output(NamedTuple):
-    path: str
-    call: int
-    place: str
-    shape: tuple[int, ...]
-
-
 def trace(module: nn.Module, input_shape: Sequence[int]) -> list[LayerInfo]:
     """Run a network once on zeros, and list what its modules return.
 
@@ -128,20 +153,9 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> list[LayerInfo]:
     ProbeError
         If the network cannot be run on such an input.
     """
-    outputs: list[_Output] = []
-    paths = [path for path, _ in module.named_modules() if path]
-    with (
-        watched(
-            module,
-            paths,
-            lambda path, call, place, out: outputs.append(
-                _Output(path, call, place, tuple(out.shape))
-            ),
-        ) as calls,
-        _told(module, input_shape),
-    ):
-        module(_zeros(module, (_BATCH, *input_shape)))
-    return _describe(module, outputs, calls)
+    with _told(module, input_shape):
+        return _describe(module, outputs(module, input_shape))
+    return []
 
 
 @contextmanager
@@ -314,7 +328,8 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
     ----------
     wanted : str or iterable of str
         Module paths, aliases, or words of `LAYER_WORDS`; in one string, separated by commas. A
-        module's own path goes before a word that is spelled the same.
+        module's own path goes before a word that is spelled the same. ``all`` are those that
+        return something for every picture: no tables of positions, no windows of several pictures.
     network : Network or str
         Whose layers.
 
@@ -354,7 +369,7 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
 
 def _stands_for(word: str, info: LayerInfo) -> bool:
     if word == "all":
-        return True
+        return info.layout is not None
     if word == "default":
         return info.default
     if word == "block":
@@ -394,37 +409,31 @@ def _zeros(module: nn.Module, shape: Sequence[int]) -> Tensor:
     return torch.zeros(shape)
 
 
-def _describe(
-    module: nn.Module, outputs: Iterable[_Output], calls: Mapping[str, int]
-) -> list[LayerInfo]:
+def _describe(module: nn.Module, traced: Iterable[Output]) -> list[LayerInfo]:
     parts = dict(module.named_modules())
     compared = _compared(module)
     aliases = _aliases(module)
+    traced = [output for output in traced if output.path]
+    calls = Counter(path for path, _ in {(output.path, output.call) for output in traced})
     infos = []
-    for path, call, place, shape in outputs:
-        part = parts[path]
-        several = calls[path] > 1
+    for output in traced:
+        part = parts[output.path]
+        several = calls[output.path] > 1
         infos.append(
             LayerInfo(
-                name=_name(path, call, place, calls[path]),
-                alias=aliases.get(path, ""),
+                name=_name(output.path, output.call, output.part, calls[output.path]),
+                alias=aliases.get(output.path, ""),
                 type=type(part).__name__,
                 kind="block" if _holds_others(part) else _kind(part),
-                output_shape=_without_batch(shape),
+                output_shape=output.shape_of_one,
                 n_parameters=sum(p.numel() for p in part.parameters()),
-                call=call if several else None,
-                path=path,
-                default=path in compared,
+                call=output.call if several else None,
+                path=output.path,
+                default=output.path in compared,
+                layout=output.layout,
             )
         )
     return infos
-
-
-def _without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if not shape or shape[0] % _BATCH:
-        return shape  # not one row per picture
-    # Windows of attention lie along the first dimension too: so many for each picture.
-    return shape[1:] if shape[0] == _BATCH else (shape[0] // _BATCH, *shape[1:])
 
 
 def _holds_others(module: nn.Module) -> bool:

@@ -6,12 +6,17 @@ their common window; a convolution or a pool that reaches over the border goes o
 if the picture did. For a chain of convolutions and pools this is the recursion of Araujo, Norris &
 Sim 2019, "Computing receptive fields of convolutional neural networks", Distill 4:e21; branches,
 residuals, gates, shuffled channels and attention in windows come out of the same rule.
+
+Run in the same way, with a home in place of a window, the network tells what the axes of its
+outputs are: every element keeps the picture, row and column that it stands for, also where
+attention lets it depend on all the others.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -103,7 +108,7 @@ def measure(module: nn.Module, picture: Tensor) -> tuple[list[Measured], int]:
         Of the whole network.
     """
     seen: list[tuple[str, int, str, _Field | None, tuple[int, ...], int]] = []
-    mode = _Windows(picture)
+    mode = _Traced(picture, _windows_of(picture))
     begun: dict[str, int] = {}
 
     def saw(path: str, call: int, place: str, output: Tensor) -> None:
@@ -114,15 +119,9 @@ def measure(module: nn.Module, picture: Tensor) -> tuple[list[Measured], int]:
         begun[path] = mode.multiply_adds
 
     paths = [path for path, _ in module.named_modules() if path]
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it does all of attention in a call of its own
-    try:
-        with watched(module, paths, saw, entered=entered), mode:
-            module(picture)
-    except MissingLayer:
-        pass
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    seeing = watched(module, paths, saw, entered=entered)
+    with suppress(MissingLayer), _attention_in_parts(), seeing, mode:
+        module(picture)
     size = (picture.shape[-2], picture.shape[-1])
     return [
         Measured(path, call, place, _summary(field, shape, size), cost)
@@ -130,40 +129,159 @@ def measure(module: nn.Module, picture: Tensor) -> tuple[list[Measured], int]:
     ], mode.multiply_adds
 
 
+class Homes(NamedTuple):
+    """What the elements of one output of one call of one module stand for.
+
+    Attributes
+    ----------
+    path, call, part
+        As in `probe.models.hooks.watched`.
+    shape : tuple of int
+        Of the output, pictures included.
+    picture, row, column : torch.Tensor
+        With as many dimensions as the output, each of length 1 along those along which it is the
+        same; infinite for what stands for no place, such as a class token. None where an element
+        stands for a pair of places, or nothing is known.
+    """
+
+    path: str
+    call: int
+    part: str
+    shape: tuple[int, ...]
+    homes: tuple[Tensor, Tensor, Tensor] | None
+
+
+def trace_homes(module: nn.Module, pictures: Tensor) -> list[Homes]:
+    """Run a network once, and tell which picture, row and column each element stands for.
+
+    A convolution's output stands for where it looks first, a token for its patch, also when it has
+    attended to others.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left as it is.
+    pictures : torch.Tensor, shape (n, channels, height, width)
+        Two or more; values do not matter, and they may be on torch's ``meta`` device.
+
+    Returns
+    -------
+    list of Homes
+        In the order in which the modules finish, the network itself last; ends where a part
+        without weights would have to compute.
+    """
+    mode = _Traced(pictures, _homes_of(pictures))
+    seen: list[Homes] = []
+
+    def saw(path: str, call: int, part: str, output: Tensor) -> None:
+        field = mode.field(output)
+        homes = None
+        if field is not None and not field.pairs:
+            picture, row, column = (_compact(_opened(h, output.ndim)) for h in field.homes)
+            homes = picture, row, column
+        seen.append(Homes(path, call, part, tuple(output.shape), homes))
+
+    paths = [path for path, _ in module.named_modules()]
+    with suppress(MissingLayer), _attention_in_parts(), watched(module, paths, saw), mode:
+        module(pictures)
+    return seen
+
+
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Keep torch from doing all of attention in a call of its own, which nobody can look into."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 @dataclass(frozen=True)
 class _Field:
-    """The windows of a tensor's elements.
+    """The windows of a tensor's elements, or their homes.
 
     Attributes
     ----------
     edges : tuple of torch.Tensor
         First row, first column, minus the last row, minus the last column, so that the common
         window of several is the minimum of each; infinite where there is none. Each has as many
-        dimensions as the tensor, and length 1 along those along which it is the same.
+        dimensions as the tensor, and length 1 along those along which it is the same. Empty where
+        homes are traced.
+    homes : tuple of torch.Tensor
+        Picture, row and column that an element stands for, in the same form. Empty where windows
+        are traced.
     jump : tuple of (float or None)
         Down and across, for maps of one row or column, whose edges do not tell.
+    pairs : bool
+        Whether elements stand for pairs of places, as the weights of attention do; homes are those
+        of the first place.
     """
 
-    edges: tuple[Tensor, ...]
+    edges: tuple[Tensor, ...] = ()
+    homes: tuple[Tensor, ...] = ()
     jump: tuple[float | None, float | None] = (None, None)
+    pairs: bool = False
 
     def each(self, function: Callable[[Tensor], Tensor]) -> _Field:
-        return replace(self, edges=tuple(function(edge) for edge in self.edges))
+        edges = tuple(function(edge) for edge in self.edges)
+        return replace(self, edges=edges, homes=tuple(function(home) for home in self.homes))
 
     def over(self, *dims: int) -> _Field:
-        """Let all along some dimensions depend on each other."""
+        """Combine all along some dimensions."""
         return self.each(lambda edge: edge.amin(dims, keepdim=True))
+
+    def mixed(self, *dims: int) -> _Field:
+        """Let all along some dimensions depend on each other, each staying what it stands for."""
+        return replace(self, edges=tuple(edge.amin(dims, keepdim=True) for edge in self.edges))
 
     def together(self) -> _Field:
         """Give what depends on all elements."""
-        return _Field(tuple(edge.amin().reshape(()) for edge in self.edges))
+        return self.each(lambda edge: edge.amin().reshape(())).still()
+
+    def still(self) -> _Field:
+        """Forget how far apart neighbours are."""
+        return replace(self, jump=(None, None))
+
+
+def _windows_of(picture: Tensor) -> _Field:
+    """Give the windows of pixels: themselves."""
+    rows = torch.arange(picture.shape[-2], dtype=torch.float64).view(1, 1, -1, 1)
+    columns = torch.arange(picture.shape[-1], dtype=torch.float64).view(1, 1, 1, -1)
+    return _Field((rows, columns, -rows, -columns), jump=(1.0, 1.0))
+
+
+def _homes_of(pictures: Tensor) -> _Field:
+    """Give the homes of pixels."""
+    n, _, height, width = pictures.shape
+    shapes = ((-1, 1, 1, 1), n), ((1, 1, -1, 1), height), ((1, 1, 1, -1), width)
+    return _Field(
+        homes=tuple(torch.arange(k, dtype=torch.float64).view(shape) for shape, k in shapes)
+    )
 
 
 def _union(fields: Sequence[_Field]) -> _Field:
     edges = zip(*(field.edges for field in fields), strict=True)
+    homes = [_home(parts) for parts in zip(*(field.homes for field in fields), strict=True)]
     jumps = zip(*(field.jump for field in fields), strict=True)
     down, across = (next((j for j in axis if j is not None), None) for axis in jumps)
-    return _Field(tuple(_minimum(parts) for parts in edges), (down, across))
+    return _Field(
+        tuple(_minimum(parts) for parts in edges),
+        tuple(home for home, _ in homes),
+        (down, across),
+        any(field.pairs for field in fields) or any(pairs for _, pairs in homes),
+    )
+
+
+def _home(parts: Sequence[Tensor]) -> tuple[Tensor, bool]:
+    """Give the home of what is combined of several, and whether it is a pair of places.
+
+    A gate that is the same everywhere leaves what it multiplies where it is.
+    """
+    along = [{d - part.ndim for d, n in enumerate(part.shape) if n > 1} for part in parts]
+    most = max(range(len(parts)), key=lambda k: len(along[k]))
+    return parts[most], any(not dims <= along[most] for dims in along)
 
 
 def _minimum(edges: Sequence[Tensor]) -> Tensor:
@@ -173,17 +291,15 @@ def _minimum(edges: Sequence[Tensor]) -> Tensor:
     return first
 
 
-class _Windows(TorchDispatchMode):
+class _Traced(TorchDispatchMode):
     """Follow every operation on tensors that depend on a picture."""
 
-    def __init__(self, picture: Tensor) -> None:
+    def __init__(self, pictures: Tensor, field: _Field) -> None:
         super().__init__()
         self.multiply_adds = 0
         # Written into a part of a tensor; whoever reads any of it is taken to see it all.
         self._written: dict[int, tuple[Any, _Field]] = {}
-        rows = torch.arange(picture.shape[-2], dtype=torch.float64).view(1, 1, -1, 1)
-        columns = torch.arange(picture.shape[-1], dtype=torch.float64).view(1, 1, 1, -1)
-        self._attach(picture, _Field((rows, columns, -rows, -columns), (1.0, 1.0)))
+        self._attach(pictures, field)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -259,10 +375,13 @@ class _Call:
     @property
     def main(self) -> _Field:
         """The field of the first argument."""
-        found = self.field(self.args[0])
-        if found is None:  # another argument depends on the picture
-            return _Field((_NOTHING.expand((1,) * self.args[0].ndim),) * 4)
-        return found
+        field = self.field(self.args[0])
+        if field is None:  # another argument depends on the picture
+            others = _flat((self.args, list(self.kwargs.values())))
+            other = next(found for t in others if (found := self.field(t)) is not None)
+            nothing = _NOTHING.expand((1,) * self.args[0].ndim)
+            return other.each(lambda _: nothing).still()
+        return field
 
 
 Rule = Callable[[_Call], "_Field | list[_Field | None] | None"]
@@ -315,7 +434,8 @@ def _taps(
         axis = k % 2  # rows, columns
         jump = field.jump[axis] if dim == axis - 2 and length == 1 else None
         edges.append(_tapped(edge, dim, length, taps, there, (jump or 0.0) * (-1) ** (k // 2)))
-    return replace(field, edges=tuple(edges))
+    homes = tuple(_tapped(home, dim, length, taps, there, 0.0) for home in field.homes)
+    return replace(field, edges=tuple(edges), homes=homes)
 
 
 def _tapped(
@@ -403,6 +523,21 @@ def _between(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     return taps, taps <= last[:, None]
 
 
+def _unfolded(call: _Call) -> _Field:
+    """Lay out each window of a map as one column, as a convolution's input."""
+    names = ("kernel_size", "stride", "padding", "dilation")
+    kernel, *how = (_each(call.argument(name), 2) for name in names)
+    stride, padding, dilation = how
+    n, _, *sides = call.args[0].shape
+    out = [
+        (side + 2 * p - d * (k - 1) - 1) // s + 1
+        for side, k, s, p, d in zip(sides, kernel, stride, padding, dilation, strict=True)
+    ]
+    slid = replace(call, output=torch.empty((n, 1, *out), device="meta"))
+    field = _windows(slid, kernel, stride, padding, dilation).over(1)
+    return field.each(lambda edge: _view(edge, (n, 1, *out), (n, 1, math.prod(out)))).still()
+
+
 def _pad(call: _Call) -> _Field:
     """Go on beyond the border, whatever is there: zeros, or the picture once more."""
     pads, field = call.argument("pad") or call.argument("padding"), call.main
@@ -448,20 +583,22 @@ def _reduced(call: _Call) -> _Field:
             edge = edge.squeeze(dim)
         return edge
 
-    return _Field(call.main.each(reduce).edges)
+    return call.main.each(reduce).still()
 
 
 def _mixed(call: _Call) -> _Field:
     """Let all along a dimension depend on each other, as a softmax does."""
-    return call.main.over(call.argument("dim"))
+    return call.main.mixed(call.argument("dim"))
 
 
 def _layer_norm(call: _Call) -> _Field:
-    return call.main.over(*range(-len(call.argument("normalized_shape")), 0))
+    dims = range(-len(call.argument("normalized_shape")), 0)
+    # Over channels alone, which may have been put together from several places: one, then.
+    return call.main.over(-1) if len(dims) == 1 else call.main.mixed(*dims)
 
 
 def _group_norm(call: _Call) -> _Field:
-    return call.main.over(*range(1, call.args[0].ndim))
+    return call.main.mixed(*range(1, call.args[0].ndim))
 
 
 def _linear(call: _Call) -> _Field:
@@ -473,22 +610,26 @@ def _product(call: _Call) -> _Field:
     *added, first, second = [a for a in call.args if isinstance(a, Tensor)][:3]
     if first.ndim < 2 or second.ndim < 2:
         return _anything(call)
-    fields = [found for a in added if (found := call.field(a)) is not None]
-    for tensor, dim in ((first, -1), (second, -2)):
-        if (found := call.field(tensor)) is not None:
-            fields.append(_Field(found.over(dim).edges))
+    # Rows of the first stay where they are; with columns of the second that have homes of their
+    # own, they are pairs, and no more when these have been summed over.
+    fields = [
+        replace(field.over(dim).still(), pairs=False)
+        for tensor, dim in ((first, -1), (second, -2))
+        if (field := call.field(tensor)) is not None
+    ]
+    fields += [field for a in added if (field := call.field(a)) is not None]
     return _union(fields)
 
 
 def _attention(call: _Call) -> _Field:
     """Let each query depend on itself and on all keys and values of its window."""
     query, *others = call.args[:3]
-    found = call.field(query)
-    fields = [] if found is None else [found.over(-1)]
+    field = call.field(query)
+    fields = [] if field is None else [field.over(-1)]
     for other in others:
-        if (found := call.field(other)) is not None:
-            fields.append(found.over(-2, -1))
-    return _Field(_union(fields).edges)
+        if (field := call.field(other)) is not None:
+            fields.append(field.over(-2, -1))
+    return _union(fields).still()
 
 
 def _viewed(call: _Call) -> _Field:
@@ -539,29 +680,66 @@ def _moved(call: _Call) -> _Field:
 def _picked(call: _Call) -> list[_Field | None]:
     """Do to the edges what was done to the tensor, at its full length along what is cut."""
     shape, dim = call.args[0].shape, call.argument("dim")
-    parts = []
-    for edge in call.main.edges:
-        lengths = [shape[d] if d == dim % len(shape) else -1 for d in range(len(shape))]
-        made = call.func(edge.expand(lengths), *call.args[1:], **call.kwargs)
-        parts.append([_compact(part) for part in _flat([made])])
-    return [_Field(edges, call.main.jump) for edges in zip(*parts, strict=True)]
+    lengths = [shape[d] if d == dim % len(shape) else -1 for d in range(len(shape))]
+
+    def pick(edge: Tensor) -> list[Tensor]:
+        picked = call.func(edge.expand(lengths), *call.args[1:], **call.kwargs)
+        return [_compact(part) for part in _flat([picked])]
+
+    field = call.main
+    edges, homes = [pick(edge) for edge in field.edges], [pick(home) for home in field.homes]
+    n_parts = len([*edges, *homes][0])
+    return [
+        replace(field, edges=tuple(e[k] for e in edges), homes=tuple(h[k] for h in homes))
+        for k in range(n_parts)
+    ]
 
 
 def _joined(call: _Call) -> _Field:
     """Concatenate the edges as the tensors were."""
     tensors, dim = call.args[0], call.argument("dim") % call.args[0][0].ndim
-    found = [call.field(tensor) for tensor in tensors]
-    tracked = [field for field in found if field is not None]
-    edges = []
-    for k in range(4):
-        parts = [_NOTHING if field is None else field.edges[k] for field in found]
+    return _together([call.field(t) for t in tensors], [t.shape[dim] for t in tensors], dim)
+
+
+def _stacked(call: _Call) -> _Field:
+    """Put the edges beside each other along a dimension of their own."""
+    tensors, dim = call.args[0], call.argument("dim") % call.output.ndim
+    fields = [
+        None if field is None else field.each(lambda edge: edge.unsqueeze(dim))
+        for field in map(call.field, tensors)
+    ]
+    return _together(fields, [1] * len(tensors), dim)
+
+
+def _together(fields: Sequence[_Field | None], along: Sequence[int], dim: int) -> _Field:
+    """Concatenate edges, each of some length along a dimension; None is of no picture."""
+
+    def join(parts: Sequence[Tensor]) -> Tensor:
         lengths = [max(sizes) for sizes in zip(*(p.shape for p in parts if p.ndim), strict=True)]
         opened = [
-            part.expand([t.shape[d] if d == dim else n for d, n in enumerate(lengths)])
-            for part, t in zip(parts, tensors, strict=True)
+            part.expand([own if d == dim else n for d, n in enumerate(lengths)])
+            for part, own in zip(parts, along, strict=True)
         ]
-        edges.append(_compact(torch.cat(opened, dim)))
-    return _Field(tuple(edges), tracked[0].jump)
+        return _compact(torch.cat(opened, dim))
+
+    def join_homes(k: int) -> Tensor:
+        homes = [field.homes[k] for field in tracked]
+        if all(home.shape[dim] == 1 for home in homes):  # channels: all of the same place
+            return _home(homes)[0]
+        # A class token is in every picture (k = 0), and at no place of it.
+        nowhere = _NOTHING if k else homes[0].amin(dim, keepdim=True)
+        return join([nowhere if field is None else field.homes[k] for field in fields])
+
+    tracked = [field for field in fields if field is not None]
+    return replace(
+        tracked[0],
+        edges=tuple(
+            join([_NOTHING if field is None else field.edges[k] for field in fields])
+            for k in range(len(tracked[0].edges))
+        ),
+        homes=tuple(map(join_homes, range(len(tracked[0].homes)))),
+        pairs=any(field.pairs for field in tracked),
+    )
 
 
 def _rearranged(call: _Call) -> _Field:
@@ -572,11 +750,8 @@ def _rearranged(call: _Call) -> _Field:
     if any(other.device.type != "cpu" for other in others):  # what is taken cannot be looked up
         return _anything(call)
     shape = call.args[0].shape
-    return _Field(
-        call.main.each(
-            lambda edge: _compact(call.func(edge.expand(shape), *call.args[1:], **call.kwargs))
-        ).edges,
-        call.main.jump,
+    return call.main.each(
+        lambda edge: _compact(call.func(edge.expand(shape), *call.args[1:], **call.kwargs))
     )
 
 
@@ -620,6 +795,8 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("permute", "transpose", "t", "movedim", "roll", "flip"), _moved),
     **dict.fromkeys(("slice", "select", "split", "split_with_sizes", "unbind", "chunk"), _picked),
     "cat": _joined,
+    "stack": _stacked,
+    "im2col": _unfolded,
     **dict.fromkeys(("repeat", "index_select", "index", "unfold", "pixel_shuffle"), _rearranged),
     **dict.fromkeys(("pixel_unshuffle", "channel_shuffle"), _rearranged),
     **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like"), _fresh),

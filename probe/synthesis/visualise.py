@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf, prod
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -592,10 +592,7 @@ def _targets(
 
 
 def _channels(info: LayerInfo, wanted: Sequence[int] | None) -> Sequence[int]:
-    shape = info.output_shape
-    if not shape:
-        raise ProbeError(f"layer {info.name!r} gives one number for a picture, and has no channels")
-    n = shape[-1] if len(shape) == 2 else shape[0]
+    n = info.n_channels
     for channel in wanted or ():
         if not 0 <= channel < n:
             raise ProbeError(
@@ -625,13 +622,12 @@ def _texture_layer(target: Target, network: Network) -> str:
     """Choose where pictures are compared: at the target's layer, or the last with positions."""
     infos = {i.name: i for i in models.layers(network)}
     for layer in target.layers:
-        if layer in infos and len(infos[layer].output_shape) > 1:
+        if layer in infos and infos[layer].n_positions > 1:
             return layer
     positions = [
         name
         for name, info in infos.items()
-        if info.default and not info.missing and len(info.output_shape) == 3
-        and prod(info.output_shape[1:]) > 1
+        if info.default and not info.missing and "y" in info.axes and info.n_positions > 1
     ]  # fmt: skip
     if not positions:
         raise ProbeError(f"{network.name} has no layer with positions, by which pictures differ")

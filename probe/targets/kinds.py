@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from probe import models
 from probe.activations.capture import OUTPUT, differentiable
 from probe.errors import ProbeError
 
@@ -165,6 +166,10 @@ class Channel(Target):
         """As `parse` reads it."""
         return f"{self.layer}:{self.channel}"
 
+    def check(self, network: Network) -> None:
+        """Refuse a network whose layer has no such channel: see `Target.check`."""
+        _check_channel(self.layer, self.channel, network)
+
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
         values = _positions(outputs[self.layer], self.layer, self.channel)
@@ -196,6 +201,10 @@ class Unit(Target):
     def name(self) -> str:  # type: ignore[override]
         """As `parse` reads it."""
         return ",".join([f"{self.layer}:{self.channel}", *map(str, self.position)])
+
+    def check(self, network: Network) -> None:
+        """Refuse a network whose layer has no such channel: see `Target.check`."""
+        _check_channel(self.layer, self.channel, network)
 
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
@@ -266,6 +275,10 @@ class Direction(Target):
     def name(self) -> str:  # type: ignore[override]
         """The label, or the layer."""
         return self.label or f"a direction of {self.layer}"
+
+    def check(self, network: Network) -> None:
+        """Refuse a network whose layer has no channels that are known: see `Target.check`."""
+        _check_channel(self.layer, 0, network)
 
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
@@ -404,6 +417,12 @@ def gradient(
     if any(part is None for part in found):
         raise ProbeError(f"target {target.name!r} has no gradient here: it does not depend on it")
     return tuple(part for part in found if part is not None)
+
+
+def _check_channel(layer: str, channel: int, network: Network) -> None:
+    for info in models.layers(network):
+        if info.name == layer:
+            _checked(channel, info.n_channels, "channel", f"layer {layer!r}")
 
 
 def _positions(output: Tensor, layer: str, channel: int) -> Tensor:

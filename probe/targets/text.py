@@ -129,7 +129,9 @@ def _term(text: str, network: Network) -> Target:
     if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
         layer, channel = _layer(found[1], network), int(found[2])
         position = tuple(int(at) for at in found[3].split(",")[1:])
-        return Unit(layer, channel, position) if position else Channel(layer, channel)
+        unit = Unit(layer, channel, position) if position else Channel(layer, channel)
+        unit.check(network)
+        return unit
     try:
         return class_of(text, network)
     except ProbeError:

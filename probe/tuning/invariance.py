@@ -346,7 +346,7 @@ def _measure(
                     field, key = fields[info.name], (info.name, transform.name, amount)
                     evoked = (x[info.name] - blank[info.name] for x in (moved, still))
                     values = [correlation(*evoked).cpu().numpy()]
-                    if _is_map(info, field, network.input_shape):
+                    if _is_map(info, field):
                         assert field is not None  # it is a map
                         error, n_units = equivariance_error(
                             moved[info.name], still[info.name], field, seen, network.input_shape[1:]
@@ -378,18 +378,9 @@ def _row(
     return row | {"n_units": int(n_units.min()), "n_images": len(correlations)}
 
 
-def _is_map(
-    info: LayerInfo, field: ReceptiveField | None, input_shape: tuple[int, int, int]
-) -> bool:
-    """Tell whether a layer's units lie over the picture at even steps, channels first."""
-    if field is None or field.jump is None or len(info.output_shape) != 3:
-        return False
-    lengths, jumps = info.output_shape[1:], field.jump
-    # Channels that come last would make the map far wider than the picture.
-    return all(
-        abs(n * jump - side) <= 2 * jump + size
-        for n, jump, side, size in zip(lengths, jumps, input_shape[1:], field.size, strict=True)
-    )
+def _is_map(info: LayerInfo, field: ReceptiveField | None) -> bool:
+    """Tell whether a layer's units lie over the picture at even steps."""
+    return field is not None and field.jump is not None and info.axes == ("channel", "y", "x")
 
 
 def zoom(preprocessing: Preprocessing, picture: Image.Image) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from probe.activations.reduce import RandomUnits, Reducer, Unreduced
 from probe.activations.shards import shard_writer
 from probe.activations.store import ActivationStore
 from probe.errors import ProbeError
+from probe.models.layouts import ORDERS
 
 SHAPES = {"conv": (4, 3, 5), "relu:0": (4, 3, 5), "tokens": (7, 6), "fc": (11,)}
 
@@ -37,7 +38,7 @@ def made(
     store = ActivationStore.create(folder / "store", request, about, stimuli)
     rng, values = np.random.default_rng(0), {}
     for layer, shape in SHAPES.items():
-        store.create_layer(layer, shape, reducer)
+        store.create_layer(layer, shape, ORDERS[3 - len(shape)], reducer)
         array = store.array(layer)
         values[layer] = rng.normal(size=array.shape).astype(np.float32)
         with shard_writer() as writer:

@@ -94,14 +94,6 @@ class TestPool:
         np.testing.assert_allclose(pooled, expected, atol=1e-6)
         np.testing.assert_allclose(pooled[2], maps.mean(axis=(2, 3)), atol=1e-6)
 
-    def test_channels_last(self):
-        maps = self.activations()
-        last = Layout(5, 4, 6, channels_last=True)
-        first = pool(maps.reshape(7, -1), self.LAYOUT, grid(2))
-        np.testing.assert_allclose(
-            pool(np.moveaxis(maps, 1, -1).reshape(7, -1), last, grid(2)), first, atol=1e-6
-        )
-
     def test_some_stimuli_at_a_time(self, monkeypatch):
         flat = self.activations().reshape(7, -1)
         whole = pool(flat, self.LAYOUT, grid(2))
@@ -121,10 +113,10 @@ class TestPool:
         assert (made[2] is made[2]) == bool(kept)
 
 
-def readout(kind, channels_last=False, m=6, seed=0):
+def readout(kind, m=6, seed=0):
     """A readout of random weights from a map of 5 channels and 4 × 6 positions."""
     rng = np.random.default_rng(seed)
-    layout = Layout(5, 4, 6, channels_last)
+    layout = Layout(5, 4, 6)
     offsets = rng.normal(size=m)
     if kind in ("full", "dual"):
         training = rng.normal(size=(9, 120)).astype(np.float32) if kind == "dual" else None
@@ -135,33 +127,28 @@ def readout(kind, channels_last=False, m=6, seed=0):
     return Readout("layer", layout, rng.normal(size=(m, 5)).astype(np.float32), offsets, of_sites)
 
 
-def output(channels_last=False, n=8, seed=1):
+def output(n=8, seed=1):
     rng = np.random.default_rng(seed)
-    shape = (n, 4, 6, 5) if channels_last else (n, 5, 4, 6)
-    return torch.from_numpy(rng.normal(size=shape).astype(np.float32))
+    return torch.from_numpy(rng.normal(size=(n, 5, 4, 6)).astype(np.float32))
 
 
 KINDS = pytest.mark.parametrize("kind", ["field", "flat", "full", "dual"])
-LAST = pytest.mark.parametrize("channels_last", [False, True])
 
 
 class TestReadout:
     @KINDS
-    @LAST
-    def test_module_predicts_the_same(self, kind, channels_last):
-        given, maps = readout(kind, channels_last), output(channels_last)
+    def test_module_predicts_the_same(self, kind):
+        given, maps = readout(kind), output()
         values = given.predict(maps.numpy().reshape(8, -1))
         assert values.dtype == np.float64
         np.testing.assert_allclose(given.module()(maps).numpy(), values, atol=1e-5, rtol=1e-5)
 
-    @LAST
-    def test_of_fields_is_a_sum_over_channels_and_positions(self, channels_last):
-        given, maps = readout("field", channels_last), output(channels_last)
-        by_channel = np.moveaxis(maps.numpy(), -1, 1) if channels_last else maps.numpy()
+    def test_of_fields_is_a_sum_over_channels_and_positions(self):
+        given, maps = readout("field"), output()
         expected = np.empty((8, 6))
         for site, field in enumerate(given.fields):
             gaussian = weights([field], 4, 6)[0].reshape(4, 6)
-            pooled = (by_channel * gaussian).sum(axis=(2, 3))
+            pooled = (maps.numpy() * gaussian).sum(axis=(2, 3))
             expected[:, site] = pooled @ given.weights[site] + given.offsets[site]
         np.testing.assert_allclose(given.predict(maps.numpy().reshape(8, -1)), expected, atol=1e-6)
 
@@ -226,13 +213,11 @@ class TestReadout:
                 assert np.corrcoef(larger[:, site], small[:, site])[0, 1] > 0.99
 
     @pytest.mark.parametrize("kind", ["field", "full"])
-    @LAST
-    def test_everywhere_is_what_it_says_of_a_uniform_map(self, kind, channels_last):
+    def test_everywhere_is_what_it_says_of_a_uniform_map(self, kind):
         """With the same value at all positions it does not matter where a site looks."""
-        module = readout(kind, channels_last).module()
+        module = readout(kind).module()
         values = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
-        uniform = values[:, None, None, :] if channels_last else values[:, :, None, None]
-        uniform = uniform.expand((3, 4, 6, 5) if channels_last else (3, 5, 4, 6))
+        uniform = values[:, :, None, None].expand((3, 5, 4, 6))
         np.testing.assert_allclose(
             module.everywhere(uniform).numpy(), module(uniform).numpy(), atol=1e-4
         )
@@ -266,25 +251,19 @@ class TestLayout:
             ("classifier.6", Layout(1000, 1, 1)),
         ],
     )
-    def test_channels_first(self, network, layer, expected):
-        assert layout_of(network, layer) == expected
+    def test_of_a_layer(self, network, layer, expected):
+        (info,) = [info for info in models.layers(network) if info.name == layer]
+        assert layout_of(info) == expected
 
-    def test_channels_last(self):
-        network = models.load("swin_t", "random")
-        assert layout_of(network, "features.1") == Layout(96, 56, 56, channels_last=True)
+    def test_channels_come_first_whatever_the_module_returns(self):
+        infos = {info.name: info for info in models.layers("swin_t")}
+        assert layout_of(infos["features.1"]) == Layout(96, 56, 56)
 
     def test_tokens_have_none(self):
-        network = models.load("vit_b_16", "random")
-        assert layout_of(network, "encoder.layers.encoder_layer_3") is None
-
-    def test_unknown_layer(self, network):
-        with pytest.raises(ProbeError, match=r"features\.99"):
-            layout_of(network, "features.99")
+        infos = {info.name: info for info in models.layers("vit_b_16")}
+        assert layout_of(infos["encoder.layers.encoder_layer_3"]) is None
 
     def test_by_channel(self):
         maps = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
-        first = Layout(3, 4, 5).by_channel(maps.reshape(2, -1))
-        moved = np.moveaxis(maps, 1, -1)
-        last = Layout(3, 4, 5, channels_last=True).by_channel(moved.reshape(2, -1))
-        np.testing.assert_array_equal(first, maps.reshape(2, 3, 20))
-        np.testing.assert_array_equal(last, first)
+        rows = Layout(3, 4, 5).by_channel(maps.reshape(2, -1))
+        np.testing.assert_array_equal(rows, maps.reshape(2, 3, 20))

@@ -1,0 +1,311 @@
+"""What the axes of a layer's output are: traced through the network, not read off its lengths.
+
+Networks return (n, channels, y, x), (n, y, x, channels), (n, tokens, channels), or tokens before
+pictures. Whoever asks a layer for a channel or a position gets its output arranged in one order:
+pictures, then channels, y, x, or tokens, channels, or channels.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from probe.models.hooks import watched
+from probe.models.network import MissingLayer
+from probe.models.receptive_fields import Homes, trace_homes
+
+N_PICTURES = 2
+"""Pictures in a trace: an axis along which they differ is that of the pictures."""
+
+ORDERS = (("channel", "y", "x"), ("token", "channel"), ("channel",))
+"""What the axes of an output for one picture are once it is arranged."""
+
+Call = tuple[str, int, str]
+"""A module's path, the number of its call, and the part of its output, as `watched` has them."""
+
+
+class Grid(NamedTuple):
+    """Where the patches of a picture are among tokens: ``height × width`` of them, row by row."""
+
+    first: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the axes of a layer's output are.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        As the module returns them: ``picture``, and ``channel``, ``y``, ``x`` or ``token``; empty
+        where it is not known what an axis is.
+    grid : Grid or None
+        Of tokens: which of them are patches. Those before and after are class tokens and registers.
+        None if there are no tokens, or patches are in another order.
+    """
+
+    axes: tuple[str, ...]
+    grid: Grid | None = None
+
+    @property
+    def arranged(self) -> tuple[str, ...]:
+        """The axes after `arrange`, without the pictures; unknown ones stay where they are."""
+        rest = [axis for axis in self.axes if axis != "picture"]
+        return next((order for order in ORDERS if sorted(order) == sorted(rest)), tuple(rest))
+
+    @property
+    def known(self) -> bool:
+        """Whether every axis is known."""
+        return self.arranged in ORDERS
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of an output in the order in which `arrange` puts them."""
+        at = self.axes.index("picture")
+        if self.known:
+            return (at, *(self.axes.index(axis) for axis in self.arranged))
+        return (at, *(k for k in range(len(self.axes)) if k != at))
+
+    def arrange(self, output: Tensor) -> Tensor:
+        """Return an output with pictures first, then (channels, y, x) or (tokens, channels)."""
+        return output if self._as_it_is else output.permute(self.order)
+
+    def restore(self, output: Tensor) -> Tensor:
+        """Return an arranged output as the module returned it."""
+        if self._as_it_is:
+            return output
+        return output.permute([self.order.index(k) for k in range(len(self.order))])
+
+    @property
+    def _as_it_is(self) -> bool:
+        return self.order == tuple(range(len(self.order)))
+
+
+class Output(NamedTuple):
+    """One output of one call of one module, for `N_PICTURES` pictures.
+
+    Attributes
+    ----------
+    path, call, part
+        As in `probe.models.hooks.watched`.
+    shape : tuple of int
+        As the module returns it, pictures included.
+    layout : Layout or None
+        None where pictures do not have an axis of their own.
+    """
+
+    path: str
+    call: int
+    part: str
+    shape: tuple[int, ...]
+    layout: Layout | None
+
+    @property
+    def shape_of_one(self) -> tuple[int, ...]:
+        """The shape for one picture, arranged; as returned, where it is not known."""
+        if self.layout is not None:
+            return tuple(self.shape[axis] for axis in self.layout.order[1:])
+        if self.shape and self.shape[0] % N_PICTURES == 0:
+            # Windows of attention lie along the first axis: so many for each picture.
+            return (self.shape[0] // N_PICTURES, *self.shape[1:])
+        return self.shape
+
+
+_TRACED: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], list[Output]]]
+_TRACED = weakref.WeakKeyDictionary()
+_STRUCTURES: weakref.WeakKeyDictionary[nn.Module, tuple[tuple[str, int], ...]]
+_STRUCTURES = weakref.WeakKeyDictionary()
+
+
+def outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
+    """Trace what the modules of a network return; the second time, look it up.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left as it is. It is traced without its weights where it can be.
+    input_shape : sequence of int
+        Of one picture: (channels, height, width).
+
+    Returns
+    -------
+    list of Output
+        In the order in which the modules finish, the network itself last; ends where a part
+        without weights would have to compute.
+
+    Raises
+    ------
+    Exception
+        Whatever the network raises on such pictures.
+    """
+    known, shape = _known(module), tuple(input_shape)
+    if shape not in known:
+        known[shape] = trace_outputs(module, shape)
+    return known[shape]
+
+
+def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout | None]:
+    """Tell what the axes of all outputs of a network are.
+
+    Parameters
+    ----------
+    module, input_shape
+        As in `outputs`.
+
+    Returns
+    -------
+    dict of (str, int, str) to (Layout or None)
+        By path, call and part; the network's own output is that of the empty path. None where
+        pictures do not have an axis of their own.
+
+    Raises
+    ------
+    Exception
+        Whatever the network raises on such pictures.
+    """
+    # Axes are the same in pictures of any size; only a grid of tokens is another.
+    traced = next(iter(_known(module).values()), None)
+    if traced is None or any(out.layout and "token" in out.layout.axes for out in traced):
+        traced = outputs(module, input_shape)
+    return {(out.path, out.call, out.part): out.layout for out in traced}
+
+
+def _known(module: nn.Module) -> dict[tuple[int, ...], list[Output]]:
+    structure = tuple((path, id(part)) for path, part in module.named_modules())
+    if _STRUCTURES.get(module) != structure:  # the user has exchanged a part
+        _STRUCTURES[module] = structure
+        _TRACED[module] = {}
+    return _TRACED[module]
+
+
+def trace_outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
+    """Run a network on `N_PICTURES` pictures, and tell what its modules return: see `outputs`."""
+    try:
+        return _trace(_without_weights(module), input_shape, torch.empty((), device="meta"))
+    except Exception:  # it looks at values, or holds what cannot be copied
+        tensors = (t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point())
+        return _trace(module, input_shape, next(tensors, torch.empty(())))
+
+
+def _trace(module: nn.Module, input_shape: Sequence[int], like: Tensor) -> list[Output]:
+    n = N_PICTURES
+    pictures = torch.zeros((n, *input_shape), device=like.device, dtype=like.dtype)
+    outputs = [
+        Output(h.path, h.call, h.part, h.shape, layout_of(h)) for h in trace_homes(module, pictures)
+    ]
+    if all(output.layout for output in outputs):
+        return outputs
+    # What went through an operation that nobody described: which axis grows with the pictures?
+    shapes: dict[Call, tuple[int, ...]] = {}
+    one_more = torch.zeros((n + 1, *input_shape), device=like.device, dtype=like.dtype)
+    with (
+        suppress(MissingLayer),
+        watched(
+            module,
+            [path for path, _ in module.named_modules()],
+            lambda path, call, part, out: shapes.update({(path, call, part): tuple(out.shape)}),
+        ),
+    ):
+        module(one_more)
+    return [
+        output if output.layout else output._replace(layout=_by_growth(output, shapes, n))
+        for output in outputs
+    ]
+
+
+def _by_growth(output: Output, shapes: Mapping[Call, tuple[int, ...]], n: int) -> Layout | None:
+    larger = shapes.get((output.path, output.call, output.part), ())
+    if len(larger) != len(output.shape):
+        return None
+    pairs = list(zip(output.shape, larger, strict=True))
+    grown = [axis for axis, (a, b) in enumerate(pairs) if a != b]
+    if len(grown) != 1 or pairs[grown[0]] != (n, n + 1):
+        return None
+    axes = ["picture" if axis == grown[0] else "" for axis in range(len(pairs))]
+    return Layout(tuple("channel" if len(axes) == 2 and not axis else axis for axis in axes))
+
+
+def _without_weights(module: nn.Module) -> nn.Module:
+    """Copy a network, its tensors without their values, and without hooks."""
+    memo: dict[int, object] = {}
+    for part in module.modules():
+        for owned in (part._parameters, part._buffers, vars(part)):
+            for tensor in owned.values():
+                if isinstance(tensor, Tensor):
+                    empty = tensor.detach().to("meta")
+                    memo[id(tensor)] = (
+                        nn.Parameter(empty, requires_grad=False)
+                        if isinstance(tensor, nn.Parameter)
+                        else empty
+                    )
+    weightless = copy.deepcopy(module, memo)
+    for part in weightless.modules():
+        part._forward_hooks.clear()
+        part._forward_pre_hooks.clear()
+    return weightless
+
+
+def layout_of(output: Homes) -> Layout | None:
+    """Tell what the axes of an output are from what its elements stand for."""
+    shape, ndim = output.shape, len(output.shape)
+    if output.homes is None:
+        return None
+    picture, row, column = output.homes
+    (of_pictures, of_rows, of_columns) = (
+        [dim for dim in range(ndim) if home.shape[dim] > 1] for home in output.homes
+    )
+    if len(of_pictures) != 1 or shape[of_pictures[0]] != N_PICTURES:
+        return None
+    if picture.flatten().tolist() != list(range(N_PICTURES)):
+        return None
+    at = of_pictures[0]
+    axes = [""] * ndim
+    axes[at] = "picture"
+    unknown = Layout(tuple(axes))
+    if ndim == 2:  # units, whatever they stand for
+        axes[1 - at] = "channel"
+        return Layout(tuple(axes))
+    if ndim > 4 or at in of_rows + of_columns or len(of_rows) > 1 or len(of_columns) > 1:
+        return unknown
+    left = [dim for dim in range(ndim) if dim not in (at, *of_rows, *of_columns)]
+    # An axis of length 1 has nothing to vary along it: it is what is still missing.
+    channel = max(left, key=lambda dim: shape[dim], default=None)
+    if channel is None or any(shape[dim] > 1 for dim in left if dim != channel):
+        return unknown
+    axes[channel] = "channel"
+    positions = [dim for dim in range(ndim) if dim not in (at, channel)]
+    if len(positions) == 1:
+        axes[positions[0]] = "token"
+        return Layout(tuple(axes), _grid(row.flatten(), column.flatten(), shape[positions[0]]))
+    if len(positions) == 2:
+        if of_rows and of_rows == of_columns:  # tokens, and an axis of length 1
+            return unknown
+        (y,) = of_rows or [next(dim for dim in positions if dim not in of_columns)]
+        axes[y] = "y"
+        axes[next(dim for dim in positions if dim != y)] = "x"
+    return Layout(tuple(axes))
+
+
+def _grid(rows: Tensor, columns: Tensor, n: int) -> Grid | None:
+    """Find the patches among tokens that stand for these rows and columns of the picture."""
+    rows, columns = rows.expand(n), columns.expand(n)
+    patches = (rows.isfinite() & columns.isfinite()).nonzero().flatten()
+    if not len(patches):
+        return None
+    first, last = int(patches[0]), int(patches[-1])
+    rows, columns = rows[patches], columns[patches]
+    height, width = len(rows.unique()), len(columns.unique())
+    if last - first + 1 != len(patches) or len(patches) != height * width:
+        return None
+    by_row = rows.reshape(height, width), columns.reshape(height, width)
+    in_order = (by_row[0] == by_row[0][:, :1]).all() and (by_row[1] == by_row[1][:1]).all()
+    return Grid(first, height, width) if in_order else None

@@ -1,0 +1,227 @@
+"""What the axes of layers' outputs are: against what torch itself returns for marked pictures."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from probe import models
+from probe.models.architectures import blueprint
+from probe.models.layouts import Grid, Layout, layouts, outputs, trace_outputs
+
+SIZE = (3, 32, 48)
+TOKENS = ("picture", "token", "channel")
+MAPS = ("picture", "channel", "y", "x")
+
+
+def of(module, layer, size=SIZE, call=0, part=""):
+    return layouts(module.eval(), size)[layer, call, part]
+
+
+class Net(nn.Module):
+    """A convolution by patches, and something after it."""
+
+    def __init__(self, then, channels=6, patch=8):
+        super().__init__()
+        self.patches = nn.Conv2d(3, channels, patch, patch)
+        self.then = then
+
+    def forward(self, x):
+        return self.then(self.patches(x))
+
+
+class Does(nn.Module):
+    def __init__(self, function, *parts):
+        super().__init__()
+        self.function, self.parts = function, nn.ModuleList(parts)
+
+    def forward(self, x):
+        return self.function(x, *self.parts)
+
+
+def tokens_of(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)
+
+
+def with_tokens(x: Tensor, before: int, after: int) -> Tensor:
+    extra = torch.zeros(1, 1, x.shape[2], dtype=x.dtype, device=x.device)
+    parts = [extra.expand(len(x), before, -1), x, extra.expand(len(x), after, -1)]
+    return torch.cat(parts, 1)
+
+
+CASES = {
+    "channels first": (lambda x: x + 1, MAPS, None),
+    "channels last": (lambda x: x.permute(0, 2, 3, 1) * 2, ("picture", "y", "x", "channel"), None),
+    "turned": (lambda x: x.transpose(2, 3) * 2, ("picture", "channel", "x", "y"), None),
+    "pictures last": (lambda x: x.permute(1, 2, 3, 0) * 2, ("channel", "y", "x", "picture"), None),
+    "tokens": (tokens_of, TOKENS, Grid(0, 4, 6)),
+    "channels before tokens": (lambda x: x.flatten(2), ("picture", "channel", "token"),
+                               Grid(0, 4, 6)),
+    "tokens before pictures": (lambda x: x.flatten(2).permute(2, 0, 1),
+                               ("token", "picture", "channel"), Grid(0, 4, 6)),
+    "class token": (lambda x: with_tokens(tokens_of(x), 1, 0), TOKENS, Grid(1, 4, 6)),
+    "registers": (lambda x: with_tokens(tokens_of(x), 5, 0), TOKENS, Grid(5, 4, 6)),
+    "registers at the end": (lambda x: with_tokens(tokens_of(x), 1, 4), TOKENS, Grid(1, 4, 6)),
+    "tokens column by column": (lambda x: x.transpose(2, 3).flatten(2).transpose(1, 2), TOKENS,
+                                None),
+    "units": (lambda x: x.flatten(1), ("picture", "channel"), None),
+    "means": (lambda x: x.mean((2, 3)), ("picture", "channel"), None),
+    "means that keep their axes": (lambda x: x.mean((2, 3), keepdim=True), MAPS, None),
+    "gated": (lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(), MAPS, None),
+    "attended": (lambda x: F.scaled_dot_product_attention(t := tokens_of(x), t, t), TOKENS,
+                 Grid(0, 4, 6)),
+    "attended by hand": (lambda x: ((t := tokens_of(x)) @ t.mT).softmax(-1) @ t, TOKENS,
+                         Grid(0, 4, 6)),
+    "heads": (lambda x: tokens_of(x).unflatten(2, (2, 3)).transpose(1, 2),
+              ("picture", "", "", ""), None),
+    "attention": (lambda x: ((t := tokens_of(x)) @ t.mT).softmax(-1), ("picture", "", ""), None),
+    "windows beside pictures": (
+        lambda x: F.unfold(x, 2, stride=2).unflatten(1, (6, 4)).permute(0, 3, 2, 1),
+        ("picture", "", "", ""), None,
+    ),
+    "mixed positions": (lambda x: x.flatten(2) @ torch.ones(24, 10, device=x.device),
+                        ("picture", "", ""), None),
+    "channels put together from places": (
+        lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 1), MAPS, None,
+    ),
+    "an operation that nobody described": (lambda x: torch.cummax(x, 1).values,
+                                           ("picture", "", "", ""), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_axes(case):
+    function, axes, grid = CASES[case]
+    layout = of(Net(Does(function)), "then")
+    assert layout == Layout(axes, grid)
+
+
+def test_pictures_folded_into_another_axis_have_none():
+    folded = Net(Does(lambda x: x.flatten(0, 1)))
+    assert of(folded, "then") is None
+    windows = Does(lambda x: x.unflatten(2, (2, 2)).movedim(2, 1).flatten(0, 1))
+    assert of(Net(windows), "then") is None
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 24])
+def test_arrange_and_restore(n):
+    """Also where there are as many pictures as tokens."""
+    x = torch.randn(n, 6, 4, 6)
+    for name in ("channels last", "turned", "pictures last"):
+        function, axes, grid = CASES[name]
+        layout = Layout(axes, grid)
+        assert torch.equal(layout.arrange(function(x)), 2 * x)
+        assert torch.equal(layout.restore(2 * x), function(x))
+    function, axes, grid = CASES["tokens before pictures"]
+    layout = Layout(axes, grid)
+    assert torch.equal(layout.arrange(function(x)), tokens_of(x))
+    assert torch.equal(layout.restore(tokens_of(x)), function(x))
+
+
+def test_the_network_itself_is_the_empty_path():
+    module = Net(Does(CASES["channels last"][0]))
+    assert of(module, "") == of(module, "then")
+
+
+def test_the_network_is_left_as_it_is():
+    module = Net(Does(tokens_of), patch=4).train()
+    calls = []
+    module.then.register_forward_hook(lambda *_: calls.append(1))
+    before = copy.deepcopy(module.state_dict())
+    layouts(module, SIZE)
+    assert module.training
+    assert not calls
+    after = module.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_exchanged_parts_are_traced_anew():
+    module = Net(Does(tokens_of))
+    assert of(module, "then").axes == TOKENS
+    module.then = Does(lambda x: x * 2)
+    assert of(module, "then").axes == MAPS
+
+
+def test_a_grid_is_that_of_the_picture():
+    module = Net(Does(tokens_of))
+    assert of(module, "then").grid == Grid(0, 4, 6)
+    assert of(module, "then", (3, 64, 64)).grid == Grid(0, 8, 8)
+
+
+def test_a_network_that_looks_at_values_is_run():
+    def forward(x):
+        return x.permute(0, 2, 3, 1) if x.sum() < torch.inf else x
+
+    assert of(Net(Does(forward)), "then").axes == ("picture", "y", "x", "channel")
+
+
+def test_a_network_that_cannot_be_run_says_why():
+    with pytest.raises(RuntimeError, match="channels"):
+        layouts(Net(Does(tokens_of)), (4, 32, 48))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "axes", "grid"),
+    [
+        ("alexnet", "features.3", MAPS, None),
+        ("swin_t", "features.1.1", ("picture", "y", "x", "channel"), None),
+        ("swin_t", "features.2.norm", ("picture", "y", "x", "channel"), None),
+        ("swin_t", "features.7", ("picture", "y", "x", "channel"), None),
+        ("swin_v2_t", "features.5.3.mlp.0", ("picture", "y", "x", "channel"), None),
+        ("convnext_tiny", "features.7.2.block.2", ("picture", "y", "x", "channel"), None),
+        ("convnext_tiny", "features.7.2", MAPS, None),
+        ("densenet121", "features.denseblock4.denselayer16.norm1", MAPS, None),
+        ("maxvit_t", "blocks.3", MAPS, None),
+        ("vit_b_16", "encoder.layers.encoder_layer_11", TOKENS, Grid(1, 14, 14)),
+        ("timm:vit_base_patch16_clip_224", "blocks.11", TOKENS, Grid(1, 14, 14)),
+        ("timm:vit_small_patch16_dinov3", "blocks.3", TOKENS, Grid(5, 16, 16)),
+        ("timm:deit_tiny_distilled_patch16_224", "blocks.3", TOKENS, Grid(2, 14, 14)),
+        ("timm:mixer_b16_224", "blocks.3", TOKENS, Grid(0, 14, 14)),
+    ],
+)
+def test_real_networks(name, layer, axes, grid):
+    found = next(info for info in models.layers(name) if info.name == layer)
+    assert found.layout == Layout(axes, grid)
+
+
+@pytest.mark.parametrize("name", ["swin_t", "convnext_tiny", "maxvit_t", "vit_b_16"])
+def test_all_default_layers_are_known(name):
+    for info in models.layers(name):
+        if info.default:
+            assert info.layout is not None
+            assert info.layout.known, info.name
+
+
+@pytest.mark.parametrize("name", ["swin_t", "convnext_tiny"])
+def test_axes_of_positions_are_those_that_grow(name):
+    """Another way to know: what there is more of in a wider picture are columns."""
+    small, wide = (
+        {(o.path, o.call, o.part): o for o in trace_outputs(blueprint(name), (3, 64, width))}
+        for width in (64, 128)
+    )
+    for key, output in small.items():
+        if output.layout and output.layout.known and "x" in output.layout.axes:
+            grown = [a != b for a, b in zip(output.shape, wide[key].shape, strict=True)]
+            columns = [axis == "x" for axis in output.layout.axes]
+            assert grown == columns or output.shape[columns.index(True)] == 1, key
+
+
+def test_what_has_no_pictures_does_not_stop_all():
+    names = models.resolve("all", "swin_v2_t")
+    assert "features.1.0.attn.cpb_mlp.0" not in names
+    assert "features.1.0.attn" in names
+
+
+def test_shapes_are_arranged():
+    info = next(i for i in models.layers("swin_t") if i.name == "features.1.1")
+    assert (info.output_shape, info.axes) == ((96, 56, 56), ("channel", "y", "x"))
+    assert (info.n_channels, info.n_positions) == (96, 56 * 56)
+
+
+def test_outputs_are_looked_up_the_second_time():
+    module = Net(Does(tokens_of))
+    assert outputs(module, SIZE) is outputs(module, SIZE)
