@@ -246,6 +246,8 @@ def _layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Lay
     """Look up what the axes are; of a network that does not run, nothing: the pass will say why."""
     try:
         return layouts(module, input_shape)
+    except ProbeError:
+        raise
     except Exception:  # a user's module may raise anything
         return {}
 

@@ -607,7 +607,7 @@ def _places(shape: Shape, axes: Axes, units: np.ndarray | None = None) -> dict[s
     """Say where units of a layer are, all or those with these numbers in the order of its axes."""
     if axes is None:
         axes = next((order for order in ORDERS if len(order) == len(shape)), ())
-    if len(axes) != len(shape) or "" in axes:
+    if not axes or len(axes) != len(shape) or "" in axes:
         return {} if units is None else {"unit": units.astype(np.int32)}
     places = (
         np.indices(shape, dtype=np.int32).reshape(len(shape), -1)

@@ -104,6 +104,8 @@ class GaborBank(nn.Module):
         If pictures of this size cannot be filtered.
     """
 
+    output_axes = ("picture", "channel", "y", "x")
+
     def __init__(self, size: int = 224) -> None:
         super().__init__()
         finest = FREQUENCIES[-1] * (1.0 + _HALF_WIDTH)

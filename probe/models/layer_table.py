@@ -95,10 +95,15 @@ class LayerInfo:
         ProbeError
             If it has none, or it is not known which axis they are.
         """
+        if not self.output_shape:
+            raise ProbeError(
+                f"layer {self.name!r} gives one number for a picture, and has no channels"
+            )
         if not self.layout or not self.layout.known:
             raise ProbeError(
-                f"layer {self.name!r} returns {self.output_shape or 'a number'} for a picture, and "
-                "it is not known which of these are channels"
+                f"layer {self.name!r} returns {self.output_shape} for a picture, and it is not "
+                "known which of these axes are its channels: say it by module.output_axes = "
+                "('picture', 'channel', 'y', 'x')"
             )
         return self.output_shape[self.axes.index("channel")]
 

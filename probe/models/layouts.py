@@ -3,6 +3,9 @@
 Networks return (n, channels, y, x), (n, y, x, channels), (n, tokens, channels), or tokens before
 pictures. Whoever asks a layer for a channel or a position gets its output arranged in one order:
 pictures, then channels, y, x, or tokens, channels, or channels.
+
+A module whose axes cannot be traced, since it mixes all positions as a Fourier transform does, may
+say them itself: ``module.output_axes = ("picture", "channel", "y", "x")``.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from probe.errors import ProbeError
 from probe.models.hooks import watched
 from probe.models.network import MissingLayer
 from probe.models.receptive_fields import Homes, trace_homes
@@ -191,6 +195,8 @@ def trace_outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]
     """Run a network on `N_PICTURES` pictures, and tell what its modules return: see `outputs`."""
     try:
         return _trace(_without_weights(module), input_shape, torch.empty((), device="meta"))
+    except ProbeError:
+        raise
     except Exception:  # it looks at values, or holds what cannot be copied
         tensors = (t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point())
         return _trace(module, input_shape, next(tensors, torch.empty(())))
@@ -199,8 +205,10 @@ def trace_outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]
 def _trace(module: nn.Module, input_shape: Sequence[int], like: Tensor) -> list[Output]:
     n = N_PICTURES
     pictures = torch.zeros((n, *input_shape), device=like.device, dtype=like.dtype)
+    parts = dict(module.named_modules())
     outputs = [
-        Output(h.path, h.call, h.part, h.shape, layout_of(h)) for h in trace_homes(module, pictures)
+        Output(h.path, h.call, h.part, h.shape, _stated(parts[h.path], h) or layout_of(h))
+        for h in trace_homes(module, pictures)
     ]
     if all(output.layout for output in outputs):
         return outputs
@@ -220,6 +228,20 @@ def _trace(module: nn.Module, input_shape: Sequence[int], like: Tensor) -> list[
         output if output.layout else output._replace(layout=_by_growth(output, shapes, n))
         for output in outputs
     ]
+
+
+def _stated(part: nn.Module, output: Homes) -> Layout | None:
+    """Take a module's own word for its axes."""
+    axes = getattr(part, "output_axes", None)
+    if axes is None:
+        return None
+    layout = Layout(tuple(axes))
+    if len(layout.axes) != len(output.shape) or "picture" not in layout.axes or not layout.known:
+        raise ProbeError(
+            f"output_axes {axes!r} of {output.path or 'the network'!r}: expected 'picture' and "
+            f"{' or '.join(map(str, ORDERS))}, {len(output.shape)} in all"
+        )
+    return layout
 
 
 def _by_growth(output: Output, shapes: Mapping[Call, tuple[int, ...]], n: int) -> Layout | None:

@@ -878,10 +878,15 @@ def _summary(
 
 def _places(edges: Sequence[Tensor], ndim: int) -> tuple[int, ...]:
     """Give the dimensions of a tensor along which its units lie over the picture."""
-    if ndim == 4:
-        columns = edges[1].shape
-        return (1, 2) if columns[2] > 1 and columns[3] == 1 else (2, 3)  # channels last, or first
-    return (1,) if ndim == 3 else ()
+    if ndim != 4:
+        return (1,) if ndim == 3 else ()
+    rows, columns = (
+        [dim for dim in range(ndim) if max(edges[k].shape[dim], edges[k + 2].shape[dim]) > 1]
+        for k in range(2)
+    )
+    if len(rows) == len(columns) == 1:
+        return (rows[0], columns[0])
+    return (1, 2) if rows == [1] or columns == [2] else (2, 3)  # a map of one column, or row
 
 
 def _jump(

@@ -239,6 +239,15 @@ class Norm(Target):
         """As `parse` reads it."""
         return self.layer or "output"
 
+    def check(self, network: Network) -> None:
+        """Refuse a layer that returns nothing for each picture: see `Target.check`."""
+        for info in models.layers(network):
+            if info.name == self.layer and info.layout is None:
+                raise ProbeError(
+                    f"layer {self.layer!r} returns {info.output_shape} and no axis of it is the "
+                    "pictures: it is no target"
+                )
+
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
         return outputs[self.layer].flatten(1).square().sum(1) / 2

@@ -125,7 +125,9 @@ def _term(text: str, network: Network) -> Target:
     if text.startswith("class:") or text.isdecimal():  # a number is a class, whatever layers are
         return class_of(text.removeprefix("class:"), network)
     if text in names:
-        return Norm(_layer(text, network))
+        norm = Norm(_layer(text, network))
+        norm.check(network)
+        return norm
     if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
         layer, channel = _layer(found[1], network), int(found[2])
         position = tuple(int(at) for at in found[3].split(",")[1:])

@@ -423,9 +423,16 @@ def test_a_target_before_the_layer_is_refused(cam: Cam) -> None:
 
 
 def test_tokens_that_form_no_grid_are_refused() -> None:
-    network = nn.Sequential(nn.Flatten(2), nn.Linear(24, 6), nn.Flatten())  # (n, 3, 6): 3 tokens
-    with pytest.raises(ProbeError, match=r"layer '1' has 3 tokens: .* 4 × 6"):
-        grad_cam(network, noise(1, 3, 4, 6), Class(0), layer="1")
+    class ByColumns(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.transpose(2, 3).flatten(2).transpose(1, 2)
+
+    network = nn.Sequential(ByColumns(), nn.Flatten())
+    with pytest.raises(ProbeError, match=r"layer '0' has 24 tokens, and it is not known where"):
+        grad_cam(network, noise(1, 3, 4, 6), Class(0), layer="0")
+    mixed = nn.Sequential(nn.Flatten(2), nn.Linear(24, 6), nn.Flatten())
+    with pytest.raises(ProbeError, match=r"layer '1' gives shape \(3, 6\) .* no positions"):
+        grad_cam(mixed, noise(1, 3, 4, 6), Class(0), layer="1")
 
 
 def test_a_layer_of_which_only_the_class_token_counts_is_refused() -> None:

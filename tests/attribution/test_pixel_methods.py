@@ -183,7 +183,8 @@ def test_the_network_and_all_random_states_are_as_they_were(
     np.testing.assert_equal(_numbers(state(network)), _numbers(before))
     assert torch.equal(images, kept)
     assert images.grad is None
-    assert network.most <= batch_size
+    if how != "network raises":  # it is tried on two pictures, to see which axis they are
+        assert network.most <= batch_size
 
 
 def _numbers(value: Any) -> Any:

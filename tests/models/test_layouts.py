@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probe import models
+from probe.errors import ProbeError
 from probe.models.architectures import blueprint
 from probe.models.layouts import Grid, Layout, layouts, outputs, trace_outputs
 
@@ -225,3 +226,29 @@ def test_shapes_are_arranged():
 def test_outputs_are_looked_up_the_second_time():
     module = Net(Does(tokens_of))
     assert outputs(module, SIZE) is outputs(module, SIZE)
+
+
+def test_a_module_may_say_its_axes():
+    mixes = Does(lambda x: torch.fft.fft2(x).abs())
+    assert of(Net(mixes), "then") == Layout(("picture", "", "", ""))
+    mixes.output_axes = ("picture", "channel", "y", "x")
+    assert of(Net(mixes), "then") == Layout(MAPS)
+    mixes.output_axes = ("picture", "y", "x")
+    with pytest.raises(ProbeError, match=r"output_axes \('picture', 'y', 'x'\) of 'then'"):
+        layouts(Net(mixes), SIZE)
+
+
+def test_receptive_fields_of_any_order():
+    """Rows and columns of a field are those of the picture, whatever order the axes are in."""
+    plain, turned = (
+        models.measures(
+            models.Network.from_module(
+                Net(Does(lambda x, o=order: x.permute(o) * 1)),
+                preprocessing=models.Preprocessing("resize", (32, 48)),
+            )
+        ).fields["then"]
+        for order in ((0, 1, 2, 3), (0, 3, 2, 1))
+    )
+    assert plain is not None
+    assert plain.jump is not None
+    assert plain == turned
