@@ -184,7 +184,7 @@ class Atlas:
         """Say what the frames' colours are, and how good the fit of a recorded site is."""
         assert self.target is not None  # there are no frames without
         terms = [t for _, t in self.target.terms] if isinstance(self.target, Sum) else [self.target]
-        unit = ", SD of its responses" if all(isinstance(t, Site) for t in terms) else ""
+        unit = ", in SD of responses" if all(isinstance(t, Site) for t in terms) else ""
         return [f"frames: what a cell contributes to {self.target.name}{unit}", *said(self.target)]
 
     def save(self, path: str | Path) -> Path:

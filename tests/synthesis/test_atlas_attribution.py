@@ -376,7 +376,7 @@ class TestShown:
     ) -> None:
         (scale,) = made.plot().child_axes
         label = " ".join(scale.get_xlabel().split())
-        assert "what a cell contributes to site:first:2, SD of its responses" in label
+        assert "what a cell contributes to site:first:2, in SD of responses" in label
         assert fitted.site(2).facts["said"] in label
         end = made.table["attribution"].abs().max()
         assert scale.get_xlim() == pytest.approx((-end, end))
