@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from probe.activations import batch_size as batch_sizes
@@ -57,17 +58,9 @@ def survey(
 
     with working(network, device) as (place, dtype), freed_memory_kept():
         size = min(batch_size or batch_sizes.choose(network, place), len(stimuli))
-        firsts = range(0, len(stimuli), size)
-        batches = iter([range(first, min(first + size, len(stimuli))) for first in firsts])
-        bar = track(total=len(stimuli), desc=network.name, unit="img", progress=progress)
-        stop, pin = threading.Event(), place.type == "cuda"
         try:
-            with bar:
-                for rows, pictures in read_ahead(network, stimuli, batches, pin=pin, stop=stop):
-                    # A copy: a network may normalise its input in place.
-                    inputs = filled_up(pictures, size).to(place, dtype, copy=True)
-                    forward_until(network.module, inputs, [layer], partial(receive, rows))
-                    bar.update(len(rows))
+            for rows, inputs in batches(network, stimuli, size, place, dtype, progress=progress):
+                forward_until(network.module, inputs, [layer], partial(receive, rows))
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -75,5 +68,52 @@ def survey(
                 f"{network.name} does not fit into memory with {size} pictures at a time: choose a "
                 "smaller --batch-size"
             ) from None
-        finally:
-            stop.set()
+
+
+def batches(
+    network: Network,
+    stimuli: StimulusSet,
+    size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    progress: bool | None = None,
+) -> Iterator[tuple[range, Tensor]]:
+    """Read pictures ahead, and yield them in batches of one size.
+
+    Parameters
+    ----------
+    network : Network
+    stimuli : StimulusSet
+    size : int
+        Pictures in a batch.
+    device, dtype
+        As `probe.activations.extract.working` gives them.
+    progress : bool, optional
+        Show a progress bar; by default when a person is watching.
+
+    Yields
+    ------
+    rows : range
+        The positions of the pictures in the set.
+    inputs : torch.Tensor, shape (size, 3, height, width)
+        Preprocessed, and the receiver's own; of the last batch, what follows the pictures fills it
+        up.
+
+    Raises
+    ------
+    ProbeError
+        If a picture cannot be read.
+    """
+    firsts = range(0, len(stimuli), size)
+    parts = iter([range(first, min(first + size, len(stimuli))) for first in firsts])
+    bar = track(total=len(stimuli), desc=network.name, unit="img", progress=progress)
+    stop, pin = threading.Event(), device.type == "cuda"
+    try:
+        with bar:
+            for rows, pictures in read_ahead(network, stimuli, parts, pin=pin, stop=stop):
+                # A copy: a network may normalise its input in place.
+                yield rows, filled_up(pictures, size).to(device, dtype, copy=True)
+                bar.update(len(rows))
+    finally:
+        stop.set()

@@ -39,6 +39,18 @@ def atlas(
             show_default=False,
         ),
     ],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            help="Show how strongly each cell drives it, by the colour of its frame: a class (281, "
+            "tabby), a channel (features.10:84), a recorded site (site:v4:12) that `probe encode` "
+            "fitted, or a sum; read from the layer or a later one.",
+            show_default=False,
+            autocompletion=complete.targets,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -87,10 +99,15 @@ def atlas(
     picture is made that has the direction of its mean activation; it is larger where there are more
     activations. An interrupted command goes on when it is given again.
 
+    With a target, frames show what cells contribute to it: gradient × activation, at the place and
+    in the picture that each activation comes from (a site counts anywhere in the picture), times
+    the number of positions, averaged over the cell. The numbers are in the table of cells (.csv).
+
     \b
     Examples:
       probe atlas alexnet conv5 --images ~/photos
       probe atlas squeezenet1_1 features.11 --images ~/photos --grid 16 --layout umap -o atlas.png
+      probe atlas alexnet features.7 --images v4 --target site:v4:12
     """  # noqa: D301
     from probe.extraction import stimuli_of
     from probe.result.folder import plain_name
@@ -100,7 +117,7 @@ def atlas(
     found = atlas(
         model, stimuli_of(images), layer, grid=grid, layout=layout,  # type: ignore[arg-type]
         samples=samples, size=size, steps=steps, weights=weights, preprocessing=preprocessing,
-        seed=seed, precision=precision,  # type: ignore[arg-type]
+        seed=seed, target=target, precision=precision,  # type: ignore[arg-type]
         batch_size=batch_size, device=device,
     )  # fmt: skip
     _show(found, found.save(place), as_json)
@@ -111,6 +128,7 @@ def _show(found: Atlas, written: Path, as_json: bool) -> None:
     from rich.text import Text
 
     from probe.cli import show
+    from probe.targets import said
 
     table = found.table
     if as_json:
@@ -125,5 +143,13 @@ def _show(found: Atlas, written: Path, as_json: bool) -> None:
     ]
     if table["silent"].any():
         facts.append(("silent", f"{table['silent'].sum()}: nothing drives these directions"))
+    if found.target is not None:
+        facts.append(("target", found.target.name))
+        facts += [("site", line) for line in said(found.target)]
+        by_value = table.sort_values("attribution")
+        for what, cell in (("most", by_value.iloc[-1]), ("least", by_value.iloc[0])):
+            facts.append(
+                (what, f"{cell['attribution']:+.3g}: row {cell['row']}, column {cell['column']}")
+            )
     facts.append(("wrote", str(written)))
     show.put(Text(found.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

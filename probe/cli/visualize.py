@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -388,6 +389,7 @@ def _show(found: Visualisation, written: Path, as_json: bool) -> None:
     from rich.text import Text
 
     from probe.cli import show
+    from probe.targets import said
 
     table = found.table
     if as_json:
@@ -408,6 +410,7 @@ def _show(found: Visualisation, written: Path, as_json: bool) -> None:
         facts += [("stopped early", f"after {many} of {settings['steps']} steps")]
     if found.silent:
         facts += [("silent", f"{len(found.silent)} of {len(table)}: {', '.join(found.silent)}")]
+    facts += [("site", line) for line in dict.fromkeys(chain(*map(said, found.each)))]
     facts += [("wrote", str(written))]
     shown = table.drop(columns=["silent", "steps"])
     rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,37 @@ if TYPE_CHECKING:
 PREFIX = "site:"
 
 _TEXT = re.compile(r"site:(?P<name>.+):(?P<number>[^:]+)")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A kept encoding, and how its sites are named.
+
+    Attributes
+    ----------
+    path : Path
+        As `probe.open_encoding` takes it.
+    dataset : str
+        As in ``site:DATASET:NUMBER``.
+    recording : str
+        The full name of the recording.
+    region : str
+    fitted_with : str
+        The network, with its weights and preprocessing where they are not the usual ones.
+    layers : tuple of str
+        That sites were fitted with; each is read from one of them.
+    model : str
+        The network to name beside a site. Empty where the name alone does not say which weights
+        and preprocessing are meant: then none is named, and the site brings its own.
+    """
+
+    path: Path
+    dataset: str
+    recording: str
+    region: str
+    fitted_with: str
+    layers: tuple[str, ...]
+    model: str
 
 
 def folder() -> Path:
@@ -76,6 +107,39 @@ def find_fit(
     return None
 
 
+def list_fits() -> list[Fit]:
+    """List the kept encodings whose sites can be named, the newest first.
+
+    Left out are fits that a later one hides from `find_site`, fits of modules of the user's own,
+    and fits to a part of the stimuli.
+    """
+    kept = list(_listed())
+    fits = []
+    for path, about in kept:
+        identity, fit, dataset = about["identity"], about["fit"], str(about["dataset"])
+        of_name = [one for one in kept if _is_called(one[1], dataset)]
+        mine = [one for one in of_name if _network_of(one[1]) == _network_of(about)]
+        if identity["weights_kind"] == "user" or not mine or mine[0][0] != path:
+            continue
+        usual = fit["weights"] == "imagenet" and fit["preprocessing"] == "resize"
+        last = next(p for p, a in of_name if a["identity"]["weights_kind"] != "user")
+        if not usual and last != path:  # neither its network's name nor its own leads to it
+            continue
+        fitted_with = [str(identity["model"])]
+        if fit["weights"] != "imagenet":
+            fitted_with.append(f"weights {Path(fit['weights']).name}")
+        if fit["preprocessing"] != "resize":
+            fitted_with.append(f"preprocessing {fit['preprocessing']}")
+        fits.append(
+            Fit(
+                path, dataset, str(about["recording"]["name"]), str(about["region"]),
+                ", ".join(fitted_with), tuple(map(str, about["model"]["layers"])),
+                str(identity["model"]) if usual else "",
+            )
+        )  # fmt: skip
+    return fits
+
+
 def find_site(text: str, network: Network) -> Site:
     """Find a site by its name, ``site:NAME:NUMBER``, among those that were fitted with a network.
 
@@ -90,8 +154,7 @@ def find_site(text: str, network: Network) -> Site:
     mine = [
         (place, about)
         for place, about in of_name
-        if about["identity"]["weights_sha256"] == identity.weights_sha256
-        and about["identity"]["preprocessing"] == identity.preprocessing
+        if _network_of(about) == (identity.weights_sha256, identity.preprocessing)
     ]
     alike = [a for _, a in of_name if a["identity"]["weights_sha256"] == identity.weights_sha256]
     if not mine and alike:
@@ -176,12 +239,18 @@ def _listed() -> Iterator[tuple[Path, dict[str, Any]]]:
                 about["dataset"], about["region"], about["recording"]["name"],
                 about["recording"]["stimulus_hash"], about["recording"]["source_hash"],
                 about["identity"]["weights_sha256"], about["identity"]["preprocessing"],
-                about["fit"]["weights"], about["fit"]["seed"], about["model"]["layers"],
+                about["fit"]["weights"], about["fit"]["preprocessing"], about["fit"]["seed"],
+                about["identity"]["model"], about["identity"]["weights_kind"],
+                about["model"]["layers"],
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
             continue
         if all(value is not None for value in known):
             yield place, about
+
+
+def _network_of(about: dict[str, Any]) -> tuple[str, str]:
+    return about["identity"]["weights_sha256"], about["identity"]["preprocessing"]
 
 
 def _is_called(about: dict[str, Any], name: str) -> bool:

@@ -21,7 +21,7 @@ import typer
 
 from probe import images
 from probe.errors import ProbeError
-from probe.studio import uploads
+from probe.studio import sites, uploads
 from probe.studio.commands import Command, Option
 from probe.studio.jobs import Job, Jobs, remove
 
@@ -39,6 +39,9 @@ BRIEF = 90
 
 BETWEEN = ";"
 """What stands between several values of an argument: classes and units have blanks and commas."""
+
+TARGET = "target"
+"""The option that names a target: a class, a channel, a recorded site."""
 
 WIDE = 100
 """Words of an option that are offered without being looked for by what is typed, at most."""
@@ -95,7 +98,7 @@ TABS = (
     Tab(
         "dream", "Dream",
         (Field("pictures", "Pictures, or a film", many=True, films=True),),
-        ("preset", "model", "strength", "steps", "octaves", "colour", "size", "seed"),
+        ("preset", "model", "target", "strength", "steps", "octaves", "colour", "size", "seed"),
         (Field("guide", "Guide"), Field("mask", "Mask"), AGAIN),
     ),
     Tab(
@@ -205,6 +208,9 @@ class Studio:
                 )
                 dropped = [_drop(field) for field in tab.pictures]
                 chosen = _controls([command.options[name] for name in tab.options], start)
+                named = dict(zip(tab.options, chosen, strict=True))
+                if TARGET in named:
+                    _site_chooser(named["model"], named[TARGET])
                 with gr.Accordion("More", open=False):
                     dropped += [_drop(field) for field in tab.extra]
                     more = gr.Textbox(
@@ -372,30 +378,32 @@ def _drop(field: Field) -> gr.File:
 
 
 def _controls(options: Sequence[Option], start: dict[str, str]) -> list[Any]:
-    """Make a control for each option, two in a row."""
+    """Make a control for each option, two in a row; the first has a row if the number is odd."""
     made = []
     with gr.Group():
-        for k in range(0, len(options), 2):
+        for k in range(-(len(options) % 2), len(options), 2):
             with gr.Row():
-                made += [_control(option, start.get(option.name)) for option in options[k : k + 2]]
+                row = options[max(k, 0) : k + 2]
+                made += [_control(option, start.get(option.name)) for option in row]
     return made
 
 
 def _control(option: Option, start: str | None) -> Any:
     value = option.default if start is None else start
+    # Of targets, completion knows the sites that are kept; classes and channels are typed.
+    words = () if option.name == TARGET else option.words
     shown: Any = {
         "label": option.name.replace("_", " "),
-        "info": _short(option)
-        + ("" if option.flag or option.words else f", with {BETWEEN} between"),
+        "info": _short(option) + ("" if option.flag or words else f", with {BETWEEN} between"),
         "elem_classes": f"probe-option-{option.name}",
         "min_width": 140,
     }
-    if option.words:
-        words: Any = list(option.words)
+    if words:
+        choices: list[Any] = list(words)
         if value is None:
-            words = [(option.placeholder or "–", ""), *words]
+            choices = [(option.placeholder or "–", ""), *words]
         return gr.Dropdown(
-            words,
+            choices,
             value=value or "",
             allow_custom_value=option.name in ("model", "method"),
             num_choices_shown=WIDE,
@@ -405,6 +413,63 @@ def _control(option: Option, start: str | None) -> Any:
         return gr.Checkbox(bool(value), **shown)
     text = "" if value is None else str(value)
     return gr.Textbox(text, placeholder=option.placeholder, max_lines=1, **shown)
+
+
+def _site_chooser(model: gr.Dropdown, target: gr.Textbox) -> None:
+    """Make lists of the recorded sites that are kept; the chosen one is written as the target."""
+    with gr.Accordion("Recorded sites", open=False, elem_classes="probe-sites") as chooser:
+        recording = gr.Dropdown(
+            [],
+            label="recording",
+            info="Fitted on this computer, and with what.",
+            visible=False,
+            elem_classes="probe-recording",
+        )
+        site = gr.Dropdown(
+            [],
+            label="site",
+            info="Number, name, and r with held-out responses; the best predicted come first.",
+            num_choices_shown=WIDE,
+            visible=False,
+            elem_classes="probe-site",
+        )
+        note = gr.HTML(_quiet("Looking for them …"), elem_classes="probe-plain probe-note")
+
+    def opened(key: str | None) -> tuple[Any, Any, Any]:
+        listed = sites.recordings()
+        if not listed:
+            hidden = gr.update(visible=False, choices=[], value=None)
+            return hidden, hidden, _quiet(sites.NONE_YET)
+        if key in [known for _, known in listed]:
+            return gr.update(choices=listed), gr.skip(), gr.skip()
+        first = listed[0][1]
+        return gr.update(visible=True, choices=listed, value=first), *changed(first)
+
+    def changed(key: str) -> tuple[Any, Any]:
+        try:
+            return gr.update(visible=True, choices=sites.of_recording(key), value=None), ""
+        except ProbeError as error:
+            return gr.update(visible=False, choices=[], value=None), _wrong(str(error))
+
+    def chosen(key: str, number: str) -> tuple[Any, Any, Any]:
+        try:
+            meant = sites.choose(key, number)
+        except ProbeError as error:
+            return gr.skip(), gr.skip(), _wrong(str(error))
+        return meant.model, meant.target, _quiet(meant.said)
+
+    quiet: Any = {
+        "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None,
+    }  # fmt: skip
+    chooser.expand(opened, recording, [recording, site, note], **quiet)
+    recording.input(changed, recording, [site, note], **quiet)
+    site.input(chosen, [recording, site], [model, target, note], **quiet)
+
+
+def _quiet(text: str) -> str:
+    """Show a sentence; what stands in `…` is a command."""
+    content = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(text))
+    return f'<p class="probe-quiet">{content}</p>'
 
 
 def _short(option: Option) -> str:

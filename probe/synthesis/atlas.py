@@ -2,7 +2,8 @@
 
 Activation atlases (Carter et al. 2019, doi:10.23915/distill.00015): activations at random places of
 many pictures are laid out in two dimensions, such that like lies beside like. The plane is cut into
-cells, and of each a picture is made that has the direction of its mean activation.
+cells, and of each a picture is made that has the direction of its mean activation. If a target is
+named, a class or a recorded site, each cell tells what its activations contribute to it.
 """
 
 from __future__ import annotations
@@ -20,22 +21,27 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from probe import images as image_files
 from probe import models
 from probe.activations.survey import survey
+from probe.encoding.sites import Site
 from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.plots.figures import own_figure
 from probe.plots.layers import in_lines
+from probe.plots.maps import SIGNED
 from probe.progress import track
 from probe.result.picture import as_html, figure_png, place_of, save_picture, write
 from probe.stimuli import StimulusSet, image_set
+from probe.synthesis.atlas_attribution import attributions, check_depends
 from probe.synthesis.optimise import Precision, Unfinished
 from probe.synthesis.transforms import generator
 from probe.synthesis.visualise import visualize
-from probe.targets import Direction, by_channel
+from probe.targets import Direction, Sum, Target, by_channel, read, said
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
 
 Layout = Literal["pca", "umap"]
 LAYOUTS: tuple[Layout, ...] = ("pca", "umap")
@@ -51,6 +57,12 @@ POWER = 4.0
 
 OUTLIERS = 1.0
 """Percent of the activations that may lie beyond each edge of the grid; they count to its rim."""
+
+FRAME = 0.06
+"""Width of a frame that shows an attribution, as a share of a cell's side."""
+
+LEAST_DPI = 200
+"""Of a sheet with a scale."""
 
 AT_ONCE = 16
 """Pictures that are made together: what was interrupted goes on after the last of these."""
@@ -70,8 +82,10 @@ class Atlas:
         - ``activations``: how many are in it;
         - ``stimulus_id``, ``y``, ``x`` (``token``): of the one that is nearest to their mean, by
           its cosine, picture and position in the layer;
-        - ``value``: the target's number for the picture (see `probe.targets.Direction`), without
-          transforms; ``silent``: whether it is no larger than that of grey, or of noise.
+        - ``value``: the direction's number for the picture (see `probe.targets.Direction`), without
+          transforms; ``silent``: whether it is no larger than that of grey, or of noise;
+        - ``attribution``, where a target was named: what the cell contributes to it, in the
+          target's unit (of a site, SD of its responses); see the notes of `atlas`.
     places : numpy.ndarray, float32, shape (n_activations, 2)
         Of every activation in the plane, (x, y), from 0 to 1 within the grid, y downwards.
     grid : int
@@ -79,6 +93,8 @@ class Atlas:
     title : str
     about : dict
         Everything that decides the pictures, as plain values.
+    target : Target, optional
+        What ``attribution`` is to.
     """
 
     pictures: np.ndarray
@@ -87,6 +103,7 @@ class Atlas:
     grid: int
     title: str
     about: Mapping[str, Any]
+    target: Target | None = None
 
     def sheet(self) -> np.ndarray:
         """Lay the pictures out, larger ones where there are more activations.
@@ -95,20 +112,43 @@ class Atlas:
         -------
         numpy.ndarray, uint8, shape (grid · size, grid · size, 3)
             White where there are none. Areas are as the numbers, from a share of `SMALLEST`² on;
-            above the ninth decile, a picture fills its cell.
+            above the ninth decile, a picture fills its cell. Where a target was named, a picture
+            has a frame in the colour of its attribution.
         """
         size = self.pictures.shape[1]
         made = np.full((self.grid * size, self.grid * size, 3), 255, np.uint8)
         counts = self.table["activations"].to_numpy()
         shares = np.sqrt(counts / np.quantile(counts, 0.9)).clip(SMALLEST, 1)
         cells = self.table[["row", "column"]].to_numpy() * size
-        for picture, share, (top, left) in zip(self.pictures, shares, cells, strict=True):
-            side = round(float(share) * size)
-            small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+        frames = self._frames()
+        width = 0 if frames is None else max(1, round(FRAME * size))
+        for k, (share, (top, left)) in enumerate(zip(shares, cells, strict=True)):
+            side = max(round(float(share) * size), 1)
             first = (size - side) // 2
             down, across = (slice(at + first, at + first + side) for at in (top, left))
-            made[down, across] = np.asarray(small)
+            border = min(width, (side - 1) // 2)  # of the picture, a pixel is left
+            if frames is not None:
+                made[down, across] = frames[k]
+            inner = side - 2 * border
+            picture = Image.fromarray(self.pictures[k])
+            small = np.asarray(picture.resize((inner, inner), Image.Resampling.LANCZOS))
+            made[down, across][border : border + inner, border : border + inner] = small
         return made
+
+    def _colours(self) -> ScalarMappable:
+        """Return the colours of attributions: white where there is none."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+
+        end = float(self.table["attribution"].abs().max()) or 1.0
+        return ScalarMappable(Normalize(-end, end), SIGNED)
+
+    def _frames(self) -> np.ndarray | None:
+        """Return the colour of each cell's frame, uint8, (n_cells, 3)."""
+        if self.target is None:
+            return None
+        colours = self._colours().to_rgba(self.table["attribution"].to_numpy(), bytes=True)
+        return np.asarray(colours)[:, :3]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the sheet.
@@ -127,10 +167,30 @@ class Atlas:
             axes.imshow(self.sheet(), interpolation="antialiased")
             axes.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
             axes.set_title(in_lines(self.title, axes, ax is None), loc="left", fontsize=8)
+            if self.target is not None:
+                figure = axes.get_figure(root=True)
+                assert figure is not None  # it lies in one
+                bar = figure.colorbar(
+                    self._colours(), cax=axes.inset_axes((0.0, -0.035, 0.5, 0.015)),
+                    orientation="horizontal",
+                )  # fmt: skip
+                bar.outline.set_linewidth(0.5)
+                bar.ax.tick_params(labelsize=7, width=0.5, length=2)
+                lines = [in_lines(line, axes, ax is None) for line in self._legend()]
+                bar.set_label("\n".join(lines), fontsize=8, loc="left")
         return axes
+
+    def _legend(self) -> list[str]:
+        """Say what the frames' colours are, and how good the fit of a recorded site is."""
+        assert self.target is not None  # there are no frames without
+        terms = [t for _, t in self.target.terms] if isinstance(self.target, Sum) else [self.target]
+        unit = ", in SD of responses" if all(isinstance(t, Site) for t in terms) else ""
+        return [f"frames: what a cell contributes to {self.target.name}{unit}", *said(self.target)]
 
     def save(self, path: str | Path) -> Path:
         """Write the sheet (.png), with all that made it in its metadata, or the table (.csv).
+
+        Where a target was named, a scale of the frames' colours stands below the sheet.
 
         Raises
         ------
@@ -140,7 +200,17 @@ class Atlas:
         place = check_place(path)
         if place.suffix.lower() == ".csv":
             return write(place, self.table.to_csv(index=False).encode())
-        return save_picture(place, self.sheet() / 255, self.about)
+        if self.target is None:
+            return save_picture(place, self.sheet() / 255, self.about)
+        ax = self.plot()
+        # No pixel of the sheet is lost.
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # it lies in one
+        width = ax.get_window_extent().width / figure.dpi
+        dpi = max(LEAST_DPI, ceil(len(self.sheet()) / width))
+        write(place, figure_png(ax, self.about, dpi=dpi))
+        write(image_files.side_car(place), image_files.as_text(self.about, indent=2).encode())
+        return place
 
     def _repr_html_(self) -> str:
         return as_html(figure_png(self.plot(), self.about), self.title)
@@ -173,6 +243,7 @@ def atlas(
     weights: str = "imagenet",
     preprocessing: str = "resize",
     seed: int = 0,
+    target: str | int | Target | None = None,
     precision: Precision = "auto",
     batch_size: int | None = None,
     device: str = "auto",
@@ -209,6 +280,11 @@ def atlas(
     preprocessing : {'resize', 'torchvision'}
     seed : int
         Of random weights, positions, the layout, the pictures' noise and transforms.
+    target : str, int or Target, optional
+        Something that activations contribute to, each cell's on average: a class, a channel, a
+        recorded site (``site:v4:12``), or a sum, read from the layer or from later ones; see
+        `probe.targets.parse`. A site counts as if its field were anywhere in the picture, since a
+        cell is of no place. The pictures do not depend on it.
     precision : {'auto', 'float32', 'bfloat16'}
         In which pictures are made; see `probe.synthesis.optimise.through`.
     batch_size : int, optional
@@ -226,20 +302,32 @@ def atlas(
     ------
     ProbeError
         If there is no such layer or layout, no picture, or one that cannot be read; if no cell has
-        enough activations.
+        enough activations; if the target belongs to another network, or does not depend on the
+        layer.
 
     Notes
     -----
     A cell's direction is the mean of its activations, multiplied by the inverse of their second
     moments over the layer (shrunk: Ledoit & Wolf 2004): what the cell has and others have not.
 
+    What a cell contributes to a target is gradient × activation (as in Carter et al. 2019), at the
+    position of each of its activations and in the picture that it comes from, times the number of
+    positions, averaged over the cell: the change of the target, to first order, if every position
+    contributed what this one does. The mean over all positions of a picture is the change from a
+    layer of zeros to what the layer is. Of a site that is read from the layer itself it is exact:
+    how far the cell's mean activation in the field raises the response over that to none, in SD.
+
     Examples
     --------
     >>> probe.atlas("alexnet", "photos/", "conv5").save("atlas.png")  # doctest: +SKIP
+    >>> probe.atlas("alexnet", "photos/", "conv3", target="site:v4:12").table  # doctest: +SKIP
     """
     _check(grid, layout, samples, size, steps, batch_size)
     network = _network(model, layer, weights, preprocessing, seed, progress)
     (name,) = models.resolve([layer], network)
+    explained = None if target is None else read(target, network)
+    if explained is not None:
+        check_depends(network, name, explained, device)
     stimuli = images if isinstance(images, StimulusSet) else image_set(images, progress=progress)
 
     drawn = _Drawn(name, ceil(samples / len(stimuli)), seed)
@@ -277,6 +365,11 @@ def atlas(
         "images_sha256": stimuli.hash,
         "n_activations": len(activations),
     }  # fmt: skip
+    if explained is not None:
+        contributions = attributions(
+            network, stimuli, name, explained.everywhere(), where,
+            batch_size=batch_size, device=device, progress=progress,
+        )  # fmt: skip
     pictures, measured = _made(
         network, directions, about, size=size, steps=steps, seed=seed, precision=precision,
         batch_size=batch_size, device=device, progress=progress,
@@ -290,11 +383,19 @@ def atlas(
             **measured,
         }
     )
+    if explained is not None:
+        table["attribution"] = [
+            float(contributions[cell == number].mean(dtype=float)) for number in numbers
+        ]
+        about = about | {
+            "target": explained.name,
+            **({"site": dict(explained.facts)} if explained.facts else {}),
+        }
     title = (
         f"{network.name} {name}: {len(numbers)} directions of {len(activations)} activations by "
         f"{len(stimuli)} pictures ({stimuli.name})"
     )
-    return Atlas(pictures, table, places, grid, title, about)
+    return Atlas(pictures, table, places, grid, title, about, explained)
 
 
 def _check(

@@ -46,6 +46,31 @@ def test_json_and_table(run, photographs: Path) -> None:
     assert table["activations"].sum() <= 80
 
 
+def test_what_cells_contribute_to_a_target(run, photographs: Path) -> None:
+    words = ("atlas", "squeezenet1_1", "features.3", "--images", photographs, *SMALL)
+    ran = run(*words, "--target", "features.6:2", "-o", "cells.csv")
+    assert ran.code == 0, ran.err
+    table = pd.read_csv("cells.csv")
+    most = table.loc[table["attribution"].idxmax()]
+    assert "target       features.6:2" in ran.out
+    assert (
+        f"most         {most['attribution']:+.3g}: row {most['row']}, column {most['column']}"
+        in ran.out
+    )
+    ran = run(*words, "-t", "281", "--json")
+    record = json.loads(ran.out)
+    assert record["about"]["target"] == "tabby"
+    assert all(np.isfinite(row["attribution"]) for row in record["table"])
+    assert images.about(record["files"][0])["target"] == "tabby"
+    assert "features.0" in run(*words, "-t", "features.0:2", "-o", "x.png").error
+    assert "no sites of 'v4' were fitted" in run(*words, "-t", "site:v4:12", "-o", "x.png").error
+    assert not Path("x.png").exists()
+
+
+def test_help_tells_of_sites(run) -> None:
+    assert "site:v4:12" in run("atlas", "--help").out
+
+
 def test_the_stimuli_of_a_recording(run, own_cache: Path) -> None:
     ran = run(
         "atlas", "squeezenet1_1", "features.3", "--images", "sim-v4", *SMALL, "--seed", 1

@@ -89,6 +89,15 @@ class TestSimulated:
         assert about["model"] == "alexnet"
         assert list(about["site"]) == ["site:sim-v4:3", "site:sim-v4:5"]
 
+    def test_a_plain_picture_says_how_good_the_fit_is(self, simulated, run):
+        ran = run(
+            "visualize", "site:sim-v4:3", "--no-check", "--steps", "1", "--size", "64",
+            "-o", "x.png",
+        )  # fmt: skip
+        assert (ran.code, ran.err) == (0, "")
+        assert "site 3 (sim-1-03) of SIMULATED sim-v4/0, read from relu3 of alexnet" in ran.out
+        assert images.about("x.png")["site"]["site:sim-v4:3"]["r"] > 0.5
+
     def test_names_of_sites_are_completed(self, simulated):
         assert "site:sim-v4:3" in complete.targets("site:s")
         assert complete.targets("site:sim-v4:a") == ["site:sim-v4:all"]

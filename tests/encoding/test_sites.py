@@ -308,6 +308,75 @@ class TestHome:
         np.testing.assert_allclose(opened.predict([picture]), found.predict([picture]))
 
 
+class TestListed:
+    """Fits to choose from: each is the one that its name and network lead to."""
+
+    @pytest.fixture(autouse=True)
+    def _apart(self, alexnet, tmp_path, monkeypatch):
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path / "cache"))
+
+    @staticmethod
+    def fit(recording, model="squeezenet1_1", **settings):
+        usual = {"layers": "features.3", "readout": "flat", "weights": "random"}
+        return probe.encode(model, recording, **QUICK | usual | settings)
+
+    @staticmethod
+    def check_that_each_is_reached():
+        for fit in kept.list_fits():
+            text = f"site:{fit.dataset}:2"
+            model, weights, preprocessing, seed = kept.model_of(text)
+            assert not fit.model  # of random weights
+            network = models.load(model, weights, seed=seed, preprocessing=preprocessing)
+            expected = probe.open_encoding(fit.path).site(2).facts["weights_sha256"]
+            assert kept.find_site(text, network).facts["weights_sha256"] == expected
+
+    def test_nothing_is_kept(self):
+        assert kept.list_fits() == []
+
+    def test_the_last_of_a_name_hides_the_others(self):
+        for seed in (1, 2):
+            self.fit(recorded("blocks", 12), seed=seed)
+        self.fit(recorded("others", 12), seed=3, layers="features.3,features.6")
+        listed = kept.list_fits()
+        assert [(f.dataset, f.fitted_with, f.layers) for f in listed] == [
+            ("others", "squeezenet1_1, weights random", ("features.3", "features.6")),
+            ("blocks", "squeezenet1_1, weights random", ("features.3",)),
+        ]
+        assert probe.open_encoding(listed[1].path).facts["fit"]["seed"] == 2
+        self.check_that_each_is_reached()
+
+    def test_another_preprocessing_is_said(self):
+        self.fit(recorded("blocks", 12), preprocessing="torchvision")
+        (fit,) = kept.list_fits()
+        assert fit.fitted_with == "squeezenet1_1, weights random, preprocessing torchvision"
+        self.check_that_each_is_reached()
+
+    def test_a_network_with_its_usual_weights_is_named(self, alexnet):
+        """Also behind a later fit with another network, which a name alone would lead to."""
+        encoding = probe.encode(alexnet, recorded("blocks", 12), layers="features.4", **QUICK)
+        self.fit(recorded("blocks", 12))
+        assert [fit.model for fit in kept.list_fits()] == ["", "alexnet"]
+        fit = kept.list_fits()[1]
+        assert fit.fitted_with == "alexnet"
+        expected = encoding.site(2).facts["weights_sha256"]
+        site = kept.find_site(f"site:{fit.dataset}:2", models.load(fit.model))
+        assert site.facts["weights_sha256"] == expected
+
+    def test_networks_of_ones_own_are_left_out(self, network):
+        probe.encode(network, recorded("mine", 12), layers="relu", **QUICK)
+        assert kept.list_fits() == []
+
+    def test_fits_to_a_part_of_the_stimuli_are_left_out(self, network):
+        self.fit(recorded("blocks", 12))
+        (path,) = (fit.path for fit in kept.list_fits())
+        part = path.with_name("part")
+        shutil.copytree(path, part)
+        about = json.loads((part / "encoding.json").read_text())
+        about["recording"]["used"] = [0, 1, 2]
+        (part / "encoding.json").write_text(json.dumps(about))
+        assert [fit.path for fit in kept.list_fits()] == [path]
+
+
 class TestMaps:
     @pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.kind != "tokens"])
     def test_every_method_takes_a_site(self, fitted, network, picture, method):

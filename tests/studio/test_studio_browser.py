@@ -21,7 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import probe
 from probe import cli, images
+from probe.encoding import kept
 
 api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("gradio")
@@ -135,6 +137,31 @@ def page(browser, studio) -> Iterator[api.Page]:
     assert asked <= {urlsplit(studio.address).netloc, ""}  # "" of pictures within the page
 
 
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of one's own: 12 stimuli, 2 repetitions, 6 neuroids."""
+    folder = tmp_path_factory.mktemp("recording") / "lab"
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    np.save(folder / "responses.npy", rng.normal(5.0, 1.0, (12, 2, 6)))
+    for k in range(12):
+        shown = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+        shown.save(folder / "images" / f"p{k:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def own_encodings(tmp_path: Path) -> Iterator[None]:
+    """No encodings are kept but those of the test: the studio shares the tests' cache."""
+    others = tmp_path / "encodings"
+    if kept.folder().exists():
+        kept.folder().rename(others)
+    yield
+    shutil.rmtree(kept.folder(), ignore_errors=True)
+    if others.exists():
+        others.rename(kept.folder())
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     exif = Image.Exif()
@@ -236,6 +263,48 @@ def test_previews_the_queue_and_cancelling(page, photo):
     page.get_by_role("tab", name="Saliency").click()
     saliency.get_by_text("Done in").wait_for()
     assert saliency.get_by_alt_text("a-photo-grad-cam.png, large").is_visible()
+
+
+@pytest.mark.usefixtures("own_encodings")
+def test_a_recorded_site_is_chosen(page, photo, recording, alexnet):
+    tab = page.locator("#tab-saliency")
+    page.get_by_role("tab", name="Saliency").click()
+    opener = tab.get_by_role("button", name="Recorded sites")
+    opener.click()
+    tab.get_by_text("No recorded sites are fitted on this computer yet.").wait_for()
+    assert "probe encode --model alexnet --dataset v4" in tab.inner_text()
+    assert not tab.locator(".probe-recording input").is_visible()
+    opener.click()
+
+    encoding = probe.encode(
+        "alexnet", str(recording), layers="features.4", readout="flat", splits=3, n_resamples=0,
+        baselines=False, progress=False,
+    )  # fmt: skip
+    opener.click()  # the list is made anew
+    site = tab.locator(".probe-site input")
+    site.click()
+    best = int(encoding.sites["r"].idxmax())
+    labels = tab.get_by_role("option").all_inner_texts()
+    assert len(labels) == 7
+    assert "all · mean of 6 sites · median r" in labels[0]
+    assert f"{best} · {encoding.sites['neuroid_id'][best]} · r" in labels[1]
+    tab.get_by_role("option").nth(1).click()
+    said = encoding.site(best).facts["said"]
+    tab.get_by_text(said).wait_for()
+    target = f"site:{recording}:{best}"
+    assert tab.locator(".probe-option-model input").input_value() == "alexnet"
+    assert (
+        tab.locator(".probe-option-target input, .probe-option-target textarea").input_value()
+        == target
+    )
+
+    tab.locator("input[type=file]").first.set_input_files(photo)
+    tab.locator(".probe-small img").wait_for()
+    tab.locator("button.probe-run").click()
+    tab.get_by_text("Done in").wait_for()
+    line = tab.locator(".probe-command").inner_text()
+    assert line == f"probe saliency a-photo.png --model alexnet --target {target}"
+    assert said in " ".join(tab.locator(".prose.probe-out pre").last.inner_text().split())
 
 
 def test_closing_the_tab_cancels_its_job_and_removes_its_pictures(page, studio, photo, browser):
