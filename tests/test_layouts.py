@@ -194,13 +194,8 @@ def test_real_networks(name, size, tmp_path):
         np.testing.assert_allclose(means[layer].values[0], by_channel.mean(1), atol=1e-5 * scale)
         # Coordinates.
         array = whole[layer].isel(stimulus=0)
-        units = (
-            [array[axis].values for axis in ("channel", *order.replace("c", ""))]
-            if (order != "tc")
-            else [array["channel"].values, array["token"].values]
-        )
-        if order != "tc":
-            units = [array[axis].values for axis in ("channel", "y", "x")]
+        axes = ("channel", "token") if order == "tc" else ("channel", "y", "x")
+        units = [array[axis].values for axis in axes]
         np.testing.assert_allclose(array.values, output[tuple(units)], atol=1e-5 * scale)
         # Targets: a channel, and the last one there is.
         for channel in (3, len(output) - 1):

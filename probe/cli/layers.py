@@ -43,6 +43,9 @@ def layers(
     A name from this list is what --layers takes, and what torchvision, Captum and Brain-Score
     take too. No weights are needed. * marks the layers that probe rsa compares by default.
 
+    output: of one picture: channels × rows × columns, tokens × channels, or channels, in whatever
+    order the module has them. A ? marks axes that are not known: no channel can be named there.
+
     field: height and width of the receptive field in pixels, padding included, of the unit in the
     middle; whole: all units see the whole picture. jump: how far apart neighbouring fields are.
     start: row and column of the first pixel of the first. multiply-adds: for one picture,
@@ -59,8 +62,9 @@ def layers(
     if as_csv and as_json:
         raise ProbeError("--csv and --json exclude each other: give one of them")
     pixels = None if size is None else _pixels(size)
-    chosen = models.resolve(select, model)
-    infos = [info for info in models.layers(model, pixels) if info.name in chosen]
+    infos = models.layers(model, pixels)
+    chosen = [i.name for i in infos] if select == "all" else models.resolve(select, model)
+    infos = [info for info in infos if info.name in chosen]
     known = models.measures(model, pixels)
     if as_json:
         typer.echo(json.dumps([_record(info, known) for info in infos], indent=2))
@@ -99,7 +103,8 @@ def _show(infos: list[LayerInfo], known: Measures) -> None:
                 info.name,
                 info.alias,
                 info.type,
-                "×".join(map(str, info.output_shape)),
+                "×".join(map(str, info.output_shape))
+                + ("" if info.layout and info.layout.known else " ?"),
                 str(field or ""),
                 times(field.jump) if field and field.jump else "",
                 times(field.start) if field and field.start else "",

@@ -240,7 +240,8 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
     -------
     pandas.DataFrame
         One row per layer: ``layer``, ``path``, ``alias``, ``type``, ``output`` (such as
-        ``64×55×55``); of the receptive field ``field_height``, ``field_width``, ``jump_y``,
+        ``64×55×55``), ``axes`` (``channel y x``, ``token channel``, ``channel``; empty where they
+        are not known); of the receptive field ``field_height``, ``field_width``, ``jump_y``,
         ``jump_x``, ``start_y``, ``start_x`` in pixels, empty where there is none, and ``whole``,
         see `ReceptiveField`; ``parameters``, ``multiply_adds``, ``default``.
 
@@ -267,6 +268,7 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
                 "alias": info.alias,
                 "type": info.type,
                 "output": "×".join(map(str, info.output_shape)),
+                "axes": " ".join(info.axes) if info.layout and info.layout.known else "",
                 **{
                     k: v
                     for names, pair in pairs.items()
