@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -515,8 +514,10 @@ def _in_fires(module: nn.Module) -> dict[str, str]:
                 found[path] = f"fire{number}"
                 for inner, _ in layer.named_children():
                     # Caffe's relu_expand1x1, where torchvision has expand1x1_activation.
-                    name = re.sub(r"(\w+)_activation", r"relu_\1", inner)
-                    found[f"{path}.{inner}"] = f"fire{number}/{name}"
+                    name, activation, _ = inner.partition("_activation")
+                    name = "squeeze1x1" if name == "squeeze" else name
+                    prefix = "relu_" if activation else ""
+                    found[f"{path}.{inner}"] = f"fire{number}/{prefix}{name}"
             elif kind in ("conv", "relu", "pool"):
                 found[path] = f"{kind}{number}"
     return found
