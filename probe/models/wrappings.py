@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
-from probe.models.architectures import blueprint
+from probe.models.architectures import blueprint, build
 from probe.models.checkpoints import stands_for
 from probe.models.weights import todays_name, without_values
 
@@ -294,8 +294,7 @@ def _fit(part: Part, architecture: str, shapes: Mapping[str, torch.Size]) -> Fit
         classes = state[last].shape[0]
     module = blueprint(architecture, classes)
     expected = module.state_dict()
-    for path in lacking:
-        setattr(module, path, nn.Module())
+    module = _without(module, lacking)
     ours = {k: v for k, v in expected.items() if k.partition(".")[0] not in lacking}
     # torch before 0.4.1 did not count batches, and nothing depends on their number.
     uncounted = [k for k in ours if k.endswith("num_batches_tracked") and k not in state]
@@ -306,28 +305,38 @@ def _fit(part: Part, architecture: str, shapes: Mapping[str, torch.Size]) -> Fit
         return mismatch
     state |= dict.fromkeys(uncounted, torch.tensor(0))
     for name, value in state.items():
-        if name in ours and ours[name].is_floating_point():
-            if value.is_quantized or not value.is_floating_point():
-                kind = str(value.dtype).removeprefix("torch.")
-                mismatch.reason = f"{name!r} is {kind}, and the network computes in float32"
-                return mismatch
+        if value.is_floating_point():
             state[name] = value.float()
+        elif name in ours and ours[name].is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            mismatch.reason = f"{name!r} is {kind}, and the network computes in float32"
+            return mismatch
     # A file's own versions tell torch which old names to bring up to date; a file without any is
     # taken for as old as can be, which a few modules refuse, and then for one of today.
     todays = getattr(expected, "_metadata", {})
     for versions in (part.metadata or {}, *([] if reason else [todays])):
         try:
             _put_in(module, state, versions)
+            if architecture.startswith("timm:") and without_values(module):
+                # What timm computes while it builds, and keeps in no file, needs real memory.
+                with torch.random.fork_rng(devices=[]):
+                    module = _without(build(architecture, classes), lacking)
+                _put_in(module, state, versions)
         except (RuntimeError, ValueError):
-            module = blueprint(architecture, classes)
-            for path in lacking:
-                setattr(module, path, nn.Module())
+            module = _without(blueprint(architecture, classes), lacking)
             continue
         if empty := without_values(module):
             mismatch.reason = f"{empty[0]!r} is left without a value"
             return mismatch
         return Fit(part, module, lacking, classes)
     return mismatch
+
+
+def _without(module: nn.Module, lacking: tuple[str, ...]) -> nn.Module:
+    """Put something empty where the file has no weights."""
+    for path in lacking:
+        setattr(module, path, nn.Module())
+    return module
 
 
 def _put_in(module: nn.Module, state: Mapping[str, Tensor], versions: Mapping[str, Any]) -> None:

@@ -261,6 +261,19 @@ class TestLoad:
         network = models.load("mnasnet0_5", save({"model": state}, tmp_path))
         assert network.weights.sha256 == state_sha256(state)
 
+    def test_a_timm_network_that_computes_something_while_it_is_built(self, tmp_path: Path) -> None:
+        timm = pytest.importorskip("timm")
+        name = "levit_128s"
+        with torch.random.fork_rng(devices=[]):
+            module = timm.create_model(name).eval()
+        content = {"state_dict": under("model.module.", module.state_dict())}
+        before = torch.get_rng_state()
+        network = models.load(f"timm:{name}", save(content, tmp_path))
+        assert torch.equal(torch.get_rng_state(), before)
+        x = torch.linspace(-1, 1, 3 * 224 * 224).reshape(1, 3, 224, 224)
+        with torch.inference_mode():
+            assert torch.equal(network.module(x), module(x))
+
     def test_torchvisions_own_file_brings_its_own_preprocessing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
