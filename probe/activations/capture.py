@@ -61,13 +61,14 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
         If a layer does not exist, is not called, or is called several times and not numbered.
     """
     captured: dict[str, Tensor] = {}
+    returned: dict[str, tuple[int, ...]] = {}
 
     def keep(name: str, tensor: Tensor) -> None:
         # A tensor that is born in inference mode can never be used with autograd.
         with torch.inference_mode(False):
             captured[name] = tensor.clone()
 
-    with tapped(module, layers, keep, inputs.shape[1:]) as calls:
+    with tapped(module, layers, keep, inputs.shape[1:], returned) as calls:
         try:
             # To its end, so that one of several calls is never taken for the only one.
             # On a copy: a network may normalise its input in place.
@@ -83,14 +84,18 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
             numbered = " or ".join(f"{path}:{k}" for k in range(calls[path]))
             raise ProbeError(f"layer {name!r} is called {calls[path]} times; name {numbered}")
         if path in calls:
-            raise ProbeError(f"layer {path!r} has no output {name!r}")
+            raise ProbeError(_no_output(name, calls, returned))
         raise ProbeError(f"layer {name!r} is not called in the forward pass")
     return {name: captured[name] for name in layers}
 
 
 @contextmanager
 def tapped(
-    module: nn.Module, layers: Sequence[str], receive: Receive, input_shape: Sequence[int]
+    module: nn.Module,
+    layers: Sequence[str],
+    receive: Receive,
+    input_shape: Sequence[int],
+    returned: dict[str, tuple[int, ...]] | None = None,
 ) -> Iterator[Mapping[str, int]]:
     """While open, hand the outputs of some layers to ``receive`` on a forward pass.
 
@@ -104,6 +109,8 @@ def tapped(
         has to be copied before ``receive`` returns.
     input_shape : sequence of int
         Of one picture: (channels, height, width).
+    returned : dict, optional
+        Is told the shape of everything that the layers return in their first call, by its name.
 
     Yields
     ------
@@ -124,6 +131,8 @@ def tapped(
     known = _layouts(module, input_shape)
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> None:
+        if returned is not None and call == 0:
+            returned[f"{path}{place}"] = tuple(tensor.shape)
         for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
             if name in wanted:
                 layout = known.get((path, call, place))
@@ -209,6 +218,7 @@ def differentiable(
     """
     wanted, left = dict.fromkeys(layers), set(layers)
     found: dict[str, Tensor] = {}
+    returned: dict[str, tuple[int, ...]] = {}
     modules = dict(module.named_modules())
     paths = dict.fromkeys(split_name(name)[0] for name in wanted)
     for path in paths:
@@ -217,6 +227,8 @@ def differentiable(
     known = _layouts(module, inputs.shape[1:])
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> Tensor | None:
+        if call == 0:
+            returned[f"{path}{place}"] = tuple(tensor.shape)
         for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
             if name not in left:
                 continue
@@ -233,13 +245,53 @@ def differentiable(
             return (layout.restore(tensor) if layout else tensor).clone()
         return None
 
-    with watched(module, paths, saw, gradients=True), torch.set_grad_enabled(cut is None):
+    with (
+        watched(module, paths, saw, gradients=True) as calls,
+        torch.set_grad_enabled(cut is None),
+    ):
         try:
             # A copy: a network may normalise its input in place.
             module(inputs.clone())
         except _LastLayerReachedError:
             return {name: found[name] for name in wanted}
-    raise ProbeError(f"layer {min(left)!r} is not called in the forward pass")
+    raise ProbeError(_no_output(min(left), calls, returned))
+
+
+def _no_output(name: str, calls: Mapping[str, int], returned: Mapping[str, tuple[int, ...]]) -> str:
+    """Say why a layer, or the network, has not returned what it was asked for."""
+    path, call, _ = split_name(name)
+    if calls.get(path, 0) <= (call or 0):
+        return f"layer {name!r} is not called in the forward pass"
+    parts = {
+        other.removeprefix(path): shape
+        for other, shape in returned.items()
+        if split_name(other)[0] == path
+    }
+    whose = f"layer {path!r} has no output {name!r}: it" if path else "the network"
+    if not parts:
+        return f"{whose} returns no tensor"
+    return f"{whose} returns {list_parts(parts, path)}"
+
+
+def list_parts(parts: Mapping[str, tuple[int, ...]], path: str = "") -> str:
+    """Say which tensors a layer, or the network, returns, and how to name one.
+
+    Parameters
+    ----------
+    parts : mapping of str to tuple of int
+        Their shapes, with the batch, by their places: ``[0]``, ``[logits]``.
+    path : str
+        Of the layer; empty for the network.
+    """
+    shown = ", ".join(
+        f"{path}{place} ({'×'.join(map(str, shape[1:])) or 'one number'})"
+        for place, shape in list(parts.items())[:12]
+    )
+    if list(parts) == [""]:
+        return f"one tensor, {shown}"
+    more = f" and {len(parts) - 12} more" if len(parts) > 12 else ""
+    example = f"{path}{next(iter(parts))}"
+    return f"{len(parts)} tensors, {shown}{more}: name one, such as {example} or {example}:0"
 
 
 def _layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:

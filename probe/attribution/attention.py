@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from probe.activations.capture import differentiable
 from probe.attribution.gradients import at_least, checked
 from probe.errors import ProbeError
-from probe.models.layouts import Grid, outputs
+from probe.models.layouts import Grid, outputs_of
 from probe.targets import Target, gradient
 
 
@@ -205,7 +205,7 @@ def _answer(rolled: Tensor, module: nn.Module, images: Tensor) -> Tensor:
 
 def _grid(n_tokens: int, module: nn.Module, images: Tensor) -> Grid:
     """Find the patches among tokens, as the network's layers have them."""
-    for output in outputs(module, images.shape[1:]):
+    for output in outputs_of(module, images.shape[1:]):
         layout = output.layout
         if layout is None or layout.grid is None:
             continue

@@ -60,7 +60,9 @@ Layers = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        help="imagenet, random, or the path of a checkpoint.", autocompletion=complete.weights
+        help="imagenet, random, or the path of a checkpoint; of several sets of weights in it, "
+        "PATH#PART takes one, such as dino.pth#teacher.",
+        autocompletion=complete.weights,
     ),
 ]
 Preprocessing = Annotated[

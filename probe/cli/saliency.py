@@ -59,7 +59,8 @@ def saliency(
             "-t",
             help="A class by name or number (tabby, 281), a channel (features.10:84), a unit "
             "(features.10:84,6,6), a layer (features.10), a recorded site (site:v4:12, "
-            "site:v4:all) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat').",
+            "site:v4:all) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'). "
+            "Where the network returns several tensors, [0]:281 or [logits]:281 is a class of one.",
             show_default="the class that the network sees",
             autocompletion=complete.targets,
         ),

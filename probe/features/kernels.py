@@ -26,8 +26,15 @@ SORTS: tuple[Sort, ...] = ("orientation", "energy", "index")
 SPECTRUM = 64
 """Side of the power spectrum, at least: kernels are padded with zeros to it."""
 
+GREY = 0.2
+"""A kernel with no larger share of its energy in opponent colours is a grey one.
+
+Its colours then are at most half as strong as its lights and darks, in amplitude (0.5² to 1), which
+is where Johnson, Hawken & Shapley (2001) call a cell of V1 luminance-preferring. AlexNet's look it.
+"""
+
 COLOURED = 0.5
-"""A kernel with a larger share of its energy in opponent colours is a coloured one."""
+"""A kernel with a larger share is a coloured one; between the two, it is tinted."""
 
 ORIENTED = 0.5
 """A kernel with a larger anisotropy has an orientation to speak of."""
@@ -111,7 +118,8 @@ def kernels(
         Another convolution whose kernels have 1 or 3 input channels, such as a depthwise one; by
         default the network's first.
     sort : {"orientation", "energy", "index"}
-        ``orientation``: grey kernels by orientation, those that have none, coloured ones by their
+        ``orientation``: grey kernels by orientation, those that have none, tinted ones (between a
+        fifth and a half of their energy is in opponent colours) likewise, coloured ones by their
         opponent axis, and those with hardly any weight; ``energy``: the largest first; ``index``:
         as they are numbered.
 
@@ -207,12 +215,16 @@ def _sorted(table: pd.DataFrame, sort: Sort) -> pd.DataFrame:
             drop=True
         )
     weak = table["energy"] < WEAK * table["energy"].max()
+    oriented = table["anisotropy"] > ORIENTED
     coloured = (table["colour"] > COLOURED) & ~weak
-    grey = ~coloured & ~weak
-    oriented = grey & (table["anisotropy"] > ORIENTED)
-    groups = [
-        _group(table[oriented], "grey and oriented, by orientation", "orientation"),
-        _group(table[grey & ~oriented], "grey without orientation, by energy", "energy"),
+    grey = (table["colour"] <= GREY) & ~weak
+    groups = []
+    for name, shade in (("grey", grey), ("tinted", ~grey & ~coloured & ~weak)):
+        groups += [
+            _group(table[shade & oriented], f"{name} and oriented, by orientation", "orientation"),
+            _group(table[shade & ~oriented], f"{name} without orientation, by energy", "energy"),
+        ]
+    groups += [
         _group(table[coloured], "coloured, by opponent axis", "axis"),
         _group(table[weak], "with hardly any weight, by energy", "energy"),
     ]

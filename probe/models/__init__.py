@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         describe,
         layers,
         measures,
+        outputs,
         resolve,
         trace,
     )
@@ -40,6 +41,7 @@ __all__ = [
     "load",
     "measures",
     "names",
+    "outputs",
     "resolve",
     "trace",
 ]
@@ -58,6 +60,7 @@ _HOME = {
     "load": "network",
     "measures": "layer_table",
     "names": "registry",
+    "outputs": "layer_table",
     "layers": "layer_table",
     "resolve": "layer_table",
     "trace": "layer_table",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,8 +108,8 @@ def watched(
 def tensors(output: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
     """Give the tensors in what a module returned, each with its place in it.
 
-    A tensor, or the only tensor of a tuple, list or dict, has the empty place; else the places
-    are ``[0]``, ``[1]`` or ``[key]``, nested if need be.
+    A tensor, or the only tensor of a tuple, list, dict or dataclass, has the empty place; else the
+    places are ``[0]``, ``[1]`` or ``[key]``, nested if need be.
     """
     found = list(_nested(output, place))
     yield from ([(place, found[0][1])] if len(found) == 1 else found)
@@ -122,6 +124,9 @@ def _nested(output: Any, place: str) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(output, (tuple, list)):
         for i, value in enumerate(output):
             yield from _nested(value, f"{place}[{i}]")
+    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
+        for entry in dataclasses.fields(output):
+            yield from _nested(getattr(output, entry.name), f"{place}[{entry.name}]")
 
 
 def _replaced(output: Any, instead: Mapping[int, Tensor]) -> Any:
@@ -129,10 +134,17 @@ def _replaced(output: Any, instead: Mapping[int, Tensor]) -> Any:
     if isinstance(output, Tensor):
         return instead.get(id(output), output)
     if isinstance(output, Mapping):
-        changed = {key: _replaced(value, instead) for key, value in output.items()}
-        return type(output)(**changed) if hasattr(output, "__dataclass_fields__") else changed
+        items = {key: _replaced(value, instead) for key, value in output.items()}
+        return type(output)(**items) if hasattr(output, "__dataclass_fields__") else items
     if isinstance(output, tuple) and hasattr(output, "_fields"):  # a named tuple
         return type(output)(*(_replaced(value, instead) for value in output))
     if isinstance(output, (tuple, list)):
         return type(output)(_replaced(value, instead) for value in output)
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        changed: Any = copy.copy(output)
+        for entry in dataclasses.fields(output):
+            # Around __setattr__, which a frozen one has not.
+            value = _replaced(getattr(output, entry.name), instead)
+            object.__setattr__(changed, entry.name, value)
+        return changed
     return output

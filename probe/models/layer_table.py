@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint
-from probe.models.layouts import Layout, Output, outputs
+from probe.models.layouts import Layout, Output, outputs_of
 from probe.models.network import MissingLayer, Network
 from probe.models.preprocessing import for_network
 from probe.models.receptive_fields import ReceptiveField, measure
@@ -159,8 +159,28 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> list[LayerInfo]:
         If the network cannot be run on such an input.
     """
     with _told(module, input_shape):
-        return _describe(module, outputs(module, input_shape))
+        return _describe(module, outputs_of(module, input_shape))
     return []
+
+
+def outputs(network: Network) -> dict[str, tuple[int, ...]]:
+    """Run a network once on zeros, and tell what it returns.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    dict of str to tuple of int
+        The shapes, for one picture, by the places: empty for a lone tensor; ``[0]``, ``[1]`` or
+        ``[logits]`` for those of a tuple, list or dictionary.
+    """
+    module = network.module
+    with _told(module, network.input_shape):
+        traced = outputs_of(module, network.input_shape)
+        return {output.part: output.shape_of_one for output in traced if not output.path}
+    return {}
 
 
 @contextmanager
@@ -367,11 +387,17 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
             raise ProbeError(exact[0].missing)
         elif len(exact) > 1:
             names = ", ".join(info.name for info in exact)
+            if exact[0].call is None:
+                names += f" ({', '.join(_times(info.output_shape) for info in exact)})"
             raise ProbeError(f"layer {word!r} of {title!r} has several outputs; name one: {names}")
         chosen.update(info.name for info in exact)
     if not chosen:
         raise ProbeError(f"no layers were named; name some, or one of: {', '.join(LAYER_WORDS)}")
     return [info.name for info in infos if info.name in chosen]
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "one number"
 
 
 def _stands_for(word: str, info: LayerInfo) -> bool:
@@ -479,12 +505,39 @@ def _compared(module: nn.Module) -> set[str]:
 
 
 def _aliases(module: nn.Module) -> dict[str, str]:
-    """Give the literature's names of AlexNet's and VGG's layers."""
+    """Give the literature's names of the layers of AlexNet, VGG and SqueezeNet."""
+    names = {"AlexNet": _in_stages, "VGG": _in_stages, "SqueezeNet": _in_fires}
     architecture = type(module).__name__
-    if architecture not in ("AlexNet", "VGG") or not type(module).__module__.startswith(
-        "torchvision."
-    ):
+    if architecture not in names or not type(module).__module__.startswith("torchvision."):
         return {}
+    return names[architecture](module)
+
+
+def _in_fires(module: nn.Module) -> dict[str, str]:
+    """Name SqueezeNet's modules as its paper and its Caffe model do: conv1, fire2, …, conv10."""
+    found: dict[str, str] = {}
+    number = 0
+    for part in ("features", "classifier"):
+        for i, layer in enumerate(module.get_submodule(part).children()):
+            path, kind = f"{part}.{i}", _kind(layer)
+            block = type(layer).__name__ == "Fire"
+            number += block or kind == "conv"
+            if block:
+                found[path] = f"fire{number}"
+                for inner, _ in layer.named_children():
+                    # Caffe's relu_expand1x1, where torchvision has expand1x1_activation.
+                    name, activation, _ = inner.partition("_activation")
+                    name = "squeeze1x1" if name == "squeeze" else name
+                    prefix = "relu_" if activation else ""
+                    found[f"{path}.{inner}"] = f"fire{number}/{prefix}{name}"
+            elif kind in ("conv", "relu", "pool"):
+                found[path] = f"{kind}{number}"
+    return found
+
+
+def _in_stages(module: nn.Module) -> dict[str, str]:
+    """Name the modules of AlexNet and VGG: conv1, conv3_2, relu3_2, pool3, fc6."""
+    architecture = type(module).__name__
     found: dict[str, str] = {}
     block, unit = 1, 0
     parts = dict(module.named_modules())

@@ -130,7 +130,7 @@ _STRUCTURES: weakref.WeakKeyDictionary[nn.Module, tuple[tuple[str, int], ...]]
 _STRUCTURES = weakref.WeakKeyDictionary()
 
 
-def outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
+def outputs_of(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
     """Trace what the modules of a network return; the second time, look it up.
 
     Parameters
@@ -163,7 +163,7 @@ def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout 
     Parameters
     ----------
     module, input_shape
-        As in `outputs`.
+        As in `outputs_of`.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout 
     # Axes are the same in pictures of any size; only a grid of tokens is another.
     traced = next(iter(_known(module).values()), None)
     if traced is None or any(out.layout and "token" in out.layout.axes for out in traced):
-        traced = outputs(module, input_shape)
+        traced = outputs_of(module, input_shape)
     return {(out.path, out.call, out.part): out.layout for out in traced}
 
 
@@ -192,7 +192,7 @@ def _known(module: nn.Module) -> dict[tuple[int, ...], list[Output]]:
 
 
 def trace_outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
-    """Run a network on `N_PICTURES` pictures, and tell what its modules return: see `outputs`."""
+    """Run a network on `N_PICTURES` pictures, and tell what modules return: see `outputs_of`."""
     try:
         return _trace(_without_weights(module), input_shape, torch.empty((), device="meta"))
     except ProbeError:

@@ -12,11 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from probe.assets.checks import digest_of
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
+from probe.models.checkpoints import read_checkpoint
 from probe.models.preprocessing import Preprocessing, for_network
 from probe.models.registry import ModelName, parse
-from probe.models.weights import fill, imagenet, official_asset, read_state, state_sha256
+from probe.models.weights import fill, imagenet, official_asset, published_as, state_sha256
+from probe.models.wrappings import fit_weights
+from probe.progress import note
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,8 @@ def load(
         or ``file:ARCHITECTURE@PATH``.
     weights : str or path
         ``imagenet``, ``random``, or the path of a checkpoint. A ``file:`` name brings its own,
-        unless ``random`` is asked for.
+        unless ``random`` is asked for. Of a checkpoint with several sets of weights,
+        ``PATH#PART`` takes one, such as ``dino.pth#teacher``.
     seed : int
         For random weights. torch's global random state is left as it is.
     preprocessing : Preprocessing, "resize" or "torchvision", optional
@@ -206,6 +211,7 @@ def load(
     model = parse(name)
     architecture: str | None = model.architecture
     missing: dict[str, str] = {}
+    published: Any = None
     if weights == "random":
         module, info = _random(model.architecture, seed)
     elif weights == "imagenet" and model.path is None:
@@ -216,16 +222,23 @@ def load(
     else:
         if model.path is not None and weights != "imagenet":
             raise ProbeError(f"model {name!r} brings its own weights; leave out {str(weights)!r}")
-        module, info = _from_file(model, Path(model.path or weights).expanduser())
-        if _shapes(module) != _shapes(blueprint(model.architecture)):
+        module, info, missing, said = _from_file(model, str(model.path or weights))
+        if said:
+            note(f"{name}: {said}", progress is not False)
+        if not _shapes(module).items() <= _shapes(blueprint(model.architecture)).items():
             architecture = None  # it tells other classes apart
+        published = published_as(model.architecture, info.file_sha256 or "")
     if not isinstance(preprocessing, Preprocessing):
-        preprocessing = for_network(model.architecture, preprocessing or "resize", module)
+        preprocessing = for_network(
+            model.architecture, preprocessing or "resize", module, published
+        )
+        if preprocessing.source:
+            note(f"{name}: preprocessing {preprocessing.source}", progress is not False)
     return Network(module, name, info, preprocessing, missing, architecture)
 
 
-def _shapes(module: nn.Module) -> list[torch.Size]:
-    return [parameter.shape for parameter in module.parameters()]
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in module.named_parameters()}
 
 
 def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
@@ -266,20 +279,35 @@ def _why_missing(architecture: str, part: str, source: str) -> str:
     )
 
 
-def _from_file(model: ModelName, path: Path) -> tuple[nn.Module, WeightsInfo]:
-    if not path.is_file():
+def _from_file(model: ModelName, text: str) -> tuple[nn.Module, WeightsInfo, dict[str, str], str]:
+    path, part = _split(text)
+    if not path.exists():
         raise ProbeError(
-            f"weights {str(path)!r} do not exist; wanted imagenet, random, or a checkpoint's path"
+            f"weights {text!r} do not exist; wanted imagenet, random, or a checkpoint's path"
         )
-    from probe.assets.checks import digest_of
+    what = f"the weights in {str(path)!r}"
+    fit = fit_weights(read_checkpoint(path), model.architecture, what, part)
+    # An index of several files says nothing of their content.
+    sha256 = None if path.suffix == ".json" else digest_of(path).sha256
+    missing = {}
+    for child in fit.lacking:
+        missing[child] = (
+            f"{model.text}: {child!r} has no weights, as {str(path)!r} holds none that fit; name "
+            "another layer, or give a file that has them"
+        )
+        setattr(fit.module, child, Missing(missing[child]))
+    source = f"file {path}" + (f" ({fit.said})" if fit.said else "")
+    info = WeightsInfo("file", source, state_sha256(fit.module.state_dict()), sha256)
+    return fit.module, info, missing, fit.said
 
-    state = read_state(path)
-    last = list(blueprint(model.architecture).state_dict())[-1]
-    classes = state[last].shape[0] if last in state and state[last].ndim else None
-    module = blueprint(model.architecture, classes)
-    fill(module, state, model.architecture, f"the weights in {str(path)!r}")
-    sha256 = state_sha256(module.state_dict())
-    return module, WeightsInfo("file", f"file {path}", sha256, digest_of(path).sha256)
+
+def _split(text: str) -> tuple[Path, str | None]:
+    """Split FILE#PART, unless a file is called so."""
+    path = Path(text).expanduser()
+    if path.exists() or "#" not in path.name:
+        return path, None
+    name, _, part = path.name.rpartition("#")
+    return (path.with_name(name), part or None) if name else (path, None)
 
 
 def _timm_pretrained(architecture: str) -> tuple[nn.Module, WeightsInfo]:

@@ -49,7 +49,7 @@ class ModelName:
 @functools.cache
 def names() -> tuple[str, ...]:
     """Give the names of the networks that are always there (besides ``timm:`` and ``file:``)."""
-    return tuple(sorted((*_torchvision_names(), *OWN)))
+    return tuple(sorted((*torchvision_names(), *OWN)))
 
 
 def parse(text: str) -> ModelName:
@@ -90,7 +90,9 @@ def _parse_file(text: str) -> ModelName:
     return ModelName(text, max(fits, key=len), path)
 
 
-def _torchvision_names() -> list[str]:
+@functools.cache
+def torchvision_names() -> tuple[str, ...]:
+    """Return the names of torchvision's networks, in the order of its source."""
     spec = importlib.util.find_spec("torchvision")
     assert spec is not None  # a dependency
     assert spec.submodule_search_locations is not None
@@ -107,4 +109,4 @@ def _torchvision_names() -> list[str]:
                     ):
                         given = [*decorator.args, *(k.value for k in decorator.keywords)]
                         found.append(ast.literal_eval(given[0]) if given else node.name)
-    return found
+    return tuple(found)

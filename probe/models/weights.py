@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from probe.assets import Asset, Unavailable, fetch_asset, find
 from probe.assets.checks import check
 from probe.errors import ProbeError
+from probe.models.checkpoints import read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -120,38 +125,18 @@ def imagenet(
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from a safetensors or torch file, never running what it says.
+    """Read a published state dict, never running what its file says.
 
-    Floating-point tensors become float32. The customary wrappings are taken off: a
-    ``state_dict`` or ``model`` entry, and names that all start with ``module.``.
+    Floating-point tensors become float32.
 
     Raises
     ------
     ProbeError
         If the file cannot be read, or holds no state dict.
     """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ProbeError(f"weights {str(path)!r} cannot be read ({error.strerror})") from None
-    except Exception as error:  # torch and safetensors raise many kinds
-        reason = str(error).split("\n")[0][:160]
-        raise ProbeError(
-            f"weights {str(path)!r} cannot be read safely ({type(error).__name__}: {reason}); "
-            "wanted a state dict as torch.save or safetensors writes it"
-        ) from None
-    for wrapping in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapping), Mapping):
-            state = state[wrapping]
+    state = read_checkpoint(path)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ProbeError(f"weights {str(path)!r} hold no state dict (names and tensors)")
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
     for key, value in state.items():  # in place: torch's own dict carries version numbers
         if value.is_floating_point():
             state[key] = value.float()
@@ -159,7 +144,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], architecture: str, what: str) -> None:
-    """Put a state dict into a blueprint, which thereby becomes a network.
+    """Put a published state dict into a blueprint, which thereby becomes a network.
 
     Raises
     ------
@@ -167,9 +152,8 @@ def fill(module: nn.Module, state: dict[str, Tensor], architecture: str, what: s
         If names or shapes do not fit; nothing is left to chance.
     """
     if architecture.startswith("densenet"):
-        # torchvision's own files still hold names from before torch forbade dots in them.
-        for key in [k for k in state if re.search(r"denselayer\d+\.(norm|relu|conv)\.\d\.", k)]:
-            state[re.sub(r"(norm|relu|conv)\.(\d)\.", r"\1\2.", key)] = state.pop(key)
+        for key in [k for k in state if k != todays_name(k, architecture)]:
+            state[todays_name(key, architecture)] = state.pop(key)
     if architecture == "googlenet":
         for key in [k for k in state if k.startswith(("aux1.", "aux2."))]:
             del state[key]
@@ -180,17 +164,100 @@ def fill(module: nn.Module, state: dict[str, Tensor], architecture: str, what: s
         reason = " ".join(lines[1:] or lines)  # torch begins with a heading
         reason = reason if len(reason) < 240 else reason[:240] + "…"
         raise ProbeError(f"{what} do not fit the architecture {architecture!r}: {reason}") from None
-    empty = [name for name, tensor in module.named_parameters() if tensor.is_meta]
-    empty += [name for name, tensor in module.named_buffers() if tensor.is_meta]
-    if empty:
+    if empty := without_values(module):
         raise ProbeError(f"{what} leave {empty[0]!r} of {architecture!r} empty")
 
 
-def state_sha256(state: Mapping[str, Tensor]) -> str:
-    """Hash a state dict's content: names, types, shapes and bytes, in the order of the names."""
+def todays_name(name: str, architecture: str) -> str:
+    """Return what a tensor is called today in a network of torchvision."""
+    if architecture.startswith("densenet"):
+        # torchvision's own files still hold names from before torch forbade dots in them.
+        return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", name)
+    return name
+
+
+def without_values(module: nn.Module) -> list[str]:
+    """Name the parameters and buffers of a blueprint that nothing was put into."""
+    held = (*module.named_parameters(), *module.named_buffers())
+    return [name for name, tensor in held if tensor.is_meta]
+
+
+def published_as(architecture: str, sha256: str) -> Any:
+    """Find which of torchvision's weights a file is, by its hash; None if none."""
+    from torchvision.models import get_model_weights, list_models
+
+    if architecture not in list_models():
+        return None
+    for weights in get_model_weights(architecture):
+        prefix = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
+        if prefix is not None and sha256.startswith(prefix[1]):
+            return weights
+    return None
+
+
+def state_sha256(state: Mapping[str, Any]) -> str:
+    """Hash a state dict's content: names, types, shapes and bytes, in the order of the names.
+
+    Other values than tensors, such as the extra state of a module or the packed weights of a
+    quantised one, count by their content.
+
+    Raises
+    ------
+    ProbeError
+        If a tensor has no values yet, or something has no content that could be hashed.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        _digest(digest, name, state[name])
     return digest.hexdigest()
+
+
+def _digest(digest: hashlib._Hash, name: str, value: Any) -> None:
+    if isinstance(value, Tensor):
+        _digest_tensor(digest, name, value)
+    elif isinstance(value, Mapping):
+        digest.update(f"{name} {type(value).__name__} of {len(value)}\n".encode())
+        for key in sorted(value, key=repr):
+            _digest(digest, f"{name}[{key!r}]", value[key])
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"{name} {type(value).__name__} of {len(value)}\n".encode())
+        for k, each in enumerate(value):
+            _digest(digest, f"{name}[{k}]", each)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        digest.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, (str, int, float, complex, bytes, NoneType, torch.dtype, np.generic)):
+        digest.update(f"{name} {type(value).__name__} {value!r}\n".encode())
+    else:
+        digest.update(f"{name} {type(value).__qualname__}\n".encode())
+        try:
+            digest.update(pickle.dumps(value, protocol=4))
+        except Exception as error:  # an object may raise anything
+            raise ProbeError(
+                f"the state of the module holds {name!r}, a {type(value).__name__}, which cannot "
+                f"be hashed ({type(error).__name__}): leave it out of get_extra_state"
+            ) from None
+
+
+def _digest_tensor(digest: hashlib._Hash, name: str, value: Tensor) -> None:
+    if value.is_meta or is_lazy(value):
+        raise ProbeError(
+            f"{name!r} of the module has no values yet: load its weights, or run it on a picture "
+            "once, before it is given"
+        )
+    tensor = value.detach().cpu()
+    if tensor.is_quantized:  # its steps, and then its whole numbers
+        kind = tensor.qscheme()
+        digest.update(f"{name} {tensor.dtype} {kind}\n".encode())
+        if kind in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            digest.update(f"{tensor.q_scale()!r} {tensor.q_zero_point()}\n".encode())
+        else:
+            scales, zeros = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+            digest.update(f"{tensor.q_per_channel_axis()}\n".encode())
+            digest.update(scales.numpy().tobytes() + zeros.numpy().tobytes())
+        tensor = tensor.int_repr()
+    elif tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    tensor = tensor.resolve_conj().resolve_neg().contiguous()
+    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

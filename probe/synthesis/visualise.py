@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from probe import images, models, targets
 from probe.activations.batch_size import with_graph
-from probe.activations.capture import OUTPUT, differentiable
+from probe.activations.capture import differentiable
 from probe.activations.engine import out_of_memory
 from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
@@ -574,7 +574,12 @@ def _targets(
         found = targets.read(one, network)
         if isinstance(found, Norm) and not isinstance(one, Target):
             whole = True
-            info = next(i for i in models.layers(network) if i.name == found.layer)
+            info = next((i for i in models.layers(network) if i.name == found.layer), None)
+            if info is None:
+                raise ProbeError(
+                    f"{found.layer} is a part of what the network returns: name one of its "
+                    f"channels, such as {found.layer}:0"
+                )
             each += [Channel(found.layer, k) for k in _channels(info, channels)]
         else:
             each.append(found)
@@ -604,7 +609,7 @@ def _channels(info: LayerInfo, wanted: Sequence[int] | None) -> Sequence[int]:
 def _between(ends: Sequence[Target], n: int) -> list[Target]:
     """Give directions from one channel to another, in equal angles."""
     places = [
-        (t.layer, t.channel) if isinstance(t, Channel) else (OUTPUT, t.index)
+        (t.layer, t.channel) if isinstance(t, Channel) else (t.layers[0], t.index)
         for t in ends
         if isinstance(t, (Channel, Class))
     ]

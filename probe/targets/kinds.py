@@ -121,6 +121,8 @@ class Class(Target):
     index : int
     label : str
         What it is called, if anything.
+    layers : tuple of str
+        `OUTPUT`, or the one part of it that has the scores, such as ``[0]`` or ``[logits]``.
     """
 
     index: int
@@ -129,7 +131,9 @@ class Class(Target):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The label, or the number."""
+        """The label, or the number, behind the part of the output."""
+        if self.layers != (OUTPUT,):
+            return f"{self.layers[0]}:{self.index}"
         return self.label or f"class {self.index}"
 
     def __call__(self, outputs: Outputs) -> Tensor:
@@ -140,7 +144,9 @@ class Class(Target):
                 f"the network returns shape {tuple(scores.shape[1:])} for a picture, and no "
                 "classes: name a layer as target, such as LAYER:CHANNEL"
             )
-        return scores[:, _checked(self.index, scores.shape[1], "class", "the network")]
+        return scores[
+            :, _checked(self.index, scores.shape[1], "class", self.layers[0] or "the network")
+        ]
 
 
 @dataclass(frozen=True)

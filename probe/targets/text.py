@@ -11,7 +11,7 @@ import re
 from torch import Tensor
 
 from probe import models
-from probe.activations.capture import OUTPUT, differentiable
+from probe.activations.capture import OUTPUT, differentiable, list_parts
 from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
@@ -53,6 +53,8 @@ def parse(text: str, network: Network) -> Target:
         - ``features.10:84``, ``conv5:84``: the mean of a channel;
         - ``features.10:84,6,6``: a unit (channel, y, x); of a transformer, channel and token;
         - ``features.10``: half the sum of squares of a layer;
+        - ``[0]:281``, ``[logits]:281``: a class, where the network returns a tuple, a list or a
+          dictionary; of a part with positions, a channel or a unit, ``[1]:84,6,6``;
         - ``site:v4:12``, ``site:v4:all``: a recorded site, or the mean of all, which
           `probe.encode` fitted with this network;
         - sums of these: ``tabby - 0.5*tiger cat``, with spaces around the signs; between sites,
@@ -128,8 +130,10 @@ def _term(text: str, network: Network) -> Target:
         norm = Norm(_layer(text, network))
         norm.check(network)
         return norm
+    if part := _PART.fullmatch(text):
+        return _of_part(part, network)
     if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
-        layer, channel = _layer(found[1], network), int(found[2])
+        layer, channel = _layer_of(found[1], network, text), int(found[2])
         position = tuple(int(at) for at in found[3].split(",")[1:])
         unit = Unit(layer, channel, position) if position else Channel(layer, channel)
         unit.check(network)
@@ -140,6 +144,51 @@ def _term(text: str, network: Network) -> Target:
         if re.search(r"[:.]\d", text):  # as layers are called, and no class is
             _layer(text.partition(":")[0], network)
         raise
+
+
+_PART = re.compile(r"((?:\[[^\]]+\])+)(?::(\d+)((?:,\d+)*))?")
+"""A part of what a network returns, ``[0]`` or ``[out][0]``, and perhaps a unit of it."""
+
+
+def _of_part(match: re.Match[str], network: Network) -> Target:
+    """Read a target in one of several tensors that the network returns."""
+    place = re.sub(r"""\[(['"])(.*?)\1\]""", r"[\2]", match[1])  # as Python writes a key
+    parts = models.outputs(network)
+    if place not in parts:
+        if not parts:
+            raise ProbeError(f"{network.name} returns no tensor, and so no {place}")
+        if list(parts) == [""]:
+            raise ProbeError(
+                f"{network.name} returns one tensor, and no {place}: a number alone is a class"
+            )
+        returned = list_parts({name: (1, *shape) for name, shape in parts.items()})
+        raise ProbeError(f"{network.name} returns no {place}, but {returned}")
+    if match[2] is None:
+        return Norm(place)
+    index = int(match[2])
+    if len(parts[place]) == 1 and not match[3]:
+        if index >= parts[place][0]:
+            raise ProbeError(
+                f"class {index} does not exist: {place} of {network.name} has "
+                f"0 to {parts[place][0] - 1}"
+            )
+        return Class(index, layers=(place,))
+    position = tuple(int(at) for at in match[3].split(",")[1:])
+    return Unit(place, index, position) if position else Channel(place, index)
+
+
+def _layer_of(text: str, network: Network, target: str) -> str:
+    """Find the layer of a channel; of a part of the output, say how it is written."""
+    try:
+        return _layer(text, network)
+    except ProbeError as error:
+        if f"[{text}]" in models.outputs(network):
+            rest = target.removeprefix(text)
+            raise ProbeError(
+                f"{text!r} is no layer of {network.name!r}, but a part of what it returns: write "
+                f"[{text}]{rest}"
+            ) from None
+        raise error
 
 
 def _layer(text: str, network: Network) -> str:

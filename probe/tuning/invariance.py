@@ -389,7 +389,8 @@ def zoom(preprocessing: Preprocessing, picture: Image.Image) -> tuple[float, flo
     if isinstance(preprocessing.resize, int):
         factor = preprocessing.resize / min(width, height)
         return factor, factor
-    return preprocessing.resize[0] / height, preprocessing.resize[1] / width
+    across, down = preprocessing.resized(picture.size)
+    return down / height, across / width
 
 
 def in_input(affine: np.ndarray, zoom: np.ndarray) -> np.ndarray:

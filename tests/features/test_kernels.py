@@ -10,7 +10,7 @@ from torch import nn
 from probe import images, models
 from probe.errors import ProbeError
 from probe.features import kernels
-from probe.features.kernels import COLOURED, ORIENTED, describe
+from probe.features.kernels import COLOURED, GREY, ORIENTED, describe
 from probe.models import Network
 from probe.stimuli.gratings import coordinates, grating
 
@@ -99,15 +99,21 @@ class TestOfAlexNet:
         # Red against cyan, orange against blue, green in magenta.
         assert {2, 4, 49, 37, 21} <= set(colours["kernel"])
         assert (colours["colour"] > COLOURED).all()
-        assert (gabors["colour"] <= COLOURED).all()
-        assert len(gabors) > 25
+        # Seen on the picture: yellow beside blue (30, 48, 14), red beside green (32).
+        tinted = groups["tinted and oriented, by orientation"]
+        assert {30, 48, 14, 32} <= set(tinted["kernel"])
+        assert tinted["colour"].between(GREY, COLOURED).all()
+        assert (gabors["colour"] <= GREY).all()
+        assert len(gabors) + len(tinted) > 30
+        assert len(gabors) > 20
         assert len(colours) > 15
 
     def test_each_is_shown_once_in_order(self, alexnet):
         found = kernels(alexnet).table
         assert sorted(found["kernel"]) == list(range(64))
-        oriented = found[found["group"].str.contains("by orientation")]
-        assert oriented["orientation"].is_monotonic_increasing
+        for group in ("grey and oriented", "tinted and oriented"):
+            oriented = found[found["group"].str.startswith(group)]
+            assert oriented["orientation"].is_monotonic_increasing
         assert kernels(alexnet, sort="energy").table["energy"].is_monotonic_decreasing
         assert list(kernels(alexnet, sort="index").table["kernel"]) == list(range(64))
 
@@ -188,3 +194,15 @@ class TestBadInput:
         with pytest.raises(ProbeError, match=r"has to end in \.png \(a figure\) or \.npy"):
             kernels(small).save(tmp_path / "kernels.pdf")
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("ratio", "group"), [(0.45, "grey"), (0.55, "tinted"), (1.1, "coloured")])
+def test_grey_has_colours_half_as_strong_as_its_lights_at_most(ratio, group):
+    hue = np.array([1.0, -1.0, 0.0])[:, None, None] / np.sqrt(2)
+    pattern = gabor(0, 0.25, 0, 7)[0]
+    conv = nn.Conv2d(3, 1, 7)
+    with torch.no_grad():
+        conv.weight[0] = torch.from_numpy(pattern / np.sqrt(3) + ratio * hue * pattern)
+    found = kernels(Network.from_module(nn.Sequential(conv)))
+    assert found.table["colour"][0] == pytest.approx(ratio**2 / (1 + ratio**2), abs=1e-5)
+    assert found.table["group"][0].startswith(group)

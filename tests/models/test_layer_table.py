@@ -91,6 +91,19 @@ def test_aliases():
         "classifier.6",
     ]
     assert {info.alias for info in layers("resnet18")} == {""}
+    # As in SqueezeNet's paper and its Caffe model, whose pools lie elsewhere in 1.1.
+    fires = [f"fire{k}" for k in range(2, 10)]
+    for name, pools in (("squeezenet1_0", (1, 4, 8, 10)), ("squeezenet1_1", (1, 3, 5, 10))):
+        known = {info.alias: info for info in layers(name) if info.alias}
+        assert [alias for alias in known if "/" not in alias and alias.startswith("fire")] == fires
+        assert [alias for alias in known if alias.startswith("conv")] == ["conv1", "conv10"]
+        assert [alias for alias in known if alias.startswith("pool")] == [f"pool{k}" for k in pools]
+        assert resolve("conv1,fire2,conv10,fire9/expand3x3", name)[-1] == "classifier.1"
+        assert known["fire2"].type == "Fire"
+    assert resolve("fire9/squeeze1x1,fire9/relu_expand3x3", "squeezenet1_1") == [
+        "features.12.squeeze",
+        "features.12.expand3x3_activation",
+    ]
 
 
 def test_words():

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from probe import models
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint
-from probe.models.layouts import Grid, Layout, layouts, outputs, trace_outputs
+from probe.models.layouts import Grid, Layout, layouts, outputs_of, trace_outputs
 
 SIZE = (3, 32, 48)
 TOKENS = ("picture", "token", "channel")
@@ -225,7 +225,7 @@ def test_shapes_are_arranged():
 
 def test_outputs_are_looked_up_the_second_time():
     module = Net(Does(tokens_of))
-    assert outputs(module, SIZE) is outputs(module, SIZE)
+    assert outputs_of(module, SIZE) is outputs_of(module, SIZE)
 
 
 def test_a_module_may_say_its_axes():

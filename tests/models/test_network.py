@@ -1,7 +1,9 @@
+import argparse
 import copy
 import hashlib
 import re
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -232,6 +234,70 @@ def test_state_hash_covers_names_types_shapes_and_bytes():
     assert state_sha256(dict(reversed(base.items()))) == state_sha256(base)
     strided = {"a": torch.zeros(3, 2).T, "b": torch.tensor(1)}
     assert state_sha256(strided) == state_sha256(base)
+
+
+class Extra(nn.Linear):
+    """Keeps something beside its weights, as layers that count or quantise do."""
+
+    def __init__(self, extra):
+        super().__init__(3, 4)
+        self.extra = extra
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+
+def wrapped(module):
+    return Network.from_module(module, preprocessing=Preprocessing("resize", (9, 9)))
+
+
+def test_state_beside_tensors_counts():
+    torch.manual_seed(0)
+    base = Extra({"scale": 1.0})
+    hashes = {wrapped(base).weights.sha256}
+    for extra in (
+        {"scale": 2.0}, {"scale": 1}, {"size": 1.0}, [1.0], (1.0,), None, b"1", "1", torch.ones(2),
+        {"nested": [torch.ones(2), {"deep": torch.zeros(2)}]}, np.ones(2), np.float32(1),
+        torch.float16, argparse.Namespace(lr=1), argparse.Namespace(lr=2),
+    ):  # fmt: skip
+        base.extra = extra
+        found = wrapped(base).weights.sha256
+        assert found == wrapped(copy.deepcopy(base)).weights.sha256
+        assert found not in hashes
+        hashes.add(found)
+    base.extra = lambda: None
+    with pytest.raises(ProbeError, match=r"'_extra_state', a function, which cannot be hashed"):
+        wrapped(base)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantised_module_can_be_wrapped():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 9, 4))
+    quantised = torch.ao.quantization.quantize_dynamic(module, {nn.Linear})
+    network = wrapped(quantised)
+    assert network.weights.sha256 == wrapped(copy.deepcopy(quantised)).weights.sha256
+    other = torch.ao.quantization.quantize_dynamic(
+        nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 9, 4)), {nn.Linear}
+    )
+    assert network.weights.sha256 != wrapped(other).weights.sha256
+    assert [info.output_shape for info in layers(network)] == [(243,), (4,)]
+
+
+def test_a_module_without_values_is_refused():
+    for module in (nn.LazyLinear(4), nn.Linear(3, 4, device="meta")):
+        with pytest.raises(ProbeError, match="of the module has no values yet: load its"):
+            wrapped(module)
+
+
+def test_tied_weights():
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+    module[1].weight = module[0].weight
+    network = wrapped(module)
+    assert module[1].weight is module[0].weight
+    assert network.weights.sha256 == state_sha256(module.state_dict())
 
 
 def test_known_assets_have_a_hash_each():

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -81,7 +83,138 @@ def test_key_tells_all_apart():
     assert for_network("vgg16").key() == for_network("alexnet").key()
 
 
+class TestTimm:
+    """What timm's weights want is what timm's own transforms do."""
+
+    # Ordinary ones, and of each way of cropping; mean 0.5, 0 and CLIP's; a picture that is not
+    # square; a crop larger than what is resized to.
+    KINDS = (
+        "resnet18.tv_in1k", "inception_v3.tf_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+        "vit_base_patch32_clip_224.openai", "mixnet_s.ft_in1k", "dm_nfnet_f0.dm_in1k",
+        "tf_efficientnetv2_b3.in21k_ft_in1k", "coat_lite_medium_384.in1k",
+        "deepseek_vit_412m.deepseek_v4_1_flash", "volo_d4_448.sail_in1k",
+        "vit_base_patch16_sapiens2.fb", "tf_efficientnet_b0.ap_in1k",
+    )  # fmt: skip
+
+    def check(self, names, sizes):
+        timm = pytest.importorskip("timm")
+        compared = {}
+        for name in names:
+            config = timm.data.resolve_data_config(
+                pretrained_cfg=timm.get_pretrained_cfg(name).to_dict()
+            )
+            ours = for_network(f"timm:{name}", "torchvision")
+            kind = (ours.key(), tuple(map(str, config.values())))
+            if kind not in compared:
+                theirs = timm.data.create_transform(**config)
+                compared[kind] = [
+                    size
+                    for size in sizes
+                    if not torch.allclose(ours(picture(*size)), theirs(picture(*size)), atol=1e-5)
+                ]
+            assert not compared[kind], (name, config)
+        return compared
+
+    def test_equals_timms_transforms(self):
+        timm = pytest.importorskip("timm")
+        names = [name for name in self.KINDS if timm.is_model_pretrained(name)]
+        compared = self.check(names, [(450, 300), (301, 453)])
+        fits = {json.loads(key).get("fit", "squash") for key, _ in compared}
+        assert fits == {"squash", "border"}
+        assert len(compared) >= 8
+
+    def test_inputs_that_are_not_square(self):
+        timm = pytest.importorskip("timm")
+        from timm.data import create_transform
+
+        for mode, percent in (("center", 0.9), ("center", 1.15), ("squash", 0.8), ("border", 0.9)):
+            module = timm.create_model("resnet10t")
+            module.pretrained_cfg = {
+                **module.pretrained_cfg, "input_size": (3, 96, 160),
+                "crop_mode": mode, "crop_pct": percent,
+            }  # fmt: skip
+            ours = for_network("timm:resnet10t", "torchvision", module)
+            theirs = create_transform(**timm.data.resolve_model_data_config(module))
+            for size in [(450, 300), (301, 453), (64, 64)]:
+                torch.testing.assert_close(
+                    ours(picture(*size)), theirs(picture(*size)), atol=1e-5, rtol=0
+                )
+
+    @pytest.mark.slow
+    def test_equals_timms_transforms_for_all_weights(self):
+        timm = pytest.importorskip("timm")
+        assert len(self.check(timm.list_pretrained(), [(450, 300), (301, 453)])) > 100
+
+    def test_a_network_that_is_built_wants_the_same(self):
+        timm = pytest.importorskip("timm")
+        for name in ("resnet10t.c3_in1k", "resnet10t", "tf_efficientnetv2_b0.in1k"):
+            built = timm.create_model(name)
+            assert for_network(f"timm:{name}", "torchvision", built) == for_network(
+                f"timm:{name}", "torchvision"
+            )
+
+    def test_two_sets_of_transforms_of_the_same_weights(self):
+        pytest.importorskip("timm")
+        differs = for_network("timm:densenet121.tv_in1k", "torchvision")
+        assert "(bicubic), centre" in differs.describe()
+        assert "; as timm has it; torchvision, for the same weights: shorter" in differs.describe()
+        assert differs.source.endswith(for_network("densenet121", "torchvision").describe())
+        same = for_network("timm:vgg11.tv_in1k", "torchvision")
+        assert (same.source, same) == ("", for_network("vgg11", "torchvision"))
+        # Inception's file has another hash at torchvision, and a resize of one pixel more.
+        assert "resized to 342 px" in for_network("timm:inception_v3.tv_in1k", "torchvision").source
+        assert "(bilinear), no crop" in for_network("timm:inception_v3.tv_in1k").source
+        assert for_network("timm:resnet10t").source == ""
+
+    def test_filters_that_are_drawn_by_lot_are_refused(self, monkeypatch):
+        timm = pytest.importorskip("timm")
+        module = timm.create_model("resnet10t")
+        module.pretrained_cfg = {**module.pretrained_cfg, "interpolation": "random"}
+        with pytest.raises(ProbeError, match="unknown interpolation 'random'"):
+            for_network("timm:resnet10t", "torchvision", module)
+
+
+def by_cover_and_border():
+    return Preprocessing("a", (40, 30), (40, 30), fit="cover"), Preprocessing(
+        "b", (40, 30), (40, 30), mean=(0.2, 0.4, 0.6), fit="border"
+    )
+
+
+def test_cover_and_border_keep_proportions():
+    cover, border = by_cover_and_border()
+    assert cover.resized((90, 60)) == (60, 40)
+    assert border.resized((90, 60)) == (30, 20)
+    inputs = border(Image.new("RGB", (90, 60), "white"))
+    assert torch.equal(inputs[:, 9], inputs[:, 30])  # above and below: the mean, which is zero
+    assert inputs[:, 9].abs().max() < 0.01
+    white = (1 - torch.tensor(border.mean)) / torch.tensor(border.std)
+    assert torch.allclose(inputs[:, 10, 0], white, atol=1e-5)
+    assert (cover.size, border.size) == ((40, 30), (40, 30))
+    assert "resized to cover 40×30 px" in cover.describe()
+    assert "centre 40×30 kept, the mean around it" in border.describe()
+
+
+def test_a_crop_with_an_odd_number_of_pixels_outside_the_picture():
+    ours = Preprocessing("torchvision", 21, (24, 24))
+    theirs = torchvision.transforms._presets.ImageClassification(crop_size=24, resize_size=21)
+    torch.testing.assert_close(ours(picture(40, 60)), theirs(picture(40, 60)), atol=1e-6, rtol=0)
+
+
+def test_keys_are_what_they_were():
+    assert for_network("alexnet").key() == (
+        '{"crop": null, "interpolation": "bilinear", "mean": [0.485, 0.456, 0.406], '
+        '"name": "resize", "resize": [224, 224], "std": [0.229, 0.224, 0.225]}'
+    )
+    cover, border = by_cover_and_border()
+    assert json.loads(cover.key())["fit"] == "cover"
+    assert cover.key() != border.key() != Preprocessing("b", (40, 30), (40, 30)).key()
+
+
 def test_bad_input():
+    with pytest.raises(ProbeError, match="unknown fit 'boarder'; did you mean 'border'"):
+        Preprocessing("x", (9, 9), (9, 9), fit="boarder")
+    with pytest.raises(ProbeError, match="fit 'cover' needs a height and a width"):
+        Preprocessing("x", 9, (9, 9), fit="cover")
     with pytest.raises(ProbeError, match="'resiz'; did you mean 'resize'"):
         for_network("alexnet", "resiz")
     with pytest.raises(ProbeError, match="RGB picture, not L"):

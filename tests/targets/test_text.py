@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+import probe
 from probe import models, targets
 from probe.errors import ProbeError
-from probe.models import Network
+from probe.models import Network, Preprocessing
 from probe.targets import OUTPUT, Channel, Class, Norm, Target, Unit
 
 
@@ -122,3 +128,134 @@ def test_a_network_without_its_classifier_asks_for_another_target(alexnet: Netwo
     images = torch.zeros(1, 3, 224, 224)
     with pytest.raises(ProbeError, match=r"name another target, such as LAYER:CHANNEL: alexnet"):
         targets.predicted(alexnet, images)
+
+
+class Parts(nn.Module):
+    """Returns scores and features, in the form that is asked for."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form, self.conv, self.head = form, nn.Conv2d(3, 8, 3, 2), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> object:
+        features = self.conv(x).relu()
+        scores = self.head(features.mean((2, 3)))
+        return {
+            "tuple": (scores, features),
+            "list": [scores, features],
+            "dict": {"logits": scores, "features": features},
+            "nested": {"out": (scores, features), "aux": [scores * 2]},
+            "dataclass": Answer(scores, features),
+            "with nothing": {"loss": None, "logits": scores, "features": features},
+            "lone": (scores,),
+            "none": None,
+        }[self.form]
+
+
+@dataclass(frozen=True)
+class Answer:
+    logits: torch.Tensor
+    features: torch.Tensor
+
+
+def returning(form: str) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = Parts(form).eval()
+    return Network.from_module(module, preprocessing=Preprocessing("resize", (16, 16)))
+
+
+SCORES = {
+    "tuple": "[0]", "list": "[0]", "dict": "[logits]", "nested": "[out][0]",
+    "dataclass": "[logits]", "with nothing": "[logits]",
+}  # fmt: skip
+FEATURES = {form: place.replace("0", "1").replace("logits", "features")
+            for form, place in SCORES.items()}  # fmt: skip
+
+
+class TestPartsOfTheOutput:
+    @pytest.mark.parametrize("form", SCORES)
+    def test_a_class_and_a_unit(self, form: str) -> None:
+        network, images = returning(form), torch.ones(2, 3, 16, 16)
+        scores, features = returning("tuple").module(images)
+        expected = {
+            f"{SCORES[form]}:2": scores[:, 2],
+            f"{FEATURES[form]}:3": features[:, 3].mean((1, 2)),
+            f"{FEATURES[form]}:3,4,5": features[:, 3, 4, 5],
+            FEATURES[form]: features.square().flatten(1).sum(1) / 2,
+            f"{SCORES[form]}:2 - 0.5*{SCORES[form]}:1": scores[:, 2] - 0.5 * scores[:, 1],
+        }
+        for text, values in expected.items():
+            target = targets.parse(text, network)
+            assert target.name == text  # which can be read again
+            torch.testing.assert_close(targets.values(network.module, images, target), values)
+        assert targets.parse(f"{SCORES[form]}:2", network) == Class(2, layers=(SCORES[form],))
+
+    def test_keys_as_python_writes_them(self) -> None:
+        for text in ("['logits']:2", '["logits"]:2'):
+            assert targets.parse(text, returning("dict")).name == "[logits]:2"
+        assert targets.parse("['out'][0]:2", returning("nested")).name == "[out][0]:2"
+
+    @pytest.mark.parametrize("form", SCORES)
+    def test_without_a_part_the_message_lists_all(self, form: str) -> None:
+        network = returning(form)
+        first, second = re.escape(SCORES[form]), re.escape(FEATURES[form])
+        message = rf"returns .*\d tensors, {first} \(5\), {second} \(8×7×7\).*name one, such as"
+        with pytest.raises(ProbeError, match=message):
+            targets.predicted(network, torch.zeros(1, 3, 16, 16))
+        images = torch.zeros(1, 3, 16, 16)
+        with pytest.raises(ProbeError, match=message):
+            targets.values(network.module, images, targets.parse("2", network))
+        with pytest.raises(ProbeError, match=message):
+            targets.parse("[nowhere]:2", network)
+
+    @pytest.mark.parametrize(
+        ("form", "text", "message"),
+        [
+            ("tuple", "[0]:5", r"class 5 does not exist: \[0\] of Parts has 0 to 4"),
+            ("dict", "logits:2", r"but a part of what it returns: write \[logits\]:2"),
+            ("lone", "[0]:2", r"one tensor, and no \[0\]: a number alone is a class"),
+            ("none", "[0]:2", r"returns no tensor, and so no \[0\]"),
+        ],
+    )
+    def test_what_is_none(self, form: str, text: str, message: str) -> None:
+        with pytest.raises(ProbeError, match=message):
+            targets.parse(text, returning(form))
+
+    def test_a_tuple_of_one_is_its_tensor(self) -> None:
+        network, images = returning("lone"), torch.ones(1, 3, 16, 16)
+        assert models.outputs(network) == {"": (5,)}
+        scores = network.module(images)[0]
+        assert targets.predicted(network, images).index == int(scores.argmax())
+
+    def test_no_tensor_at_all(self) -> None:
+        network = returning("none")
+        assert models.outputs(network) == {}
+        with pytest.raises(ProbeError, match="the network returns no tensor"):
+            targets.predicted(network, torch.zeros(1, 3, 16, 16))
+
+    @pytest.mark.parametrize("form", ["tuple", "dict", "dataclass"])
+    @pytest.mark.parametrize(
+        "method", ["gradient", "guided-backprop", "lrp", "occlusion", "score-cam", "grad-cam"]
+    )
+    def test_a_map_is_that_of_the_scores_alone(self, form: str, method: str) -> None:
+        picture = Image.fromarray(
+            np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        )
+        lone = Network.from_module(
+            returning("lone").module, preprocessing=Preprocessing("resize", (16, 16))
+        )
+        layer = {"layer": "conv"} if method.endswith("cam") else {}
+        ours = probe.saliency(picture, returning(form), method, f"{SCORES[form]}:2", **layer)
+        theirs = probe.saliency(picture, lone, method, 2, **layer)
+        np.testing.assert_allclose(ours.values, theirs.values, atol=1e-6)
+
+    def test_a_dream_and_a_visualisation(self) -> None:
+        picture = Image.new("RGB", (32, 32), (90, 120, 60))
+        dream = probe.dream(picture, returning("dict"), target="[logits]:2", octaves=1, steps=2)
+        lone = probe.dream(picture, returning("lone"), target="2", octaves=1, steps=2)
+        assert np.array_equal(dream.pixels, lone.pixels)
+        made = probe.visualize(returning("dict"), "[logits]:2", steps=2)
+        assert "[logits]:2" in str(made.title)
+        with pytest.raises(ProbeError, match=r"name one of its channels, such as \[features\]:0"):
+            probe.visualize(returning("dict"), "[features]", steps=2)
