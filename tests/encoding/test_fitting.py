@@ -220,17 +220,17 @@ class TestGroups:
         from probe.encoding import fitting
 
         seen = {}
-        fit, score = fitting.fit_layer, fitting.score
+        fit, score = fitting.fit_blocks, fitting.score
 
-        def fit_layer(array, layer, layout, responses, splits, *rest, **more):
+        def fit_blocks(patterns, responses, splits, *rest, **more):
             seen["splits"] = splits
-            return fit(array, layer, layout, responses, splits, *rest, **more)
+            return fit(patterns, responses, splits, *rest, **more)
 
         def scored(responses, predictions, splits, noise, counts, **more):
             seen["counts"] = counts if counts is not None else seen.get("counts")
             return score(responses, predictions, splits, noise, counts, **more)
 
-        monkeypatch.setattr(fitting, "fit_layer", fit_layer)
+        monkeypatch.setattr(fitting, "fit_blocks", fit_blocks)
         monkeypatch.setattr(fitting, "score", scored)
         recording = recorded(group=None if given == "labels" else self.GROUP)
         groups = {"coordinate": None, "labels": list(self.GROUP), "name": "group"}[given]
