@@ -613,8 +613,8 @@ def _fit_all(
         _Task((layer,), job.plan, job.network.name, job.title)
         for layer, job in zip(layers, jobs, strict=True)
     ]
+    of_network = [layer for layer, job in zip(layers, jobs, strict=True) if job.kind == "layer"]
     if settings.banded_plan is not None:
-        of_network = [layer for layer, job in zip(layers, jobs, strict=True) if job.kind == "layer"]
         tasks.append(
             _Task(tuple(of_network), settings.banded_plan, jobs[0].network.name, "all together")
         )
@@ -627,12 +627,14 @@ def _fit_all(
         )
         return fits
     finally:
-        kept = [readout for one in fits for readout in one.readouts]
-        for job, store in zip(jobs, stores, strict=True):
-            if job.network.weights.kind == "user":  # nobody will ask for these again
-                for readout in kept:
-                    if readout.layer == job.layer and readout.training is not None:
-                        readout.hold()
+        user = [job.network.weights.kind == "user" for job in jobs]
+        if user[0]:  # sites are read from all together, or from the layers
+            last = fits[-1:] if settings.banded_plan else fits[: len(of_network)]
+            for readout in (readout for one in last for readout in one.readouts):
+                if readout.training is not None:
+                    readout.hold()
+        for is_user, store in zip(user, stores, strict=True):
+            if is_user:  # nobody will ask for these again
                 shutil.rmtree(store.path, ignore_errors=True)
 
 

@@ -441,13 +441,13 @@ class Encoding:
 
     def _arrays(self) -> bytes:
         arrays: dict[str, np.ndarray] = {}
-        for k, (layer, readout) in enumerate(self.readouts.items()):
-            if readout.training is not None and readout.too_large():
-                continue  # what `site` says of it
+        # Of those that are too large, `_check_kept` tells.
+        written = [one for one in self.readouts.values() if not one.too_large()]
+        for k, readout in enumerate(written):
             whole = readout.take(range(len(readout)))
             layout = whole.layout
             arrays |= {
-                f"{k}.layer": np.array(layer),
+                f"{k}.layer": np.array(readout.layer),
                 f"{k}.layout": np.array(
                     [layout.channels, layout.height, layout.width, layout.channels_last]
                 ),
