@@ -525,6 +525,19 @@ class TestSeveral:
         assert "a, b predict mine, yours" in repr(fits[0])
         assert "data:image/png" in fits[0]._repr_html_()
 
+    def test_layers_together_are_what_networks_are_compared_by(self):
+        turned = Tiny()
+        with torch.no_grad():
+            turned.conv.weight.mul_(-1)
+        networks = [tiny(name="a"), tiny(turned, name="b")]
+        found = probe.encode(
+            networks, recorded(), layers="relu,second", readout="flat", method="banded", **QUICK
+        )
+        for one, r in zip(found, found.summary()["r"], strict=True):
+            (together,) = one.table.loc[one.table["kind"] == "bands", "r"]
+            assert r == f"{together:.3f}".removeprefix("0")
+        assert "r with all layers together" in repr(found)
+
     def test_one_without_any_score_is_shown_beside_the_others(self):
         still = recorded(responses=lambda r: np.full_like(r, 2.0), name="still")
         found = probe.encode(tiny(), [recorded(), still], layers="relu", **QUICK)
