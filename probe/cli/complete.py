@@ -48,7 +48,7 @@ DREAM_PRESETS = ("creatures", "cities", "brushstrokes", "texture", "subtle")
 
 # As in probe.encoding.
 READOUTS = ("field", "flat", "full")
-ENCODING_METHODS = ("ridge", "pls")
+ENCODING_METHODS = ("ridge", "banded", "pls")
 PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
 
 PREPROCESSING = ("resize", "torchvision")

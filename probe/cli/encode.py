@@ -28,7 +28,8 @@ def encode(
     method: Annotated[
         str,
         typer.Option(
-            help="ridge, or pls (partial least squares on all units).",
+            help="ridge: each layer alone; banded: also all --layers together, each with a penalty "
+            "of its own, to see what each adds; pls: partial least squares on all units.",
             autocompletion=complete.encoding_methods,
         ),
     ] = "ridge",
@@ -88,6 +89,10 @@ def encode(
     noise ceiling and baselines, and writes table.csv, sites.csv, pairs.csv (tests between layers),
     figure.png, sites.png, sites.npz and encoding.json.
 
+    With --method banded, two or more layers are fitted together, too: R² of held-out responses is
+    divided among them (bands.csv, bands.png), and a site is read from all of them. Name few layers:
+    the time grows with them.
+
     The sites are kept, and are targets from then on: their number follows the recording's name.
 
     \b
@@ -95,6 +100,7 @@ def encode(
       probe encode --model alexnet --dataset v4
       probe encode -m alexnet -d v4 --layers conv3,conv4 --readout full
       probe encode -m alexnet,vgg16 -d v4,./mylab --method pls
+      probe encode -m alexnet -d v4 --layers relu2,relu3 --method banded
       probe encode -m alexnet -d v4 --layers relu3 --protocol brainscore-pls
 
     \b
@@ -128,7 +134,7 @@ def encode(
         files = [f"{verb} {folder / name}" for name in (*fitted.FILES, *fitted.folders)]
         _put(fitted, files, folds="best layer")
     else:
-        files = [f"{verb} {folder / name}" for name in fitted.FILES]
+        files = [f"{verb} {folder / name}" for name in fitted.files]
         files.append(f"site:{fitted.dataset}:0 to site:{fitted.dataset}:{len(fitted) - 1} are kept")
         _put(fitted, files, folds="layer")
 

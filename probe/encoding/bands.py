@@ -120,6 +120,7 @@ def select_bands(
     *,
     shares: np.ndarray | None = None,
     alphas: np.ndarray | None = None,
+    search_dtype: str = "float64",
     threads: int = 1,
     track: Callable[..., Iterable[Any]] | None = None,
 ) -> BandedSelection:
@@ -138,6 +139,8 @@ def select_bands(
         Candidates; by default `simplex`.
     alphas : numpy.ndarray, optional
         Penalties, above zero; by default `probe.encoding.ridge.ALPHAS`.
+    search_dtype : {"float64", "float32"}
+        In which leave-one-out errors are compared. What is predicted is float64 in any case.
     threads : int
         Candidates that are solved at a time; the values do not depend on it.
     track : callable, optional
@@ -156,12 +159,15 @@ def select_bands(
     responses = np.asarray(responses, dtype=np.float64)
     if responses.ndim != 2:
         raise ProbeError(f"responses of shape {responses.shape}: expected (n, m)")
-    scaled, scales = _scaled(grams, len(responses))
+    scaled, scales = scaled_bands(grams, len(responses))
     shares = simplex(len(scaled)) if shares is None else np.asarray(shares, dtype=np.float64)
     _check_shares(shares, len(scaled))
     grid = np.asarray(ALPHAS if alphas is None else alphas, dtype=np.float64)
-    mixtures = _Mixtures(scaled, shares, max(threads, MEMORY // max(1, scaled[0].nbytes)))
-    selection = select(mixtures, responses, splits, alphas=grid, threads=threads, track=track)
+    mixtures = _Mixtures(scaled, shares, threads)
+    selection = select(
+        mixtures, responses, splits, alphas=grid, search_dtype=search_dtype, threads=threads,
+        track=track,
+    )  # fmt: skip
     coefficients = np.empty_like(responses)
     # As in `select`: the same bytes on any number of threads.
     with threadpool_limits(1, "blas"):
@@ -231,27 +237,34 @@ def split_r2(by_band: np.ndarray, predictions: np.ndarray, responses: np.ndarray
     parts = by_band - by_band.mean(axis=1, keepdims=True)
     gain = 2.0 * y - (predictions - np.mean(predictions, axis=0, dtype=np.float64))
     total = (y**2).sum(axis=0)
-    varies = total > CONSTANT * (raw**2).sum(axis=0)
-    return np.einsum("btm,tm->bm", parts, gain) / np.where(varies, total, np.nan)
+    known = total > CONSTANT * (raw**2).sum(axis=0)
+    return np.einsum("btm,tm->bm", parts, gain) / np.where(known, total, np.nan)
 
 
-class _Mixtures(Sequence[Decomposition]):
-    """The decomposition of every mixture of bands, as many kept as fit the memory."""
+class Decompositions(Sequence[Decomposition]):
+    """Decompositions of products of stimuli, made when asked for; as many kept as fit the memory.
 
-    def __init__(self, grams: Sequence[np.ndarray], shares: np.ndarray, n_kept: int) -> None:
-        self.shares = shares
+    Parameters
+    ----------
+    gram : callable
+        Gives the k-th products, shape (n, n).
+    length : int
+        How many there are.
+    n : int
+        Stimuli.
+    threads : int
+        How many are in use at a time.
+    """
 
-        def decompose(index: int) -> Decomposition:
-            mixed = np.zeros_like(grams[0])
-            for share, gram in zip(shares[index], grams, strict=True):
-                if share > 0.0:
-                    mixed += share * gram
-            return Decomposition.of_gram(mixed)
-
-        self._decompose = lru_cache(maxsize=n_kept)(decompose)
+    def __init__(
+        self, gram: Callable[[int], np.ndarray], length: int, n: int, threads: int = 1
+    ) -> None:
+        self._length = length
+        n_kept = max(threads, MEMORY // (8 * n * n))
+        self._decompose = lru_cache(maxsize=n_kept)(lambda k: Decomposition.of_gram(gram(k)))
 
     def __len__(self) -> int:
-        return len(self.shares)
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> Decomposition: ...
@@ -265,7 +278,26 @@ class _Mixtures(Sequence[Decomposition]):
         return self._decompose(int(index))
 
 
-def _scaled(grams: Sequence[np.ndarray], n_stimuli: int) -> tuple[list[np.ndarray], np.ndarray]:
+class _Mixtures(Decompositions):
+    """The decomposition of every mixture of bands."""
+
+    def __init__(self, grams: Sequence[np.ndarray], shares: np.ndarray, threads: int) -> None:
+        self.shares = shares
+        super().__init__(lambda k: mix(grams, shares[k]), len(shares), len(grams[0]), threads)
+
+
+def mix(grams: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
+    """Compute the products of a mixture of bands, Σ γ_b K_b, shape (n, n)."""
+    mixed = np.zeros_like(grams[0])
+    for share, gram in zip(shares, grams, strict=True):
+        if share > 0.0:
+            mixed += share * gram
+    return mixed
+
+
+def scaled_bands(
+    grams: Sequence[np.ndarray], n_stimuli: int
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Compute the centred products of every band, (n, n), of mean diagonal 1, and what it was."""
     if not len(grams):
         raise ProbeError("no bands: expected the products of one or more")
@@ -278,8 +310,7 @@ def _scaled(grams: Sequence[np.ndarray], n_stimuli: int) -> tuple[list[np.ndarra
             )
         centred = centre_gram(gram)
         scale = float(centred.diagonal().mean())
-        rounding = n_stimuli * np.finfo(np.float64).eps * np.abs(np.diagonal(gram)).max()
-        if not scale > rounding:
+        if not varies(scale, float(np.abs(np.diagonal(gram)).max()), n_stimuli):
             raise ProbeError(
                 f"band {index} has patterns of mean squared length {scale:.3g} about their mean: "
                 "expected patterns that vary over stimuli"
@@ -288,6 +319,20 @@ def _scaled(grams: Sequence[np.ndarray], n_stimuli: int) -> tuple[list[np.ndarra
         scaled.append(centred)
         scales.append(scale)
     return scaled, np.array(scales)
+
+
+def varies(scale: float, length: float, n_stimuli: int) -> bool:
+    """Tell whether patterns of a mean squared length about their mean vary, beyond rounding.
+
+    Parameters
+    ----------
+    scale : float
+        The mean squared length of the centred patterns.
+    length : float
+        The largest squared length of the patterns as they are.
+    n_stimuli : int
+    """
+    return scale > n_stimuli * float(np.finfo(np.float64).eps) * length
 
 
 def _check_shares(shares: np.ndarray, n_bands: int) -> None:

@@ -6,6 +6,7 @@ recording → mean responses → fit inside every split → held-out scores, sit
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import os
@@ -30,15 +31,30 @@ from probe.activations.reduce import GaussianFields
 from probe.activations.store import ActivationStore
 from probe.cluster import Cluster, connect
 from probe.encoding import scores
+from probe.encoding.banded_fit import BandedFit, BandedPatterns
 from probe.encoding.fields import Field, Layout
 from probe.encoding.gabor import gabor_network
 from probe.encoding.kept import keep
-from probe.encoding.layer_fit import BRAINSCORE_ALPHAS, LayerFit, Plan, fit_layer
+from probe.encoding.layer_fit import (
+    BRAINSCORE_ALPHAS,
+    LayerFit,
+    Patterns,
+    Plan,
+    fit_blocks,
+    prepare,
+)
 from probe.encoding.map import Encodings
 from probe.encoding.readouts import Readout, layout_of
-from probe.encoding.result import Encoding
+from probe.encoding.result import BAND_COLUMNS, Encoding
 from probe.encoding.ridge import Split
-from probe.encoding.scoring import Scored, averages_within, compare_layers, score
+from probe.encoding.scoring import (
+    Scored,
+    ScoredBands,
+    averages_within,
+    compare_layers,
+    score,
+    score_bands,
+)
 from probe.encoding.sites import Identity
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network
@@ -52,7 +68,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 READOUTS = ("field", "flat", "full")
-METHODS = ("ridge", "pls")
+METHODS = ("ridge", "banded", "pls")
 PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
 
 MIN_STIMULI = 10
@@ -62,6 +78,9 @@ MAX_SHUFFLED = 200
 """Sites whose responses are fitted a second time, permuted."""
 
 UNTRAINED_SEED = 0
+
+BETWEEN = " + "
+"""Between the names of layers that a site is read from together."""
 
 WITHIN = "r within each of {n} folds, then the mean; every stimulus is held out once"
 POOLED = (
@@ -121,6 +140,11 @@ class Settings:
         settings = replace(self, seed=operator.index(self.seed))
         if isinstance(self.splits, Iterator):  # several fits need it
             settings = replace(settings, splits=list(self.splits))
+        if self.protocol is not None and self.method == "banded":
+            raise ProbeError(
+                f"protocol {self.protocol!r} fits one layer at a time, and method 'banded' several "
+                "together: choose one of the two"
+            )
         if self.protocol is not None:
             method = "pls" if self.protocol == "brainscore-pls" else "ridge"
             cross_validation = ShuffleSplit(10, train_size=0.9, random_state=1)
@@ -134,10 +158,16 @@ class Settings:
 
     @property
     def plan(self) -> Plan:
-        """How a layer is fitted."""
+        """How each layer is fitted by itself."""
         if self.protocol == "brainscore-ridgecv":
             return Plan("full", "ridge", shared_alpha=True, alphas=tuple(BRAINSCORE_ALPHAS))
-        return Plan(self.readout, self.method, self.n_components)
+        method = "ridge" if self.method == "banded" else self.method
+        return Plan(self.readout, method, self.n_components)
+
+    @property
+    def banded_plan(self) -> Plan | None:
+        """How all layers are fitted together, if they are."""
+        return Plan(self.readout, "banded", seed=self.seed) if self.method == "banded" else None
 
 
 def encode(
@@ -188,8 +218,13 @@ def encode(
         ``field``: a Gaussian pooling field over the layer's positions, one for each site, then a
         weight per channel. ``flat``: channels averaged over all positions. ``full``: a weight for
         every unit. Layers without positions are read in full.
-    method : {'ridge', 'pls'}
-        ``pls``: partial least squares on all units (readout ``full``).
+    method : {'ridge', 'banded', 'pls'}
+        ``ridge``: each layer alone, with a penalty per site. ``banded``: also all ``layers``
+        together, two or more, each a band with a penalty of its own per site (banded ridge), to see
+        what they explain beyond the best one, and how much of R² comes from each. A site then is
+        read from all of them; with readout ``field``, in one field that all layers share.
+        Penalties of two layers are searched on a grid, of more at random: name few, since the time
+        grows with them. ``pls``: partial least squares on all units (readout ``full``).
     protocol : {'brainscore-pls', 'brainscore-ridgecv'}, optional
         Exactly as Brain-Score does it, so that numbers can be compared: full readout, ten random
         splits of 90 % and 10 %, the median over sites of r, then the mean over splits;
@@ -218,7 +253,8 @@ def encode(
     n_resamples : int
         Bootstrap samples of the stimuli, for intervals and tests; 0 for none.
     seed : int
-        Of folds, permutations, resamples and, with ``weights='random'``, the initialisation.
+        Of folds, permutations, resamples, penalties of more than two bands and, with
+        ``weights='random'``, the initialisation.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``: where the network runs.
     batch_size : int, optional
@@ -235,7 +271,8 @@ def encode(
     Returns
     -------
     Encoding
-        Of one network and one recording. Shows itself; ``.table``, ``.sites``, ``.pairs``;
+        Of one network and one recording. Shows itself; ``.table``, ``.sites``, ``.pairs``,
+        ``.bands``;
         ``.site(12)``, ``.head()``, ``.predict(pictures)``, ``.save(folder)``.
     Encodings
         Of several.
@@ -244,7 +281,7 @@ def encode(
     ------
     ProbeError
         If something that was named does not exist, the recording holds RDMs only or has fewer than
-        ten stimuli, or a layer gives values that are not finite.
+        ten stimuli, a layer gives values that are not finite, or method ``banded`` has one layer.
 
     Examples
     --------
@@ -254,7 +291,8 @@ def encode(
     References
     ----------
     Yamins et al. 2014, PNAS 111:8619; St-Yves & Naselaris 2018, NeuroImage 180:188; Schrimpf et al.
-    2018, bioRxiv 407007.
+    2018, bioRxiv 407007; Nunez-Elizalde et al. 2019, NeuroImage 197:482; Dupré la Tour et al. 2022,
+    NeuroImage 264:119728 (bands).
     """
     settings = Settings(
         layers=layers, readout=readout, method=method, protocol=protocol,
@@ -354,9 +392,15 @@ def fit(
 
     names = models.resolve(settings.layers, network)
     infos = [info for info in models.layers(network) if info.name in names]
+    if settings.banded_plan is not None and len(infos) < 2:
+        raise ProbeError(
+            f"method 'banded' fits several layers together, and {infos[0].name!r} is one: name two "
+            "or more, or use method 'ridge'"
+        )
     jobs = _jobs(network, infos, settings)
-    rows_used = None if stimuli is None else used
+    rows_used = None if stimuli is None else tuple(used.tolist())
     fits = _fit_all(jobs, recording, both, n_sites, splits, rows_used, settings, workers)
+    together = fits.pop() if settings.banded_plan is not None else None
     for job, layer_fit in zip(jobs, fits, strict=True):
         if not all(np.isfinite(p).all() for p in layer_fit.predictions):
             raise ProbeError(
@@ -379,6 +423,7 @@ def fit(
     # The layer of each site: inside each split for the score, on all stimuli for what is kept.
     layer_of_site = _best_layer([fits[k].error[:n_sites] for k in of_network])
     chosen_on_test = ""
+    scored_by = dict(of_layer)
     if settings.plan.method == "pls" and len(of_network) > 1:
         # Components have no leave-one-out error by which each site could choose.
         medians = [of_layer[jobs[k].layer].median["r"] for k in of_network]
@@ -403,6 +448,19 @@ def fit(
         table.insert(len(of_network), {**row, "n_at_end": 0})
     else:
         own = of_layer[jobs[of_network[0]].layer]
+    bands = None
+    if isinstance(together, BandedFit):
+        scored_by |= {"chosen": own}
+        own = judge.score([p[:, :n_sites] for p in together.predictions])
+        scored_by |= {"bands": own}
+        of_layer |= {"bands": own}
+        row = {**_together_columns(len(infos)), **own.row(),
+               "shuffled": judge.shuffled(together, shuffled)}  # fmt: skip
+        row |= {"n_at_end": int(together.at_end[:n_sites].sum())}
+        table.insert(len(of_network) + 1, row)
+        of_bands = judge.score_bands(together)
+        _add_bands(table, of_bands)
+        bands = _bands_table(together, of_bands, infos, recording)
     facts_of_fit = _facts_of_fit(
         network, settings, splits, partition, groups, noise, responses, jobs, recording
     )
@@ -411,10 +469,13 @@ def fit(
             f"Sites are read from {chosen_on_test}, the layer with the highest median r: since it "
             "was chosen by these scores, they are a little too high for it."
         )
-    sites = _sites_table(
-        recording, responses, own, layer_of_site, [jobs[k] for k in of_network],
-        [fits[k] for k in of_network], network,
-    )  # fmt: skip
+    of_jobs = [jobs[k] for k in of_network]
+    reading = (
+        _Reading.of_bands(together, of_jobs, network, n_sites)
+        if isinstance(together, BandedFit)
+        else _Reading.of_layers(layer_of_site, of_jobs, [fits[k] for k in of_network], network)
+    )
+    sites = _sites_table(recording, responses, own, reading, network)
     frame = pd.DataFrame(table)
     for place, (column, value) in enumerate(
         {
@@ -424,14 +485,17 @@ def fit(
     ):  # fmt: skip
         frame.insert(place, column, value)
     readouts: dict[str, Readout] = {}
-    for k, index in enumerate(of_network):
-        rows = np.flatnonzero(layer_of_site == k)
-        if len(rows):
-            readouts[jobs[index].layer] = _some(fits[index].readout, rows)
+    if isinstance(together, BandedFit):
+        readouts = {readout.layer: readout for readout in together.readouts}
+    else:
+        for k, index in enumerate(of_network):
+            rows = np.flatnonzero(layer_of_site == k)
+            if len(rows):
+                readouts[jobs[index].layer] = _some(fits[index].readout, rows)
     return Encoding(
         table=frame,
         sites=sites,
-        pairs=compare_layers(of_layer, groups, rng, settings.n_resamples if partition else 0),
+        pairs=compare_layers(scored_by, groups, rng, settings.n_resamples if partition else 0),
         held_out={name: s.predictions.astype(np.float32) for name, s in of_layer.items()}
         if partition
         else {},
@@ -457,6 +521,7 @@ def fit(
         provenance=_provenance(settings, network),
         network=network,
         resampled=own.resampled,
+        **({} if bands is None else {"bands": bands}),
     )
 
 
@@ -533,77 +598,163 @@ def _fit_all(
     responses: np.ndarray,
     n_kept: int,
     splits: Sequence[Split],
-    used: np.ndarray | None,
+    used: tuple[int, ...] | None,
     settings: Settings,
     workers: Cluster | None,
 ) -> list[LayerFit]:
-    """Extract and fit all layers, in the order of jobs."""
+    """Extract and fit all layers, in the order of jobs; then, last, those of the network together.
+
+    Sites are fitted some at a time. On a cluster, each time is a task: so a process may read a
+    layer again that another has read, and none waits for the longest.
+    """
     stores = _extract(jobs, recording, settings, workers)
+    layers = [(store.path, job.layer, job.layout) for job, store in zip(jobs, stores, strict=True)]
     tasks = [
-        (store.path, job.layer, job.layout, job.plan, job.network.name)
-        for job, store in zip(jobs, stores, strict=True)
+        _Task((layer,), job.plan, job.network.name, job.title)
+        for layer, job in zip(layers, jobs, strict=True)
     ]
-    shared = (responses, splits, n_kept, used)
-    work = [job.plan.n_candidates(job.layout) for job in jobs]
-    fits: list[Any] = [None] * len(jobs)
+    of_network = [layer for layer, job in zip(layers, jobs, strict=True) if job.kind == "layer"]
+    if settings.banded_plan is not None:
+        tasks.append(
+            _Task(tuple(of_network), settings.banded_plan, jobs[0].network.name, "all together")
+        )
+    fits: list[LayerFit] = []
     try:
-        if workers is not None:
-            for index, layer_fit in workers.map(
-                _fit_on_worker, tasks, shared=shared, sizes=work, desc="fit", unit="fit",
-                progress=settings.progress,
-            ):  # fmt: skip
-                fits[index] = layer_fit
-            return fits
-        with track(total=sum(work), desc="fit", unit="fit", progress=settings.progress) as bar:
-
-            def step(iterable: Iterable[Any], **_: Any) -> Iterable[Any]:
-                for item in iterable:
-                    yield item
-                    bar.update()
-
-            for k, (job, task) in enumerate(zip(jobs, tasks, strict=True)):
-                bar.set_description(f"fit {job.title}")
-                if job.plan.method == "pls":
-                    bar.update()
-                fits[k] = _fit_task(*shared, task, track=step)
+        fits = (
+            _fit_here(tasks, responses, splits, n_kept, used, settings)
+            if workers is None
+            else _fit_there(tasks, responses, splits, n_kept, used, settings, workers)
+        )
         return fits
     finally:
-        for job, store, layer_fit in zip(jobs, stores, fits, strict=True):
-            if job.network.weights.kind == "user":  # nobody will ask for these again
-                if layer_fit is not None and layer_fit.readout.training is not None:
-                    layer_fit.readout.hold()
+        user = [job.network.weights.kind == "user" for job in jobs]
+        if user[0]:  # sites are read from all together, or from the layers
+            last = fits[-1:] if settings.banded_plan else fits[: len(of_network)]
+            for readout in (readout for one in last for readout in one.readouts):
+                if readout.training is not None:
+                    readout.hold()
+        for is_user, store in zip(user, stores, strict=True):
+            if is_user:  # nobody will ask for these again
                 shutil.rmtree(store.path, ignore_errors=True)
 
 
-def _fit_task(
+@dataclass(frozen=True)
+class _Task:
+    """Layers whose activations are on disk, and how sites are fitted from them."""
+
+    layers: tuple[tuple[Path, str, Layout | None], ...]
+    plan: Plan
+    network: str
+    title: str
+
+    @property
+    def n_candidates(self) -> int:
+        """How many are solved for some sites: the work, for a progress bar."""
+        layouts = [layout for _, _, layout in self.layers]
+        if self.plan.method == "banded":
+            return BandedPatterns.n_candidates(self.plan, layouts)
+        return self.plan.n_candidates(layouts[0])
+
+    def prepare(self, used: tuple[int, ...] | None) -> Patterns:
+        """Read the layers, of some stimuli or of all, and compute what all sites need of them."""
+        read: list[tuple[Any, str, Layout | None]] = []
+        for path, layer, layout in self.layers:
+            array: Any = ActivationStore(path).complete(layer)
+            if used is not None:
+                array = np.asarray(array[np.array(used), :])
+            read.append((array, layer, layout))
+        if self.plan.method == "banded":
+            return BandedPatterns(read, self.plan, self.network)
+        ((array, layer, layout),) = read
+        return prepare(
+            array, layer, layout, self.plan, pooled=self.plan.pools(layout), network=self.network
+        )
+
+
+def _fit_here(
+    tasks: Sequence[_Task],
     responses: np.ndarray,
     splits: Sequence[Split],
     n_kept: int,
-    used: np.ndarray | None,
-    task: tuple[Path, str, Layout | None, Plan, str],
-    **options: Any,
+    used: tuple[int, ...] | None,
+    settings: Settings,
+) -> list[LayerFit]:
+    """Fit in this process, one task after the other."""
+    n_sites, fits = responses.shape[1], []
+    n_blocks = [len(task.plan.blocks(n_sites, n_kept)) for task in tasks]
+    total = sum(task.n_candidates * n for task, n in zip(tasks, n_blocks, strict=True))
+    with track(total=total, desc="fit", unit="fit", progress=settings.progress) as bar:
+
+        def step(iterable: Iterable[Any], **_: Any) -> Iterable[Any]:
+            for item in iterable:
+                yield item
+                bar.update()
+
+        for task, n in zip(tasks, n_blocks, strict=True):
+            bar.set_description(f"fit {task.title}")
+            patterns = task.prepare(used)
+            fits.append(
+                fit_blocks(patterns, responses, splits, task.plan, n_kept=n_kept, track=step)
+            )
+            if task.plan.method == "pls":
+                bar.update(n)
+    return fits
+
+
+def _fit_there(
+    tasks: Sequence[_Task],
+    responses: np.ndarray,
+    splits: Sequence[Split],
+    n_kept: int,
+    used: tuple[int, ...] | None,
+    settings: Settings,
+    workers: Cluster,
+) -> list[LayerFit]:
+    """Fit on workers: what takes longest first, so that none is waited for at the end."""
+    n_sites = responses.shape[1]
+    pieces = [
+        (k, task, block)
+        for k, task in sorted(enumerate(tasks), key=lambda pair: -pair[1].n_candidates)
+        for block in task.plan.blocks(n_sites, n_kept)
+    ]
+    parts: dict[int, dict[int, LayerFit]] = {k: {} for k in range(len(tasks))}
+    for index, part in workers.map(
+        _fit_on_worker, [(task, block) for _, task, block in pieces],
+        shared=(responses, splits, n_kept, used),
+        sizes=[task.n_candidates for _, task, _ in pieces],
+        desc="fit", unit="fit", progress=settings.progress,
+    ):  # fmt: skip
+        parts[pieces[index][0]][index] = part
+    with contextlib.suppress(Exception):
+        workers.client.run(_forget, on_error="ignore")
+    return [
+        type(of_task[min(of_task)]).joined([of_task[index] for index in sorted(of_task)])
+        for of_task in parts.values()
+    ]
+
+
+_prepared: dict[Any, Patterns] = {}
+"""What a worker read last: pieces of one task follow each other."""
+
+
+def _forget() -> None:
+    """Free the memory of what was read."""
+    _prepared.clear()
+
+
+def _fit_on_worker(
+    responses: np.ndarray,
+    splits: Sequence[Split],
+    n_kept: int,
+    used: tuple[int, ...] | None,
+    piece: tuple[_Task, slice],
 ) -> LayerFit:
-    path, layer, layout, plan, network = task
-    array: Any = ActivationStore(path).complete(layer)
-    if used is not None:
-        array = np.asarray(array[used, :])
-
-    def fit(some: np.ndarray) -> LayerFit:
-        return fit_layer(
-            array, layer, layout, some, splits, plan, pooled=plan.pools(layout), network=network,
-            n_kept=n_kept, **options,
-        )  # fmt: skip
-
-    if plan.each_by_itself or responses.shape[1] == n_kept:
-        return fit(responses)
-    # Components, or one penalty, are of all sites together: permuted ones would change them.
-    of_sites, of_shuffled = fit(responses[:, :n_kept]), fit(responses[:, n_kept:])
-    return of_sites.beside(of_shuffled)
-
-
-def _fit_on_worker(*arguments: Any) -> LayerFit:
+    task, block = piece
+    if (task, used) not in _prepared:
+        _prepared.clear()  # first: there is memory for one
+        _prepared[task, used] = task.prepare(used)
     n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return _fit_task(*arguments, threads=n_threads)
+    return _prepared[task, used].fit(responses, splits, block, n_kept, threads=n_threads)
 
 
 def _extract(
@@ -732,6 +883,14 @@ class _Judge:
             partition=self.partition,
         )  # fmt: skip
 
+    def score_bands(self, together: BandedFit) -> ScoredBands:
+        n_sites = self.responses.shape[1]
+        return score_bands(
+            self.responses, [p[:, :n_sites] for p in together.predictions],
+            [parts[:, :, :n_sites] for parts in together.by_band], self.splits, self.counts,
+            partition=self.partition,
+        )  # fmt: skip
+
     def shuffled(self, layer_fit: LayerFit, shuffled: np.ndarray) -> float:
         n = shuffled.shape[1]
         if not n:
@@ -764,22 +923,125 @@ def _chosen_columns() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _together_columns(n_layers: int) -> dict[str, Any]:
+    return {
+        "kind": "bands", "layer": "bands", "alias": "", "type": "", "n_neuroids": np.nan,
+        "shown": f"all {n_layers} layers together",
+    }  # fmt: skip
+
+
+def _add_bands(table: list[dict[str, Any]], of_bands: ScoredBands) -> None:
+    """Write into the rows of layers, and of all together, what they contribute to R²."""
+    rows = [row for row in table if row["kind"] in ("layer", "bands")]
+    for k, row in enumerate(rows):
+        row |= {
+            "r2_band": of_bands.mean[k],
+            "r2_band_low": of_bands.mean_low[k],
+            "r2_band_high": of_bands.mean_high[k],
+        }
+
+
+def _bands_table(
+    together: BandedFit, of_bands: ScoredBands, infos: Sequence[LayerInfo], recording: Recording
+) -> pd.DataFrame:
+    """Compute one row per site and layer, site by site."""
+    n_bands, n_sites = of_bands.r2.shape
+    share = together.shares[:, :n_sites]
+    with np.errstate(divide="ignore"):
+        alpha = together.alpha[:n_sites] / share  # without a share, it is infinite
+    columns = {
+        "site": np.repeat(np.arange(n_sites), n_bands),
+        "neuroid_id": np.repeat(recording.data["neuroid_id"].values.astype(str), n_bands),
+        "layer": [info.name for info in infos] * n_sites,
+        "alias": [info.alias for info in infos] * n_sites,
+        "share": share.T.ravel(),
+        "alpha": alpha.T.ravel(),
+        "r2": of_bands.r2.T.ravel(),
+        "r2_low": of_bands.low.T.ravel(),
+        "r2_high": of_bands.high.T.ravel(),
+    }
+    return pd.DataFrame(columns)[list(BAND_COLUMNS)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What each site is read from, and how.
+
+    Attributes
+    ----------
+    layers, aliases : list of str
+    fields : list of Field or None
+    windows : list of _Window
+        Of the layer that a field is given in pixels for.
+    alpha, at_end : numpy.ndarray, shape (m,)
+    """
+
+    layers: list[str]
+    aliases: list[str]
+    fields: list[Field | None]
+    windows: list[_Window]
+    alpha: np.ndarray
+    at_end: np.ndarray
+
+    @classmethod
+    def of_layers(
+        cls,
+        layer_of_site: np.ndarray,
+        jobs: Sequence[_Job],
+        fits: Sequence[LayerFit],
+        network: Network,
+    ) -> _Reading:
+        """One layer each."""
+        sites = np.arange(len(layer_of_site))
+        seen = [_window(network, job) for job in jobs]
+        readouts = [fits[k].readout for k in layer_of_site]
+        return cls(
+            [jobs[k].layer for k in layer_of_site],
+            [info.alias if (info := jobs[k].info) else "" for k in layer_of_site],
+            [r.fields[site] if r.fields is not None else None for site, r in enumerate(readouts)],
+            [seen[k] for k in layer_of_site],
+            np.stack([f.alpha[: len(sites)] for f in fits])[layer_of_site, sites],
+            np.stack([f.at_end[: len(sites)] for f in fits])[layer_of_site, sites],
+        )
+
+    @classmethod
+    def of_bands(
+        cls, together: BandedFit, jobs: Sequence[_Job], network: Network, n_sites: int
+    ) -> _Reading:
+        """All layers, of which that with a field and the largest share gives its pixels."""
+        pooled = [k for k, readout in enumerate(together.readouts) if readout.fields is not None]
+        seen = [_window(network, job) for job in jobs]
+        share = together.shares[:, :n_sites]
+        largest = np.array(pooled)[share[pooled].argmax(axis=0)] if pooled else [0] * n_sites
+        fields: list[Field | None] = [None] * n_sites
+        if pooled:
+            fields = list(together.readouts[pooled[0]].fields or ())
+        return cls(
+            [BETWEEN.join(job.layer for job in jobs)] * n_sites,
+            [BETWEEN.join(_called(job) for job in jobs)] * n_sites,
+            fields,
+            [seen[k] for k in largest],
+            together.alpha[:n_sites],
+            together.at_end[:n_sites],
+        )
+
+
+def _called(job: _Job) -> str:
+    """Return what a layer is called in short."""
+    return (job.info.alias if job.info else "") or job.layer
+
+
 def _sites_table(
     recording: Recording,
     responses: np.ndarray,
     own: Scored,
-    layer_of_site: np.ndarray,
-    jobs: Sequence[_Job],
-    fits: Sequence[LayerFit],
+    reading: _Reading,
     network: Network,
 ) -> pd.DataFrame:
     n_sites = responses.shape[1]
     data = recording.data
     sd = responses.std(axis=0, ddof=1)
     sd = np.where(sd > 1e-12 * np.abs(responses).max(axis=0), sd, 0.0)
-    chosen = np.arange(n_sites)
-    alpha = np.stack([f.alpha[:n_sites] for f in fits])[layer_of_site, chosen]
-    at_end = np.stack([f.at_end[:n_sites] for f in fits])[layer_of_site, chosen]
     averaged = bool(data.attrs.get("averaged", False))
     notes = []
     for k in range(n_sites):
@@ -796,10 +1058,8 @@ def _sites_table(
             notes.append("no ceiling, since the reliability is not above zero")
         else:
             notes.append("")
-    readouts = [fits[layer].readout for layer in layer_of_site]
-    fields = [r.fields[k] if r.fields is not None else None for k, r in enumerate(readouts)]
-    seen = {job.layer: _window(network, job) for job in jobs}
-    places = [seen[jobs[layer_of_site[k]].layer].of(field) for k, field in enumerate(fields)]
+    fields = reading.fields
+    places = [window.of(f) for window, f in zip(reading.windows, fields, strict=True)]
     degrees = data.attrs.get("picture_degrees")
     frame = pd.DataFrame(
         {
@@ -807,8 +1067,8 @@ def _sites_table(
             "neuroid_id": data["neuroid_id"].values.astype(str),
             "subject": data["subject"].values.astype(str),
             "region": data["region"].values.astype(str),
-            "layer": [jobs[k].layer for k in layer_of_site],
-            "alias": [info.alias if (info := jobs[k].info) else "" for k in layer_of_site],
+            "layer": reading.layers,
+            "alias": reading.aliases,
             "reliability": own.values["reliability"],
             **{
                 name + end: values.get(name, np.full(n_sites, np.nan))
@@ -819,8 +1079,8 @@ def _sites_table(
             "x": [np.nan if f is None else f.x for f in fields],
             "sd_field": [np.nan if f is None else f.sd for f in fields],
             **{name: [p[i] for p in places] for i, name in enumerate(("y_px", "x_px", "sd_px"))},
-            "alpha": alpha,
-            "at_end": at_end,
+            "alpha": reading.alpha,
+            "at_end": reading.at_end,
             "mean": responses.mean(axis=0),
             "sd": sd,
             "note": notes,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from probe.encoding import fields as pooling
 from probe.encoding import pls
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import WEIGHT_BYTES, Readout, from_dual
-from probe.encoding.ridge import Decomposition, Split, select
+from probe.encoding.ridge import SITES, Decomposition, Split, select
 from probe.errors import ProbeError
 from probe.similarity.products import blocks, products_for
 
@@ -38,19 +40,21 @@ Track = Callable[..., Iterable[Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How a layer is fitted.
+    """How a layer, or several together, are fitted.
 
     Attributes
     ----------
     readout : {"field", "flat", "full"}
         See `probe.encode`.
-    method : {"ridge", "pls"}
+    method : {"ridge", "pls", "banded"}
     n_components : int
         Of PLS, at most.
     shared_alpha : bool
         One penalty for all sites.
     alphas : tuple of float, optional
         Absolute penalties, instead of a grid that is relative to the layer's scale.
+    seed : int
+        Of the shares that are tried for more than two bands.
     """
 
     readout: str = "field"
@@ -58,6 +62,7 @@ class Plan:
     n_components: int = 25
     shared_alpha: bool = False
     alphas: tuple[float, ...] | None = None
+    seed: int = 0
 
     def n_candidates(self, layout: Layout | None) -> int:
         """Tell how many candidates are solved for a layer: the work, for a progress bar."""
@@ -66,7 +71,7 @@ class Plan:
     @property
     def each_by_itself(self) -> bool:
         """Whether the fit of a site does not depend on the others."""
-        return self.method == "ridge" and not self.shared_alpha
+        return self.method != "pls" and not self.shared_alpha
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -75,18 +80,35 @@ class Plan:
 
     def pools(self, layout: Layout | None) -> bool:
         """Tell whether channels are pooled over a layer's positions."""
-        ridge = self.method == "ridge" and self.readout != "full"
+        ridge = self.method != "pls" and self.readout != "full"
         return ridge and layout is not None and layout.n_positions > 1
+
+    def blocks(self, n_sites: int, n_kept: int) -> list[slice]:
+        """Divide sites into those that are fitted at a time, alike on any number of processes.
+
+        Parameters
+        ----------
+        n_sites : int
+        n_kept : int
+            The first so many are recorded, the others permuted. Components, or one penalty, are of
+            all sites together, and permuted ones would change them.
+        """
+        if not self.each_by_itself:
+            edges = [0, n_kept, n_sites] if n_kept < n_sites else [0, n_sites]
+        else:
+            n_blocks = -(-n_sites // SITES)
+            edges = [k * n_sites // n_blocks for k in range(n_blocks + 1)]
+        return [slice(a, b) for a, b in pairwise(edges)]
 
 
 @dataclass(frozen=True, eq=False)
 class LayerFit:
-    """What one layer tells of some sites.
+    """What one layer, or several together, tell of some sites.
 
     Attributes
     ----------
-    readout : Readout
-        Fitted to all stimuli.
+    readouts : tuple of Readout
+        Fitted to all stimuli: of one layer, or of each, which sum to the prediction.
     predictions : list of numpy.ndarray, float64, shape (n_test, m)
         Of the test stimuli of each split, by a fit to its training stimuli.
     error : numpy.ndarray, shape (m,)
@@ -101,24 +123,48 @@ class LayerFit:
         Whether that is the first or the last penalty that was tried.
     """
 
-    readout: Readout
+    readouts: tuple[Readout, ...]
     predictions: list[np.ndarray]
     error: np.ndarray
     error_in_split: np.ndarray
     alpha: np.ndarray
     at_end: np.ndarray
 
-    def beside(self, other: LayerFit) -> LayerFit:
-        """Return the predictions of two sets of sites as one; the readout is that of the first."""
-        arrays = [
-            np.concatenate([getattr(self, name), getattr(other, name)], axis=-1)
-            for name in ("error", "error_in_split", "alpha", "at_end")
-        ]
-        predictions = [
-            np.concatenate(both, axis=1)
-            for both in zip(self.predictions, other.predictions, strict=True)
-        ]
-        return LayerFit(self.readout, predictions, *arrays)
+    @property
+    def readout(self) -> Readout:
+        """That of the layer, of one alone."""
+        (readout,) = self.readouts
+        return readout
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Put the sites of several fits beside each other."""
+        if len(parts) == 1:
+            return parts[0]
+        values: dict[str, Any] = {}
+        for name in [f.name for f in fields(cls)]:
+            each = [getattr(part, name) for part in parts]
+            if name == "readouts":
+                values[name] = tuple(map(_joined_readout, zip(*each, strict=True)))
+            elif isinstance(each[0], list):
+                values[name] = [
+                    np.concatenate(of_split, axis=-1) for of_split in zip(*each, strict=True)
+                ]
+            else:
+                values[name] = np.concatenate(each, axis=-1)
+        return cls(**values)
+
+
+def _joined_readout(parts: Sequence[Readout]) -> Readout:
+    first = parts[0]
+    return replace(
+        first,
+        weights=np.concatenate([part.weights for part in parts]),
+        offsets=np.concatenate([part.offsets for part in parts]),
+        fields=None
+        if first.fields is None
+        else tuple(field for part in parts for field in part.fields or ()),
+    )
 
 
 def gram(activations: Any) -> np.ndarray:
@@ -174,8 +220,47 @@ def fit_layer(
     -------
     LayerFit
     """
-    threads = threads or os.cpu_count() or 1
-    kept = slice(n_kept)
+    patterns = prepare(activations, layer, layout, plan, pooled=pooled, network=network)
+    return fit_blocks(patterns, responses, splits, plan, n_kept=n_kept, threads=threads,
+                      track=track)  # fmt: skip
+
+
+def fit_blocks(
+    patterns: Patterns,
+    responses: np.ndarray,
+    splits: Sequence[Split],
+    plan: Plan,
+    *,
+    n_kept: int | None = None,
+    threads: int | None = None,
+    track: Track | None = None,
+) -> LayerFit:
+    """Fit all sites from what was prepared, some at a time; see `fit_layer`."""
+    n_sites = responses.shape[1]
+    n_kept = n_sites if n_kept is None else n_kept
+    parts = [
+        patterns.fit(responses, splits, block, n_kept, threads=threads, track=track)
+        for block in plan.blocks(n_sites, n_kept)
+    ]
+    return type(parts[0]).joined(parts)
+
+
+def prepare(
+    activations: Any,
+    layer: str,
+    layout: Layout | None,
+    plan: Plan,
+    *,
+    pooled: bool = False,
+    network: str = "the network",
+) -> Patterns:
+    """Compute what the fits of all sites from a layer have in common; see `fit_layer`.
+
+    Raises
+    ------
+    ProbeError
+        If an activation is not finite.
+    """
     if plan.pools(layout):
         assert layout is not None  # it has positions
         if pooled:
@@ -184,40 +269,20 @@ def fit_layer(
             by_field = np.ascontiguousarray(by_field.swapaxes(0, 1))
         else:
             by_field = pooling.pool(activations, layout, plan.fields)
-        _check_finite(by_field, layer, network)
-        return _fit_pooled(by_field, layer, layout, responses, splits, plan, kept, threads, track)
-    neuroids = activations.shape[1]
-    # Without pooling, channels and positions are alike: every unit has its weight.
-    whole = layout if layout and layout.channels * layout.n_positions == neuroids else None
-    whole = whole or Layout(neuroids, 1, 1)
+        check_finite(by_field, layer, network)
+        return PooledPatterns(layer, layout, by_field, plan)
     products = gram(activations)
-    _check_finite(products, layer, network)
-    if plan.method == "pls":
-        predictions, _ = pls.predict_splits(products, responses, splits, plan.n_components)
-        fitted = pls.fit(products, responses, plan.n_components)
-        dual, m = fitted.coefficients, responses.shape[1]
-        error, in_split = np.full(m, np.nan), np.full((len(splits), m), np.nan)
-        alpha, at_end = np.full(m, float(fitted.n_components)), np.zeros(m, dtype=bool)
-    else:
-        decomposition = Decomposition.of_gram(products)
-        chosen = select(
-            [decomposition], responses, splits,
-            alphas=None if plan.alphas is None else np.array(plan.alphas),
-            relative=plan.alphas is None, shared_alpha=plan.shared_alpha, track=track,
-        )  # fmt: skip
-        predictions, error, in_split = chosen.predictions, chosen.error, chosen.error_in_split
-        dual = decomposition.dual(responses, chosen.alpha)
-        alpha, at_end = chosen.alpha / (decomposition.scale or 1.0), chosen.at_end
-    offsets = responses.mean(axis=0) - products.mean(axis=0) @ dual
-    coefficients = dual[:, kept].T
-    if 4 * coefficients.shape[0] * neuroids <= WEIGHT_BYTES:
-        readout = Readout(layer, whole, from_dual(activations, coefficients), offsets[kept])
-    else:
-        readout = Readout(layer, whole, coefficients, offsets[kept], training=activations)
-    return LayerFit(readout, predictions, error, in_split, alpha, at_end)
+    check_finite(products, layer, network)
+    return AllUnits(layer, layout, activations, products, plan)
 
 
-def _check_finite(values: np.ndarray, layer: str, network: str) -> None:
+def check_finite(values: np.ndarray, layer: str, network: str) -> None:
+    """Refuse a layer with a value that is not finite.
+
+    Raises
+    ------
+    ProbeError
+    """
     if not np.isfinite(values).all():
         raise ProbeError(
             f"layer {layer!r} of {network} gives values that are not finite for some stimulus: "
@@ -225,40 +290,166 @@ def _check_finite(values: np.ndarray, layer: str, network: str) -> None:
         )
 
 
-def _fit_pooled(
-    pooled: np.ndarray,
+class Patterns:
+    """What the fits of all sites from a layer, or several, have in common."""
+
+    def fit(
+        self,
+        responses: np.ndarray,
+        splits: Sequence[Split],
+        block: slice,
+        n_kept: int,
+        *,
+        threads: int | None = None,
+        track: Track | None = None,
+    ) -> LayerFit:
+        """Fit some sites.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n, m)
+            Of all sites.
+        splits : sequence of (training, test) indices
+        block : slice
+            The sites that are fitted, of `Plan.blocks`.
+        n_kept : int
+            Of all sites, the first so many are needed as a readout.
+        threads : int, optional
+            By default, one per core.
+        track : callable, optional
+            Wraps the iteration over candidates.
+        """
+        raise NotImplementedError
+
+
+def n_kept_of(block: slice, n_kept: int) -> int:
+    """Tell how many of a block's sites are among the first so many."""
+    return min(max(n_kept - block.start, 0), block.stop - block.start)
+
+
+def read_units(
     layer: str,
-    layout: Layout,
-    responses: np.ndarray,
-    splits: Sequence[Split],
-    plan: Plan,
-    kept: slice,
-    threads: int,
-    track: Track | None,
-) -> LayerFit:
-    """Fit from the channels of a layer, pooled with each candidate: (n_fields, n, channels)."""
-    candidates = plan.fields
-    decompositions = pooling.Decompositions(pooled)
-    grid = FIELD_ALPHAS if plan.alphas is None else np.array(plan.alphas)
-    chosen = select(
-        decompositions, responses, splits, alphas=grid, relative=plan.alphas is None,
-        shared_alpha=plan.shared_alpha, threads=threads, track=track,
-        # Which of a hundred fields is best does not hang on the eighth digit.
-        search_dtype="float32" if len(candidates) > 1 else "float64",
-    )  # fmt: skip
-    m = responses.shape[1]
-    weights = np.empty((m, layout.channels), dtype=np.float32)
-    offsets, alpha = np.empty(m), np.empty(m)
-    for k in np.unique(chosen.candidate):
-        sites = np.flatnonzero(chosen.candidate == k)
-        decomposition = decompositions[k]
-        patterns = pooled[k].astype(np.float64)
-        of_field = patterns.T @ decomposition.dual(responses[:, sites], chosen.alpha[sites])
-        weights[sites] = of_field.T
-        offsets[sites] = responses[:, sites].mean(axis=0) - patterns.mean(axis=0) @ of_field
-        alpha[sites] = chosen.alpha[sites] / (decomposition.scale or 1.0)
-    of_site: tuple[Field, ...] = tuple(candidates[k] for k in chosen.candidate)
-    readout = Readout(layer, layout, weights[kept], offsets[kept], of_site[kept])
-    return LayerFit(
-        readout, chosen.predictions, chosen.error, chosen.error_in_split, alpha, chosen.at_end
-    )
+    layout: Layout | None,
+    activations: Any,
+    dual: np.ndarray,
+    offsets: np.ndarray,
+    n_all: int,
+) -> Readout:
+    """Return a readout with a weight for every unit, from dual coefficients, (n, m).
+
+    As weights, where those of all sites that are kept, ``n_all``, are few enough to hold.
+    """
+    neuroids = activations.shape[1]
+    # Without pooling, channels and positions are alike: every unit has its weight.
+    whole = layout if layout and layout.channels * layout.n_positions == neuroids else None
+    whole = whole or Layout(neuroids, 1, 1)
+    if 4 * n_all * neuroids <= WEIGHT_BYTES:
+        return Readout(layer, whole, from_dual(activations, dual.T), offsets)
+    return Readout(layer, whole, dual.T, offsets, training=activations)
+
+
+@dataclass(frozen=True, eq=False)
+class AllUnits(Patterns):
+    """A layer of which every unit has a weight of its own, by the products of its patterns."""
+
+    layer: str
+    layout: Layout | None
+    activations: Any
+    products: np.ndarray
+    plan: Plan
+
+    @cached_property
+    def decomposition(self) -> Decomposition:
+        """That of all units."""
+        return Decomposition.of_gram(self.products)
+
+    def fit(
+        self,
+        responses: np.ndarray,
+        splits: Sequence[Split],
+        block: slice,
+        n_kept: int,
+        *,
+        threads: int | None = None,
+        track: Track | None = None,
+    ) -> LayerFit:
+        """See `Patterns.fit`."""
+        plan, products = self.plan, self.products
+        some = responses[:, block]
+        if plan.method == "pls":
+            predictions, _ = pls.predict_splits(products, some, splits, plan.n_components)
+            fitted = pls.fit(products, some, plan.n_components)
+            dual, m = fitted.coefficients, some.shape[1]
+            error, in_split = np.full(m, np.nan), np.full((len(splits), m), np.nan)
+            alpha, at_end = np.full(m, float(fitted.n_components)), np.zeros(m, dtype=bool)
+        else:
+            decomposition = self.decomposition
+            chosen = select(
+                [decomposition], some, splits,
+                alphas=None if plan.alphas is None else np.array(plan.alphas),
+                relative=plan.alphas is None, shared_alpha=plan.shared_alpha, track=track,
+            )  # fmt: skip
+            predictions, error, in_split = chosen.predictions, chosen.error, chosen.error_in_split
+            dual = decomposition.dual(some, chosen.alpha)
+            alpha, at_end = chosen.alpha / (decomposition.scale or 1.0), chosen.at_end
+        offsets = some.mean(axis=0) - products.mean(axis=0) @ dual
+        kept = slice(n_kept_of(block, n_kept))
+        readout = read_units(
+            self.layer, self.layout, self.activations, dual[:, kept], offsets[kept], n_kept
+        )
+        return LayerFit((readout,), predictions, error, in_split, alpha, at_end)
+
+
+@dataclass(frozen=True, eq=False)
+class PooledPatterns(Patterns):
+    """The channels of a layer, pooled with each candidate field: (n_fields, n, channels)."""
+
+    layer: str
+    layout: Layout
+    by_field: np.ndarray
+    plan: Plan
+
+    @cached_property
+    def decompositions(self) -> pooling.Decompositions:
+        """That of each field."""
+        return pooling.Decompositions(self.by_field)
+
+    def fit(
+        self,
+        responses: np.ndarray,
+        splits: Sequence[Split],
+        block: slice,
+        n_kept: int,
+        *,
+        threads: int | None = None,
+        track: Track | None = None,
+    ) -> LayerFit:
+        """See `Patterns.fit`."""
+        plan, decompositions = self.plan, self.decompositions
+        some = responses[:, block]
+        candidates = plan.fields
+        grid = FIELD_ALPHAS if plan.alphas is None else np.array(plan.alphas)
+        chosen = select(
+            decompositions, some, splits, alphas=grid, relative=plan.alphas is None,
+            shared_alpha=plan.shared_alpha, threads=threads or os.cpu_count() or 1, track=track,
+            # Which of a hundred fields is best does not hang on the eighth digit.
+            search_dtype="float32" if len(candidates) > 1 else "float64",
+        )  # fmt: skip
+        m = some.shape[1]
+        weights = np.empty((m, self.layout.channels), dtype=np.float32)
+        offsets, alpha = np.empty(m), np.empty(m)
+        for k in np.unique(chosen.candidate):
+            sites = np.flatnonzero(chosen.candidate == k)
+            decomposition = decompositions[k]
+            patterns = self.by_field[k].astype(np.float64)
+            of_field = patterns.T @ decomposition.dual(some[:, sites], chosen.alpha[sites])
+            weights[sites] = of_field.T
+            offsets[sites] = some[:, sites].mean(axis=0) - patterns.mean(axis=0) @ of_field
+            alpha[sites] = chosen.alpha[sites] / (decomposition.scale or 1.0)
+        of_site: tuple[Field, ...] = tuple(candidates[k] for k in chosen.candidate)
+        kept = slice(n_kept_of(block, n_kept))
+        readout = Readout(self.layer, self.layout, weights[kept], offsets[kept], of_site[kept])
+        return LayerFit(
+            (readout,), chosen.predictions, chosen.error, chosen.error_in_split, alpha,
+            chosen.at_end,
+        )  # fmt: skip

@@ -79,7 +79,8 @@ class Encodings(Sequence[Encoding]):
     def pairs(self) -> pd.DataFrame:
         """Test networks against each other on the same recording, paired over stimuli and sites.
 
-        Each by the r that its sites have with the layer chosen inside the training stimuli.
+        Each by the r that its sites have with the layer chosen inside the training stimuli, or with
+        all layers together.
         Columns as in `Encoding.pairs`, and ``dataset``.
         """
         rows: list[dict[str, Any]] = []
@@ -103,7 +104,7 @@ class Encodings(Sequence[Encoding]):
         """Return the best of each fit as a person reads it."""
         rows = []
         for one in self.encodings:
-            chosen = one.table[one.table["kind"] == "chosen"]
+            chosen = one.table[one.table["kind"] == ("bands" if one.is_banded else "chosen")]
             r_of_layers = one.layers["r"].fillna(-np.inf).to_numpy()
             best = one.layers.iloc[int(r_of_layers.argmax())]
             row = chosen.iloc[0] if len(chosen) else best
@@ -126,7 +127,11 @@ class Encodings(Sequence[Encoding]):
 
     def notes(self) -> list[str]:
         """Say in sentences what the table alone does not."""
-        notes = ["r with the layer chosen for each site inside the training stimuli."]
+        notes = [
+            "r with all layers together, each with a penalty of its own (banded ridge)."
+            if all(one.is_banded for one in self.encodings)
+            else "r with the layer chosen for each site inside the training stimuli."
+        ]
         for row in self.pairs.to_dict("records"):
             notes.append(
                 f"{row['dataset']}: {row['model_a']} less {row['model_b']}, mean r over sites "

@@ -27,12 +27,12 @@ from probe.encoding.readouts import Readout, ReadoutModule
 from probe.encoding.sites import ALL, Head, Identity, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.plots.encoding import plot_encoding, plot_sites
+from probe.plots.encoding import plot_bands, plot_encoding, plot_sites
 from probe.plots.layers import figure_size
 from probe.progress import track
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
-from probe.result.text import number, plain
+from probe.result.text import number, p_value, plain
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Of the folder that `Encoding.save` writes."""
+
+BAND_COLUMNS = (
+    "site", "neuroid_id", "layer", "alias", "share", "alpha", "r2", "r2_low", "r2_high",
+)  # fmt: skip
 
 BATCH = 32
 """Pictures that are predicted at a time."""
@@ -57,7 +61,8 @@ class Encoding:
         training stimuli (``chosen``), and for the baselines (``pixels``, ``gabor``, ``untrained``).
         ``r`` and the other scores (see `probe.encoding.scores`) are medians over sites, with
         intervals ``…_low`` and ``…_high``; ``shuffled`` is ``r`` of responses that were permuted
-        over stimuli.
+        over stimuli. Of method ``banded`` also all layers together (``bands``), and in ``r2_band``
+        what each contributes to the R² of these, as means over sites, which add up.
     sites : pandas.DataFrame
         One row per site: ``site`` (its number), ``neuroid_id``, ``subject``, ``region``, ``layer``
         that it is read from, ``reliability``, scores with intervals, field and penalty; ``note``
@@ -69,7 +74,8 @@ class Encoding:
         Predictions of every stimulus by fits that have not seen it, by layer; empty where splits
         leave out stimuli or repeat them, and for an encoding that was opened from a file.
     readouts : dict of str to Readout
-        Each site's own layer, fitted to all stimuli; sites in the order of ``sites``.
+        Each site's own layer, fitted to all stimuli; sites in the order of ``sites``. Of method
+        ``banded``, all sites in every layer: a prediction is their sum.
     identity : Identity
         Of the network.
     facts, provenance : dict
@@ -79,6 +85,12 @@ class Encoding:
     resampled : numpy.ndarray, float32, shape (B, m)
         r of each site, with its chosen layer, in each resample of the stimuli; empty for an
         encoding that was opened.
+    bands : pandas.DataFrame
+        Of method ``banded``: one row per site and layer. ``site``, ``neuroid_id``, ``layer``,
+        ``alias``; ``share`` (γ) and ``alpha`` (the band's own penalty, that of the site over γ,
+        relative to the mean squared length of the layer's patterns) of the fit to all stimuli;
+        ``r2``, ``r2_low``, ``r2_high``: what the layer contributes to R² of held-out responses
+        (product measure, `probe.encoding.bands.split_r2`), with an interval. Empty otherwise.
     """
 
     table: pd.DataFrame
@@ -91,12 +103,26 @@ class Encoding:
     provenance: dict[str, Any]
     network: Network | None = field(default=None, compare=False)
     resampled: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    bands: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(BAND_COLUMNS)))
 
     FILES: ClassVar = (
         "table.csv", "sites.csv", "pairs.csv", "figure.png", "sites.png", "sites.npz",
         "encoding.json",
     )  # fmt: skip
     """What `save` writes."""
+
+    BANDED_FILES: ClassVar = ("bands.csv", "bands.png")
+    """And of method ``banded``."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that `save` writes."""
+        return (*self.FILES, *(self.BANDED_FILES if self.is_banded else ()))
+
+    @property
+    def is_banded(self) -> bool:
+        """Whether each site is read from several layers together."""
+        return bool(self.facts["fit"]["method"] == "banded")
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -149,23 +175,41 @@ class Encoding:
         """
         rows = self._rows(number)
         name = f"site:{self.dataset}:{number}"
-        readouts, means, sds = [], [], []
-        if absent := set(self.sites["layer"].iloc[rows]) - set(self.readouts):
-            raise ProbeError(
-                f"weights of layer {min(absent)!r} were too many to keep: fit {self.dataset} "
-                "again, and use its sites at once, or with readout 'field'"
-            )
+        readouts: list[ReadoutModule] = []
+        means, sds = [], []
+        self._check_kept(rows)
         for layer, readout in self.readouts.items():
-            positions = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
+            positions = self._sites_of(layer)
             chosen = np.flatnonzero(np.isin(positions, rows))
             if not len(chosen):
                 continue
             of_layer = self.sites.iloc[positions[chosen]]
+            mean = of_layer["mean"].to_numpy(np.float32)
+            if self.is_banded and readouts:  # the first band has the mean of the responses
+                mean = np.zeros_like(mean)
             readouts.append(readout.take(chosen).module())
-            means.append(torch.from_numpy(of_layer["mean"].to_numpy(np.float32)))
+            means.append(torch.from_numpy(mean))
             sds.append(torch.from_numpy(of_layer["sd"].to_numpy(np.float32)))
-        return Site(name, tuple(readouts), tuple(means), tuple(sds), self.identity,
+        return Site(name, tuple(readouts), tuple(means), tuple(sds), len(rows), self.identity,
                     self._facts_of(rows, readouts), self.load_network)  # fmt: skip
+
+    def _check_kept(self, rows: np.ndarray) -> None:
+        """Refuse to predict sites whose weights a file does not have."""
+        if absent := set(self._layers_of(rows)) - set(self.readouts):
+            raise ProbeError(
+                f"weights of layer {min(absent)!r} were too many to keep: fit {self.dataset} "
+                "again, and use its sites at once, or with readout 'field'"
+            )
+
+    def _layers_of(self, rows: np.ndarray) -> list[str]:
+        """Name the layers that some sites are read from."""
+        if self.is_banded:
+            return list(self.facts["model"]["layers"])
+        return list(dict.fromkeys(self.sites["layer"].iloc[rows]))
+
+    def _sites_of(self, layer: str) -> np.ndarray:
+        """Find the sites that are read from a layer: rows, in the order of its readout."""
+        return rows_of(self.sites, layer, banded=self.is_banded)
 
     def _rows(self, number: int | str) -> np.ndarray:
         """Find sites, of those whose responses vary."""
@@ -192,7 +236,7 @@ class Encoding:
             "simulated": self.simulated,
             "n_sites": len(rows),
             "sites": [int(k) for k in some["site"]] if len(rows) <= 8 else None,
-            "layers": list(dict.fromkeys(some["layer"])),
+            "layers": self._layers_of(rows),
             "n_stimuli": self.facts["recording"]["n_stimuli"],
             "stimulus_hash": self.facts["recording"]["stimulus_hash"],
             "model": self.identity.model,
@@ -214,10 +258,14 @@ class Encoding:
         facts["said"] = self._said(rows, facts)
         return facts
 
+    @property
+    def _aliases(self) -> dict[str, str]:
+        return dict(zip(self.layers["layer"], self.layers["alias"], strict=True))
+
     def _said(self, rows: np.ndarray, facts: dict[str, Any]) -> str:
         """Say in a line how good a fit is."""
         some = self.sites.iloc[rows]
-        names = [a or n for n, a in some[["layer", "alias"]].drop_duplicates().to_numpy()]
+        names = [self._aliases.get(name) or name for name in facts["layers"]]
         what = (
             f"site {some['site'].iloc[0]} ({some['neuroid_id'].iloc[0]})"
             if len(rows) == 1
@@ -232,7 +280,7 @@ class Encoding:
         ceiling = f", highest {number(float(np.sqrt(rho)))}" if rho and rho > 0 else ""
         mark = "SIMULATED " if self.simulated else ""
         return (
-            f"{what} of {mark}{facts['recording']}, read from {', '.join(names[:4])} of "
+            f"{what} of {mark}{facts['recording']}, read from {_first(names)} of "
             f"{self.identity.model}: {r} with held-out responses{ceiling}"
         )
 
@@ -241,14 +289,10 @@ class Encoding:
 
         In the recording's units, and in the order of ``sites``.
         """
-        order = np.empty(len(self), dtype=np.int64)
-        start, modules = 0, []
-        for layer, readout in self.readouts.items():
-            rows = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
-            order[rows] = start + np.arange(len(rows))
-            start += len(rows)
-            modules.append(readout.module())
-        return Head(self.load_network().module, modules, torch.from_numpy(order))
+        self._check_kept(np.arange(len(self)))
+        rows = np.concatenate([self._sites_of(layer) for layer in self.readouts])
+        modules = [readout.module() for readout in self.readouts.values()]
+        return Head(self.load_network().module, modules, torch.from_numpy(rows))
 
     def predict(
         self,
@@ -292,11 +336,13 @@ class Encoding:
 
     def predict_from(self, outputs: dict[str, torch.Tensor]) -> np.ndarray:
         """Predict from what layers returned, (n, …) each: float64, (n, m)."""
+        self._check_kept(np.arange(len(self)))
         n = len(next(iter(outputs.values())))
-        predictions = np.empty((n, len(self)))
+        predictions = np.zeros((n, len(self)))
         for layer, readout in self.readouts.items():
-            rows = np.flatnonzero((self.sites["layer"] == layer).to_numpy())
-            predictions[:, rows] = readout.predict(outputs[layer].flatten(1).numpy())
+            predictions[:, self._sites_of(layer)] += readout.predict(
+                outputs[layer].flatten(1).numpy()
+            )
         return predictions
 
     def load_network(self) -> Network:
@@ -341,6 +387,21 @@ class Encoding:
         size = self.facts["fit"]["input_size"]
         return plot_sites(self.sites, (size[0], size[1]), title=self.title)
 
+    def plot_bands(self) -> Figure:
+        """Draw what each layer contributes to R², on average and in each site.
+
+        Raises
+        ------
+        ProbeError
+            If the sites were not fitted with method ``banded``.
+        """
+        if not self.is_banded:
+            raise ProbeError(
+                f"sites of {self.dataset} are read from one layer each: fit them with method "
+                "'banded' to see what each layer adds"
+            )
+        return plot_bands(self.table, self.bands, title=self.title)
+
     def save(self, path: str | Path, *, figures: bool = True) -> list[Path]:
         """Write tables, figures and sites into a folder, which `probe.open_encoding` reads.
 
@@ -362,8 +423,15 @@ class Encoding:
             "sites.csv": self.sites.to_csv(index=False).encode(),
             "pairs.csv": self.pairs.to_csv(index=False).encode(),
         }
+        if self.is_banded:
+            contents["bands.csv"] = self.bands.to_csv(index=False).encode()
         if figures:
-            contents |= {"figure.png": self._png(), "sites.png": self._sites_png()}
+            contents |= {
+                "figure.png": self._png(),
+                "sites.png": png_of(self.plot_sites(), self.title),
+            }
+        if figures and self.is_banded:
+            contents["bands.png"] = png_of(self.plot_bands(), self.title)
         # Last: where it is, the others are of the same fit.
         contents |= {
             "sites.npz": self._arrays(),
@@ -373,13 +441,13 @@ class Encoding:
 
     def _arrays(self) -> bytes:
         arrays: dict[str, np.ndarray] = {}
-        for k, (layer, readout) in enumerate(self.readouts.items()):
-            if readout.training is not None and readout.too_large():
-                continue  # what `site` says of it
+        # Of those that are too large, `_check_kept` tells.
+        written = [one for one in self.readouts.values() if not one.too_large()]
+        for k, readout in enumerate(written):
             whole = readout.take(range(len(readout)))
             layout = whole.layout
             arrays |= {
-                f"{k}.layer": np.array(layer),
+                f"{k}.layer": np.array(readout.layer),
                 f"{k}.layout": np.array([layout.channels, layout.height, layout.width]),
                 f"{k}.weights": whole.weights,
                 f"{k}.offsets": whole.offsets,
@@ -422,6 +490,8 @@ class Encoding:
         ):  # fmt: skip
             if rows[column].notna().any():
                 shown[heading] = [number(v) for v in rows[column]]
+        if self.is_banded:
+            shown["its R² of all"] = [number(v) if np.isfinite(v) else "" for v in rows["r2_band"]]
         return pd.DataFrame(shown)
 
     def notes(self) -> list[str]:
@@ -456,6 +526,8 @@ class Encoding:
                 + ", ".join(f"{name} {n}" for name, n in counts.items())
                 + "."
             )
+        if self.is_banded:
+            notes += self._notes_of_bands()
         missing = self.sites["note"][self.sites["note"] != ""].value_counts()
         notes += [f"{n} of {len(self)} sites: {why}." for why, n in missing.items()]
         notes += fit["remarks"]
@@ -463,15 +535,40 @@ class Encoding:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
+    def _notes_of_bands(self) -> list[str]:
+        """Say what layers add to each other."""
+        rows = self.layers.sort_values("r2_band", ascending=False)
+        (together,) = self.table[self.table["kind"] == "bands"].to_dict("records")
+        most = [
+            f"{row['alias'] or row['layer']} {number(row['r2_band'])}"
+            for row in rows.to_dict("records")[:4]
+        ]
+        notes = [
+            f"All {len(rows)} layers together, each with a penalty of its own (banded ridge): R² "
+            f"{number(together['r2_band'])}, mean over sites, to which contribute most: "
+            f"{', '.join(most)} (product measure: what layers share is divided between them, and "
+            "one that only corrects another is below 0)."
+        ]
+        pairs = self.pairs[self.pairs["model_b"] == "bands"]
+        for row in pairs[pairs["model_a"] == "chosen"].to_dict("records"):
+            notes.append(
+                "Together less each site's best layer alone: mean r over sites "
+                f"{number(-row['difference'])} (SE {number(row['se'])}, p {p_value(row['p'])})."
+            )
+        return notes
+
     def __repr__(self) -> str:
         return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        pictures = [self._png(), png_of(self.plot_sites(), self.title)]
+        if self.is_banded:
+            pictures.append(png_of(self.plot_bands(), self.title))
         shown = "".join(
             f"<img alt='{html.escape(self.title)}' style='max-width:100%;width:820px' "
             f"src='data:image/png;base64,{base64.b64encode(content).decode()}'>"
-            for content in (self._png(), self._sites_png())
+            for content in pictures
         )
         return (
             f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
@@ -483,16 +580,28 @@ class Encoding:
         names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
         return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
 
-    def _sites_png(self) -> bytes:
-        from matplotlib import pyplot as plt
 
-        figure = self.plot_sites()
-        out = io.BytesIO()
-        try:
-            figure.savefig(out, format="png", dpi=200, metadata={"Title": self.title})
-        finally:
-            plt.close(figure)
-        return out.getvalue()
+def png_of(figure: Figure, title: str) -> bytes:
+    """Return a figure as a PNG file, and close it."""
+    from matplotlib import pyplot as plt
+
+    out = io.BytesIO()
+    try:
+        figure.savefig(out, format="png", dpi=200, metadata={"Title": title})
+    finally:
+        plt.close(figure)
+    return out.getvalue()
+
+
+def rows_of(sites: pd.DataFrame, layer: str, *, banded: bool) -> np.ndarray:
+    """Find the sites that are read from a layer, by row: of bands, all."""
+    return np.arange(len(sites)) if banded else np.flatnonzero(sites["layer"] == layer)
+
+
+def _first(names: Sequence[str], n: int = 4) -> str:
+    """Name the first few, and tell how many more there are."""
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
 
 
 def open_encoding(path: str | Path, network: Network | nn.Module | None = None) -> Encoding:
@@ -538,6 +647,7 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
         sites = _read_sites(folder / "sites.csv")
         pairs = pd.read_csv(folder / "pairs.csv")
         readouts = _read_arrays(folder / "sites.npz")
+        bands = _read_bands(folder / "bands.csv", sites, about)
         provenance = about.pop("provenance")
         _check_whole(sites, readouts, about)
     except (
@@ -551,7 +661,9 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
         network = Network.from_module(network, name=identity.model)
     if network is not None:
         identity.check(network, f"the encoding {str(folder)!r}")
-    return Encoding(table, sites, pairs, {}, readouts, identity, about, provenance, network)
+    return Encoding(
+        table, sites, pairs, {}, readouts, identity, about, provenance, network, bands=bands
+    )
 
 
 def _read_sites(path: Path) -> pd.DataFrame:
@@ -566,6 +678,22 @@ def _read_sites(path: Path) -> pd.DataFrame:
     return sites
 
 
+def _read_bands(path: Path, sites: pd.DataFrame, about: dict[str, Any]) -> pd.DataFrame:
+    """Read what each layer adds; of sites that are read from one layer, there is nothing.
+
+    Raises
+    ------
+    ValueError
+        If rows are missing.
+    """
+    if about["fit"]["method"] != "banded":
+        return pd.DataFrame(columns=list(BAND_COLUMNS))
+    bands = _read_sites(path)
+    if len(bands) != len(sites) * len(about["model"]["layers"]):
+        raise ValueError("bands.csv lacks rows")
+    return bands
+
+
 def _check_whole(sites: pd.DataFrame, readouts: dict[str, Readout], about: dict[str, Any]) -> None:
     """Refuse files that are not of one fit.
 
@@ -578,8 +706,9 @@ def _check_whole(sites: pd.DataFrame, readouts: dict[str, Readout], about: dict[
             raise ValueError(f"encoding.json has no {key!r}")
     if list(sites["site"]) != list(range(len(sites))):
         raise ValueError("sites.csv lacks rows")
+    banded = about["fit"]["method"] == "banded"
     for layer, readout in readouts.items():
-        if (sites["layer"] == layer).sum() != len(readout):
+        if len(rows_of(sites, layer, banded=banded)) != len(readout):
             raise ValueError("sites.csv and sites.npz are of two fits")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from probe.encoding import scores
+from probe.encoding.bands import split_r2
 from probe.encoding.ridge import Split
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.significance import t_test
@@ -109,14 +110,7 @@ def score(
     by_split = float(np.mean([scores.over_sites(of_split["r"]) for of_split in per_split]))
     if not partition:
         return _repeated(responses, noise, per_split, by_split)
-    # The training mean is high where the fold's own is low: without its shift, pooled predictions
-    # of noise would correlate negatively with it.
-    mean = responses.mean(axis=0)
-    together, deviations = np.empty_like(responses), np.empty_like(responses)
-    for (train, test), of_split in zip(splits, predictions, strict=True):
-        shift = mean - responses[train].mean(axis=0)
-        together[test] = of_split + shift
-        deviations[test] = responses[test] + shift
+    deviations, together = _pooled(responses, predictions, splits)
     values = scores.of_predictions(deviations, together, noise)
     within = tests if averages_within(splits) else None
     if within is not None:
@@ -136,6 +130,131 @@ def score(
             if np.isfinite(medians).all():
                 median_low[name], median_high[name] = np.quantile(medians, INTERVAL).tolist()
     return Scored(values, low, high, median, median_low, median_high, by_split, together, resampled)
+
+
+def _pooled(
+    responses: np.ndarray, predictions: Sequence[np.ndarray], splits: Sequence[Split]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return responses and predictions as deviations from training means, plus the mean of all.
+
+    The training mean is high where the fold's own is low: without its shift, pooled predictions of
+    noise would correlate negatively with it.
+    """
+    mean = responses.mean(axis=0)
+    together, deviations = np.empty_like(responses), np.empty_like(responses)
+    for (train, test), of_split in zip(splits, predictions, strict=True):
+        shift = mean - responses[train].mean(axis=0)
+        together[test] = of_split + shift
+        deviations[test] = responses[test] + shift
+    return deviations, together
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredBands:
+    """How much of R² each band contributes, by the product measure: see `split_r2`.
+
+    Attributes
+    ----------
+    r2, low, high : numpy.ndarray, shape (n_bands, m)
+        Of each site, with 95 % intervals; NaN without resamples.
+    mean, mean_low, mean_high : numpy.ndarray, shape (n_bands + 1,)
+        Over sites: of each band, and of all together. Means, since they add up.
+    """
+
+    r2: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    mean_low: np.ndarray
+    mean_high: np.ndarray
+
+
+def score_bands(
+    responses: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    by_band: Sequence[np.ndarray],
+    splits: Sequence[Split],
+    counts: np.ndarray | None,
+    *,
+    partition: bool,
+) -> ScoredBands:
+    """Divide R² of held-out predictions among the bands that they are the sum of.
+
+    Where splits are a partition, of all stimuli at once, as deviations from each fold's training
+    mean, as in `score`; otherwise, the mean over splits.
+
+    Parameters
+    ----------
+    responses : numpy.ndarray, shape (n, m)
+    predictions : sequence of numpy.ndarray, shape (n_test, m)
+        Of the test stimuli of each split.
+    by_band : sequence of numpy.ndarray, shape (n_bands, n_test, m)
+        Their parts.
+    splits : sequence of (training, test) indices
+    counts : numpy.ndarray, shape (B, n), optional
+        Resamples of the stimuli; only of a partition.
+    partition : bool
+        Whether every stimulus is tested once.
+    """
+    n_bands, m = len(by_band[0]), responses.shape[1]
+    unknown = np.full((n_bands, m), np.nan)
+    nothing = np.full(n_bands + 1, np.nan)
+    if not partition:
+        each = [
+            split_r2(parts, of_split, responses[test])
+            for parts, of_split, (_, test) in zip(by_band, predictions, splits, strict=True)
+        ]
+        r2 = _mean(each)
+        return ScoredBands(r2, unknown, unknown, _means(r2), nothing, nothing)
+    deviations, together = _pooled(responses, predictions, splits)
+    parts = np.empty((n_bands, *responses.shape))
+    for of_split, (_, test) in zip(by_band, splits, strict=True):
+        parts[:, test] = of_split
+    r2 = split_r2(parts, together, deviations)
+    if counts is None:
+        return ScoredBands(r2, unknown, unknown, _means(r2), nothing, nothing)
+    low, high = unknown.copy(), unknown.copy()
+    total = np.zeros((len(counts), n_bands))
+    known = np.isfinite(r2).all(axis=0)
+    for start in range(0, m, SITES):
+        some = slice(start, start + SITES)
+        drawn = _resample_bands(parts[:, :, some], together[:, some], deviations[:, some], counts)
+        for band in range(n_bands):
+            low[band, some], high[band, some] = _quantiles(drawn[band])
+        total += np.nansum(drawn[:, :, known[some]], axis=2).T
+    means = total / max(1, int(known.sum()))
+    means = np.concatenate([means, means.sum(axis=1, keepdims=True)], axis=1)
+    mean_low, mean_high = np.quantile(means, INTERVAL, axis=0) if known.any() else (nothing,) * 2
+    return ScoredBands(r2, low, high, _means(r2), mean_low, mean_high)
+
+
+def _means(r2: np.ndarray) -> np.ndarray:
+    """Average over sites that have a value: of each band, and of all together."""
+    known = np.isfinite(r2).all(axis=0)
+    if not known.any():
+        return np.full(len(r2) + 1, np.nan)
+    of_bands = r2[:, known].mean(axis=1)
+    return np.append(of_bands, of_bands.sum())
+
+
+def _resample_bands(
+    parts: np.ndarray, predictions: np.ndarray, responses: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Compute `split_r2` in all resamples, shape (n_bands, B, m)."""
+    n = counts.sum(axis=1, keepdims=True)
+    # Responses less their mean, which changes nothing but rounding.
+    y = responses - responses.mean(axis=0)
+    y_hat = predictions - predictions.mean(axis=0)
+    of_y, of_gain = counts @ y / n, counts @ (2.0 * y - y_hat) / n
+    total = counts @ y**2 / n - of_y**2
+    floor = 1e-12 * (responses**2).mean(axis=0)  # a site that is constant in a resample
+    total = np.where(total > floor, total, np.nan)
+    return np.stack(
+        [
+            (counts @ (part * (2.0 * y - y_hat)) / n - (counts @ part / n) * of_gain) / total
+            for part in parts
+        ]
+    )
 
 
 def _mean(each: Sequence[np.ndarray]) -> np.ndarray:

@@ -118,8 +118,13 @@ class Site(Target):
         As on the command line, ``site:v4:12``.
     readouts : tuple of ReadoutModule
         One per layer.
-    means, sds : tuple of torch.Tensor, shape (m_layer,)
-        Mean and standard deviation of the recorded responses of each readout's sites.
+    means : tuple of torch.Tensor, shape (m_layer,)
+        What each readout gives on average over the stimuli that it was fitted to. Those of a site
+        sum to its mean response.
+    sds : tuple of torch.Tensor, shape (m_layer,)
+        Standard deviation of the recorded responses of each readout's sites.
+    n_sites : int
+        Of which the mean is taken. A site is read from one layer, or from several, which sum.
     identity : Identity
         Of the network.
     facts : mapping
@@ -134,6 +139,7 @@ class Site(Target):
     readouts: tuple[ReadoutModule, ...]
     means: tuple[Tensor, ...] = field(repr=False)
     sds: tuple[Tensor, ...] = field(repr=False)
+    n_sites: int
     identity: Identity = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     network: Callable[[], Network] = field(repr=False)
@@ -146,16 +152,15 @@ class Site(Target):
 
     def __call__(self, outputs: Outputs) -> Tensor:
         """See `Target.__call__`."""
-        total, count = None, 0
+        total = None
         for readout, mean, sd in zip(self.readouts, self.means, self.sds, strict=True):
             output = outputs[readout.layer]
             readout.to(output.device)
             values = readout.everywhere(output) if self.anywhere else readout(output)
             scaled = ((values - mean.to(values)) / sd.to(values)).sum(1)
             total = scaled if total is None else total + scaled
-            count += len(mean)
         assert total is not None  # it has a readout
-        return total / count
+        return total / self.n_sites
 
     def check(self, network: Network) -> None:
         """Refuse a network that the site was not fitted with."""
@@ -184,20 +189,22 @@ class Head(nn.Module):
     module : torch.nn.Module
         The network. It is neither changed nor copied.
     readouts : sequence of ReadoutModule
-    order : torch.Tensor of int, shape (m,)
-        Where each site is in the readouts' outputs, one after the other.
+    rows : torch.Tensor of int, shape (≥ m,)
+        Of which site each of the readouts' outputs is, one readout after the other. Those of one
+        site are summed.
     """
 
-    def __init__(self, module: nn.Module, readouts: list[ReadoutModule], order: Tensor) -> None:
+    def __init__(self, module: nn.Module, readouts: list[ReadoutModule], rows: Tensor) -> None:
         super().__init__()
         self.network = module
         self.readouts = nn.ModuleList(readouts)
-        self.order = nn.Buffer(order)
+        self.rows = nn.Buffer(rows)
+        self.n_sites = int(rows.max()) + 1
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Predict the responses of all sites."""
         readouts: list[Any] = list(self.readouts)
         layers = [readout.layer for readout in readouts]
         outputs = differentiable(self.network, pictures, layers)
-        parts = [readout(outputs[readout.layer]) for readout in readouts]
-        return torch.cat(parts, dim=1)[:, self.order]
+        parts = torch.cat([readout(outputs[readout.layer]) for readout in readouts], dim=1)
+        return parts.new_zeros(len(parts), self.n_sites).index_add(1, self.rows, parts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,9 @@ from probe.plots.layers import STYLE, in_lines, plot_layers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MAX_BARS = 120
+"""Sites that are drawn as bars, at most: of more, a sample of all ranks."""
 
 MAX_CIRCLES = 400
 """Fields that are drawn, at most: of more, a sample."""
@@ -52,6 +56,8 @@ def plot_encoding(
     gabor = table[table["kind"] == "gabor"]
     for value in gabor["r"]:
         ax.axhline(value, color="0.45", lw=1.1, ls=(0, (1, 1.5)), label="Gabor energy", zorder=2)
+    for value in table[table["kind"] == "bands"]["r"]:
+        ax.axhline(value, color="#cc79a7", lw=1.3, label="all layers together", zorder=2)
     shuffled = table[table["kind"] == "layer"]["shuffled"]
     if shuffled.notna().any():
         ax.plot(
@@ -102,6 +108,73 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
         bar.outline.set_visible(False)
         figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return figure
+
+
+def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw what each layer contributes to R² of all together: on average, and in each site.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `probe.encoding.Encoding.table`, of method ``banded``.
+    bands : pandas.DataFrame
+        `probe.encoding.Encoding.bands`.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    rows = table[table["kind"] == "layer"]
+    names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
+    colours = sns.color_palette("viridis", len(names))
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(8.2, 2.6 + 0.12 * len(names)), dpi=200, layout="constrained",
+            width_ratios=[2, 3],
+        )  # fmt: skip
+        places = np.arange(len(names))
+        r2 = rows["r2_band"].to_numpy(np.float64)
+        ends = rows[["r2_band_low", "r2_band_high"]].to_numpy(np.float64)
+        # With few resamples, an estimate may lie outside its interval.
+        error = np.clip([r2 - ends[:, 0], ends[:, 1] - r2], 0.0, None)
+        left.barh(places, r2, color=colours, xerr=error if np.isfinite(error).all() else None,
+                  error_kw={"lw": 0.9})  # fmt: skip
+        left.set_yticks(places, names)
+        left.axvline(0.0, color="0.3", lw=0.8)
+        left.set_xlabel("part of R² (mean over sites)")
+        by_site = bands.pivot(index="layer", columns="site", values="r2").loc[rows["layer"]]
+        _draw_stack(right, by_site.to_numpy(np.float64), colours)
+        sns.despine(fig=figure)
+        figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def _draw_stack(ax: Axes, r2: np.ndarray, colours: Sequence[Any]) -> None:
+    """Stack the parts of each site, (n_layers, m); those below zero downwards."""
+    known = r2[:, np.isfinite(r2).all(axis=0)]
+    n = known.shape[1]
+    known = known[:, np.argsort(-known.sum(axis=0), kind="stable")]
+    if n > MAX_BARS:
+        known = known[:, np.linspace(0, n - 1, MAX_BARS).astype(int)]
+    places = np.arange(known.shape[1])
+    for sign in (1.0, -1.0):
+        ends = np.zeros(known.shape[1])
+        for of_layer, colour in zip(known, colours, strict=True):
+            part = np.clip(sign * of_layer, 0.0, None)
+            ax.bar(places, sign * part, bottom=sign * ends, width=1.0, color=colour, lw=0)
+            ends += part
+    ax.plot(places, known.sum(axis=0), "k_", ms=3, label="R² of all layers together")
+    ax.axhline(0.0, color="0.3", lw=0.8)
+    shown = f"{known.shape[1]} of {n} sites" if n > MAX_BARS else f"{n} sites"
+    ax.set_xlabel(f"{shown}, by R²")
+    ax.set_xticks([])
+    ax.set_ylabel("R² of held-out responses")
+    if n:
+        ax.legend(loc="upper right")
 
 
 def _draw_fields(

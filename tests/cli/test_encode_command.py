@@ -128,6 +128,38 @@ def test_a_folder_of_ones_own(encode, lab, run, picture):
     assert images.about("map.png")["site"]["recording"] == "lab"
 
 
+def test_layers_together(encode, lab, run, picture):
+    ran = encode(lab, "--method", "banded", "-o", "out")
+    assert (ran.code, ran.err) == (0, "")
+    files = {*Encoding.FILES, *Encoding.BANDED_FILES}
+    assert {p.name for p in Path("out").iterdir()} == files
+    for name in Encoding.BANDED_FILES:
+        assert f"wrote {Path('out') / name}" in ran.out
+    assert "all 2 layers together" in ran.out
+    bands = pd.read_csv("out/bands.csv")
+    assert len(bands) == 2 * 6
+    np.testing.assert_allclose(bands.groupby("site")["share"].sum(), 1.0)
+    again = run("saliency", picture, "-t", f"site:{lab}:2", "--method", "gradient", "-o", "map.png")
+    assert (again.code, again.err) == (0, "")
+    assert images.about("map.png")["site"]["layers"] == ["features.7", "features.12"]
+
+
+def test_layers_together_are_two_or_more(encode, lab):
+    error = encode(lab, "--method", "banded", "--layers", "features.7", "-o", "out").error
+    assert error == (
+        "method 'banded' fits several layers together, and 'features.7' is one: name two or more, "
+        "or use method 'ridge'"
+    )
+    assert not Path("out").exists()
+
+
+def test_methods_are_completed():
+    from probe.encoding.fitting import METHODS
+
+    assert tuple(complete.encoding_methods("")) == METHODS
+    assert complete.encoding_methods("b") == ["banded"]
+
+
 def test_random_weights_are_found_again_by_their_seed(encode, lab, run, picture):
     assert encode(lab, "--seed", "3", "-o", "out").code == 0
     ran = run("saliency", picture, "-t", f"site:{lab}:2", "-o", "map.png")

@@ -1,6 +1,7 @@
 """`probe.encode`: what is fitted, held out, scored and refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -108,6 +109,12 @@ def with_untrained():
         "squeezenet1_1", recorded(12), weights="random", layers="features.7,features.12",
         readout="flat", n_resamples=0, splits=3, progress=False,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def together():
+    """Three layers alone, and together."""
+    return encode(recorded(60), method="banded", baselines=True, layers="conv,second,fc")
 
 
 @pytest.fixture(scope="module")
@@ -219,17 +226,17 @@ class TestGroups:
         from probe.encoding import fitting
 
         seen = {}
-        fit, score = fitting.fit_layer, fitting.score
+        fit, score = fitting.fit_blocks, fitting.score
 
-        def fit_layer(array, layer, layout, responses, splits, *rest, **more):
+        def fit_blocks(patterns, responses, splits, *rest, **more):
             seen["splits"] = splits
-            return fit(array, layer, layout, responses, splits, *rest, **more)
+            return fit(patterns, responses, splits, *rest, **more)
 
         def scored(responses, predictions, splits, noise, counts, **more):
             seen["counts"] = counts if counts is not None else seen.get("counts")
             return score(responses, predictions, splits, noise, counts, **more)
 
-        monkeypatch.setattr(fitting, "fit_layer", fit_layer)
+        monkeypatch.setattr(fitting, "fit_blocks", fit_blocks)
         monkeypatch.setattr(fitting, "score", scored)
         recording = recorded(group=None if given == "labels" else self.GROUP)
         groups = {"coordinate": None, "labels": list(self.GROUP), "name": "group"}[given]
@@ -397,6 +404,102 @@ class TestOwnModule:
         np.testing.assert_allclose(shown[0], found.sites["mean"], atol=1e-4)
 
 
+class TestBanded:
+    """All layers together, beside each alone."""
+
+    def test_a_row_for_each_alone_for_the_best_and_for_all_together(self, together):
+        table = together.table
+        assert list(table["kind"]) == [
+            "layer", "layer", "layer", "chosen", "bands", "pixels", "gabor",
+        ]  # fmt: skip
+        of_bands = table.set_index("kind")["r2_band"]
+        assert of_bands["layer"].sum() == pytest.approx(of_bands["bands"])
+        assert of_bands[["chosen", "pixels", "gabor"]].isna().all()
+        row = table[table["kind"] == "bands"].iloc[0]
+        assert row["r_low"] <= row["r_high"]
+        assert row["r2_band_low"] <= row["r2_band"] <= row["r2_band_high"]
+        assert abs(row["shuffled"]) < 0.4
+        assert row["r"] > 0.7
+
+    def test_layers_alone_are_those_of_ridge(self, together):
+        alone = encode(recorded(60), baselines=True, layers="conv,second,fc")
+        both = together.table[together.table["kind"] != "bands"].drop(
+            columns=["r2_band", "r2_band_low", "r2_band_high"]
+        )
+        pd.testing.assert_frame_equal(both.reset_index(drop=True), alone.table)
+
+    def test_a_row_per_site_and_layer(self, together):
+        bands = together.bands
+        assert len(bands) == 4 * 3
+        assert list(bands["layer"][:3]) == ["conv", "second", "fc"]
+        np.testing.assert_allclose(bands.groupby("site")["share"].sum(), 1.0)
+        penalty = together.sites["alpha"].to_numpy()[bands["site"]]
+        with np.errstate(divide="ignore"):
+            np.testing.assert_allclose(bands["alpha"], penalty / bands["share"].to_numpy())
+        # Of all stimuli at once: what a fold's mean is off is in no band.
+        of_site = bands.groupby("site")["r2"].sum()
+        np.testing.assert_allclose(of_site, together.sites["r2"], atol=5e-3)
+
+    def test_sites_are_read_from_all_layers(self, together):
+        assert set(together.sites["layer"]) == {"conv + second + fc"}
+        assert list(together.readouts) == ["conv", "second", "fc"]
+        assert together.site(1).layers == ("conv", "second", "fc")
+        assert "read from conv, second, fc of tiny" in together.site(1).facts["said"]
+
+    def test_they_are_compared_with_each_layer_and_with_the_best(self, together):
+        pairs = together.pairs
+        assert list(pairs["model_a"][pairs["model_b"] == "bands"]) == [
+            "conv", "second", "fc", "chosen",
+        ]  # fmt: skip
+        assert "All 3 layers together" in repr(together)
+        assert "Together less each site's best layer alone" in repr(together)
+        assert set(together.held_out) == {"conv", "second", "fc", "bands"}
+
+    def test_a_field_is_common_to_all_layers(self):
+        found = encode(recorded(), method="banded", readout="field", splits=3)
+        one, other = (found.readouts[name].fields for name in ("relu", "second"))
+        assert one == other
+        assert [f.y for f in one] == list(found.sites["y"])
+        assert found.sites["y_px"].between(-10, 42).all()
+
+    def test_splits_that_repeat_stimuli(self):
+        found = encode(
+            recorded(), method="banded", splits=ShuffleSplit(4, test_size=0.3, random_state=1)
+        )
+        assert found.bands["r2"].notna().all()
+        assert found.bands["r2_low"].isna().all()
+        assert "No intervals" in repr(found)
+
+    def test_a_site_that_is_constant(self):
+        def still(responses):
+            responses[:, :, 0] = 2.0
+            return responses
+
+        found = encode(recorded(responses=still), method="banded", readout="field", splits=3)
+        assert found.bands.loc[found.bands["site"] == 0, "r2"].isna().all()
+        assert np.isfinite(found.table["r2_band"].iloc[:2]).all()
+        assert np.isfinite(found.predict([Image.fromarray(pictures(1)[0])])).all(axis=None)
+
+    def test_the_search_for_more_than_two_has_a_seed(self, together):
+        again = encode(recorded(60), method="banded", baselines=True, layers="conv,second,fc")
+        other = encode(recorded(60), method="banded", layers="conv,second,fc", seed=1)
+        pd.testing.assert_frame_equal(again.bands, together.bands)
+        assert not np.allclose(other.bands["share"], together.bands["share"])
+
+    def test_some_stimuli_alone(self):
+        """As a check of a picture needs it, by other stimuli."""
+        from probe.encoding import fitting
+
+        settings = fitting.Settings(
+            layers="relu,second", readout="flat", method="banded", protocol=None, n_components=25,
+            splits=3, groups=None, weights="imagenet", preprocessing="resize", baselines=False,
+            n_resamples=0, seed=0, device="cpu", batch_size=None, accept_licence=False,
+            progress=False,
+        ).checked()  # fmt: skip
+        half = fitting.fit(tiny(), recorded(), settings, stimuli=range(0, 40, 2))
+        assert half.held_out["bands"].shape == (20, 4)
+
+
 class TestSeveral:
     def test_one_of_each_in_the_order_named(self, fits):
         found, place = fits
@@ -420,6 +523,19 @@ class TestSeveral:
     def test_it_shows_itself(self, fits):
         assert "a, b predict mine, yours" in repr(fits[0])
         assert "data:image/png" in fits[0]._repr_html_()
+
+    def test_layers_together_are_what_networks_are_compared_by(self):
+        turned = Tiny()
+        with torch.no_grad():
+            turned.conv.weight.mul_(-1)
+        networks = [tiny(name="a"), tiny(turned, name="b")]
+        found = probe.encode(
+            networks, recorded(), layers="relu,second", readout="flat", method="banded", **QUICK
+        )
+        for one, r in zip(found, found.summary()["r"], strict=True):
+            (together,) = one.table.loc[one.table["kind"] == "bands", "r"]
+            assert r == f"{together:.3f}".removeprefix("0")
+        assert "r with all layers together" in repr(found)
 
     def test_one_without_any_score_is_shown_beside_the_others(self):
         still = recorded(responses=lambda r: np.full_like(r, 2.0), name="still")
@@ -508,6 +624,11 @@ class TestRefused:
             ({"method": "pls", "n_components": 0}, "n_components 0: expected 1 or more"),
             ({"n_resamples": -1}, "n_resamples -1: expected 0 or more"),
             ({"seed": -1}, "seed -1: expected 0 or more"),
+            ({"method": "banded", "layers": "relu"}, "'banded' fits several layers together, and"),
+            (
+                {"method": "banded", "protocol": "brainscore-pls"},
+                "protocol 'brainscore-pls' fits one layer at a time, and method 'banded' several",
+            ),
             ({"layers": "secnd"}, "no layer 'secnd'; did you mean 'second'"),
             ({"layers": []}, "no layers were named"),
             ({"region": "V5"}, "no region 'V5'"),
@@ -552,11 +673,90 @@ class TestRefused:
             probe.encode(tiny(), "sim-v5", **QUICK)
 
 
+@pytest.fixture(scope="module")
+def workers():
+    """Two, in this process."""
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    from probe.cluster import connect
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as own,
+        distributed.Client(own, set_as_default=False) as client,
+        connect(client) as joined,
+    ):
+        yield joined
+
+
+class TestCluster:
+    """Blocks of sites are shared out; numbers are the same to the last digit."""
+
+    @pytest.mark.parametrize(
+        ("options", "n_pieces"),
+        [
+            ({"baselines": True}, 4 * 5),
+            ({"readout": "full", "baselines": True}, 4 * 5),
+            ({"readout": "field", "splits": 3}, 2 * 3),
+            ({"method": "pls", "baselines": True}, 4 * 2),
+            ({"protocol": "brainscore-ridgecv", "baselines": True}, 4 * 2),
+            ({"method": "banded"}, 3 * 3),
+            ({"method": "banded", "readout": "field", "splits": 3}, 3 * 3),
+        ],
+        ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+    )
+    def test_it_finds_the_same(self, options, n_pieces, workers, monkeypatch):
+        from probe.encoding import fitting, layer_fit
+
+        monkeypatch.setattr(layer_fit, "SITES", 3)
+        pieces, total, on_worker, share_out = [], [], fitting._fit_on_worker, workers.map
+
+        def spied(function, tasks, *, sizes=None, **more):
+            if function is on_worker:
+                pieces.extend(tasks)
+                total.append(sum(sizes))
+            return share_out(function, tasks, sizes=sizes, **more)
+
+        monkeypatch.setattr(workers, "map", spied)
+        here = encode(recorded(m=7), **options)
+        there = encode(recorded(m=7), cluster=workers, **options)
+        assert here.table.equals(there.table)
+        assert here.sites.equals(there.sites)
+        assert here.bands.equals(there.bands)
+        for name, readout in here.readouts.items():
+            np.testing.assert_array_equal(readout.weights, there.readouts[name].weights)
+            np.testing.assert_array_equal(readout.offsets, there.readouts[name].offsets)
+        assert len(pieces) == n_pieces
+        assert total == [sum(task.n_candidates for task, _ in pieces)]
+        assert not fitting._prepared
+
+    def test_progress_here_is_that_of_all_blocks(self, monkeypatch):
+        from probe.encoding import fitting, layer_fit
+
+        monkeypatch.setattr(layer_fit, "SITES", 3)
+        bars, track = [], fitting.track
+
+        def spied(*given, **more):
+            bars.append(track(*given, **more))
+            return bars[-1]
+
+        monkeypatch.setattr(fitting, "track", spied)
+        for options in ({}, {"method": "pls", "baselines": True}, {"method": "banded"}):
+            bars.clear()
+            encode(recorded(m=7), **options | {"progress": True})
+            (bar,) = bars
+            assert bar.n == bar.total
+
+
 @pytest.mark.slow  # two processes start, which takes half a minute on two cores
 def test_processes_find_the_same():
+    """Of more sites than are fitted at a time, in processes of their own."""
     pytest.importorskip("distributed", reason="distributed is not installed")
-    options = {"layers": "features.3,features.7", "weights": "random", **QUICK}
-    here = probe.encode("squeezenet1_1", recorded(), **options)
-    there = probe.encode("squeezenet1_1", recorded(), cluster="local:2", **options)
-    assert here.table.equals(there.table)
-    assert here.sites.equals(there.sites)
+    options = {"layers": "features.3,features.7", "weights": "random", "splits": 2, **QUICK}
+    recording = recorded(20, m=2500)
+    for more in ({"readout": "flat"}, {"readout": "full", "method": "banded"}):
+        here = probe.encode("squeezenet1_1", recording, **options | more)
+        there = probe.encode("squeezenet1_1", recording, cluster="local:2", **options | more)
+        assert here.table.equals(there.table)
+        assert here.sites.equals(there.sites)
+        assert here.bands.equals(there.bands)

@@ -99,6 +99,12 @@ def fitted():
 
 
 @pytest.fixture(scope="module")
+def together():
+    """Each site in two layers, in one field."""
+    return encode(method="banded", readout="field", splits=3, n_resamples=10)
+
+
+@pytest.fixture(scope="module")
 def saved(fitted, tmp_path_factory):
     place = tmp_path_factory.mktemp("saved")
     fitted.save(place)
@@ -158,6 +164,92 @@ class TestSaved:
         found = encode(recording=recorded(ids=ids))
         found.save(tmp_path, figures=False)
         assert list(probe.open_encoding(tmp_path, wrap(Tiny())).sites["neuroid_id"]) == ids
+
+
+class TestBanded:
+    """Sites that are read from several layers."""
+
+    def test_all_files_are_there_and_opened_it_is_the_same(self, together, tmp_path, shown):
+        together.save(tmp_path)
+        assert {p.name for p in tmp_path.iterdir()} == set(together.files)
+        assert {"bands.csv", "bands.png"} < set(together.files)
+        opened = probe.open_encoding(tmp_path, wrap(Tiny()))
+        for name in ("table", "sites", "pairs", "bands"):
+            pd.testing.assert_frame_equal(
+                getattr(opened, name), getattr(together, name), check_dtype=False
+            )
+        np.testing.assert_array_equal(opened.predict(shown), together.predict(shown))
+        assert opened.notes() == together.notes()
+        assert opened.site(2).facts == together.site(2).facts
+        assert opened.files == together.files
+
+    @pytest.mark.parametrize("readout", ["field", "flat", "full"])
+    def test_the_head_is_the_sum(self, readout, shown):
+        layers = "act,second" if readout == "field" else "act,second,fc"
+        found = encode(method="banded", readout=readout, layers=layers, splits=2)
+        assert agreement(found, shown) < 1e-4
+
+    def test_a_site_is_the_sum_in_deviations_from_its_mean(self, together, shown):
+        network = together.load_network()
+        inputs = torch.stack([network.preprocessing(one) for one in shown])
+        sites = together.sites
+        expected = (together.predict(shown) - sites["mean"].to_numpy()) / sites["sd"].to_numpy()
+        for number, values in ((1, expected.to_numpy()[:, 1]), ("all", expected.mean(axis=1))):
+            given = probe.targets.values(network.module, inputs, together.site(number))
+            np.testing.assert_allclose(given.detach().numpy(), values, atol=1e-4)
+
+    def test_predictions_are_those_of_the_fit(self, together):
+        """Of the stimuli: correlated with the responses, and of their mean."""
+        found = together.predict(recorded().stimuli).to_numpy()
+        responses = recorded().mean_responses().values
+        np.testing.assert_allclose(found.mean(axis=0), responses.mean(axis=0), atol=1e-4)
+        assert min(np.corrcoef(found[:, k], responses[:, k])[0, 1] for k in range(4)) > 0.8
+
+    def test_it_is_kept_and_found_by_its_name(self, together, shown):
+        encode(method="banded", recording=recorded(name="banded"))
+        site = probe.targets.parse("site:banded:2", wrap(Tiny()))
+        assert site.layers == ("act", "second")
+
+    def test_rows_that_were_lost(self, together, tmp_path):
+        together.save(tmp_path, figures=False)
+        lines = (tmp_path / "bands.csv").read_text().splitlines(keepends=True)
+        (tmp_path / "bands.csv").write_text("".join(lines[:-1]))
+        TestDamaged.refused(tmp_path)
+        (tmp_path / "bands.csv").unlink()
+        TestDamaged.refused(tmp_path)
+
+    def test_a_layer_too_large_to_write_is_told_and_not_left_out_of_the_sum(
+        self, tmp_path, monkeypatch, shown
+    ):
+        for module in (readouts, layer_fit):
+            monkeypatch.setattr(module, "WEIGHT_BYTES", 4 * 50)
+        found = encode(method="banded", readout="full", layers="act,fc", splits=2)
+        found.save(tmp_path, figures=False)
+        opened = probe.open_encoding(tmp_path, wrap(Tiny()))
+        for use in (lambda: opened.site(0), opened.head, lambda: opened.predict(shown)):
+            with pytest.raises(ProbeError, match="weights of layer 'act' were too many to keep"):
+                use()
+
+    def test_layers_that_can_be_written_are_not_lost_with_one_that_cannot(
+        self, tmp_path, monkeypatch
+    ):
+        for module in (readouts, layer_fit):
+            monkeypatch.setattr(module, "WEIGHT_BYTES", 4 * 50)
+        found = encode(layers="act,fc", readout="full", splits=2, recording=recorded(m=12))
+        assert set(found.readouts) == {"act", "fc"}
+        found.save(tmp_path, figures=False)
+        assert list(probe.open_encoding(tmp_path, wrap(Tiny())).readouts) == ["fc"]
+
+    def test_it_shows_itself(self, together):
+        assert together._repr_html_().count("data:image/png;base64,") == 3
+        assert "all 2 layers together" in repr(together)
+        figure = together.plot_bands()
+        assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["act", "second"]
+
+    def test_others_have_no_bands_to_draw(self, fitted):
+        assert len(fitted.bands) == 0
+        with pytest.raises(ProbeError, match="read from one layer each: fit them with method 'ba"):
+            fitted.plot_bands()
 
 
 class TestNotTheSame:

@@ -7,9 +7,10 @@ import pytest
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from probe.encoding import scoring
+from probe.encoding.bands import split_r2
 from probe.encoding.ridge import Decomposition, select
 from probe.encoding.scores import SCORES, of_predictions
-from probe.encoding.scoring import compare_layers, score
+from probe.encoding.scoring import compare_layers, score, score_bands
 from probe.recordings import Noise
 
 
@@ -299,3 +300,88 @@ class TestLayers:
         scored["a"].resampled[:, n_known:] = np.nan
         pairs = self.compare(scored)
         assert not (pairs["p"] < 1.0).any()
+
+
+class TestBands:
+    """Parts of R²: of three bands, whose sum is a prediction but for the training mean."""
+
+    @staticmethod
+    def case(splits, m=5, n=60):
+        rng = np.random.default_rng(3)
+        signal = rng.normal(size=(3, n, m))
+        responses = signal.sum(axis=0) + rng.normal(size=(n, m)) + 7.0
+        parts = 0.7 * signal + 0.2 * rng.normal(size=signal.shape)
+        by_band = [parts[:, test] for _, test in splits]
+        predictions = [
+            parts[:, test].sum(axis=0) + responses[train].mean(axis=0) for train, test in splits
+        ]
+        return responses, predictions, by_band
+
+    def test_they_sum_to_r2(self):
+        splits = folds(60, 5)
+        responses, predictions, by_band = self.case(splits)
+        found = score_bands(responses, predictions, by_band, splits, None, partition=True)
+        scored = score(responses, predictions, splits, None, None, partition=True)
+        # But for the offset of all predictions, which is of no band.
+        deviations, together = scoring._pooled(responses, predictions, splits)
+        offset = together.mean(axis=0) - deviations.mean(axis=0)
+        total = found.r2.sum(axis=0) - offset**2 / deviations.var(axis=0)
+        np.testing.assert_allclose(total, scored.values["r2"], atol=1e-12)
+        np.testing.assert_allclose(found.mean[:3], found.r2.mean(axis=1))
+        assert found.mean[3] == pytest.approx(found.r2.sum(axis=0).mean())
+
+    def test_they_are_those_of_himalaya(self):
+        scoring_ = pytest.importorskip("himalaya.scoring")
+        splits = folds(60, 5)
+        responses, predictions, by_band = self.case(splits)
+        found = score_bands(responses, predictions, by_band, splits, None, partition=True)
+        parts, left = np.empty((3, 60, 5)), np.empty((60, 5))
+        for of_split, (train, test) in zip(by_band, splits, strict=True):
+            parts[:, test] = of_split
+            left[test] = responses[test] - responses[train].mean(axis=0)
+        parts -= parts.mean(axis=1, keepdims=True)
+        theirs = scoring_.r2_score_split(left - left.mean(axis=0), parts)
+        np.testing.assert_allclose(found.r2, theirs, atol=1e-12)
+
+    def test_resamples_repeat_and_leave_out_stimuli(self):
+        splits = folds(60, 5)
+        responses, predictions, by_band = self.case(splits)
+        counts = resamples(60, 40)
+        found = score_bands(responses, predictions, by_band, splits, counts, partition=True)
+        deviations, together = scoring._pooled(responses, predictions, splits)
+        parts = np.empty((3, 60, 5))
+        for of_split, (_, test) in zip(by_band, splits, strict=True):
+            parts[:, test] = of_split
+        drawn = []
+        for row in counts.astype(int):
+            rows = np.repeat(np.arange(60), row)
+            drawn.append(split_r2(parts[:, rows], together[rows], deviations[rows]))
+        low, high = np.quantile(drawn, scoring.INTERVAL, axis=0)
+        np.testing.assert_allclose(found.low, low, atol=1e-10)
+        np.testing.assert_allclose(found.high, high, atol=1e-10)
+        low, high = np.quantile(np.mean(drawn, axis=2), scoring.INTERVAL, axis=0)
+        np.testing.assert_allclose(found.mean_low[:3], low, atol=1e-10)
+        np.testing.assert_allclose(found.mean_high[:3], high, atol=1e-10)
+
+    def test_of_splits_that_repeat_stimuli_the_mean_over_splits(self):
+        splits = list(ShuffleSplit(4, test_size=0.3, random_state=0).split(np.zeros((60, 1))))
+        responses, predictions, by_band = self.case(splits)
+        found = score_bands(responses, predictions, by_band, splits, None, partition=False)
+        each = [
+            split_r2(parts, values, responses[test])
+            for parts, values, (_, test) in zip(by_band, predictions, splits, strict=True)
+        ]
+        np.testing.assert_allclose(found.r2, np.mean(each, axis=0))
+        assert np.isnan(found.low).all()
+
+    def test_a_constant_site_has_none_and_the_mean_is_of_the_others(self):
+        splits = folds(60, 5)
+        responses, predictions, by_band = self.case(splits)
+        responses[:, 2] = 7.0
+        found = score_bands(
+            responses, predictions, by_band, splits, resamples(60, 10), partition=True
+        )
+        assert np.isnan(found.r2[:, 2]).all()
+        others = np.delete(found.r2, 2, axis=1)
+        np.testing.assert_allclose(found.mean[:3], others.mean(axis=1))
+        assert np.isfinite(found.mean_low).all()

@@ -108,6 +108,14 @@ def fitted(network):
 
 
 @pytest.fixture(scope="module")
+def together(network):
+    """Sites that are read from two layers, summed."""
+    return probe.encode(
+        network, recorded("summed"), layers="relu,second", method="banded", readout="flat", **QUICK
+    )
+
+
+@pytest.fixture(scope="module")
 def picture():
     return Image.fromarray(pictures(1, seed=9)[0])
 
@@ -389,6 +397,24 @@ class TestMaps:
         assert found.value == pytest.approx(value(fitted.site(3), network, picture), abs=1e-5)
         if METHODS[method].needs_layer:
             assert found.layer == fitted.sites["layer"][3]
+
+    @pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.kind != "tokens"])
+    def test_every_method_takes_a_site_of_several_layers(self, together, network, picture, method):
+        settings = QUICKER.get(method, {})
+        site = together.site(1)
+        assert site.layers == ("relu", "second")
+        found = probe.saliency(picture, network, method, site, progress=False, **settings)
+        assert found.values.any()
+        assert found.value == pytest.approx(value(site, network, picture), abs=1e-5)
+
+    @pytest.mark.parametrize("method", ["deeplift", "integrated-gradients"])
+    def test_the_change_of_several_layers_is_shared_out(self, together, network, picture, method):
+        site = together.site(1)
+        found = probe.saliency(picture, network, method, site, progress=False)
+        inputs = network.preprocessing(picture)[None]
+        change = float(targets.values(network.module, inputs, site))
+        change -= float(targets.values(network.module, torch.zeros_like(inputs), site))
+        assert found.values.sum() == pytest.approx(change, rel=0.02, abs=1e-3)
 
     @pytest.mark.parametrize("method", ["deeplift", "integrated-gradients"])
     def test_the_change_is_shared_out(self, fitted, network, picture, method):
