@@ -157,8 +157,10 @@ def _only(fits: list[Fit], what: str) -> Fit:
             different.append(fit)
     plain = [fit for fit in different if not fit.part.is_average]
     if len(different) > 1 and len(plain) != 1:
-        names = ", ".join(repr(fit.part.name) for fit in different)
-        example = different[-1].part.name
+        names = ", ".join(
+            repr(fit.part.name) if fit.part.name else "the outermost" for fit in different
+        )
+        example = next(fit.part.name for fit in reversed(different) if fit.part.name)
         raise ProbeError(
             f"{what} hold {len(different)} sets of weights that fit: {names}; name one behind "
             f"the file, as in FILE#{example}"
@@ -247,12 +249,16 @@ def _below(
             if ".".join(components[k:]) in shapes:
                 prefix = "".join(f"{c}." for c in components[:k])
                 votes[prefix] = votes.get(prefix, 0) + 1
-    for prefix in [p for p, count in votes.items() if count >= max(votes.values()) / 2]:
-        below = {
-            name.removeprefix(prefix): value
-            for name, value in state.items()
-            if name.startswith(prefix)
-        }
+    prefixes = [p for p, count in votes.items() if count >= max(votes.values()) / 2]
+    for prefix in prefixes:
+        # What lies below a longer prefix is another network, not something that is too much.
+        others = tuple(p for p in prefixes if p.startswith(prefix) and p != prefix)
+        below = {}
+        for name, value in state.items():
+            short = name.removeprefix(prefix)
+            other = short not in shapes and others and name.startswith(others)
+            if name.startswith(prefix) and not other:
+                below[short] = value
         versions = None
         if metadata is not None:
             paths = {path: f"{_clean(path) if wrapped else path}." for path in metadata}
@@ -306,7 +312,7 @@ def _fit(part: Part, architecture: str, shapes: Mapping[str, torch.Size]) -> Fit
     state |= dict.fromkeys(uncounted, torch.tensor(0))
     for name, value in state.items():
         if value.is_floating_point():
-            state[name] = value.float()
+            state[name] = value.to_dense().float() if value.is_sparse else value.float()
         elif name in ours and ours[name].is_floating_point():
             kind = str(value.dtype).removeprefix("torch.")
             mismatch.reason = f"{name!r} is {kind}, and the network computes in float32"

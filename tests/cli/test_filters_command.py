@@ -29,7 +29,7 @@ class TestWhatIsWritten:
     def test_kernels(self, filters):
         ran = filters()
         assert (ran.code, ran.err) == (0, "")
-        assert ran.out.startswith("squeezenet1_1 features.0: 64 kernels of 3×3\n")
+        assert ran.out.startswith("squeezenet1_1 features.0 (conv1): 64 kernels of 3×3\n")
         assert "wrote    filters-squeezenet1_1.png" in ran.out
         about = images.about("filters-squeezenet1_1.png")
         assert about["model"] == "squeezenet1_1"

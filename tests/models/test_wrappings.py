@@ -172,6 +172,7 @@ def test_two_networks_are_refused_until_one_is_named(
             "under 'model', not their moving average under 'model_ema.module' "
             "(FILE#model_ema.module takes it)",
         ),
+        (BASE | under("ema.", OTHER), "not their moving average under 'ema' (FILE#ema takes it)"),
         # The same weights twice are no question.
         ({"model": under("model.", BASE) | under("attacker.model.", BASE)}, "without 'model.'"),
     ],
@@ -232,6 +233,14 @@ class TestLoad:
         assert {p.dtype for p in module.parameters()} == {torch.float32}
         for name, value in module.state_dict().items():
             assert torch.equal(value, BASE[name].to(kind).float())
+
+    def test_other_layouts_become_ordinary(self, tmp_path: Path) -> None:
+        state = {k: v.numpy().astype(">f8") for k, v in BASE.items()}
+        state["classifier.1.bias"] = BASE["classifier.1.bias"].to_sparse()
+        network = models.load(NAME, save(state, tmp_path))
+        assert network.weights.sha256 == state_sha256(BASE)
+        with torch.inference_mode():
+            assert torch.equal(network.module(INPUT), BASE_ANSWER)
 
     def test_batches_that_were_not_counted(self, tmp_path: Path) -> None:
         state = seeded(0, "resnet18")
@@ -309,6 +318,10 @@ class TestRefused:
             ),
             (BASE | {"features.0.total_ops": torch.zeros(1)}, "Unexpected key 'features.0.total"),
             (under("a.", BASE) | under("b.", OTHER), "2 sets of weights that fit: 'a', 'b'; name"),
+            (BASE | under("module.", OTHER), "2 sets of weights that fit: the outermost, 'module'"),
+            (BASE | under("twin.", OTHER), "2 sets of weights that fit: the outermost, 'twin'"),
+            ({k: v.to("meta") for k, v in BASE.items()}, "is left without a value"),
+            (BASE | {"classifier.1.bias": torch.zeros(6)}, "'classifier.1.weight': 1000.*, not 6"),
         ],
     )  # fmt: skip
     def test_by_what_it_holds(self, tmp_path: Path, content: Any, message: str) -> None:
