@@ -81,6 +81,7 @@ def test_numbers_are_those_of_evaluate(compare, sets):
     written = result()
     assert written["comparison"] == {
         "comparator": "pearson", "resample": "both", "test": "t", "n_resamples": 50, "seed": 3,
+        "stimuli": "matched by name",
     }  # fmt: skip
     assert [row["score"] for row in written["table"]] == list(found.mean)
     scores = {(r["model"], r["subject"]): r["score"] for r in written["by_subject"]}

@@ -403,7 +403,7 @@ class TestFiles:
 
     def test_pickles_are_not_read(self, tmp_path):
         np.savez(tmp_path / "x.npz", rdm=np.array([{"a": 1}], dtype=object))
-        with pytest.raises(ValueError, match="'rdm' cannot be read|not of numbers"):
+        with pytest.raises(ValueError, match=r"'rdm' cannot be read|not of numbers"):
             RDMs.load(tmp_path / "x.npz")
         np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object))
         with pytest.raises(ValueError, match=r"is not an .npz or .npy file of numbers"):
