@@ -16,7 +16,8 @@ def read_rows(path: Path, where: str) -> list[list[str]]:
     """Read a csv or tsv file as it is written: all cells are text, empty lines are left out.
 
     Columns of a tsv file are separated by tabs; those of a csv file by commas, or by semicolons
-    or tabs where these are what makes columns. Blanks after a separator do not count.
+    or tabs where these are what makes columns. Blanks after separators do not count where the
+    first line has them.
 
     Parameters
     ----------
@@ -59,8 +60,14 @@ def _columns(line: str, separator: str) -> int:
 
 
 def _split(text: str, separator: str, where: str) -> list[list[str]]:
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+    # Blanks after separators belong to how the table is laid out only if its header has them.
+    header = next((line for line in io.StringIO(text) if line.strip()), "")
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        strict=True,
+        skipinitialspace=f"{separator} " in header,
+    )
     try:
         return [row for row in reader if row]
     except csv.Error as error:

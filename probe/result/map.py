@@ -269,6 +269,7 @@ class RSAMap:
         notes.append("The cells of the map are scores over all stimuli: their highest is too high.")
         said: dict[tuple[str, str], list[str]] = {}
         for result in self.results:
+            recording = result.facts["recording"]
             name, *region = _name_and_region(result)
             name += f" ({region[0]})" if region else ""
             if not result.ceiling.known:

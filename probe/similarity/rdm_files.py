@@ -128,12 +128,13 @@ def _member(opened: Any, name: str) -> Any:
 
 
 def _mat(path: Path) -> tuple[RDMs, bool]:
-    import scipy.io  # only here: it takes a while to import
+    import h5py  # only here: they take a while to import
+    import scipy.io
 
+    if h5py.is_hdf5(path):  # v7.3
+        return _from_arrays(_read_hdf5(path, _matlab_value))
     try:
         found = scipy.io.loadmat(path, chars_as_strings=True)
-    except NotImplementedError:  # v7.3 is HDF5
-        return _from_arrays(_read_hdf5(path, _matlab_value))
     except Exception as error:  # SciPy's reader lets many kinds through on a broken file
         raise _no_numbers("MATLAB", error) from None
     arrays = {name: _unwrapped(v) for name, v in found.items() if not name.startswith("__")}
@@ -431,7 +432,8 @@ def _table(path: Path) -> tuple[RDMs, bool]:
             return _long(header, rows[1:], (label, first, second, distance))
     comma = not any("." in cell for row in rows for cell in row if _is_number(cell))
     if rows and len(rows[1:]) and all(len(row) == len(header) + 1 for row in rows[1:]):
-        rows = [["", *rows[0]], *rows[1:]]  # as R writes it without col.names=NA
+        header = ["", *header]  # as R writes it without col.names=NA
+        rows = [header, *rows[1:]]
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         raise ValueError(f"its rows have {min(widths)} to {max(widths)} cells: no square table")
@@ -532,8 +534,9 @@ def _number(cell: str, comma: bool, row: int, column: int) -> float:
 
 def _no_numbers(kind: str, error: BaseException) -> _UnreadableError:
     reason = getattr(error, "strerror", None)
+    article = "a" if kind[0] == "M" else "an"
     return _UnreadableError(
-        f"is not an {kind} file of numbers" + (f" ({reason})" if reason else "")
+        f"is not {article} {kind} file of numbers" + (f" ({reason})" if reason else "")
     )
 
 

@@ -699,8 +699,12 @@ WRONG = {
         r"set\.csv' has no column 'path'; did you mean 'pth'\?",
     ),
     "a table between semicolons": (
-        table("stimulus_id;path\nx;a.png\n"),
-        r"has no column 'path'; known: stimulus_id;path",
+        table("stimulus_id;file\nx;a.png\n"),
+        r"has no column 'path'; known: stimulus_id, file",
+    ),
+    "a table of another machine": (
+        table("path\n/nowhere/set/a.png\n/nowhere/set/b.png\n"),
+        r"pictures that are not here, as '/nowhere/set/a.png'.*\(--root\)",
     ),
     "a heading with a line break": (table('"pic\nture"\na.png\n'), r"'path'; known: pic ture"),
     "an empty path": (
