@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -122,3 +122,40 @@ def _value(name: str) -> tuple[float, str]:
         return float(_stem(name)), ""
     except ValueError:
         return float("inf"), name
+
+
+def in_order(values: Any, names: Sequence[str], what: str) -> list[Any]:
+    """Return one value per name, in the order of the names.
+
+    Parameters
+    ----------
+    values : mapping, pandas.Series or sequence
+        A mapping of names, or a column whose index are names, is put in order; of anything else,
+        the order is that of the names.
+    names : sequence of str
+        None of several things that have no names.
+    what : str
+        What errors call the values.
+
+    Raises
+    ------
+    ValueError
+        If a name has no value, or values have names and the others have none.
+    """
+    if isinstance(values, Mapping):
+        keys, items = as_texts(values), list(values.values())
+    elif hasattr(values, "index") and hasattr(values, "to_numpy"):
+        keys, items = as_texts(values.index), list(values)
+        if counts_positions(keys):
+            return items
+    else:
+        return list(values)
+    if not names:
+        raise ValueError(f"{what} are given by name, and the stimuli have no names")
+    known = dict(zip(keys, items, strict=True))
+    if len(known) < len(keys):
+        raise ValueError(f"{what} name a stimulus twice")
+    if missing := [name for name in as_texts(names) if name not in known]:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ValueError(f"{what} have nothing for stimulus {missing[0]!r}{others}")
+    return [known[name] for name in as_texts(names)]

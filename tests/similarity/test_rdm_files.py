@@ -10,6 +10,7 @@ import rsatoolbox
 import scipy.io
 from scipy.spatial.distance import pdist, squareform
 
+from probe.recordings.loaders import kriegeskorte_models
 from probe.similarity.rdm_set import RDMs, match
 
 N = 8
@@ -96,6 +97,12 @@ class TestMatlab:
             file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
         check(path, CONDENSED)
 
+    def test_files_that_others_have_published(self, mirror):
+        path = mirror / "kriegeskorte2008" / "92_modelRDMs.mat"
+        models = kriegeskorte_models(lambda manifest, name: mirror / manifest.name / name)
+        check(path, list(models.values()), (), tuple(models))
+        refused(mirror / "cichy2014" / "target_fmri_92.mat", "holds 'EVC_RDMs', 'IT_RDMs'")
+
     def test_names_that_cannot_be_read(self, tmp_path):
         cells = np.array([np.zeros((2, 2))] * N, dtype=object)
         names = np.empty(N, dtype=object)
@@ -152,9 +159,10 @@ class TestTables:
         check(tmp_path / "x.csv")
 
     def test_blanks_after_commas(self, tmp_path):
-        rows = [["", *IDS], *([name, *map(repr, row)] for name, row in zip(IDS, SQUARE.tolist(),
-                                                                            strict=True))]  # fmt: skip
-        (tmp_path / "x.csv").write_text("\n".join(", ".join(row) for row in rows), encoding="utf-8")
+        rows = [["", *IDS]]
+        rows += [[name, *map(repr, row)] for name, row in zip(IDS, SQUARE.tolist(), strict=True)]
+        text = "\n".join(", ".join(row) for row in rows)
+        (tmp_path / "x.csv").write_text(text, encoding="utf-8")
         check(tmp_path / "x.csv")
 
     def test_long(self, tmp_path):
