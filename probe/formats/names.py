@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import unicodedata
@@ -90,6 +91,9 @@ def rivals(names: Iterable[str]) -> tuple[str, str] | None:
         for first, other in zip(by_text, sorted(by_text, key=key), strict=True):
             if first != other:
                 return first, other
+    for first, other in itertools.pairwise(sorted(by_text, key=_natural_folded)):
+        if _natural_folded(first) == _natural_folded(other):  # in whatever order they were listed
+            return first, other
     return None
 
 

@@ -668,9 +668,9 @@ def _how_they_differ(missing: Sequence[str], known: Sequence[str]) -> str:
     for what, form in (
         ("their upper and lower case", str.casefold),
         ("blanks around them", str.strip),
+        ("how numbers are written", value),
         ("their endings", lambda name: os.path.splitext(name)[0]),
         ("their folders", lambda name: name.replace("\\", "/").rpartition("/")[2]),
-        ("how numbers are written", value),
     ):
         if form(missing[0]) in (form(name) for name in known):
             other = next(name for name in known if form(name) == form(missing[0]))
