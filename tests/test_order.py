@@ -2,7 +2,6 @@
 
 import json
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -217,4 +216,3 @@ def test_what_a_layer_is_called_is_kept_for_probe_compare(tmp_path, network):
     known = json.loads(str(np.load(tmp_path / "rdms.npz")["attrs"]))["aliases"]
     named = {row.layer: row.alias for row in result.layers.itertuples() if row.alias}
     assert known == named
-    assert Path(tmp_path / "rdms.npz").exists()
