@@ -234,6 +234,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         from probe.activations.reduce import from_key
 
         array = self.complete(layer)
+        layer = array.layer  # an alias has no random numbers of its own
         data = indexing.LazilyIndexedArray(array)
         stimuli = self.stimuli.drop(columns="sha256")
         coords: dict[str, Any] = {

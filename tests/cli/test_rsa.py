@@ -49,6 +49,7 @@ def test_baselines_and_the_default_folder(run, lab):
     assert "Baselines: pixels" in ran.out
     assert "untrained" in ran.out
     (folder,) = Path("results").iterdir()
+    assert folder.name == "rsa-squeezenet1_1-lab-random"
     assert {p.name for p in folder.iterdir()} == FILES
     assert set(pd.read_csv(folder / "table.csv")["kind"]) == {"layer", "pixels", "untrained"}
 
