@@ -280,7 +280,8 @@ def _from_arrays(arrays: dict[str, Any]) -> tuple[RDMs, bool]:
             )
     if isinstance(squares, _Unread):
         raise ValueError(f"{found!r} cannot be read: {squares.remedy}")
-    ids_of = next((lower[name] for name in STIMULUS_IDS if name in lower), None)
+    known = (lower[name] for name in STIMULUS_IDS if name in lower)
+    ids_of = next((name for name in known if np.ndim(arrays[name]) < 3), None)  # not of pixels
     n_named = np.size(arrays[ids_of]) if ids_of else None
     values = RDMs.from_array(_rdms_first(np.asarray(squares), n_named), labels)
     labels_of = next((lower[name] for name in LABELS if name in lower), None)
@@ -397,6 +398,12 @@ def _rdms_first(values: np.ndarray, n: int | None = None) -> np.ndarray:
         return np.moveaxis(values, 2, 0) if last and not first else values
     if values.ndim != 2 or values.shape[0] == values.shape[1]:
         return values
+    least = min(values.shape)
+    if least > 2 and values[:least, :least].any() and _are_squares(values[None, :least, :least]):
+        raise ValueError(
+            f"an array of shape {values.shape} has a zero diagonal: it seems to be a square RDM of "
+            "which a part is missing"
+        )
     in_rows, in_columns = (_n_of_pairs(values.shape[axis]) for axis in (1, 0))
     if n is not None:
         in_rows, in_columns = (None if found != n else found for found in (in_rows, in_columns))

@@ -294,6 +294,16 @@ class TestNumpy:
         np.savez(tmp_path / "x.npz", rdms=values, stimulus_ids=np.array(IDS))
         check(tmp_path / "x.npz", values.T)
 
+    def test_a_square_that_was_cut(self, tmp_path):
+        square = squareform(pdist(np.random.default_rng(0).random((6, 3))))
+        for cut in (square[:4], square[:, :4]):  # 6 are the pairs of 4 stimuli
+            np.save(tmp_path / "x.npy", cut)
+            refused(tmp_path / "x.npy", "a square RDM of which a part is missing")
+
+    def test_pixels_are_no_names(self, tmp_path):
+        np.savez(tmp_path / "x.npz", rdms=SEVERAL, images=np.zeros((N, 4, 4)))
+        check(tmp_path / "x.npz", CONDENSED, ())
+
     def test_names_that_may_be_either(self, tmp_path):
         labels, ids = np.array(["a", "b", "c"]), np.array(IDS)
         np.savez(tmp_path / "x.npz", rdms=SEVERAL, names=ids)
