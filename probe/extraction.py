@@ -53,6 +53,7 @@ def extract(
     device: str = "auto",
     cluster: str | Client | None = None,
     skip_bad: bool = False,
+    root: str | Path | None = None,
     folder: str | Path | None = None,
     force: bool = False,
     accept_licence: bool = False,
@@ -97,6 +98,9 @@ def extract(
         Where it is computed besides: see `probe.cluster.connect`.
     skip_bad : bool
         Go on without pictures that cannot be read; the store's ``about['skipped']`` names them.
+    root : path, optional
+        Folder in which the pictures of a table lie, if it names them as on another machine; see
+        `probe.stimuli.image_set`.
     folder : path, optional
         Where the store is put; by default, into the cache.
     force : bool
@@ -124,8 +128,8 @@ def extract(
     """
     planned = plan(
         model, images, layers, reduce=reduce, dtype=dtype, autocast=autocast, weights=weights,
-        preprocessing=preprocessing, seed=seed, device=device, skip_bad=skip_bad, folder=folder,
-        accept_licence=accept_licence, cluster=cluster, progress=progress,
+        preprocessing=preprocessing, seed=seed, device=device, skip_bad=skip_bad, root=root,
+        folder=folder, accept_licence=accept_licence, cluster=cluster, progress=progress,
     )  # fmt: skip
     with clusters.connect(cluster) as workers:
         return planned.run(batch_size=batch_size, cluster=workers, force=force, progress=progress)
@@ -274,6 +278,7 @@ def plan(
     seed: int = 0,
     device: str = "auto",
     skip_bad: bool = False,
+    root: str | Path | None = None,
     folder: str | Path | None = None,
     accept_licence: bool = False,
     cluster: str | Client | clusters.Cluster | None = None,
@@ -295,7 +300,7 @@ def plan(
     if cluster is None:
         for name in device.split(","):
             resolve_device(name.strip())
-    stimuli = stimuli_of(images, skip_bad, accept_licence, progress)
+    stimuli = stimuli_of(images, skip_bad, accept_licence, progress, root)
     if isinstance(reduce, str):
         reduce = parse(reduce, n_stimuli=len(stimuli), seed=seed)
     network = (
@@ -331,8 +336,11 @@ def stimuli_of(
     skip_bad: bool = False,
     accept_licence: bool = False,
     progress: bool | None = None,
+    root: str | Path | None = None,
 ) -> StimulusSet:
     """Find the pictures that a user means: see `extract`."""
+    if root is not None and not isinstance(images, str | Path):
+        raise ProbeError("root says where the pictures of a table lie: images have to name one")
     if isinstance(images, StimulusSet):
         return images
     if isinstance(images, Recording):
@@ -346,9 +354,13 @@ def stimuli_of(
             found = recordings.load(images, accept_licence=accept_licence, progress=progress)
             return stimuli_of(found, skip_bad, accept_licence, progress)
         if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name
-            beside = [path.name for path in Path().iterdir()]
+            beside = [
+                path.name
+                for path in Path().iterdir()
+                if path.is_dir() and not path.name.startswith(".")
+            ]
             raise ProbeError(
                 f"images {images!r} are no folder, file or dataset"
                 f"{suggest(images, [*names, *beside])} (see `probe datasets`)"
             )
-    return image_set(images, skip_bad=skip_bad, progress=progress)
+    return image_set(images, root=root, skip_bad=skip_bad, progress=progress)

@@ -212,6 +212,7 @@ class Extraction:
             "skipped": [list(bad) for bad in stimuli.skipped],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "layers": list(layers),
+            "aliases": _aliases(network),
         }
         columns: dict[str, Sequence[Any]] = {}
         if stimuli.metadata is not None:
@@ -226,7 +227,8 @@ class Extraction:
         store = ActivationStore.create(self.path, self.request, about, columns)
         store.sweep()
         # Other files may be left out of the same set now, and its metadata may be others.
-        store.remember(stimuli=about["stimuli"], skipped=about["skipped"])
+        kept = ("stimuli", "skipped", "aliases")
+        store.remember(**{name: about[name] for name in kept})
         store.refresh(columns)
         # In the order of the network, whoever asked for which first.
         known = store.about["layers"]
@@ -610,6 +612,13 @@ def resolve_device(device: str) -> torch.device:
             f"device {device!r} is not on this machine; there is {', '.join(there)}"
         ) from None
     return found
+
+
+def _aliases(network: Network) -> dict[str, str]:
+    """Give the paths of layers by their aliases, but for those that are another layer's path."""
+    infos = models.layers(network)
+    paths = {info.name for info in infos}
+    return {info.alias: info.name for info in infos if info.alias and info.alias not in paths}
 
 
 def devices_of(network: Network, device: str) -> list[torch.device]:

@@ -42,6 +42,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
     """The activations of one network, one preprocessing and one stimulus set.
 
     A mapping of layers to labelled arrays (stimulus, neuroid), which are read when they are used.
+    A layer goes by its path, or by its alias where the network is known by name.
 
     Parameters
     ----------
@@ -186,7 +187,8 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         """
         found = self._find(layer)
         if found is None:
-            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, self.layers)}")
+            known = [*self.layers, *(a for a in self._aliases if self._find(a) is not None)]
+            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, known)}")
         return found
 
     def complete(self, layer: str) -> LayerArray:
@@ -241,6 +243,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         from probe.activations.reduce import from_key
 
         array = self.complete(layer)
+        layer = array.layer  # an alias has no random numbers of its own
         data = indexing.LazilyIndexedArray(array)
         stimuli = self.stimuli.drop(columns="sha256")
         coords: dict[str, Any] = {
@@ -308,7 +311,13 @@ class ActivationStore(Mapping[str, xr.DataArray]):
             self
         ).to_html(index=False)
 
+    @property
+    def _aliases(self) -> dict[str, str]:
+        """Paths of layers, by their aliases."""
+        return dict(self.about.get("aliases", {}))
+
     def _find(self, layer: str) -> LayerArray | None:
+        layer = self._aliases.get(layer, layer)
         if layer not in self._layers:
             folder = self.path / _folder(layer)
             if not (folder / "zarr.json").is_file():

@@ -27,8 +27,8 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="FILE",
-            help="Files with RDMs (.npz or .npy): models first, the data last. Every RDM of the "
-            "data is a subject, every RDM of the others a model.",
+            help="Files with RDMs (.npz, .npy, .mat, .csv, .tsv, .hdf5, .pkl): models first, the "
+            "data last. Every RDM of the data is a subject, every RDM of the others a model.",
         ),
     ],
     comparator: options.Comparator = "auto",
@@ -53,10 +53,13 @@ def compare(
     Prints a verdict per model and writes table.csv, pairs.csv (tests between models), result.json
     and figure.png.
 
-    A file is what `probe rsa` or RDMs.save wrote, or any .npz or .npy file with an array of RDMs,
-    square, (n, n) or (K, n, n), or condensed, (K, n(n-1)/2). Beside the array, an .npz file may
-    name the RDMs (labels) and the stimuli (stimulus_ids). Stimuli are matched by name; without
-    names, they are taken to be in the same order.
+    A file is what `probe rsa` or RDMs.save wrote, or one of another program: an .npz, .npy or
+    MATLAB file with RDMs, square, (n, n) or (K, n, n), or condensed, (K, n(n-1)/2), beside which
+    an .npz or .mat file may name the RDMs (labels) and the stimuli (stimulus_ids); a square or a
+    long table, as pandas and R write it; what rsatoolbox saved.
+
+    Stimuli are matched by name. Those of a file without names are taken to be in the order of the
+    others, and the output says so; names that cannot be read are an error.
 
     With --cluster, the resamples are computed by its workers, to the same numbers: worth it where
     they take minutes.
@@ -85,7 +88,7 @@ def compare(
     ):
         if given not in known:
             raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
-    models, data, notes = _read(files, common)
+    models, data, matched, aliases, notes = _read(files, common)
     if comparator == "auto":
         comparator = "rho-a" if models.tied else "spearman"
         if models.tied:
@@ -116,13 +119,14 @@ def compare(
             "test": found.test,
             "n_resamples": n_resamples,
             "seed": seed,
+            "stimuli": matched,
         }
         record = _record(files, models, data, found, settings, notes)
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         contents = {
             "table.csv": found.table(models.labels).to_csv(index=False).encode(),
             "pairs.csv": found.pairs(models.labels).to_csv(index=False).encode(),
-            "figure.png": _picture(found, models, data, comparator, correction),
+            "figure.png": _picture(found, models, data, aliases, comparator, correction),
             "result.json": f"{text}\n".encode(),
         }
         write_all(folder, contents)
@@ -134,6 +138,7 @@ def compare(
             found,
             models,
             data,
+            aliases,
             settings,
             correction,
             notes,
@@ -141,8 +146,19 @@ def compare(
         )
 
 
-def _read(files: list[Path], common: bool) -> tuple[RDMs, RDMs, list[str]]:
-    """Read models and data, over the same stimuli, and say what is to be known of them."""
+def _read(files: list[Path], common: bool) -> tuple[RDMs, RDMs, str, dict[str, str], list[str]]:
+    """Read models and data, over the same stimuli.
+
+    Returns
+    -------
+    models, data : RDMs
+    matched : str
+        How stimuli were matched.
+    aliases : dict of str to str
+        Short names of models that are layers.
+    notes : list of str
+        What else is to be known.
+    """
     from probe.similarity.rdm_set import RDMs, match
 
     if len(files) < 2:
@@ -155,27 +171,46 @@ def _read(files: list[Path], common: bool) -> tuple[RDMs, RDMs, list[str]]:
         raise ProbeError(str(error)) from None
     notes = []
     nameless = [str(file) for file, one in zip(files, sets, strict=True) if not one.named]
-    if nameless and len(nameless) < len(files):
+    matched = "matched by name"
+    if len(nameless) == len(files):
+        matched = "matched by their order: no file names them"
+    elif nameless:
+        matched = f"matched by their order: {', '.join(nameless)} does not name them"
+        if len(nameless) > 1:
+            matched = matched.replace("does not", "do not")
         notes.append(f"Stimuli of {nameless[0]} have no names: taken to be in the same order.")
     try:
-        matched = match(sets, common=common)
+        over_same = match(sets, common=common)
     except ValueError as error:
         hint = "" if common or nameless else "; --common leaves out what is not in all files"
         raise ProbeError(f"the stimuli do not match: {error}{hint}") from None
-    dropped = max(one.n_stimuli for one in sets) - matched[0].n_stimuli
+    dropped = max(one.n_stimuli for one in sets) - over_same[0].n_stimuli
     if dropped:
         notes.append(f"Left out: up to {dropped} stimuli of a file that are not in all files.")
-    *models, data = matched
+    *models, data = over_same
     labels = [label for one in models for label in one.labels]
     if len(set(labels)) < len(labels):
         models = [
             _relabelled(one, [f"{file.with_suffix('')}:{label}" for label in one.labels])
             for file, one in zip(files, models, strict=False)
         ]
+    # Of networks that share an alias, as conv1, each layer goes by its path.
+    known = [dict(zip(one.labels, _aliases(one), strict=True)) for one in models]
+    shown = [alias for of_file in known for alias in of_file.values()]
+    aliases = {label: alias for of_file in known for label, alias in of_file.items()}
+    if len(set(shown)) < len(shown):
+        aliases = {label: label for label in aliases}
     try:
-        return RDMs.concatenate(models), data, notes
+        return RDMs.concatenate(models), data, matched, aliases, notes
     except ValueError as error:
         raise ProbeError(str(error)) from None
+
+
+def _aliases(one: RDMs) -> list[str]:
+    """Give what layers are called in plots, as `probe rsa` knows it; other labels are their own."""
+    known = one.attrs.get("aliases")
+    known = known if isinstance(known, dict) else {}
+    return [str(known.get(label) or label) for label in one.labels]
 
 
 def _relabelled(one: RDMs, labels: list[str]) -> RDMs:
@@ -249,7 +284,12 @@ def _record(
 
 
 def _picture(
-    found: Evaluation, models: RDMs, data: RDMs, comparator: str, correction: str
+    found: Evaluation,
+    models: RDMs,
+    data: RDMs,
+    aliases: dict[str, str],
+    comparator: str,
+    correction: str,
 ) -> bytes:
     import matplotlib as mpl
 
@@ -262,7 +302,7 @@ def _picture(
 
         ax = plot_scores(
             found,
-            models.labels,
+            [aliases[label] for label in models.labels],
             correction=correction,
             ylabel=f"{get_comparator(comparator).symbol} with the data",
         )
@@ -288,6 +328,7 @@ def _show(
     found: Evaluation,
     models: RDMs,
     data: RDMs,
+    aliases: dict[str, str],
     settings: dict[str, Any],
     correction: str,
     notes: list[str],
@@ -305,8 +346,11 @@ def _show(
     column, heading = corrected("p_zero", correction)
     shown: dict[str, list[str]] = {
         "model": list(table["model"]),
-        "score": [number(v) for v in table["score"]],
     }
+    if any(aliases[name] != name for name in table["model"]):
+        named = [aliases[name] if aliases[name] != name else "" for name in table["model"]]
+        shown["alias"] = named
+    shown["score"] = [number(v) for v in table["score"]]
     if found.resample is not None:
         shown["95 % CI"] = [
             f"{number(a)} to {number(b)}"
@@ -335,6 +379,7 @@ def _show(
     names = ", ".join(data.labels) if len(data) <= 6 else f"{len(data)} subjects"
     facts = [
         ("data", names),
+        ("stimuli", settings["stimuli"]),
         ("comparator", get_comparator(settings["comparator"]).symbol),
         ("resampled", f"{found.resample or 'nothing'}, test against zero: {found.test}"),
     ]
@@ -344,7 +389,7 @@ def _show(
         show.table(
             list(shown),
             list(zip(*shown.values(), strict=True)),
-            right=[name for name in shown if name != "model"],
+            right=[name for name in shown if name not in ("model", "alias")],
             folds="model",
             bold=0,
         ),

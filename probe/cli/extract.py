@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,13 @@ def extract(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read.")
     ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder in which the pictures of a table lie, if it names them as on another "
+            "machine."
+        ),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where the activations go.", show_default="the cache")
     ] = None,
@@ -94,6 +102,7 @@ def extract(
       probe extract -m resnet50 -i ~/stimuli --layers all --reduce srp:4096
       probe extract -m alexnet -i 'set/**/*.jpg' --layers conv3,fc6 --dtype float16
       probe extract -m vgg16 -i stimuli.csv --skip-bad --dry-run
+      probe extract -m vgg16 -i stimuli.csv --root ~/stimuli
 
     \b
     From a laptop to a queue (cores, memory and walltime of a job: jobqueue.yaml of Dask):
@@ -116,6 +125,7 @@ def extract(
         seed=seed,
         device=device,
         skip_bad=skip_bad,
+        root=root,
         folder=folder,
         accept_licence=accept_licence,
         cluster=cluster,
@@ -142,6 +152,7 @@ def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
     there = plan.share_there(table)
     if as_json:
         record = {"key": of.path.name, "path": str(of.path), "n_stimuli": len(of.stimuli)}
+        record |= dict(_order(of.stimuli.ids))
         record |= {"n_bytes": round(n_bytes), "there": there, "skipped": of.stimuli.skipped}
         record |= {"layers": table.to_dict("records")}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
@@ -149,6 +160,7 @@ def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
     facts = [
         ("kept", of.reducer.describe()),
         ("stored as", of.dtype),
+        *_order(of.stimuli.ids),
         *cache.skipped(of.stimuli.skipped),
         ("takes", f"{show.size(n_bytes)}, {show.size(cache.free_bytes(of.folder))} are free"),
         ("there", show.percent(there)),
@@ -183,6 +195,7 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
     if as_json:
         record = {"key": store.key, "path": str(store.path), "n_stimuli": store.n_stimuli}
         record |= {"n_bytes": round(1e9 * float(summary["GB"].sum())), "new": 1.0 - there}
+        record |= dict(_order(store.stimulus_ids))
         record |= {"skipped": left_out, "about": store.about, "request": store.request}
         record |= {"layers": summary.to_dict("records")}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
@@ -190,6 +203,7 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
     new = {0.0: "all of it", 1.0: "nothing: all was there"}.get(there)
     facts = [
         *cache.facts(store),
+        *_order(plan.extraction.stimuli.ids),
         *cache.skipped(left_out),
         ("new", new or f"{show.percent(1 - there)}; the rest was there"),
         ("on disk", f"{show.size(1e9 * summary['GB'].sum())} in {store.path}"),
@@ -205,6 +219,16 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
         _code(f"  probe.open_activations({one:<{width}}  # an xarray.DataArray"),
         _code(f"  probe.open_activations({every:<{width}}  # all, an xarray.DataTree"),
     )
+
+
+def _order(ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Say in which order the pictures are, where another program may sort their names otherwise."""
+    from probe.formats.names import rivals
+
+    pair = rivals(ids) if list(ids) == sorted(ids) else None
+    if pair is None:
+        return []
+    return [("order", f"of text: {', '.join(ids[:3])}, …; {pair[0]} comes before {pair[1]}")]
 
 
 def _code(line: str) -> Text:

@@ -117,7 +117,11 @@ def compare(
             tuple(rdms.names),
             recording.stimuli.ids,
             COUNTERPART.get(settings.metric, settings.metric),
-            {"model": network.name, "weights_sha256": network.weights.sha256},
+            {
+                "model": network.name,
+                "weights_sha256": network.weights.sha256,
+                "aliases": {info.name: info.alias for info in network_rdms.layers if info.alias},
+            },
         ),
         recorded=RDMs(
             data,

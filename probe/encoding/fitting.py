@@ -57,6 +57,7 @@ from probe.encoding.scoring import (
 )
 from probe.encoding.sites import Identity
 from probe.errors import ProbeError, suggest
+from probe.formats.names import in_order
 from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
 from probe.progress import in_notebook, track
@@ -237,7 +238,8 @@ def encode(
         ``ShuffleSplit(10, test_size=0.1, random_state=1)``.
     groups : str or sequence, optional
         Stimuli that stay together in splits and resamples, such as variants of one picture: one
-        label per stimulus, or the name of a coordinate of the recording. By default the
+        label per stimulus, in their order or, as a dict or pandas.Series, by their names; or the
+        name of a coordinate of the recording. By default the
         recording's own, ``group``, if it has one.
     region : str or sequence of str, optional
         By default the recording's default region; ``'all'`` are all that it has.
@@ -798,7 +800,10 @@ def _groups(recording: Recording, groups: str | Sequence[Any] | None) -> np.ndar
                 f"{suggest(groups, [str(c) for c in coords])}"
             )
         return np.asarray(recording.data[groups].values)
-    labels = np.asarray(list(groups))
+    try:
+        labels = np.asarray(in_order(groups, recording.stimuli.ids, "groups"))
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
     if len(labels) != recording.n_stimuli:
         raise ProbeError(
             f"groups have {len(labels)} labels: expected {recording.n_stimuli}, one per stimulus"

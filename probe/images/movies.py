@@ -90,6 +90,11 @@ def read_movie(path: str | Path) -> Movie:
         If it cannot be read, or PyAV is not installed and needed.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise ProbeError(
+            f"film {str(path)!r} is a folder: write its pictures to a film in the order that is "
+            "meant, as with ffmpeg -framerate 25 -i %d.png film.mp4"
+        )
     if not path.is_file():
         raise ProbeError(f"film {str(path)!r} does not exist")
     try:

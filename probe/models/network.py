@@ -166,6 +166,11 @@ def given(
             "weights and preprocessing go with a model's name; give those of a network of yours to "
             "probe.models.load or probe.models.Network.from_module"
         )
+    if not isinstance(model, Network | nn.Module):
+        raise ProbeError(
+            f"model {type(model).__name__} is no network: expected a name, a probe.models.Network "
+            "or a torch.nn.Module"
+        )
     return model if isinstance(model, Network) else Network.from_module(model)
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from probe.assets import PackageSource, derive, find, read_from_package
 from probe.assets.files import find_derived
+from probe.formats.pickles import read_arrays
 from probe.models.architectures import blueprint
-from probe.models.pickles import read_arrays
 from probe.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 State = dict[str, Tensor]

@@ -16,6 +16,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from probe import images as pictures
 from probe.errors import ProbeError
+from probe.formats.names import in_order
 from probe.plots.figures import inches, own_figure
 from probe.similarity.rdm_set import RDMs
 from probe.stimuli import StimulusSet
@@ -91,7 +92,7 @@ def plot_rdm(
         If there is more than one RDM, or as many pictures or categories as stimuli are not given.
     """
     one = _One.of(rdm)
-    groups = _groups(categories, one.n)
+    groups = _groups(categories, one)
     gallery = None if images is None else _Gallery.of(images, one)
     with own_figure(ax, 5.6 if gallery and one.n > 40 else 4.4, 4.4 + bool(gallery)) as ax:
         values = _percentiles(one.square) if ranked else one.square.copy()
@@ -169,7 +170,7 @@ def plot_mds(
     one = _One.of(rdm).complete("multidimensional scaling")
     if one.n < 3:
         raise ProbeError(f"{one.n} stimuli make no map; at least 3 are needed")
-    groups = _groups(categories, one.n)
+    groups = _groups(categories, one)
     distances = np.maximum(squareform(one.square, checks=False), 0.0)
     if not distances.any():
         raise ProbeError("all distances are zero: there is no map of them")
@@ -253,10 +254,8 @@ def plot_dendrogram(
     from scipy.cluster import hierarchy
 
     one = _One.of(rdm).complete("hierarchical clustering")
-    groups = _groups(categories, one.n)
-    if labels is not None and len(labels) != one.n:
-        raise ProbeError(f"{len(labels)} labels for an RDM of {one.n} stimuli")
-    names = [str(label) for label in labels] if labels is not None else one.names
+    groups = _groups(categories, one)
+    names = one.names if labels is None else _per_stimulus(labels, one, "labels")
     try:
         tree = hierarchy.linkage(np.maximum(squareform(one.square, checks=False), 0.0), method)
     except ValueError as error:
@@ -348,18 +347,27 @@ class _Groups:
         )
 
 
-def _groups(categories: Sequence[str] | None, n: int) -> _Groups | None:
+def _groups(categories: Sequence[str] | None, one: _One) -> _Groups | None:
     if categories is None:
         return None
     import seaborn as sns
 
-    names = [str(name) for name in categories]
-    if len(names) != n:
-        raise ProbeError(f"{len(names)} categories for an RDM of {n} stimuli")
+    names = _per_stimulus(categories, one, "categories")
     kinds = list(dict.fromkeys(names))
     palette = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
     colours = dict(zip(kinds, palette, strict=True))
     return _Groups(colours, [colours[name] for name in names])
+
+
+def _per_stimulus(values: Sequence[str], one: _One, what: str) -> list[str]:
+    """Give one text per stimulus; a mapping or a column with an index of names goes by these."""
+    try:
+        texts = [str(value) for value in in_order(values, one.names, what)]
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
+    if len(texts) != one.n:
+        raise ProbeError(f"{len(texts)} {what} for an RDM of {one.n} stimuli")
+    return texts
 
 
 @dataclass(frozen=True)
@@ -371,7 +379,7 @@ class _Gallery:
 
     @classmethod
     def of(cls, images: Pictures, one: _One) -> _Gallery:
-        if isinstance(images, StimulusSet) and one.names and set(one.names) & set(images.ids):
+        if isinstance(images, StimulusSet) and one.names:
             return cls(images, images.index(one.names))
         if len(images) != one.n:
             raise ProbeError(f"{len(images)} pictures for an RDM of {one.n} stimuli")

@@ -4,16 +4,20 @@
 
     mylab/
         responses.npy     (stimulus, neuroid) or (stimulus, repetition, neuroid); NaN where missing
-        images/           the stimuli; their sorted file names are the order of the responses
-        stimuli.csv       optional: stimulus_id, one row per response; an image's name, with or
-                          without its ending
-        neuroids.csv      optional: neuroid_id, subject, region; one row per neuroid
+        images/           the stimuli
+        stimuli.csv       the order of the responses: stimulus_id, one row per response; an image's
+                          name, with or without its ending, or its path. Optional where the sorted
+                          names of the images are this order, and all ways of sorting them agree
+        neuroids.csv      optional: neuroid_id, subject, region; one row per neuroid. Without a
+                          region, it is called after the folder
 """
 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +26,13 @@ import xarray as xr
 
 from probe import images
 from probe.errors import ProbeError
+from probe.formats.names import as_text, rivals
+from probe.formats.tables import read_rows
 from probe.recordings.recording import Recording
 from probe.stimuli import StimulusSet
 
-DEFAULTS = {"subject": "subject-1", "region": "unnamed"}
+SUBJECT = "subject-1"
+"""Where neuroids.csv names none."""
 
 
 def from_folder(folder: Path | str) -> Recording:
@@ -44,7 +51,8 @@ def from_folder(folder: Path | str) -> Recording:
     ------
     ProbeError
         If a file is missing or malformed, or responses and images do not fit; the message names
-        the file, stimulus or neuroid.
+        the file, stimulus or neuroid. If what order the responses are in cannot be known: it takes
+        stimuli.csv. If their axes cannot be told apart.
     """
     folder = Path(folder).expanduser()
     responses = _responses(folder / "responses.npy")
@@ -54,40 +62,100 @@ def from_folder(folder: Path | str) -> Recording:
             f"folder {str(folder / 'images')!r} has no pictures: put the stimuli there"
         )
     if (folder / "stimuli.csv").exists():
-        wanted = _table(folder / "stimuli.csv", len(responses), ("stimulus_id",))["stimulus_id"]
-        # Of two pictures that differ in their endings only, the ending has to be given.
-        stems = Counter(path.stem for path in pictures.values())
-        by_stem = {p.stem: name for name, p in pictures.items() if stems[p.stem] == 1}
-        names = [w if w in pictures else by_stem.get(w, w) for w in wanted]
+        table = _table(folder / "stimuli.csv", ("stimulus_id",))
+        listed = list(table["stimulus_id"])
+        _check_axes(folder, responses, len(listed), "rows", "stimuli.csv")
+        names = _pictures_of(listed, list(pictures), folder)
+        order = "stimuli.csv"
     else:
         names = list(pictures)
-        if len(names) != len(responses):
+        _check_axes(folder, responses, len(names), "images", "images/")
+        if (pair := rivals(names)) is not None:
             raise ProbeError(
-                f"{str(folder)!r} has {len(names)} images for {len(responses)} stimuli in "
-                "responses.npy; leave out what was not shown, or list what was in stimuli.csv"
+                f"{str(folder / 'images')!r}: whether {pair[0]!r} comes before {pair[1]!r} "
+                "depends on how names are sorted, and so would which response belongs to it: list "
+                "the images in the order of responses.npy in stimuli.csv (column stimulus_id)"
             )
+        order = "sorted names of the images"
+    responses = responses if responses.ndim == 3 else responses[:, None, :]
     n_neuroids = responses.shape[2]
     neuroids = pd.DataFrame({"neuroid_id": [f"n{k + 1:04d}" for k in range(n_neuroids)]})
     if (folder / "neuroids.csv").exists():
-        neuroids = _table(folder / "neuroids.csv", n_neuroids, ("neuroid_id",))
+        neuroids = _table(folder / "neuroids.csv", ("neuroid_id",))
+        if len(neuroids) != n_neuroids:
+            raise ProbeError(
+                f"{str(folder / 'neuroids.csv')!r} has {len(neuroids)} rows; responses.npy has "
+                f"{n_neuroids} neuroids"
+            )
     coords: dict[str, tuple[str, list[str]]] = {"stimulus_id": ("stimulus", names)}
+    name = folder.resolve().name
+    default = {"subject": SUBJECT, "region": name}
     for column in ("neuroid_id", "subject", "region"):
-        values = neuroids[column] if column in neuroids else [DEFAULTS[column]] * n_neuroids
+        values = neuroids[column] if column in neuroids else [default[column]] * n_neuroids
         coords[column] = ("neuroid", list(values))
     digest = hashlib.sha256(np.ascontiguousarray(responses).tobytes()).hexdigest()
     data = xr.Dataset(
         {"responses": (("stimulus", "repetition", "neuroid"), responses)},
         coords=coords,
         attrs={
-            "name": folder.resolve().name,
-            "title": f"recording from the folder {folder.resolve().name}",
+            "name": name,
+            "title": f"recording from the folder {name}",
             "citation": "",
             "licence": "",
             "source_hash": digest,
             "simulated": False,
+            "stimulus_order": order,
         },
     )
-    return Recording(data, StimulusSet(list(pictures), list(pictures.values()), folder.name))
+    return Recording(data, StimulusSet(list(pictures), list(pictures.values()), name))
+
+
+def _pictures_of(listed: Sequence[str], pictures: Sequence[str], folder: Path) -> list[str]:
+    """Give the file of each stimulus that is listed; a name that is none stays as it is."""
+    whole = {unicodedata.normalize("NFC", name): name for name in pictures}
+    # Of two pictures that differ in their endings only, the ending has to be given.
+    stems = Counter(Path(name).stem for name in whole)
+    by_stem = {Path(name).stem: whole[name] for name in whole if stems[Path(name).stem] == 1}
+    names = []
+    for row, text in enumerate(listed, start=1):
+        if not text.strip():
+            raise ProbeError(
+                f"{str(folder / 'stimuli.csv')!r} has no stimulus_id in row {row}, not counting "
+                "the header"
+            )
+        name = as_text(text)
+        last = name.replace("\\", "/").rpartition("/")[2]  # of a path, on any system
+        found = (known.get(one) for one in (name, last) for known in (whole, by_stem))
+        names.append(next(filter(None, found), name))
+    return names
+
+
+def _check_axes(folder: Path, responses: np.ndarray, n: int, what: str, where: str) -> None:
+    """See that the first axis of the responses, and only that, is that of the stimuli."""
+    shape = responses.shape
+    path = folder / "responses.npy"
+    if shape == (n, n):
+        raise ProbeError(
+            f"{str(path)!r} has shape {shape}, and {where} {n} {what}: which axis is that of the "
+            f"stimuli cannot be known; save it as ({n}, 1, {n}), which is (stimulus, repetition, "
+            "neuroid)"
+        )
+    if shape[0] == n:
+        return
+    axes = [k for k, size in enumerate(shape) if size == n]
+    if len(axes) == 1:
+        remedy = "responses.T" if len(shape) == 2 else f"np.moveaxis(responses, {axes[0]}, 0)"
+        raise ProbeError(
+            f"{str(path)!r} has shape {shape}, and {where} {n} {what}: its stimuli seem to lie "
+            f"along axis {axes[0]}; save {remedy}, whose axes are (stimulus"
+            f"{', repetition' if len(shape) == 3 else ''}, neuroid)"
+        )
+    if what == "rows":
+        raise ProbeError(f"{str(folder / where)!r} has {n} rows; responses.npy has {shape[0]}")
+    raise ProbeError(
+        f"{str(folder)!r} has {n} images for {shape[0]} stimuli in responses.npy; leave out what "
+        "was not shown, or list what was in stimuli.csv"
+    )
 
 
 def _responses(path: Path) -> np.ndarray:
@@ -103,23 +171,26 @@ def _responses(path: Path) -> np.ndarray:
             f"{str(path)!r} holds {values.dtype} of shape {values.shape}; wanted numbers of shape "
             "(stimulus, neuroid) or (stimulus, repetition, neuroid)"
         )
-    values = values.astype(np.float64)
-    return values if values.ndim == 3 else values[:, None, :]
+    return values.astype(np.float64)
 
 
-def _table(path: Path, n_rows: int, columns: tuple[str, ...]) -> pd.DataFrame:
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ProbeError(f"{str(path)!r} cannot be read ({str(error).splitlines()[0]})") from None
+        header, *rows = read_rows(path, repr(str(path))) or [[]]
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
+    header = [column.strip() for column in header]
     for column in columns:
-        if column not in table:
+        if column not in header:
+            has = f"it has {', '.join(header)}" if header else "it is empty"
+            raise ProbeError(f"{str(path)!r} has no column {column!r}; {has}")
+    for k, row in enumerate(rows, start=1):
+        if len(row) != len(header):
             raise ProbeError(
-                f"{str(path)!r} has no column {column!r}; it has {', '.join(table.columns)}"
+                f"{str(path)!r} has {len(row)} cells for {len(header)} columns in row {k}, not "
+                "counting the header"
             )
-    if len(table) != n_rows:
-        raise ProbeError(f"{str(path)!r} has {len(table)} rows; responses.npy has {n_rows}")
-    return table
+    return pd.DataFrame(rows, columns=header, dtype=object)
 
 
 def _is_picture(path: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from probe.errors import ProbeError, suggest
+from probe.formats.names import as_texts
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.crossvalidated import crossvalidated_rdm
@@ -36,7 +37,8 @@ class Recording:
         (stimulus), ``subject`` and ``region`` (rdm). The attributes ``name``, ``title``,
         ``citation``, ``licence`` and ``source_hash`` say where it comes from, ``response_unit``
         what a response is, ``averaged`` whether the one repetition is a mean over several, and
-        ``simulated`` whether it was generated.
+        ``simulated`` whether it was generated; ``stimulus_order`` what told which response
+        belongs to which stimulus.
     stimuli : StimulusSet
         What was shown. Pictures that the recording does not name are left out, and the rest is
         brought into the recording's order.
@@ -65,13 +67,17 @@ class Recording:
             if data[kind].dtype.kind not in "iuf":
                 raise ProbeError(f"{label} holds {kind} of {data[kind].dtype}, not numbers")
             data = data.assign({kind: data[kind].astype(np.float64)})
-        _refuse_twice(label, "stimulus", data["stimulus_id"].values)
+        try:
+            ids = as_texts(data["stimulus_id"].values)
+        except ValueError as error:
+            raise ProbeError(f"{label}, coordinate 'stimulus_id': {error}") from None
+        data = data.assign_coords(stimulus_id=("stimulus", ids))
+        _refuse_twice(label, "stimulus", np.array(ids))
         if kind == "responses":
             _refuse_twice(label, "neuroid", data["neuroid_id"].values)
             _check_responses(data, label)
         else:
             _check_rdms(data, label)
-        ids = [str(i) for i in data["stimulus_id"].values]
         stimuli = self.stimuli
         if tuple(ids) != stimuli.ids:
             stimuli = stimuli.subset(stimuli.index(ids))
@@ -344,6 +350,7 @@ optional
             "n_repetitions": None if low_high is None else list(low_high),
             "averaged": bool(attrs.get("averaged", False)),
             "response_unit": str(attrs.get("response_unit", "")),
+            "stimulus_order": str(attrs.get("stimulus_order", "")),
             "citation": str(attrs.get("citation", "")),
             "licence": str(attrs.get("licence", "")),
             "source_hash": str(attrs.get("source_hash", "")),
@@ -357,6 +364,8 @@ optional
             ("subjects", ", ".join(self.subjects) if n <= 4 else str(n)),
             ("stimuli", str(self.n_stimuli)),
         ]
+        if order := self.data.attrs.get("stimulus_order"):
+            facts.append(("order of stimuli", str(order)))
         if self.n_neuroids is None:
             facts.append(("holds", f"{self.data.sizes['rdm']} RDMs (1 − r), no responses"))
         else:

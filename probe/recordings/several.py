@@ -28,7 +28,8 @@ def several(given: Any) -> list[Any] | None:
         If a list is empty.
     """
     if not isinstance(given, str):
-        if not isinstance(given, Iterable) or _is_module(given):
+        # An array or a table is one thing, if none that is known here.
+        if not isinstance(given, Iterable) or hasattr(given, "shape") or _is_module(given):
             return None
         if not (things := list(given)):
             raise ProbeError("an empty list: no model, dataset or region was named")
@@ -76,6 +77,13 @@ def load_recordings(
     def load(dataset: str | Recording, region: str | None) -> Recording:
         if isinstance(dataset, Recording):
             return dataset.select(region, subject)
+        if not isinstance(dataset, str | Path):
+            shape = f" of shape {dataset.shape}" if hasattr(dataset, "shape") else ""
+            raise ProbeError(
+                f"dataset is a {type(dataset).__name__}{shape}: expected a name, the path of a "
+                "folder, or a probe.recordings.Recording, which says what was shown"
+            )
+        dataset = str(dataset)
         return recordings.load(
             dataset,
             region=region,
@@ -110,6 +118,8 @@ def _regions_of(
 ) -> list[str]:
     if isinstance(dataset, Recording):
         return dataset.regions
+    if not isinstance(dataset, str):
+        return load(dataset, None).regions  # says what it is
     head = dataset.partition("/")[0]
     for entry in recordings.available():
         if head in (entry.name, *entry.aliases):

@@ -31,7 +31,13 @@ def default_folder(
         The command.
     """
     named = [[names] if isinstance(names, str) else names for names in (models, datasets)]
-    return Path("results") / plain_name(verb, *named[0], *named[1], *others)
+    folders = [Path(name).expanduser() for name in named[1]]
+    # A folder of one's own goes by its name, wherever it lies.
+    of_data = [
+        folder.resolve().name if folder.is_dir() else name
+        for name, folder in zip(named[1], folders, strict=True)
+    ]
+    return Path("results") / plain_name(verb, *named[0], *of_data, *others)
 
 
 def plain_name(*parts: str | None) -> str:

@@ -131,8 +131,7 @@ class RSAMap:
         """One line that says what is compared with what."""
         models = dict.fromkeys(result.model for result in self.results)
         regions = dict.fromkeys(
-            ("SIMULATED " if result.simulated else "")
-            + f"{result.facts['recording']['name']} {result.facts['recording']['region']}"
+            ("SIMULATED " if result.simulated else "") + " ".join(_name_and_region(result))
             for result in self.results
         )
         return f"{', '.join(models)} × {', '.join(regions)}"
@@ -142,8 +141,7 @@ class RSAMap:
         """Names of the results' folders, a different one for each."""
         names: list[str] = []
         for result in self.results:
-            recording = result.facts["recording"]
-            name = plain_name(result.facts["model"]["name"], recording["name"], recording["region"])
+            name = plain_name(result.facts["model"]["name"], *_name_and_region(result))
             same = sum(n == name or n.startswith(f"{name}~") for n in names)
             names.append(f"{name}~{same + 1}" if same else name)
         return names
@@ -272,7 +270,8 @@ class RSAMap:
         said: dict[tuple[str, str], list[str]] = {}
         for result in self.results:
             recording = result.facts["recording"]
-            name = f"{recording['name']} ({recording['region']})"
+            name, *region = _name_and_region(result)
+            name += f" ({region[0]})" if region else ""
             if not result.ceiling.known:
                 notes.append(f"Noise ceiling of {name} unknown: {result.ceiling.kind}.")
             for remark in result.facts["comparison"]["remarks"]:
@@ -344,3 +343,9 @@ def _best_of(result: RSAResult) -> dict[str, Any]:
 def _either(alias: Any, layer: Any) -> str:
     """The short name, or the path, or nothing where no layer was chosen."""
     return str(alias or layer) if isinstance(layer, str) else ""
+
+
+def _name_and_region(result: RSAResult) -> list[str]:
+    """Give the name of a recording, and its region where that has another name."""
+    recording = result.facts["recording"]
+    return list(dict.fromkeys([recording["name"], recording["region"]]))

@@ -155,8 +155,9 @@ class RSAResult:
         recording = self.facts["recording"]
         neuroids = recording["n_neuroids"]
         subjects = recording["subjects"]
+        region = recording["region"]
         parts = [
-            recording["region"],
+            None if region == recording["name"] else region,  # a folder that names none
             f"{neuroids} neuroids" if neuroids else None,
             f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}",
             f"{recording['n_stimuli']} stimuli",
@@ -361,10 +362,12 @@ class RSAResult:
         over = OVER.get(comparison["resample"])
         subjects = recording["subjects"]
         names = ", ".join(subjects) if len(subjects) <= 6 else f"{len(subjects)} subjects"
+        order = recording.get("stimulus_order")
         return [
             ("weights", f"{model['weights_source']} · sha256 {model['weights_sha256'][:12]}…"),
             ("input", model["preprocessing"]),
             ("recording", recording["title"]),
+            *([("stimuli", f"in the order of {order}")] if order else []),
             ("subjects", f"{names} · repetitions: {shown}"),
             (
                 "inference",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy.spatial.distance import squareform
 
+from probe.formats.names import as_text, as_texts, counts_positions
 from probe.similarity.rdms import n_conditions
 
 if TYPE_CHECKING:
@@ -27,13 +26,23 @@ the rounding error of a matrix that was computed in float32."""
 UNTIED = 0.99
 """An RDM with a smaller share of different distances has ties."""
 
-KEYS = ("distances", "labels", "stimulus_ids", "metric", "attrs")
-"""The arrays of a file that `RDMs.save` writes."""
-
-DISTANCES = ("distances", "rdms", "rdm", "dissimilarities", "dissimilarity")
-LABELS = ("labels", "names")
-STIMULUS_IDS = ("stimulus_ids", "stimulus_id", "stimuli", "conditions")
-"""Names that `RDMs.load` looks for in an ``.npz`` file, in this order and in any case."""
+STIMULUS_IDS = (
+    "stimulus_ids",
+    "stimulus_id",
+    "stimuli",
+    "stimulus",
+    "stimulus_names",
+    "stimulus_name",
+    "conditions",
+    "condition",
+    "image_names",
+    "image_name",
+    "image_ids",
+    "image_id",
+    "images",
+    "image",
+)
+"""What the names of stimuli may be called in others' files, in this order and in any case."""
 
 TIDY = ("label", "stimulus_a", "stimulus_b", "distance")
 """Columns of a table with one row per RDM and pair."""
@@ -54,7 +63,8 @@ class RDMs:
     labels : sequence of str, optional
         One name per RDM: a model, a layer, a subject. By default ``rdm-1``, ``rdm-2``, …
     stimulus_ids : sequence of str, optional
-        One name per stimulus. By default their positions, ``0``, ``1``, …
+        One name per stimulus: text, or numbers, of which 1 and 1.0 are the name ``1``. Without
+        names, only the order tells the stimuli apart; `named` says which of the two it is.
     metric : str, optional
         The distance, see `probe.similarity.rdm`; None if unknown.
     attrs : mapping, optional
@@ -63,7 +73,8 @@ class RDMs:
     Raises
     ------
     ValueError
-        If shapes do not fit, a distance is infinite, or a label or stimulus is named twice.
+        If shapes do not fit, a distance is infinite, a name is missing (as NaN) or no text, or a
+        label or stimulus is named twice.
 
     Examples
     --------
@@ -98,7 +109,7 @@ class RDMs:
             raise ValueError(f"RDM {np.isinf(distances).any(axis=1).argmax()} has infinite values")
         default = [f"rdm-{k + 1}" for k in range(len(distances))]
         labels = _names("label", self.labels, len(distances), default)
-        ids = _names("stimulus", self.stimulus_ids, n, [str(k) for k in range(n)])
+        ids = _names("stimulus", self.stimulus_ids, n, [])
         object.__setattr__(self, "distances", distances)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "stimulus_ids", ids)
@@ -175,7 +186,7 @@ class RDMs:
     @property
     def n_stimuli(self) -> int:
         """How many stimuli there are."""
-        return len(self.stimulus_ids)
+        return n_conditions(self.distances.shape[1])
 
     @property
     def tied(self) -> tuple[str, ...]:
@@ -191,8 +202,8 @@ class RDMs:
 
     @property
     def named(self) -> bool:
-        """Whether the stimuli have names, not only positions."""
-        return self.stimulus_ids != tuple(str(k) for k in range(len(self.stimulus_ids)))
+        """Whether the stimuli have names, not only an order."""
+        return bool(self.stimulus_ids)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -205,7 +216,8 @@ class RDMs:
         if isinstance(which, slice):
             rows = list(range(*which.indices(len(self))))
         else:
-            rows = _positions("RDM", [which] if _single(which) else which, self.labels)
+            one = [which] if _single(which) else which
+            rows = _positions("RDM", one, self.labels, len(self))
         if not rows:
             raise ValueError("no RDM is selected")
         return replace(
@@ -216,7 +228,8 @@ class RDMs:
         shown = ", ".join(self.labels[:4]) + (", …" if len(self) > 4 else "")
         of = f"1 RDM ({shown})" if len(self) == 1 else f"{len(self)} RDMs ({shown})"
         missing = int(np.isnan(self.distances).sum())
-        facts = [f"{of} over {self.n_stimuli} stimuli", *([self.metric] if self.metric else [])]
+        over = f"{self.n_stimuli} stimuli" + ("" if self.named else " without names")
+        facts = [f"{of} over {over}", *([self.metric] if self.metric else [])]
         if missing:
             facts.append(f"{missing} pairs missing")
         return f"<{'; '.join(facts)}>"
@@ -227,20 +240,21 @@ class RDMs:
         Parameters
         ----------
         stimuli : iterable of str or int, or a boolean mask over the stimuli
-            Names, or positions.
+            Names, or positions. Stimuli without names have positions only, and no names afterwards.
 
         Raises
         ------
         ValueError
             If one is unknown or named twice, or fewer than two are left.
         """
-        keep = np.array(_positions("stimulus", stimuli, self.stimulus_ids), dtype=np.intp)
+        positions = _positions("stimulus", stimuli, self.stimulus_ids, self.n_stimuli)
+        keep = np.array(positions, dtype=np.intp)
         if len(keep) < 2:
             raise ValueError(f"{len(keep)} stimuli are selected; an RDM has at least 2")
-        ids = tuple(self.stimulus_ids[k] for k in keep)
-        if ids == self.stimulus_ids:
+        if positions == list(range(self.n_stimuli)):
             return self
-        if len(set(ids)) < len(ids):
+        ids = tuple(self.stimulus_ids[k] for k in keep) if self.named else ()
+        if len(set(positions)) < len(positions):
             raise ValueError("a stimulus is selected twice; its distance from itself is no pair")
         i, j = np.triu_indices(len(keep), 1)
         low, high = np.minimum(keep[i], keep[j]), np.maximum(keep[i], keep[j])
@@ -251,8 +265,8 @@ class RDMs:
     def align(self, to: RDMs | Iterable[str]) -> RDMs:
         """Bring the stimuli into the order of another set, and leave out those it lacks.
 
-        Where one of the two has no names for its stimuli, only their number can be compared: the
-        order is taken to be the same, and the names are those of the other.
+        Stimuli are matched by their names. Where one of the two has none, the order is taken to be
+        the same, and the names are those of the other.
 
         Parameters
         ----------
@@ -261,22 +275,31 @@ class RDMs:
         Raises
         ------
         ValueError
-            If a stimulus of the other set is missing here; the message names it.
+            If a stimulus of the other set is missing here (named); or if one of the two has no
+            names, and their numbers differ or the names of the other are the numbers of stimuli in
+            another order than that of counting.
         """
-        ids = to.stimulus_ids if isinstance(to, RDMs) else tuple(str(i) for i in to)
-        missing = set(ids) - set(self.stimulus_ids)
-        nameless = not self.named or ids == tuple(str(k) for k in range(len(ids)))
-        if missing and nameless:
-            if len(ids) == self.n_stimuli:
-                return self if self.named else replace(self, stimulus_ids=ids)
-            raise ValueError(
-                f"{self.n_stimuli} stimuli against {len(ids)}, and without names on both sides "
-                "they cannot be matched"
-            )
-        if missing:
-            first = next(i for i in ids if i in missing)
+        if isinstance(to, RDMs):
+            ids, n = to.stimulus_ids, to.n_stimuli
+        else:
+            ids = tuple(as_texts(to))
+            n = len(ids)
+        if not self.named or not ids:
+            if n != self.n_stimuli:
+                raise ValueError(
+                    f"{self.n_stimuli} stimuli against {n}, and without names on both sides "
+                    "they cannot be matched"
+                )
+            for names in (ids, self.stimulus_ids):
+                _refuse_shuffled_numbers(names)
+            return self if self.named else replace(self, stimulus_ids=ids)
+        known = set(self.stimulus_ids)
+        if missing := [name for name in ids if name not in known]:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise ValueError(f"no distances of stimulus {first!r}{others} in {self!r}")
+            raise ValueError(
+                f"no distances of stimulus {missing[0]!r}{others} in {self!r}"
+                f"{_how_they_differ(missing, self.stimulus_ids)}"
+            )
         return self.subset(ids)
 
     def squares(self) -> np.ndarray:
@@ -299,9 +322,9 @@ class RDMs:
         Returns
         -------
         pandas.DataFrame
-            Square: stimuli along both sides. Tidy: columns ``label``, ``stimulus_a``,
-            ``stimulus_b``, ``distance``. ``DataFrame.attrs`` holds ``metric``, and of a square
-            table ``label``.
+            Square: stimuli along both sides; without names, a ``RangeIndex``. Tidy: columns
+            ``label``, ``stimulus_a``, ``stimulus_b``, ``distance``. ``DataFrame.attrs`` holds
+            ``metric``, and of a square table ``label``.
 
         Raises
         ------
@@ -311,7 +334,7 @@ class RDMs:
         import pandas as pd
 
         tidy = len(self) > 1 if tidy is None else tidy
-        ids = np.array(self.stimulus_ids, dtype=object)
+        ids = np.array(self.stimulus_ids or range(self.n_stimuli), dtype=object)
         if tidy:
             i, j = np.triu_indices(self.n_stimuli, 1)
             n_pairs = len(i)
@@ -325,7 +348,8 @@ class RDMs:
         elif len(self) > 1:
             raise ValueError(f"{len(self)} RDMs are not one square table: select one, or tidy=True")
         else:
-            frame = pd.DataFrame(self.squares()[0], index=ids, columns=ids)
+            sides = pd.Index(ids) if self.named else pd.RangeIndex(self.n_stimuli)
+            frame = pd.DataFrame(self.squares()[0], index=sides, columns=sides)
             frame.attrs["label"] = self.labels[0]
         frame.attrs["metric"] = self.metric
         return frame
@@ -337,9 +361,10 @@ class RDMs:
         Parameters
         ----------
         frame : pandas.DataFrame
-            Square, with the stimuli along both sides in the same order; or tidy, with the columns
+            Square, with the stimuli along both sides, in any order; or tidy, with the columns
             ``stimulus_a``, ``stimulus_b``, ``distance``, and ``label`` if there are several RDMs.
-            A pair that a tidy table lacks is missing (NaN).
+            A pair that a tidy table lacks is missing (NaN). Numbers of the positions, 0, 1, 2, …
+            or 1, 2, 3, …, along both sides of a square table are no names.
         metric : str, optional
             By default what ``frame.attrs`` says.
 
@@ -351,21 +376,26 @@ class RDMs:
         metric = frame.attrs.get("metric") if metric is None else metric
         if set(TIDY[1:]) <= set(frame.columns):
             return cls._from_tidy(frame, metric)
-        rows, columns = [str(i) for i in frame.index], [str(i) for i in frame.columns]
-        if rows != columns:
+        rows, columns = as_texts(frame.index), as_texts(frame.columns)
+        if sorted(rows) != sorted(columns):
             raise ValueError(
                 "a table of distances has the same stimuli along both sides, or the columns "
                 + ", ".join(TIDY)
             )
+        squares = frame.to_numpy()
+        if rows != columns:
+            _refuse_twice("stimulus", columns)
+            squares = squares[:, [columns.index(name) for name in rows]]
+        # Text is what somebody has written; numbers are what pandas does by itself.
+        numbers = frame.index.dtype.kind in "iuf" and counts_positions(rows)
         label = frame.attrs.get("label")
-        return cls.from_array(frame.to_numpy(), [label] if label else [], rows, metric)
+        return cls.from_array(squares, [label] if label else [], [] if numbers else rows, metric)
 
     @classmethod
     def _from_tidy(cls, frame: pd.DataFrame, metric: str | None) -> RDMs:
-        a = [str(i) for i in frame["stimulus_a"]]
-        b = [str(i) for i in frame["stimulus_b"]]
-        named = "label" in frame.columns
-        of = [str(i) for i in frame["label"]] if named else ["rdm-1"] * len(frame)
+        a, b = as_texts(frame["stimulus_a"]), as_texts(frame["stimulus_b"])
+        labelled = "label" in frame.columns
+        of = as_texts(frame["label"]) if labelled else ["rdm-1"] * len(frame)
         stimuli = {name: k for k, name in enumerate(dict.fromkeys([*a, *b]))}
         labels = {name: k for k, name in enumerate(dict.fromkeys(of))}
         if not labels:
@@ -374,21 +404,28 @@ class RDMs:
         squares[:, range(len(stimuli)), range(len(stimuli))] = 0.0
         k = np.array([labels[name] for name in of])
         i, j = (np.array([stimuli[name] for name in side]) for side in (a, b))
-        keys = np.stack([k, np.minimum(i, j), np.maximum(i, j)])
-        order = np.lexsort(keys)
-        same = (np.diff(keys[:, order]) == 0).all(axis=0)
-        if same.any():
-            row = order[same.argmax()]
-            raise ValueError(f"pair {a[row]!r}, {b[row]!r} of {of[row]!r} occurs twice")
-        squares[k, i, j] = squares[k, j, i] = frame["distance"].to_numpy(dtype=np.float64)
-        return cls.from_array(squares, list(labels) if named else [], list(stimuli), metric)
+        distances = frame["distance"].to_numpy(dtype=np.float64)
+        order = np.lexsort((k, i, j))
+        same = (np.diff(np.stack([k, i, j])[:, order]) == 0).all(axis=0)
+        # A pair may be there in both directions, as where a whole matrix was melted.
+        squares[k, i, j] = distances
+        backwards = squares[k, j, i]
+        differs = ~np.isnan(backwards) & (backwards != distances) & (i != j)
+        if same.any() or differs.any():
+            row = order[same.argmax()] if same.any() else int(differs.argmax())
+            raise ValueError(
+                f"pair {a[row]!r}, {b[row]!r} of {of[row]!r} occurs twice"
+                + ("" if same.any() else ", with other distances")
+            )
+        squares[k, j, i] = distances
+        return cls.from_array(squares, list(labels) if labelled else [], list(stimuli), metric)
 
     def save(self, path: str | Path) -> Path:
         """Write an ``.npz`` file, whole or not at all.
 
         It holds five arrays, which anybody's program can write or read without pickle:
-        ``distances`` (K, P) float64; ``labels`` (K,) and ``stimulus_ids`` (n,), text; ``metric``,
-        one text, empty if unknown; ``attrs``, one text, JSON.
+        ``distances`` (K, P) float64; ``labels`` (K,) and ``stimulus_ids`` (n,), or (0,) without
+        names, text; ``metric``, one text, empty if unknown; ``attrs``, one text, JSON.
 
         Parameters
         ----------
@@ -415,9 +452,14 @@ class RDMs:
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             with partial.open("wb") as file:
-                texts = (self.labels, self.stimulus_ids, self.metric or "", attrs)
-                arrays = (self.distances, *map(np.array, texts))
-                np.savez(file, **dict(zip(KEYS, arrays, strict=True)))  # type: ignore[arg-type]
+                np.savez(
+                    file,
+                    distances=self.distances,
+                    labels=np.array(self.labels),
+                    stimulus_ids=np.array(self.stimulus_ids, dtype=np.str_),
+                    metric=np.array(self.metric or ""),
+                    attrs=np.array(attrs),
+                )
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -425,12 +467,24 @@ class RDMs:
 
     @classmethod
     def load(cls, path: str | Path) -> RDMs:
-        """Read a file that `save` wrote, or another's ``.npz`` or ``.npy`` file.
+        """Read a file that `save` wrote, or one of another program.
 
-        In an ``.npz`` file, the RDMs are the array that is called ``distances``, ``rdms``,
-        ``rdm``, ``dissimilarities`` or ``dissimilarity``, or the only array there is; ``labels``
-        and ``stimulus_ids``, under these or similar names, are taken where they are. RDMs without
-        labels are called after the file.
+        =============== ========================================================================
+        .npz            an array of RDMs called ``distances``, ``rdms``, ``rdm``,
+                        ``dissimilarities`` or ``dissimilarity``, or the only one there is; or
+                        several single RDMs, each called after its label
+        .npy            an array of RDMs
+        .mat            the same of MATLAB (v5 to v7.3), and structs with the fields RDM and name
+        .csv, .tsv      a square table, as pandas and R write it with names or without, or a long
+                        one, with a row per pair
+        .h5, .hdf5      what rsatoolbox saved, or arrays as in an .npz file
+        .pkl            what rsatoolbox saved; no other Python objects are read
+        =============== ========================================================================
+
+        An array of RDMs is square, (n, n) or (K, n, n), in MATLAB (n, n, K); or condensed, (P,) or
+        (K, P), or (P, K) where only P is a number of pairs. Beside it, ``labels`` name the RDMs,
+        and ``stimulus_ids`` (or `STIMULUS_IDS`) the stimuli. RDMs without labels are called after
+        the file. Stimuli have names where the file names them.
 
         Parameters
         ----------
@@ -439,38 +493,12 @@ class RDMs:
         Raises
         ------
         ValueError
-            If there is no such file, or it holds no RDMs.
+            If there is no such file, it holds no RDMs or several sets of them, how it is to be
+            read cannot be told, or it seems to name the stimuli in a way that cannot be read.
         """
-        path = Path(path).expanduser()
-        arrays = _arrays_of(path)
-        lower = {name.casefold(): name for name in arrays}
-        found = next((lower[name] for name in DISTANCES if name in lower), None)
-        if found is None and len(arrays) == 1:
-            (found,) = arrays
-        if found is None:
-            raise ValueError(
-                f"file {str(path)!r} holds {', '.join(map(repr, arrays)) or 'nothing'}; wanted an "
-                f"array {DISTANCES[0]!r} (or {', '.join(map(repr, DISTANCES[1:]))})"
-            )
-        # Three RDMs of three stimuli look alike condensed and square: what `save` wrote is
-        # condensed, whatever it looks like.
-        make = cls if set(KEYS) <= set(arrays) else cls.from_array
-        labels = _texts_of(arrays, lower, LABELS)
-        try:
-            attrs = json.loads("".join(_texts_of(arrays, lower, ["attrs"])) or "{}")
-            rdms = make(
-                arrays[found],
-                tuple(labels),
-                tuple(_texts_of(arrays, lower, STIMULUS_IDS)),
-                "".join(_texts_of(arrays, lower, ["metric"])) or None,
-                attrs if isinstance(attrs, dict) else {},
-            )
-        except ValueError as error:
-            raise ValueError(f"file {str(path)!r}: {error}") from None
-        if labels:
-            return rdms
-        numbers = [""] if len(rdms) == 1 else [f"-{k + 1}" for k in range(len(rdms))]
-        return replace(rdms, labels=tuple(path.stem + number for number in numbers))
+        from probe.similarity.rdm_files import read
+
+        return read(Path(path).expanduser())
 
     def to_rsatoolbox(self) -> Any:
         """Make an `rsatoolbox.rdm.RDMs`.
@@ -490,7 +518,7 @@ class RDMs:
             dissimilarity_measure=measure,
             descriptors=dict(self.attrs),
             rdm_descriptors={"label": list(self.labels)},
-            pattern_descriptors={"stimulus_id": list(self.stimulus_ids)},
+            pattern_descriptors={"stimulus_id": list(self.stimulus_ids)} if self.named else None,
         )
 
     @classmethod
@@ -503,26 +531,48 @@ class RDMs:
         ----------
         rdms : rsatoolbox.rdm.RDMs
         label, stimulus_id : str, optional
-            Which RDM descriptor and which pattern descriptor give the names; by default
-            ``label`` and ``stimulus_id``, or else the first descriptor (``index`` apart) that
-            tells all RDMs, or all stimuli, apart. Without one, they are numbered.
+            Which RDM descriptor and which pattern descriptor give the names. By default, of RDMs
+            ``label``, or else the first descriptor (``index`` apart) that tells all apart; of
+            stimuli the first of `STIMULUS_IDS`, or else the only one of text (if there is none,
+            of whole numbers) that tells all apart. Without one, the stimuli have no names.
 
         Raises
         ------
         ValueError
-            If it is not such an object, or lacks the descriptor.
+            If it is not such an object, lacks the descriptor, or several may be the names.
         """
         for attribute in ("dissimilarities", "rdm_descriptors", "pattern_descriptors"):
             if not hasattr(rdms, attribute):
                 raise ValueError(f"{type(rdms).__name__} is not an rsatoolbox.rdm.RDMs")
+        return cls._from_descriptors(
+            rdms.dissimilarities,
+            rdms.rdm_descriptors,
+            rdms.pattern_descriptors,
+            rdms.descriptors,
+            rdms.dissimilarity_measure,
+            label,
+            stimulus_id,
+        )
+
+    @classmethod
+    def _from_descriptors(
+        cls,
+        dissimilarities: Any,
+        rdm_descriptors: Mapping[str, Any],
+        pattern_descriptors: Mapping[str, Any],
+        descriptors: Mapping[str, Any] | None,
+        measure: Any,
+        label: str | None = None,
+        stimulus_id: str | None = None,
+    ) -> RDMs:
+        """Take the parts of rsatoolbox's RDMs."""
         ours = {theirs: name for name, theirs in RSATOOLBOX_METRICS.items()}
-        measure = rdms.dissimilarity_measure
         return cls(
-            np.array(rdms.dissimilarities, dtype=np.float64),
-            _descriptor(rdms.rdm_descriptors, label, "label"),
-            _descriptor(rdms.pattern_descriptors, stimulus_id, "stimulus_id"),
+            np.array(dissimilarities, dtype=np.float64),
+            tuple(_label_descriptor(rdm_descriptors, label)),
+            tuple(_stimulus_descriptor(pattern_descriptors, stimulus_id)),
             None if measure is None else ours.get(str(measure).casefold(), str(measure)),
-            {str(k): v for k, v in (rdms.descriptors or {}).items() if _is_plain(v)},
+            {str(k): v for k, v in (descriptors or {}).items() if _is_plain(v)},
         )
 
 
@@ -532,7 +582,8 @@ def match(sets: Sequence[RDMs], *, common: bool = False) -> list[RDMs]:
     Parameters
     ----------
     sets : sequence of RDMs
-        Where stimuli have no names, they are taken to be in the same order.
+        Stimuli are matched by name. Those of a set without names are taken to be in the order of
+        the first set that has names.
     common : bool
         Leave out the stimuli that are not in all sets; otherwise they are an error.
 
@@ -543,11 +594,17 @@ def match(sets: Sequence[RDMs], *, common: bool = False) -> list[RDMs]:
     Raises
     ------
     ValueError
-        If a stimulus is not in all sets (named), or fewer than two are.
+        If a stimulus is not in all sets (named), or fewer than two are; if without names the
+        order cannot be known, see `RDMs.align`.
     """
     first = next((one for one in sets if one.named), sets[0])
     if common and all(one.named for one in sets):
         shared = set.intersection(*(set(one.stimulus_ids) for one in sets))
+        if not shared:
+            known = set(first.stimulus_ids)
+            others = (one.stimulus_ids for one in sets if not known & set(one.stimulus_ids))
+            how = _how_they_differ(next(others, first.stimulus_ids), first.stimulus_ids)
+            raise ValueError(f"no stimulus is in all sets{how}")
         first = first.subset([i for i in first.stimulus_ids if i in shared])
     else:
         for one in sets:
@@ -558,20 +615,69 @@ def match(sets: Sequence[RDMs], *, common: bool = False) -> list[RDMs]:
 
 
 def _names(what: str, given: Any, n: int, default: list[str]) -> tuple[str, ...]:
-    if isinstance(given, str):
+    if isinstance(given, str | bytes):
         raise ValueError(f"{given!r} is one name; wanted a sequence of {n}")
-    names = tuple(str(name) for name in (default if given is None else given)) or tuple(default)
-    if len(names) != n:
+    try:
+        names = as_texts(() if given is None else given) or default
+    except ValueError as error:
+        raise ValueError(f"{what} names: {error}") from None
+    if len(names) != n and (names or what != "stimulus"):
         kind = "labels for {} RDMs" if what == "label" else "stimulus names for RDMs of {} stimuli"
         raise ValueError(f"{len(names)} {kind.format(n)}")
+    for k, name in enumerate(names):
+        if name.endswith("\0"):
+            raise ValueError(f"{what} {name!r} ends in a null character, which files do not keep")
+        if not name.strip():
+            raise ValueError(f"{what} {k} has the name {name!r}: it has to be told apart")
+    _refuse_twice(what, names)
+    return tuple(names)
+
+
+def _refuse_twice(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
             raise ValueError(f"{what} {name!r} occurs more than once")
-        if name.endswith("\0"):
-            raise ValueError(f"{what} {name!r} ends in a null character, which files do not keep")
         seen.add(name)
-    return names
+
+
+def _refuse_shuffled_numbers(names: Sequence[str]) -> None:
+    """Refuse names that number the stimuli in another order than that of counting.
+
+    The stimuli of a set without names may lie in this order or in that of counting.
+    """
+    numbers = [int(name) for name in names if name.isdecimal()]
+    shuffled = len(numbers) == len(names) and numbers != sorted(numbers)
+    if shuffled and sorted(numbers) in (list(range(len(names))), list(range(1, len(names) + 1))):
+        raise ValueError(
+            f"one set has no names for its stimuli, and the other numbers them {names[0]}, "
+            f"{names[1]}, …: whether their order is this or that of counting cannot be known; name "
+            "the stimuli in both"
+        )
+
+
+def _how_they_differ(missing: Sequence[str], known: Sequence[str]) -> str:
+    """End an error message with what would make the names the same, where one thing does."""
+
+    def value(name: str) -> str:
+        try:
+            return as_text(float(name))
+        except ValueError:
+            return name
+
+    for what, form in (
+        ("their upper and lower case", str.casefold),
+        ("blanks around them", str.strip),
+        ("how numbers are written", value),
+        ("their endings", lambda name: os.path.splitext(name)[0]),
+        ("their folders", lambda name: name.replace("\\", "/").rpartition("/")[2]),
+    ):
+        if form(missing[0]) in (form(name) for name in known):
+            other = next(name for name in known if form(name) == form(missing[0]))
+            return f"; names differ in {what}, as {missing[0]!r} and {other!r}: make them the same"
+    if counts_positions(known) != counts_positions(missing):
+        return "; if the numbers are positions and no names, leave them out of the file"
+    return ""
 
 
 def _check_square(square: np.ndarray, what: str) -> None:
@@ -599,79 +705,71 @@ def _single(which: Any) -> bool:
     return isinstance(which, (str, int, np.integer))
 
 
-def _positions(what: str, wanted: Any, known: tuple[str, ...]) -> list[int]:
+def _positions(what: str, wanted: Any, names: tuple[str, ...], n: int) -> list[int]:
     """Turn names, positions or a mask into positions."""
     items = list(wanted)
     if items and all(isinstance(item, (bool, np.bool_)) for item in items):
-        if len(items) != len(known):
-            raise ValueError(f"a mask of {len(items)} for {len(known)}: {what} selection")
+        if len(items) != n:
+            raise ValueError(f"a mask of {len(items)} for {n}: {what} selection")
         return [k for k, keep in enumerate(items) if keep]
-    place = {name: k for k, name in enumerate(known)}
+    position = {name: k for k, name in enumerate(names)}
     positions = []
     for item in items:
         if isinstance(item, str):
-            if item not in place:
-                shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-                raise ValueError(f"there is no {what} {item!r}; known: {shown}")
-            positions.append(place[item])
+            if as_text(item) not in position:
+                shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+                known = f"; known: {shown}" if names else ": they have no names, only positions"
+                raise ValueError(f"there is no {what} {item!r}{known}")
+            positions.append(position[as_text(item)])
         elif isinstance(item, (int, np.integer)):
-            if not -len(known) <= item < len(known):
-                raise ValueError(f"there is no {what} {item}: there are {len(known)}")
-            positions.append(int(item) % len(known))
+            if not -n <= item < n:
+                raise ValueError(f"there is no {what} {item}: there are {n}")
+            positions.append(int(item) % n)
         else:
             raise ValueError(f"{what} {item!r} is neither a name nor a position")
     return positions
 
 
-def _arrays_of(path: Path) -> dict[str, np.ndarray]:
-    try:
-        opened = np.load(path, allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            return {"array": opened}
-        with opened:
-            return dict(_without_objects(opened))
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {str(path)!r}") from None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = getattr(error, "strerror", None)
-        raise ValueError(
-            f"file {str(path)!r} is not an .npz or .npy file of numbers"
-            + (f" ({reason})" if reason else "")
-        ) from None
-
-
-def _without_objects(opened: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Read the arrays of a file, except those that only pickle can read."""
-    for name in opened.files:
-        try:
-            yield name, opened[name]
-        except ValueError as error:
-            if "Object arrays" not in str(error):
-                raise
-
-
-def _texts_of(
-    arrays: dict[str, np.ndarray], lower: dict[str, str], names: Iterable[str]
-) -> list[str]:
-    found = next((arrays[lower[name]] for name in names if name in lower), None)
-    if found is None or found.ndim > 1 or found.dtype.kind not in "USiu":
-        return []
-    return [
-        item.decode(errors="replace") if isinstance(item, bytes) else str(item)
-        for item in np.atleast_1d(found).tolist()
-    ]
-
-
-def _descriptor(descriptors: Mapping[str, Any], wanted: str | None, default: str) -> Any:
-    if wanted is not None and wanted not in descriptors:
-        raise ValueError(f"there is no descriptor {wanted!r}; known: {', '.join(descriptors)}")
-    if wanted is not None or default in descriptors:
-        return tuple(str(v) for v in descriptors[wanted or default])
-    for name, values in descriptors.items():
-        texts = tuple(str(v) for v in values)
+def _label_descriptor(descriptors: Mapping[str, Any], label: str | None) -> list[str]:
+    if label is not None or "label" in descriptors:
+        return _descriptor(descriptors, label or "label")
+    for name in descriptors:
+        texts = as_texts(descriptors[name])
         if name != "index" and len(set(texts)) == len(texts):
             return texts
-    return ()
+    return []
+
+
+def _stimulus_descriptor(descriptors: Mapping[str, Any], stimulus_id: str | None) -> list[str]:
+    names = {name.casefold(): name for name in descriptors}
+    usual = next((names[name] for name in STIMULUS_IDS if name in names), None)
+    if (chosen := stimulus_id or usual) is not None:
+        return _descriptor(descriptors, chosen)
+    different: dict[tuple[str, str], list[str]] = {}
+    for name, values in descriptors.items():
+        kinds = {type(value) for value in values}
+        text = all(issubclass(kind, str | bytes) for kind in kinds)
+        whole = all(issubclass(kind, int | np.integer) for kind in kinds)
+        if name != "index" and (text or whole) and len(set(values)) == len(values):
+            different["text" if text else "whole numbers", name] = as_texts(values)
+    for kind in ("text", "whole numbers"):
+        candidates = [name for of_kind, name in different if of_kind == kind]
+        if len(candidates) > 1:
+            raise ValueError(
+                f"descriptors {', '.join(map(repr, candidates))} all tell the stimuli apart: "
+                "choose one with stimulus_id=, or call it 'stimulus_id' before saving"
+            )
+        if candidates:
+            return different[kind, candidates[0]]
+    # A selection or another order of stimuli that have nothing else leaves its trace here.
+    index = as_texts(descriptors.get("index", ()))
+    return [] if counts_positions(index) else index
+
+
+def _descriptor(descriptors: Mapping[str, Any], name: str) -> list[str]:
+    if name not in descriptors:
+        raise ValueError(f"there is no descriptor {name!r}; known: {', '.join(descriptors)}")
+    return as_texts(descriptors[name])
 
 
 def _is_plain(value: Any) -> bool:

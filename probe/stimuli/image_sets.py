@@ -6,7 +6,6 @@ cannot be read is known, and listed together, before hours of work rest on it.
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import glob
 import hashlib
@@ -20,13 +19,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from probe import images
 from probe.errors import ProbeError, suggest
+from probe.formats.names import as_text
+from probe.formats.tables import read_rows
 from probe.images import Unreadable
 from probe.stimuli.archive import Member, members
 from probe.stimuli.stimulus_set import StimulusSet, in_threads
@@ -53,6 +54,7 @@ def image_set(
     *,
     id_column: str = "stimulus_id",
     path_column: str = "path",
+    root: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     progress: bool | None = None,
 ) -> StimulusSet:
@@ -68,7 +70,8 @@ def image_set(
           quotes in a shell, which would otherwise expand it itself;
         - a table (``.csv``, ``.tsv``, ``.parquet``) with a column of paths, which are relative to
           the table's folder, perhaps one of names, and any others, which become metadata: numbers,
-          booleans or text (a column without a name, as pandas writes its index, does not);
+          booleans or text (a column without a name, as pandas writes its index, does not). In a
+          ``.csv`` file, columns may be separated by semicolons; paths may be those of Windows;
         - a ``.zip`` archive: all pictures in it; it is never unpacked;
         - a single picture;
         - a stimulus set, which is returned as it is.
@@ -79,6 +82,10 @@ def image_set(
         Column of a table with the stimuli's names; where there is none, the paths are the names.
     path_column : str
         Column of a table with the paths.
+    root : path, optional
+        Folder in which a table's pictures lie, if they lie elsewhere than the table says, as on
+        another machine: relative paths are taken from it, and of absolute ones it stands for the
+        folders that they have in common.
     skip_bad : bool
         Leave out images that cannot be read, and say so in ``skipped``. All are then decoded once;
         otherwise, PNG and JPEG files are checked by their structure, which is faster.
@@ -100,7 +107,7 @@ def image_set(
     """
     if isinstance(source, StimulusSet):
         return source
-    listing = _list(source, id_column, path_column)
+    listing = _list(source, id_column, path_column, None if root is None else Path(root))
     return _checked(listing, skip_bad, progress)
 
 
@@ -128,7 +135,9 @@ class _Listing:
     closed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def _list(source: str | os.PathLike[str], id_column: str, path_column: str) -> _Listing:
+def _list(
+    source: str | os.PathLike[str], id_column: str, path_column: str, root: Path | None
+) -> _Listing:
     if not isinstance(source, str | os.PathLike) or isinstance(os.fspath(source), bytes):
         raise ProbeError(f"image set {source!r} is a {type(source).__name__}, wanted a path")
     text = os.path.expanduser(os.fspath(source))
@@ -136,14 +145,19 @@ def _list(source: str | os.PathLike[str], id_column: str, path_column: str) -> _
         raise ProbeError("image set '': name a folder, a pattern, a table, an archive or a picture")
     # Absolute, so that another process, or a change of the working folder, finds them too.
     path = _as_spelled_on_disk(Path(text).absolute())
+    if root is not None and (path.suffix.lower() not in TABLES or not path.is_file()):
+        raise ProbeError(
+            f"root {str(root)!r} is where the pictures of a table lie, and {str(path)!r} is no "
+            f"table ({', '.join(TABLES)})"
+        )
     # What is there goes before patterns: a folder may be called '[1] faces'.
     if os.path.isdir(path):
         return _list_folder(path)
     if os.path.isfile(path):
-        return _list_file(path, id_column, path_column)
+        return _list_file(path, id_column, path_column, root)
     if glob.has_magic(text):
         return _list_pattern(path)
-    raise ProbeError(f"there is no image set {str(path)!r}{_near(path)}")
+    raise ProbeError(f"there is no image set {str(path)!r}{_near(path, holds_images=True)}")
 
 
 def _list_folder(folder: Path) -> _Listing:
@@ -156,10 +170,10 @@ def _list_folder(folder: Path) -> _Listing:
     return _Listing(folder.resolve().name or str(folder), where, ids, sources, closed=closed)
 
 
-def _list_file(path: Path, id_column: str, path_column: str) -> _Listing:
+def _list_file(path: Path, id_column: str, path_column: str, root: Path | None) -> _Listing:
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        return _list_table(path, id_column, path_column)
+        return _list_table(path, id_column, path_column, root)
     if suffix == ".zip":
         return _list_archive(path)
     if suffix in images.SUFFIXES:
@@ -196,7 +210,7 @@ def _list_archive(path: Path) -> _Listing:
     return _Listing(path.name, where, ids, sources)
 
 
-def _list_table(path: Path, id_column: str, path_column: str) -> _Listing:
+def _list_table(path: Path, id_column: str, path_column: str, root: Path | None) -> _Listing:
     import pandas as pd  # only here: it takes a while to import
 
     where = f"table {str(path)!r}"
@@ -224,8 +238,59 @@ def _list_table(path: Path, id_column: str, path_column: str) -> _Listing:
     others = [c for c in table if c not in (id_column, path_column, "stimulus_id", "")]
     convert = _as_typed if typed else _as_written
     metadata = pd.DataFrame({str(c): convert(table[c]) for c in others}) if others else None
-    sources = [_as_spelled_on_disk(path.parent / os.path.expanduser(text)) for text in paths]
+    sources, written = _located(paths, path.parent, root, where)
+    if id_column == path_column:
+        ids = written
     return _Listing(path.name, where, ids, sources, metadata)
+
+
+def _located(
+    texts: Sequence[str], folder: Path, root: Path | None, where: str
+) -> tuple[list[Path], list[str]]:
+    """Find the files that a table means, and their paths with ``/`` between the parts.
+
+    A path of Windows is one in which backslashes lead to a file, or a drive comes first.
+    """
+    base = folder if root is None else root.expanduser().absolute()
+    if not base.is_dir():
+        raise ProbeError(f"root {str(base)!r} is no folder")
+    written, pures = [], []
+    for text in texts:
+        windows = re.match(r"[A-Za-z]:[\\/]|\\\\", text)
+        if "\\" in text and (windows or not os.path.lexists(base / text)):
+            text = text.replace("\\", "/")
+        written.append(text)
+        pure = PureWindowsPath(text) if windows else PurePosixPath(os.path.expanduser(text))
+        pures.append(pure)
+    absolute = [pure.parts[1:] for pure in pures if pure.is_absolute()]
+    if root is None or not absolute:
+        sources = [_as_spelled_on_disk(base / os.path.expanduser(text)) for text in written]
+        if absolute and len(absolute) == len(texts) and not any(map(os.path.lexists, sources)):
+            raise ProbeError(
+                f"{where} names pictures that are not here, as {written[0]!r}: name the folder in "
+                "which they lie, root=… (--root)"
+            )
+        return sources, written
+    levels = list(zip(*(parts[:-1] for parts in absolute), strict=False))
+    shared = next((k for k, names in enumerate(levels) if len(set(names)) > 1), len(levels))
+    there = {
+        cut: sum(os.path.lexists(base.joinpath(*parts[cut:])) for parts in absolute[:100])
+        for cut in range(shared + 1)
+    }
+    most = [cut for cut in there if there[cut] and there[cut] == max(there.values())]
+    if len(most) != 1:
+        one = "/".join(absolute[0])
+        raise ProbeError(
+            f"{where}: "
+            + (
+                f"below root {str(base)!r}, {one!r} may be several pictures"
+                if most
+                else f"root {str(base)!r} has none of its pictures, as {one!r}"
+            )
+        )
+    first = 1 + most[0]
+    moved = (pure.parts[first:] if pure.is_absolute() else pure.parts for pure in pures)
+    return [_as_spelled_on_disk(base.joinpath(*parts)) for parts in moved], written
 
 
 def _read_text(path: Path, where: str) -> pd.DataFrame:
@@ -233,17 +298,9 @@ def _read_text(path: Path, where: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            try:
-                header, *rows = [row for row in reader if row] or [[]]
-            except csv.Error as error:
-                raise ProbeError(f"{where}, line {reader.line_num}: {error}") from None
-    except UnicodeDecodeError:
-        raise ProbeError(f"{where} is not text in UTF-8: save it as such") from None
-    except OSError as error:
-        raise ProbeError(f"{where} cannot be read ({error.strerror})") from None
+        header, *rows = read_rows(path, where) or [[]]
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
     header = [column.strip() for column in header]
     if twice := [column for k, column in enumerate(header) if column and column in header[:k]]:
         raise ProbeError(f"{where} has two columns {twice[0]!r}")
@@ -272,7 +329,11 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
 
 def _texts(column: pd.Series) -> list[str]:
     """Every cell as text; empty where it is missing."""
-    return ["" if missing else str(v) for v, missing in zip(column, column.isna(), strict=True)]
+    missing = column.isna()
+    return [
+        "" if gone else as_text(v) if isinstance(v, float) else str(v)
+        for v, gone in zip(column, missing, strict=True)
+    ]
 
 
 def _as_written(column: pd.Series) -> np.ndarray | list[str]:
@@ -512,10 +573,23 @@ def _no_column(where: str, column: str, table: pd.DataFrame) -> ProbeError:
     return ProbeError(f"{where} has no column {column!r}{suggest(column, columns)}")
 
 
-def _near(path: Path) -> str:
-    """End an error message with what there is in the folder of a path that is not there."""
+def _near(path: Path, *, holds_images: bool = False) -> str:
+    """End an error message with what there is in the folder of a path that is not there.
+
+    With ``holds_images``, only with what can be an image set: folders, tables, archives, pictures.
+    """
+    endings = (*TABLES, ".zip", *images.SUFFIXES)
     try:
-        names = sorted(name for name in os.listdir(path.parent) if _is_visible(name))
+        names = sorted(
+            name
+            for name in os.listdir(path.parent)
+            if _is_visible(name)
+            and (
+                not holds_images
+                or name.lower().endswith(endings)
+                or os.path.isdir(path.parent / name)
+            )
+        )
     except (OSError, ValueError):
         return f", nor the folder {str(path.parent)!r}"
     return suggest(path.name, [repr(name)[1:-1] for name in names])

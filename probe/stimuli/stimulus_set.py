@@ -15,6 +15,7 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError, suggest
+from probe.formats.names import as_text
 from probe.progress import track
 from probe.stimuli.archive import Member
 
@@ -36,7 +37,7 @@ class StimulusSet:
     Parameters
     ----------
     ids : sequence of str
-        One unique name per stimulus.
+        One unique name per stimulus: text, or numbers, of which 1 and 1.0 are the name ``1``.
     sources : sequence of path, zip member, bytes or array
         One picture per stimulus: a file, a file in a zip archive, the bytes of a file, or uint8
         (height, width[, 3]). Files are opened when they are needed.
@@ -83,13 +84,17 @@ class StimulusSet:
         ):
             if len(ids) != count:
                 raise ProbeError(f"stimulus set {name!r} has {len(ids)} names for {count} {what}")
-        self.ids = tuple(str(i) for i in ids)
+        try:
+            self.ids = tuple(as_text(i) if not isinstance(i, str) else str(i) for i in ids)
+        except ValueError as error:
+            raise ProbeError(f"stimulus set {name!r}: {error}") from None
         self.name = name
         self.skipped = tuple(skipped)
         self._sources = tuple(sources)
-        self._position = {stimulus: k for k, stimulus in enumerate(self.ids)}
+        # Names are kept as they are, since hashes go by them; accents are the same in either form.
+        self._position = {as_text(stimulus): k for k, stimulus in enumerate(self.ids)}
         if len(self._position) < len(self.ids):
-            twice = next(s for k, s in enumerate(self.ids) if self._position[s] != k)
+            twice = next(s for k, s in enumerate(self.ids) if self._position[as_text(s)] != k)
             raise ProbeError(f"stimulus set {name!r} names {twice!r} more than once")
         self.metadata = None
         if metadata is not None:
@@ -135,14 +140,15 @@ class StimulusSet:
         ProbeError
             If one is missing; the message names it, and says how many are.
         """
-        missing = [i for i in ids if i not in self._position]
+        names = [as_text(i) for i in ids]
+        missing = [i for i in names if i not in self._position]
         if missing:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ProbeError(
                 f"stimulus {missing[0]!r}{others} not in stimulus set {self.name!r}"
                 + suggest(missing[0], self.ids)
             )
-        return [self._position[i] for i in ids]
+        return [self._position[i] for i in names]
 
     def subset(self, positions: Sequence[int]) -> StimulusSet:
         """Make a set of some of the stimuli, in the order given."""

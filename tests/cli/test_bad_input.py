@@ -19,7 +19,7 @@ from probe.models.weights import official
         (["--layers", ","], ["no layer ''"]),
         (["--metric", "corelation"], ["metric 'corelation'", "did you mean 'correlation'"]),
         (["--comparator", "spearmen"], ["comparator 'spearmen'", "did you mean 'spearman'"]),
-        (["--region", "unamed"], ["region 'unamed'", "did you mean 'unnamed'"]),
+        (["--region", "labb"], ["region 'labb'", "did you mean 'lab'"]),
         (["--subject", "subject-2"], ["subject 'subject-2'", "did you mean 'subject-1'"]),
         (["--device", "gpu"], ["device 'gpu'", "cpu"]),
         (["--weights", "nowhere.pth"], ["'nowhere.pth' do not exist", "imagenet, random"]),
@@ -106,7 +106,7 @@ class TestOnesOwnRecording:
         assert "p03.png' cannot be read" in rsa(lab).error
 
     def test_a_constant_recording_rdm(self, rsa, lab):
-        np.save(lab / "responses.npy", np.eye(12))
+        np.save(lab / "responses.npy", np.eye(12)[:, None])
         error = rsa(lab).error
         assert "recording 'lab'" in error
         assert "RDM is constant" in error

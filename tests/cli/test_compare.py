@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 from matplotlib import pyplot as plt
 from scipy.spatial.distance import pdist
 
@@ -81,6 +82,7 @@ def test_numbers_are_those_of_evaluate(compare, sets):
     written = result()
     assert written["comparison"] == {
         "comparator": "pearson", "resample": "both", "test": "t", "n_resamples": 50, "seed": 3,
+        "stimuli": "matched by name",
     }  # fmt: skip
     assert [row["score"] for row in written["table"]] == list(found.mean)
     scores = {(r["model"], r["subject"]): r["score"] for r in written["by_subject"]}
@@ -201,6 +203,85 @@ class TestFilesAndStimuli:
         assert compare().code == 0
         found = evaluate(models.distances, distances, n_resamples=50)
         assert [row["score"] for row in result()["table"]] == list(found.mean)
+
+
+class TestOrder:
+    """How stimuli are matched is known and said; what would be a guess is refused."""
+
+    def said(self, ran):
+        lines = [line.split(None, 1) for line in ran.out.splitlines() if line.startswith("  ")]
+        return dict(line for line in lines if len(line) == 2)["stimuli"]
+
+    def test_by_name(self, compare, sets):
+        assert self.said(compare()) == "matched by name"
+        assert result()["comparison"]["stimuli"] == "matched by name"
+
+    def test_by_order(self, compare, sets):
+        np.save("x.npy", sets[0]["fair"].squares()[0])
+        said = self.said(compare(files=("x.npy", "data.npz")))
+        assert said == "matched by their order: x.npy does not name them"
+        np.save("y.npy", sets[1].squares())
+        said = self.said(compare(files=("x.npy", "y.npy")))
+        assert said == "matched by their order: no file names them"
+
+    def test_numbers_do_not_reorder_a_file_without_names(self, compare, sets):
+        distances = sets[0]["fair"].distances
+        np.savez("m.npz", rdms=distances, stimulus_ids=np.random.default_rng(0).permutation(12))
+        np.savez("d.npz", rdms=np.concatenate([distances] * 2))
+        error = compare(files=("m.npz", "d.npz")).error
+        assert "name the stimuli in both" in error
+        assert not Path("out").exists()
+        np.savez("m.npz", rdms=distances, stimulus_ids=np.arange(12))
+        assert compare(files=("m.npz", "d.npz")).code == 0
+        assert result()["table"][0]["score"] == pytest.approx(1)
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            {"stimulus_ids": np.array(IDS, dtype=object)},
+            {"stimuli": np.array(IDS)[:, None]},
+            {"image_names": np.array(IDS, dtype="S")},
+        ],
+    )
+    def test_names_are_read_however_they_are_kept(self, compare, sets, names):
+        order = np.random.default_rng(1).permutation(12)
+        turned = sets[0].subset(order)
+        (key, values), = names.items()  # fmt: skip
+        np.savez("x.npz", rdms=turned.squares(), **{key: values[order]})
+        compare()
+        scores = [row["score"] for row in result()["table"]]
+        compare(files=("x.npz", "data.npz"))
+        np.testing.assert_allclose([row["score"] for row in result()["table"]], scores)
+
+    def test_tables_and_matlab(self, compare, sets):
+        order = np.random.default_rng(1).permutation(12)
+        sets[0]["fair"].subset(order).to_pandas().to_csv("v4.csv", sep=";")
+        names = np.array(sets[1].stimulus_ids, dtype=object)
+        squares = np.moveaxis(sets[1].squares(), 0, 2)
+        scipy.io.savemat("data.mat", {"RDMs": squares, "stimulus_ids": names})
+        assert compare(files=("v4.csv", "data.mat")).code == 0
+        expected = evaluate(sets[0]["fair"].distances, sets[1].distances, n_resamples=50)
+        assert result()["models"] == ["v4"]
+        assert result()["table"][0]["score"] == pytest.approx(expected.mean[0])
+
+    def test_layers_go_by_their_aliases_as_in_probe_rsa(self, compare, sets, monkeypatch):
+        models, _ = sets
+        labels = ("features.0", "features.3", "pixels")
+        aliases = {"features.0": "conv1", "features.3": "conv2"}
+        RDMs(models.distances, labels, IDS, attrs={"aliases": aliases}).save("layers.npz")
+        drawn = []
+        from probe import plots
+
+        plot = plots.plot_scores
+        monkeypatch.setattr(
+            plots, "plot_scores", lambda found, names, **how: drawn.append(names) or
+            plot(found, names, **how),
+        )  # fmt: skip
+        ran = compare(files=("layers.npz", "data.npz"))
+        assert drawn == [["conv1", "conv2", "pixels"]]
+        assert "alias" in ran.out
+        assert re.search(r"features\.3\s+conv2", ran.out)
+        assert list(pd.read_csv("out/table.csv")["model"]) == list(labels)
 
 
 class TestComparator:

@@ -20,6 +20,7 @@ from probe.activations.engine import AUTOCAST
 from probe.activations.reduce import FORMS
 from probe.activations.shards import DTYPES
 from probe.cli import complete
+from probe.errors import ProbeError
 from probe.models.preprocessing import KINDS
 
 LAYERS = "features.0,features.3.squeeze"
@@ -108,6 +109,49 @@ class TestWhatIsPrinted:
         data = eval(ran.out.splitlines()[-2].strip(), {"probe": probe})
         assert data.shape[0] == 12
         assert str(Path("kept").absolute() / entry.key) in ran.out
+
+
+class TestOrderAndNames:
+    def test_an_order_that_another_program_may_not_share_is_said(self, extract, lab):
+        assert "order" not in facts(extract().out)
+        for k in range(12):
+            (lab / "images" / f"p{k:02d}.png").rename(lab / "images" / f"{k + 1}.png")
+        for more in ([], ["--dry-run"]):
+            told = facts(extract(*more).out)["order"]
+            assert told == "of text: 1.png, 10.png, 11.png, …; 10.png comes before 2.png"
+        assert json.loads(extract("--json").out)["order"] == told
+
+    def test_a_layer_goes_by_its_alias(self, run, lab):
+        run(
+            "extract", "-m", "alexnet", "-i", lab / "images", "--weights", "random",
+            "--layers", "conv1", "--reduce", "mean",
+        )  # fmt: skip
+        store = ActivationStore(cache.entries()[0].path)
+        assert list(store) == ["features.0"]
+        assert "conv1" in store
+        assert "conv2" not in store
+        xr.testing.assert_identical(store["conv1"], store["features.0"])
+        assert probe.open_activations(store, "conv1").name == "features.0"
+        with pytest.raises(ProbeError, match=r"no activations of layer 'conv7'.*'conv1'"):
+            store["conv7"]
+        with pytest.raises(ProbeError, match="no activations of layer 'conv2'"):
+            store["conv2"]
+
+    def test_pictures_of_a_table_that_lie_elsewhere(self, extract, lab):
+        names = ["p03.png", "p01.png"]
+        rows = ["stimulus_id;path", *(f"{k};C:\\set\\{name}" for k, name in enumerate(names))]
+        Path("set.csv").write_text("\n".join(rows))
+        assert "--root" in extract(images="set.csv").error
+        assert extract("--root", lab / "images", images="set.csv").code == 0
+        assert ActivationStore(cache.entries()[0].path).stimulus_ids == ("0", "1")
+
+    def test_a_folder_that_is_not_there_suggests_what_has_pictures(self, extract):
+        Path("notes.txt").write_text("")
+        Path("results").mkdir()
+        for images in ("resultss", "./resultss"):
+            error = extract(images=images).error
+            assert "'results'" in error
+            assert "notes.txt" not in error
 
 
 class TestDryRun:

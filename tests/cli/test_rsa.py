@@ -23,7 +23,7 @@ def test_prints_a_verdict_and_writes_its_files(rsa, lab):
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0] == (
-        "squeezenet1_1 (untrained) and lab: unnamed, 6 neuroids, subject subject-1, 12 stimuli"
+        "squeezenet1_1 (untrained) and lab: 6 neuroids, subject subject-1, 12 stimuli"
     )
     heading = next(k for k, line in enumerate(lines) if line.startswith("layer"))
     assert lines[heading].split()[:6] == ["layer", "score", "95", "%", "CI", "p"]
@@ -49,6 +49,7 @@ def test_baselines_and_the_default_folder(run, lab):
     assert "Baselines: pixels" in ran.out
     assert "untrained" in ran.out
     (folder,) = Path("results").iterdir()
+    assert folder.name == "rsa-squeezenet1_1-lab-random"
     assert {p.name for p in folder.iterdir()} == FILES
     assert set(pd.read_csv(folder / "table.csv")["kind"]) == {"layer", "pixels", "untrained"}
 
@@ -85,7 +86,7 @@ def test_options_reach_the_comparison(rsa, lab):
     ran = rsa(
         lab, "--json", "--metric", "euclidean", "--comparator", "pearson", "--seed", 3,
         "--batch-size", 5, "--device", "cpu", "--preprocessing", "torchvision",
-        "--region", "unnamed", "--subject", "subject-1",
+        "--region", "lab", "--subject", "subject-1",
     )  # fmt: skip
     result = json.loads(ran.out)
     assert result["comparison"]["metric"] == "euclidean"
@@ -232,7 +233,7 @@ def test_inference_is_chosen_and_named(rsa, lab, resample, test, words):
 @pytest.mark.parametrize("resample", ["subjects", "both"])
 def test_one_subject_cannot_be_resampled(rsa, lab, resample):
     error = rsa(lab, "--resample", resample).error
-    assert "recording 'lab' (unnamed) has one subject, subject-1" in error
+    assert "recording 'lab' (lab) has one subject, subject-1" in error
     assert "--resample stimuli" in error
 
 

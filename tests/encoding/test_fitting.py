@@ -221,7 +221,7 @@ def test_channels_after_positions_are_read_like_channels_before_them():
 class TestGroups:
     GROUP = np.arange(40) // 4
 
-    @pytest.mark.parametrize("given", ["coordinate", "labels", "name"])
+    @pytest.mark.parametrize("given", ["coordinate", "labels", "a dict", "name"])
     def test_they_stay_together_in_folds_and_resamples(self, given, monkeypatch):
         from probe.encoding import fitting
 
@@ -238,8 +238,14 @@ class TestGroups:
 
         monkeypatch.setattr(fitting, "fit_blocks", fit_blocks)
         monkeypatch.setattr(fitting, "score", scored)
-        recording = recorded(group=None if given == "labels" else self.GROUP)
-        groups = {"coordinate": None, "labels": list(self.GROUP), "name": "group"}[given]
+        recording = recorded(group=None if given in ("labels", "a dict") else self.GROUP)
+        by_name = dict(zip(recording.stimuli.ids, self.GROUP, strict=True))
+        groups = {
+            "coordinate": None,
+            "labels": list(self.GROUP),
+            "a dict": dict(reversed(by_name.items())),
+            "name": "group",
+        }[given]
         found = encode(recording, layers="relu", splits=5, groups=groups)
         for train, test in seen["splits"]:
             assert not set(self.GROUP[train]) & set(self.GROUP[test])

@@ -324,7 +324,7 @@ def sound_alone(path):
     ("name", "make", "says"),
     [
         ("none.mp4", None, "does not exist"),
-        ("folder.mp4", lambda path: path.mkdir(), "does not exist"),
+        ("folder.mp4", lambda path: path.mkdir(), "is a folder: write its pictures to a film"),
         ("empty.mp4", lambda path: path.touch(), "cannot be read"),
         ("text.mp4", lambda path: path.write_text("no film"), "cannot be read"),
         ("text.gif", lambda path: path.write_text("no film"), "cannot be read"),

@@ -141,6 +141,18 @@ class TestMatrix:
         shown = pictures_in(ax.child_axes[0])
         assert {k: y for k, (_, y) in shown.items()} == {4: 0, 1: 1, 2: 2}
 
+    def test_pictures_of_other_stimuli_are_not_taken_by_their_position(self):
+        others = StimulusSet(list("abcd"), plain_pictures(4), "others")
+        with pytest.raises(ProbeError, match="'picture 0' and 3 more not in stimulus set 'others'"):
+            plot_rdm(rdm_of(4), images=others)
+
+    def test_categories_with_names_go_by_these(self):
+        groups = {"picture 3": "tool", "picture 1": "house", "picture 0": "face"}
+        ax = plot_rdm(rdm_of(4), categories=groups | {"picture 2": "face"})
+        assert legend(ax) == ["face", "house", "tool"]
+        with pytest.raises(ProbeError, match="categories have nothing for stimulus 'picture 2'"):
+            plot_rdm(rdm_of(4), categories=groups)
+
     def test_categories_are_bars_with_a_legend(self):
         groups = ["face", "house", "face", "tool"]
         ax = plot_rdm(rdm_of(4), categories=groups)

@@ -39,7 +39,8 @@ def test_images_in_the_order_of_their_names(lab, responses):
     np.testing.assert_array_equal(recording.data["responses"].values, responses)
     assert recording.n_repetitions == (N_REPETITIONS, N_REPETITIONS)
     assert recording.subjects == ["subject-1"]
-    assert recording.regions == ["unnamed"]
+    assert recording.regions == ["mylab"]
+    assert recording.describe()["stimulus_order"] == "sorted names of the images"
     assert list(recording.data["neuroid_id"].values) == ["n0001", "n0002", "n0003", "n0004"]
     assert not recording.simulated
     assert re.fullmatch("[0-9a-f]{64}", recording.describe()["source_hash"])
@@ -155,10 +156,12 @@ def two_endings(lab):
         (stimuli_csv("stimulus_id", "p0", "p1", "p2", "p3", "p4", "p4"),
          r"names stimulus 'p4.png' more than once"),
         (two_endings, r"stimulus 'p0' not in stimulus set 'mylab'; known: p0.bmp, p0.png"),
-        (lambda lab: (lab / "stimuli.csv").write_bytes(b""), r"stimuli.csv' cannot be read"),
+        (lambda lab: (lab / "stimuli.csv").write_bytes(b""),
+         r"stimuli.csv' has no column 'stimulus_id'; it is empty"),
         (lambda lab: (lab / "stimuli.csv").write_bytes(b"\xff\xfe\x00"),
-         r"stimuli.csv' cannot be read"),
-        (neuroids_csv("neuroid_id", "a", "b"), r"neuroids.csv' has 2 rows; responses.npy has 4"),
+         r"stimuli.csv' is not text in UTF-8"),
+        (neuroids_csv("neuroid_id", "a", "b"),
+         r"neuroids.csv' has 2 rows; responses.npy has 4 neuroids"),
         (neuroids_csv("neuroid_id", "a", "b", "c", "c"), r"names neuroid 'c' more than once"),
         (neuroids_csv("id", *"abcd"), r"has no column 'neuroid_id'; it has id"),
     ],

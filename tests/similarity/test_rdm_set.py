@@ -1,6 +1,7 @@
 """RDMs with names: selection, alignment, and every way out and back in."""
 
 import importlib.util
+import unicodedata
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -29,7 +30,11 @@ def same(a, b):
     assert (a.labels, a.stimulus_ids, a.metric) == (b.labels, b.stimulus_ids, b.metric)
 
 
-NAMES = st.text(min_size=1, max_size=6).filter(lambda name: not name.endswith("\0"))
+NAMES = (
+    st.text(min_size=1, max_size=6)
+    .map(lambda name: unicodedata.normalize("NFC", name))
+    .filter(lambda name: name.strip() and not name.endswith("\0"))
+)
 
 
 @st.composite
@@ -52,7 +57,7 @@ class TestConstruction:
     def test_defaults(self):
         rdms = RDMs(np.arange(6).reshape(2, 3))
         assert rdms.labels == ("rdm-1", "rdm-2")
-        assert rdms.stimulus_ids == ("0", "1", "2")
+        assert rdms.stimulus_ids == ()
         assert not rdms.named
         assert (len(rdms), rdms.n_stimuli, rdms.metric) == (2, 3, None)
 
@@ -187,8 +192,8 @@ class TestSelection:
     def test_aligned_to_another_order(self, data):
         rdms = data.draw(any_rdms())
         order = data.draw(st.permutations(range(rdms.n_stimuli)))
-        other = RDMs(np.zeros((1, rdms.distances.shape[1])), ["x"]).subset(order)
-        other = RDMs(other.distances, ["x"], [rdms.stimulus_ids[k] for k in order])
+        distances = np.zeros((1, rdms.distances.shape[1]))
+        other = RDMs(distances, ["x"], [rdms.stimulus_ids[k] for k in order])
         aligned = rdms.align(other)
         assert aligned.stimulus_ids == other.stimulus_ids
         np.testing.assert_array_equal(aligned.squares(), rdms.squares()[:, order][:, :, order])
@@ -246,7 +251,7 @@ class TestSelection:
 
     def test_nothing_in_common(self, rdms):
         other = RDMs(rdms.distances, (), [f"x{k}" for k in range(5)])
-        with pytest.raises(ValueError, match="0 stimuli are selected"):
+        with pytest.raises(ValueError, match="no stimulus is in all sets"):
             match([rdms, other], common=True)
         with pytest.raises(ValueError, match="5 stimuli against 3"):
             match([rdms, RDMs(np.zeros(3))], common=True)
@@ -288,11 +293,17 @@ class TestPandas:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            (pd.DataFrame(np.zeros((2, 2)), ["a", "b"], ["b", "a"]), "both sides"),
+            (pd.DataFrame(np.zeros((2, 2)), ["a", "b"], ["b", "c"]), "both sides"),
             (pd.DataFrame({"x": [1]}), "stimulus_a, stimulus_b, distance"),
             (
-                pd.DataFrame({"stimulus_a": ["a", "b"], "stimulus_b": ["b", "a"], "distance": 1.0}),
-                "pair '.', '.' of 'rdm-1' occurs twice",
+                pd.DataFrame({"stimulus_a": ["a", "a"], "stimulus_b": ["b", "b"], "distance": 1.0}),
+                "pair 'a', 'b' of 'rdm-1' occurs twice",
+            ),
+            (
+                pd.DataFrame(
+                    {"stimulus_a": ["a", "b"], "stimulus_b": ["b", "a"], "distance": [1.0, 2.0]}
+                ),
+                "pair 'a', 'b' of 'rdm-1' occurs twice, with other distances",
             ),
             (pd.DataFrame({"stimulus_a": [], "stimulus_b": [], "distance": []}), "without rows"),
             (
@@ -368,7 +379,7 @@ class TestFiles:
         path = tmp_path / "x.npz"
         with pytest.raises(ValueError, match=r"there is no file .*x\.npz"):
             RDMs.load(path)
-        np.savez(path, a=np.zeros(3), b=np.zeros(3))
+        np.savez(path, a=np.zeros(3), b=np.zeros(6))
         with pytest.raises(ValueError, match="holds 'a', 'b'; wanted an array 'distances'"):
             RDMs.load(path)
         np.savez(path, rdm=np.ones((3, 3)))
@@ -392,7 +403,7 @@ class TestFiles:
 
     def test_pickles_are_not_read(self, tmp_path):
         np.savez(tmp_path / "x.npz", rdm=np.array([{"a": 1}], dtype=object))
-        with pytest.raises(ValueError, match="holds nothing"):
+        with pytest.raises(ValueError, match=r"'rdm' cannot be read|not of numbers"):
             RDMs.load(tmp_path / "x.npz")
         np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object))
         with pytest.raises(ValueError, match=r"is not an .npz or .npy file of numbers"):

@@ -268,6 +268,70 @@ class TestTables:
         rows.to_csv(folder / "set.csv")  # with pandas' own index as a column without a name
         return rows
 
+    @pytest.mark.parametrize("layout", ["{0};{1};{2}", "{0}, {1}, {2}", "{0}\t{1}\t{2}"])
+    def test_other_layouts(self, folder, layout):
+        rows = [("stimulus_id", "path", "n"), ("x", "b.png", 1), ("y", "a/2.jpg", 2)]
+        text = "\n".join(layout.format(*row) for row in rows)
+        (folder / "set.csv").write_text(text, encoding="utf-8-sig")
+        stimuli = image_set(folder / "set.csv")
+        assert stimuli.ids == ("x", "y")
+        assert list(stimuli.metadata["n"]) == [1, 2]
+        np.testing.assert_array_equal(stimuli.image(0), picture(0))
+
+    def test_a_separator_that_cannot_be_told(self, folder):
+        (folder / "set.csv").write_text("path;a,b\nx;1,y\n")
+        with pytest.raises(ProbeError, match="may separate its columns by ',' or ';'"):
+            image_set(folder / "set.csv")
+
+    def test_paths_of_windows(self, folder):
+        (folder / "set.csv").write_text("path\na\\2.jpg\nc\\d\\e.tiff\n")
+        stimuli = image_set(folder / "set.csv")
+        assert stimuli.ids == ("a/2.jpg", "c/d/e.tiff")
+        np.testing.assert_array_equal(stimuli.image(1), picture(4))
+
+    @pytest.mark.parametrize(
+        "there",
+        [
+            "/home/other/lab/set/{}",
+            "C:\\lab\\set\\{}",
+            "c:/set/{}",
+            "\\\\server\\lab\\set\\{}",
+            "{}",
+        ],
+    )
+    def test_paths_of_another_machine(self, folder, tmp_path, there):
+        names = ["a/10.jpg", "b.png", "a/2.jpg"]
+        written = [there.format(name.replace("/", "\\") if "\\" in there else name)
+                   for name in names]  # fmt: skip
+        table = tmp_path / "set.csv"
+        pd.DataFrame({"stimulus_id": names, "path": written}).to_csv(table, index=False)
+        stimuli = image_set(table, root=folder)
+        assert stimuli.ids == tuple(names)
+        for k, name in enumerate(names):
+            np.testing.assert_array_equal(stimuli.image(k), image_set(folder / name).image(0))
+        if there != "{}":
+            with pytest.raises(ProbeError, match=r"\(--root\)"):
+                image_set(table)
+
+    def test_a_root_that_does_not_fit(self, folder, tmp_path):
+        put(folder, "set/b.png", "b.png")
+        table = tmp_path / "set.csv"
+        table.write_text("path\n/home/set/b.png\n")
+        with pytest.raises(ProbeError, match="may be several pictures"):
+            image_set(table, root=folder)
+        with pytest.raises(ProbeError, match=r"none of its pictures, as 'home/set/b\.png'"):
+            image_set(table, root=folder / "c")
+        with pytest.raises(ProbeError, match="is no folder"):
+            image_set(table, root=folder / "nowhere")
+        with pytest.raises(ProbeError, match="is no table"):
+            image_set(folder, root=folder)
+
+    def test_folders_that_differ_are_not_made_the_same(self, folder, tmp_path):
+        table = tmp_path / "set.csv"
+        table.write_text("path\n/x/one/b.png\n/x/two/b.png\n")
+        with pytest.raises(ProbeError, match="has none of its pictures"):
+            image_set(table, root=folder)
+
     def test_order_ids_and_metadata(self, folder, table):
         stimuli = image_set(folder / "set.csv")
         assert stimuli.ids == ("007", "NA", "1e3")
@@ -699,8 +763,12 @@ WRONG = {
         r"set\.csv' has no column 'path'; did you mean 'pth'\?",
     ),
     "a table between semicolons": (
-        table("stimulus_id;path\nx;a.png\n"),
-        r"has no column 'path'; known: stimulus_id;path",
+        table("stimulus_id;file\nx;a.png\n"),
+        r"has no column 'path'; known: stimulus_id, file",
+    ),
+    "a table of another machine": (
+        table("path\n/nowhere/set/a.png\n/nowhere/set/b.png\n"),
+        r"pictures that are not here, as '/nowhere/set/a.png'.*\(--root\)",
     ),
     "a heading with a line break": (table('"pic\nture"\na.png\n'), r"'path'; known: pic ture"),
     "an empty path": (

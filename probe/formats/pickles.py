@@ -9,11 +9,20 @@ from typing import Any
 import numpy as np
 
 _rebuild = np.zeros(0).__reduce__()[0]
+_from_buffer = np.zeros(0).__reduce_ex__(5)[0]
+_scalar = np.float64(0).__reduce__()[0]
 _ADMITTED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _rebuild,  # numpy 1
-    ("numpy._core.multiarray", "_reconstruct"): _rebuild,  # numpy 2
+    **{
+        (f"{core}.{module}", name): function
+        for core in ("numpy.core", "numpy._core")  # numpy 1 and 2
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _rebuild),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _from_buffer),
+        )
+    },
 }
 
 

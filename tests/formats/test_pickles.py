@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from probe.models.pickles import read_arrays
+from probe.formats.pickles import read_arrays
 
 
 class Evil:
