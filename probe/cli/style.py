@@ -273,11 +273,12 @@ def _film(
     made.check_apart(place, read)
     with made.previews(place, preview, read) as shown:
         style_film(film, output=place, quality=quality, preview=shown, preview_every=preview, **how)
+    about = images.about(place)
     if as_json:
-        record = {"about": images.about(place), "file": str(place)}
+        record = {"about": about, "file": str(place)}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
     else:
-        show.put(f"wrote {place}")
+        show.put(f"wrote {place}", *(f"note: {note}" for note in about.get("notes", ())))
 
 
 def _numbers(text: str | None) -> list[float] | None:

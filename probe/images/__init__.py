@@ -1,7 +1,7 @@
 """Pictures in and out: for networks, to work on and give back, and as films."""
 
 from probe.images.metadata import MOVIES, about, as_text, side_car
-from probe.images.movies import ANIMATED, Movie, check_animation, read_movie, write_frames
+from probe.images.movies import ANIMATED, Movie, Pace, check_animation, read_movie, write_frames
 from probe.images.reading import (
     GREY,
     SUFFIXES,
@@ -24,6 +24,7 @@ __all__ = [
     "WRITTEN",
     "Movie",
     "Original",
+    "Pace",
     "Picture",
     "Unreadable",
     "about",

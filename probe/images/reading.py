@@ -215,7 +215,22 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown: save it with 8 bits")
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        behind = Image.new("RGBA", picture.size, (GREY, GREY, GREY, 255))
-        return Image.alpha_composite(behind, picture).convert("RGB")
+        return over_grey(picture.convert("RGBA"))
     return picture.convert("RGB")
+
+
+def over_grey(picture: Image.Image) -> Image.Image:
+    """Lay a picture with transparency over mid-grey.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Of mode RGBA.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
+    """
+    behind = Image.new("RGBA", picture.size, (GREY, GREY, GREY, 255))
+    return Image.alpha_composite(behind, picture).convert("RGB")

@@ -239,7 +239,7 @@ def test_sound_is_taken_over_as_long_as_there_are_frames(tmp_path):
     tone(tmp_path / "tone.mp4", 4)
     source = tmp_path / "tone.mp4"
     assert read_movie(source).has_sound
-    write_frames(tmp_path / "x.mp4", ".mp4", clip(20), 10, {}, sound_of=source)
+    write_frames(tmp_path / "x.mp4", ".mp4", clip(20), read_movie(source), {})
     assert read_movie(tmp_path / "x.mp4").has_sound
 
     def packets(path):
@@ -250,9 +250,9 @@ def test_sound_is_taken_over_as_long_as_there_are_frames(tmp_path):
     before, after = packets(source), packets(tmp_path / "x.mp4")
     assert before[: len(after)] == after
     assert 0.45 < len(after) / len(before) < 0.6  # 2 of 4 seconds
-    write_frames(tmp_path / "y.mp4", ".mp4", clip(3), 10, {}, sound_of=tmp_path / "x.mp4")
+    write_frames(tmp_path / "y.mp4", ".mp4", clip(3), read_movie(tmp_path / "x.mp4"), {})
     write_frames(tmp_path / "silent.mp4", ".mp4", clip(3), 10, {})
-    write_frames(tmp_path / "z.mp4", ".mp4", clip(3), 10, {}, sound_of=tmp_path / "silent.mp4")
+    write_frames(tmp_path / "z.mp4", ".mp4", clip(3), read_movie(tmp_path / "silent.mp4"), {})
     assert not read_movie(tmp_path / "z.mp4").has_sound
 
 
@@ -295,8 +295,6 @@ def test_frames_are_written_as_they_come(tmp_path, kind):
         (".mp4", clip(2), {"fps": float("nan")}, "cannot hold nan frames a second"),
         (".avi", clip(2), {}, r"has to end in \.gif, \.webp, \.mp4"),
         (".mp4", clip(2), {"quality": 101}, "quality 101 is not between"),
-        (".gif", clip(2), {"sound_of": "tone.mp4"}, "a .gif file holds no sound"),
-        (".mp4", clip(2), {"sound_of": "none.mp4"}, "the sound of 'none.mp4' cannot be taken over"),
         (".webp", [np.zeros((1, 16384, 3))], {}, "cannot hold 16384 × 1 pixels"),
     ],
 )
@@ -305,6 +303,22 @@ def test_what_cannot_be_written_is_one_line(tmp_path, kind, frames, options, say
     with pytest.raises(ProbeError, match=says) as error:
         write_frames(tmp_path / "x", kind, frames, fps, {}, **options)
     assert "\n" not in str(error.value)
+
+
+def test_more_frames_than_the_film_has_are_refused(tmp_path):
+    tone(tmp_path / "tone.mp4", 1)
+    movie = read_movie(tmp_path / "tone.mp4")
+    with pytest.raises(ProbeError, match=r"more frames than .*tone\.mp4' has: 10"):
+        write_frames(tmp_path / "x", ".mp4", clip(11), movie, {})
+
+
+def test_a_film_that_is_gone_takes_its_sound_along(tmp_path):
+    tone(tmp_path / "tone.mp4", 1)
+    movie = read_movie(tmp_path / "tone.mp4")
+    assert len(movie.times) == 11
+    movie.path.unlink()
+    with pytest.raises(ProbeError, match=r"the sound of .*tone\.mp4' cannot be taken over"):
+        write_frames(tmp_path / "x", ".mp4", clip(2), movie, {})
 
 
 def gif_of_one_frame(path):
