@@ -8,14 +8,14 @@ from probe.images.reading import (
     Picture,
     Unreadable,
     check,
-    given,
-    read,
 )
+from probe.images.viewing import COLOURS, given, read
 from probe.images.working import LIMIT, Original, open_picture, sha256_of
 from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
 
 __all__ = [
     "ANIMATED",
+    "COLOURS",
     "GREY",
     "LIMIT",
     "MOVIES",

@@ -674,11 +674,11 @@ WRONG = {
     "a name too long": (lambda t: str(t / ("x" * 5000)), r"there is no image set '.*x'"),
     "an empty folder": (
         empty_folder,
-        r"sub' has no images \(\.avif, \.bmp, .*\.webp\); it is empty",
+        r"sub' has no images \(\.apng, \.avif, \.bmp, .*\.webp\); it is empty",
     ),
     "a folder without pictures": (
         only_notes,
-        r"folder '.*' has no images \(\.avif.*; it has 'notes\.txt' and 1 more",
+        r"folder '.*' has no images \(\.apng, \.avif.*; it has 'notes\.txt' and 1 more",
     ),
     "a pattern without a match": (
         lambda t: put(t, "a.png") / "*.jpg",
