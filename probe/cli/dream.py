@@ -325,7 +325,7 @@ def _show(plan: Plan, place: Path) -> None:
         ("weights", str(plan.about["weights"])),
     ]
     facts += [("site", line) for line in said(plan.target)]
-    facts += [("note", note) for note in plan.original.notes]
+    facts += [("note", note) for note in plan.original.remarks]
     facts += [("wrote", str(place))]
     show.put(
         Text(f"{told['model']} · {plan.about['image']}", style="bold"),

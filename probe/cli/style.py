@@ -340,6 +340,6 @@ def _show(plan: Plan, painted: Stylised | None, place: Path) -> None:
         ]
     facts += [("weights", str(plan.about["weights"]))]
     content = plan.given.content
-    facts += [("note", note) for note in (content.notes if content else ())]
+    facts += [("note", note) for note in (content.remarks if content else ())]
     facts += [("wrote" if painted else "was there", str(place))]
     show.put(Text(title_of(plan.about), style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

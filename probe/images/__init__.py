@@ -9,7 +9,7 @@ from probe.images.reading import (
     Unreadable,
     check,
 )
-from probe.images.viewing import COLOURS, given, read
+from probe.images.viewing import COLOURS, given, notes_of, read
 from probe.images.working import LIMIT, Original, open_picture, sha256_of
 from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
 
@@ -34,6 +34,7 @@ __all__ = [
     "check_kind",
     "encode",
     "given",
+    "notes_of",
     "open_picture",
     "png",
     "read",

@@ -441,7 +441,7 @@ def _video(path: Path, kind: str | None) -> Movie:
             if note := sound_note(film):
                 notes.append(note)
             if film.counts[1] > 1:
-                notes.append(f"of its {film.counts[1]} sound tracks, one is kept: the default")
+                notes.append(f"of its {film.counts[1]} sound tracks, the default one is kept")
     if not count:
         with video.Film(path) as film:
             count = sum(packet.size > 0 for packet in film.container.demux(film.video))

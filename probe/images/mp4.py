@@ -60,7 +60,7 @@ def sound_note(film: Film) -> str:
         return ""
     if next(film.container.decode(film.sound), None) is None:
         raise ValueError(f"its sound ({codec}) cannot be decoded")
-    return f"its sound ({codec}) is coded anew as AAC, since MP4 players do not play it"
+    return f"its sound ({codec}) is coded anew as AAC, since players do not play it in MP4 files"
 
 
 def write_mp4(

@@ -186,7 +186,7 @@ class Film:
             notes.append("it is interlaced: each frame shows two moments; deinterlace it first if "
                          "that shows")  # fmt: skip
         if self.counts[0] > 1:
-            notes.append(f"of its {self.counts[0]} pictures side by side, one is read: the default")
+            notes.append(f"of its {self.counts[0]} video streams, the default one is read")
         return Look(
             (first.width, first.height, form.name),
             _square(first.width, first.height, self.video.sample_aspect_ratio),

@@ -27,6 +27,9 @@ from probe.images.working import open_picture
 COLOURS = "sRGB"
 """What the colours are that networks see; part of what activations are kept by."""
 
+NOTES = "notes of probe"
+"""Under which a picture that was read keeps them."""
+
 _PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -49,7 +52,7 @@ def read(source: Picture, name: str) -> Image.Image:
     Returns
     -------
     PIL.Image.Image
-        Mode ``RGB``.
+        Mode ``RGB``; `notes_of` tells what was converted.
 
     Raises
     ------
@@ -72,9 +75,12 @@ def read(source: Picture, name: str) -> Image.Image:
         original = open_picture(source if content is None else content, limit=np.inf)
         eight = np.floor(original.pixels * 255 + 0.5).astype(np.uint8)
         if original.alpha is None:
-            return Image.fromarray(eight)
-        alpha = np.floor(original.alpha * 255 + 0.5).astype(np.uint8)
-        return over_grey(Image.fromarray(np.dstack([eight, alpha])))
+            seen = Image.fromarray(eight)
+        else:
+            alpha = np.floor(original.alpha * 255 + 0.5).astype(np.uint8)
+            seen = over_grey(Image.fromarray(np.dstack([eight, alpha])))
+        seen.info[NOTES] = original.remarks
+        return seen
     except Unreadable as error:
         raise Unreadable(name, error.reason) from None
     except ProbeError:
@@ -83,6 +89,11 @@ def read(source: Picture, name: str) -> Image.Image:
         raise ProbeError(f"image {name!r} does not exist") from None
     except Exception as error:  # Pillow's many readers raise many kinds
         raise Unreadable(name, reason(error)) from None
+
+
+def notes_of(picture: Image.Image) -> list[str]:
+    """Tell what was converted, and what was wrong, when a picture was read; one line each."""
+    return list(picture.info.get(NOTES, ()))
 
 
 def _is_plain(picture: Image.Image, content: bytes | None) -> bool:

@@ -71,6 +71,13 @@ class Original:
     exif: bytes = field(default=b"", repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know of how it was read: the notes, and that its profile counts."""
+        if self.profile is None or self.profile.is_srgb or any("to sRGB" in n for n in self.notes):
+            return self.notes
+        return (*self.notes, "its colours were converted to sRGB, by its colour profile")
+
 
 def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
     """Read a picture to work on and to give back.

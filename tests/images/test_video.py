@@ -472,3 +472,175 @@ def test_a_film_whose_frames_change_their_size_is_refused(tmp_path):
                         out.mux(packet)
     with pytest.raises(ProbeError, match="change their size or format midway"):
         list(read_movie(tmp_path / "x.mkv"))
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "tta", "wavpack"])
+def test_sound_that_mp4_cannot_hold_does_not_stop_the_job(tmp_path, codec):
+    movie = read_movie(with_sound(tmp_path / "x.mkv", codec, begins=3), into="x.mp4")
+    assert any(f"its sound ({codec}) is coded anew as AAC" in note for note in movie.notes)
+    write_frames(tmp_path / "out", ".mp4", movie, movie, {})
+    beep, flash, end = beep_and_flash(tmp_path / "out")
+    assert (beep, flash) == (pytest.approx(0.65, abs=1.5e-3), pytest.approx(0.65, abs=1e-3))
+    assert end == pytest.approx(1.65, abs=0.03)
+
+
+def test_an_edit_list_is_followed(tmp_path):
+    """A film that was cut without coding it anew: its first three frames are not shown."""
+    frames = [np.full((48, 64, 3), 20 * k, np.uint8) for k in range(10)]
+    times = [20 * k - 60 for k in range(11)]  # what is before 0, MP4 files leave out so
+    path = film(tmp_path / "x.mp4", frames, times=times, unit=Fraction(1, 600), rate=30,
+                options={"bf": "0"})  # fmt: skip
+    assert b"elst" in path.read_bytes()
+    movie = read_movie(path)
+    np.testing.assert_allclose([float(t) for t in movie.times], np.arange(8) / 30, atol=1e-4)
+    np.testing.assert_allclose([f.mean() for f in movie], 20 * np.arange(3, 10), atol=3)
+
+
+def test_of_two_video_streams_the_default_one_is_read(tmp_path):
+    with av.open(str(tmp_path / "x.mkv"), "w") as out:
+        packets = []
+        for k, (width, height) in enumerate([(64, 48), (96, 64)]):
+            stream = out.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.disposition = av.stream.Disposition.default if k == 1 else 0
+            levels = np.full((height, width, 3), 100, np.uint8)
+            packets += stream.encode(av.VideoFrame.from_ndarray(levels, format="rgb24"))
+            packets += stream.encode(None)
+        out.mux(packets)
+    movie = read_movie(tmp_path / "x.mkv")
+    assert movie.size == (96, 64)
+    assert any("of its 2 video streams, the default one" in note for note in movie.notes)
+
+
+# The same film in other files: it looks the same, at the same times, to what each loses.
+
+ROWS, COLUMNS = np.mgrid[:48, :64]
+
+
+def moving():
+    """A soft disc that moves over a ramp, at uneven times."""
+    for k in range(5):
+        ramp = np.stack([40 + 2 * COLUMNS, 60 + 2 * ROWS, 200 - 2 * COLUMNS], -1).astype(float)
+        disc = np.exp(-((COLUMNS - 16 - 6 * k) ** 2 + (ROWS - 20) ** 2) / 60)[..., None]
+        yield np.rint(ramp * (1 - disc) + disc * np.array([220, 90, 60])).astype(np.uint8)
+
+
+UNEVEN = [0, 60, 90, 180, 210]
+EXACT = {"qp": "0", "bf": "0"}
+
+
+def again(path, frames, codec, form, unit, tags=(1, 1, 1, 1), options=EXACT, bits=8, **how):
+    """Make a film of frames that are coded here, by the formulas, without a program's help."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt, stream.options = form, options
+        context = stream.codec_context
+        stream.time_base = context.time_base = unit
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = tags
+        if "ratio" in how:
+            context.sample_aspect_ratio = how["ratio"]
+        if "matrix" in how:
+            stream.set_display_matrix(how["matrix"])
+        for levels, time in zip(frames, UNEVEN, strict=True):
+            top = 255 if levels.dtype == np.uint8 else 1
+            planes = np.moveaxis(levels / top, 2, 0)
+            red, blue = LUMA[tags[1]]
+            y = red * planes[0] + (1 - red - blue) * planes[1] + blue * planes[2]
+            parts = [y, (planes[2] - y) / (2 - 2 * blue), (planes[0] - y) / (2 - 2 * red)]
+            top, step = 2**bits - 1, 2 ** (bits - 8)
+            if tags[0] == 2:
+                values = [parts[0] * top, *(part * top + (top + 1) / 2 for part in parts[1:])]
+            else:
+                values = [(219 * y + 16) * step, *((224 * part + 128) * step for part in parts[1:])]
+            frame = av.VideoFrame(levels.shape[1], levels.shape[0], form)
+            kind = np.uint8 if bits == 8 else np.uint16
+            for plane, value in zip(frame.planes, values, strict=True):
+                rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
+                rows[:, : plane.width] = np.rint(value)
+            frame.color_range, frame.colorspace = tags[:2]
+            frame.pts, frame.time_base = round(Fraction(time, 600) / unit), unit
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def in_hlg(levels):
+    """A frame in HLG and BT.2020: the formulas of BT.2087 and BT.2100, the other way round."""
+    across = np.array(
+        [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+    )
+    values = levels / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    screen = light @ across.T * 0.203  # of 1000 cd/m²
+    luminance = screen @ [0.2627, 0.6780, 0.0593]
+    scene = screen * luminance[..., None] ** (1 / 1.2 - 1)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    high = a * np.log(np.maximum(12 * scene - b, 1e-9)) + c
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+
+
+LEVELS_444 = ("libx264", "yuv444p", Fraction(1, 600))
+SAME = {
+    "MOV": ("x.mov", LEVELS_444, {}, 2),
+    "MKV": ("x.mkv", LEVELS_444, {}, 2),
+    "in 1/90000 s": ("x.mp4", ("libx264", "yuv444p", Fraction(1, 90000)), {}, 2),
+    "VP9 in WebM": ("x.webm", ("libvpx-vp9", "yuv444p", Fraction(1, 1000)),
+                    {"options": {"lossless": "1"}}, 2),
+    "FFV1": ("x.mkv", ("ffv1", "yuv444p", Fraction(1, 1000)), {"options": {}}, 2),
+    "full range": ("x.mp4", LEVELS_444, {"tags": (2, 1, 1, 1)}, 2),
+    "by BT.601": ("x.mp4", LEVELS_444, {"tags": (1, 6, 1, 1)}, 2),
+    "10 bits": ("x.mp4", ("libx264", "yuv444p10le", Fraction(1, 600)), {"bits": 10}, 1),
+    "10 bits, by BT.2020": ("x.mp4", ("libx264", "yuv444p10le", Fraction(1, 600)),
+                            {"bits": 10, "tags": (1, 9, 1, 1)}, 1),
+}  # fmt: skip
+
+
+def check_same(path, lost):
+    movie = read_movie(path)
+    np.testing.assert_allclose([float(t) for t in movie.times[:5]], np.array(UNEVEN) / 600,
+                               atol=6e-4)  # fmt: skip
+    got = np.stack(list(movie)).astype(int)
+    expected = np.stack(list(moving())).astype(int)
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() <= lost
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_film_in_another_file_is_read_the_same(tmp_path, name):
+    file, (codec, form, unit), how, lost = SAME[name]
+    check_same(again(tmp_path / file, list(moving()), codec, form, unit, **how), lost)
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_a_film_turned_by_its_matrix_is_read_as_one_whose_pixels_are(tmp_path, name):
+    (a, b, c, d), upright = TURNS[name]
+    back = [np.ascontiguousarray(_undone(upright, frame)) for frame in moving()]
+    matrix = [ONE * a, ONE * b, 0, ONE * c, ONE * d, 0, 0, 0, 2**30]
+    check_same(again(tmp_path / "x.mp4", back, *LEVELS_444, matrix=matrix), 2)
+
+
+def _undone(upright, frame):
+    """Turn a frame so that `upright` makes it again."""
+    for other in (upright, *(other for _, other in TURNS.values())):
+        if np.array_equal(upright(other(frame)), frame):
+            return other(frame)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("ratio", [Fraction(2), Fraction(1, 2)])
+def test_oblong_pixels_are_stretched_to_square_ones(tmp_path, ratio):
+    frames = [np.ascontiguousarray(f[:, ::2] if ratio > 1 else f[::2]) for f in moving()]
+    movie = read_movie(again(tmp_path / "x.mp4", frames, *LEVELS_444, ratio=ratio))
+    assert movie.size == (64, 48)
+    got, expected = (np.stack(list(some)).astype(int) for some in (movie, moving()))
+    assert np.abs(got - expected).mean() < 1.5
+
+
+def test_a_film_in_hlg_is_read_as_the_same_in_sdr(tmp_path):
+    options = {"x265-params": "log-level=none:bframes=0:lossless=1"}
+    path = again(
+        tmp_path / "x.mov", [in_hlg(f) for f in moving()], "libx265", "yuv444p10le",
+        Fraction(1, 600), tags=(1, 9, 9, 18), options=options, bits=10,
+    )  # fmt: skip
+    check_same(path, 4)
