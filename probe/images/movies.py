@@ -82,7 +82,7 @@ class Movie:
         """Give the frames, from the first: uint8, (height, width, 3), RGB, upright."""
         for frame in self._read():
             if self.has_alpha and not self.keeps_alpha:
-                yield np.asarray(over_grey(Image.fromarray(frame)))
+                yield np.array(over_grey(Image.fromarray(frame)))
             else:
                 yield np.ascontiguousarray(frame[..., :3])
 
@@ -480,7 +480,7 @@ def _frames_of_picture(path: Path, alpha: bool) -> Iterator[np.ndarray]:
     with Image.open(path) as opened:
         shown = _times_shown(opened)
         for one, frame in zip(shown, ImageSequence.Iterator(opened), strict=True):
-            levels = np.asarray(frame.convert("RGBA") if alpha else to_rgb(frame))
+            levels = np.array(frame.convert("RGBA") if alpha else to_rgb(frame))
             yield from [levels] * one.times
 
 
