@@ -8,6 +8,7 @@ from probe.images.reading import (
     Picture,
     Unreadable,
     check,
+    kind_of,
 )
 from probe.images.viewing import COLOURS, given, notes_of, read
 from probe.images.working import LIMIT, Original, open_picture, sha256_of
@@ -34,6 +35,7 @@ __all__ = [
     "check_kind",
     "encode",
     "given",
+    "kind_of",
     "notes_of",
     "open_picture",
     "png",

@@ -29,7 +29,13 @@ Picture = str | Path | bytes | np.ndarray | Image.Image
 
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_PACKAGES = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}
+_SIGNATURES = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+}
 
 
 class Unreadable(ProbeError):
@@ -69,6 +75,18 @@ def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
     return Image.fromarray(source)
 
 
+def kind_of(beginning: bytes) -> str:
+    """Tell by its first 40 bytes what kind of picture a file is; empty if of none that is sure."""
+    for kind, signatures in _SIGNATURES.items():
+        if beginning.startswith(signatures):
+            return kind
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
+        return "WebP"
+    if beginning[4:8] == b"ftyp" and beginning[8:12] in (b"avif", b"avis", *_HEIC):
+        return "AVIF" if b"avif" in beginning[8:] or b"avis" in beginning[8:] else "HEIC"
+    return ""
+
+
 def register_reader(content: bytes) -> None:
     """Have Pillow read HEIC and JPEG XL files, if what does so is installed.
 
@@ -77,12 +95,10 @@ def register_reader(content: bytes) -> None:
     ValueError
         If the file is one of these, and it is not; the message says how to install it.
     """
-    if content[4:8] == b"ftyp" and content[8:12] in _HEIC and b"avif" not in content[8:40]:
-        kind, package = "HEIC", "pillow-heif"
-    elif content.startswith(_JXL):
-        kind, package = "JPEG XL", "pillow-jxl-plugin"
-    else:
+    kind = kind_of(content[:40])
+    if kind not in _PACKAGES:
         return
+    package = _PACKAGES[kind]
     try:
         if kind == "HEIC":
             import pillow_heif
