@@ -17,9 +17,11 @@ from PIL import Image, ImageSequence
 
 from probe.errors import ProbeError
 from probe.images import video
+from probe.images.colour import Numbers, Profile, to_srgb
 from probe.images.metadata import MOVIES, as_text, exif_of
 from probe.images.mp4 import check_mp4, sound_note, write_mp4
 from probe.images.reading import Unreadable, over_grey, reason, to_rgb
+from probe.images.tags import meaning_of
 
 ANIMATED = (".gif", ".webp", ".mp4")
 """How the names of animations that are written end."""
@@ -457,12 +459,17 @@ def _animation(path: Path) -> Movie:
             raise ValueError("it is a single picture, no animation")
         total = sum(one.lasting for one in shown)
         count = sum(one.times for one in shown)
-        notes = () if all(one.says for one in shown) else (
-            "frames that do not say how long they are shown last 100 ms, as in browsers",
-        )  # fmt: skip
+        notes: list[str] = []
+        meaning = meaning_of(opened, path.read_bytes(), notes)
+        if isinstance(meaning, Profile) and not meaning.is_srgb and not notes:
+            notes.append("its colours were converted to sRGB, by its colour profile")
+        if not all(one.says for one in shown):
+            notes.append(
+                "frames that do not say how long they are shown last 100 ms, as in browsers"
+            )
         alpha = any(one.alpha for one in shown)
         fps = float(1000 * count / total)
-        return Movie(path, fps, opened.size, count, has_alpha=alpha, notes=notes)
+        return Movie(path, fps, opened.size, count, has_alpha=alpha, notes=tuple(notes))
 
 
 def _times_of_picture(path: Path) -> tuple[Fraction, ...]:
@@ -479,8 +486,17 @@ def _times_of_picture(path: Path) -> tuple[Fraction, ...]:
 def _frames_of_picture(path: Path, alpha: bool) -> Iterator[np.ndarray]:
     with Image.open(path) as opened:
         shown = _times_shown(opened)
+        meaning = meaning_of(opened, path.read_bytes(), [])
+        if isinstance(meaning, Profile) and (meaning.is_srgb or meaning.kind != "RGB"):
+            meaning = None
         for one, frame in zip(shown, ImageSequence.Iterator(opened), strict=True):
             levels = np.array(frame.convert("RGBA") if alpha else to_rgb(frame))
+            if meaning is not None:
+                rgb = np.ascontiguousarray(levels[..., :3])
+                seen = (
+                    meaning.to_srgb(rgb) if isinstance(meaning, Numbers) else to_srgb(rgb, meaning)
+                )
+                levels[..., :3] = np.floor(seen * 255 + 0.5)
             yield from [levels] * one.times
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.images import movies, read_movie, write_frames
+from probe.images import colour, movies, read_movie, write_frames
 
 ABOUT = {"seed": 3, "words": "größer"}
 KINDS = images.ANIMATED
@@ -221,6 +221,36 @@ def test_an_animation_of_frames_that_last_differently(tmp_path):
     assert (found.fps, found.n_frames) == (pytest.approx(10), 6)
     expected = np.stack(list(clip(3)))[[0, 1, 1, 2, 2, 2]]
     np.testing.assert_array_equal(np.stack(list(found)), expected)
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_frames_of_animations_are_shown_when_they_say(tmp_path, kind):
+    frames = [Image.fromarray(f) for f in clip(4)]
+    path = tmp_path / f"x.{kind}"
+    lasting = [100, 250, 70, 330]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=lasting, lossless=True)
+    movie = read_movie(path)
+    times = [round(1000 * float(t), 6) for t in movie.times]
+    assert set(np.cumsum([0, *lasting])) <= set(times)
+    assert (times[0], times[-1], len(times) - 1) == (0, 750, movie.n_frames)
+    write_frames(tmp_path / "out", ".mp4", movie, movie, {})
+    with av.open(str(tmp_path / "out")) as container:
+        got = [1000 * float(f.pts * f.time_base) for f in container.decode(video=0)]
+    np.testing.assert_allclose(got, times[:-1], atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["webp", "png"])
+def test_an_animation_with_a_profile_is_converted(tmp_path, kind):
+    p3 = colour.Numbers(12, 13).profile
+    values = [colour.from_srgb(f / np.float32(255), p3) for f in clip(2)]
+    frames = [Image.fromarray(np.rint(255 * v).astype(np.uint8)) for v in values]
+    path = tmp_path / f"x.{kind}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100, lossless=True,
+                   icc_profile=p3.content)  # fmt: skip
+    movie = read_movie(path)
+    assert movie.notes == ("its colours were converted to sRGB, by its colour profile",)
+    for got, frame in zip(movie, clip(2), strict=True):
+        assert np.abs(got.astype(int) - frame).max() <= 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
