@@ -22,7 +22,7 @@ import torch
 import torchvision
 from torch import nn
 
-from probe import assets, models
+from probe import assets, images, models
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
 from probe.activations.engine import (
@@ -138,6 +138,7 @@ class Extraction:
             **({"timm": metadata.version("timm")} if network.name.startswith("timm:") else {}),
             # So may what becomes of a picture before, and of activations after.
             "pillow": PIL.__version__,
+            "colours": images.COLOURS,
             "probe": metadata.version("cnn-probe"),
         }
 

@@ -367,6 +367,7 @@ def saliency(
         **network.provenance(),
         "image": Path(name).name,
         "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
+        **({"notes": images.notes_of(picture)} if images.notes_of(picture) else {}),
         "target": wanted.name,
         **({"site": dict(wanted.facts)} if wanted.facts else {}),
         "value": value,

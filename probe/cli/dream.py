@@ -262,11 +262,12 @@ def _film(
     else:
         assert file is not None  # a painting is no film
         dream_film(file, place, quality=quality, device=device, **wanted)
+    about = images.about(place)
     if as_json:
-        record = {"about": images.about(place), "file": str(place)}
+        record = {"about": about, "file": str(place)}
         typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
     else:
-        show.put(f"wrote {place}")
+        show.put(f"wrote {place}", *(f"note: {note}" for note in about.get("notes", ())))
 
 
 def _places(
@@ -324,7 +325,7 @@ def _show(plan: Plan, place: Path) -> None:
         ("weights", str(plan.about["weights"])),
     ]
     facts += [("site", line) for line in said(plan.target)]
-    facts += [("note", note) for note in plan.original.notes]
+    facts += [("note", note) for note in plan.original.remarks]
     facts += [("wrote", str(place))]
     show.put(
         Text(f"{told['model']} · {plan.about['image']}", style="bold"),

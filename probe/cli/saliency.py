@@ -189,6 +189,7 @@ def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None
         facts += [("method", f"{first.method.name}: {first.method.about}")]
         facts += [("layer", first.layer)] if first.layer else []
         facts += [("scale", first.scale)]
+    facts += [("note", note) for note in first.about.get("notes", ())]
     facts += [("written", str(path)) for path in written]
     show.put(
         Text(f"{first.model} · {first.about['image']}", style="bold"),

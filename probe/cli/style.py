@@ -273,11 +273,12 @@ def _film(
     made.check_apart(place, read)
     with made.previews(place, preview, read) as shown:
         style_film(film, output=place, quality=quality, preview=shown, preview_every=preview, **how)
+    about = images.about(place)
     if as_json:
-        record = {"about": images.about(place), "file": str(place)}
+        record = {"about": about, "file": str(place)}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
     else:
-        show.put(f"wrote {place}")
+        show.put(f"wrote {place}", *(f"note: {note}" for note in about.get("notes", ())))
 
 
 def _numbers(text: str | None) -> list[float] | None:
@@ -339,6 +340,6 @@ def _show(plan: Plan, painted: Stylised | None, place: Path) -> None:
         ]
     facts += [("weights", str(plan.about["weights"]))]
     content = plan.given.content
-    facts += [("note", note) for note in (content.notes if content else ())]
+    facts += [("note", note) for note in (content.remarks if content else ())]
     facts += [("wrote" if painted else "was there", str(place))]
     show.put(Text(title_of(plan.about), style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

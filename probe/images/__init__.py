@@ -1,21 +1,22 @@
 """Pictures in and out: for networks, to work on and give back, and as films."""
 
 from probe.images.metadata import MOVIES, about, as_text, side_car
-from probe.images.movies import ANIMATED, Movie, check_animation, read_movie, write_frames
+from probe.images.movies import ANIMATED, Movie, Pace, check_animation, read_movie, write_frames
 from probe.images.reading import (
     GREY,
     SUFFIXES,
     Picture,
     Unreadable,
     check,
-    given,
-    read,
+    kind_of,
 )
+from probe.images.viewing import COLOURS, given, notes_of, read
 from probe.images.working import LIMIT, Original, open_picture, sha256_of
 from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
 
 __all__ = [
     "ANIMATED",
+    "COLOURS",
     "GREY",
     "LIMIT",
     "MOVIES",
@@ -24,6 +25,7 @@ __all__ = [
     "WRITTEN",
     "Movie",
     "Original",
+    "Pace",
     "Picture",
     "Unreadable",
     "about",
@@ -33,6 +35,8 @@ __all__ = [
     "check_kind",
     "encode",
     "given",
+    "kind_of",
+    "notes_of",
     "open_picture",
     "png",
     "read",

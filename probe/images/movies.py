@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from probe.errors import ProbeError
+from probe.images import video
+from probe.images.colour import Numbers, Profile, to_srgb
 from probe.images.metadata import MOVIES, as_text, exif_of
-from probe.images.reading import Unreadable, reason, to_rgb
+from probe.images.mp4 import check_mp4, sound_note, write_mp4
+from probe.images.reading import Unreadable, over_grey, reason, to_rgb
+from probe.images.tags import meaning_of
 
 ANIMATED = (".gif", ".webp", ".mp4")
 """How the names of animations that are written end."""
@@ -29,6 +34,9 @@ LARGEST = {".gif": 65535, ".webp": 16383, ".mp4": 16384}
 
 FASTEST = {".gif": 50, ".webp": 1000, ".mp4": 1000}
 """Frames a second, at most: GIF counts hundredths of a second, and programs skip single ones."""
+
+UNITS = {".gif": Fraction(1, 100), ".webp": Fraction(1, 1000)}
+"""Seconds in which times are counted."""
 
 # A threshold matrix (Bayer 1973) of 8 × 8, from 0 to 63/64. Its pattern stands still from frame to
 # frame, where errors that are carried on from pixel to pixel would swarm.
@@ -46,12 +54,20 @@ class Movie:
     ----------
     path : Path
     fps : float
-        Frames a second. A frame of an animation that lasts longer than others comes several times.
+        Frames a second, on average. A frame of an animation that lasts longer than others comes
+        several times.
     size : tuple of int
-        Width and height, upright.
+        Width and height, upright, in square pixels.
     n_frames : int
-        Of some damaged files, more than can be read.
+        As the file says; `times` knows.
     has_sound : bool
+    has_alpha : bool
+        Whether it comes with transparency.
+    keeps_alpha : bool
+        Whether transparent places show what the file has there, as `alphas` is kept; else mid-grey
+        lies behind them.
+    notes : tuple of str
+        What is converted or lost, and what the file does not say; one line each.
     """
 
     path: Path
@@ -59,25 +75,76 @@ class Movie:
     size: tuple[int, int]
     n_frames: int
     has_sound: bool = field(default=False)
+    has_alpha: bool = field(default=False)
+    keeps_alpha: bool = field(default=False)
+    notes: tuple[str, ...] = field(default=())
+    look: video.Look | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Give the frames, from the first: uint8, (height, width, 3), RGB, upright."""
-        video = self.path.suffix.lower() in MOVIES
-        frames = _frames_of_video(self.path) if video else _frames_of_picture(self.path)
+        for frame in self._read():
+            if self.has_alpha and not self.keeps_alpha:
+                yield np.array(over_grey(Image.fromarray(frame)))
+            else:
+                yield np.ascontiguousarray(frame[..., :3])
+
+    def alphas(self) -> Iterator[np.ndarray]:
+        """Give how opaque each frame is: uint8, (height, width)."""
+        for frame in self._read():
+            yield frame[..., 3]
+
+    def _read(self) -> Iterator[np.ndarray]:
+        """Give frames with their transparency, if there is any."""
         try:
-            yield from frames
+            if self.look is not None:
+                yield from video.shown(self.path, self.look, alpha=self.has_alpha)
+            else:
+                yield from _frames_of_picture(self.path, self.has_alpha)
+        except ProbeError:
+            raise
+        except Exception as error:  # the many readers raise many kinds
+            raise Unreadable(str(self.path), reason(error)) from None
+
+    @cached_property
+    def times(self) -> tuple[Fraction, ...]:
+        """When each frame is shown, and last, when the film ends; in seconds.
+
+        Time 0 is when its pictures or its sound begin, whichever is earlier. To know, all of a film
+        is decoded once.
+
+        Raises
+        ------
+        ProbeError
+            If a frame does not say so, or the times go back.
+        """
+        try:
+            if self.look is None:
+                return _times_of_picture(self.path)
+            with video.Film(self.path) as film:
+                return video.times_of(film)
         except ProbeError:
             raise
         except Exception as error:  # the many readers raise many kinds
             raise Unreadable(str(self.path), reason(error)) from None
 
 
-def read_movie(path: str | Path) -> Movie:
+Pace = float | Movie
+"""How fast frames follow each other: how many a second; or a film, whose times they take over."""
+
+
+def read_movie(path: str | Path, into: str | Path | None = None) -> Movie:
     """Open a film (MP4, MOV, MKV, WebM) or an animation (GIF, WebP, APNG).
+
+    Frames are read as players show them: turned and mirrored as the film says, with square pixels,
+    in sRGB (HDR is converted: see `probe.images.colour`). `Movie.notes` tells what the film does
+    not say and is taken for granted.
 
     Parameters
     ----------
     path : path
+    into : path, optional
+        What is going to be made of it. It is checked that this can be written, the notes tell what
+        it does not hold, and transparency is kept if it holds some.
 
     Returns
     -------
@@ -87,7 +154,7 @@ def read_movie(path: str | Path) -> Movie:
     Raises
     ------
     ProbeError
-        If it cannot be read, or PyAV is not installed and needed.
+        If it cannot be read, or PyAV is not installed and needed; if the other cannot be written.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -97,22 +164,54 @@ def read_movie(path: str | Path) -> Movie:
         )
     if not path.is_file():
         raise ProbeError(f"film {str(path)!r} does not exist")
+    kind = None if into is None else _kind(into)
     try:
-        return _video(path) if path.suffix.lower() in MOVIES else _animation(path)
+        movie = _video(path, kind) if path.suffix.lower() in MOVIES else _animation(path)
     except ProbeError:
         raise
     except Exception as error:  # the many readers raise many kinds
         raise Unreadable(str(path), reason(error)) from None
+    if into is None or kind is None:
+        return movie
+    check_animation(into, movie)
+    notes, keeps = list(movie.notes), movie.has_alpha and kind == ".webp"
+    if movie.has_sound and kind != ".mp4":
+        notes.append(f"its sound is left out, which {kind} files do not hold")
+    if movie.has_alpha and not keeps:
+        notes.append("mid-grey lies behind its transparent places: choose .webp to keep them")
+    unit = UNITS.get(kind)
+    if unit and any((time - movie.times[0]) % unit for time in movie.times):
+        notes.append(
+            f"its times are rounded to {float(1000 * unit):g} ms, the unit of {kind} files"
+        )
+    return replace(movie, keeps_alpha=keeps, notes=tuple(notes))
 
 
 def comment_of(path: Path) -> str:
     """Give the comment in the metadata of a film; empty if there is none."""
-    with _pyav().open(str(path), metadata_errors="replace") as container:
+    with video.pyav().open(str(path), metadata_errors="replace") as container:
         return str(container.metadata.get("comment", ""))
 
 
-def check_animation(path: str | Path, fps: float) -> str:
+def _kind(path: str | Path) -> str:
+    """Give how the name of an animation ends, in lower case."""
+    kind = Path(path).suffix.lower()
+    if kind not in ANIMATED:
+        raise ProbeError(
+            f"{str(path)!r} cannot be written: its name has to end in {', '.join(ANIMATED)}"
+        )
+    if kind == ".mp4":
+        check_mp4()
+    return kind
+
+
+def check_animation(path: str | Path, pace: Pace) -> str:
     """Tell whether an animation can be written as is wished, before there is one.
+
+    Parameters
+    ----------
+    path, pace
+        As for `write_frames`.
 
     Returns
     -------
@@ -125,17 +224,20 @@ def check_animation(path: str | Path, fps: float) -> str:
         If that kind of file is not written, does not hold so many frames a second, or takes PyAV,
         which is not installed.
     """
-    kind = Path(path).suffix.lower()
-    if kind not in ANIMATED:
+    kind = _kind(path)
+    if isinstance(pace, Movie):
+        shortest = min(after - time for time, after in pairwise(pace.times))
+        # What rounds to it may be shorter by half a unit.
+        if shortest < Fraction(1, FASTEST[kind]) - UNITS.get(kind, Fraction(1, 1000)) / 2:
+            raise ProbeError(
+                f"{str(path)!r} cannot hold the times of {str(pace.path)!r}: a frame is shown for "
+                f"{float(1000 * shortest):.3g} ms, and must be for {1000 / FASTEST[kind]:g}; "
+                "choose .mp4"
+            )
+    elif not 0.01 <= pace <= FASTEST[kind]:
         raise ProbeError(
-            f"{str(path)!r} cannot be written: its name has to end in {', '.join(ANIMATED)}"
+            f"{str(path)!r} cannot hold {pace:g} frames a second, only 0.01 to {FASTEST[kind]}"
         )
-    if not 0.01 <= fps <= FASTEST[kind]:
-        raise ProbeError(
-            f"{str(path)!r} cannot hold {fps:g} frames a second, only 0.01 to {FASTEST[kind]}"
-        )
-    if kind == ".mp4" and "libx264" not in _pyav().codecs_available:
-        raise ProbeError("this PyAV has no libx264: pip install --force-reinstall av")
     return kind
 
 
@@ -143,17 +245,17 @@ def write_frames(
     path: Path,
     kind: str,
     frames: Iterable[np.ndarray],
-    fps: float,
+    pace: Pace,
     about: Mapping[str, Any],
     *,
     quality: int = 90,
-    sound_of: Path | None = None,
 ) -> int:
     """Write an animation, a frame at a time.
 
-    GIF and WebP files repeat for ever. All frames of a GIF file share 256 colours, chosen from the
-    whole clip, so that nothing flickers; its frames lie in a temporary file until they are. MP4 is
-    H.264 (BT.709, 4:2:0), which takes even sides: an odd one gets its last line twice.
+    GIF and WebP files repeat for ever, and begin with the first frame; times are rounded to 10 ms
+    and 1 ms. All frames of a GIF file share 256 colours, chosen from the whole clip, so that
+    nothing flickers; its frames lie in a temporary file until they are. MP4 is H.264 (BT.709,
+    4:2:0), which takes even sides: an odd one gets its last line twice.
 
     Parameters
     ----------
@@ -163,14 +265,14 @@ def write_frames(
         One of `ANIMATED`.
     frames : iterable of numpy.ndarray, (height, width, 3)
         RGB: uint8, or float from 0 to 1.
-    fps : float
-        Frames a second.
+    pace : float or Movie
+        Frames a second. Or the film that they are made from: each is shown when the film's frame
+        was. An MP4 file has its sound, to its end, or to that of the frames if there are fewer;
+        a WebP file its transparency, if `Movie.keeps_alpha`.
     about : mapping
         Plain values, which `about` reads again.
     quality : int
         From 1 to 100, of WebP and MP4.
-    sound_of : path, optional
-        A film whose sound an MP4 file takes over as it is, as long as there are frames.
 
     Returns
     -------
@@ -180,29 +282,54 @@ def write_frames(
     Raises
     ------
     ProbeError
-        If there is no frame, one is no picture or of another size than the first, or it cannot be
-        written.
+        If there is no frame, one is no picture or of another size than the first, there are more
+        than the film has, or it cannot be written.
     """
-    check_animation(path.with_suffix(kind), fps)
+    check_animation(path.with_suffix(kind), pace)
     if not 1 <= quality <= 100:
         raise ProbeError(f"quality {quality} is not between 1 and 100")
-    if sound_of is not None and kind != ".mp4":
-        raise ProbeError(f"a {kind} file holds no sound: choose .mp4")
     checked = _checked(frames, kind)
-    rate = Fraction(fps).limit_denominator(1001)
-    if kind == ".mp4":
-        return _write_mp4(path, checked, rate, about, quality, sound_of)
+    if isinstance(pace, Movie):
+        times, path_of_sound = pace.times, pace.path if pace.has_sound else None
+        checked = _no_more_than(len(times) - 1, checked, pace.path)
+        rate = Fraction(len(times) - 1) / (times[-1] - times[0])
+        if kind == ".mp4":
+            return write_mp4(
+                path, checked, times.__getitem__, rate.limit_denominator(1001), about, quality,
+                path_of_sound, len(times) - 1,
+            )  # fmt: skip
+        starts = times[0]
+
+        def time_of(k: int) -> Fraction:
+            return times[k] - starts
+    else:
+        rate = Fraction(pace).limit_denominator(1001)
+
+        def time_of(k: int) -> Fraction:
+            return k / rate
+
+        if kind == ".mp4":
+            return write_mp4(path, checked, time_of, rate, about, quality)
     if kind == ".gif":
-        return _write_gif(path, checked, rate, about)
-    return _write_webp(path, checked, rate, about, quality)
+        return _write_gif(path, checked, time_of, about)
+    if isinstance(pace, Movie) and pace.keeps_alpha:
+        checked = _with_alpha(checked, pace)
+    return _write_webp(path, checked, time_of, about, quality)
 
 
-def _pyav() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise ProbeError("films take PyAV: pip install 'cnn-probe[video]'") from None
-    return av
+def _no_more_than(length: int, frames: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarray]:
+    for k, frame in enumerate(frames):
+        if k == length:
+            raise ProbeError(f"there are more frames than {str(path)!r} has: {length}")
+        yield frame
+
+
+def _with_alpha(frames: Iterator[np.ndarray], movie: Movie) -> Iterator[np.ndarray]:
+    """Give frames the transparency of a film, at their own size."""
+    for frame, alpha in zip(frames, movie.alphas(), strict=False):
+        size = (frame.shape[1], frame.shape[0])
+        fitting = Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR)
+        yield np.dstack([frame, np.asarray(fitting)])
 
 
 def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
@@ -230,13 +357,16 @@ def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
         raise ProbeError("there is no frame to write")
 
 
-def _duration(k: int, rate: Fraction, unit: int) -> int:
+def _duration(k: int, time_of: Callable[[int], Fraction], unit: int) -> int:
     """Give how long frame k lasts, in 1/unit s, so that none is late by more than half of one."""
-    return round((k + 1) * unit / rate) - round(k * unit / rate)
+    return round(time_of(k + 1) * unit) - round(time_of(k) * unit)
 
 
 def _write_gif(
-    path: Path, frames: Iterator[np.ndarray], rate: Fraction, about: Mapping[str, Any]
+    path: Path,
+    frames: Iterator[np.ndarray],
+    time_of: Callable[[int], Fraction],
+    about: Mapping[str, Any],
 ) -> int:
     with tempfile.TemporaryFile() as kept:
         first = next(frames)
@@ -266,7 +396,7 @@ def _write_gif(
         pictures = indexed()
         next(pictures).save(
             path, "gif", save_all=True, append_images=pictures, loop=0, optimize=False,
-            duration=[10 * _duration(k, rate, 100) for k in range(count)],
+            duration=[10 * _duration(k, time_of, 100) for k in range(count)],
             comment=as_text(about),
         )  # fmt: skip
     return count
@@ -284,7 +414,7 @@ def _dithered(frame: np.ndarray, palette: Image.Image, step: float) -> Image.Ima
 def _write_webp(
     path: Path,
     frames: Iterator[np.ndarray],
-    rate: Fraction,
+    time_of: Callable[[int], Fraction],
     about: Mapping[str, Any],
     quality: int,
 ) -> int:
@@ -292,7 +422,7 @@ def _write_webp(
 
     def pictures() -> Iterator[Image.Image]:
         for k, frame in enumerate(frames):
-            durations.append(_duration(k, rate, 1000))
+            durations.append(_duration(k, time_of, 1000))
             yield Image.fromarray(frame)
 
     others = pictures()
@@ -304,113 +434,27 @@ def _write_webp(
     return len(durations)
 
 
-def _write_mp4(
-    path: Path,
-    frames: Iterator[np.ndarray],
-    rate: Fraction,
-    about: Mapping[str, Any],
-    quality: int,
-    sound_of: Path | None,
-) -> int:
-    av = _pyav()
-    from av.video.reformatter import Colorspace
-
-    first, count = next(frames), 0
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(
-            av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        )
-        out.metadata["comment"] = as_text(about)
-        video = out.add_stream("libx264", rate=rate)
-        video.width, video.height = (n + n % 2 for n in (first.shape[1], first.shape[0]))
-        video.pix_fmt = "yuv420p"
-        # From 51, the coarsest, to 0: 90 is 18, which hardly differs from the frames by eye.
-        crf = 51 - 33 * quality / 90 if quality <= 90 else 1.8 * (100 - quality)
-        # The macroblock tree of x264 reads memory that nothing was written to: without, the same
-        # frames give the same bytes.
-        video.options = {"crf": f"{crf:.1f}", "x264-params": "mbtree=0"}
-        context = video.codec_context
-        context.color_range, context.colorspace = 1, 1  # limited, BT.709
-        context.color_primaries, context.color_trc = 1, 1
-        packets = _sound(stack, sound_of, out) if sound_of else iter(())
-        heard = next(packets, None)
-        for frame in itertools.chain([first], frames):
-            even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), "edge")
-            shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-            coded = shown.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
-            coded.pts, coded.time_base = count, 1 / rate
-            out.mux(video.encode(coded))
-            count += 1
-            while heard is not None and heard.pts * heard.time_base < count / rate:
-                out.mux(heard)
-                heard = next(packets, None)
-        out.mux(video.encode(None))
-    return count
-
-
-def _sound(stack: contextlib.ExitStack, path: Path, out: Any) -> Iterator[Any]:
-    """Give the packets of a film's sound, as they go into another film; none if it has none."""
-    av = _pyav()
-    try:
-        source = stack.enter_context(av.open(str(path)))
-        if not source.streams.audio:
-            return iter(())
-        stream = source.streams.audio[0]
-        return _packets(source, stream, out.add_stream_from_template(stream))
-    except (OSError, ValueError, av.FFmpegError) as error:
-        raise ProbeError(
-            f"the sound of {str(path)!r} cannot be taken over ({reason(error)})"
-        ) from None
-
-
-def _packets(source: Any, stream: Any, copy: Any) -> Iterator[Any]:
-    for packet in source.demux(stream):
-        if packet.dts is not None:  # the end has none
-            packet.stream = copy
-            yield packet
-
-
-def _video(path: Path) -> Movie:
-    with _pyav().open(str(path)) as container:
-        if not container.streams.video:
-            raise ValueError("it holds no pictures")
-        stream = container.streams.video[0]
-        first = next(container.decode(stream), None)
-        if first is None:
-            raise ValueError("it holds no pictures")
+def _video(path: Path, kind: str | None) -> Movie:
+    with video.Film(path) as film:
+        look = film.look()
+        stream = film.video
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate
         if not fps:
             raise ValueError("it does not say how fast it is")
-        size = (first.width, first.height) if first.rotation % 180 == 0 else (
-            first.height, first.width
-        )  # fmt: skip
-        has_sound = bool(container.streams.audio)
-        count = stream.frames
+        has_sound, count = film.sound is not None, stream.frames
+    notes = list(look.notes)
+    if kind == ".mp4" and has_sound:
+        with video.Film(path) as film:
+            if note := sound_note(film):
+                notes.append(note)
+            if film.counts[1] > 1:
+                notes.append(f"of its {film.counts[1]} sound tracks, the default one is kept")
     if not count:
-        with _pyav().open(str(path)) as container:
-            stream = container.streams.video[0]
-            count = sum(packet.size > 0 for packet in container.demux(stream))
-    return Movie(path, float(fps), size, count, has_sound)
-
-
-def _frames_of_video(path: Path) -> Iterator[np.ndarray]:
-    av = _pyav()
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        graph = av.filter.Graph()
-        # Else FFmpeg cuts off where it should round, and all is darker by one level.
-        graph.link_nodes(
-            graph.add_buffer(template=stream),
-            graph.add("scale", "flags=bicubic+accurate_rnd+full_chroma_int"),
-            graph.add("format", "rgb24"),
-            graph.add("buffersink"),
-        ).configure()
-        for frame in container.decode(stream):
-            graph.push(frame)
-            # It says by how many degrees it is turned back, against the clock.
-            levels = np.rot90(graph.pull().to_ndarray(), frame.rotation // 90)
-            yield np.ascontiguousarray(levels)
+        with video.Film(path) as film:
+            count = sum(packet.size > 0 for packet in film.container.demux(film.video))
+    return Movie(
+        path, float(fps), look.size, count, has_sound, look.alpha, False, tuple(notes), look
+    )
 
 
 def _animation(path: Path) -> Movie:
@@ -418,25 +462,75 @@ def _animation(path: Path) -> Movie:
         shown = _times_shown(opened)
         if len(shown) < 2:
             raise ValueError("it is a single picture, no animation")
-        total = sum(lasting for _, lasting in shown)
-        count = sum(times for times, _ in shown)
-        return Movie(path, 1000 * count / total, opened.size, count)
+        total = sum(one.lasting for one in shown)
+        count = sum(one.times for one in shown)
+        notes: list[str] = []
+        meaning = meaning_of(opened, path.read_bytes(), notes)
+        if isinstance(meaning, Profile) and not meaning.is_srgb and not notes:
+            notes.append("its colours were converted to sRGB, by its colour profile")
+        if not all(one.says for one in shown):
+            notes.append(
+                "frames that do not say how long they are shown last 100 ms, as in browsers"
+            )
+        alpha = any(one.alpha for one in shown)
+        fps = float(1000 * count / total)
+        return Movie(path, fps, opened.size, count, has_alpha=alpha, notes=tuple(notes))
 
 
-def _frames_of_picture(path: Path) -> Iterator[np.ndarray]:
+def _times_of_picture(path: Path) -> tuple[Fraction, ...]:
+    times = [Fraction(0)]
+    with Image.open(path) as opened:
+        for one in _times_shown(opened):
+            # A frame that comes several times lasts as long as it did, in equal parts.
+            times += [
+                times[-1] + (k + 1) * one.lasting / one.times / 1000 for k in range(one.times)
+            ]
+    return tuple(times)
+
+
+def _frames_of_picture(path: Path, alpha: bool) -> Iterator[np.ndarray]:
     with Image.open(path) as opened:
         shown = _times_shown(opened)
-        for (times, _), frame in zip(shown, ImageSequence.Iterator(opened), strict=True):
-            yield from [np.asarray(to_rgb(frame))] * times
+        meaning = meaning_of(opened, path.read_bytes(), [])
+        if isinstance(meaning, Profile) and (meaning.is_srgb or meaning.kind != "RGB"):
+            meaning = None
+        for one, frame in zip(shown, ImageSequence.Iterator(opened), strict=True):
+            levels = np.array(frame.convert("RGBA") if alpha else to_rgb(frame))
+            if meaning is not None:
+                rgb = np.ascontiguousarray(levels[..., :3])
+                seen = (
+                    meaning.to_srgb(rgb) if isinstance(meaning, Numbers) else to_srgb(rgb, meaning)
+                )
+                levels[..., :3] = np.floor(seen * 255 + 0.5)
+            yield from [levels] * one.times
 
 
-def _times_shown(opened: Image.Image) -> list[tuple[int, float]]:
-    """Tell how often each frame of an animation is shown at a steady rate, and how long, in ms.
+@dataclass(frozen=True)
+class _Shown:
+    """How a frame of an animation is shown: how often at a steady rate, and how long, in ms."""
+
+    times: int
+    lasting: Fraction
+    says: bool
+    alpha: bool
+
+
+def _times_shown(opened: Image.Image) -> list[_Shown]:
+    """Tell how each frame of an animation is shown.
 
     Frames that are equal are kept once in these files, and last longer.
     """
-    lasting = []
+    says, alphas = [], []
     for frame in ImageSequence.Iterator(opened):
         frame.load()
-        lasting.append(float(frame.info.get("duration", 0)) or 100.0)  # as browsers have it
-    return [(max(1, round(time / min(lasting))), time) for time in lasting]
+        says.append(Fraction(frame.info.get("duration", 0)).limit_denominator(100_000))
+        alphas.append(
+            frame.has_transparency_data
+            and frame.convert("RGBA").getchannel("A").getextrema()[0] != 255
+        )
+    lasting = [time or Fraction(100) for time in says]  # as browsers have it
+    shortest = min(lasting)
+    return [
+        _Shown(max(1, round(time / shortest)), time, bool(said), alpha)
+        for time, said, alpha in zip(lasting, says, alphas, strict=True)
+    ]

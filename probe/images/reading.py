@@ -1,4 +1,4 @@
-"""Pictures for networks: whatever a file holds becomes an upright 8-bit RGB picture."""
+"""What reading pictures takes, whatever they are for: kinds of files, what is wrong with one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from probe.errors import ProbeError
 
@@ -17,14 +17,25 @@ GREY = 128
 """What lies behind transparent pixels: mid-grey, as around the stimuli of most recordings."""
 
 SUFFIXES = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm"),
-    *(".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe"),
+    *(".jpeg", ".jpg", ".jxl", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff"),
+    ".webp",
 )
 """How the names of picture files end, in lower case."""
 
 
 Picture = str | Path | bytes | np.ndarray | Image.Image
 """A picture as a user gives it: a file, its content, an array, a Pillow image."""
+
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_PACKAGES = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}
+_SIGNATURES = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+}
 
 
 class Unreadable(ProbeError):
@@ -42,48 +53,6 @@ class Unreadable(ProbeError):
 
     def __str__(self) -> str:
         return f"image {self.name!r} cannot be read ({self.reason})"
-
-
-def read(source: Path | str | bytes | np.ndarray | Image.Image, name: str) -> Image.Image:
-    """Read one picture as upright 8-bit RGB.
-
-    The EXIF orientation is applied, transparency is laid over mid-grey, 16-bit values are scaled
-    to 8 bits, and CMYK, palette and grey pictures become RGB.
-
-    Parameters
-    ----------
-    source : path, bytes of a picture file, uint8 array (height, width[, 3]), or Pillow image
-        The picture.
-    name : str
-        How error messages call it.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Mode ``RGB``.
-
-    Raises
-    ------
-    ProbeError
-        If the picture cannot be read (`Unreadable`), or is no picture; the message names it.
-    """
-    try:
-        if isinstance(source, (np.ndarray, Image.Image)):
-            picture = to_pillow(source, name)
-        else:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-                mend(opened)
-                opened.load()
-                picture = opened
-        if 0 in picture.size:
-            raise ValueError("it has no pixels")
-        return to_rgb(ImageOps.exif_transpose(picture))
-    except ProbeError:
-        raise
-    except FileNotFoundError:
-        raise ProbeError(f"image {name!r} does not exist") from None
-    except Exception as error:  # Pillow's many readers raise many kinds
-        raise Unreadable(name, reason(error)) from None
 
 
 def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
@@ -106,6 +75,43 @@ def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
     return Image.fromarray(source)
 
 
+def kind_of(beginning: bytes) -> str:
+    """Tell by its first 40 bytes what kind of picture a file is; empty if of none that is sure."""
+    for kind, signatures in _SIGNATURES.items():
+        if beginning.startswith(signatures):
+            return kind
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
+        return "WebP"
+    if beginning[4:8] == b"ftyp" and beginning[8:12] in (b"avif", b"avis", *_HEIC):
+        return "AVIF" if b"avif" in beginning[8:] or b"avis" in beginning[8:] else "HEIC"
+    return ""
+
+
+def register_reader(content: bytes) -> None:
+    """Have Pillow read HEIC and JPEG XL files, if what does so is installed.
+
+    Raises
+    ------
+    ValueError
+        If the file is one of these, and it is not; the message says how to install it.
+    """
+    kind = kind_of(content[:40])
+    if kind not in _PACKAGES:
+        return
+    package = _PACKAGES[kind]
+    try:
+        if kind == "HEIC":
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+        else:
+            import pillow_jxl  # noqa: F401 - it registers itself
+    except ImportError:
+        raise ValueError(
+            f"{kind}, which takes another package: pip install {package}; or save it as PNG or JPEG"
+        ) from None
+
+
 def mend(opened: Any) -> None:
     """Have a TIFF file of 16 bits read by libtiff if its channels lie apart.
 
@@ -120,18 +126,6 @@ def mend(opened: Any) -> None:
         older = (opened._compression,) if int(PIL.__version__.split(".")[0]) < 13 else ()
         args = (f"{opened.mode};16N", *older, False, opened.tag_v2.offset)
         opened.tile = [ImageFile._Tile("libtiff", place, 0, args)]
-
-
-def given(image: Picture) -> tuple[Image.Image, str]:
-    """Read a picture as a user gives it, and tell its name: that of the file, or ``image``.
-
-    Raises
-    ------
-    ProbeError
-        As `read`.
-    """
-    name = str(image) if isinstance(image, (str, Path)) else "image"
-    return read(Path(image) if isinstance(image, str) else image, name), name
 
 
 def check(content: bytes, name: str) -> tuple[int, bool]:
@@ -163,6 +157,7 @@ def check(content: bytes, name: str) -> tuple[int, bool]:
     if not content:
         raise Unreadable(name, "the file is empty")
     try:
+        register_reader(content)
         with Image.open(io.BytesIO(content)) as opened:
             width, height = opened.size
             if not width * height:
@@ -215,7 +210,22 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown: save it with 8 bits")
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        behind = Image.new("RGBA", picture.size, (GREY, GREY, GREY, 255))
-        return Image.alpha_composite(behind, picture).convert("RGB")
+        return over_grey(picture.convert("RGBA"))
     return picture.convert("RGB")
+
+
+def over_grey(picture: Image.Image) -> Image.Image:
+    """Lay a picture with transparency over mid-grey.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Of mode RGBA.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
+    """
+    behind = Image.new("RGBA", picture.size, (GREY, GREY, GREY, 255))
+    return Image.alpha_composite(behind, picture).convert("RGB")

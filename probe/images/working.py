@@ -15,9 +15,10 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from probe.errors import ProbeError
 from probe.images import colour
-from probe.images.colour import Profile
+from probe.images.colour import Numbers, Profile
 from probe.images.metadata import kept_exif
-from probe.images.reading import Picture, Unreadable, mend, reason, to_pillow
+from probe.images.reading import Picture, Unreadable, mend, reason, register_reader, to_pillow
+from probe.images.tags import meaning_of
 
 LIMIT = 200.0
 """Megapixels that are read, if nothing else is said: what seven photographs of a phone hold."""
@@ -70,13 +71,21 @@ class Original:
     exif: bytes = field(default=b"", repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know of how it was read: the notes, and that its profile counts."""
+        if self.profile is None or self.profile.is_srgb or any("to sRGB" in n for n in self.notes):
+            return self.notes
+        return (*self.notes, "its colours were converted to sRGB, by its colour profile")
+
 
 def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
     """Read a picture to work on and to give back.
 
-    The EXIF orientation is applied and the ICC profile converted to sRGB (in floating point; one
-    that is made of tables, such as those of CMYK, at 8 bits). Colours outside sRGB become the
-    nearest per channel. PNG and TIFF files are read with all of their 16 bits, save TIFF files
+    The EXIF orientation is applied. Colours that the file does not mean as sRGB, by an ICC profile
+    or by numbers (cICP, gAMA and cHRM in PNG, nclx in AVIF), are converted, in floating point; by a
+    profile that is made of tables, such as those of CMYK, at 8 bits. Colours outside of sRGB become
+    the nearest per channel. PNG and TIFF files are read with all of their 16 bits, save TIFF files
     whose channels lie apart or are multiplied by their alpha. Of an animation, the first frame. A
     colour profile or EXIF data that are damaged are left out, and `Original.notes` says so.
 
@@ -120,14 +129,20 @@ def _original(source: Picture, name: str, limit: float) -> Original:
     if isinstance(source, (np.ndarray, Image.Image)):
         opened = to_pillow(source, name)
         _check_size(opened, name, limit)
+        file = None
         levels, alpha, notes = *_apart(opened), list[str]()
     else:
-        content = source if isinstance(source, bytes) else Path(source).expanduser().read_bytes()
+        file = content = (
+            source if isinstance(source, bytes) else Path(source).expanduser().read_bytes()
+        )
+        register_reader(content)
         opened = _opened(io.BytesIO(content))
         _check_size(opened, name, limit)
         levels, alpha, notes = _levels(opened, content)
+    if opened.format == "TIFF" and getattr(opened, "n_frames", 1) > 1:
+        notes.append(f"of its {opened.n_frames} pages, the first was read")  # type: ignore[attr-defined]
     top = np.iinfo(levels.dtype).max
-    pixels, profile = _in_srgb(levels, opened.info.get("icc_profile"), notes)
+    pixels, profile = _in_srgb(levels, meaning_of(opened, file, notes), notes)
     orientation, exif = _exif(opened, notes)
     upright = _UPRIGHT.get(orientation, lambda a: a)
     return Original(
@@ -215,11 +230,15 @@ def _apart(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Give the values of a picture as Pillow holds it, and its alpha apart."""
     if picture.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown: save it with 16 bits")
+    if picture.mode == "I" and picture.format == "TIFF":
+        raise ValueError("signed or 32-bit pixels, whose range is unknown: save it with 16 bits")
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels, whose range is unknown: save it with 16 bits")
         values = values.astype(np.uint16)
+        if picture.format == "TIFF" and picture.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+            values = 65535 - values  # white is zero, which Pillow knows of 8 bits alone
         return values, _keyed(values, picture.info.get("transparency"))
     if picture.has_transparency_data:
         grey = picture.mode in ("1", "L", "LA", "La")
@@ -257,18 +276,20 @@ def _turned(tile: Any) -> Any:
 
 
 def _in_srgb(
-    levels: np.ndarray, content: bytes | None, notes: list[str]
+    levels: np.ndarray, meaning: Profile | Numbers | None, notes: list[str]
 ) -> tuple[np.ndarray, Profile | None]:
-    profile = None
-    if content:
+    if isinstance(meaning, Numbers) and meaning.is_hdr:
+        return meaning.to_srgb(levels), None
+    profile = meaning.profile if isinstance(meaning, Numbers) else meaning
+    if profile is not None and not profile.is_srgb:
         try:
-            profile = colour.read_profile(content)
-            if not profile.is_srgb:
-                return colour.to_srgb(levels, profile), profile
+            return colour.to_srgb(levels, profile), profile
         except ValueError as error:
             profile = None
             notes.append(f"its colour profile was left out ({reason(error)})")
     if levels.ndim == 3 and levels.shape[2] == 4:
+        if profile is None:
+            notes.append("it does not say what its inks look like: its colours are approximate")
         levels = np.asarray(colour.as_pillow(levels).convert("RGB"))
     pixels = levels / np.float32(np.iinfo(levels.dtype).max)
     return (np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels), profile

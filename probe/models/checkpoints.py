@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from probe.errors import ProbeError
-from probe.models.pickles import read_arrays
+from probe.formats.pickles import read_arrays
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file of torch before 1.6 begins: its magic number, pickled."""

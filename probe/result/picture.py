@@ -202,11 +202,10 @@ def save_picture(
 def save_animation(
     path: str | Path,
     frames: Iterable[np.ndarray],
-    fps: float,
+    pace: images.Pace,
     about: Mapping[str, Any],
     *,
     quality: int = 90,
-    sound_of: Path | None = None,
 ) -> Path:
     """Write an animation while its frames are made, and a JSON file beside it.
 
@@ -216,7 +215,7 @@ def save_animation(
     ----------
     path : path
         Ends in one of `probe.images.ANIMATED`.
-    frames, fps, about, quality, sound_of
+    frames, pace, about, quality
         As for `probe.images.write_frames`.
 
     Returns
@@ -230,14 +229,12 @@ def save_animation(
         frame), or not there.
     """
     place = Path(path).expanduser()
-    kind = images.check_animation(place, fps)
+    kind = images.check_animation(place, pace)
     beside = images.as_text(about, indent=2).encode()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as partial:
-            images.write_frames(
-                partial, kind, frames, fps, about, quality=quality, sound_of=sound_of
-            )
+            images.write_frames(partial, kind, frames, pace, about, quality=quality)
     except OSError as error:
         raise ProbeError(f"{str(place)!r} cannot be written ({error.strerror})") from None
     write(images.side_car(place), beside)

@@ -77,7 +77,9 @@ def image_set(
         - a stimulus set, which is returned as it is.
 
         In folders and archives, hidden files and those without a picture's ending
-        (`probe.images.SUFFIXES`) are left out; a file that has one and is no picture is an error.
+        (`probe.images.SUFFIXES`) are left out; a file that has one and is no picture is an error,
+        and so is, in folders, a JPEG, PNG, GIF, WebP, AVIF, HEIC or JPEG XL picture that has
+        none.
     id_column : str
         Column of a table with the stimuli's names; where there is none, the paths are the names.
     path_column : str
@@ -164,6 +166,7 @@ def _list_folder(folder: Path) -> _Listing:
     found, closed = _below(folder, lambda inside: True)
     ids = sorted(relative for relative in found if _is_picture(relative))
     where = f"folder {str(folder)!r}"
+    closed += _misnamed(folder, found)
     if not ids and not closed:
         raise _no_pictures(where, found)
     sources = [folder / relative for relative in ids]
@@ -190,7 +193,8 @@ def _list_pattern(path: Path) -> _Listing:
     matching = [relative for relative in found if _matches(tuple(relative.split("/")), parts)]
     ids = sorted(relative for relative in matching if _is_picture(relative))
     where = f"pattern {str(path)!r}"
-    if matching and not ids:
+    closed += _misnamed(folder, matching)
+    if matching and not ids and not closed:
         raise _no_pictures(where, matching)
     if not ids and not closed:
         raise ProbeError(f"no file matches the {where}{_near(folder / parts[0])}")
@@ -560,6 +564,25 @@ def _is_visible(name: str) -> bool:
 
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(images.SUFFIXES)
+
+
+def _misnamed(folder: Path, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Find files that are pictures by their content, and not by their names; say why each is out.
+
+    They would be left out without a word, and a set be smaller than its folder.
+    """
+    out = []
+    for name in sorted(name for name in names if not _is_picture(name)):
+        try:
+            if not (folder / name).is_file():
+                continue
+            with open(folder / name, "rb") as file:
+                kind = images.kind_of(file.read(40))
+        except OSError:
+            continue
+        if kind:
+            out.append((name, f"it is a {kind} picture, but its name does not end like one"))
+    return out
 
 
 def _no_pictures(where: str, found: Sequence[str]) -> ProbeError:

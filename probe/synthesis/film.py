@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from probe.errors import ProbeError
-from probe.images import Picture, check_animation, read_movie
+from probe.images import Pace, Picture, check_animation, read_movie
 from probe.synthesis.dream import Plan, dreamt, over, prepare, resized
 from probe.synthesis.flow import carried
 from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
@@ -54,7 +54,9 @@ def dream_film(
     film : path
         MP4, MOV, MKV, WebM, or an animated GIF or WebP.
     output : path
-        Ends in .mp4, .gif or .webp. An MP4 file has the film's sound.
+        Ends in .mp4, .gif or .webp. Its frames are shown when the film's are. An MP4 file has the
+        film's sound, a WebP file its transparency; what it does not hold, and what was converted,
+        stands in the ``notes`` of `probe.images.about`.
     model, layers
         As in `probe.dream`.
     quality : int
@@ -75,14 +77,14 @@ def dream_film(
         As `probe.dream`; if the film cannot be read, the other not be written, or PyAV or OpenCV is
         missing.
     """
-    movie = read_movie(film)
-    check_animation(output, movie.fps)
+    movie = read_movie(film, into=output)
     plan = prepare(first_of(movie), model, layers, progress=progress, **options)
     about = {
         **plan.about,
         "made": "dream film",
         "image": movie.path.name,
         "image_sha256": hashlib.sha256(movie.path.read_bytes()).hexdigest(),
+        "notes": list(movie.notes),
     }
     sides = tuple(plan.pixels.shape[-2:])
     frames = Frames(movie)
@@ -97,8 +99,8 @@ def dream_film(
         return pixels, CARRIED * known * carried(last["detail"][0], there)[None]
 
     return _dreamt_frames(
-        replace(plan, about=about), following, movie.n_frames, output, movie.fps, quality=quality,
-        sound_of=movie.path if movie.has_sound else None, progress=progress,
+        replace(plan, about=about), following, len(movie.times) - 1, output, movie,
+        quality=quality, progress=progress,
     )  # fmt: skip
 
 
@@ -172,10 +174,9 @@ def _dreamt_frames(
     following: Callable[[int, Mapping[str, Any]], tuple[Tensor, Tensor | None] | None],
     n_frames: int,
     output: str | Path,
-    fps: float,
+    pace: Pace,
     *,
     quality: int,
-    sound_of: Path | None = None,
     progress: bool | None = None,
 ) -> Path:
     """Dream into one frame after the other, and write the film when all are there.
@@ -207,8 +208,8 @@ def _dreamt_frames(
         return {"pixels": pixels, "detail": detail, "made": made}
 
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, plan.about, n_frames, output, fps,
-        quality=quality, sound_of=sound_of, progress=progress,
+        make, plan.network, plan.device, plan.threads, plan.about, n_frames, output, pace,
+        quality=quality, progress=progress,
     )  # fmt: skip
 
 

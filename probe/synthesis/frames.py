@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from probe import images
 from probe.activations.extract import working
 from probe.errors import ProbeError
-from probe.images import Movie
+from probe.images import Movie, Pace
 from probe.models import Network
 from probe.progress import finishing, track
 from probe.result.picture import save_animation, write
@@ -94,10 +94,9 @@ def frame_by_frame(
     about: Mapping[str, Any],
     n_frames: int,
     output: str | Path,
-    fps: float,
+    pace: Pace,
     *,
     quality: int,
-    sound_of: Path | None = None,
     progress: bool | None = None,
 ) -> Path:
     """Make one frame after the other, and write the film when all are there.
@@ -115,7 +114,7 @@ def frame_by_frame(
         Everything that decides the film, as plain values.
     n_frames : int
         At most.
-    output, fps, quality, sound_of
+    output, pace, quality
         As for `probe.result.picture.save_animation`.
     progress : bool, optional
 
@@ -144,7 +143,7 @@ def frame_by_frame(
             unfinished.keep(last)
     written = (folder / f"{number:06d}.png" for number in range(last["number"]))
     frames = (np.asarray(images.read(path, path.name)) for path in written)
-    path = save_animation(output, frames, fps, about, quality=quality, sound_of=sound_of)
+    path = save_animation(output, frames, pace, about, quality=quality)
     unfinished.finished()
     shutil.rmtree(folder, ignore_errors=True)
     return path

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from probe.activations.engine import freed_memory_kept
-from probe.images import Picture, check_animation, read_movie
+from probe.images import Picture, read_movie
 from probe.models import Network
 from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
@@ -56,7 +56,7 @@ def style_film(
         MP4, MOV, MKV, WebM, or an animated GIF or WebP.
     styles : picture or sequence of pictures
     output : path
-        Ends in .mp4, .gif or .webp. An MP4 file has the film's sound.
+        Ends in .mp4, .gif or .webp; as in `probe.dream_film`.
     model : str, Network or torch.nn.Module
         As in `probe.style`.
     quality : int
@@ -82,14 +82,14 @@ def style_film(
         As `probe.style`; if the film cannot be read, the other not be written, or PyAV or OpenCV is
         missing.
     """
-    movie = read_movie(film)
-    check_animation(output, movie.fps)
+    movie = read_movie(film, into=output)
     plan = prepare(first_of(movie), styles, model, progress=progress, **options)
     sha256 = hashlib.sha256(movie.path.read_bytes()).hexdigest()
     about = {
         **plan.about,
         "made": "style film",
         "content": {"name": movie.path.name, "sha256": sha256},
+        "notes": list(movie.notes),
     }
     frames = Frames(movie)
     run: Run | None = None
@@ -119,8 +119,8 @@ def style_film(
         return made
 
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, about, movie.n_frames, output, movie.fps,
-        quality=quality, sound_of=movie.path if movie.has_sound else None, progress=progress,
+        make, plan.network, plan.device, plan.threads, about, len(movie.times) - 1, output,
+        movie, quality=quality, progress=progress,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,29 @@ class TestFilms:
         assert "wrote out.gif" in ran.out
         assert read_movie("out.gif").n_frames == 2
         assert images.about(Path("out.gif"))["made"] == "dream film"
+
+    def test_what_the_file_does_not_hold_is_told(self, run, lab):
+        av = pytest.importorskip("av")
+        with av.open("sound.mkv", "w") as out:
+            video, sound = out.add_stream("ffv1", rate=10), out.add_stream("pcm_s16le", rate=8000)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            packets = []
+            for k in range(2):
+                levels = np.full((48, 64, 3), 90, np.uint8)
+                frame = av.VideoFrame.from_ndarray(levels, format="rgb24")
+                frame.pts, frame.time_base = 2 * k * k, Fraction(1, 10)
+                packets += video.encode(frame)
+            wave = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.int16), "s16", "mono")
+            wave.sample_rate, wave.pts = 8000, 0
+            packets += [*video.encode(None), *sound.encode(wave), *sound.encode(None)]
+            out.mux(packets)
+        ran = run("dream", "sound.mkv", "-o", "out.mp4", *self.QUICK)
+        assert ran.code == 0, ran.err
+        assert "note: its sound (pcm_s16le) is coded anew as AAC" in ran.out
+        assert any("does not say how its colours" in n for n in images.about("out.mp4")["notes"])
+        assert [float(t) for t in read_movie("out.mp4").times][:2] == [0, 0.2]
+        ran = run("dream", "sound.mkv", "-o", "out.gif", *self.QUICK)
+        assert "note: its sound is left out, which .gif files do not hold" in ran.out
 
     def test_a_film_into_a_picture(self, run, clip):
         Image.new("RGB", (64, 48), (90, 120, 60)).save("photo.webp")

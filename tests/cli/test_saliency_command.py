@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from probe import images
+from probe.images import colour
 
 
 @pytest.fixture
@@ -35,6 +36,23 @@ def test_a_picture_that_says_how_it_was_made(saliency, tmp_path):
     with Image.open("the cat-grad-cam.png") as made:
         assert made.size == (90, 60)
     assert np.load("values.npy").shape == (13, 13)
+
+
+def test_colours_are_those_that_the_file_says(saliency):
+    """A photograph in Display P3 gives what the same one in sRGB gives, and says so."""
+    with Image.open("the cat.png") as opened:
+        pixels = np.asarray(opened) / np.float32(255)
+    p3 = colour.Numbers(12, 13).profile
+    values = np.rint(colour.from_srgb(pixels, p3) * 255).astype(np.uint8)
+    Image.fromarray(values).save("p3.png", icc_profile=p3.content)
+    maps = []
+    for picture in ("the cat.png", "p3.png"):
+        ran = saliency("-t", "0", "--npy", "v.npy", picture=picture)
+        assert (ran.code, ran.err) == (0, "")
+        assert ("converted to sRGB, by its colour profile" in ran.out) == (picture == "p3.png")
+        maps.append(np.load("v.npy"))
+    np.testing.assert_allclose(*maps, atol=0.05 * np.abs(maps[0]).max())
+    assert images.about("p3-grad-cam.png")["notes"]
 
 
 def test_several_methods_make_a_sheet_and_json_is_plain(saliency):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.images import movies, read_movie, write_frames
+from probe.images import colour, movies, read_movie, write_frames
 
 ABOUT = {"seed": 3, "words": "größer"}
 KINDS = images.ANIMATED
@@ -223,6 +223,36 @@ def test_an_animation_of_frames_that_last_differently(tmp_path):
     np.testing.assert_array_equal(np.stack(list(found)), expected)
 
 
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_frames_of_animations_are_shown_when_they_say(tmp_path, kind):
+    frames = [Image.fromarray(f) for f in clip(4)]
+    path = tmp_path / f"x.{kind}"
+    lasting = [100, 250, 70, 330]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=lasting, lossless=True)
+    movie = read_movie(path)
+    times = [round(1000 * float(t), 6) for t in movie.times]
+    assert set(np.cumsum([0, *lasting])) <= set(times)
+    assert (times[0], times[-1], len(times) - 1) == (0, 750, movie.n_frames)
+    write_frames(tmp_path / "out", ".mp4", movie, movie, {})
+    with av.open(str(tmp_path / "out")) as container:
+        got = [1000 * float(f.pts * f.time_base) for f in container.decode(video=0)]
+    np.testing.assert_allclose(got, times[:-1], atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["webp", "png"])
+def test_an_animation_with_a_profile_is_converted(tmp_path, kind):
+    p3 = colour.Numbers(12, 13).profile
+    values = [colour.from_srgb(f / np.float32(255), p3) for f in clip(2)]
+    frames = [Image.fromarray(np.rint(255 * v).astype(np.uint8)) for v in values]
+    path = tmp_path / f"x.{kind}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100, lossless=True,
+                   icc_profile=p3.content)  # fmt: skip
+    movie = read_movie(path)
+    assert movie.notes == ("its colours were converted to sRGB, by its colour profile",)
+    for got, frame in zip(movie, clip(2), strict=True):
+        assert np.abs(got.astype(int) - frame).max() <= 3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_that_are_equal_are_all_there(tmp_path, kind):
     one, other = clip(2)
@@ -239,7 +269,7 @@ def test_sound_is_taken_over_as_long_as_there_are_frames(tmp_path):
     tone(tmp_path / "tone.mp4", 4)
     source = tmp_path / "tone.mp4"
     assert read_movie(source).has_sound
-    write_frames(tmp_path / "x.mp4", ".mp4", clip(20), 10, {}, sound_of=source)
+    write_frames(tmp_path / "x.mp4", ".mp4", clip(20), read_movie(source), {})
     assert read_movie(tmp_path / "x.mp4").has_sound
 
     def packets(path):
@@ -250,9 +280,9 @@ def test_sound_is_taken_over_as_long_as_there_are_frames(tmp_path):
     before, after = packets(source), packets(tmp_path / "x.mp4")
     assert before[: len(after)] == after
     assert 0.45 < len(after) / len(before) < 0.6  # 2 of 4 seconds
-    write_frames(tmp_path / "y.mp4", ".mp4", clip(3), 10, {}, sound_of=tmp_path / "x.mp4")
+    write_frames(tmp_path / "y.mp4", ".mp4", clip(3), read_movie(tmp_path / "x.mp4"), {})
     write_frames(tmp_path / "silent.mp4", ".mp4", clip(3), 10, {})
-    write_frames(tmp_path / "z.mp4", ".mp4", clip(3), 10, {}, sound_of=tmp_path / "silent.mp4")
+    write_frames(tmp_path / "z.mp4", ".mp4", clip(3), read_movie(tmp_path / "silent.mp4"), {})
     assert not read_movie(tmp_path / "z.mp4").has_sound
 
 
@@ -295,8 +325,6 @@ def test_frames_are_written_as_they_come(tmp_path, kind):
         (".mp4", clip(2), {"fps": float("nan")}, "cannot hold nan frames a second"),
         (".avi", clip(2), {}, r"has to end in \.gif, \.webp, \.mp4"),
         (".mp4", clip(2), {"quality": 101}, "quality 101 is not between"),
-        (".gif", clip(2), {"sound_of": "tone.mp4"}, "a .gif file holds no sound"),
-        (".mp4", clip(2), {"sound_of": "none.mp4"}, "the sound of 'none.mp4' cannot be taken over"),
         (".webp", [np.zeros((1, 16384, 3))], {}, "cannot hold 16384 × 1 pixels"),
     ],
 )
@@ -305,6 +333,22 @@ def test_what_cannot_be_written_is_one_line(tmp_path, kind, frames, options, say
     with pytest.raises(ProbeError, match=says) as error:
         write_frames(tmp_path / "x", kind, frames, fps, {}, **options)
     assert "\n" not in str(error.value)
+
+
+def test_more_frames_than_the_film_has_are_refused(tmp_path):
+    tone(tmp_path / "tone.mp4", 1)
+    movie = read_movie(tmp_path / "tone.mp4")
+    with pytest.raises(ProbeError, match=r"more frames than .*tone\.mp4' has: 10"):
+        write_frames(tmp_path / "x", ".mp4", clip(11), movie, {})
+
+
+def test_a_film_that_is_gone_takes_its_sound_along(tmp_path):
+    tone(tmp_path / "tone.mp4", 1)
+    movie = read_movie(tmp_path / "tone.mp4")
+    assert len(movie.times) == 11
+    movie.path.unlink()
+    with pytest.raises(ProbeError, match=r"the sound of .*tone\.mp4' cannot be taken over"):
+        write_frames(tmp_path / "x", ".mp4", clip(2), movie, {})
 
 
 def gif_of_one_frame(path):

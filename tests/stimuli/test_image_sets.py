@@ -609,6 +609,27 @@ def test_no_warning_of_a_damaged_file_comes_before_the_list(folder, recwarn):
     assert not recwarn.list
 
 
+def test_a_picture_whose_name_does_not_say_so_is_not_left_out_in_silence(folder):
+    n = len(image_set(folder))
+    (folder / "notes.txt").write_text("no picture")
+    picture = next(p for p in folder.rglob("*") if p.suffix == ".png")
+    (folder / "photo").write_bytes(picture.read_bytes())
+    says = r"'photo' \(it is a PNG picture, but its name does not end like one\)"
+    for source in (folder, folder / "*"):
+        with pytest.raises(ProbeError, match=says):
+            image_set(source)
+    left_out = image_set(folder, skip_bad=True)
+    assert len(left_out) == n
+    assert [name for name, _ in left_out.skipped] == ["photo"]
+
+
+def test_a_picture_that_takes_another_package_is_not_left_out_in_silence(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (folder / "photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(60))
+    with pytest.raises(ProbeError, match=r"'photo\.HEIC' \(HEIC, which takes .* pip install"):
+        image_set(folder)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only here may names be no text")
 def test_a_name_that_is_no_text(folder):
     path = os.fsencode(folder) + b"/caf\xe9.png"
@@ -738,11 +759,11 @@ WRONG = {
     "a name too long": (lambda t: str(t / ("x" * 5000)), r"there is no image set '.*x'"),
     "an empty folder": (
         empty_folder,
-        r"sub' has no images \(\.avif, \.bmp, .*\.webp\); it is empty",
+        r"sub' has no images \(\.apng, \.avif, \.bmp, .*\.webp\); it is empty",
     ),
     "a folder without pictures": (
         only_notes,
-        r"folder '.*' has no images \(\.avif.*; it has 'notes\.txt' and 1 more",
+        r"folder '.*' has no images \(\.apng, \.avif.*; it has 'notes\.txt' and 1 more",
     ),
     "a pattern without a match": (
         lambda t: put(t, "a.png") / "*.jpg",
