@@ -5,7 +5,8 @@ pictures. Whoever asks a layer for a channel or a position gets its output arran
 pictures, then channels, y, x, or tokens, channels, or channels.
 
 A module whose axes cannot be traced, since it mixes all positions as a Fourier transform does, may
-say them itself: ``module.output_axes = ("picture", "channel", "y", "x")``.
+say them itself: ``module.output_axes = ("picture", "channel", "y", "x")``. What comes after it is
+traced from there.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ class Output(NamedTuple):
 
 _TRACED: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], list[Output]]]
 _TRACED = weakref.WeakKeyDictionary()
-_STRUCTURES: weakref.WeakKeyDictionary[nn.Module, tuple[tuple[str, int], ...]]
+_STRUCTURES: weakref.WeakKeyDictionary[
+    nn.Module, list[tuple[str, weakref.ref[nn.Module], Sequence[str] | None]]
+]
 _STRUCTURES = weakref.WeakKeyDictionary()
 
 
@@ -185,8 +188,13 @@ def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout 
 
 
 def _known(module: nn.Module) -> dict[tuple[int, ...], list[Output]]:
-    structure = tuple((path, id(part)) for path, part in module.named_modules())
-    if _STRUCTURES.get(module) != structure:  # the user has exchanged a part
+    structure = [
+        (path, weakref.ref(part), getattr(part, "output_axes", None))
+        for path, part in module.named_modules()
+    ]
+    # The user has exchanged a part (another may have the address of one that is gone), or has said
+    # what its axes are.
+    if _STRUCTURES.get(module) != structure:
         _STRUCTURES[module] = structure
         _TRACED[module] = {}
     return _TRACED[module]
@@ -207,9 +215,14 @@ def _trace(module: nn.Module, input_shape: Sequence[int], like: Tensor) -> list[
     n = N_PICTURES
     pictures = torch.zeros((n, *input_shape), device=like.device, dtype=like.dtype)
     parts = dict(module.named_modules())
+
+    def stated(homes: Homes) -> tuple[str, ...] | None:
+        layout, traced = _stated(parts[homes.path], homes), layout_of(homes)
+        return layout.axes if layout and not (traced and traced.known) else None
+
     outputs = [
         Output(h.path, h.call, h.part, h.shape, _stated(parts[h.path], h) or layout_of(h))
-        for h in trace_homes(module, pictures)
+        for h in trace_homes(module, pictures, stated)
     ]
     if all(output.layout for output in outputs):
         return outputs
