@@ -142,6 +142,8 @@ class Homes(NamedTuple):
         With as many dimensions as the output, each of length 1 along those along which it is the
         same; infinite for what stands for no place, such as a class token. None where an element
         stands for a pair of places, or nothing is known.
+    constant : bool
+        Whether it does not depend on the pictures.
     """
 
     path: str
@@ -149,6 +151,7 @@ class Homes(NamedTuple):
     part: str
     shape: tuple[int, ...]
     homes: tuple[Tensor, Tensor, Tensor] | None
+    constant: bool
 
 
 def trace_homes(
@@ -158,8 +161,8 @@ def trace_homes(
 ) -> list[Homes]:
     """Run a network once, and tell which picture, row and column each element stands for.
 
-    A convolution's output stands for where it looks first, a token for its patch, also when it has
-    attended to others.
+    A convolution's output stands for the middle of where it looks, a token for its patch, also when
+    it has attended to others.
 
     Parameters
     ----------
@@ -188,7 +191,7 @@ def trace_homes(
             if field is not None and not field.pairs:
                 picture, row, column = (_compact(_opened(h, len(shape))) for h in field.homes)
                 homes = picture, row, column
-            seen.append(Homes(path, call, part, shape, homes))
+            seen.append(Homes(path, call, part, shape, homes, field is None))
             if (axes := stated(seen[-1])) is not None:
                 mode.attach(output, _homes_along(axes, shape))
 
@@ -324,7 +327,8 @@ class _Traced(TorchDispatchMode):
     def __init__(self, pictures: Tensor, field: _Field) -> None:
         super().__init__()
         self.multiply_adds = 0
-        # Written into a part of a tensor; whoever reads any of it is taken to see it all.
+        # What was written through views: homes of each element of a storage; whoever reads any of
+        # it is taken to see it all.
         self._written: dict[int, tuple[Any, _Field]] = {}
         self.attach(pictures, field)
 
@@ -347,31 +351,77 @@ class _Traced(TorchDispatchMode):
         inputs = [t for t in _flat((args, list(kwargs.values()))) if isinstance(t, Tensor)]
         if any(self.field(tensor) for tensor in inputs):
             given = _Call(func, args, kwargs, output, self.field)
-            field = (rule or _anything)(given)
             outputs = [t for t in _flat([output]) if isinstance(t, Tensor)]
+            empty = not any(tensor.numel() for tensor in outputs)
+            field = (_fresh if empty else rule or _anything)(given)
             fields = field if isinstance(field, list) else [field] * len(outputs)
             for tensor, of_tensor in zip(outputs, fields, strict=True):
-                self.attach(tensor, of_tensor)
                 if func._schema.is_mutable:
                     self._remember(tensor, of_tensor)
+                self.attach(tensor, of_tensor)
         return output
 
     def attach(self, tensor: Tensor, field: _Field | None) -> None:
-        if field is not None:
+        if field is not None and tensor.numel():
             tensor._probe_field = field  # type: ignore[attr-defined]
 
     def _remember(self, tensor: Tensor, field: _Field | None) -> None:
+        """Note what was written into a part of a tensor, or through a view of a new one."""
         storage = tensor.untyped_storage()
-        if field is not None and tensor.numel() * tensor.element_size() < storage.nbytes():
-            before = self._written.get(storage._cdata)
-            fields = [field.together(), *([before[1]] if before else [])]
-            self._written[storage._cdata] = storage, _union(fields)
+        n = storage.nbytes() // tensor.element_size()
+        new = getattr(tensor, "_probe_field", None) is None
+        if field is None or not (new or tensor.numel() < n):
+            return
+        written = replace(field.together(), homes=tuple(_NOTHING.repeat(n) for _ in field.homes))
+        if (before := self._noted(tensor)) is not None:
+            edges = _union([replace(written, homes=()), replace(before, homes=())])
+            written = replace(edges, homes=before.homes, pairs=before.pairs or field.pairs)
+        for elements, home in zip(written.homes, field.homes, strict=True):
+            _view_of(elements, tensor).copy_(_opened(home, tensor.ndim))
+        self._written[storage._cdata] = storage, written
+
+    def _noted(self, tensor: Tensor) -> _Field | None:
+        """Give what was written into the memory of a tensor, or of one that it is a view of."""
+        storage = tensor.untyped_storage()
+        _, written = self._written.get(storage._cdata, (None, None))
+        n = storage.nbytes() // tensor.element_size()
+        # Not of a view as another type, whose elements are others.
+        return None if written is None or any(len(h) != n for h in written.homes) else written
 
     def field(self, tensor: Tensor) -> _Field | None:
         field: _Field | None = getattr(tensor, "_probe_field", None)
-        if self._written and (written := self._written.get(tensor.untyped_storage()._cdata)):
-            return written[1] if field is None else _union([field, written[1]])
-        return field
+        if not self._written or (written := self._noted(tensor)) is None:
+            return field
+        homes = tuple(_compact(_view_of(elements, tensor)) for elements in written.homes)
+        if homes and not any(home.isfinite().any() for home in homes):
+            return field
+        if field is None:
+            return replace(written, homes=tuple(map(_filled_in, homes)))
+        homes = tuple(
+            _compact(torch.where(new.isfinite(), new, _opened(old, tensor.ndim)))
+            for old, new in zip(field.homes, homes, strict=True)
+        )
+        field = field.each(lambda edge: _opened(edge, tensor.ndim))
+        pairs = field.pairs or written.pairs
+        both = _union([replace(field, homes=()), replace(written, homes=())])
+        return replace(both, homes=homes, pairs=pairs)
+
+
+def _view_of(elements: Tensor, tensor: Tensor) -> Tensor:
+    """Give those elements of a storage that a tensor shows."""
+    return elements.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+def _filled_in(home: Tensor) -> Tensor:
+    """Take what nobody wrote, such as a border, to be in the row, column or picture that it is in.
+
+    What is in none of them, such as a class token, stays so.
+    """
+    for dim in range(home.ndim if home.isinf().any() else 0):
+        along = home.amin([d for d in range(home.ndim) if d != dim], keepdim=True)
+        if ((home == along) | home.isinf()).all():
+            return along
+    return home
 
 
 @dataclass(frozen=True)
@@ -426,6 +476,12 @@ def _pointwise(call: _Call) -> _Field:
     return _union([found for t in tensors if (found := call.field(t)) is not None])
 
 
+def _copied(call: _Call) -> _Field:
+    """Take what is copied, whatever was there before."""
+    field = call.field(call.args[1])
+    return call.main if field is None else field
+
+
 def _of_main(call: _Call) -> _Field:
     return call.main
 
@@ -461,6 +517,13 @@ def _taps(
         axis = k % 2  # rows, columns
         jump = field.jump[axis] if dim == axis - 2 and length == 1 else None
         edges.append(_tapped(edge, dim, length, taps, there, (jump or 0.0) * (-1) ** (k // 2)))
+    if not field.homes:
+        return replace(field, edges=tuple(edges))
+    # What an element stands for is in the middle. The first row it depends on would be the same for
+    # more and more of them: whatever lies beyond the border, where steps are uneven, is at it.
+    before = there.cumsum(1) - there.long()
+    middle = ((before == there.sum(1, keepdim=True) // 2) & there).long().argmax(1, keepdim=True)
+    taps, there = taps.gather(1, middle), there.gather(1, middle)
     homes = tuple(_tapped(home, dim, length, taps, there, 0.0) for home in field.homes)
     return replace(field, edges=tuple(edges), homes=homes)
 
@@ -820,8 +883,9 @@ def _together(fields: Sequence[_Field | None], along: Sequence[int], dim: int) -
 
     def join_homes(k: int) -> Tensor:
         homes = [field.homes[k] for field in tracked]
-        if all(home.shape[dim] == 1 for home in homes):  # channels: all of the same place
-            return _home(homes)[0]
+        apart = k == 0 and len({float(home) for home in homes if home.numel() == 1}) > 1
+        if all(home.shape[dim] == 1 for home in homes) and not apart:
+            return _home(homes)[0]  # channels: all of the same place
         # A class token is in every picture (k = 0), and at no place of it.
         nowhere = _NOTHING if k else homes[0].amin(dim, keepdim=True)
         return join([nowhere if field is None else field.homes[k] for field in fields])
@@ -910,7 +974,8 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("ones_like", "empty_like", "full_like", "rand_like", "randn_like"), _fresh),
     # Elementwise, though torch does not tag them so.
     **dict.fromkeys(("hardswish", "_prelu_kernel", "log_sigmoid_forward", "mish"), _pointwise),
-    **dict.fromkeys(("masked_fill", "threshold", "copy", "fill", "zero", "rsub"), _pointwise),
+    **dict.fromkeys(("masked_fill", "threshold", "fill", "zero", "rsub"), _pointwise),
+    "copy": _copied,
     **dict.fromkeys(("alias", "detach", "contiguous", "to", "_to_copy"), _of_main),
 }
 

@@ -150,6 +150,96 @@ def test_a_new_map_has_rows_and_columns(function, last):
     assert of(Net(Does(turned)), "then") == Layout(axes)
 
 
+def fills(x):
+    out = torch.empty(len(x), 2 * x.shape[1], *x.shape[2:], dtype=x.dtype, device=x.device)
+    out[:, ::2], out[:, 1::2] = x, -x
+    return out
+
+
+def fills_last(x):
+    out = torch.empty(len(x), *x.shape[2:], x.shape[1], dtype=x.dtype, device=x.device)
+    for row in range(x.shape[2]):
+        out[:, row] = x[:, :, row].transpose(1, 2)
+    return out
+
+
+def fills_all_at_once(x):
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    out.view(-1).copy_(x.flatten())
+    return out
+
+
+def fills_tokens(x):
+    out = x.new_zeros(len(x), 1 + x.shape[2] * x.shape[3], x.shape[1])
+    out[:, 1:] = tokens_of(x)
+    return out
+
+
+def fills_a_larger_map(x):
+    """As torchvision's detectors gather pictures of several sizes."""
+    out = x.new_zeros(len(x), x.shape[1], 7, 9)
+    for one, picture in zip(out, x, strict=True):
+        one[:, : x.shape[2], : x.shape[3]].copy_(picture)
+    return out
+
+
+def writes_over(x):
+    x = x * 1
+    x[:, 1:] = x[:, 1:].sqrt()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "axes", "grid"),
+    [
+        (fills, MAPS, None),
+        (fills_last, ("picture", "y", "x", "channel"), None),
+        (fills_all_at_once, MAPS, None),
+        (fills_tokens, TOKENS, Grid(1, 4, 6)),
+        (fills_a_larger_map, MAPS, None),
+        (writes_over, MAPS, None),
+        (lambda x: torch.stack([picture * 1 for picture in x]), MAPS, None),
+        (lambda x: torch.cat([picture[None] * 1 for picture in x.permute(0, 2, 3, 1)]),
+         ("picture", "y", "x", "channel"), None),
+        # Rows that repeat: channels are among them.
+        (lambda x: x.flatten(1, 2)[:, :, None] * 1, ("picture", "", "", ""), None),
+        (lambda x: F.interpolate(x.mean(1, keepdim=True), scale_factor=2), MAPS, None),
+    ],
+)  # fmt: skip
+def test_outputs_put_together(function, axes, grid):
+    assert of(Net(Does(lambda x: function(x) * 2)), "then") == Layout(axes, grid)
+
+
+def test_rows_at_uneven_steps_stay_apart():
+    """However many convolutions reach over the border."""
+    convolutions = [nn.Conv2d(3, 3, 5, padding=2) for _ in range(8)]
+    resized = Does(lambda x: F.interpolate(x, (14, 14), mode="bilinear"))
+    module = nn.Sequential(resized, *convolutions, Does(tokens_of))
+    assert of(module, "8") == Layout(MAPS)
+    assert of(module, "9") == Layout(TOKENS, Grid(0, 14, 14))
+
+
+class Recurrent(nn.Module):
+    """Its state is zeros at first, whatever the picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.forth, self.back = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        state = torch.zeros_like(forth := self.forth(x))
+        for _ in range(2):
+            state = forth + self.back(self.relu(state))
+        return state
+
+
+def test_a_first_state_has_the_axes_of_later_ones():
+    module = Recurrent()
+    for layer in ("back", "relu"):
+        assert [of(module, layer, call=call) for call in (0, 1)] == [Layout(MAPS), Layout(MAPS)]
+
+
 def test_quarter_turns():
     """Rows become columns: these are those of the picture."""
     turned = Net(Does(lambda x: x.rot90(1, (2, 3)) * 1))
