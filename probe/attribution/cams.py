@@ -356,10 +356,21 @@ def layout_at(module: nn.Module, layer: str, images: Tensor) -> Layout:
     Raises
     ------
     ProbeError
-        If pictures have no axis of their own.
+        If pictures have no axis of their own, or the network does not take two at a time.
     """
     path, call, part = split_name(layer)
-    layout = layouts(module, images.shape[1:]).get((path, call or 0, part))
+    try:
+        known = layouts(module, images.shape[1:])
+    except ProbeError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        reason = str(error).split("\n")[0][:200]
+        raise ProbeError(
+            f"layer {layer!r}: which axes of its output are rows and columns is traced with two "
+            f"pictures, and {type(module).__name__} cannot be run on them "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+    layout = known.get((path, call or 0, part))
     if layout is None:
         raise ProbeError(f"layer {layer!r} does not exist, or returns nothing for each picture")
     return layout

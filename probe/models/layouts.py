@@ -5,7 +5,8 @@ pictures. Whoever asks a layer for a channel or a position gets its output arran
 pictures, then channels, y, x, or tokens, channels, or channels.
 
 A module whose axes cannot be traced, since it mixes all positions as a Fourier transform does, may
-say them itself: ``module.output_axes = ("picture", "channel", "y", "x")``.
+say them itself: ``module.output_axes = ("picture", "channel", "y", "x")``. What comes after it is
+traced from there.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ class Output(NamedTuple):
 
 _TRACED: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], list[Output]]]
 _TRACED = weakref.WeakKeyDictionary()
-_STRUCTURES: weakref.WeakKeyDictionary[nn.Module, tuple[tuple[str, int], ...]]
+_STRUCTURES: weakref.WeakKeyDictionary[
+    nn.Module, list[tuple[str, weakref.ref[nn.Module], Sequence[str] | None]]
+]
 _STRUCTURES = weakref.WeakKeyDictionary()
 
 
@@ -185,8 +188,13 @@ def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout 
 
 
 def _known(module: nn.Module) -> dict[tuple[int, ...], list[Output]]:
-    structure = tuple((path, id(part)) for path, part in module.named_modules())
-    if _STRUCTURES.get(module) != structure:  # the user has exchanged a part
+    structure = [
+        (path, weakref.ref(part), getattr(part, "output_axes", None))
+        for path, part in module.named_modules()
+    ]
+    # The user has exchanged a part (another may have the address of one that is gone), or has said
+    # what its axes are.
+    if _STRUCTURES.get(module) != structure:
         _STRUCTURES[module] = structure
         _TRACED[module] = {}
     return _TRACED[module]
@@ -207,10 +215,24 @@ def _trace(module: nn.Module, input_shape: Sequence[int], like: Tensor) -> list[
     n = N_PICTURES
     pictures = torch.zeros((n, *input_shape), device=like.device, dtype=like.dtype)
     parts = dict(module.named_modules())
-    outputs = [
-        Output(h.path, h.call, h.part, h.shape, _stated(parts[h.path], h) or layout_of(h))
-        for h in trace_homes(module, pictures)
-    ]
+
+    def stated(homes: Homes) -> tuple[str, ...] | None:
+        layout, traced = _stated(parts[homes.path], homes), layout_of(homes)
+        return layout.axes if layout and not (traced and traced.known) else None
+
+    traced = trace_homes(module, pictures, stated)
+    by_call = [_stated(parts[homes.path], homes) or layout_of(homes) for homes in traced]
+    # A first state, zeros whatever the picture, has the axes of later ones.
+    of_others: dict[tuple[object, ...], set[Layout]] = {}
+    for homes, layout in zip(traced, by_call, strict=True):
+        if layout is not None and layout.known:
+            of_others.setdefault((homes.path, homes.part, homes.shape), set()).add(layout)
+    outputs = []
+    for homes, layout in zip(traced, by_call, strict=True):
+        others = of_others.get((homes.path, homes.part, homes.shape), set())
+        if layout is None and homes.constant and len(others) == 1:
+            (layout,) = others
+        outputs.append(Output(homes.path, homes.call, homes.part, homes.shape, layout))
     if all(output.layout for output in outputs):
         return outputs
     # What went through an operation that nobody described: which axis grows with the pictures?
@@ -312,10 +334,18 @@ def layout_of(output: Homes) -> Layout | None:
     if len(positions) == 2:
         if of_rows and of_rows == of_columns:  # tokens, and an axis of length 1
             return unknown
+        if shape[channel] == 1 and not (_in_order(row) and _in_order(column)):
+            return unknown  # channels may be folded into rows
         (y,) = of_rows or [next(dim for dim in positions if dim not in of_columns)]
         axes[y] = "y"
         axes[next(dim for dim in positions if dim != y)] = "x"
     return Layout(tuple(axes))
+
+
+def _in_order(home: Tensor) -> bool:
+    """Whether rows, or columns, follow each other as in the picture, or the other way round."""
+    steps = home.flatten().diff()
+    return bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _grid(rows: Tensor, columns: Tensor, n: int) -> Grid | None:

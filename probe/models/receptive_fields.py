@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from probe.models.hooks import watched
 from probe.models.network import MissingLayer
@@ -142,6 +142,8 @@ class Homes(NamedTuple):
         With as many dimensions as the output, each of length 1 along those along which it is the
         same; infinite for what stands for no place, such as a class token. None where an element
         stands for a pair of places, or nothing is known.
+    constant : bool
+        Whether it does not depend on the pictures.
     """
 
     path: str
@@ -149,13 +151,18 @@ class Homes(NamedTuple):
     part: str
     shape: tuple[int, ...]
     homes: tuple[Tensor, Tensor, Tensor] | None
+    constant: bool
 
 
-def trace_homes(module: nn.Module, pictures: Tensor) -> list[Homes]:
+def trace_homes(
+    module: nn.Module,
+    pictures: Tensor,
+    stated: Callable[[Homes], Sequence[str] | None] = lambda _: None,
+) -> list[Homes]:
     """Run a network once, and tell which picture, row and column each element stands for.
 
-    A convolution's output stands for where it looks first, a token for its patch, also when it has
-    attended to others.
+    A convolution's output stands for the middle of where it looks, a token for its patch, also when
+    it has attended to others.
 
     Parameters
     ----------
@@ -163,6 +170,9 @@ def trace_homes(module: nn.Module, pictures: Tensor) -> list[Homes]:
         Left as it is.
     pictures : torch.Tensor, shape (n, channels, height, width)
         Two or more; values do not matter, and they may be on torch's ``meta`` device.
+    stated : callable, optional
+        Is shown what is known of an output; where it returns its axes (``picture``, ``channel``,
+        ``y``, ``x``, ``token``), the network goes on with them.
 
     Returns
     -------
@@ -174,17 +184,37 @@ def trace_homes(module: nn.Module, pictures: Tensor) -> list[Homes]:
     seen: list[Homes] = []
 
     def saw(path: str, call: int, part: str, output: Tensor) -> None:
-        field = mode.field(output)
-        homes = None
-        if field is not None and not field.pairs:
-            picture, row, column = (_compact(_opened(h, output.ndim)) for h in field.homes)
-            homes = picture, row, column
-        seen.append(Homes(path, call, part, tuple(output.shape), homes))
+        shape = tuple(output.shape)
+        with _disable_current_modes():  # the trace follows the network's operations, not ours
+            field = mode.field(output)
+            homes = None
+            if field is not None and not field.pairs:
+                picture, row, column = (_compact(_opened(h, len(shape))) for h in field.homes)
+                homes = picture, row, column
+            seen.append(Homes(path, call, part, shape, homes, field is None))
+            if (axes := stated(seen[-1])) is not None:
+                mode.attach(output, _homes_along(axes, shape))
 
     paths = [path for path, _ in module.named_modules()]
     with suppress(MissingLayer), _attention_in_parts(), watched(module, paths, saw), mode:
         module(pictures)
     return seen
+
+
+def _homes_along(axes: Sequence[str], shape: Sequence[int]) -> _Field:
+    """Give the homes of an output whose axes are known; a token has a row and a column of its own.
+
+    The places of tokens in the picture are not known: no grid is made of these.
+    """
+
+    def along(*names: str) -> Tensor:
+        dim = next((dim for dim, axis in enumerate(axes) if axis in names), None)
+        if dim is None:
+            return torch.zeros((1,) * len(shape), dtype=torch.float64)
+        places = torch.arange(shape[dim], dtype=torch.float64)
+        return places.view([-1 if d == dim else 1 for d in range(len(shape))])
+
+    return _Field(homes=(along("picture"), along("y", "token"), along("x", "token")))
 
 
 @contextmanager
@@ -297,9 +327,10 @@ class _Traced(TorchDispatchMode):
     def __init__(self, pictures: Tensor, field: _Field) -> None:
         super().__init__()
         self.multiply_adds = 0
-        # Written into a part of a tensor; whoever reads any of it is taken to see it all.
+        # What was written through views: homes of each element of a storage; whoever reads any of
+        # it is taken to see it all.
         self._written: dict[int, tuple[Any, _Field]] = {}
-        self._attach(pictures, field)
+        self.attach(pictures, field)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -320,31 +351,77 @@ class _Traced(TorchDispatchMode):
         inputs = [t for t in _flat((args, list(kwargs.values()))) if isinstance(t, Tensor)]
         if any(self.field(tensor) for tensor in inputs):
             given = _Call(func, args, kwargs, output, self.field)
-            field = (rule or _anything)(given)
             outputs = [t for t in _flat([output]) if isinstance(t, Tensor)]
+            empty = not any(tensor.numel() for tensor in outputs)
+            field = (_fresh if empty else rule or _anything)(given)
             fields = field if isinstance(field, list) else [field] * len(outputs)
             for tensor, of_tensor in zip(outputs, fields, strict=True):
-                self._attach(tensor, of_tensor)
                 if func._schema.is_mutable:
                     self._remember(tensor, of_tensor)
+                self.attach(tensor, of_tensor)
         return output
 
-    def _attach(self, tensor: Tensor, field: _Field | None) -> None:
-        if field is not None:
+    def attach(self, tensor: Tensor, field: _Field | None) -> None:
+        if field is not None and tensor.numel():
             tensor._probe_field = field  # type: ignore[attr-defined]
 
     def _remember(self, tensor: Tensor, field: _Field | None) -> None:
+        """Note what was written into a part of a tensor, or through a view of a new one."""
         storage = tensor.untyped_storage()
-        if field is not None and tensor.numel() * tensor.element_size() < storage.nbytes():
-            before = self._written.get(storage._cdata)
-            fields = [field.together(), *([before[1]] if before else [])]
-            self._written[storage._cdata] = storage, _union(fields)
+        n = storage.nbytes() // tensor.element_size()
+        new = getattr(tensor, "_probe_field", None) is None
+        if field is None or not (new or tensor.numel() < n):
+            return
+        written = replace(field.together(), homes=tuple(_NOTHING.repeat(n) for _ in field.homes))
+        if (before := self._noted(tensor)) is not None:
+            edges = _union([replace(written, homes=()), replace(before, homes=())])
+            written = replace(edges, homes=before.homes, pairs=before.pairs or field.pairs)
+        for elements, home in zip(written.homes, field.homes, strict=True):
+            _view_of(elements, tensor).copy_(_opened(home, tensor.ndim))
+        self._written[storage._cdata] = storage, written
+
+    def _noted(self, tensor: Tensor) -> _Field | None:
+        """Give what was written into the memory of a tensor, or of one that it is a view of."""
+        storage = tensor.untyped_storage()
+        _, written = self._written.get(storage._cdata, (None, None))
+        n = storage.nbytes() // tensor.element_size()
+        # Not of a view as another type, whose elements are others.
+        return None if written is None or any(len(h) != n for h in written.homes) else written
 
     def field(self, tensor: Tensor) -> _Field | None:
         field: _Field | None = getattr(tensor, "_probe_field", None)
-        if self._written and (written := self._written.get(tensor.untyped_storage()._cdata)):
-            return written[1] if field is None else _union([field, written[1]])
-        return field
+        if not self._written or (written := self._noted(tensor)) is None:
+            return field
+        homes = tuple(_compact(_view_of(elements, tensor)) for elements in written.homes)
+        if homes and not any(home.isfinite().any() for home in homes):
+            return field
+        if field is None:
+            return replace(written, homes=tuple(map(_filled_in, homes)))
+        homes = tuple(
+            _compact(torch.where(new.isfinite(), new, _opened(old, tensor.ndim)))
+            for old, new in zip(field.homes, homes, strict=True)
+        )
+        field = field.each(lambda edge: _opened(edge, tensor.ndim))
+        pairs = field.pairs or written.pairs
+        both = _union([replace(field, homes=()), replace(written, homes=())])
+        return replace(both, homes=homes, pairs=pairs)
+
+
+def _view_of(elements: Tensor, tensor: Tensor) -> Tensor:
+    """Give those elements of a storage that a tensor shows."""
+    return elements.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+def _filled_in(home: Tensor) -> Tensor:
+    """Take what nobody wrote, such as a border, to be in the row, column or picture that it is in.
+
+    What is in none of them, such as a class token, stays so.
+    """
+    for dim in range(home.ndim if home.isinf().any() else 0):
+        along = home.amin([d for d in range(home.ndim) if d != dim], keepdim=True)
+        if ((home == along) | home.isinf()).all():
+            return along
+    return home
 
 
 @dataclass(frozen=True)
@@ -399,6 +476,12 @@ def _pointwise(call: _Call) -> _Field:
     return _union([found for t in tensors if (found := call.field(t)) is not None])
 
 
+def _copied(call: _Call) -> _Field:
+    """Take what is copied, whatever was there before."""
+    field = call.field(call.args[1])
+    return call.main if field is None else field
+
+
 def _of_main(call: _Call) -> _Field:
     return call.main
 
@@ -434,6 +517,13 @@ def _taps(
         axis = k % 2  # rows, columns
         jump = field.jump[axis] if dim == axis - 2 and length == 1 else None
         edges.append(_tapped(edge, dim, length, taps, there, (jump or 0.0) * (-1) ** (k // 2)))
+    if not field.homes:
+        return replace(field, edges=tuple(edges))
+    # What an element stands for is in the middle. The first row it depends on would be the same for
+    # more and more of them: whatever lies beyond the border, where steps are uneven, is at it.
+    before = there.cumsum(1) - there.long()
+    middle = ((before == there.sum(1, keepdim=True) // 2) & there).long().argmax(1, keepdim=True)
+    taps, there = taps.gather(1, middle), there.gather(1, middle)
     homes = tuple(_tapped(home, dim, length, taps, there, 0.0) for home in field.homes)
     return replace(field, edges=tuple(edges), homes=homes)
 
@@ -563,9 +653,78 @@ def _resampled(call: _Call) -> _Field:
         first = (places.floor().long() - margin).clamp(0, shape[dim] - 1)
         last = (places.ceil().long() + margin).clamp(0, shape[dim] - 1)
         field = _taps(field, dim, shape[dim], *_between(first, last))
+        field = _spread(field, dim, shape[dim], out[dim])
         if (before := jump[dim]) is not None:
             jump[dim] = before * shape[dim] / out[dim]
     return replace(field, jump=(jump[0], jump[1]))
+
+
+def _at_even_steps(call: _Call) -> _Field:
+    """Take an operation on maps to look anywhere, and lay its output out as its input was."""
+    out = call.output if isinstance(call.output, Tensor) else call.output[0]
+    field = _laid_out(call.main, call.args[0].shape[-2:], out.shape[-2:])
+    return replace(_anything(call), homes=field.homes)
+
+
+def _laid_out(field: _Field, sides: Sequence[int], new_sides: Sequence[int]) -> _Field:
+    """Put the rows and columns of a larger or smaller map at even steps over those of a map."""
+    for dim in (-2, -1):
+        n, n_new = sides[dim], new_sides[dim]
+        places = torch.arange(n_new) * n // n_new
+        field = _spread(_taps(field, dim, n, places[:, None]), dim, n, n_new)
+    return field
+
+
+def _spread(field: _Field, dim: int, n_in: int, n_out: int) -> _Field:
+    """Give the copies of a map's one row or column homes of their own."""
+    if not field.homes or n_in > 1 or n_out == 1:
+        return field
+    axis = dim + 3  # picture, row, column
+    home = field.homes[axis]
+    steps = (torch.arange(n_out, dtype=torch.float64) / n_out).view(-1, *(1,) * (-1 - dim))
+    homes = list(field.homes)
+    homes[axis] = home + steps
+    return replace(field, homes=tuple(homes))
+
+
+def _sampled(call: _Call) -> _Field:
+    """Lay out what was sampled at places of its own choice: a new map of each picture."""
+    field, (height, width) = _anything(call), call.output.shape[-2:]
+    pictures = call.field(call.args[0])
+    if not field.homes or pictures is None:
+        return field
+    rows, columns = (torch.arange(n, dtype=torch.float64) for n in (height, width))
+    places = rows.view(1, 1, -1, 1), columns.view(1, 1, 1, -1)
+    return replace(field, homes=(pictures.homes[0].amin((1, 2, 3), keepdim=True), *places))
+
+
+def _deformed(call: _Call) -> _Field:
+    """Let a convolution that looks anywhere stand for where it would look if it were none such."""
+    how = [
+        [call.argument(f"{what}_{axis}") for axis in ("h", "w")]
+        for what in ("stride", "pad", "dilation")
+    ]
+    field = _windows(call, call.args[1].shape[2:], *how).over(1)
+    return replace(_anything(call), homes=field.homes)
+
+
+def _folded(call: _Call) -> _Field:
+    """Add up columns to the map whose windows they are."""
+    field, (n, _, length) = call.main.over(1), call.args[0].shape
+    names = ("output_size", "kernel_size", "dilation", "padding", "stride")
+    sides, kernel, *how = (_each(call.argument(name), 2) for name in names)
+    windows = [
+        (side + 2 * p - d * (k - 1) - 1) // s + 1
+        for side, k, d, p, s in zip(sides, kernel, *how, strict=True)
+    ]
+    field = field.each(lambda edge: _view(edge, (n, 1, length), (n, 1, *windows)))
+    return replace(_anything(call), homes=_laid_out(field, windows, sides).homes)
+
+
+def _written(call: _Call) -> _Field:
+    """Leave a tensor standing for what it did, of which some elements are set."""
+    field = call.field(call.args[0])
+    return replace(_anything(call), homes=field.homes) if field else _anything(call)
 
 
 def _reduced(call: _Call) -> _Field:
@@ -724,8 +883,9 @@ def _together(fields: Sequence[_Field | None], along: Sequence[int], dim: int) -
 
     def join_homes(k: int) -> Tensor:
         homes = [field.homes[k] for field in tracked]
-        if all(home.shape[dim] == 1 for home in homes):  # channels: all of the same place
-            return _home(homes)[0]
+        apart = k == 0 and len({float(home) for home in homes if home.numel() == 1}) > 1
+        if all(home.shape[dim] == 1 for home in homes) and not apart:
+            return _home(homes)[0]  # channels: all of the same place
         # A class token is in every picture (k = 0), and at no place of it.
         nowhere = _NOTHING if k else homes[0].amin(dim, keepdim=True)
         return join([nowhere if field is None else field.homes[k] for field in fields])
@@ -774,6 +934,17 @@ _RULES: dict[str, Rule] = {
     ),
     "upsample_bicubic2d": _resampled,
     **dict.fromkeys(
+        ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_lanczos2d_aa"),
+        _at_even_steps,
+    ),
+    **dict.fromkeys(("max_unpool2d", "fractional_max_pool2d"), _at_even_steps),
+    **dict.fromkeys(("grid_sampler", "grid_sampler_2d"), _sampled),
+    **dict.fromkeys(("cudnn_grid_sampler", "_grid_sampler_2d_cpu_fallback"), _sampled),
+    "deform_conv2d": _deformed,
+    "col2im": _folded,
+    **dict.fromkeys(("index_put", "_index_put_impl", "scatter", "scatter_add"), _written),
+    **dict.fromkeys(("index_copy", "index_fill", "index_add", "masked_scatter"), _written),
+    **dict.fromkeys(
         ("mean", "sum", "amax", "amin", "max", "min", "var", "std", "var_mean", "prod"), _reduced
     ),
     **dict.fromkeys(("linalg_vector_norm", "logsumexp", "norm", "argmax", "any"), _reduced),
@@ -798,12 +969,13 @@ _RULES: dict[str, Rule] = {
     "stack": _stacked,
     "im2col": _unfolded,
     **dict.fromkeys(("repeat", "index_select", "index", "unfold", "pixel_shuffle"), _rearranged),
-    **dict.fromkeys(("pixel_unshuffle", "channel_shuffle"), _rearranged),
+    **dict.fromkeys(("pixel_unshuffle", "channel_shuffle", "rot90"), _rearranged),
     **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like"), _fresh),
     **dict.fromkeys(("ones_like", "empty_like", "full_like", "rand_like", "randn_like"), _fresh),
     # Elementwise, though torch does not tag them so.
     **dict.fromkeys(("hardswish", "_prelu_kernel", "log_sigmoid_forward", "mish"), _pointwise),
-    **dict.fromkeys(("masked_fill", "threshold", "copy", "fill", "zero", "rsub"), _pointwise),
+    **dict.fromkeys(("masked_fill", "threshold", "fill", "zero", "rsub"), _pointwise),
+    "copy": _copied,
     **dict.fromkeys(("alias", "detach", "contiguous", "to", "_to_copy"), _of_main),
 }
 

@@ -416,6 +416,18 @@ def test_errors_name_what_is_wrong(cam: Cam, layer: str, target: Any, words: str
     assert "\n" not in str(error.value)
 
 
+def test_a_network_that_takes_one_picture_at_a_time_is_told_in_one_line() -> None:
+    class One(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 1:
+                raise ValueError("one at a time")
+            return super().forward(x)
+
+    module = One(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ProbeError, match=r"'1': .* two pictures.* One .*ValueError: one at a time"):
+        grad_cam(module.eval(), torch.rand(1, 3, 8, 8), Class(1), layer="1")
+
+
 @pytest.mark.parametrize("cam", [*OF_GRADIENTS, ablation_cam])
 def test_a_target_before_the_layer_is_refused(cam: Cam) -> None:
     with pytest.raises(ProbeError, match="depend"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import deform_conv2d
 
 from probe import models
 from probe.errors import ProbeError
@@ -99,6 +100,150 @@ def test_axes(case):
     function, axes, grid = CASES[case]
     layout = of(Net(Does(function)), "then")
     assert layout == Layout(axes, grid)
+
+
+def sampled(x):
+    grid = F.affine_grid(torch.eye(2, 3).expand(len(x), 2, 3), (len(x), 1, 5, 7), False)
+    return F.grid_sample(x, grid.to(x), align_corners=False)
+
+
+def deformed(x):
+    weight = torch.zeros(4, x.shape[1], 3, 3, dtype=x.dtype, device=x.device)
+    offset = torch.zeros(len(x), 18, *x.shape[2:], dtype=x.dtype, device=x.device)
+    return deform_conv2d(x, offset, weight, padding=1)
+
+
+def thresholded(x):
+    x = x * 1
+    x[x < 0.5] = 0
+    return x
+
+
+def unpooled(x):
+    pooled, places = F.max_pool2d(x, 2, return_indices=True)
+    return F.max_unpool2d(pooled, places, 2)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        sampled,
+        deformed,
+        thresholded,
+        unpooled,
+        lambda x: F.fold(F.unfold(x, 2, stride=2), (4, 6), 2, stride=2),
+        lambda x: F.interpolate(x, (3, 5), mode="bilinear", antialias=True),
+        lambda x: F.interpolate(F.adaptive_avg_pool2d(x, 1), x.shape[2:], mode="bilinear"),
+        lambda x: F.interpolate(x.mean(2, keepdim=True), scale_factor=(3, 1)),
+        lambda x: F.fractional_max_pool2d(x, 2, output_size=(3, 4)),
+    ],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_a_new_map_has_rows_and_columns(function, last):
+    """What comes after it, in whatever order, is of its rows and columns."""
+
+    def turned(x):
+        x = torch.cat([function(x), function(x).relu()], 1)
+        return x.permute(0, 2, 3, 1) * 1 if last else x
+
+    axes = ("picture", "y", "x", "channel") if last else MAPS
+    assert of(Net(Does(turned)), "then") == Layout(axes)
+
+
+def fills(x):
+    out = torch.empty(len(x), 2 * x.shape[1], *x.shape[2:], dtype=x.dtype, device=x.device)
+    out[:, ::2], out[:, 1::2] = x, -x
+    return out
+
+
+def fills_last(x):
+    out = torch.empty(len(x), *x.shape[2:], x.shape[1], dtype=x.dtype, device=x.device)
+    for row in range(x.shape[2]):
+        out[:, row] = x[:, :, row].transpose(1, 2)
+    return out
+
+
+def fills_all_at_once(x):
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    out.view(-1).copy_(x.flatten())
+    return out
+
+
+def fills_tokens(x):
+    out = x.new_zeros(len(x), 1 + x.shape[2] * x.shape[3], x.shape[1])
+    out[:, 1:] = tokens_of(x)
+    return out
+
+
+def fills_a_larger_map(x):
+    """As torchvision's detectors gather pictures of several sizes."""
+    out = x.new_zeros(len(x), x.shape[1], 7, 9)
+    for one, picture in zip(out, x, strict=True):
+        one[:, : x.shape[2], : x.shape[3]].copy_(picture)
+    return out
+
+
+def writes_over(x):
+    x = x * 1
+    x[:, 1:] = x[:, 1:].sqrt()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "axes", "grid"),
+    [
+        (fills, MAPS, None),
+        (fills_last, ("picture", "y", "x", "channel"), None),
+        (fills_all_at_once, MAPS, None),
+        (fills_tokens, TOKENS, Grid(1, 4, 6)),
+        (fills_a_larger_map, MAPS, None),
+        (writes_over, MAPS, None),
+        (lambda x: torch.stack([picture * 1 for picture in x]), MAPS, None),
+        (lambda x: torch.cat([picture[None] * 1 for picture in x.permute(0, 2, 3, 1)]),
+         ("picture", "y", "x", "channel"), None),
+        # Rows that repeat: channels are among them.
+        (lambda x: x.flatten(1, 2)[:, :, None] * 1, ("picture", "", "", ""), None),
+        (lambda x: F.interpolate(x.mean(1, keepdim=True), scale_factor=2), MAPS, None),
+    ],
+)  # fmt: skip
+def test_outputs_put_together(function, axes, grid):
+    assert of(Net(Does(lambda x: function(x) * 2)), "then") == Layout(axes, grid)
+
+
+def test_rows_at_uneven_steps_stay_apart():
+    """However many convolutions reach over the border."""
+    convolutions = [nn.Conv2d(3, 3, 5, padding=2) for _ in range(8)]
+    resized = Does(lambda x: F.interpolate(x, (14, 14), mode="bilinear"))
+    module = nn.Sequential(resized, *convolutions, Does(tokens_of))
+    assert of(module, "8") == Layout(MAPS)
+    assert of(module, "9") == Layout(TOKENS, Grid(0, 14, 14))
+
+
+class Recurrent(nn.Module):
+    """Its state is zeros at first, whatever the picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.forth, self.back = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        state = torch.zeros_like(forth := self.forth(x))
+        for _ in range(2):
+            state = forth + self.back(self.relu(state))
+        return state
+
+
+def test_a_first_state_has_the_axes_of_later_ones():
+    module = Recurrent()
+    for layer in ("back", "relu"):
+        assert [of(module, layer, call=call) for call in (0, 1)] == [Layout(MAPS), Layout(MAPS)]
+
+
+def test_quarter_turns():
+    """Rows become columns: these are those of the picture."""
+    turned = Net(Does(lambda x: x.rot90(1, (2, 3)) * 1))
+    assert of(turned, "then").axes == ("picture", "channel", "x", "y")
 
 
 def test_pictures_folded_into_another_axis_have_none():
@@ -236,6 +381,31 @@ def test_a_module_may_say_its_axes():
     mixes.output_axes = ("picture", "y", "x")
     with pytest.raises(ProbeError, match=r"output_axes \('picture', 'y', 'x'\) of 'then'"):
         layouts(Net(mixes), SIZE)
+
+
+def test_what_comes_after_stated_axes_is_traced():
+    mixes = Does(lambda x: torch.fft.fft2(x).abs().movedim(1, 3))
+    module = nn.Sequential(nn.Conv2d(3, 6, 8, 8), mixes, nn.Linear(6, 5), nn.Flatten(1, 2))
+    assert of(module, "2") == Layout(("picture", "", "", ""))
+    mixes.output_axes = ("picture", "y", "x", "channel")
+    module = nn.Sequential(*module)
+    assert of(module, "2") == Layout(mixes.output_axes)
+    assert of(module, "3") == Layout(TOKENS, Grid(0, 4, 6))
+
+
+def test_axes_may_be_stated_after_a_trace():
+    module = Net(Does(lambda x: torch.fft.fft2(x).abs()))
+    assert not of(module, "then").known
+    module.then.output_axes = MAPS
+    assert of(module, "then") == Layout(MAPS)
+
+
+def test_tokens_that_are_stated_have_no_grid():
+    mixes = Does(lambda x: torch.fft.fft(x.flatten(2)).abs())
+    mixes.output_axes = ("picture", "channel", "token")
+    module = nn.Sequential(nn.Conv2d(3, 6, 8, 8), mixes, nn.ReLU(), Does(lambda x: x.mT * 1))
+    assert of(module, "2") == Layout(mixes.output_axes)
+    assert of(module, "3") == Layout(TOKENS)
 
 
 def test_receptive_fields_of_any_order():

@@ -161,12 +161,12 @@ class TestGradients:
 
 
 def window_of_tokens(module, size, layer, place):
-    """As `window`, for (n, y, x, channels)."""
+    """As `window`, for a module that returns (n, y, x, channels)."""
     draw = torch.Generator().manual_seed(1)
     picture = torch.rand(1, 3, *size, generator=draw, dtype=torch.float64).requires_grad_()
     output = differentiable(module, picture, [layer])[layer]
-    weights = torch.rand(output.shape[-1], generator=draw, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(output[0, place[0], place[1]] @ weights, picture)
+    weights = torch.rand(output.shape[1], generator=draw, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(output[0, :, place[0], place[1]] @ weights, picture)
     return edges(gradient)
 
 
