@@ -239,7 +239,9 @@ def read_profile(content: bytes) -> Profile:
         matrix = np.stack([_numbers(tags[f"{band}XYZ"], 8, 3) for band in "rgb"], axis=1)
     except KeyError as error:
         raise ValueError(f"it has no entry {error.args[0]!r}") from None
-    except (struct.error, OSError, ImageCms.PyCMSError) as error:
+    except struct.error:
+        raise ValueError("it is cut") from None
+    except (OSError, ImageCms.PyCMSError) as error:
         raise ValueError(str(error) or "it is damaged") from None
     if not (np.isfinite(curves).all() and abs(np.linalg.det(matrix)) > 1e-6):
         raise ValueError("its primaries do not make colours")
