@@ -385,7 +385,9 @@ def hdr_light(values: np.ndarray, transfer: int) -> np.ndarray:
 def _encoded(light: np.ndarray) -> np.ndarray:
     """Light to sRGB's numbers (IEC 61966-2-1)."""
     light = np.clip(light, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    bend = 0.0031308
+    bright = np.maximum(light, bend)  # powers of 0 take ten times as long as others
+    return np.where(light <= bend, 12.92 * light, 1.055 * bright ** (1 / 2.4) - 0.055)
 
 
 def _decoded(numbers: np.ndarray) -> np.ndarray:
