@@ -239,7 +239,9 @@ def read_profile(content: bytes) -> Profile:
         matrix = np.stack([_numbers(tags[f"{band}XYZ"], 8, 3) for band in "rgb"], axis=1)
     except KeyError as error:
         raise ValueError(f"it has no entry {error.args[0]!r}") from None
-    except (struct.error, OSError, ImageCms.PyCMSError) as error:
+    except struct.error:
+        raise ValueError("it is cut") from None
+    except (OSError, ImageCms.PyCMSError) as error:
         raise ValueError(str(error) or "it is damaged") from None
     if not (np.isfinite(curves).all() and abs(np.linalg.det(matrix)) > 1e-6):
         raise ValueError("its primaries do not make colours")
@@ -383,7 +385,9 @@ def hdr_light(values: np.ndarray, transfer: int) -> np.ndarray:
 def _encoded(light: np.ndarray) -> np.ndarray:
     """Light to sRGB's numbers (IEC 61966-2-1)."""
     light = np.clip(light, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    bend = 0.0031308
+    bright = np.maximum(light, bend)  # powers of 0 take ten times as long as others
+    return np.where(light <= bend, 12.92 * light, 1.055 * bright ** (1 / 2.4) - 0.055)
 
 
 def _decoded(numbers: np.ndarray) -> np.ndarray:

@@ -70,6 +70,8 @@ def _numbers(opened: Image.Image, content: bytes) -> Numbers | None:
     if opened.format == "PNG":
         for name, data in _chunks(content):
             if name == b"cICP":
+                if len(data) < 4:
+                    raise ValueError("a cICP chunk that is cut")
                 primaries, transfer, matrix, full = data[:4]
                 if matrix or not full:
                     raise ValueError("a cICP chunk whose values are not RGB of the full range")

@@ -142,6 +142,11 @@ class Film:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Threads that still decode may want to log in Python, if a program has PyAV do so (older
+        # torchvisions do); when the decoder is let go of, Python would wait for them, and they for
+        # Python. Here it waits for them with its lock released.
+        if self.video.codec_context is not None:
+            self.video.codec_context.flush_buffers()
         self.container.close()
 
     def frames(self) -> Iterator[tuple[Fraction, Any]]:
@@ -164,7 +169,9 @@ class Film:
         name = self.video.codec_context.name
         own = pyav().codecs_available
         decoder = _ALPHA_DECODERS.get(name.removeprefix("lib").removeprefix("vpx-"))
-        if self.video.metadata.get("alpha_mode") != "1" or decoder not in own:
+        tags = {key.lower(): value for key, value in self.video.metadata.items()}
+        # FFmpeg writes it in capitals where it was told to (-metadata:s:v alpha_mode=1).
+        if tags.get("alpha_mode") != "1" or decoder not in own:
             yield from self.container.decode(self.video)
             return
         context = pyav().CodecContext.create(decoder, "r")

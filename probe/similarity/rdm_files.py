@@ -441,10 +441,13 @@ def _table(path: Path) -> tuple[RDMs, bool]:
     if rows and len(rows[1:]) and all(len(row) == len(header) + 1 for row in rows[1:]):
         header = ["", *header]  # as R writes it without col.names=NA
         rows = [header, *rows[1:]]
-    widths = {len(row) for row in rows}
-    if len(widths) > 1:
-        raise ValueError(f"its rows have {min(widths)} to {max(widths)} cells: no square table")
-    height, (width,) = len(rows), widths
+    height, width = len(rows), len(rows[-1])
+    for k, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise ValueError(
+                f"row {k} of the table has {len(row)} {'cell' if len(row) == 1 else 'cells'}, and "
+                f"the last one {width}: no square table"
+            )
     in_rows = [row[0].strip() for row in rows]
     columns: list[str] | None = header
     names: list[str] | None = in_rows
@@ -456,6 +459,11 @@ def _table(path: Path) -> tuple[RDMs, bool]:
         columns, cells = None, [row[1:] for row in rows]
     else:
         columns, names, cells = None, None, rows
+        if header == in_rows and _may_be_names(header[1:], [row[1:] for row in rows[1:]]):
+            raise ValueError(
+                "whether its first row and column are names of stimuli or distances cannot be "
+                "known: if they are names, leave the cell in their corner empty"
+            )
     values = np.array(
         [
             [_number(cell, comma, i, j) for j, cell in enumerate(row, start=1)]
@@ -476,6 +484,17 @@ def _table(path: Path) -> tuple[RDMs, bool]:
         frame = pd.DataFrame(values, index=pd.Index(names, dtype=object), columns=columns)
         return RDMs.from_pandas(frame), False
     return RDMs.from_array(values, (), stimuli), False
+
+
+def _may_be_names(numbers: list[str], cells: list[list[str]]) -> bool:
+    """Whether these are different whole numbers, where other cells are not whole."""
+
+    def whole(cell: str) -> bool:
+        return re.fullmatch(r"\s*\d+(\.0*)?\s*", cell) is not None
+
+    others = [cell for row in cells for cell in row if _is_number(cell)]
+    different = len(set(numbers)) == len(numbers) > 1
+    return different and all(map(whole, numbers)) and not all(map(whole, others))
 
 
 def _names_of_table(columns: list[str] | None, rows: list[str] | None) -> list[str]:

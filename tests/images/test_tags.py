@@ -82,6 +82,16 @@ def test_what_is_srgb_is_not_changed(chunk):
     assert open_picture(content).notes == ()
 
 
+def test_what_is_cut_is_left_out_and_told_of_in_words():
+    profile = colour.srgb().content
+    original = open_picture(png(flat(RED), (b"iCCP", b"x\0\0" + zlib.compress(profile[:200]))))
+    assert original.notes == ("its colour profile was left out (it is cut)",)
+    original = open_picture(png(flat(RED), (b"cICP", bytes([9, 16]))))
+    assert original.notes == (
+        "what it says of its colours was left out (a cICP chunk that is cut)",
+    )
+
+
 def test_linear_light():
     content = png(flat((55, 55, 55)), (b"gAMA", struct.pack(">I", 100000)))
     light = 55 / 255

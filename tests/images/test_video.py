@@ -1,5 +1,7 @@
 """Films are read as players show them: turned, mirrored, in their colours, at their times."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -63,6 +65,7 @@ def film(path, frames, codec="libx264", form="yuv420p", rate=10, times=None, uni
     """Make a film of frames; times count units, the last of them the end."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=rate)
+        stream.metadata.update(how.get("metadata", {}))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.options = form, how.get("options", {})
         if times is not None:
@@ -440,6 +443,30 @@ def test_transparency_is_kept_where_it_can_be_and_else_laid_over_grey(tmp_path, 
         got[..., 3][8::16, 8::16], see_through()[..., 3][8::16, 8::16], atol=3
     )
     np.testing.assert_allclose(got[36, 48, :3], RED, atol=6)
+
+
+def test_transparency_is_read_where_ffmpeg_was_told_to_say_that_there_is_some(tmp_path):
+    path = film(
+        tmp_path / "x.webm", [see_through()] * 3, "libvpx-vp9", "yuva420p",
+        metadata={"alpha_mode": "1"},
+    )  # fmt: skip
+    movie = read_movie(path)
+    assert movie.has_alpha
+    np.testing.assert_allclose(next(iter(movie))[36, 8].astype(int), GREY, atol=6)
+
+
+def test_a_film_can_be_left_midway_while_decoders_log_in_python(tmp_path):
+    path = film(tmp_path / "x.mp4", [corner()] * 30, options={"bf": "3"})
+    program = (
+        "import sys, av; av.logging.set_level(av.logging.DEBUG)\n"
+        "from probe.images import read_movie\n"
+        "for _ in range(15): next(iter(read_movie(sys.argv[1])))\n"
+        "print('read')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, timeout=90
+    )
+    assert done.stdout.endswith("read\n"), done.stderr[-1000:]
 
 
 def test_an_interlaced_film_is_told_of(tmp_path):

@@ -205,6 +205,25 @@ class TestTables:
         frame.to_csv(tmp_path / "x.csv")
         refused(tmp_path / "x.csv", "not symmetric")
 
+    @pytest.mark.parametrize("corner", ["0", "0.0", "NaN"])
+    def test_numbers_as_names_below_a_number_are_no_distances(self, tmp_path, corner):
+        names = [str(10 * k) for k in range(1, N + 1)]
+        frame = pd.DataFrame(SQUARE, pd.Index(names, name=corner), names)
+        frame.to_csv(tmp_path / "x.csv")
+        refused(tmp_path / "x.csv", "leave the cell in their corner empty")
+
+    def test_distances_that_are_whole_numbers_are_no_names(self, tmp_path):
+        whole = np.rint(100 * SQUARE).astype(int)
+        whole[0, 1:] = whole[1:, 0] = range(1, N)
+        pd.DataFrame(whole).to_csv(tmp_path / "x.csv", header=False, index=False)
+        check(tmp_path / "x.csv", whole[np.triu_indices(N, 1)], ids=())
+
+    def test_a_comment_above_a_table(self, tmp_path):
+        self.frame().to_csv(tmp_path / "x.csv")
+        text = "# made in 2024\n" + (tmp_path / "x.csv").read_text("utf-8")
+        (tmp_path / "x.csv").write_text(text, "utf-8")
+        refused(tmp_path / "x.csv", f"row 1 of the table has 1 cell, and the last one {N + 1}")
+
     @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe", b"a,b\n1\n", b'a,"b\n'])
     def test_a_broken_table(self, tmp_path, content):
         (tmp_path / "x.csv").write_bytes(content)
