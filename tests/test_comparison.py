@@ -680,7 +680,7 @@ class TestShowingAndSaving:
         lines = repr(human_it).splitlines()
         assert lines[0] == human_it.title
         assert lines[2].split() == [
-            "layer", "score", "95", "%", "CI", "p", "p", "(FDR)", "ceiling", "untrained",
+            "layer", "alias", "score", "95", "%", "CI", "p", "p", "(FDR)", "ceiling", "untrained",
         ]  # fmt: skip
         assert [line.split()[0] for line in lines[3:6]] == FIRES
 

@@ -194,8 +194,9 @@ class TestNothingTwice:
         rsa("squeezenet1_1", recording("mine", seed=7), region="all", weights="random",
             layers=["features.3"], **QUICK)  # fmt: skip
         assert loads == ["squeezenet1_1"]
-        passes.clear()
         mine = network("mine", 5)
+        models.layers(mine)  # traced
+        passes.clear()
         rsa(mine, recording("mine", seed=7), region="V1", layers=["0"], **QUICK)
         once = len(passes)
         passes.clear()

@@ -617,6 +617,8 @@ def resolve_device(device: str) -> torch.device:
 
 def _aliases(network: Network) -> dict[str, str]:
     """Give the paths of layers by their aliases, but for those that are another layer's path."""
+    if network.architecture is None:
+        return {}  # only known architectures have them
     infos = models.layers(network)
     paths = {info.name for info in infos}
     return {info.alias: info.name for info in infos if info.alias and info.alias not in paths}

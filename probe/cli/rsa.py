@@ -167,6 +167,9 @@ def _put(
     from probe.cli import show
 
     left = ("layer", "alias", "model", "recording", "region", "best layer")
+    rows = summary.to_numpy().tolist()
+    if "alias" in summary and not show.fits(list(summary.columns), rows):
+        summary = summary.drop(columns="alias")  # rather than cut the names that users paste
     show.put(
         Text(found.title, style="bold"),
         Padding(show.facts(facts or []), (0, 0, 1, 2)),

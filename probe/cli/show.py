@@ -63,6 +63,14 @@ def table(
     return made
 
 
+def fits(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Tell whether a table has room between the edges of the terminal."""
+    console = Console()
+    room = Console(width=UNWRAPPED)  # of its own width at most, a table is measured
+    needed = room.measure(table(columns, rows)).maximum
+    return not console.is_terminal or needed <= console.width
+
+
 def size(n_bytes: float) -> str:
     """Write a number of bytes as a person reads it."""
     units = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}

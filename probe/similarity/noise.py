@@ -131,6 +131,7 @@ def noise_precision(
     if values[0] <= values[-1] * n_neuroids * np.finfo(np.float64).eps:
         raise ValueError(singular)
     inverse = (vectors / values) @ vectors.T
+    inverse = (inverse + inverse.T) / 2  # some processors add up the two halves in other orders
     return inverse * scale[:, None] * scale
 
 

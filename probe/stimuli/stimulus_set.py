@@ -93,8 +93,10 @@ class StimulusSet:
         self._sources = tuple(sources)
         # Names are kept as they are, since hashes go by them; accents are the same in either form.
         self._position = {as_text(stimulus): k for k, stimulus in enumerate(self.ids)}
+        if len(self._position) < len(self.ids):  # two forms of one name, or one twice
+            self._position = {stimulus: k for k, stimulus in enumerate(self.ids)}
         if len(self._position) < len(self.ids):
-            twice = next(s for k, s in enumerate(self.ids) if self._position[as_text(s)] != k)
+            twice = next(s for k, s in enumerate(self.ids) if self._position[s] != k)
             raise ProbeError(f"stimulus set {name!r} names {twice!r} more than once")
         self.metadata = None
         if metadata is not None:
@@ -140,7 +142,7 @@ class StimulusSet:
         ProbeError
             If one is missing; the message names it, and says how many are.
         """
-        names = [as_text(i) for i in ids]
+        names = [i if i in self._position else as_text(i) for i in ids]
         missing = [i for i in names if i not in self._position]
         if missing:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -527,7 +527,7 @@ def test_a_layer_whose_first_axis_is_not_the_images(stimuli: StimulusSet) -> Non
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.last(x)
 
-    with pytest.raises(ProbeError, match=r"'last' returns shape .* first axis is not the images"):
+    with pytest.raises(ProbeError, match=r"'last' returns .* no axis of it is the pictures"):
         extract(Network.from_module(Mixes()), stimuli, ["last"])
 
 

@@ -200,8 +200,12 @@ def test_the_network_computes_what_it_does_unwatched(
 
 def test_masked_attention_goes_nowhere() -> None:
     class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens = nn.Identity()  # where the network says which token is which patch
+
         def forward(self, images: Tensor) -> Tensor:
-            x = images.flatten(2).transpose(1, 2)[:, None]
+            x = self.tokens(images.flatten(2).transpose(1, 2))[:, None]
             allowed = torch.ones(4, 4, dtype=torch.bool)
             allowed[:, 2] = False
             return F.scaled_dot_product_attention(x, x, x, allowed).flatten(1)
@@ -287,6 +291,14 @@ class Windows(nn.Module):
         return F.scaled_dot_product_attention(windows, windows, windows).reshape(len(x), -1)
 
 
+class Unplaced(nn.Module):
+    """Tokens that no module returns: nobody says which patch each is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.flatten(2).transpose(1, 2)[:, None]
+        return F.scaled_dot_product_attention(x, x, x).flatten(1)
+
+
 class Narrowing(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images.flatten(2).transpose(1, 2)[:, None]
@@ -301,9 +313,9 @@ class Narrowing(nn.Module):
         (nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten()), (8, 8), "no attention.*vit_b_16"),
         (Windows(), (4, 4), r"\(4, 1, 4, 4\) is not from all"),
         (Narrowing(), (4, 4), r"\(1, 1, 1, 16\) is not from all 16 tokens"),
-        (timm_vit(class_token=True, reg_tokens=3), (32, 32), "attention has 20 tokens"),
+        (Unplaced(), (4, 4), "attention has 16 tokens, and it is not known where"),
     ],
-    ids=["none", "windows", "pooling", "registers"],
+    ids=["none", "windows", "pooling", "no places"],
 )
 def test_errors_name_what_is_wrong(
     method: Callable[..., Tensor], network: nn.Module, size: tuple[int, int], words: str
@@ -311,3 +323,13 @@ def test_errors_name_what_is_wrong(
     with pytest.raises(ProbeError, match=words) as error:
         method(network, noise(1, 3, *size), Class(0))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_registers_are_left_out(method: Callable[..., Tensor]) -> None:
+    """The map is of the patches alone, which come after the class token and its registers."""
+    network = timm_vit(class_token=True, reg_tokens=3)
+    found = method(network, noise(1, 3, 32, 32), Class(0))
+    assert found.shape == (1, 4, 4)
+    if method is attention_rollout:
+        assert 0 < float(found.sum()) < 1

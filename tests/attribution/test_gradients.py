@@ -24,6 +24,7 @@ from probe.attribution.gradients import (
     vargrad,
 )
 from probe.models import Network
+from probe.models.layouts import layouts
 from probe.targets import Channel, Class, Function, Norm, Target, predicted, values
 
 
@@ -183,7 +184,10 @@ def test_more_steps_where_they_are_needed() -> None:
     seen: list[int] = []
     images = torch.ones(2, 3, 6, 6)
     images[1] /= 3  # 36, below the wave
-    found = integrated_gradients(Wave(), images, Class(0), batch_size=512)
+    network = Wave()
+    layouts(network, images.shape[1:])
+    seen.clear()  # of the trace of its axes
+    found = integrated_gradients(network, images, Class(0), batch_size=512)
     both, *others = seen
     assert both == 2 * 64
     assert next(n for n in others if n > 2) == 128

@@ -178,7 +178,7 @@ class TestTable:
         assert list(table["kind"]) == [
             "layer", "layer", "chosen", "untrained", "untrained", "pixels", "gabor",
         ]  # fmt: skip
-        assert list(table["shown"][3:5]) == ["untrained features.7", "untrained features.12"]
+        assert list(table["shown"][3:5]) == ["untrained fire5", "untrained fire9"]
         layers = table.loc[table["kind"] == "layer", "r"].to_numpy()
         untrained = table.loc[table["kind"] == "untrained", "r"].to_numpy()
         np.testing.assert_allclose(layers, untrained, atol=1e-9)
