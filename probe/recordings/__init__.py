@@ -31,6 +31,7 @@ __all__ = [
     "available",
     "canonical",
     "from_folder",
+    "head_of",
     "load",
     "neuroid_reliability",
     "simulate_v1",
@@ -122,7 +123,8 @@ def load(
     Parameters
     ----------
     name : str
-        A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``), an alias (``v4``,
+        A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``, ``v4/210322``, or
+        with a colon, ``v4:210322``), an alias (``v4``,
         ``it``, ``evc``, ``it-fmri``), or a simulated recording (``sim-v4``, ``sim-v1``; with a
         seed, ``sim-v4/7``). `available` lists them. Or the path of a folder with a recording of
         your own, see `from_folder`.
@@ -146,12 +148,12 @@ def load(
         If a name, region or subject is unknown, a file cannot be had, or is broken.
     """
     if (name.startswith((".", "/", "~")) or "\\" in name) or (
-        name and Path(name).is_dir() and name.partition("/")[0] not in _names()
+        name and Path(name).is_dir() and head_of(name) not in _names()
     ):
         if not Path(name).expanduser().is_dir():
             raise ProbeError(f"there is no folder {name!r}")
         return _one_region(from_folder(name), region).select(None, subject)
-    head, slash, tail = name.partition("/")
+    head, slash, tail = _parts(name)
     if head in _SIMULATED:
         if slash and not re.fullmatch(r"\d{1,18}", tail):
             raise ProbeError(f"{name!r}: the seed {tail!r} is not a whole number, as in '{head}/7'")
@@ -196,7 +198,7 @@ def canonical(name: str) -> str:
 
     What is no known name is returned as it is; of a folder, its own name.
     """
-    head, slash, tail = name.partition("/")
+    head, slash, tail = _parts(name)
     if head in _SIMULATED:
         return f"{head}/{tail or 0}"
     for manifest in _recorded().values():
@@ -207,6 +209,18 @@ def canonical(name: str) -> str:
             return f"{manifest.name}/{session}" if session else manifest.name
     path = Path(name).expanduser()
     return path.resolve().name if path.is_dir() else name
+
+
+def head_of(name: str) -> str:
+    """Return what a name begins with: ``v4`` of ``v4/210322`` and of ``v4:210322``."""
+    return _parts(name)[0]
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Split ``NAME/SESSION`` or ``NAME:SESSION``; of simulated recordings, the seed."""
+    match = re.fullmatch(r"([^/:]*)([/:]?)(.*)", name, flags=re.DOTALL)
+    assert match is not None  # the pattern takes any string
+    return match[1], match[2], match[3]
 
 
 def _one_region(recording: Recording, region: str | None) -> Recording:
