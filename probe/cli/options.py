@@ -15,7 +15,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+        help="A model of `probe models`, timm:NAME, or file:PATH.",
         autocompletion=complete.models,
     ),
 ]
@@ -24,8 +24,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; "
-        "several, separated by commas.",
+        help="A model of `probe models`, timm:NAME, or file:PATH; several, separated by commas.",
         autocompletion=complete.several_models,
     ),
 ]
