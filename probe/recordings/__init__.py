@@ -22,6 +22,13 @@ from probe.recordings.reliability import (
     variance_components,
 )
 from probe.recordings.simulated import SIM_V1_TITLE, SIM_V4_TITLE, simulate_v1, simulate_v4
+from probe.recordings.simulated_compact import (
+    N_STIMULI,
+    SIM_V4_COMPACT_LICENCE,
+    SIM_V4_COMPACT_TITLE,
+    simulate_v4_compact,
+    v4_compact_rates,
+)
 
 __all__ = [
     "Available",
@@ -36,11 +43,17 @@ __all__ = [
     "neuroid_reliability",
     "simulate_v1",
     "simulate_v4",
+    "simulate_v4_compact",
     "split_half",
+    "v4_compact_rates",
     "variance_components",
 ]
 
-_SIMULATED: dict[str, Callable[..., Recording]] = {"sim-v4": simulate_v4, "sim-v1": simulate_v1}
+_SIMULATED: dict[str, Callable[..., Recording]] = {
+    "sim-v4": simulate_v4,
+    "sim-v1": simulate_v1,
+    "sim-v4-compact": simulate_v4_compact,
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +97,11 @@ def available() -> list[Available]:
     """List the recordings that `load` knows: the simulated ones, then those with a manifest."""
     generated = "BSD-3-Clause (generated)"
     listed = [
-        Available(name, (), title, (region,), (), n_stimuli, True, generated, False)
-        for name, title, region, n_stimuli in (
-            ("sim-v4", SIM_V4_TITLE, "V4", 178),
-            ("sim-v1", SIM_V1_TITLE, "V1", 180),
+        Available(name, (), title, (region,), (), n_stimuli, True, licence, False)
+        for name, title, region, n_stimuli, licence in (
+            ("sim-v4", SIM_V4_TITLE, "V4", 178, generated),
+            ("sim-v1", SIM_V1_TITLE, "V1", 180, generated),
+            ("sim-v4-compact", SIM_V4_COMPACT_TITLE, "V4", N_STIMULI, SIM_V4_COMPACT_LICENCE),
         )
     ]
     for manifest in _recorded().values():
@@ -124,10 +138,10 @@ def load(
     ----------
     name : str
         A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``, ``v4/210322``, or
-        with a colon, ``v4:210322``), an alias (``v4``,
-        ``it``, ``evc``, ``it-fmri``), or a simulated recording (``sim-v4``, ``sim-v1``; with a
-        seed, ``sim-v4/7``). `available` lists them. Or the path of a folder with a recording of
-        your own, see `from_folder`.
+        with a colon, ``v4:210322``), an alias (``v4``, ``it``, ``evc``, ``it-fmri``), or a
+        simulated recording (``sim-v4``, ``sim-v1``, ``sim-v4-compact``; with a seed,
+        ``sim-v4/7``). `available` lists them. Or the path of a folder with a recording of your
+        own, see `from_folder`.
     region : str, optional
         By default the alias' region, or the dataset's first.
     subject : str, optional
@@ -157,7 +171,8 @@ def load(
     if head in _SIMULATED:
         if slash and not re.fullmatch(r"\d{1,18}", tail):
             raise ProbeError(f"{name!r}: the seed {tail!r} is not a whole number, as in '{head}/7'")
-        return _SIMULATED[head](seed=int(tail or 0)).select(region, subject)
+        shown = {"progress": progress} if head == "sim-v4-compact" else {}  # it takes a while
+        return _SIMULATED[head](seed=int(tail or 0), **shown).select(region, subject)
 
     known = _recorded()
     aliases = {alias: (m, what) for m in known.values() for alias, what in m.aliases.items()}

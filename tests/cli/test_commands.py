@@ -152,7 +152,7 @@ def test_a_pipe_that_knows_ascii_only():
     [
         (complete.models, "alex", ["alexnet"]),
         (complete.models, "squeezenet", ["squeezenet1_0", "squeezenet1_1"]),
-        (complete.datasets, "sim-", ["sim-v4", "sim-v1"]),
+        (complete.datasets, "sim-", ["sim-v4", "sim-v1", "sim-v4-compact"]),
         (complete.datasets, "cowley2023/2103", ["cowley2023/210325", "cowley2023/210322",
                                                 "cowley2023/210305"]),
         (complete.datasets, "v", ["v4"]),

@@ -137,7 +137,9 @@ class TestCichy:
 
 def test_available():
     listed = {entry.name: entry for entry in available()}
-    assert set(listed) == {"sim-v4", "sim-v1", "cowley2023", "kriegeskorte2008", "cichy2014"}
+    assert set(listed) == {
+        *("sim-v4", "sim-v1", "sim-v4-compact", "cowley2023", "kriegeskorte2008", "cichy2014")
+    }
     assert listed["cichy2014"].restricted
     assert listed["cichy2014"].aliases == ("evc", "it-fmri")
     assert listed["cowley2023"].sessions[0] == "210325"
