@@ -31,7 +31,8 @@ VERSION = 1
 _SESSION = "201025"
 _WINDOW = 0.1
 """Seconds over which spikes were counted in the session, and are here."""
-_BATCH = 8
+_BATCH = 4
+"""Pictures at a time: more do not fit into a processor's cache, and take half as long again."""
 
 
 def simulate_v4_compact(
@@ -207,13 +208,15 @@ def _outputs(stimuli: StimulusSet, neurons: Sequence[int], progress: bool | None
         networks = [models.load(COMPACT + label, progress=False) for label in labels]
         preprocess = networks[0].preprocessing
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        modules = [network.module.to(device) for network in networks]
+        order = torch.channels_last  # in which these convolutions take half the time
+        modules = [n.module.to(device).to(memory_format=order) for n in networks]
         rows = []
         starts = range(0, len(stimuli), _BATCH)
         with torch.inference_mode():
             for start in track(starts, desc="V4 neurons", unit="batch", progress=progress):
                 batch = range(start, min(start + _BATCH, len(stimuli)))
-                x = torch.stack([preprocess(stimuli.image(k)) for k in batch]).to(device)
+                pictures = torch.stack([preprocess(stimuli.image(k)) for k in batch])
+                x = pictures.to(device, memory_format=order)
                 rows.append(torch.cat([module(x) for module in modules], 1).cpu().double())
         out = io.BytesIO()
         np.save(out, torch.cat(rows).numpy())

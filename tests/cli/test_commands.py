@@ -169,7 +169,7 @@ def test_completion(names, start, found):
 @pytest.mark.parametrize(
     ("words", "found"),
     [("probe rsa --model squeezenet1", {"squeezenet1_0", "squeezenet1_1"}),
-     ("probe rsa --dataset sim", {"sim-v4", "sim-v1"}),
+     ("probe rsa --dataset sim", {"sim-v4", "sim-v1", "sim-v4-compact"}),
      ("probe lay", {"layers"})],
 )  # fmt: skip
 def test_completion_as_a_shell_asks_for_it(words, found):
