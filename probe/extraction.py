@@ -350,7 +350,7 @@ def stimuli_of(
     if isinstance(images, str):
         names = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
         there = Path(images).expanduser().exists()
-        if images in names or (images.partition("/")[0] in names and not there):
+        if images in names or (recordings.head_of(images) in names and not there):
             found = recordings.load(images, accept_licence=accept_licence, progress=progress)
             return stimuli_of(found, skip_bad, accept_licence, progress)
         if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name

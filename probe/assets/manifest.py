@@ -75,6 +75,8 @@ class ManifestFile(_Table):
         Where it is downloaded from; None where only the user can get it.
     sha256, sha1 : str or None
         Lower-case hexadecimal; exactly one of them is given.
+    size : int or None
+        In bytes, to say what one waits for.
     session : str or None
         The session it belongs to; None for a file of the whole dataset.
     """
@@ -83,6 +85,7 @@ class ManifestFile(_Table):
     url: HttpsUrl | None
     sha256: Annotated[str, _hex(64)] | None = None
     sha1: Annotated[str, _hex(40)] | None = None
+    size: Annotated[int, Field(gt=0)] | None = None
     session: str | None = None
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from probe.attribution.methods import Method
 from probe.attribution.trust import Trust, trust
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.registry import neurons
 from probe.plots import maps
 from probe.plots.maps import Style
 from probe.progress import track
@@ -483,7 +484,7 @@ def _run(
 def _top(network: Network, inputs: Tensor) -> tuple[tuple[str, float], ...]:
     """Give the classes that a network sees, and their probabilities."""
     labels = targets.class_labels(network)
-    if not labels or network.missing:
+    if not labels or network.missing or neurons(network.architecture or ""):
         return ()
     scores = targets.differentiable(network.module, inputs, [targets.OUTPUT])[targets.OUTPUT]
     if scores.ndim != 2 or scores.shape[1] != len(labels):

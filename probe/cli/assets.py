@@ -78,6 +78,7 @@ def fetch(
     """
     from probe import assets, models, recordings
     from probe.errors import ProbeError, suggest
+    from probe.models.registry import COMPACT
 
     files = {str(asset): asset for asset in (*assets.manifest_assets(), *models.known_assets())}
     datasets = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
@@ -87,7 +88,7 @@ def fetch(
         elif name.partition("/")[0] in datasets:
             recording = recordings.load(name, accept_licence=accept_licence)
             typer.echo(f"{name}: {recording.n_stimuli} stimuli, ready")
-        elif name in models.names():
+        elif name in models.names() or name.startswith(COMPACT):
             network = models.load(name, accept_licence=accept_licence)
             typer.echo(f"{name}: weights from {network.weights.source}, ready")
         else:

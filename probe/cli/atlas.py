@@ -18,7 +18,7 @@ def atlas(
     model: Annotated[
         str,
         typer.Argument(
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            help="A model of `probe models`, timm:NAME, or file:PATH.",
             autocompletion=complete.models,
             show_default=False,
         ),

@@ -57,16 +57,22 @@ CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
 def models(incomplete: str) -> list[str]:
     """Complete a model name."""
-    from probe.models.registry import names
-
-    return [name for name in names() if name.startswith(incomplete)]
+    return [name for name in _model_names(incomplete) if name.startswith(incomplete)]
 
 
 def several_models(incomplete: str) -> list[str]:
     """Complete the last of several model names."""
-    from probe.models.registry import names
+    return _last(incomplete, _model_names(incomplete.rpartition(",")[2]))
 
-    return _last(incomplete, names())
+
+def _model_names(incomplete: str) -> list[str]:
+    """List the networks; of V4 neurons, the sessions, and of a session that is named, all."""
+    from probe.models.registry import COMPACT, compact_names, compact_sessions, names
+
+    sessions = [COMPACT + session for session in compact_sessions()]
+    if incomplete.startswith(tuple(sessions)):
+        return list(compact_names())
+    return [*names(), *sessions]
 
 
 def datasets(incomplete: str) -> list[str]:
@@ -100,7 +106,7 @@ def regions(context: typer.Context, incomplete: str) -> list[str]:
     from probe import recordings
 
     given = str(context.params.get("dataset") or "").split(",")
-    heads = {name.strip().partition("/")[0] for name in given}
+    heads = {recordings.head_of(name.strip()) for name in given}
     known = recordings.available()
     named = [entry for entry in known if heads & {entry.name, *entry.aliases}]
     words = [region for entry in named or known for region in entry.regions]

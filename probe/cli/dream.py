@@ -33,7 +33,7 @@ def dream(
         typer.Option(
             "--model",
             "-m",
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; of a site, by "
+            help="A model of `probe models`, timm:NAME, or file:PATH; of a site, by "
             "default the network that it was fitted with.",
             autocompletion=complete.models,
         ),

@@ -19,7 +19,7 @@ def invariance(
     model: Annotated[
         str,
         typer.Argument(
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            help="A model of `probe models`, timm:NAME, or file:PATH.",
             autocompletion=complete.models,
             show_default=False,
         ),

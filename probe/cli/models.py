@@ -13,14 +13,34 @@ def models(
     """List the networks.
 
     Besides these, timm:NAME takes any model of timm (extra "timm"), and
-    file:PATH a checkpoint of one of these architectures.
+    file:PATH a checkpoint of one of these architectures. v4-compact:SESSION are recorded
+    neurons as networks; v4-compact:SESSION-NEURON is one, numbered from 0.
     """
     from probe.errors import ProbeError, suggest
-    from probe.models.registry import PACKAGED, names
+    from probe.models.registry import (
+        COMPACT,
+        COMPACT_SOURCE,
+        PACKAGED,
+        compact_megabytes,
+        compact_names,
+        compact_sessions,
+        names,
+    )
 
+    # All neurons by their names would be twice as many lines as there are networks.
+    sessions = {f"{COMPACT}{session}": n for session, n in compact_sessions().items()}
     found = [name for name in names() if pattern in name]
-    if not found:
-        raise ProbeError(f"no model's name contains {pattern!r}{suggest(pattern, names())}")
+    neurons = [name for name in sessions if pattern in name]
+    neurons = neurons or [name for name in compact_names() if pattern in name]
+    if not (found or neurons):
+        raise ProbeError(
+            f"no model's name contains {pattern!r}{suggest(pattern, [*names(), *sessions])}"
+        )
     for name in found:
         note = PACKAGED.get(name)
         typer.echo(f"{name:<24}{note}" if note else name)
+    megabytes = compact_megabytes()
+    for name in neurons:
+        n, size = sessions.get(name), megabytes.get(name.removeprefix(COMPACT), 0)
+        of = f"{n} V4 neurons, {name}-0 to -{n - 1}, {size:.1f} MB; {COMPACT_SOURCE}" if n else ""
+        typer.echo(f"{name:<24}{of}".rstrip())

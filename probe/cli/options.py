@@ -15,7 +15,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+        help="A model of `probe models`, timm:NAME, or file:PATH.",
         autocompletion=complete.models,
     ),
 ]
@@ -24,8 +24,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A torchvision model (see `probe models`), timm:NAME, or file:PATH; "
-        "several, separated by commas.",
+        help="A model of `probe models`, timm:NAME, or file:PATH; several, separated by commas.",
         autocompletion=complete.several_models,
     ),
 ]
@@ -34,9 +33,9 @@ Datasets = Annotated[
     typer.Option(
         "--dataset",
         "-d",
-        help="A recording (see `probe datasets`): v4, it, evc, cowley2023/210322, "
-        "simulated: sim-v4, sim-v1, or the path of a folder with responses.npy and images/; "
-        "several, separated by commas.",
+        help="A recording (see `probe datasets`): v4, it, evc, v4:201025, simulated: sim-v4, "
+        "sim-v1, sim-v4-compact, or the path of a folder with responses.npy and images/; several, "
+        "separated by commas.",
         autocompletion=complete.datasets,
     ),
 ]

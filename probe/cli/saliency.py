@@ -39,7 +39,7 @@ def saliency(
         typer.Option(
             "--model",
             "-m",
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            help="A model of `probe models`, timm:NAME, or file:PATH.",
             show_default="for a site, the network that it was fitted with",
             autocompletion=complete.models,
         ),

@@ -26,7 +26,7 @@ def visualize(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A torchvision model (see `probe models`), timm:NAME, or file:PATH.",
+            help="A model of `probe models`, timm:NAME, or file:PATH.",
             autocompletion=complete.models,
             show_default=False,
         ),

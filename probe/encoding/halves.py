@@ -64,7 +64,8 @@ def fit_half(
         return kept
     settings = Settings(
         layers=layers, readout="field", method="ridge", protocol=None, n_components=25,
-        splits=FOLDS, groups=None, weights=network.weights.kind, preprocessing="resize",
+        splits=FOLDS, groups=None, preprocessing="resize",
+        weights="imagenet" if network.weights.kind == "published" else network.weights.kind,
         baselines=False, n_resamples=0, seed=0, device=device, batch_size=None,
         accept_licence=False, progress=progress,
     ).checked()  # fmt: skip

@@ -9,6 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from probe.errors import ProbeError, suggest
+from probe.models.registry import COMPACT
 
 
 def build(architecture: str, num_classes: int | None = None) -> nn.Module:
@@ -17,7 +18,7 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     Parameters
     ----------
     architecture : str
-        A torchvision builder, ``efficientnet_lite0``, or ``timm:NAME``.
+        A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, or ``v4-compact:NEURONS``.
     num_classes : int, optional
         How many classes the last layer tells apart; by default as published.
 
@@ -29,6 +30,10 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     if architecture.startswith("timm:"):
         return import_timm(architecture).create_model(architecture[5:], **options).eval()
+    if architecture.startswith(COMPACT):
+        from probe.models.compact import build_compact
+
+        return build_compact(architecture).eval()
     if architecture == "efficientnet_lite0":
         from probe.models.efficientnet_lite import efficientnet_lite0
 

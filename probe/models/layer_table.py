@@ -338,7 +338,8 @@ def default_layers(network: Network | str) -> list[str]:
     """Give the layers that are compared where nobody chooses.
 
     These are the blocks: the outermost modules that are no mere container and do not hold more
-    than half of the network; of them not those that only normalise, pool or reshape.
+    than half of the network; of them not those that only normalise, pool or reshape, or return one
+    number for a picture.
 
     Returns
     -------
@@ -462,7 +463,8 @@ def _describe(module: nn.Module, traced: Iterable[Output]) -> list[LayerInfo]:
                 n_parameters=sum(p.numel() for p in part.parameters()),
                 call=output.call if several else None,
                 path=output.path,
-                default=output.path in compared,
+                # One number for a picture makes no pattern that could be compared.
+                default=output.path in compared and math.prod(output.shape_of_one) > 1,
                 layout=output.layout,
             )
         )

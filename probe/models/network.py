@@ -17,7 +17,7 @@ from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
 from probe.models.preprocessing import Preprocessing, for_network
-from probe.models.registry import ModelName, parse
+from probe.models.registry import ModelName, neurons, parse
 from probe.models.weights import fill, imagenet, official_asset, published_as, state_sha256
 from probe.models.wrappings import fit_weights
 from probe.progress import note
@@ -30,7 +30,8 @@ class WeightsInfo:
     Attributes
     ----------
     kind : str
-        ``imagenet``, ``random``, ``file``, or ``user`` for a module that the user brought.
+        ``imagenet``; ``published``, of V4 neurons; ``random``; ``file``; or ``user`` for a module
+        that the user brought.
     source : str
         Where they came from, for people.
     sha256 : str
@@ -189,11 +190,12 @@ def load(
     ----------
     name : str
         A torchvision classification model, ``efficientnet_lite0``, ``timm:NAME``, ``file:PATH``
-        or ``file:ARCHITECTURE@PATH``.
+        or ``file:ARCHITECTURE@PATH``; a V4 neuron as a network, ``v4-compact:201025-12`` (numbered
+        from 0), or all of a session, ``v4-compact:201025``, whose output k is neuron k.
     weights : str or path
-        ``imagenet``, ``random``, or the path of a checkpoint. A ``file:`` name brings its own,
-        unless ``random`` is asked for. Of a checkpoint with several sets of weights,
-        ``PATH#PART`` takes one, such as ``dino.pth#teacher``.
+        ``imagenet`` (of V4 neurons, as published), ``random``, or the path of a checkpoint. A
+        ``file:`` name brings its own, unless ``random`` is asked for. Of a checkpoint with several
+        sets of weights, ``PATH#PART`` takes one, such as ``dino.pth#teacher``.
     seed : int
         For random weights. torch's global random state is left as it is.
     preprocessing : Preprocessing, "resize" or "torchvision", optional
@@ -268,9 +270,8 @@ def _imagenet(
             missing[child] = _why_missing(architecture, child, found.source)
             setattr(module, child, Missing(missing[child]))
     fill(module, found.state, architecture, f"the weights from {found.source}")
-    info = WeightsInfo(
-        "imagenet", found.source, state_sha256(module.state_dict()), found.file_sha256
-    )
+    kind = "published" if neurons(architecture) else "imagenet"
+    info = WeightsInfo(kind, found.source, state_sha256(module.state_dict()), found.file_sha256)
     return module, info, missing
 
 

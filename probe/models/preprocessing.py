@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
+from probe.models.registry import COMPACT
 
 KINDS = ("resize", "torchvision")
 FITS = ("squash", "cover", "border")
@@ -182,11 +183,16 @@ class Preprocessing:
             how = {"squash": "to", "cover": "to cover", "border": "to fit into"}[self.fit]
             first = f"resized {how} {self.resize[0]}×{self.resize[1]} px"
         crop = "no crop" if self.crop is None else f"centre {self.crop[0]}×{self.crop[1]} kept"
-        mean, std = (", ".join(f"{v:.4g}" for v in values) for values in (self.mean, self.std))
         if self.fit == "border":
             crop += ", the mean around it"
+        if self.std == (1 / 255,) * 3:
+            values = ", ".join(f"{255 * v:.6g}" for v in self.mean)
+            normalised = f"R, G, B from 0 to 255 minus {values}"
+        else:
+            mean, std = (", ".join(f"{v:.4g}" for v in each) for each in (self.mean, self.std))
+            normalised = f"mean {mean}, deviation {std}"
         whose = f"; {self.source}" if self.source else ""
-        return f"{first} ({self.interpolation}), {crop}, mean {mean}, deviation {std}{whose}"
+        return f"{first} ({self.interpolation}), {crop}, {normalised}{whose}"
 
     def key(self) -> str:
         """Give a text that is equal if and only if the same is done to every picture."""
@@ -208,7 +214,7 @@ def for_network(
     Parameters
     ----------
     architecture : str
-        A torchvision builder, ``efficientnet_lite0``, or ``timm:NAME``.
+        A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, or ``v4-compact:NEURONS``.
     kind : {"resize", "torchvision"}
         With or without crop; see `Preprocessing`.
     module : torch.nn.Module, optional
@@ -243,6 +249,11 @@ def _for_photographs(
     architecture: str, module: nn.Module | None, weights: Any
 ) -> tuple[Preprocessing, Preprocessing | None]:
     """Return what the weights' authors do, and, of weights that timm took over, torchvision's."""
+    if architecture.startswith(COMPACT):
+        from probe.models.compact import MEAN, SIZE
+
+        red, green, blue = (value / 255 for value in MEAN)
+        return Preprocessing("torchvision", SIZE, mean=(red, green, blue), std=(1 / 255,) * 3), None
     if architecture == "efficientnet_lite0":
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3
         return Preprocessing("torchvision", 256, (224, 224), "bicubic", mean, std), None

@@ -6,10 +6,15 @@ import ast
 import functools
 import importlib.util
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probe.errors import ProbeError, suggest
+
+if TYPE_CHECKING:
+    from probe.assets.manifest import ManifestFile
 
 OWN = ("efficientnet_lite0",)
 """Architectures that torchvision lacks and `probe` builds itself."""
@@ -22,6 +27,12 @@ PACKAGED = {
     "vgg16": "convolutions also from a Python package",
 }
 """Networks whose weights, or a part of them, a package index is enough for: see `packaged`."""
+
+COMPACT = "v4-compact:"
+"""Before a session, or SESSION-NEURON: V4 neurons as networks, see `compact`."""
+
+COMPACT_SOURCE = "Cowley et al. 2026, doi:10.1038/s41586-026-10150-1, GPL-3.0"
+"""Whom to cite for them, and on what terms they may be used."""
 
 LAYER_WORDS = ("default", "all", "conv", "relu", "pool", "linear", "block")
 """What may stand for several layers at once: see `layers.resolve`."""
@@ -36,7 +47,7 @@ class ModelName:
     text : str
         As the user wrote it.
     architecture : str
-        A torchvision builder, one of `OWN`, or ``timm:NAME``.
+        A torchvision builder, one of `OWN`, ``timm:NAME``, or ``v4-compact:NEURONS``.
     path : pathlib.Path or None
         The checkpoint of a ``file:`` name.
     """
@@ -48,7 +59,7 @@ class ModelName:
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Give the names of the networks that are always there (besides ``timm:`` and ``file:``)."""
+    """Give the names of the networks of ImageNet (besides ``timm:`` and ``file:``)."""
     return tuple(sorted((*torchvision_names(), *OWN)))
 
 
@@ -58,7 +69,8 @@ def parse(text: str) -> ModelName:
     Parameters
     ----------
     text : str
-        ``alexnet`` and the like, ``timm:NAME``, ``file:PATH`` or ``file:ARCHITECTURE@PATH``.
+        ``alexnet`` and the like, ``timm:NAME``, ``file:PATH`` or ``file:ARCHITECTURE@PATH``;
+        ``v4-compact:SESSION`` or ``v4-compact:SESSION-NEURON``.
 
     Raises
     ------
@@ -67,9 +79,74 @@ def parse(text: str) -> ModelName:
     """
     if text.startswith("file:"):
         return _parse_file(text)
-    if not text.startswith("timm:") and text not in names():
-        raise ProbeError(f"unknown model {text!r}{suggest(text, names())} (see `probe models`)")
+    if text.startswith(COMPACT):
+        neurons(text)
+    elif not text.startswith("timm:") and text not in names():
+        known = [*names(), *(COMPACT + session for session in compact_sessions())]
+        raise ProbeError(f"unknown model {text!r}{suggest(text, known)} (see `probe models`)")
     return ModelName(text, text)
+
+
+@functools.cache
+def compact_sessions() -> dict[str, int]:
+    """Return how many V4 neurons were published as networks, by session."""
+    return dict(Counter(file.name.split("_")[2] for file in _compact_files()))
+
+
+def compact_megabytes() -> dict[str, float]:
+    """Return how large the files of a session's V4 neurons are together."""
+    sizes: Counter[str] = Counter()
+    for file in _compact_files():
+        sizes[file.name.split("_")[2]] += file.size or 0
+    return {session: size / 1e6 for session, size in sizes.items()}
+
+
+def _compact_files() -> tuple[ManifestFile, ...]:
+    from probe.assets.manifest import manifests  # only here: it takes a while to import
+
+    return manifests()["cowley2023-compact"].files
+
+
+def neurons(architecture: str) -> tuple[str, ...]:
+    """Return the V4 neurons that the outputs of a network are: ``201025-0`` and so on.
+
+    Parameters
+    ----------
+    architecture : str
+        ``v4-compact:SESSION`` (all its neurons) or ``v4-compact:SESSION-NEURON``; neurons are
+        numbered from 0, as in the published files. Of any other network, none are.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such session or neuron.
+    """
+    if not architecture.startswith(COMPACT):
+        return ()
+    session, dash, neuron = architecture.removeprefix(COMPACT).partition("-")
+    known = compact_sessions()
+    if session not in known:
+        raise ProbeError(
+            f"model {architecture!r}: no session {session!r} was published as networks"
+            f"{suggest(session, known)}"
+        )
+    labels = tuple(f"{session}-{k}" for k in range(known[session]))
+    if dash and f"{session}-{neuron}" not in labels:
+        raise ProbeError(
+            f"model {architecture!r}: session {session} has the neurons 0 to "
+            f"{known[session] - 1}, numbered as in the published files"
+        )
+    return (f"{session}-{neuron}",) if dash else labels
+
+
+@functools.cache
+def compact_names() -> tuple[str, ...]:
+    """Return the names of the networks that are V4 neurons: each session, then its neurons."""
+    return tuple(
+        COMPACT + name
+        for session in compact_sessions()
+        for name in (session, *neurons(COMPACT + session))
+    )
 
 
 def _parse_file(text: str) -> ModelName:

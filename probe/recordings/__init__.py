@@ -22,6 +22,13 @@ from probe.recordings.reliability import (
     variance_components,
 )
 from probe.recordings.simulated import SIM_V1_TITLE, SIM_V4_TITLE, simulate_v1, simulate_v4
+from probe.recordings.simulated_compact import (
+    N_STIMULI,
+    SIM_V4_COMPACT_LICENCE,
+    SIM_V4_COMPACT_TITLE,
+    simulate_v4_compact,
+    v4_compact_rates,
+)
 
 __all__ = [
     "Available",
@@ -31,15 +38,22 @@ __all__ = [
     "available",
     "canonical",
     "from_folder",
+    "head_of",
     "load",
     "neuroid_reliability",
     "simulate_v1",
     "simulate_v4",
+    "simulate_v4_compact",
     "split_half",
+    "v4_compact_rates",
     "variance_components",
 ]
 
-_SIMULATED: dict[str, Callable[..., Recording]] = {"sim-v4": simulate_v4, "sim-v1": simulate_v1}
+_SIMULATED: dict[str, Callable[..., Recording]] = {
+    "sim-v4": simulate_v4,
+    "sim-v1": simulate_v1,
+    "sim-v4-compact": simulate_v4_compact,
+}
 
 
 @dataclass(frozen=True)
@@ -83,10 +97,11 @@ def available() -> list[Available]:
     """List the recordings that `load` knows: the simulated ones, then those with a manifest."""
     generated = "BSD-3-Clause (generated)"
     listed = [
-        Available(name, (), title, (region,), (), n_stimuli, True, generated, False)
-        for name, title, region, n_stimuli in (
-            ("sim-v4", SIM_V4_TITLE, "V4", 178),
-            ("sim-v1", SIM_V1_TITLE, "V1", 180),
+        Available(name, (), title, (region,), (), n_stimuli, True, licence, False)
+        for name, title, region, n_stimuli, licence in (
+            ("sim-v4", SIM_V4_TITLE, "V4", 178, generated),
+            ("sim-v1", SIM_V1_TITLE, "V1", 180, generated),
+            ("sim-v4-compact", SIM_V4_COMPACT_TITLE, "V4", N_STIMULI, SIM_V4_COMPACT_LICENCE),
         )
     ]
     for manifest in _recorded().values():
@@ -122,10 +137,11 @@ def load(
     Parameters
     ----------
     name : str
-        A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``), an alias (``v4``,
-        ``it``, ``evc``, ``it-fmri``), or a simulated recording (``sim-v4``, ``sim-v1``; with a
-        seed, ``sim-v4/7``). `available` lists them. Or the path of a folder with a recording of
-        your own, see `from_folder`.
+        A dataset (``cowley2023``), one of its sessions (``cowley2023/210322``, ``v4/210322``, or
+        with a colon, ``v4:210322``), an alias (``v4``, ``it``, ``evc``, ``it-fmri``), or a
+        simulated recording (``sim-v4``, ``sim-v1``, ``sim-v4-compact``; with a seed,
+        ``sim-v4/7``). `available` lists them. Or the path of a folder with a recording of your
+        own, see `from_folder`.
     region : str, optional
         By default the alias' region, or the dataset's first.
     subject : str, optional
@@ -146,16 +162,17 @@ def load(
         If a name, region or subject is unknown, a file cannot be had, or is broken.
     """
     if (name.startswith((".", "/", "~")) or "\\" in name) or (
-        name and Path(name).is_dir() and name.partition("/")[0] not in _names()
+        name and Path(name).is_dir() and head_of(name) not in _names()
     ):
         if not Path(name).expanduser().is_dir():
             raise ProbeError(f"there is no folder {name!r}")
         return _one_region(from_folder(name), region).select(None, subject)
-    head, slash, tail = name.partition("/")
+    head, slash, tail = _parts(name)
     if head in _SIMULATED:
         if slash and not re.fullmatch(r"\d{1,18}", tail):
             raise ProbeError(f"{name!r}: the seed {tail!r} is not a whole number, as in '{head}/7'")
-        return _SIMULATED[head](seed=int(tail or 0)).select(region, subject)
+        shown = {"progress": progress} if head == "sim-v4-compact" else {}  # it takes a while
+        return _SIMULATED[head](seed=int(tail or 0), **shown).select(region, subject)
 
     known = _recorded()
     aliases = {alias: (m, what) for m in known.values() for alias, what in m.aliases.items()}
@@ -196,7 +213,7 @@ def canonical(name: str) -> str:
 
     What is no known name is returned as it is; of a folder, its own name.
     """
-    head, slash, tail = name.partition("/")
+    head, slash, tail = _parts(name)
     if head in _SIMULATED:
         return f"{head}/{tail or 0}"
     for manifest in _recorded().values():
@@ -207,6 +224,18 @@ def canonical(name: str) -> str:
             return f"{manifest.name}/{session}" if session else manifest.name
     path = Path(name).expanduser()
     return path.resolve().name if path.is_dir() else name
+
+
+def head_of(name: str) -> str:
+    """Return what a name begins with: ``v4`` of ``v4/210322`` and of ``v4:210322``."""
+    return _parts(name)[0]
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Split ``NAME/SESSION`` or ``NAME:SESSION``; of simulated recordings, the seed."""
+    match = re.fullmatch(r"([^/:]*)([/:]?)(.*)", name, flags=re.DOTALL)
+    assert match is not None  # the pattern takes any string
+    return match[1], match[2], match[3]
 
 
 def _one_region(recording: Recording, region: str | None) -> Recording:

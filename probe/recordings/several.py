@@ -120,7 +120,7 @@ def _regions_of(
         return dataset.regions
     if not isinstance(dataset, str):
         return load(dataset, None).regions  # says what it is
-    head = dataset.partition("/")[0]
+    head = recordings.head_of(dataset)
     for entry in recordings.available():
         if head in (entry.name, *entry.aliases):
             return list(entry.regions)

@@ -150,6 +150,44 @@ class Class(Target):
 
 
 @dataclass(frozen=True)
+class Response(Target):
+    """A number that a network returns and that competes with no other, such as a neuron's response.
+
+    Of a `Class`, a softmax over all gives the probability; this one is taken as it is.
+
+    Attributes
+    ----------
+    index : int
+        Which of the network's outputs.
+    label : str
+        What it is called, if anything: of a published V4 neuron, ``201025-12``.
+    """
+
+    index: int
+    label: str = ""
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What the network returns."""
+        return (OUTPUT,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The label, or the number."""
+        return self.label or f"output {self.index}"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        responses = outputs[OUTPUT]
+        if responses.ndim != 2:
+            raise ProbeError(
+                f"the network returns shape {tuple(responses.shape[1:])} for a picture, and no "
+                "list of numbers: name a layer as target, such as LAYER:CHANNEL"
+            )
+        return responses[:, _checked(self.index, responses.shape[1], "output", "the network")]
+
+
+@dataclass(frozen=True)
 class Channel(Target):
     """The mean of a channel over all positions.
 

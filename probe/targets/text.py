@@ -16,7 +16,8 @@ from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.models.network import MissingLayer
-from probe.targets.kinds import Channel, Class, Norm, Sum, Target, Unit
+from probe.models.registry import neurons
+from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
 
 
 def read(target: str | int | Target, network: Network) -> Target:
@@ -49,7 +50,8 @@ def parse(text: str, network: Network) -> Target:
     Parameters
     ----------
     text : str
-        - ``281``, ``tabby``, ``class:281``: a class, by number or by (a part of) its name;
+        - ``281``, ``tabby``, ``class:281``: a class, by number or by (a part of) its name; of V4
+          neurons, ``12`` or ``201025-12``; the one output of a network that has no other, ``0``;
         - ``features.10:84``, ``conv5:84``: the mean of a channel;
         - ``features.10:84,6,6``: a unit (channel, y, x); of a transformer, channel and token;
         - ``features.10``: half the sum of squares of a layer;
@@ -198,8 +200,8 @@ def _layer(text: str, network: Network) -> str:
     return found[0]
 
 
-def class_of(text: str, network: Network) -> Class:
-    """Find a class by its number or its name.
+def class_of(text: str, network: Network) -> Class | Response:
+    """Find a class, or a V4 neuron, by its number or its name.
 
     Raises
     ------
@@ -207,11 +209,13 @@ def class_of(text: str, network: Network) -> Class:
         If there is none, or several.
     """
     labels = class_labels(network)
+    kind = Class if _competes(network) else Response
+    what = "class" if kind is Class else "output"
     if re.fullmatch(r"\d+", text):
         index = int(text)
         if labels and index >= len(labels):
-            raise ProbeError(f"class {index} does not exist: there are 0 to {len(labels) - 1}")
-        return Class(index, labels[index] if labels else "")
+            raise ProbeError(f"{what} {index} does not exist: there are 0 to {len(labels) - 1}")
+        return kind(index, labels[index] if labels else "")
     if not labels:
         raise ProbeError(
             f"{text!r} is no layer of {network.name!r}, and the names of its classes are not "
@@ -230,20 +234,27 @@ def class_of(text: str, network: Network) -> Class:
             else f"target {text!r} is no class of {network.name!r}{suggest(text, labels)}; layers "
             "are named as by `probe layers`, with :CHANNEL"
         )
-    return Class(found[0], labels[found[0]])
+    return kind(found[0], labels[found[0]])
+
+
+def _competes(network: Network) -> bool:
+    """Tell whether outputs are classes, of which one is right; a single number is none."""
+    return not neurons(network.architecture or "") and models.outputs(network).get("") != (1,)
 
 
 def class_labels(network: Network) -> tuple[str, ...]:
-    """Give the names of a network's classes: ImageNet's, where it is trained on them; else none."""
+    """Give the names of a network's outputs: ImageNet's classes, or V4 neurons; else none."""
     from torchvision.models import AlexNet_Weights
 
     if network.weights.kind == "user" or network.architecture is None:
         return ()
+    if names := neurons(network.architecture):
+        return names
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def predicted(network: Network, images: Tensor) -> Class:
-    """Give the class that a network sees in a picture.
+def predicted(network: Network, images: Tensor) -> Class | Response:
+    """Give the class that a network sees in a picture; where it returns one number, that one.
 
     Parameters
     ----------
@@ -254,8 +265,14 @@ def predicted(network: Network, images: Tensor) -> Class:
     Raises
     ------
     ProbeError
-        If it does not return classes.
+        If it does not return classes, or is several V4 neurons.
     """
+    names = neurons(network.architecture or "")
+    if len(names) > 1:
+        raise ProbeError(
+            f"{network.name} is {len(names)} neurons, whose responses have no common scale: name "
+            f"one as target, {names[0]} to {names[-1]}"
+        )
     try:
         scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
     except MissingLayer as error:
@@ -267,5 +284,7 @@ def predicted(network: Network, images: Tensor) -> Class:
             f"{network.name} returns shape {tuple(scores.shape)}, and no classes: name a target, "
             "such as LAYER:CHANNEL"
         )
+    if scores.shape[1] == 1:
+        return Response(0, names[0] if names else "")
     index, labels = int(scores.argmax()), class_labels(network)
     return Class(index, labels[index] if index < len(labels) else "")

@@ -37,7 +37,7 @@ def write(tmp_path, text):
 
 def test_shipped_manifests():
     found = manifests()
-    assert set(found) == {"cowley2023", "kriegeskorte2008", "cichy2014"}
+    assert set(found) == {*("cowley2023", "cowley2023-compact", "kriegeskorte2008", "cichy2014")}
     assert found["cichy2014"].licence.restricted
     assert not found["cowley2023"].licence.restricted
     for manifest in found.values():

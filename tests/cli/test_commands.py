@@ -97,6 +97,18 @@ def test_models(run):
     assert few == ["squeezenet1_0", "squeezenet1_1"]
 
 
+def test_models_that_are_neurons(run):
+    sessions = run("models", "v4").out.splitlines()
+    assert len(sessions) == 4
+    assert sessions[1].startswith(
+        "v4-compact:201025       89 V4 neurons, v4-compact:201025-0 to -88"
+    )
+    assert all("GPL-3.0" in line and "10.1038/s41586-026-10150-1" in line for line in sessions)
+    assert run("models", "201025-1").out.split() == [
+        f"v4-compact:201025-{k}" for k in (1, *range(10, 20))
+    ]
+
+
 def test_datasets(run):
     out = run("datasets").out
     for word in ("sim-v4", "sim-v1", "cowley2023/210322", "v4", "it", "evc", "--accept-licence"):
@@ -140,7 +152,7 @@ def test_a_pipe_that_knows_ascii_only():
     [
         (complete.models, "alex", ["alexnet"]),
         (complete.models, "squeezenet", ["squeezenet1_0", "squeezenet1_1"]),
-        (complete.datasets, "sim-", ["sim-v4", "sim-v1"]),
+        (complete.datasets, "sim-", ["sim-v4", "sim-v1", "sim-v4-compact"]),
         (complete.datasets, "cowley2023/2103", ["cowley2023/210325", "cowley2023/210322",
                                                 "cowley2023/210305"]),
         (complete.datasets, "v", ["v4"]),
@@ -157,7 +169,7 @@ def test_completion(names, start, found):
 @pytest.mark.parametrize(
     ("words", "found"),
     [("probe rsa --model squeezenet1", {"squeezenet1_0", "squeezenet1_1"}),
-     ("probe rsa --dataset sim", {"sim-v4", "sim-v1"}),
+     ("probe rsa --dataset sim", {"sim-v4", "sim-v1", "sim-v4-compact"}),
      ("probe lay", {"layers"})],
 )  # fmt: skip
 def test_completion_as_a_shell_asks_for_it(words, found):

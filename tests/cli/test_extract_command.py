@@ -250,7 +250,7 @@ def test_help_teaches_and_imports_nothing_heavy():
         (complete.clusters, "l", ["local:2", "local:4"]),
         (complete.preprocessing, "", ["resize", "torchvision"]),
         (complete.weights, "r", ["random"]),
-        (complete.images, "sim-", ["sim-v4", "sim-v1", "sim-pictures/"]),
+        (complete.images, "sim-", ["sim-v4", "sim-v1", "sim-v4-compact", "sim-pictures/"]),
         (complete.images, "sim-v4,", []),
         (complete.images, "pict", []),
         (complete.images, "it", ["it-fmri", "it", "it.csv"]),

@@ -13,7 +13,7 @@ import pytest
 from probe import assets
 from probe.assets.manifest import Manifest, manifests
 from probe.errors import ProbeError
-from probe.recordings import available, load, loaders, neuroid_reliability, split_half
+from probe.recordings import available, canonical, load, loaders, neuroid_reliability, split_half
 from probe.similarity import compare
 
 
@@ -53,7 +53,10 @@ class TestCowley:
         assert of_rdm.r == pytest.approx(known["rdm_split_half_spearman"], abs=0.01)
         assert of_rdm.splits.std() / np.sqrt(len(of_rdm.splits)) < 0.005
 
-    @pytest.mark.parametrize(("session", "shape"), [("210322", (1200, 59)), ("210305", (400, 70))])
+    @pytest.mark.parametrize(
+        ("session", "shape"),
+        [("210322", (1200, 59)), ("210305", (400, 70)), ("201025", (1200, 89))],
+    )
     def test_sessions_of_means(self, session, shape):
         recording = load(f"v4/{session}")
         assert recording.mean_responses().shape == shape
@@ -61,6 +64,15 @@ class TestCowley:
         assert "averaged" in repr(recording)
         with pytest.raises(ProbeError, match="means over repetitions"):
             split_half(recording)
+
+    def test_a_session_is_named_with_a_slash_or_a_colon(self):
+        for name in ("v4:201025", "v4/201025", "cowley2023:201025", "cowley2023/201025"):
+            assert canonical(name) == "cowley2023/201025"
+            assert load(name).name == "cowley2023/201025"
+        groups = load("v4:210305").data["group"].values
+        assert len(np.unique(groups)) == 200
+        assert groups[100] == groups[150] == groups[200]
+        assert groups[250] == groups[300] == groups[350]
 
 
 @pytest.mark.usefixtures("mirror")
@@ -125,7 +137,9 @@ class TestCichy:
 
 def test_available():
     listed = {entry.name: entry for entry in available()}
-    assert set(listed) == {"sim-v4", "sim-v1", "cowley2023", "kriegeskorte2008", "cichy2014"}
+    assert set(listed) == {
+        *("sim-v4", "sim-v1", "sim-v4-compact", "cowley2023", "kriegeskorte2008", "cichy2014")
+    }
     assert listed["cichy2014"].restricted
     assert listed["cichy2014"].aliases == ("evc", "it-fmri")
     assert listed["cowley2023"].sessions[0] == "210325"
@@ -147,6 +161,7 @@ def test_available():
         ({"name": "cowley2023/210324"}, "no session '210324'; did you mean"),
         ({"name": "cowley2023/"}, "no session ''"),
         ({"name": "it/1"}, "no sessions"),
+        ({"name": "v4:210324"}, "no session '210324'; did you mean"),
         ({"name": "evc", "region": "V4"}, "no region 'V4'; known: EVC, IT"),
         ({"name": "sim-v4/x"}, "seed 'x'"),
         ({"name": "sim-v4/-1"}, "seed '-1'"),

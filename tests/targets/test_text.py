@@ -13,9 +13,10 @@ from torch import nn
 
 import probe
 from probe import models, targets
+from probe.attribution.checks import deletion_curve
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
-from probe.targets import OUTPUT, Channel, Class, Norm, Target, Unit
+from probe.targets import OUTPUT, Channel, Class, Norm, Response, Target, Unit
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +260,31 @@ class TestPartsOfTheOutput:
         assert "[logits]:2" in str(made.title)
         with pytest.raises(ProbeError, match=r"name one of its channels, such as \[features\]:0"):
             probe.visualize(returning("dict"), "[features]", steps=2)
+
+
+class OneNumber(nn.Module):
+    """A network that returns one number for a picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_the_only_number_that_a_network_returns_is_no_class() -> None:
+    """As a class, its probability would be 1 for any picture."""
+    network = Network.from_module(OneNumber().eval(), preprocessing=Preprocessing("resize", (4, 4)))
+    x = torch.rand(2, 3, 4, 4)
+    assert targets.parse("0", network) == Response(0)
+    assert targets.predicted(network, x[:1]) == Response(0)
+    found = targets.values(network.module, x, Response(0, "a neuron"))
+    torch.testing.assert_close(found, network.module(x)[:, 0].detach())
+    assert str(Response(0)) == "output 0"
+    with pytest.raises(ProbeError, match="output 1"):
+        Response(1)({OUTPUT: torch.zeros(2, 1)})
+    maps = torch.rand(1, 4, 4)
+    curve = deletion_curve(network.module, x[:1], targets.predicted(network, x[:1]), maps, steps=1)
+    ends = network.module(torch.cat([x[:1], torch.zeros(1, 3, 4, 4)]))[:, 0].detach()
+    np.testing.assert_allclose(curve.scores[0], ends, rtol=1e-6)
