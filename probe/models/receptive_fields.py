@@ -15,6 +15,7 @@ attention lets it depend on all the others.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from probe.models.hooks import watched
 from probe.models.network import MissingLayer
+
+_SWITCH = threading.RLock()
 
 _NOTHING = torch.tensor(math.inf, dtype=torch.float64)
 """The edge of a window without pixels."""
@@ -219,13 +222,17 @@ def _homes_along(axes: Sequence[str], shape: Sequence[int]) -> _Field:
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
-    """Keep torch from doing all of attention in a call of its own, which nobody can look into."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    """Keep torch from doing all of attention in a call of its own, which nobody can look into.
+
+    The switch is one for all threads: one at a time.
+    """
+    with _SWITCH:
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @dataclass(frozen=True)

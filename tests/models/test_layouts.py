@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -422,3 +424,17 @@ def test_receptive_fields_of_any_order():
     assert plain is not None
     assert plain.jump is not None
     assert plain == turned
+
+
+def test_threads_that_trace_at_once_leave_torch_as_it_was():
+    """The switch of attention's fast path is one for all threads."""
+
+    def slowly(x):
+        time.sleep(0.05)
+        return tokens_of(x)
+
+    networks = [Net(Does(slowly)) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda network: of(network, "then"), networks))
+    assert found == [Layout(TOKENS, Grid(0, 4, 6))] * len(networks)
+    assert torch.backends.mha.get_fastpath_enabled()
