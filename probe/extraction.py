@@ -319,7 +319,7 @@ def plan(
     names = models.resolve(layers, network)  # some weights may be missing
     chosen = [info for info in models.layers(network) if info.name in names]
     if reduce.by_channel and layers == "all":
-        unknown = [info.name for info in chosen if not (info.layout and info.layout.known)]
+        unknown = [info.name for info in chosen if not info.axes_known]
         if unknown:
             shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
             note(

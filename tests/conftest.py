@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,6 +61,24 @@ def alexnet(_own_cache: None) -> Network:
         return models.load("alexnet")
     except Unavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def write_lab() -> Callable[[Path], Path]:
+    """Writes a recording of one's own: 12 stimuli, 2 repetitions, 6 neuroids."""
+    import numpy as np
+    from PIL import Image
+
+    def write(folder: Path) -> Path:
+        (folder / "images").mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        np.save(folder / "responses.npy", rng.normal(5.0, 1.0, (12, 2, 6)))
+        for k in range(12):
+            picture = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+            picture.save(folder / "images" / f"p{k:02d}.png")
+        return folder
+
+    return write
 
 
 @pytest.fixture

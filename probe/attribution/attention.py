@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from probe.activations.capture import differentiable
+from probe.attribution.cams import tracing
 from probe.attribution.gradients import at_least, checked
 from probe.errors import ProbeError
 from probe.models.layouts import Grid, outputs_of
@@ -205,7 +206,9 @@ def _answer(rolled: Tensor, module: nn.Module, images: Tensor) -> Tensor:
 
 def _grid(n_tokens: int, module: nn.Module, images: Tensor) -> Grid:
     """Find the patches among tokens, as the network's layers have them."""
-    for output in outputs_of(module, images.shape[1:]):
+    with tracing(module, "attention"):
+        traced = outputs_of(module, images.shape[1:])
+    for output in traced:
         layout = output.layout
         if layout is None or layout.grid is None:
             continue

@@ -8,7 +8,8 @@ the target with respect to A.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -350,6 +351,22 @@ def _on_grid(output: Tensor, layout: Layout, layer: str) -> Tensor:
     return output
 
 
+@contextmanager
+def tracing(module: nn.Module, what: str) -> Iterator[None]:
+    """Say in one line why the axes of an output cannot be traced."""
+    try:
+        yield
+    except ProbeError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        reason = str(error).split("\n")[0][:200]
+        raise ProbeError(
+            f"{what}: which axes of its output are rows and columns is traced with two "
+            f"pictures, and {type(module).__name__} cannot be run on them "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
 def layout_at(module: nn.Module, layer: str, images: Tensor) -> Layout:
     """Tell what the axes of a layer's output are for pictures of this size.
 
@@ -359,17 +376,8 @@ def layout_at(module: nn.Module, layer: str, images: Tensor) -> Layout:
         If pictures have no axis of their own, or the network does not take two at a time.
     """
     path, call, part = split_name(layer)
-    try:
+    with tracing(module, f"layer {layer!r}"):
         known = layouts(module, images.shape[1:])
-    except ProbeError:
-        raise
-    except Exception as error:  # a user's module may raise anything
-        reason = str(error).split("\n")[0][:200]
-        raise ProbeError(
-            f"layer {layer!r}: which axes of its output are rows and columns is traced with two "
-            f"pictures, and {type(module).__name__} cannot be run on them "
-            f"({type(error).__name__}: {reason})"
-        ) from error
     layout = known.get((path, call or 0, part))
     if layout is None:
         raise ProbeError(f"layer {layer!r} does not exist, or returns nothing for each picture")

@@ -103,8 +103,7 @@ def _show(infos: list[LayerInfo], known: Measures) -> None:
                 info.name,
                 info.alias,
                 info.type,
-                "×".join(map(str, info.output_shape))
-                + ("" if info.layout and info.layout.known else " ?"),
+                "×".join(map(str, info.output_shape)) + ("" if info.axes_known else " ?"),
                 str(field or ""),
                 times(field.jump) if field and field.jump else "",
                 times(field.start) if field and field.start else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -290,9 +291,10 @@ def check_finite(values: np.ndarray, layer: str, network: str) -> None:
         )
 
 
-class Patterns:
+class Patterns(ABC):
     """What the fits of all sites from a layer, or several, have in common."""
 
+    @abstractmethod
     def fit(
         self,
         responses: np.ndarray,
@@ -319,7 +321,6 @@ class Patterns:
         track : callable, optional
             Wraps the iteration over candidates.
         """
-        raise NotImplementedError
 
 
 def n_kept_of(block: slice, n_kept: int) -> int:

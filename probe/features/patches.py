@@ -24,7 +24,6 @@ from probe.features.shown import (
     Shown,
     called,
     check_channels,
-    n_channels,
     network_of,
     titled,
 )
@@ -290,7 +289,7 @@ def _checked(
     """Load the network, when it is known to have the layer and the channels."""
     given = Network.from_module(model) if isinstance(model, nn.Module) else model
     info = called(layer, given)
-    check_channels(channels or [0], n_channels(info), info.name)
+    check_channels(channels or [0], info.n_channels, info.name)
     return network_of(given, layer)
 
 

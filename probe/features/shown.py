@@ -104,17 +104,6 @@ def called(layer: str, network: Network | str) -> LayerInfo:
     return next(info for info in models.layers(network) if info.name == found[0])
 
 
-def n_channels(info: LayerInfo) -> int:
-    """Give how many channels a layer has.
-
-    Raises
-    ------
-    ProbeError
-        If it has none.
-    """
-    return info.n_channels
-
-
 def titled(info: LayerInfo) -> str:
     """Give a layer's name, and what the literature calls it."""
     return f"{info.name} ({info.alias})" if info.alias else info.name

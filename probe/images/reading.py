@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,21 @@ _SIGNATURES = {
     "GIF": (b"GIF87a", b"GIF89a"),
     "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
 }
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Turn whatever the reading of a picture raises into an error that names the picture."""
+    try:
+        yield
+    except Unreadable as error:
+        raise Unreadable(name, error.reason) from None
+    except ProbeError:
+        raise
+    except FileNotFoundError:
+        raise ProbeError(f"image {name!r} does not exist") from None
+    except Exception as error:  # Pillow's many readers raise many kinds
+        raise Unreadable(name, reason(error)) from None
 
 
 class Unreadable(ProbeError):

@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from probe.errors import ProbeError
 from probe.images.colour import Profile
 from probe.images.reading import (
     Picture,
-    Unreadable,
     mend,
+    naming,
     over_grey,
-    reason,
     register_reader,
     to_pillow,
     to_rgb,
@@ -59,7 +57,7 @@ def read(source: Picture, name: str) -> Image.Image:
     ProbeError
         If the picture cannot be read (`Unreadable`), or is no picture; the message names it.
     """
-    try:
+    with naming(name):
         if isinstance(source, (np.ndarray, Image.Image)):
             picture, content = to_pillow(source, name), None
         else:
@@ -81,14 +79,6 @@ def read(source: Picture, name: str) -> Image.Image:
             seen = over_grey(Image.fromarray(np.dstack([eight, alpha])))
         seen.info[NOTES] = original.remarks
         return seen
-    except Unreadable as error:
-        raise Unreadable(name, error.reason) from None
-    except ProbeError:
-        raise
-    except FileNotFoundError:
-        raise ProbeError(f"image {name!r} does not exist") from None
-    except Exception as error:  # Pillow's many readers raise many kinds
-        raise Unreadable(name, reason(error)) from None
 
 
 def notes_of(picture: Image.Image) -> list[str]:

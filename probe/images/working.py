@@ -17,7 +17,7 @@ from probe.errors import ProbeError
 from probe.images import colour
 from probe.images.colour import Numbers, Profile
 from probe.images.metadata import kept_exif
-from probe.images.reading import Picture, Unreadable, mend, reason, register_reader, to_pillow
+from probe.images.reading import Picture, mend, naming, reason, register_reader, to_pillow
 from probe.images.tags import meaning_of
 
 LIMIT = 200.0
@@ -105,16 +105,9 @@ def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
         If it cannot be read, is no picture, or is too large.
     """
     name = str(source) if isinstance(source, (str, Path)) else "image"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow says of damaged metadata; see the notes
-            return _original(source, name, limit)
-    except ProbeError:
-        raise
-    except FileNotFoundError:
-        raise ProbeError(f"image {name!r} does not exist") from None
-    except Exception as error:  # Pillow's many readers raise many kinds
-        raise Unreadable(name, reason(error)) from None
+    with naming(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow says of damaged metadata; see the notes
+        return _original(source, name, limit)
 
 
 def sha256_of(picture: Original) -> str:

@@ -87,6 +87,11 @@ class LayerInfo:
         return self.layout.arranged if self.layout else ()
 
     @property
+    def axes_known(self) -> bool:
+        """Whether it is known what all of them are."""
+        return self.layout is not None and self.layout.known
+
+    @property
     def n_channels(self) -> int:
         """How many channels it has.
 
@@ -99,7 +104,7 @@ class LayerInfo:
             raise ProbeError(
                 f"layer {self.name!r} gives one number for a picture, and has no channels"
             )
-        if not self.layout or not self.layout.known:
+        if not self.axes_known:
             raise ProbeError(
                 f"layer {self.name!r} returns {self.output_shape} for a picture, and it is not "
                 "known which of these axes are its channels: say it by module.output_axes = "
@@ -110,7 +115,7 @@ class LayerInfo:
     @property
     def n_positions(self) -> int:
         """How many positions, or tokens, each channel has; 1 where that is not known."""
-        if not self.layout or not self.layout.known:
+        if not self.axes_known:
             return 1
         return math.prod(self.output_shape) // self.n_channels
 
@@ -288,7 +293,7 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
                 "alias": info.alias,
                 "type": info.type,
                 "output": "×".join(map(str, info.output_shape)),
-                "axes": " ".join(info.axes) if info.layout and info.layout.known else "",
+                "axes": " ".join(info.axes) if info.axes_known else "",
                 **{
                     k: v
                     for names, pair in pairs.items()

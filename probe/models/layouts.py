@@ -15,7 +15,8 @@ import copy
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -61,7 +62,7 @@ class Layout:
     axes: tuple[str, ...]
     grid: Grid | None = None
 
-    @property
+    @cached_property
     def arranged(self) -> tuple[str, ...]:
         """The axes after `arrange`, without the pictures; unknown ones stay where they are."""
         rest = [axis for axis in self.axes if axis != "picture"]
@@ -72,7 +73,7 @@ class Layout:
         """Whether every axis is known."""
         return self.arranged in ORDERS
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, ...]:
         """The axes of an output in the order in which `arrange` puts them."""
         at = self.axes.index("picture")
@@ -90,7 +91,7 @@ class Layout:
             return output
         return output.permute([self.order.index(k) for k in range(len(self.order))])
 
-    @property
+    @cached_property
     def _as_it_is(self) -> bool:
         return self.order == tuple(range(len(self.order)))
 
@@ -125,12 +126,29 @@ class Output(NamedTuple):
         return self.shape
 
 
-_TRACED: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], list[Output]]]
-_TRACED = weakref.WeakKeyDictionary()
-_STRUCTURES: weakref.WeakKeyDictionary[
-    nn.Module, list[tuple[str, weakref.ref[nn.Module], Sequence[str] | None]]
-]
-_STRUCTURES = weakref.WeakKeyDictionary()
+Structure = list[tuple[str, weakref.ref[nn.Module], Sequence[str] | None]]
+"""Paths and parts of a network, and what each says of its axes."""
+
+
+@dataclass
+class _Memory:
+    """What is known of a network, as long as it has the same parts.
+
+    Attributes
+    ----------
+    structure : list
+        Its parts when it was traced.
+    outputs, layouts : dict
+        By the shape of a picture: what was traced, and the layouts of it by call.
+    """
+
+    structure: Structure
+    outputs: dict[tuple[int, ...], list[Output]] = field(default_factory=dict)
+    layouts: dict[tuple[int, ...], dict[Call, Layout | None]] = field(default_factory=dict)
+    has_tokens: bool = False
+
+
+_MEMORIES: weakref.WeakKeyDictionary[nn.Module, _Memory] = weakref.WeakKeyDictionary()
 
 
 def outputs_of(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
@@ -154,14 +172,17 @@ def outputs_of(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
     Exception
         Whatever the network raises on such pictures.
     """
-    known, shape = _known(module), tuple(input_shape)
-    if shape not in known:
+    memory, shape = _memory_of(module), tuple(input_shape)
+    if shape not in memory.outputs:
         with torch._C.DisableTorchFunction():  # overrides of torch's functions are for real passes
-            known[shape] = trace_outputs(module, shape)
-    return known[shape]
+            traced = trace_outputs(module, shape)
+        memory.outputs[shape] = traced
+        memory.layouts[shape] = {(o.path, o.call, o.part): o.layout for o in traced}
+        memory.has_tokens = any(o.layout and "token" in o.layout.axes for o in traced)
+    return memory.outputs[shape]
 
 
-def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout | None]:
+def layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:
     """Tell what the axes of all outputs of a network are.
 
     Parameters
@@ -171,7 +192,7 @@ def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout 
 
     Returns
     -------
-    dict of (str, int, str) to (Layout or None)
+    mapping of (str, int, str) to (Layout or None)
         By path, call and part; the network's own output is that of the empty path. None where
         pictures do not have an axis of their own.
 
@@ -180,24 +201,25 @@ def layouts(module: nn.Module, input_shape: Sequence[int]) -> dict[Call, Layout 
     Exception
         Whatever the network raises on such pictures.
     """
-    # Axes are the same in pictures of any size; only a grid of tokens is another.
-    traced = next(iter(_known(module).values()), None)
-    if traced is None or any(out.layout and "token" in out.layout.axes for out in traced):
-        traced = outputs_of(module, input_shape)
-    return {(out.path, out.call, out.part): out.layout for out in traced}
+    memory, shape = _memory_of(module), tuple(input_shape)
+    if memory.layouts and not memory.has_tokens:
+        # Axes are the same in pictures of any size; only a grid of tokens is another.
+        return next(iter(memory.layouts.values()))
+    outputs_of(module, shape)
+    return memory.layouts[shape]
 
 
-def _known(module: nn.Module) -> dict[tuple[int, ...], list[Output]]:
+def _memory_of(module: nn.Module) -> _Memory:
     structure = [
         (path, weakref.ref(part), getattr(part, "output_axes", None))
         for path, part in module.named_modules()
     ]
+    memory = _MEMORIES.get(module)
     # The user has exchanged a part (another may have the address of one that is gone), or has said
     # what its axes are.
-    if _STRUCTURES.get(module) != structure:
-        _STRUCTURES[module] = structure
-        _TRACED[module] = {}
-    return _TRACED[module]
+    if memory is None or memory.structure != structure:
+        memory = _MEMORIES[module] = _Memory(structure)
+    return memory
 
 
 def trace_outputs(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
@@ -216,12 +238,15 @@ def _trace(module: nn.Module, input_shape: Sequence[int], like: Tensor) -> list[
     pictures = torch.zeros((n, *input_shape), device=like.device, dtype=like.dtype)
     parts = dict(module.named_modules())
 
+    by_call: list[Layout | None] = []
+
     def stated(homes: Homes) -> tuple[str, ...] | None:
-        layout, traced = _stated(parts[homes.path], homes), layout_of(homes)
-        return layout.axes if layout and not (traced and traced.known) else None
+        """Note the layout of an output; where it is known from the module alone, go on with it."""
+        of_module, layout = _stated(parts[homes.path], homes), layout_of(homes)
+        by_call.append(of_module or layout)
+        return of_module.axes if of_module and not (layout and layout.known) else None
 
     traced = trace_homes(module, pictures, stated)
-    by_call = [_stated(parts[homes.path], homes) or layout_of(homes) for homes in traced]
     # A first state, zeros whatever the picture, has the axes of later ones.
     of_others: dict[tuple[object, ...], set[Layout]] = {}
     for homes, layout in zip(traced, by_call, strict=True):

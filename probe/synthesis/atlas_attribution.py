@@ -74,7 +74,7 @@ def attributions(
     stimuli : StimulusSet
     layer : str
     target : Target
-        Depends on the layer; see `check_drives`.
+        Depends on the layer; see `check_depends`.
     where : pandas.DataFrame
         One row per activation: ``stimulus``, the position of its picture in the set, then its own
         position in the layer: ``y``, ``x``, or ``token``, or nothing.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from probe import cli
 
@@ -60,16 +58,9 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, write_lab):
     """A recording of one's own: 12 stimuli, 2 repetitions, 6 neuroids."""
-    folder = tmp_path / "lab"
-    (folder / "images").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    np.save(folder / "responses.npy", rng.normal(5.0, 1.0, (12, 2, 6)))
-    for k in range(12):
-        picture = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-        picture.save(folder / "images" / f"p{k:02d}.png")
-    return folder
+    return write_lab(tmp_path / "lab")
 
 
 @pytest.fixture

@@ -138,16 +138,9 @@ def page(browser, studio) -> Iterator[api.Page]:
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recording(tmp_path_factory: pytest.TempPathFactory, write_lab: Callable[[Path], Path]) -> Path:
     """A recording of one's own: 12 stimuli, 2 repetitions, 6 neuroids."""
-    folder = tmp_path_factory.mktemp("recording") / "lab"
-    (folder / "images").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    np.save(folder / "responses.npy", rng.normal(5.0, 1.0, (12, 2, 6)))
-    for k in range(12):
-        shown = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-        shown.save(folder / "images" / f"p{k:02d}.png")
-    return folder
+    return write_lab(tmp_path_factory.mktemp("recording") / "lab")
 
 
 @pytest.fixture
