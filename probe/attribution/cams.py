@@ -47,7 +47,7 @@ def grad_cam(
 
     Returns
     -------
-    torch.Tensor, shape (n, y, x)
+    torch.Tensor, shape (n, y, x); (n, m, y, x) of `probe.targets.Several`
         float32, not negative.
 
     Raises
@@ -171,7 +171,7 @@ def score_cam(
 
     Returns
     -------
-    torch.Tensor, shape (n, y, x)
+    torch.Tensor, shape (n, y, x); (n, m, y, x) of `probe.targets.Several`
         float32, not negative.
 
     Raises
@@ -190,9 +190,13 @@ def score_cam(
                 for masks in map(_stretched(picture), a[0].float().split(batch_size))
             ]
         )
-        weights = scores.softmax(0)[None, :, None, None]
-        found.append((weights * a.float()).sum(1).relu())
-    return torch.cat(found)
+        found.append(_weighted(scores.softmax(0), a))
+    return torch.stack(found)
+
+
+def _weighted(weights: Tensor, a: Tensor) -> Tensor:
+    """Sum a picture's channels, (1, channels, y, x), by their weights for one target or several."""
+    return torch.tensordot(weights.movedim(0, -1), a[0].float(), 1).relu()
 
 
 def _stretched(picture: Tensor) -> Callable[[Tensor], Tensor]:
@@ -225,7 +229,7 @@ def ablation_cam(
 
     Returns
     -------
-    torch.Tensor, shape (n, y, x)
+    torch.Tensor, shape (n, y, x); (n, m, y, x) of `probe.targets.Several`
         float32, not negative.
 
     Raises
@@ -248,9 +252,8 @@ def ablation_cam(
             _without(channels, module, picture, target, layer).detach().float()
             for channels in torch.arange(a.shape[1], device=a.device).split(batch_size)
         ]
-        weights = (y - torch.cat(ablated)) / y.abs().where(y != 0, 1)
-        found.append((weights[None, :, None, None] * a).sum(1).relu())
-    return torch.cat(found)
+        found.append(_weighted((y - torch.cat(ablated)) / y.abs().where(y != 0, 1), a))
+    return torch.stack(found)
 
 
 def _without(

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from probe.activations.capture import differentiable
+from probe.attribution.gradients import Baseline, as_baseline, blurred
 from probe.attribution.maps import at_picture
 from probe.attribution.randomisation import Method, randomisation_test
 from probe.errors import ProbeError
@@ -88,7 +88,7 @@ def deletion_curve(
     target: Target,
     maps: Tensor,
     *,
-    baseline: Tensor | float = 0.0,
+    baseline: Baseline = 0.0,
     steps: int = 50,
     seed: int = 0,
     batch_size: int = 32,
@@ -121,7 +121,7 @@ def deletion_curve(
     ProbeError
         If the maps do not fit the pictures, or there is no step, or more than pixels.
     """
-    removed = torch.as_tensor(baseline).to(images).expand_as(images)
+    removed = as_baseline(baseline, images)
     return _curve(module, images.detach(), removed, target, maps, steps, seed, batch_size)
 
 
@@ -131,7 +131,7 @@ def insertion_curve(
     target: Target,
     maps: Tensor,
     *,
-    baseline: Tensor | float | None = None,
+    baseline: Baseline = "blurred",
     steps: int = 50,
     seed: int = 0,
     batch_size: int = 32,
@@ -145,8 +145,8 @@ def insertion_curve(
     ----------
     module, images, target, maps, steps, seed, batch_size
         As in `deletion_curve`.
-    baseline : torch.Tensor or float, optional
-        Into what pixels are inserted; by default the picture, `blurred`.
+    baseline : torch.Tensor, float or 'blurred'
+        Into what pixels are inserted; by default the picture, blurred.
 
     Returns
     -------
@@ -157,21 +157,8 @@ def insertion_curve(
     ProbeError
         As in `deletion_curve`.
     """
-    start = blurred(images) if baseline is None else torch.as_tensor(baseline).to(images)
-    start = start.expand_as(images)
+    start = as_baseline(baseline, images)
     return _curve(module, start, images.detach(), target, maps, steps, seed, batch_size)
-
-
-def blurred(images: Tensor) -> Tensor:
-    """Blur pictures until objects are not recognised: Gaussian, 1/20 of the shorter side wide.
-
-    Parameters
-    ----------
-    images : torch.Tensor, shape (n, 3, height, width)
-    """
-    sd = min(images.shape[-2:]) / 20
-    smooth = gaussian_filter(images.detach().float().cpu().numpy(), (0, 0, sd, sd))
-    return torch.from_numpy(smooth).to(images)
 
 
 def _curve(
@@ -231,7 +218,7 @@ def infidelity(
     *,
     contributions: bool = True,
     scaled: bool = True,
-    baseline: Tensor | float = 0.0,
+    baseline: Baseline = 0.0,
     n_samples: int = 50,
     seed: int = 0,
     batch_size: int = 32,
@@ -282,7 +269,7 @@ def infidelity(
     if n_samples < 1:
         raise ProbeError(f"n_samples is {n_samples}; wanted at least 1")
     summed = _fitting(maps, images)
-    removed = torch.as_tensor(baseline).to(images).expand_as(images)
+    removed = as_baseline(baseline, images)
     squares = _squares(n_samples, images.shape[-2], images.shape[-1], seed).to(images.device)
     before = _values(module, images, target, batch_size)
     foretold = torch.empty(len(images), n_samples, dtype=torch.float64)

@@ -26,7 +26,7 @@ from probe.attribution.calls import (
     occurrences,
     tensors,
 )
-from probe.errors import ProbeError
+from probe.attribution.gradients import Baseline, as_baseline
 from probe.targets import Target, gradient
 
 LINEAR = names(
@@ -56,7 +56,7 @@ def deeplift(
     images: Tensor,
     target: Target,
     *,
-    baseline: Tensor | float = 0.0,
+    baseline: Baseline = 0.0,
     batch_size: int = 32,
 ) -> Tensor:
     """Share out a target's difference from a baseline among the values of a picture (DeepLIFT).
@@ -81,8 +81,9 @@ def deeplift(
     images : torch.Tensor, shape (n, 3, height, width)
         Preprocessed.
     target : Target
-    baseline : torch.Tensor or float
-        The picture without what is to be explained, broadcast to ``images``. 0 is the mean colour.
+    baseline : torch.Tensor, float or 'blurred'
+        The picture without what is to be explained, broadcast to ``images``. 0 is the mean colour;
+        ``'blurred'`` is the picture, blurred.
     batch_size : int
         Most pictures in one forward pass.
 
@@ -97,15 +98,9 @@ def deeplift(
         If the network has an operation for which there is no rule.
     """
     images = images.detach()
-    origin = torch.as_tensor(baseline).detach().to(images)
-    alike = origin.ndim < 4 or len(origin) == 1  # one baseline for all, and one forward pass
-    try:
-        origin = origin.broadcast_to(images[:1].shape if alike else images.shape)
-    except RuntimeError:
-        raise ProbeError(
-            f"a baseline of shape {tuple(origin.shape)} does not fit pictures of shape "
-            f"{tuple(images.shape)}"
-        ) from None
+    # One baseline for all takes one forward pass.
+    alike = not isinstance(baseline, str) and torch.as_tensor(baseline).shape[:-3] in ((), (1,))
+    origin = as_baseline(baseline, images[:1] if alike else images)
     maps, differences = [], _Differences()
     for at in range(0, len(images), batch_size):
         its = origin if alike else origin[at : at + batch_size]

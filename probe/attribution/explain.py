@@ -331,7 +331,7 @@ def saliency(
     >>> probe.saliency("cat.jpg", "squeezenet1_1")  # doctest: +SKIP
     >>> probe.saliency("cat.jpg", "alexnet", "occlusion", "tiger cat").plot()  # doctest: +SKIP
     """
-    chosen = _methods(method)
+    chosen = methods.choose(method)
     _check_settings(chosen, settings)
     if model is None:
         model = targets.home(target, progress=progress)
@@ -384,16 +384,6 @@ def saliency(
     )  # fmt: skip
     several = len(found) > 1 or not isinstance(method, str)
     return Saliencies(found) if several else found[0]
-
-
-def _methods(method: str | Sequence[str]) -> list[Method]:
-    words = method.split(",") if isinstance(method, str) else list(method)
-    if words == ["all"]:
-        return [m for m in methods.METHODS.values() if m.kind != "tokens"]
-    found = {m.name: m for m in map(methods.find, words)}
-    if not found:
-        raise ProbeError("no method is named")
-    return list(found.values())
 
 
 def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> None:

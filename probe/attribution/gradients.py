@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
+from typing import Literal
 
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from probe import targets
@@ -20,6 +22,9 @@ from probe.targets import Target
 
 STEPS = (64, 128, 256, 512)
 """Points on the way of integrated gradients: the first, and if they do not do, the next."""
+
+Baseline = Tensor | float | Literal["blurred"]
+"""The picture without what is to be explained: values, or the picture itself, blurred."""
 
 COMPLETE = 0.01
 """Share of a target's change by which the sum of integrated gradients may miss it."""
@@ -53,16 +58,25 @@ def gradient(module: nn.Module, images: Tensor, target: Target, *, batch_size: i
 
 
 def input_x_gradient(
-    module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    baseline: Baseline = 0.0,
+    batch_size: int = 32,
 ) -> Tensor:
     """Multiply the picture by its gradient (Shrikumar et al. 2016).
 
-    What the target would lose if it were linear and a pixel took the mean colour.
+    What the target would lose if it were linear and a pixel took the mean colour, or that of
+    another baseline.
 
     Parameters
     ----------
     module, images, target, batch_size
         As in `gradient`.
+    baseline : torch.Tensor, float or 'blurred'
+        What is subtracted from the picture, broadcast to ``images``. 0 is the mean colour;
+        ``'blurred'`` is the picture, blurred (`blurred`): then the map is of its details alone.
 
     Returns
     -------
@@ -74,8 +88,9 @@ def input_x_gradient(
     ProbeError
         As in `gradient`.
     """
+    origin = as_baseline(baseline, checked(images))
     slopes = gradient(module, images, target, batch_size=batch_size)
-    return (slopes * images.detach()).float()
+    return (slopes * (images.detach() - origin)).float()
 
 
 def smoothgrad(
@@ -165,7 +180,7 @@ def integrated_gradients(
     images: Tensor,
     target: Target,
     *,
-    baseline: Tensor | float = 0.0,
+    baseline: Baseline = 0.0,
     steps: int | None = None,
     batch_size: int = 32,
 ) -> Tensor:
@@ -178,8 +193,9 @@ def integrated_gradients(
     ----------
     module, images, target, batch_size
         As in `gradient`.
-    baseline : torch.Tensor or float
-        Where the way begins, broadcast to ``images``. 0 is the mean colour.
+    baseline : torch.Tensor, float or 'blurred'
+        Where the way begins, broadcast to ``images``. 0 is the mean colour; ``'blurred'`` is the
+        picture, blurred.
     steps : int, optional
         Points on the way. By default 64, and twice as many again, at most 512, for a picture whose
         map sums to something else than it should by more than 1 %. Of photographs, 64 do on AlexNet
@@ -334,22 +350,38 @@ def checked(images: Tensor) -> Tensor:
     return images.detach()
 
 
-def as_baseline(baseline: Tensor | float, images: Tensor) -> Tensor:
-    """Give a baseline for every picture: (n, channels, height, width).
+def as_baseline(baseline: Baseline, images: Tensor) -> Tensor:
+    """Return a baseline for every picture: (n, channels, height, width).
 
     Raises
     ------
     ProbeError
-        If its shape does not fit.
+        If its shape does not fit, or a word is not 'blurred'.
     """
-    given = torch.as_tensor(baseline).detach().to(images)
+    if isinstance(baseline, str):
+        if baseline != "blurred":
+            raise ProbeError(f"baseline {baseline!r}: expected a number, values or 'blurred'")
+        return blurred(images)
+    values = torch.as_tensor(baseline).detach().to(images)
     try:
-        return given.broadcast_to(images.shape)
+        return values.broadcast_to(images.shape)
     except RuntimeError:
         raise ProbeError(
-            f"a baseline of shape {tuple(given.shape)} does not fit pictures of shape "
+            f"a baseline of shape {tuple(values.shape)} does not fit pictures of shape "
             f"{tuple(images.shape)}"
         ) from None
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Blur pictures until objects are not recognised: Gaussian, 1/20 of the shorter side wide.
+
+    Parameters
+    ----------
+    images : torch.Tensor, shape (n, 3, height, width)
+    """
+    sd = min(images.shape[-2:]) / 20
+    smooth = gaussian_filter(images.detach().float().cpu().numpy(), (0, 0, sd, sd))
+    return torch.from_numpy(smooth).to(images)
 
 
 def at_least(least: int, **settings: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +43,8 @@ class Method:
     sums_to : {"", "change", "value"}
         What the map shares out, if anything: the target's change from the mean colour, or its
         value.
+    several : bool
+        Whether it takes `probe.targets.Several`, and makes their maps from the same passes.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Method:
     about: str
     slope: bool = False
     sums_to: Literal["", "change", "value"] = ""
+    several: bool = False
 
     @property
     def needs_layer(self) -> bool:
@@ -115,11 +118,11 @@ _ALL = (
     ),
     Method(
         "occlusion", perturbation.occlusion, "pixels", True,
-        "how the target falls when a window is covered",
+        "how the target falls when a window is covered", several=True,
     ),
     Method(
         "rise", perturbation.rise, "pixels", True,
-        "mean of random masks, weighted by the target behind each",
+        "mean of random masks, weighted by the target behind each", several=True,
     ),
     Method(
         "guided-grad-cam", cams.guided_grad_cam, "pixels", True, "guided backprop times Grad-CAM",
@@ -142,11 +145,11 @@ _ALL = (
     ),
     Method(
         "score-cam", cams.score_cam, "layer", False,
-        "channels, weighted by the target of the picture masked with each",
+        "channels, weighted by the target of the picture masked with each", several=True,
     ),
     Method(
         "ablation-cam", cams.ablation_cam, "layer", False,
-        "channels, weighted by the target's fall without each",
+        "channels, weighted by the target's fall without each", several=True,
     ),
     Method(
         "attention-rollout", attention.attention_rollout, "tokens", False,
@@ -177,3 +180,20 @@ def find(name: str) -> Method:
     if method is None:
         raise ProbeError(f"method {name!r} is unknown{suggest(plain, METHODS)}")
     return method
+
+
+def choose(names: str | Sequence[str]) -> list[Method]:
+    """Find the methods that a user names: with commas, or ``all`` that need no transformer.
+
+    Raises
+    ------
+    ProbeError
+        If there is none of a name; the message names the nearest.
+    """
+    words = names.split(",") if isinstance(names, str) else list(names)
+    if words == ["all"]:
+        return [method for method in METHODS.values() if method.kind != "tokens"]
+    found = {method.name: method for method in map(find, words)}
+    if not found:
+        raise ProbeError("no method is named")
+    return list(found.values())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probe import targets
-from probe.attribution.gradients import as_baseline, at_least, batches, checked
+from probe.attribution.gradients import Baseline, as_baseline, at_least, batches, checked
 from probe.errors import ProbeError
 from probe.progress import track
 from probe.targets import Target
@@ -23,7 +23,7 @@ def occlusion(
     *,
     size: int = 32,
     stride: int = 16,
-    baseline: Tensor | float = 0.0,
+    baseline: Baseline = 0.0,
     batch_size: int = 32,
     progress: bool | None = None,
 ) -> Tensor:
@@ -45,8 +45,9 @@ def occlusion(
         are cut.
     stride : int
         From a window to the next, in pixels.
-    baseline : torch.Tensor or float
-        What covers, broadcast to ``images``. 0 is the mean colour.
+    baseline : torch.Tensor, float or 'blurred'
+        What covers, broadcast to ``images``. 0 is the mean colour; ``'blurred'`` is the picture,
+        blurred.
     batch_size : int
         Most pictures in one forward pass.
     progress : bool, optional
@@ -54,7 +55,7 @@ def occlusion(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, in units of the target; the same in all channels of a pixel.
 
     Raises
@@ -83,14 +84,19 @@ def occlusion(
                 yield picture
 
     stream = _values(module, covered(), target, batch_size)
-    whole = [next(stream) for _ in range(n)]
-    shares = images.new_zeros((n, height, width))
+    whole = torch.stack([next(stream) for _ in range(n)])
+    shares = images.new_zeros((*whole.shape, height, width))
     covers = images.new_zeros((height, width))
     for y, x in track(windows, desc="occlusion", unit="window", progress=progress):
         covers[y, x] += 1
-        for k in range(n):
-            shares[k, y, x] += (whole[k] - next(stream)) / (channels * covers[y, x].numel())
-    return (shares / covers)[:, None].expand(images.shape).float().contiguous()
+        falls = whole - torch.stack([next(stream) for _ in range(n)])
+        shares[..., y, x] += falls[..., None, None] / (channels * covers[y, x].numel())
+    return _in_colours(shares / covers, channels).contiguous()
+
+
+def _in_colours(maps: Tensor, channels: int) -> Tensor:
+    """Repeat maps, (…, height, width), for every channel of a picture."""
+    return maps.unsqueeze(-3).expand(*maps.shape[:-2], channels, *maps.shape[-2:]).float()
 
 
 def _starts(length: int, size: int, stride: int) -> range:
@@ -106,7 +112,7 @@ def rise(
     masks: int = 2000,
     cells: int = 7,
     shown: float = 0.5,
-    baseline: Tensor | float = 0.0,
+    baseline: Baseline = 0.0,
     batch_size: int = 32,
     seed: int = 0,
     progress: bool | None = None,
@@ -130,14 +136,14 @@ def rise(
         and shifted by a random part of a cell.
     shown : float
         Share of the cells that are shown.
-    baseline : torch.Tensor or float
-        What is seen where a mask does not show the picture, broadcast to ``images``.
+    baseline : torch.Tensor, float or 'blurred'
+        What is seen where a mask does not show the picture, as in `occlusion`.
     seed : int
         Of the masks.
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, in units of the target; a third of a pixel's value in each of 3 channels.
 
     Raises
@@ -160,18 +166,18 @@ def rise(
                 yield over + mask * (picture - over)
 
     stream = _values(module, masked(), target, batch_size)
-    means, seen = images.new_zeros(n), images.new_zeros((height, width))
-    maps = images.new_zeros((n, height, width))
+    means, maps = images.new_zeros(()), images.new_zeros(())
+    seen = images.new_zeros((height, width))
     bar = track(behind, total=masks, desc="RISE", unit="mask", progress=progress)
     for done, mask in enumerate(bar, 1):
         values = torch.stack([next(stream) for _ in range(n)])
         # Running means: sums of thousands of values that are far from 0 would lose their digits.
-        means += (values - means) / done
+        means = means + (values - means) / done
         seen += mask
-        maps += (values[:, None, None] - maps) * (mask / seen.clamp(min=1e-12))
+        maps = maps + (values[..., None, None] - maps) * (mask / seen.clamp(min=1e-12))
     if (seen == 0).any():
         raise ProbeError(f"none of {masks} masks shows some pixels: take more masks")
-    return ((maps - means[:, None, None]) / channels)[:, None].expand(images.shape).float()
+    return _in_colours((maps - means[..., None, None]) / channels, channels)
 
 
 def _masks(masks: int, cells: int, shown: float, images: Tensor, seed: int) -> Iterator[Tensor]:

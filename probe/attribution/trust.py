@@ -14,6 +14,7 @@ import torch
 from probe import targets
 from probe.attribution import checks
 from probe.attribution.checks import Curve
+from probe.attribution.gradients import as_baseline
 from probe.attribution.methods import Method
 from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
@@ -173,7 +174,8 @@ def trust(
         value = targets.values(module, inputs, target)
         before = torch.zeros_like(value)
         if method.sums_to == "change":
-            before = targets.values(module, torch.zeros_like(inputs), target)
+            baseline = getattr(function, "keywords", {}).get("baseline", 0.0)
+            before = targets.values(module, as_baseline(baseline, inputs), target)
         gap = checks.completeness_gap(found, value.cpu(), before.cpu())
         rows.append(
             ("completeness", float(gap[0]), float("nan"),

@@ -99,7 +99,9 @@ def saliency(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=NUMBER", help="A setting of the method, such as steps=100."
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the method, such as steps=100, or baseline=blurred.",
         ),
     ] = None,
     weights: options.Weights = "imagenet",

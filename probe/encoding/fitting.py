@@ -384,9 +384,9 @@ def fit(
     used = np.arange(recording.n_stimuli) if stimuli is None else np.asarray(stimuli)
     responses = recording.mean_responses().values[used]
     noise = Noise.of_repetitions(recording.data["responses"].values[used])
-    groups = _groups(recording, settings.groups)
+    groups = groups_of(recording, settings.groups)
     groups = None if groups is None else groups[used]
-    splits = _splits(len(used), groups, settings)
+    splits = splits_of(len(used), groups, settings)
     rng = np.random.default_rng(settings.seed)
     n_sites = responses.shape[1]
     shuffled = _shuffled(responses, rng) if settings.baselines else responses[:, :0]
@@ -399,7 +399,7 @@ def fit(
             f"method 'banded' fits several layers together, and {infos[0].name!r} is one: name two "
             "or more, or use method 'ridge'"
         )
-    jobs = _jobs(network, infos, settings)
+    jobs = jobs_of(network, infos, settings)
     rows_used = None if stimuli is None else tuple(used.tolist())
     fits = _fit_all(jobs, recording, both, n_sites, splits, rows_used, settings, workers)
     together = fits.pop() if settings.banded_plan is not None else None
@@ -538,7 +538,7 @@ def _some(readout: Readout, rows: np.ndarray) -> Readout:
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class Job:
     """One layer to be fitted, of the network or of a baseline."""
 
     kind: str
@@ -551,6 +551,7 @@ class _Job:
 
     @property
     def columns(self) -> dict[str, Any]:
+        """What a table says of it."""
         info = self.info
         return {
             "kind": self.kind,
@@ -564,11 +565,12 @@ class _Job:
         }
 
 
-def _jobs(network: Network, infos: Sequence[LayerInfo], settings: Settings) -> list[_Job]:
+def jobs_of(network: Network, infos: Sequence[LayerInfo], settings: Settings) -> list[Job]:
+    """List the layers that are fitted: those of the network, then the baselines."""
     plan = settings.plan
     layouts = {info.name: layout_of(info) for info in infos}
     jobs = [
-        _Job("layer", network, info.name, info, layouts[info.name], plan, info.name)
+        Job("layer", network, info.name, info, layouts[info.name], plan, info.name)
         for info in infos
     ]
     if not settings.baselines:
@@ -579,23 +581,23 @@ def _jobs(network: Network, infos: Sequence[LayerInfo], settings: Settings) -> l
             preprocessing=network.preprocessing,
         )  # fmt: skip
         jobs += [
-            _Job("untrained", blank, info.name, info, layouts[info.name], plan,
+            Job("untrained", blank, info.name, info, layouts[info.name], plan,
                  f"untrained {info.alias or info.name}")
             for info in infos
         ]  # fmt: skip
     # Pixels have no channels to pool: each has its own weight.
     full = Plan("full", plan.method, plan.n_components, plan.shared_alpha, plan.alphas)
-    jobs.append(_Job("pixels", network, PIXELS, None, None, full, "pixels"))
+    jobs.append(Job("pixels", network, PIXELS, None, None, full, "pixels"))
     gabor = gabor_network()
     (info,) = [info for info in models.layers(gabor) if info.name == "gabor"]
     channels, height, width = info.output_shape
     layout = Layout(channels, height, width)
-    jobs.append(_Job("gabor", gabor, "gabor", info, layout, plan, "Gabor energy"))
+    jobs.append(Job("gabor", gabor, "gabor", info, layout, plan, "Gabor energy"))
     return jobs
 
 
 def _fit_all(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     recording: Recording,
     responses: np.ndarray,
     n_kept: int,
@@ -609,7 +611,7 @@ def _fit_all(
     Sites are fitted some at a time. On a cluster, each time is a task: so a process may read a
     layer again that another has read, and none waits for the longest.
     """
-    stores = _extract(jobs, recording, settings, workers)
+    stores = extract_jobs(jobs, recording, settings, workers)
     layers = [(store.path, job.layer, job.layout) for job, store in zip(jobs, stores, strict=True)]
     tasks = [
         _Task((layer,), job.plan, job.network.name, job.title)
@@ -759,8 +761,8 @@ def _fit_on_worker(
     return _prepared[task, used].fit(responses, splits, block, n_kept, threads=n_threads)
 
 
-def _extract(
-    jobs: Sequence[_Job], recording: Recording, settings: Settings, workers: Cluster | None
+def extract_jobs(
+    jobs: Sequence[Job], recording: Recording, settings: Settings, workers: Cluster | None
 ) -> list[ActivationStore]:
     """Have the activations of each job: pooled with all fields, where that is what it needs.
 
@@ -789,7 +791,14 @@ def _extract(
     return [stores[k] for k in range(len(jobs))]
 
 
-def _groups(recording: Recording, groups: str | Sequence[Any] | None) -> np.ndarray | None:
+def groups_of(recording: Recording, groups: str | Sequence[Any] | None) -> np.ndarray | None:
+    """Return the label of each stimulus that keeps groups together, (n,); None without groups.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such coordinate, or labels do not fit the stimuli.
+    """
     if groups is None:
         return recording.data["group"].values if "group" in recording.data.coords else None
     if isinstance(groups, str):
@@ -811,7 +820,14 @@ def _groups(recording: Recording, groups: str | Sequence[Any] | None) -> np.ndar
     return labels
 
 
-def _splits(n: int, groups: np.ndarray | None, settings: Settings) -> list[Split]:
+def splits_of(n: int, groups: np.ndarray | None, settings: Settings) -> list[Split]:
+    """Divide n stimuli into training and test stimuli, split by split.
+
+    Raises
+    ------
+    ProbeError
+        If the splitter cannot divide so many stimuli or groups.
+    """
     splits = settings.splits
     if isinstance(splits, (int, np.integer)):
         splits = int(splits)
@@ -992,7 +1008,7 @@ class _Reading:
     def of_layers(
         cls,
         layer_of_site: np.ndarray,
-        jobs: Sequence[_Job],
+        jobs: Sequence[Job],
         fits: Sequence[LayerFit],
         network: Network,
     ) -> _Reading:
@@ -1011,7 +1027,7 @@ class _Reading:
 
     @classmethod
     def of_bands(
-        cls, together: BandedFit, jobs: Sequence[_Job], network: Network, n_sites: int
+        cls, together: BandedFit, jobs: Sequence[Job], network: Network, n_sites: int
     ) -> _Reading:
         """All layers, of which that with a field and the largest share gives its pixels."""
         pooled = [k for k, readout in enumerate(together.readouts) if readout.fields is not None]
@@ -1031,7 +1047,7 @@ class _Reading:
         )
 
 
-def _called(job: _Job) -> str:
+def _called(job: Job) -> str:
     """Return what a layer is called in short."""
     return (job.info.alias if job.info else "") or job.layer
 
@@ -1121,7 +1137,7 @@ class _Window:
         return y, x, field.sd * self.layout.height * self.step[0]
 
 
-def _window(network: Network, job: _Job) -> _Window:
+def _window(network: Network, job: Job) -> _Window:
     layout = job.layout or Layout(1, 1, 1)
     height, width = network.preprocessing.size
     seen = models.measures(network).fields.get(job.layer)
@@ -1140,7 +1156,7 @@ def _facts_of_fit(
     groups: np.ndarray | None,
     noise: Noise,
     responses: np.ndarray,
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     recording: Recording,
 ) -> dict[str, Any]:
     remarks = []

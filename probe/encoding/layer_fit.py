@@ -16,7 +16,7 @@ from probe.encoding import fields as pooling
 from probe.encoding import pls
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import WEIGHT_BYTES, Readout, from_dual
-from probe.encoding.ridge import SITES, Decomposition, Split, select
+from probe.encoding.ridge import SITES, Decomposition, Selection, Split, select
 from probe.errors import ProbeError
 from probe.similarity.products import blocks, products_for
 
@@ -254,7 +254,7 @@ def prepare(
     *,
     pooled: bool = False,
     network: str = "the network",
-) -> Patterns:
+) -> AllUnits | PooledPatterns:
     """Compute what the fits of all sites from a layer have in common; see `fit_layer`.
 
     Raises
@@ -323,6 +323,43 @@ class Patterns(ABC):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A fit that has not seen some stimuli.
+
+    Attributes
+    ----------
+    test : numpy.ndarray of int
+        The stimuli.
+    readout : Readout
+        Of all sites.
+    predictions : numpy.ndarray, float64, shape (n_test, m)
+        Of the readout, for these stimuli.
+    """
+
+    test: np.ndarray
+    readout: Readout
+    predictions: np.ndarray
+
+
+def fill(responses: np.ndarray, split: Split, predictions: np.ndarray) -> np.ndarray:
+    """Put what a fit without some stimuli predicts for them in the place of their responses.
+
+    A fit to all stimuli then leaves no residual there, and so is the fit without them.
+
+    Raises
+    ------
+    ProbeError
+        If a stimulus is neither trained on nor predicted.
+    """
+    train, test = split
+    if len(train) + len(test) != len(responses):
+        raise ProbeError("a split leaves out stimuli: expected each to be trained on or tested")
+    filled = np.array(responses, dtype=np.float64)
+    filled[test] = predictions
+    return filled
+
+
 def n_kept_of(block: slice, n_kept: int) -> int:
     """Tell how many of a block's sites are among the first so many."""
     return min(max(n_kept - block.start, 0), block.stop - block.start)
@@ -385,20 +422,53 @@ class AllUnits(Patterns):
             alpha, at_end = np.full(m, float(fitted.n_components)), np.zeros(m, dtype=bool)
         else:
             decomposition = self.decomposition
-            chosen = select(
-                [decomposition], some, splits,
-                alphas=None if plan.alphas is None else np.array(plan.alphas),
-                relative=plan.alphas is None, shared_alpha=plan.shared_alpha, track=track,
-            )  # fmt: skip
+            chosen = self._select(some, splits, track)
             predictions, error, in_split = chosen.predictions, chosen.error, chosen.error_in_split
             dual = decomposition.dual(some, chosen.alpha)
             alpha, at_end = chosen.alpha / (decomposition.scale or 1.0), chosen.at_end
-        offsets = some.mean(axis=0) - products.mean(axis=0) @ dual
         kept = slice(n_kept_of(block, n_kept))
-        readout = read_units(
-            self.layer, self.layout, self.activations, dual[:, kept], offsets[kept], n_kept
-        )
+        readout = self._readout(some[:, kept], dual[:, kept], n_kept)
         return LayerFit((readout,), predictions, error, in_split, alpha, at_end)
+
+    def fit_without(self, responses: np.ndarray, splits: Sequence[Split]) -> list[Held]:
+        """Fit all sites to the training stimuli of each split, for readouts to go on with.
+
+        Field and penalty are chosen inside them, as for the predictions of `fit`.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n, m)
+        splits : sequence of (training, test) indices
+            Each of all stimuli.
+
+        Returns
+        -------
+        list of Held
+            One per split.
+        """
+        chosen = self._select(responses, splits, None)
+        held = []
+        for k, (_, test) in enumerate(splits):
+            filled = fill(responses, splits[k], chosen.predictions[k])
+            alpha = chosen.penalties[chosen.in_split[k], chosen.alpha_in_split[k]]
+            dual = self.decomposition.dual(filled, alpha)
+            readout = self._readout(filled, dual, responses.shape[1])
+            held.append(Held(np.asarray(test), readout, chosen.predictions[k]))
+        return held
+
+    def _select(
+        self, responses: np.ndarray, splits: Sequence[Split], track: Track | None
+    ) -> Selection:
+        plan = self.plan
+        return select(
+            [self.decomposition], responses, splits,
+            alphas=None if plan.alphas is None else np.array(plan.alphas),
+            relative=plan.alphas is None, shared_alpha=plan.shared_alpha, track=track,
+        )  # fmt: skip
+
+    def _readout(self, responses: np.ndarray, dual: np.ndarray, n_all: int) -> Readout:
+        offsets = responses.mean(axis=0) - self.products.mean(axis=0) @ dual
+        return read_units(self.layer, self.layout, self.activations, dual, offsets, n_all)
 
 
 @dataclass(frozen=True, eq=False)
@@ -426,31 +496,68 @@ class PooledPatterns(Patterns):
         track: Track | None = None,
     ) -> LayerFit:
         """See `Patterns.fit`."""
-        plan, decompositions = self.plan, self.decompositions
         some = responses[:, block]
-        candidates = plan.fields
-        grid = FIELD_ALPHAS if plan.alphas is None else np.array(plan.alphas)
-        chosen = select(
-            decompositions, some, splits, alphas=grid, relative=plan.alphas is None,
-            shared_alpha=plan.shared_alpha, threads=threads or os.cpu_count() or 1, track=track,
-            # Which of a hundred fields is best does not hang on the eighth digit.
-            search_dtype="float32" if len(candidates) > 1 else "float64",
-        )  # fmt: skip
-        m = some.shape[1]
-        weights = np.empty((m, self.layout.channels), dtype=np.float32)
-        offsets, alpha = np.empty(m), np.empty(m)
-        for k in np.unique(chosen.candidate):
-            sites = np.flatnonzero(chosen.candidate == k)
-            decomposition = decompositions[k]
-            patterns = self.by_field[k].astype(np.float64)
-            of_field = patterns.T @ decomposition.dual(some[:, sites], chosen.alpha[sites])
-            weights[sites] = of_field.T
-            offsets[sites] = some[:, sites].mean(axis=0) - patterns.mean(axis=0) @ of_field
-            alpha[sites] = chosen.alpha[sites] / (decomposition.scale or 1.0)
-        of_site: tuple[Field, ...] = tuple(candidates[k] for k in chosen.candidate)
+        chosen = self._select(some, splits, threads, track)
+        scales = [self.decompositions[k].scale or 1.0 for k in chosen.candidate]
         kept = slice(n_kept_of(block, n_kept))
-        readout = Readout(self.layer, self.layout, weights[kept], offsets[kept], of_site[kept])
+        readout = self._readout(some[:, kept], chosen.candidate[kept], chosen.alpha[kept])
         return LayerFit(
-            (readout,), chosen.predictions, chosen.error, chosen.error_in_split, alpha,
-            chosen.at_end,
+            (readout,), chosen.predictions, chosen.error, chosen.error_in_split,
+            chosen.alpha / scales, chosen.at_end,
         )  # fmt: skip
+
+    def fit_without(self, responses: np.ndarray, splits: Sequence[Split]) -> list[Held]:
+        """Fit all sites to the training stimuli of each split, for readouts to go on with.
+
+        Field and penalty are chosen inside them, as for the predictions of `fit`.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n, m)
+        splits : sequence of (training, test) indices
+            Each of all stimuli.
+
+        Returns
+        -------
+        list of Held
+            One per split.
+        """
+        chosen = self._select(responses, splits, None, None)
+        held = []
+        for k, (_, test) in enumerate(splits):
+            filled = fill(responses, splits[k], chosen.predictions[k])
+            candidate = chosen.in_split[k]
+            alpha = chosen.penalties[candidate, chosen.alpha_in_split[k]]
+            readout = self._readout(filled, candidate, alpha)
+            held.append(Held(np.asarray(test), readout, chosen.predictions[k]))
+        return held
+
+    def _select(
+        self,
+        responses: np.ndarray,
+        splits: Sequence[Split],
+        threads: int | None,
+        track: Track | None,
+    ) -> Selection:
+        plan = self.plan
+        return select(
+            self.decompositions, responses, splits,
+            alphas=FIELD_ALPHAS if plan.alphas is None else np.array(plan.alphas),
+            relative=plan.alphas is None, shared_alpha=plan.shared_alpha,
+            threads=threads or os.cpu_count() or 1, track=track,
+            # Which of a hundred fields is best does not hang on the eighth digit.
+            search_dtype="float32" if len(plan.fields) > 1 else "float64",
+        )  # fmt: skip
+
+    def _readout(self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray) -> Readout:
+        m = responses.shape[1]
+        weights = np.empty((m, self.layout.channels), dtype=np.float32)
+        offsets = np.empty(m)
+        for k in np.unique(candidate):
+            sites = np.flatnonzero(candidate == k)
+            patterns = self.by_field[k].astype(np.float64)
+            of_field = patterns.T @ self.decompositions[k].dual(responses[:, sites], alpha[sites])
+            weights[sites] = of_field.T
+            offsets[sites] = responses[:, sites].mean(axis=0) - patterns.mean(axis=0) @ of_field
+        fields: tuple[Field, ...] = tuple(self.plan.fields[k] for k in candidate)
+        return Readout(self.layer, self.layout, weights, offsets, fields)

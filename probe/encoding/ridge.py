@@ -202,8 +202,8 @@ class Selection:
         As ``error``, of the training stimuli.
     predictions : list of numpy.ndarray, float64, shape (n_test, m)
         Of the test stimuli of each split.
-    n_alphas : int
-        Penalties that were tried.
+    penalties : numpy.ndarray, float64, shape (n_candidates, n_alphas)
+        Absolute: all that were tried.
     """
 
     candidate: np.ndarray
@@ -214,7 +214,12 @@ class Selection:
     alpha_in_split: np.ndarray
     error_in_split: np.ndarray
     predictions: list[np.ndarray]
-    n_alphas: int
+    penalties: np.ndarray
+
+    @property
+    def n_alphas(self) -> int:
+        """Number of penalties that were tried with each candidate."""
+        return self.penalties.shape[1]
 
     @property
     def at_end(self) -> np.ndarray:
@@ -303,7 +308,7 @@ def select(
     ]
     return Selection(
         candidate[-1], index[-1], penalties[candidate[-1], index[-1]], error[-1],
-        candidate[:-1], index[:-1], error[:-1], predictions, len(grid),
+        candidate[:-1], index[:-1], error[:-1], predictions, penalties,
     )  # fmt: skip
 
 

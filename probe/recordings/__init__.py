@@ -12,6 +12,7 @@ from probe import assets
 from probe.assets.manifest import Manifest, manifests
 from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
+from probe.recordings.deletions import Deletions, find_deletions
 from probe.recordings.folder import from_folder
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import (
@@ -32,11 +33,13 @@ from probe.recordings.simulated_compact import (
 
 __all__ = [
     "Available",
+    "Deletions",
     "Noise",
     "Recording",
     "SplitHalf",
     "available",
     "canonical",
+    "find_deletions",
     "from_folder",
     "head_of",
     "load",

@@ -7,7 +7,9 @@
         images/           the stimuli
         stimuli.csv       the order of the responses: stimulus_id, one row per response; an image's
                           name, with or without its ending, or its path. Optional where the sorted
-                          names of the images are this order, and all ways of sorting them agree
+                          names of the images are this order, and all ways of sorting them agree.
+                          Its other columns are kept as coordinates of the stimuli: ``group``, of
+                          pictures that belong together, ``variant``, of one that was changed
         neuroids.csv      optional: neuroid_id, subject, region; one row per neuroid. Without a
                           region, it is called after the folder
 """
@@ -30,6 +32,9 @@ from probe.formats.names import as_text, rivals
 from probe.formats.tables import read_rows
 from probe.recordings.recording import Recording
 from probe.stimuli import StimulusSet
+
+NEUROIDS = ("neuroid_id", "subject", "region")
+"""Columns of neuroids.csv."""
 
 SUBJECT = "subject-1"
 """Where neuroids.csv names none."""
@@ -61,11 +66,17 @@ def from_folder(folder: Path | str) -> Recording:
         raise ProbeError(
             f"folder {str(folder / 'images')!r} has no pictures: put the stimuli there"
         )
+    coords: dict[str, tuple[str, list[str]]] = {}
     if (folder / "stimuli.csv").exists():
         table = _table(folder / "stimuli.csv", ("stimulus_id",))
         listed = list(table["stimulus_id"])
         _check_axes(folder, responses, len(listed), "rows", "stimuli.csv")
         names = _pictures_of(listed, list(pictures), folder)
+        coords |= {
+            str(column): ("stimulus", list(table[column]))
+            for column in table
+            if column and column not in ("stimulus_id", *NEUROIDS)
+        }
         order = "stimuli.csv"
     else:
         names = list(pictures)
@@ -87,10 +98,10 @@ def from_folder(folder: Path | str) -> Recording:
                 f"{str(folder / 'neuroids.csv')!r} has {len(neuroids)} rows; responses.npy has "
                 f"{n_neuroids} neuroids"
             )
-    coords: dict[str, tuple[str, list[str]]] = {"stimulus_id": ("stimulus", names)}
+    coords["stimulus_id"] = ("stimulus", names)
     name = folder.resolve().name
     default = {"subject": SUBJECT, "region": name}
-    for column in ("neuroid_id", "subject", "region"):
+    for column in NEUROIDS:
         values = neuroids[column] if column in neuroids else [default[column]] * n_neuroids
         coords[column] = ("neuroid", list(values))
     digest = hashlib.sha256(np.ascontiguousarray(responses).tobytes()).hexdigest()

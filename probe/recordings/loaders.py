@@ -70,16 +70,21 @@ def cowley2023(manifest: Manifest, session: str | None, fetch: Fetch) -> Recordi
     return Recording(data, stimuli)
 
 
-def _variants(session: str, n: int) -> dict[str, tuple[str, list[int]]]:
+def _variants(session: str, n: int) -> dict[str, tuple[str, list[Any]]]:
     """Tell which pictures of a session are variants of one: they never stand on both sides.
 
     Session 210305 has 100 synthesised pictures, then twice 50 photographs followed by the same 50
-    with one region blurred and the same 50 with another, as one sees by looking at them.
+    with one region blurred (A) and the same 50 with another (B), as one sees by looking at them.
     """
     if session != "210305" or n != 400:
         return {}
     photographs = [*range(50)] * 3 + [*range(50, 100)] * 3
-    return {"group": ("stimulus", [*range(100), *(100 + k for k in photographs)])}
+    variants = ["", "A", "B"]
+    return {
+        "group": ("stimulus", [*range(100), *(100 + k for k in photographs)]),
+        "kind": ("stimulus", ["synthesised"] * 100 + ["photograph"] * 300),
+        "variant": ("stimulus", [""] * 100 + [v for v in variants * 2 for _ in range(50)]),
+    }
 
 
 def kriegeskorte2008(manifest: Manifest, session: str | None, fetch: Fetch) -> Recording:

@@ -187,6 +187,35 @@ class Response(Target):
         return responses[:, _checked(self.index, responses.shape[1], "output", "the network")]
 
 
+@dataclass(frozen=True, eq=False)
+class Several(Target):
+    """Several targets side by side: m numbers per picture, (n, m).
+
+    For what runs a network without gradients, so that all are had from one pass: the methods of
+    saliency that say so (`probe.attribution.Method.several`).
+
+    Attributes
+    ----------
+    targets : tuple of Target
+    """
+
+    targets: tuple[Target, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """All layers that any of them looks at."""
+        return tuple(dict.fromkeys(layer for one in self.targets for layer in one.layers))
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """How many."""
+        return f"{len(self.targets)} targets"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """Return the numbers, (n, m)."""
+        return torch.stack([one(outputs) for one in self.targets], dim=1)
+
+
 @dataclass(frozen=True)
 class Channel(Target):
     """The mean of a channel over all positions.

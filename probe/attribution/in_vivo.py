@@ -1,0 +1,608 @@
+"""Maps judged by neurons: how far responses fell when regions of a picture were taken away.
+
+A map says how much each part of a picture drives a neuron. Where the same neuron was also shown the
+picture without one part (A), and without another (B), what the map says of the two can be held
+against what happened. No other check of a map asks anything but the network itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.ndimage import gaussian_filter
+
+from probe import recordings
+from probe.activations.batch_size import with_graph
+from probe.activations.extract import working
+from probe.attribution import methods as known_methods
+from probe.attribution.maps import at_picture
+from probe.attribution.methods import Method
+from probe.encoding.fields import weights as field_weights
+from probe.encoding.held_out import HeldOut
+from probe.encoding.scoring import paired
+from probe.errors import ProbeError
+from probe.inference.multiplicity import benjamini_hochberg, holm
+from probe.inference.resampling import bootstrap_counts
+from probe.inference.significance import ROUNDING
+from probe.plots.deletions import plot_in_vivo
+from probe.progress import track
+from probe.recordings import Deletions, Noise, Recording, find_deletions
+from probe.result.folder import writable_folder, write_all
+from probe.result.single import png
+from probe.result.text import number, p_value
+from probe.targets import Several
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+REFERENCES = ("prediction", "field", "area", "centre", "edges", "detail")
+"""Names of what is no map of a method: see `reference_masses`."""
+
+N_PERMUTATIONS = 10_000
+"""So many are drawn, or all, where there are fewer."""
+
+MAX_VARIANTS = 4
+"""Variants of one picture, whose orders are all looked at."""
+
+CENTRE_SD = 0.2
+"""SD of the map that looks at the centre, as a share of the picture's sides."""
+
+EDGE_SD = 1 / 56
+"""SD of the Gaussian that local contrast is measured within, as a share of the shorter side."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InVivo:
+    """How well maps tell what a deletion does to recorded responses. Shows, plots, saves itself.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row per map, best first: ``method``; ``r`` (mean over sites of the correlation of
+        differences between regions, see `deletion_in_vivo`) with ``r_low`` and ``r_high`` (95 %
+        interval over pictures) and ``p`` (permutation), ``p_fdr``, ``p_holm`` (over all rows);
+        ``r_fall``, ``r_fall_low``, ``r_fall_high`` (of each fall by itself); ``ceiling``, the mean
+        over sites of the highest r that noise allows, NaN where there are no repetitions;
+        ``n_sites``, ``n_pictures``.
+    sites : pandas.DataFrame
+        One row per map and site: ``method``, ``site``, ``neuroid_id``, ``r``, ``r_low``,
+        ``r_high``, ``r_fall``, ``ceiling``.
+    pairs : pandas.DataFrame
+        Two-sided tests between maps, paired over pictures and sites: ``method_a``, ``method_b``,
+        ``difference`` (of r), ``se``, ``p``, ``p_fdr``, ``p_holm``.
+    resampled : dict of str to numpy.ndarray, shape (B, m)
+        r of each site in each resample of the pictures.
+    title : str
+    notes : tuple of str
+    simulated : bool
+    """
+
+    table: pd.DataFrame
+    sites: pd.DataFrame
+    pairs: pd.DataFrame
+    resampled: dict[str, np.ndarray]
+    title: str
+    notes: tuple[str, ...]
+    simulated: bool
+
+    FILES: ClassVar = ("table.csv", "sites.csv", "pairs.csv", "figure.png")
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw r of every map with its interval, best first; references are hollow."""
+        return plot_in_vivo(self.table, REFERENCES, title=self.title, ax=ax)
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write table.csv, sites.csv, pairs.csv and figure.png into a folder."""
+        return write_all(
+            writable_folder(path),
+            {
+                "table.csv": self.table.to_csv(index=False).encode(),
+                "sites.csv": self.sites.to_csv(index=False).encode(),
+                "pairs.csv": self.pairs.to_csv(index=False).encode(),
+                "figure.png": self._png(),
+            },
+        )
+
+    def _png(self) -> bytes:
+        size = (6.4, 1.4 + 0.2 * len(self.table))
+        return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
+
+    def summary(self) -> pd.DataFrame:
+        """Return the table as a person reads it."""
+        rows = []
+        for row in self.table.to_dict("records"):
+            rows.append(
+                {
+                    "map": row["method"],
+                    "r": number(row["r"]),
+                    "95 % CI": f"{number(row['r_low'])} to {number(row['r_high'])}",
+                    "p (FDR)": p_value(row["p_fdr"]),
+                    "r of falls": number(row["r_fall"]),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes])
+
+    def _repr_html_(self) -> str:
+        import base64
+        import html
+
+        picture = base64.b64encode(self._png()).decode()
+        return (
+            f"<p>{html.escape(self.title)}</p>{self.summary().to_html(index=False)}"
+            f"<p>{'<br>'.join(map(html.escape, self.notes))}</p>"
+            f"<img src='data:image/png;base64,{picture}' alt='{html.escape(self.title)}'>"
+        )
+
+
+def deletion_in_vivo(
+    recording: str | Recording | Deletions,
+    masses: Mapping[str, np.ndarray],
+    *,
+    sites: Sequence[int] | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> InVivo:
+    """Hold what maps say of regions against how far recorded responses fell without them.
+
+    For every original picture and each of its variants, in which a region was taken away, there is
+    a map's mass in that region and the fall of the response. Both are taken less their mean over
+    the variants of one picture, so that only the difference between regions counts, and not how
+    much a picture drives the site. ``r`` is their correlation through 0: with two variants, that of
+    (mass in A − mass in B) with (response to B − response to A), whichever is called A.
+
+    Parameters
+    ----------
+    recording : str, Recording or Deletions
+        With originals and variants of pictures: a name such as ``v4:210305``, or see
+        `probe.recordings.find_deletions`.
+    masses : mapping of str to numpy.ndarray, shape (n, k, m) or (n, k, 1)
+        By name: of each original's map in the region of each variant, for each site or for all.
+        `Deletions.masses` sums maps of yours, `held_out_masses` makes those of methods.
+    sites : sequence of int, optional
+        Which of the recording's sites the m are; by default, all.
+    n_resamples : int
+        Bootstrap samples of the pictures, for intervals and tests between maps.
+    seed : int
+        Of resamples and permutations.
+
+    Returns
+    -------
+    InVivo
+
+    Raises
+    ------
+    ProbeError
+        If the recording has no variants, or masses do not fit.
+
+    Notes
+    -----
+    ``p`` is of permutations of a map's masses among the variants of each picture (two variants: the
+    sign of the difference), the same for all sites; two-sided. It is exact, whatever the
+    correlations between sites. A map without any knowledge of the neuron may still be right: where
+    a larger region is taken away, responses fall further. Compare with the references of
+    `reference_masses`.
+    """
+    deletions = _deletions_of(recording)
+    if not masses:
+        raise ProbeError("there are no masses to judge: expected one array or more, by name")
+    if n_resamples < 1 or seed < 0:
+        raise ProbeError(f"n_resamples {n_resamples}, seed {seed}: expected 1 or more, 0 or more")
+    if len(deletions.labels) > MAX_VARIANTS:
+        raise ProbeError(
+            f"{len(deletions.labels)} variants of each picture: expected {MAX_VARIANTS} at most"
+        )
+    source = deletions.recording
+    n_all = int(source.n_neuroids or 0)
+    chosen = np.arange(n_all) if sites is None else np.asarray(sites, dtype=np.int64)
+    if not len(chosen) or chosen.min() < 0 or chosen.max() >= n_all:
+        raise ProbeError(f"sites {chosen.tolist()}: expected numbers from 0 to {n_all - 1}")
+    falls = deletions.falls()[:, :, chosen]
+    varies = np.square(_centred(falls)).sum(axis=(0, 1)) > 0
+    n, k, m = falls.shape
+    rng = np.random.default_rng(seed)
+    counts = bootstrap_counts(n, n_resamples, rng).astype(np.float64)
+    orders = _draw_orders(n, k, rng)
+    ceiling = _ceilings(deletions, chosen)
+    rows, by_site, resampled = [], [], {}
+    ids = source.data["neuroid_id"].values.astype(str)
+    for name, values in masses.items():
+        mass = _checked(name, values, falls.shape)
+        r, drawn = _correlate(_centred(mass), _centred(falls), counts)
+        r_fall, drawn_fall = _correlate_falls(mass, falls, counts)
+        resampled[name] = drawn
+        low, high = _interval(_over_sites(drawn))
+        fall_low, fall_high = _interval(_over_sites(drawn_fall))
+        rows.append(
+            {
+                "method": name, "r": float(_over_sites(r)), "r_low": low, "r_high": high,
+                "p": _permutation_p(_centred(mass), _centred(falls), orders),
+                "r_fall": float(_over_sites(r_fall)), "r_fall_low": fall_low,
+                "r_fall_high": fall_high, "ceiling": float(_over_sites(ceiling)),
+                "n_sites": int(np.isfinite(r).sum()), "n_pictures": n,
+            }
+        )  # fmt: skip
+        lows, highs = _interval(drawn)
+        by_site.append(
+            pd.DataFrame(
+                {
+                    "method": name, "site": chosen, "neuroid_id": ids[chosen], "r": r,
+                    "r_low": lows, "r_high": highs, "r_fall": r_fall, "ceiling": ceiling,
+                }
+            )
+        )  # fmt: skip
+    table = pd.DataFrame(rows)
+    p = table["p"].to_numpy()
+    table.insert(5, "p_fdr", _corrected(benjamini_hochberg, p))
+    table.insert(6, "p_holm", _corrected(holm, p))
+    per_site = pd.concat(by_site, ignore_index=True)
+    notes = [
+        f"r: mean over {int(varies.sum())} sites, over {n} pictures; intervals over pictures.",
+        *deletions.notes,
+    ]
+    if not varies.all():
+        notes.append(f"{int((~varies).sum())} sites respond alike to all variants, and have no r.")
+    if not np.isfinite(ceiling).any():
+        notes.append("Without single repetitions, how high r could be is not known.")
+    if source.simulated:
+        notes.append("The recording is SIMULATED: its responses were generated, not measured.")
+    mark = "SIMULATED " if source.simulated else ""
+    return InVivo(
+        table.sort_values("r", ascending=False, ignore_index=True, kind="stable"),
+        per_site,
+        _compare(per_site, resampled, n, rng),
+        resampled,
+        f"Maps and {mark}{source.name}: {source.regions[0]}, {m} sites, {n} pictures with "
+        f"{k} regions taken away",
+        tuple(notes),
+        source.simulated,
+    )
+
+
+def held_out_masses(
+    heads: HeldOut,
+    deletions: Deletions,
+    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = "all",
+    *,
+    sites: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> dict[str, np.ndarray]:
+    """Make maps of the originals through heads that have not seen them, and sum their regions.
+
+    The magnitude is summed of methods whose sign is a direction (`Method.slope`), the value of
+    others; of a method of layers, the map at the layer that the sites are read from.
+
+    Parameters
+    ----------
+    heads : HeldOut
+        Of `probe.encoding.held_out.fit_held_out`. Originals and their variants are in one fold.
+    deletions : Deletions
+        Of the same recording.
+    methods : str, sequence of str, or mapping
+        As in `probe.saliency`, or by any name: ``{"method": NAME, SETTING: VALUE, …}``.
+    sites : sequence of int, optional
+        By default, all.
+    seed : int
+        Of noise and masks.
+    batch_size, device, progress
+        As in `probe.saliency`.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (n, k, len(sites))
+        For `deletion_in_vivo`.
+
+    Raises
+    ------
+    ProbeError
+        If a method or a setting does not exist, or a fold has seen a variant of its picture.
+    """
+    network = heads.network
+    if network.preprocessing.crop is not None:
+        raise ProbeError(
+            f"{network.name} sees a part of the picture only: expected preprocessing 'resize'"
+        )
+    chosen = range(len(heads.mean)) if sites is None else list(sites)
+    uses = _uses(methods)
+    fold_of = np.full(deletions.recording.n_stimuli, -1)
+    for k, held in enumerate(heads.folds):
+        fold_of[held.test] = k
+    folds = fold_of[deletions.originals]
+    if (fold_of[deletions.variants] != folds[:, None]).any():
+        raise ProbeError(
+            "a head was fitted to a variant of a picture that it is to explain: fit with groups "
+            "that keep an original and its variants together"
+        )
+    shape = (*deletions.variants.shape, len(chosen))
+    masses = {name: np.zeros(shape) for name in uses}
+    work = [(name, fold) for name in uses for fold in np.unique(folds)]
+    size = batch_size or with_graph(network)
+    with working(network, device) as (where, dtype):
+        for name, fold in track(work, desc="maps", unit="fold", progress=progress):
+            method, settings = uses[name]
+            rows = np.flatnonzero(folds == fold)
+            part = deletions.take(rows)
+            pictures = [deletions.recording.stimuli.image(int(k)) for k in part.originals]
+            inputs = torch.stack([network.preprocessing(picture) for picture in pictures])
+            inputs = inputs.to(where, dtype)
+            options: dict[str, Any] = {"seed": seed, "batch_size": size}
+            if method.has_progress:
+                options["progress"] = False
+            options = {k: v for k, v in options.items() if k in (*method.settings, "progress")}
+            options |= {"layer": heads.layer} if method.needs_layer else {}
+            targets = [heads.site(site, int(fold)) for site in chosen]
+            if method.several:
+                target = Several(tuple(targets))
+                maps = method.function(network.module, inputs, target, **(options | settings))
+                of_sites = list(maps.unbind(1))
+            else:
+                of_sites = [
+                    method.function(network.module, inputs, one, **(options | settings))
+                    for one in targets
+                ]
+            for column, found in enumerate(of_sites):
+                signed = found.abs() if method.slope else found
+                flat = (
+                    at_picture(signed, (inputs.shape[2], inputs.shape[3]))
+                    if found.ndim == 4
+                    else signed
+                )
+                masses[name][rows, :, column] = part.masses(flat.float().cpu().numpy())[:, :, 0]
+    return masses
+
+
+def reference_masses(
+    deletions: Deletions, heads: HeldOut | None = None, *, sites: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """Return what maps are to be told from: masses of what knows nothing of the site, or all.
+
+    Parameters
+    ----------
+    deletions : Deletions
+    heads : HeldOut, optional
+        Adds ``prediction``, the falls that the head itself predicts for the variants: what a
+        perfect map of it would say; and ``field``, the site's pooling field, where it has one.
+    sites : sequence of int, optional
+        By default, all of ``heads``.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (n, k, 1) or (n, k, m)
+        ``area`` (how many pixels were taken away), ``centre`` (a Gaussian in the middle of the
+        picture), ``edges`` (local contrast of the original), ``detail`` (the squared change of its
+        pixels); for ``heads``, also what is said there.
+    """
+    height, width = deletions.regions.shape[2:]
+    y, x = np.ogrid[:height, :width]
+    centre = np.exp(
+        -(((y - (height - 1) / 2) / height) ** 2 + ((x - (width - 1) / 2) / width) ** 2)
+        / (2 * CENTRE_SD**2)
+    )
+    n, k = deletions.variants.shape
+    edges, detail = np.empty((n, height, width)), np.empty((n, k, 1))
+    sd = min(height, width) * EDGE_SD
+    for row in range(n):
+        original = _picture(deletions, int(deletions.originals[row]))
+        grey = original.mean(axis=-1)
+        mean = gaussian_filter(grey, sd)
+        edges[row] = np.sqrt(np.maximum(gaussian_filter(grey**2, sd) - mean**2, 0.0))
+        for variant in range(k):
+            changed = _picture(deletions, int(deletions.variants[row, variant]))
+            squared = np.square(changed - original).mean(axis=-1)
+            detail[row, variant, 0] = squared[deletions.regions[row, variant]].sum()
+    masses = {
+        "area": deletions.masses(np.ones((n, height, width))),
+        "centre": deletions.masses(np.broadcast_to(centre, (n, height, width))),
+        "edges": deletions.masses(edges),
+        "detail": detail,
+    }
+    if heads is None:
+        return masses
+    chosen = list(range(len(heads.mean))) if sites is None else list(sites)
+    masses["prediction"] = deletions.falls(heads.predictions)[:, :, chosen]
+    if heads.folds[0].readout.fields is not None:
+        masses["field"] = _field_masses(deletions, heads, chosen)
+    return masses
+
+
+def _field_masses(deletions: Deletions, heads: HeldOut, sites: Sequence[int]) -> np.ndarray:
+    masses = np.empty((*deletions.variants.shape, len(sites)))
+    height, width = deletions.regions.shape[2:]
+    for held in heads.folds:
+        (rows,) = np.nonzero(np.isin(deletions.originals, held.test))
+        if not len(rows):
+            continue
+        fields = held.readout.fields
+        assert fields is not None  # as those of the first fold
+        flat = field_weights([fields[site] for site in sites], height, width)
+        maps = np.asarray(flat).reshape(len(sites), height, width)
+        part = deletions.take(rows)
+        masses[rows] = part.masses(np.broadcast_to(maps, (len(rows), *maps.shape)))
+    return masses
+
+
+def _picture(deletions: Deletions, row: int) -> np.ndarray:
+    picture = deletions.recording.stimuli.image(row).convert("RGB")
+    return np.asarray(picture, dtype=np.float64) / 255.0
+
+
+def _deletions_of(recording: str | Recording | Deletions) -> Deletions:
+    if isinstance(recording, Deletions):
+        return recording
+    if isinstance(recording, str):
+        recording = recordings.load(recording)
+    return find_deletions(recording)
+
+
+def _uses(
+    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
+) -> dict[str, tuple[Method, dict[str, Any]]]:
+    """Read which methods are meant, with which settings, by the name of each."""
+    if isinstance(methods, Mapping):
+        uses = {}
+        for name, settings in methods.items():
+            method = known_methods.find(str(settings.get("method", name)))
+            settings = {key: value for key, value in settings.items() if key != "method"}
+            for key in settings:
+                if key not in method.settings:
+                    raise ProbeError(
+                        f"{method.name} has no setting {key!r}; it has: "
+                        f"{', '.join(method.settings) or 'none'}"
+                    )
+            uses[name] = (method, settings)
+        return uses
+    return {method.name: (method, {}) for method in known_methods.choose(methods)}
+
+
+def _checked(name: str, values: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    n, k, m = shape
+    mass = np.asarray(values, dtype=np.float64)
+    if mass.shape not in ((n, k, m), (n, k, 1)):
+        raise ProbeError(
+            f"masses of {name!r} have shape {mass.shape}: expected ({n}, {k}, {m}), for every "
+            f"picture, variant and site, or ({n}, {k}, 1)"
+        )
+    if not np.isfinite(mass).all():
+        raise ProbeError(f"masses of {name!r} have values that are not finite")
+    return np.broadcast_to(mass, shape)
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Subtract the mean over the variants of each picture: (n, k, m)."""
+    return np.asarray(values - values.mean(axis=1, keepdims=True))
+
+
+def _ratio(products: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Divide products by the roots of two sums of squares; NaN where one is rounding."""
+    scale = np.sqrt(np.maximum(a, 0.0) * np.maximum(b, 0.0))
+    return np.divide(products, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
+
+
+def _correlate(
+    mass: np.ndarray, falls: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlate through 0, for each site: (m,), and in each resample of the pictures: (B, m)."""
+    products, a, b = ((x * y).sum(1) for x, y in ((mass, falls), (mass, mass), (falls, falls)))
+    return (
+        _ratio(products.sum(0), a.sum(0), b.sum(0)),
+        _ratio(counts @ products, counts @ a, counts @ b),
+    )
+
+
+def _correlate_falls(
+    mass: np.ndarray, falls: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlate (Pearson's r) over all pictures and variants: (m,) and (B, m)."""
+    mass, falls = (x - x.mean(axis=(0, 1)) for x in (mass, falls))  # fewer digits are lost
+
+    def r(weights: np.ndarray) -> np.ndarray:
+        total = weights.sum(axis=1, keepdims=True) * mass.shape[1]
+        sums = [weights @ x.sum(1) / total for x in (mass, falls)]
+        products = [
+            weights @ (x * y).sum(1) / total
+            for x, y in ((mass, falls), (mass, mass), (falls, falls))
+        ]
+        return _ratio(
+            products[0] - sums[0] * sums[1], products[1] - sums[0] ** 2, products[2] - sums[1] ** 2
+        )
+
+    return r(np.ones((1, len(mass))))[0], r(counts)
+
+
+def _draw_orders(n: int, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw an order of the variants for each picture: numbers of permutations, (P, n)."""
+    n_orders = len(list(permutations(range(k))))
+    if n_orders**n <= N_PERMUTATIONS:
+        grid = np.indices((n_orders,) * n).reshape(n, -1).T
+        return np.asarray(grid[1:])  # all but the one that is there
+    return rng.integers(n_orders, size=(N_PERMUTATIONS, n))
+
+
+def _permutation_p(mass: np.ndarray, falls: np.ndarray, orders: np.ndarray) -> float:
+    """Compute the two-sided p of the mean r over sites."""
+    n, k, _ = mass.shape
+    norms = [np.sqrt(np.square(x).sum(axis=(0, 1))) for x in (mass, falls)]
+    known = (norms[0] > 0) & (norms[1] > 0)
+    if not known.any():
+        return np.nan
+    a, b = mass[:, :, known] / norms[0][known], falls[:, :, known] / norms[1][known]
+    # The mean over sites is one number per picture and order: no site is looked at again.
+    of_order = (
+        np.stack(
+            [(a[:, list(order)] * b).sum(axis=(1, 2)) for order in permutations(range(k))], axis=1
+        )
+        / known.sum()
+    )
+    observed = of_order[:, 0].sum()
+    by_chance = of_order[np.arange(n), orders].sum(axis=1)
+    extreme = (np.abs(by_chance) >= abs(observed) - ROUNDING).sum()
+    return float((extreme + 1) / (len(orders) + 1))
+
+
+def _ceilings(deletions: Deletions, sites: np.ndarray) -> np.ndarray:
+    """Compute the highest r that noise allows, for each site: (m,); NaN without repetitions.
+
+    The root of the share of the differences between variants that is signal. Of squared deviations
+    from the mean of k variants, noise has (1 − 1/k) of the variance of a mean response.
+    """
+    noise = Noise.of_repetitions(deletions.recording.data["responses"].values[:, :, sites])
+    variance = (noise.variance * noise.shares)[deletions.variants]
+    k = deletions.variants.shape[1]
+    total = np.square(_centred(deletions.falls()[:, :, sites])).sum(axis=(0, 1))
+    of_noise = variance.sum(axis=(0, 1)) * (1 - 1 / k)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sqrt(np.maximum(1 - of_noise / total, 0.0))
+
+
+def _over_sites(values: np.ndarray) -> np.ndarray:
+    """Average over sites that have a value."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / known.sum(axis=-1))
+
+
+def _interval(drawn: np.ndarray) -> tuple[Any, Any]:
+    """Return the 95 % interval of resamples, along their first axis."""
+    known = np.isfinite(drawn).all(axis=0)
+    low, high = np.quantile(np.where(np.isfinite(drawn), drawn, 0.0), (0.025, 0.975), axis=0)
+    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
+    return (low, high) if low.ndim else (float(low), float(high))
+
+
+def _corrected(correct: Any, p: np.ndarray) -> np.ndarray:
+    """Correct the p of rows that have one."""
+    corrected = np.full(len(p), np.nan)
+    known = np.isfinite(p)
+    if known.any():
+        corrected[known] = correct(p[known])
+    return corrected
+
+
+def _compare(
+    sites: pd.DataFrame, resampled: Mapping[str, np.ndarray], n: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    r = {name: sites.loc[sites["method"] == name, "r"].to_numpy() for name in resampled}
+    rows: list[dict[str, Any]] = []
+    for a, b in combinations(r, 2):
+        known = np.isfinite(r[a]) & np.isfinite(r[b])
+        drawn = (resampled[a] - resampled[b])[:, known]
+        drawn = drawn[np.isfinite(drawn).all(axis=1)]
+        rows.append({"method_a": a, "method_b": b, **paired((r[a] - r[b])[known], drawn, n, rng)})
+    pairs = pd.DataFrame(rows, columns=["method_a", "method_b", "difference", "se", "p"])
+    p = pairs["p"].to_numpy(np.float64)
+    pairs["p_fdr"] = _corrected(benjamini_hochberg, p)
+    pairs["p_holm"] = _corrected(holm, p)
+    return pairs

@@ -1,0 +1,150 @@
+"""Sites fitted once for every fold of the stimuli, so that each stimulus meets a fit without it.
+
+A map of a picture that a head was fitted to says in part what was recorded for that very picture.
+Held against what was recorded, it would be right by having seen the answer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from probe import models
+from probe.activations.store import ActivationStore
+from probe.encoding.fitting import (
+    Settings,
+    check_recording,
+    extract_jobs,
+    groups_of,
+    jobs_of,
+    splits_of,
+)
+from probe.encoding.layer_fit import Held, prepare
+from probe.encoding.sites import Identity, Site
+from probe.models import Network
+from probe.progress import track
+from probe.recordings import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """All sites of a recording, read from one layer by fits that have not seen some stimuli.
+
+    Attributes
+    ----------
+    network : Network
+    layer : str
+    folds : tuple of Held
+        Each with the stimuli that it has not seen; together, all, each once.
+    predictions : numpy.ndarray, float64, shape (n, m)
+        Of every stimulus, by the fit that has not seen it: as deviations from what that was trained
+        on, plus the mean of all, since pooled training means would run against the responses.
+    mean, sd : numpy.ndarray, shape (m,)
+        Of the responses to all stimuli: the unit of `site`.
+    dataset : str
+        What the recording is called.
+    """
+
+    network: Network
+    layer: str
+    folds: tuple[Held, ...]
+    predictions: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    dataset: str
+
+    def site(self, number: int, fold: int) -> Site:
+        """Return a site as a target, as a fold's fit reads it.
+
+        Parameters
+        ----------
+        number : int
+            From 0, in the order of the recording.
+        fold : int
+            From 0.
+        """
+        readout = self.folds[fold].readout.take([number])
+        return Site(
+            f"site:{self.dataset}:{number}",
+            (readout.module(),),
+            (torch.tensor([self.mean[number]], dtype=torch.float32),),
+            (torch.tensor([self.sd[number]], dtype=torch.float32),),
+            1,
+            Identity.of(self.network),
+            {"fold": fold, "unseen": [int(k) for k in self.folds[fold].test]},
+            lambda: self.network,
+        )
+
+
+def fit_held_out(
+    network: Network,
+    recording: Recording,
+    layers: str | Sequence[str] = "default",
+    *,
+    readout: str = "field",
+    splits: Any = 10,
+    groups: str | Sequence[Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> dict[str, HeldOut]:
+    """Fit all sites from each layer, once for every fold.
+
+    Parameters
+    ----------
+    network : Network
+    recording : Recording
+        Of one region, with responses.
+    layers, readout, splits, groups, seed, device, batch_size, progress
+        As in `probe.encode`; splits hold out every stimulus once.
+
+    Returns
+    -------
+    dict of str to HeldOut
+        By layer.
+
+    Raises
+    ------
+    ProbeError
+        As of `probe.encode`.
+    """
+    check_recording(recording)
+    settings = Settings(
+        layers=layers, readout=readout, method="ridge", protocol=None, n_components=25,
+        splits=splits, groups=groups, preprocessing="resize", weights="imagenet",
+        baselines=False, n_resamples=0, seed=seed, device=device, batch_size=batch_size,
+        accept_licence=False, progress=progress,
+    ).checked()  # fmt: skip
+    responses = recording.mean_responses().values
+    divided = splits_of(len(responses), groups_of(recording, groups), settings)
+    names = models.resolve(layers, network)
+    infos = [info for info in models.layers(network) if info.name in names]
+    jobs = jobs_of(network, infos, settings)
+    stores = extract_jobs(jobs, recording, settings, None)
+    fitted = {}
+    for job, store in track(
+        list(zip(jobs, stores, strict=True)), desc="fit folds", unit="layer", progress=progress
+    ):
+        patterns = prepare(
+            ActivationStore(store.path).complete(job.layer), job.layer, job.layout, job.plan,
+            pooled=job.plan.pools(job.layout), network=network.name,
+        )  # fmt: skip
+        folds = patterns.fit_without(responses, divided)
+        predictions = np.full(responses.shape, np.nan)
+        for (train, test), held in zip(divided, folds, strict=True):
+            shift = responses.mean(axis=0) - responses[train].mean(axis=0)
+            predictions[test] = held.predictions + shift
+        fitted[job.layer] = HeldOut(
+            network, job.layer, tuple(folds), predictions, responses.mean(0), responses.std(0),
+            recording.name,
+        )  # fmt: skip
+    if network.weights.kind == "user":  # nobody will ask for these activations again
+        for path in {store.path for store in stores}:
+            shutil.rmtree(path, ignore_errors=True)
+    return fitted

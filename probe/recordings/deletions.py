@@ -1,0 +1,234 @@
+"""Pictures that were shown whole and with a part changed: a deletion test made in the animal.
+
+How much a response falls when a region of a picture is taken away is what saliency maps claim to
+know. A recording that has originals and locally changed variants knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from probe.errors import ProbeError
+from probe.recordings.recording import Recording
+
+ORIGINAL = ""
+"""Label of a picture that is not a variant of another."""
+
+# Of session 210305, seen by looking: JPEG files of originals and variants differ by a few levels
+# everywhere, and some by a shift of all colours, which a plain threshold takes for a region.
+THRESHOLD = 0.04
+"""Root-mean-square difference of colours, in 0–1, above which a picture was changed."""
+
+SMOOTHING = 1 / 56
+"""SD of the Gaussian within which the difference is averaged, as a share of the shorter side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deletions:
+    """Originals with their variants, and where each variant was changed.
+
+    Attributes
+    ----------
+    recording : Recording
+    labels : tuple of str
+        Names of the k variants.
+    groups : numpy.ndarray, shape (n,)
+        The recording's label of each original and its variants.
+    originals : numpy.ndarray of int, shape (n,)
+        Rows of the recording.
+    variants : numpy.ndarray of int, shape (n, k)
+        Rows of the recording.
+    regions : numpy.ndarray of bool, shape (n, k, height, width)
+        Where variant and original differ.
+    notes : tuple of str
+        What was left out, and why.
+    """
+
+    recording: Recording
+    labels: tuple[str, ...]
+    groups: np.ndarray
+    originals: np.ndarray
+    variants: np.ndarray
+    regions: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.originals)
+
+    @property
+    def stimulus_ids(self) -> tuple[str, ...]:
+        """Names of the originals."""
+        return tuple(self.recording.stimuli.ids[k] for k in self.originals)
+
+    def take(self, rows: np.ndarray) -> Deletions:
+        """Return those of some originals, by their place among all."""
+        return replace(
+            self,
+            groups=self.groups[rows],
+            originals=self.originals[rows],
+            variants=self.variants[rows],
+            regions=self.regions[rows],
+        )
+
+    def falls(self, responses: np.ndarray | None = None) -> np.ndarray:
+        """Compute how far responses fall from each original to its variants.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n_stimuli, m), optional
+            To all stimuli of the recording: measured, by default, or predicted.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, k, m)
+            Response to the original less that to the variant.
+        """
+        if responses is None:
+            responses = self.recording.mean_responses().values
+        if len(responses) != self.recording.n_stimuli:
+            raise ProbeError(
+                f"responses to {len(responses)} stimuli: expected {self.recording.n_stimuli}, "
+                "those of the recording"
+            )
+        return np.asarray(responses[self.originals][:, None] - responses[self.variants])
+
+    def masses(self, maps: np.ndarray) -> np.ndarray:
+        """Sum maps of the originals over the region of each variant.
+
+        Parameters
+        ----------
+        maps : numpy.ndarray, shape (n, height, width) or (n, m, height, width)
+            One per original, in their order, for all sites or for each; laid over all of the
+            picture, whatever their size.
+
+        Returns
+        -------
+        numpy.ndarray, float64, shape (n, k, 1) or (n, k, m)
+        """
+        maps = np.asarray(maps)
+        if maps.ndim == 3:
+            maps = maps[:, None]
+        if maps.ndim != 4 or len(maps) != len(self):
+            raise ProbeError(
+                f"maps have shape {maps.shape}: expected ({len(self)}, height, width), or "
+                f"({len(self)}, sites, height, width)"
+            )
+        if not np.isfinite(maps).all():
+            raise ProbeError("a map has values that are not finite: expected finite ones")
+        rows, columns = (
+            _overlaps(size, of_map)
+            for size, of_map in zip(self.regions.shape[2:], maps.shape[2:], strict=True)
+        )
+        regions = np.einsum("yh,nkhw,xw->nkyx", rows, self.regions.astype(float), columns)
+        return np.einsum("nkyx,nmyx->nkm", regions, maps)
+
+
+def find_deletions(recording: Recording) -> Deletions:
+    """Find the originals of a recording, their variants, and the regions that were changed.
+
+    A region is where the colours of variant and original differ by more than 4 % of their range:
+    root-mean-square difference within a Gaussian of a 56th of the picture's side, after the median
+    difference of each colour, a shift of the whole picture, was subtracted.
+
+    Parameters
+    ----------
+    recording : Recording
+        With the coordinates ``group`` (which pictures belong together) and ``variant`` (empty for
+        an original; otherwise the name of the change) of its stimuli. `probe.recordings.load`
+        gives them for ``v4:210305``; a folder has them as columns of its stimuli.csv.
+
+    Returns
+    -------
+    Deletions
+        Of groups with one original and all variants, each of which changes some region.
+
+    Raises
+    ------
+    ProbeError
+        If the recording has no such coordinates or groups, or pictures differ in size.
+    """
+    data = recording.data
+    if lacking := [name for name in ("group", "variant") if name not in data.coords]:
+        raise ProbeError(
+            f"recording {recording.name!r} does not say which pictures are variants of which: "
+            f"expected the columns 'group' and 'variant' of its stimuli (stimuli.csv of a folder), "
+            f"and {' and '.join(map(repr, lacking))} {'is' if len(lacking) == 1 else 'are'} missing"
+        )
+    group, variant = data["group"].values, data["variant"].values.astype(str)
+    labels = tuple(dict.fromkeys(str(label) for label in variant if label != ORIGINAL))
+    kept, regions, incomplete, unchanged = [], [], 0, 0
+    for each in dict.fromkeys(group[variant != ORIGINAL].tolist()):
+        rows = np.flatnonzero(group == each)
+        by_label = {variant[row]: int(row) for row in rows}
+        if len(by_label) < len(rows) or set(by_label) != {ORIGINAL, *labels}:
+            incomplete += 1
+            continue
+        members = [by_label[label] for label in (ORIGINAL, *labels)]
+        whole, *changed = (_colours(recording, row) for row in members)
+        if len({picture.shape for picture in (whole, *changed)}) > 1:
+            raise ProbeError(
+                f"pictures of group {each!r} of {recording.name!r} differ in size: expected "
+                "variants of the size of their original"
+            )
+        of_group = [changed_region(whole, picture) for picture in changed]
+        if not all(region.any() for region in of_group):
+            unchanged += 1
+            continue
+        kept.append(members)
+        regions.append(of_group)
+    if len(kept) < 2:
+        raise ProbeError(
+            f"recording {recording.name!r} has {len(kept)} groups of an original and its variants: "
+            f"expected 2 or more, each with one picture of {', '.join(map(repr, labels))} and one "
+            "without a variant"
+        )
+    if len({of_group[0].shape for of_group in regions}) > 1:
+        raise ProbeError(
+            f"originals of {recording.name!r} differ in size: expected pictures of one size"
+        )
+    notes = [
+        f"{count} groups were left out, since {why}."
+        for count, why in (
+            (incomplete, "an original or a variant is missing or there twice"),
+            (unchanged, "a variant differs from its original nowhere"),
+        )
+        if count
+    ]
+    table = np.array(kept)
+    return Deletions(
+        recording, labels, group[table[:, 0]], table[:, 0], table[:, 1:], np.array(regions),
+        tuple(notes),
+    )  # fmt: skip
+
+
+def changed_region(original: np.ndarray, variant: np.ndarray) -> np.ndarray:
+    """Find where two pictures differ.
+
+    Parameters
+    ----------
+    original, variant : numpy.ndarray, shape (height, width, 3)
+        In 0–1.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (height, width)
+    """
+    difference = variant - original
+    difference = difference - np.median(difference, axis=(0, 1))
+    energy = np.square(difference).mean(axis=-1)
+    return np.asarray(np.sqrt(gaussian_filter(energy, min(energy.shape) * SMOOTHING)) > THRESHOLD)
+
+
+def _colours(recording: Recording, row: int) -> np.ndarray:
+    return np.asarray(recording.stimuli.image(row).convert("RGB"), dtype=np.float64) / 255.0
+
+
+def _overlaps(size: int, of_map: int) -> np.ndarray:
+    """Compute which share of each of a map's cells each pixel covers: (of_map, size)."""
+    pixels, cells = np.arange(size) / size, np.arange(of_map) / of_map
+    low = np.maximum(pixels, cells[:, None])
+    high = np.minimum(pixels + 1 / size, cells[:, None] + 1 / of_map)
+    return np.asarray(np.maximum(high - low, 0.0) * of_map)
