@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         parse,
         predicted,
         read,
+        titled,
     )
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "predicted",
     "read",
     "said",
+    "titled",
     "values",
 ]
 
@@ -94,6 +96,7 @@ _HOME = {
     "predicted": "probe.targets.text",
     "read": "probe.targets.text",
     "said": "probe.targets.kinds",
+    "titled": "probe.targets.text",
     "values": "probe.targets.kinds",
 }
 
