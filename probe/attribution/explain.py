@@ -107,7 +107,7 @@ class Saliency:
     def title(self) -> str:
         """One line that says what is shown."""
         at = f" at {self.layer}" if self.layer else ""
-        return f"{self.method.name}{at} of {self.model}: {self.target}"
+        return f"{self.method.name}{at} of {targets.titled(self.model, self.target)}"
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -248,7 +248,7 @@ class Saliencies(Sequence[Saliency]):
             signed=[[one is not None and one.method.signed for one in line] for line in table],
             rows=rows,
             columns=names,
-            title=f"{first.model}: {first.target}. {at}Each map on its own scale",
+            title=f"{targets.titled(first.model, first.target)}. {at}Each map on its own scale",
         )
 
     def save(self, path: str | Path) -> Path:

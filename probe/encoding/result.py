@@ -32,7 +32,7 @@ from probe.plots.layers import figure_size
 from probe.progress import track
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
-from probe.result.text import number, p_value, plain
+from probe.result.text import count, number, p_value, plain
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Encoding:
         subjects = f"{n_subjects} subjects" if n_subjects > 1 else recording["subjects"][0]
         return (
             f"{self.facts['model']['name']} predicts {mark}{recording['name']}: "
-            f"{self.facts['region']}, {len(self)} sites, {subjects}, "
+            f"{self.facts['region']}, {count(len(self), 'site')}, {subjects}, "
             f"{recording['n_stimuli']} stimuli"
         )
 
@@ -502,11 +502,13 @@ class Encoding:
             if fit["n_resamples"]
             else "none were asked for"
         )
+        # Of one site, medians over sites are its own scores.
+        over = f"Medians over {count(len(self), 'site')}; " if len(self) > 1 else ""
         notes = [
-            f"Medians over {len(self)} sites; {fit['aggregate']}. Intervals: 95 % over "
+            f"{over}{fit['aggregate']}. Intervals: 95 % over "
             f"{fit['units']}, {fit['n_resamples']:,} resamples."
             if self.table["r_low"].notna().any()
-            else f"Medians over {len(self)} sites; {fit['aggregate']}. No intervals: {why}."
+            else f"{over}{fit['aggregate']}. No intervals: {why}."
         ]
         reliability = self.sites["reliability"]
         if reliability.notna().any():
@@ -528,8 +530,10 @@ class Encoding:
             )
         if self.is_banded:
             notes += self._notes_of_bands()
-        missing = self.sites["note"][self.sites["note"] != ""].value_counts()
-        notes += [f"{n} of {len(self)} sites: {why}." for why, n in missing.items()]
+        # What holds for all sites has been said.
+        said = ("", f"no ceiling, since {fit['no_ceiling']}" if reliability.isna().all() else "")
+        missing = self.sites["note"][~self.sites["note"].isin(said)].value_counts()
+        notes += [f"{n} of {count(len(self), 'site')}: {why}." for why, n in missing.items()]
         notes += fit["remarks"]
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")

@@ -55,8 +55,8 @@ class Readout(nn.Linear):
         if x.shape[1] != self.in_features:
             # Whoever looks at a convolution of a larger picture goes no further than that.
             raise MissingLayer(
-                f"a V4 neuron's readout is one of pictures of {SIZE[0]}×{SIZE[1]} px: of other "
-                "sizes, name another layer"
+                f"a V4 neuron's readout takes pictures of {SIZE[0]}×{SIZE[1]} px: for other sizes, "
+                "name a layer before it, such as layers.layer4_act"
             )
         return super().forward(x)
 

@@ -207,8 +207,10 @@ def _draw_fields(
     ax.set_xlabel("pixels of the network's input")
     others = [f"{n_flat} look everywhere" if n_flat else "", f"{n_none} without" if n_none else ""]
     others = [text for text in others if text]
+    plural = "" if len(gaussian) == 1 else "s"
     ax.set_title(
-        f"fields (1 SD) of {len(gaussian)} sites" + (f"; {', '.join(others)}" if others else ""),
+        f"field{plural} (1 SD) of {len(gaussian)} site{plural}"
+        + (f"; {', '.join(others)}" if others else ""),
         loc="left",
     )
 
@@ -220,6 +222,7 @@ def _draw_ceilings(ax: Axes, sites: pd.DataFrame) -> None:
         ax.hist(r[np.isfinite(r)], bins=20, color="0.6")
         ax.set_xlabel("r with held-out responses")
         ax.set_ylabel("sites")
+        ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         ax.set_title("no ceiling is known", loc="left")
         return
     ceiling = np.sqrt(np.clip(reliability, 0.0, None))

@@ -21,6 +21,9 @@ DPI = 300
 SMALLEST, LARGEST = 0.5, 2.0
 """Width of a picture in inches: labels have room, and few pictures fill no page."""
 
+FEW = 1.1
+"""The least width where all pictures go into one row at it: a single small one is no stamp."""
+
 WIDTH = 7.0
 """What one row may take, in inches; more rows are about one and a half times as wide as high."""
 
@@ -89,6 +92,8 @@ def plot_pictures(
 def _grid(n: int, width: int, height: int, beside: int) -> Grid:
     """Lay out n pictures of so many pixels, with so many patches beside each."""
     wide = min(max(width / DPI, SMALLEST), LARGEST)
+    if n * (FEW + GAP) <= WIDTH:  # as large as one row allows
+        wide = max(wide, FEW)
     high = wide * height / width
     room = beside * (high + GAP / 2) + 2 * GAP if beside else 0.0
     across, down = Grid(1, wide, high, LINE, GAP, room).step

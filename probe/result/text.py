@@ -31,6 +31,11 @@ def number(value: float) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
+def count(n: int, what: str) -> str:
+    """Write how many there are: ``1 site``, ``2 sites``."""
+    return f"{n} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def share(*of_bounds: float) -> str:
     """Write shares of a ceiling's bounds as percentages, the lower one first."""
     known = sorted(100 * share for share in of_bounds if np.isfinite(share))

@@ -712,4 +712,4 @@ def _title(
         layers = list(dict.fromkeys(layer or "classes" for t in each for layer in t.layers))
         channel = all(isinstance(t, Channel) for t in each)
         what = f"{n} channels of {layers[0]}" if channel and len(layers) == 1 else f"{n} targets"
-    return f"{network.name}: {what}"
+    return targets.titled(network.name, what)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         parse,
         predicted,
         read,
+        titled,
     )
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "predicted",
     "read",
     "said",
+    "titled",
     "values",
 ]
 
@@ -97,6 +99,7 @@ _HOME = {
     "predicted": "probe.targets.text",
     "read": "probe.targets.text",
     "said": "probe.targets.kinds",
+    "titled": "probe.targets.text",
     "values": "probe.targets.kinds",
 }
 

@@ -16,7 +16,7 @@ from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.models.network import MissingLayer
-from probe.models.registry import neurons
+from probe.models.registry import COMPACT, neurons
 from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
 
 
@@ -214,7 +214,8 @@ def class_of(text: str, network: Network) -> Class | Response:
     if re.fullmatch(r"\d+", text):
         index = int(text)
         if labels and index >= len(labels):
-            raise ProbeError(f"{what} {index} does not exist: there are 0 to {len(labels) - 1}")
+            known = f"there are 0 to {len(labels) - 1}" if len(labels) > 1 else "there is only 0"
+            raise ProbeError(f"{what} {index} does not exist: {known}")
         return kind(index, labels[index] if labels else "")
     if not labels:
         raise ProbeError(
@@ -231,7 +232,7 @@ def class_of(text: str, network: Network) -> Class | Response:
         raise ProbeError(
             f"target {text!r} stands for {len(found)} classes, name one by its number: {several}"
             if found
-            else f"target {text!r} is no class of {network.name!r}{suggest(text, labels)}; layers "
+            else f"target {text!r} is no {what} of {network.name!r}{suggest(text, labels)}; layers "
             "are named as by `probe layers`, with :CHANNEL"
         )
     return kind(found[0], labels[found[0]])
@@ -240,6 +241,11 @@ def class_of(text: str, network: Network) -> Class | Response:
 def _competes(network: Network) -> bool:
     """Tell whether outputs are classes, of which one is right; a single number is none."""
     return not neurons(network.architecture or "") and models.outputs(network).get("") != (1,)
+
+
+def titled(model: str, target: str) -> str:
+    """Name a network and what is asked of it: once, where the network is the neuron asked for."""
+    return model if model == COMPACT + target else f"{model}: {target}"
 
 
 def class_labels(network: Network) -> tuple[str, ...]:

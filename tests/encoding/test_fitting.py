@@ -593,6 +593,8 @@ class TestSites:
         assert np.isfinite(found.table["r_low"]).all()
         assert found.pairs["p"].isna().all()
         assert found.site(0).facts["sites"] == [0]
+        assert "V4, 1 site, a, 40 stimuli" in found.title
+        assert "over 1 site" not in repr(found)
 
     @pytest.mark.parametrize(
         ("averaged", "why"),
@@ -603,6 +605,7 @@ class TestSites:
         found = encode(once)
         assert found.table["r_ceiled"].isna().all()
         assert f"No ceiling: {why}." in repr(found)
+        assert repr(found).count(why) == 1
         assert set(found.sites["note"]) == {f"no ceiling, since {why}"}
 
     def test_one_layer_is_not_chosen_among_others(self):

@@ -142,6 +142,10 @@ class TestPublished:
             targets.predicted(all_, x)
         with pytest.raises(ProbeError, match="output 89 does not exist: there are 0 to 88"):
             targets.parse("89", all_)
+        with pytest.raises(ProbeError, match="output 1 does not exist: there is only 0"):
+            targets.parse("1", one)
+        with pytest.raises(ProbeError, match="'tabby' is no output of 'v4-compact:201025-12'"):
+            targets.parse("tabby", one)
 
     def test_random_weights_have_the_neurons_shapes(self):
         trained = models.load("v4-compact:201025-3")

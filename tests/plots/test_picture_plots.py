@@ -44,6 +44,15 @@ def test_pictures_do_not_overlap(pictures):
         assert np.flatnonzero(~apart).tolist() == [k]
 
 
+def test_few_are_larger_than_many(pictures):
+    def width(n):
+        left, right, _, _ = boxes(plot_pictures(np.repeat(pictures, 5, axis=0)[:n], [""] * n)).T
+        return (right - left)[0]
+
+    assert width(1) == width(6) == pytest.approx(1.1)
+    assert width(7) == pytest.approx(0.5)
+
+
 def test_what_shows_nothing_is_pale_and_crossed_out(pictures):
     ax = plot_pictures(pictures, [""] * 7, crossed=[2])
     pale = ax.get_images()[2].get_array()

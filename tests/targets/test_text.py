@@ -288,3 +288,18 @@ def test_the_only_number_that_a_network_returns_is_no_class() -> None:
     curve = deletion_curve(network.module, x[:1], targets.predicted(network, x[:1]), maps, steps=1)
     ends = network.module(torch.cat([x[:1], torch.zeros(1, 3, 4, 4)]))[:, 0].detach()
     np.testing.assert_allclose(curve.scores[0], ends, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "title"),
+    [
+        ("v4-compact:201025-12", "201025-12", "v4-compact:201025-12"),
+        ("v4-compact:201025-12", "layers.Beta", "v4-compact:201025-12: layers.Beta"),
+        ("v4-compact:201025", "201025-12", "v4-compact:201025: 201025-12"),
+        ("alexnet", "tabby", "alexnet: tabby"),
+    ],
+)
+def test_a_network_that_is_the_neuron_asked_for_is_named_once(
+    model: str, target: str, title: str
+) -> None:
+    assert targets.titled(model, target) == title
