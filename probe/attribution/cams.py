@@ -78,7 +78,7 @@ def grad_cam_plus_plus(
 
     Returns
     -------
-    torch.Tensor, shape (n, y, x)
+    torch.Tensor, shape (n, y, x); (n, m, y, x) of `probe.targets.Several`
         float32, not negative.
 
     Raises
@@ -113,7 +113,7 @@ def hires_cam(
 
     Returns
     -------
-    torch.Tensor, shape (n, y, x)
+    torch.Tensor, shape (n, y, x); (n, m, y, x) of `probe.targets.Several`
         float32, signed.
 
     Raises
@@ -139,7 +139,7 @@ def layer_cam(
 
     Returns
     -------
-    torch.Tensor, shape (n, y, x)
+    torch.Tensor, shape (n, y, x); (n, m, y, x) of `probe.targets.Several`
         float32, not negative.
 
     Raises
@@ -295,7 +295,7 @@ def guided_grad_cam(
 
     Returns
     -------
-    torch.Tensor, shape (n, 3, height, width)
+    torch.Tensor, shape (n, 3, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed.
 
     Raises
@@ -304,8 +304,9 @@ def guided_grad_cam(
         As for `grad_cam`.
     """
     cam = grad_cam(module, images, target, layer=layer, batch_size=batch_size)
-    large = F.interpolate(cam[:, None], images.shape[2:], mode="bilinear")
-    return large * guided_backprop(module, images, target, batch_size=batch_size)
+    large = F.interpolate(cam.reshape(-1, 1, *cam.shape[-2:]), images.shape[2:], mode="bilinear")
+    slopes = guided_backprop(module, images, target, batch_size=batch_size)
+    return large.reshape(*cam.shape[:-2], 1, *images.shape[2:]) * slopes
 
 
 def _from_gradients(
@@ -326,13 +327,17 @@ def _from_gradients(
             value = target(outputs)
         (slope,) = gradient(value, [output], target)
         layout = layout_at(module, layer, batch)
-        a, g = (_on_grid(part, layout, layer) for part in (output.detach(), slope))
-        if output.ndim == 3 and slope.any() and not g.any():
-            raise ProbeError(
-                f"layer {layer!r}: from here on target {target.name!r} looks at the class token "
-                "alone; take a layer before the last attention"
-            )
-        found.append(combined(a.float(), g.float()))
+        a = _on_grid(output.detach(), layout, layer).float()
+        maps = []
+        for of_target in slope.unbind(1) if value.ndim == 2 else (slope,):
+            g = _on_grid(of_target, layout, layer).float()
+            if output.ndim == 3 and of_target.any() and not g.any():
+                raise ProbeError(
+                    f"layer {layer!r}: from here on target {target.name!r} looks at the class "
+                    "token alone; take a layer before the last attention"
+                )
+            maps.append(combined(a, g))
+        found.append(torch.stack(maps, dim=1) if value.ndim == 2 else maps[0])
     return torch.cat(found)
 
 

@@ -45,7 +45,7 @@ def gradient(module: nn.Module, images: Tensor, target: Target, *, batch_size: i
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, in units of the target per unit of the preprocessed picture.
 
     Raises
@@ -80,7 +80,7 @@ def input_x_gradient(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, in units of the target.
 
     Raises
@@ -90,7 +90,7 @@ def input_x_gradient(
     """
     origin = as_baseline(baseline, checked(images))
     slopes = gradient(module, images, target, batch_size=batch_size)
-    return (slopes * (images.detach() - origin)).float()
+    return (slopes * _beside(images.detach() - origin, slopes)).float()
 
 
 def smoothgrad(
@@ -119,7 +119,7 @@ def smoothgrad(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, as of `gradient`.
 
     Raises
@@ -128,11 +128,11 @@ def smoothgrad(
         As in `gradient`, and if ``samples`` or ``noise`` is out of range.
     """
     images = checked(images)
-    total = torch.zeros_like(images)
+    total = [torch.zeros(()).to(images)] * len(images)
     noisy = _noisy(images, samples, noise, seed)
     for k, slope in enumerate(_gradients(module, noisy, target, batch_size)):
-        total[k % len(images)] += slope
-    return (total / samples).float()
+        total[k % len(images)] = total[k % len(images)] + slope
+    return (torch.stack(total) / samples).float()
 
 
 def vargrad(
@@ -154,7 +154,7 @@ def vargrad(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, not negative, in squared units of `gradient`.
 
     Raises
@@ -164,15 +164,15 @@ def vargrad(
     """
     images = checked(images)
     at_least(2, samples=samples)
-    mean, squares = torch.zeros_like(images), torch.zeros_like(images)
+    mean, squares = ([torch.zeros(()).to(images)] * len(images) for _ in range(2))
     noisy = _noisy(images, samples, noise, seed)
     for k, slope in enumerate(_gradients(module, noisy, target, batch_size)):
         # Welford's recurrence: a mean of squares less a squared mean could come out negative.
         sample, at = divmod(k, len(images))
         away = slope - mean[at]
-        mean[at] += away / (sample + 1)
-        squares[at] += away * (slope - mean[at])
-    return (squares / samples).float()
+        mean[at] = mean[at] + away / (sample + 1)
+        squares[at] = squares[at] + away * (slope - mean[at])
+    return (torch.stack(squares) / samples).float()
 
 
 def integrated_gradients(
@@ -204,7 +204,7 @@ def integrated_gradients(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, in units of the target.
 
     Raises
@@ -234,8 +234,8 @@ def integrated_gradients(
     maps = integral(first, everything)
     change = (value(images) - value(origin)).to(maps)
     for n_steps in more:
-        gap = (maps.flatten(1).sum(1) - change).abs()
-        (left,) = torch.where(gap > COMPLETE * change.abs())
+        gap = (maps.flatten(-3).sum(-1) - change).abs()
+        (left,) = torch.where((gap > COMPLETE * change.abs()).reshape(len(maps), -1).any(1))
         if not len(left):
             break
         maps[left] = integral(n_steps, left)
@@ -292,7 +292,7 @@ def expected_gradients(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed, in units of the target. Sums to target(picture) − the mean of
         target(baseline), in expectation.
 
@@ -384,6 +384,11 @@ def blurred(images: Tensor) -> Tensor:
     return torch.from_numpy(smooth).to(images)
 
 
+def _beside(images: Tensor, slopes: Tensor) -> Tensor:
+    """Give pictures an axis for several targets, where slopes have one: (n, m, …)."""
+    return images[:, None] if slopes.ndim > images.ndim else images
+
+
 def at_least(least: int, **settings: int) -> None:
     """Check numbers that a user sets.
 
@@ -448,11 +453,12 @@ def _from_origins(
             for start, end in zip(origin(step), images, strict=True):
                 yield start + place * (end - start)
 
-    total = torch.zeros_like(images)
+    total = [torch.zeros(()).to(images)] * len(images)
     for k, slope in enumerate(_gradients(module, on_the_way(), target, batch_size)):
         step, at = divmod(k, len(images))
-        total[at].addcmul_(slope, images[at] - origin(step)[at], value=weights[step])
-    return total.float()
+        way = images[at] - origin(step)[at]
+        total[at] = torch.addcmul(total[at], slope, way, value=weights[step])
+    return torch.stack(total).float()
 
 
 def _noisy(images: Tensor, samples: int, noise: float, seed: int) -> Iterator[Tensor]:

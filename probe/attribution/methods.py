@@ -54,7 +54,7 @@ class Method:
     about: str
     slope: bool = False
     sums_to: Literal["", "change", "value"] = ""
-    several: bool = False
+    several: bool = True
 
     @property
     def needs_layer(self) -> bool:
@@ -100,11 +100,12 @@ _ALL = (
     Method(
         "deeplift", deeplift.deeplift, "pixels", True,
         "differences from a baseline, handed back layer by layer (Rescale)", sums_to="change",
+        several=False,
     ),
     Method(
         "lrp", lrp.lrp, "pixels", True,
         "relevance, handed back layer by layer in proportion to what was contributed",
-        sums_to="value",
+        sums_to="value", several=False,
     ),
     Method(
         "guided-backprop", rectifiers.guided_backprop, "pixels", True,
@@ -118,11 +119,11 @@ _ALL = (
     ),
     Method(
         "occlusion", perturbation.occlusion, "pixels", True,
-        "how the target falls when a window is covered", several=True,
+        "how the target falls when a window is covered",
     ),
     Method(
         "rise", perturbation.rise, "pixels", True,
-        "mean of random masks, weighted by the target behind each", several=True,
+        "mean of random masks, weighted by the target behind each",
     ),
     Method(
         "guided-grad-cam", cams.guided_grad_cam, "pixels", True, "guided backprop times Grad-CAM",
@@ -145,19 +146,19 @@ _ALL = (
     ),
     Method(
         "score-cam", cams.score_cam, "layer", False,
-        "channels, weighted by the target of the picture masked with each", several=True,
+        "channels, weighted by the target of the picture masked with each",
     ),
     Method(
         "ablation-cam", cams.ablation_cam, "layer", False,
-        "channels, weighted by the target's fall without each", several=True,
+        "channels, weighted by the target's fall without each",
     ),
     Method(
         "attention-rollout", attention.attention_rollout, "tokens", False,
-        "attention multiplied through the blocks of a transformer, of no target",
+        "attention multiplied through the blocks of a transformer, of no target", several=False,
     ),
     Method(
         "attention-grad-cam", attention.attention_grad_cam, "tokens", False,
-        "attention times its gradient",
+        "attention times its gradient", several=False,
     ),
 )  # fmt: skip
 

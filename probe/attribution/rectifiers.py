@@ -28,7 +28,7 @@ def guided_backprop(
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed.
 
     Raises
@@ -52,7 +52,7 @@ def deconvnet(module: nn.Module, images: Tensor, target: Target, *, batch_size: 
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, height, width)
+    torch.Tensor, shape (n, channels, height, width); (n, m, …) of `probe.targets.Several`
         float32, signed.
 
     Raises

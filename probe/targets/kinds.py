@@ -189,10 +189,9 @@ class Response(Target):
 
 @dataclass(frozen=True, eq=False)
 class Several(Target):
-    """Several targets side by side: m numbers per picture, (n, m).
+    """Several targets side by side: m numbers per picture, (n, m), from one pass of the network.
 
-    For what runs a network without gradients, so that all are had from one pass: the methods of
-    saliency that say so (`probe.attribution.Method.several`).
+    For the methods of saliency that say so (`probe.attribution.Method.several`).
 
     Attributes
     ----------
@@ -485,17 +484,33 @@ def values(module: torch.nn.Module, images: Tensor, target: Target) -> Tensor:
 def gradient(
     value: Tensor, of: Sequence[Tensor] | Sequence[GradientEdge], target: Target
 ) -> tuple[Tensor, ...]:
-    """Give the gradient of the target's numbers, summed, with respect to some tensors.
+    """Compute the gradient of the target's numbers, summed over pictures, by some tensors.
+
+    Of `Several`, (n, m), each number's by itself: along a second axis, (n, m, …).
 
     Raises
     ------
     ProbeError
         If there is none: the target does not depend on one of them.
     """
+    if value.ndim == 2:
+        each = [_gradient(one, of, target, retain=True) for one in value.unbind(1)]
+        return tuple(torch.stack(parts, dim=1) for parts in zip(*each, strict=True))
+    return _gradient(value, of, target)
+
+
+def _gradient(
+    value: Tensor,
+    of: Sequence[Tensor] | Sequence[GradientEdge],
+    target: Target,
+    *,
+    retain: bool = False,
+) -> tuple[Tensor, ...]:
     found: Sequence[Tensor | None] = [None]
     if value.requires_grad:
         # No sum: to one who has switched gradients off, it would have none.
-        found = torch.autograd.grad(value, of, torch.ones_like(value), allow_unused=True)
+        ones = torch.ones_like(value)
+        found = torch.autograd.grad(value, of, ones, allow_unused=True, retain_graph=retain)
     if any(part is None for part in found):
         raise ProbeError(f"target {target.name!r} has no gradient here: it does not depend on it")
     return tuple(part for part in found if part is not None)
