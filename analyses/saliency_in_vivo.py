@@ -9,8 +9,8 @@ and the difference is held against that of the recorded responses. Beside the me
 knows nothing of the neuron (area, centre, edges, detail), its field alone, and the head's own
 prediction of the variants, which is all that a perfect map of the head could tell.
 
-Methods that take one pass are run on all heads; those that take many, on the first alone (--all-
-methods: on all). Sites are those whose responses to the synthesised pictures the first head
+All methods are run on the first head; on the others, those that take a pass (--all-methods: all,
+for hours). Sites are those whose responses to the synthesised pictures the first head
 predicts best: no photograph has a say in the choice. Also asked: does a head that never saw a
 synthesised picture predict the responses to them? Writes ranking.csv (a row per head and map),
 pairs.csv (tests between maps of a head), synthesised.csv, reference.csv and three figures. Parts
@@ -20,6 +20,7 @@ that are there already are not computed again.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from probe.result.picture import figure_png
 
 DATASET = "v4:210305"
 
-ONE_PASS: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "gradient": {},
     "input × gradient": {"method": "input-x-gradient"},
     "(input − blurred) × gradient": {"method": "input-x-gradient", "baseline": "blurred"},
@@ -54,21 +55,19 @@ ONE_PASS: dict[str, dict[str, Any]] = {
     "layer-cam": {},
     "ablation-cam": {},
     "guided-grad-cam": {},
-}
-MANY_PASSES: dict[str, dict[str, Any]] = {
     "deeplift": {},
     "deeplift, blurred": {"method": "deeplift", "baseline": "blurred"},
     "lrp": {},
-    "smoothgrad": {"samples": 8},
-    "vargrad": {"samples": 8},
+    "smoothgrad": {"samples": 4},
+    "vargrad": {"samples": 4},
     "integrated-gradients": {"steps": 8},
     "integrated-gradients, blurred": {
         "method": "integrated-gradients", "baseline": "blurred", "steps": 8,
     },
-    "expected-gradients": {"samples": 8},
+    "expected-gradients": {"samples": 4},
     "occlusion": {"size": 32, "stride": 32},
     "occlusion, blurred": {"method": "occlusion", "baseline": "blurred", "size": 32, "stride": 32},
-    "rise": {"masks": 150},
+    "rise": {"masks": 100},
     "score-cam": {},
 }  # fmt: skip
 """Fewer samples and steps than by default, and coarser windows: thousands of maps are made."""
@@ -97,19 +96,23 @@ CASES = (
     Case("squeezenet1_1", "features.7"),
     Case("vgg16", "features.8"),
 )
-DEAR = ("vgg16",)
-"""Networks whose passes take ten times as long: fewer methods are run on them."""
-CHEAP = (
-    "gradient", "(input − blurred) × gradient", "grad-cam", "grad-cam++", "hires-cam", "layer-cam",
-    "ablation-cam",
+FAST = (
+    "gradient", "(input − blurred) × gradient", "guided-backprop", "grad-cam", "grad-cam++",
+    "hires-cam", "layer-cam", "ablation-cam",
 )  # fmt: skip
+"""What is run on all heads, since it takes a pass."""
 
 
 def methods_of(case: Case, *, all_methods: bool) -> dict[str, dict[str, Any]]:
     """Return the methods that are run on a head, with their settings."""
-    if all_methods or case == CASES[0]:
-        return ONE_PASS | MANY_PASSES
-    return {k: v for k, v in ONE_PASS.items() if case.model not in DEAR or k in CHEAP}
+    every = all_methods or case == CASES[0]
+    return {name: settings for name, settings in METHODS.items() if every or name in FAST}
+
+
+def fit(recording: Recording, case: Case) -> HeldOut:
+    """Fit all sites, for every photograph without it and its variants."""
+    network = models.load(case.model, case.weights)
+    return fit_held_out(network, recording, [case.layer])[case.layer]
 
 
 def choose_sites(recording: Recording, heads: HeldOut, n: int) -> list[int]:
@@ -292,15 +295,11 @@ def run(
     parts.mkdir(parents=True, exist_ok=True)
     recording = recordings.load(DATASET)
     deletions = find_deletions(recording)
-    first = CASES[0]
-    network = models.load(first.model)
-    sites = choose_sites(
-        recording, fit_held_out(network, recording, [first.layer])[first.layer], n_sites
-    )
+    fitted = functools.cache(functools.partial(fit, recording))
+    sites = choose_sites(recording, fitted(CASES[0]), n_sites)
     tables: dict[str, list[pd.DataFrame]] = {"ranking": [], "pairs": []}
     for case in cases:
-        network = models.load(case.model, case.weights)
-        heads = fit_held_out(network, recording, [case.layer])[case.layer]
+        heads = fitted(case)
         methods = methods_of(case, all_methods=all_methods)
         found = judge(case, heads, deletions, sites, methods, parts, seed)
         folder = output / case.name.replace(", ", "-")

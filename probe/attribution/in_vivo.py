@@ -343,23 +343,18 @@ def held_out_masses(
             options = {k: v for k, v in options.items() if k in (*method.settings, "progress")}
             options |= {"layer": heads.layer} if method.needs_layer else {}
             targets = [heads.site(site, int(fold)) for site in chosen]
+            options |= settings
             if method.several:
-                target = Several(tuple(targets))
-                maps = method.function(network.module, inputs, target, **(options | settings))
-                of_sites = list(maps.unbind(1))
+                maps = method.function(network.module, inputs, Several(tuple(targets)), **options)
             else:
-                of_sites = [
-                    method.function(network.module, inputs, one, **(options | settings))
-                    for one in targets
-                ]
-            for column, found in enumerate(of_sites):
-                signed = found.abs() if method.slope else found
-                flat = (
-                    at_picture(signed, (inputs.shape[2], inputs.shape[3]))
-                    if found.ndim == 4
-                    else signed
+                maps = torch.stack(
+                    [method.function(network.module, inputs, one, **options) for one in targets], 1
                 )
-                masses[name][rows, :, column] = part.masses(flat.float().cpu().numpy())[:, :, 0]
+            flat = maps.flatten(0, 1)
+            signed = flat.abs() if method.slope else flat
+            whole = at_picture(signed, (inputs.shape[2], inputs.shape[3]))
+            of_sites = whole.reshape(*maps.shape[:2], *whole.shape[1:])
+            masses[name][rows] = part.masses(of_sites.cpu().numpy())
     return masses
 
 

@@ -48,6 +48,8 @@ class HeldOut:
         Of the responses to all stimuli: the unit of `site`.
     dataset : str
         What the recording is called.
+    identity : Identity
+        Of the network.
     """
 
     network: Network
@@ -57,6 +59,7 @@ class HeldOut:
     mean: np.ndarray
     sd: np.ndarray
     dataset: str
+    identity: Identity
 
     def site(self, number: int, fold: int) -> Site:
         """Return a site as a target, as a fold's fit reads it.
@@ -75,7 +78,7 @@ class HeldOut:
             (torch.tensor([self.mean[number]], dtype=torch.float32),),
             (torch.tensor([self.sd[number]], dtype=torch.float32),),
             1,
-            Identity.of(self.network),
+            self.identity,
             {"fold": fold, "unseen": [int(k) for k in self.folds[fold].test]},
             lambda: self.network,
         )
@@ -127,7 +130,7 @@ def fit_held_out(
     infos = [info for info in models.layers(network) if info.name in names]
     jobs = jobs_of(network, infos, settings)
     stores = extract_jobs(jobs, recording, settings, None)
-    fitted = {}
+    identity, fitted = Identity.of(network), {}
     for job, store in track(
         list(zip(jobs, stores, strict=True)), desc="fit folds", unit="layer", progress=progress
     ):
@@ -142,7 +145,7 @@ def fit_held_out(
             predictions[test] = held.predictions + shift
         fitted[job.layer] = HeldOut(
             network, job.layer, tuple(folds), predictions, responses.mean(0), responses.std(0),
-            recording.name,
+            recording.name, identity,
         )  # fmt: skip
     if network.weights.kind == "user":  # nobody will ask for these activations again
         for path in {store.path for store in stores}:

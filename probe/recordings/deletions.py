@@ -122,8 +122,11 @@ class Deletions:
             _overlaps(size, of_map)
             for size, of_map in zip(self.regions.shape[2:], maps.shape[2:], strict=True)
         )
-        regions = np.einsum("yh,nkhw,xw->nkyx", rows, self.regions.astype(float), columns)
-        return np.einsum("nkyx,nmyx->nkm", regions, maps)
+        regions = rows @ self.regions.astype(np.float64) @ columns.T
+        return np.asarray(
+            regions.reshape(*regions.shape[:2], -1)
+            @ maps.reshape(*maps.shape[:2], -1).astype(np.float64).swapaxes(1, 2)
+        )
 
 
 def find_deletions(recording: Recording) -> Deletions:
