@@ -97,7 +97,7 @@ WINDOW = 0.1
 MODEL = "alexnet"
 LAYERS = ("features.1", "features.4", "features.7", "features.9", "features.11")
 FOLDS = 10
-MOST_SETS = 4
+MOST_SETS = 8
 """Of pictures, of one size."""
 
 RSA_SETS, RSA_STIMULI = 4, 200
@@ -758,7 +758,7 @@ def run(neurons: Sequence[int], output: Path, effort: Effort) -> dict[str, pd.Da
     dict of str to pandas.DataFrame
         ``layers``, ``sites``, ``rsa``, ``superstimuli``, ``maps``.
     """
-    words = [effort.seed, effort.pictures, effort.steps, effort.sets, effort.resamples, *effort.rsa]
+    words = [effort.seed, effort.pictures, effort.steps, effort.resamples, effort.rsa[1]]
     kind = "-".join(map(str, [*neurons, "s", *words]))
     parts = Parts(output / "parts" / kind)
     parts.folder.mkdir(parents=True, exist_ok=True)
@@ -787,7 +787,9 @@ def run(neurons: Sequence[int], output: Path, effort: Effort) -> dict[str, pd.Da
 
     found = {
         "layers": pd.concat(layers, ignore_index=True),
-        "sites": parts.table(f"sites-{'-'.join(map(str, effort.sizes))}", sites),
+        "sites": parts.table(
+            f"sites-{'-'.join(f'{n}.{number}' for n, number, _ in chosen)}", sites
+        ),
         "rsa": pd.concat(
             [
                 parts.table(
@@ -908,14 +910,21 @@ def summarise_layers(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_sites(sites: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per size: how often intervals hold the truth, and how far r is from it."""
+    """Return one row per size: how often intervals hold the truth, and how far r is from it.
+
+    ``coverage`` is of what the site that is kept has with new pictures; ``coverage_average`` of
+    the mean r over all sets of the size, which is what sites fitted to so many pictures have.
+    """
     rows = []
     for n, some in sites.groupby("n"):
         holds = (some["r_low"] <= some["r_new"]) & (some["r_new"] <= some["r_high"])
+        average = some.groupby("neuron")["r"].transform("mean")
+        holds_average = (some["r_low"] <= average) & (average <= some["r_high"])
         low, high = interval(int(holds.sum()), len(holds))
         rows.append(
             {
                 "n": n, "intervals": len(some), "coverage": holds.mean(), "low": low, "high": high,
+                "coverage_average": holds_average.mean() if some["set"].nunique() > 2 else np.nan,
                 "truth_below": (some["r_new"] < some["r_low"]).mean(),
                 "truth_above": (some["r_new"] > some["r_high"]).mean(),
                 "r": some["r"].mean(), "r_new": some["r_new"].mean(),
@@ -934,10 +943,9 @@ def summarise_rsa(rsa: pd.DataFrame) -> pd.Series:
     of_row = rsa["layer"].map(expected)
     holds = (rsa["ci_low"] <= of_row) & (of_row <= rsa["ci_high"])
     low, high = interval(int(holds.sum()), len(holds))
-    ranks = [
-        one.set_index("layer")["score"].corr(truth, method="spearman")
-        for _, one in rsa.groupby("set")
-    ]
+    each = [one.set_index("layer") for _, one in rsa.groupby("set")]
+    ranks = [one["score"].corr(truth, method="spearman") for one in each]
+    ranks_here = [one["score"].corr(one["score_true"], method="spearman") for one in each]
     first = rsa.drop_duplicates("set")
     return pd.Series(
         {
@@ -947,7 +955,8 @@ def summarise_rsa(rsa: pd.DataFrame) -> pd.Series:
             "upper_rmse": np.sqrt(((first["ceiling_upper"] - first["upper_true"]) ** 2).mean()),
             "score_of_upper": (rsa["score"] / rsa["ceiling_upper"]).mean(),
             "score_true": rsa["score_true"].mean(),
-            "rank_r": np.mean(ranks), "true_best": truth.idxmax(),
+            "rank_r_same_pictures": np.mean(ranks_here), "rank_r": np.mean(ranks),
+            "true_best": truth.idxmax(),
             "best": (first["chosen"] == truth.idxmax()).mean(),
             "coverage": holds.mean(), "coverage_low": low, "coverage_high": high,
         }
@@ -1049,13 +1058,16 @@ def draw_superstimuli(table: pd.DataFrame) -> mpl.figure.Figure:
             beyond = len(sizes) - 0.4
             ax.plot([beyond] * len(shares), shares, "v", ms=2.4, mew=0, alpha=0.35, color=GREEN)
             ax.plot(beyond, shares.median(), "v", ms=5, mec="white", mew=0.5, color=GREEN,
-                    label=label)  # fmt: skip
+                    ls="", label=label)  # fmt: skip
         ax.axhline(1.0, color=GREY, lw=0.8, ls="--", zorder=0)
-        ax.text(-0.45, 1.0, "best of all pictures", fontsize=7, color="0.4", va="bottom")
+        ax.annotate("best of all pictures", (1, 1.0), (-2, 2), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", fontsize=7, color="0.4", ha="right")  # fmt: skip
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("")
-        ax.set_yticks([0.1, 0.2, 0.5, 1, 2, 5])
+        ax.set_yticks([0.2, 0.5, 1, 2, 5])
+        ax.set_ylim(min(0.45, 0.9 * table["share"].min()), max(1.3, 1.15 * table["share"].max()))
+        ax.set_xlim(-0.5, len(sizes))
         ax.set_xticks(range(len(sizes)), [f"{n:,}" for n in sizes])
         ax.set_xlabel("noisy pictures that the site was fitted to")
         ax.set_ylabel("rate of the true neuron,\nshare of that of the best picture")
@@ -1178,8 +1190,8 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
     aliases = dict(zip(layers["layer"], layers["alias"], strict=True))
     names = list(aliases)
     with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 2, figsize=(8.2, 6.4), dpi=200, layout="constrained")
-        ranking, ceilings, coverage, of_rsa = axes.flat
+        figure, axes = plt.subplots(2, 3, figsize=(11.4, 6.4), dpi=200, layout="constrained")
+        ranking, ceilings, kept, coverage, of_rsa, of_layers = axes.flat
         for n in sizes:
             medians = layers[layers["n"] == n].groupby(["set", "layer"])[["r", "r_true"]].median()
             for _, one in medians.groupby("set"):
@@ -1189,8 +1201,14 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
             ranking.plot(truth, "--o", color=colours[n], lw=1.2, ms=3.5, label=f"{n:,}")
         ranking.set_xticks(range(len(names)), [aliases[name] for name in names])
         ranking.set_ylabel("median r over neurons, held out")
-        ranking.set_title("layers: noisy means (lines, one per set), truth (dashed)", loc="left")
-        ranking.legend(title="pictures", loc="lower right")
+        ranking.set_title(
+            "encode, layers: noisy means (lines, one\nper set), noise-free rates (dashed)",
+            loc="left",
+        )
+        low, high = ranking.get_ylim()
+        ranking.set_ylim(low - 0.18 * (high - low), high)
+        ranking.legend(title="pictures", loc="lower center", ncols=4, columnspacing=0.8,
+                       handlelength=1.4, handletextpad=0.4)  # fmt: skip
 
         best = layers.loc[layers.groupby(["n", "set", "neuron"])["r_true"].idxmax()]
         for n in sizes:
@@ -1203,7 +1221,19 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
         ceilings.plot((low, high), (low, high), color="0.4", lw=0.8, zorder=0)
         ceilings.set(xlabel="r with noise-free rates", xlim=(low, high), ylim=(low, high),
                      ylabel="r/√ρ (filled), r (open)")  # fmt: skip
-        ceilings.set_title("ceilings, each neuron’s best layer", loc="left")
+        ceilings.set_title("encode, ceilings: each neuron’s best layer\n(colours as on the left)",
+                           loc="left")  # fmt: skip
+
+        for n in sizes:
+            some = sites[sites["n"] == n]
+            kept.vlines(some["r_new"], some["r_low"], some["r_high"], color=colours[n], lw=0.5,
+                        alpha=0.6)  # fmt: skip
+            kept.plot(some["r_new"], some["r"], "o", ms=2.6, mew=0, color=colours[n])
+        low = float(sites[["r_low", "r_new"]].min().min()) - 0.03
+        kept.plot((low, 1), (low, 1), color="0.4", lw=0.8, zorder=0)
+        kept.set(xlabel="r of the kept site with new noisy means", xlim=(low, 1), ylim=(low, 1),
+                 ylabel="held-out r, 95 % interval")  # fmt: skip
+        kept.set_title("encode, sites", loc="left")
 
         summary = summarise_sites(sites)
         x = np.arange(len(summary))
@@ -1216,7 +1246,10 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
         coverage.set_xticks(x, [f"{n:,}" for n in summary["n"]])
         coverage.set(xlabel="noisy pictures", ylabel="share of 95 % intervals that hold the truth")
         coverage.set_ylim(max(0.0, summary["low"].min() - 0.12), 1.02)
-        coverage.set_title("intervals of sites’ r (with its own 95 % CI)", loc="left")
+        coverage.set_xlim(-0.6, len(summary) - 0.4)
+        coverage.set_title(
+            "encode, intervals of sites’ r\n(with the share’s own 95 % CI)", loc="left"
+        )
 
         first = rsa.drop_duplicates("set")
         for column, true, colour, marker, label in (
@@ -1229,8 +1262,25 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
         ends = (float(both.min().min()) - 0.03, float(both.max().max()) + 0.03)
         of_rsa.plot(ends, ends, color="0.4", lw=0.8, zorder=0)
         of_rsa.set(xlabel="true correlation of RDMs", ylabel="noise ceiling", xlim=ends, ylim=ends)
-        of_rsa.set_title("RSA: noise ceilings, one point per set", loc="left")
+        of_rsa.set_title("RSA, noise ceilings: one point per set", loc="left")
         of_rsa.legend(loc="upper left")
+
+        corrected = rsa.assign(corrected=rsa["score"] / rsa["ceiling_upper"])
+        for column, colour, marker, shift, label in (
+            ("score", GREY, "s", -0.15, "score"),
+            ("corrected", ORANGE, "D", 0.0, "score / upper ceiling"),
+            ("score_true", BLUE, "o", 0.15, "with the noise-free RDM"),
+        ):
+            x = corrected["layer"].map({name: k for k, name in enumerate(names)}) + shift
+            of_layers.plot(x, corrected[column], marker, ms=2.4, mew=0, alpha=0.4, color=colour)
+            means = corrected.groupby("layer")[column].mean().reindex(names)
+            of_layers.plot(np.arange(len(names)) + shift, means, marker, ms=5, mec="white", mew=0.5,
+                           color=colour, label=label)  # fmt: skip
+        of_layers.set_xticks(range(len(names)), [aliases[name] for name in names])
+        of_layers.set_ylabel("Spearman correlation of RDMs")
+        of_layers.set_title("RSA, layers: means over sets (large)", loc="left")
+        of_layers.legend(loc="lower right")
+        of_layers.set_ylim(bottom=min(0.0, float(rsa["score"].min())))
         for ax in axes.flat:
             tidy(ax)
         figure.suptitle(

@@ -88,6 +88,11 @@ MASK_INNER, MASK_OUTER = 1.5, 2.5
 
 BATCH = 16
 
+ENOUGH_STIMULI = 400
+"""Stimuli that sites should be fitted to. Of ten simulated V4 neurons, the superstimulus of a site
+that was fitted to 200 pictures drove the true neuron more than the best recorded picture in 5; to
+400 in 7, to 800 in 9, to 1,600 in 8 (`analyses/known_truth.py`)."""
+
 CANDIDATES = 32
 """Pictures that are looked at where a site looks: those that the judge predicts most for whole."""
 
@@ -259,6 +264,13 @@ class Superstimuli:
             f"{made['made_for'].median():.1f} SD by the heads that it was made for is no response "
             "rate.",
         ]
+        n_fitted = min(int(facts["n_stimuli"]) for facts in self.about["site"].values())
+        if n_fitted < ENOUGH_STIMULI:
+            notes.append(
+                f"Fitted to {n_fitted} stimuli, which are few: of ten simulated V4 neurons, "
+                "superstimuli of sites fitted to 200 drove the true neuron more than the best "
+                f"recorded stimulus in 5, and with {ENOUGH_STIMULI} or more in 7 to 9."
+            )
         if self.about["simulated"]:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
