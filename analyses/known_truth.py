@@ -15,8 +15,8 @@ superstimuli
     How strongly do pictures drive it that were made for its fitted site, as `probe.superstimulus`
     makes them (from AlexNet alone; mean and contrast of the pictures)? Beside: the picture with the
     highest recorded mean of those that were fitted, as it was shown and under the same budget, and
-    the superstimulus of the true network. Rates are shares of that of the best of all 2,400
-    pictures.
+    the superstimulus of the true network, which has never been recorded either: there, the network
+    is the neuron by definition. Rates are shares of that of the best of all 2,400 pictures.
 maps
     Where the true neuron looks: by how much its rate falls as one of 7 × 7 cells of the picture is
     blurred (SD 8 px) or made grey (its mean colour), with soft edges. A method's map of the fitted
@@ -1060,8 +1060,8 @@ def draw_superstimuli(table: pd.DataFrame) -> mpl.figure.Figure:
             ax.plot(beyond, shares.median(), "v", ms=5, mec="white", mew=0.5, color=GREEN,
                     ls="", label=label)  # fmt: skip
         ax.axhline(1.0, color=GREY, lw=0.8, ls="--", zorder=0)
-        ax.annotate("best of all pictures", (1, 1.0), (-2, 2), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", fontsize=7, color="0.4", ha="right")  # fmt: skip
+        ax.annotate("best of all pictures", (1, 1.0), (4, 0), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", fontsize=7, color="0.4", va="center")  # fmt: skip
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("")
@@ -1162,20 +1162,22 @@ def draw_maps(maps: pd.DataFrame) -> mpl.figure.Figure:
         ax.set_axisbelow(True)
         tidy(ax)
         fast = [name for name in FAST if name in set(site["method"])]
-        for name, colour, marker in zip(fast, (BLUE, ORANGE, GREEN, PURPLE), "osD^", strict=False):
+        looks = zip(fast, (BLUE, ORANGE, GREEN, PURPLE), "osD^", (0.94, 0.98, 1.02, 1.06),
+                    strict=False)  # fmt: skip
+        for name, colour, marker, aside in looks:
             rows = both[(both["source"] == "site") & (both["method"] == name)].sort_values("n")
-            right.plot(
-                rows["n"], rows["mean"], f"-{marker}", ms=4.5, lw=1, color=colour, label=name
-            )
-            right.fill_between(rows["n"], rows["low"], rows["high"], color=colour, alpha=0.12, lw=0)
+            x = rows["n"] * aside
+            right.plot(x, rows["mean"], f"-{marker}", ms=4.5, lw=1, color=colour, label=name)
+            right.vlines(x, rows["low"], rows["high"], color=colour, lw=0.8, alpha=0.7)
         sizes = sorted(maps["n"].unique())
         right.set_xscale("log")
         right.set_xticks(sizes, [f"{n:,}" for n in sizes])
         right.minorticks_off()
         right.set_xlabel("noisy pictures that the site was fitted to")
         right.set_ylabel("correlation with the fall, blurred cells")
-        right.set_title("a better fit", loc="left")
-        right.legend(loc="lower right")
+        right.set_title("fits to more pictures", loc="left")
+        right.set_ylim(bottom=min(0.0, float(both["low"].min())))
+        right.legend(loc="lower center", ncols=2)
         tidy(right)
     return figure
 

