@@ -34,6 +34,13 @@ layers, ceilings, intervals
     8-repetition means, over all pictures that it was not fitted to. RSA is of all neurons together,
     with 200 pictures.
 
+What it taught, with the defaults and seed 0: integrated gradients became the default for sites and
+neurons, since Grad-CAM's maps agree no better than the field alone (.28 and .28; .51); superstimuli
+of sites that were fitted to fewer than 400 pictures have a warning. r/√ρ is right (bias −.003 to
+−.001), where r is .12 to .13 too low; the chosen layer is at most .003 worse than the best.
+Intervals hold the mean r of sites fitted to so many pictures (.94 and .93 of them, with 200 and 400
+pictures), and less often that of the very site that is kept (.85), which is mostly higher.
+
 Neurons are numbered as in ``v4-compact:201025-0``. The ten were chosen once: evenly from the better
 half of the 89, ordered by their networks' correlation with the recorded means of pictures that the
 networks were not fitted to.
@@ -1162,7 +1169,7 @@ def draw_maps(maps: pd.DataFrame) -> mpl.figure.Figure:
         ax.set_axisbelow(True)
         tidy(ax)
         fast = [name for name in FAST if name in set(site["method"])]
-        looks = zip(fast, (BLUE, ORANGE, GREEN, PURPLE), "osD^", (0.94, 0.98, 1.02, 1.06),
+        looks: Any = zip(fast, (BLUE, ORANGE, GREEN, PURPLE), "osD^", (0.94, 0.98, 1.02, 1.06),
                     strict=False)  # fmt: skip
         for name, colour, marker, aside in looks:
             rows = both[(both["source"] == "site") & (both["method"] == name)].sort_values("n")
@@ -1241,7 +1248,10 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
         x = np.arange(len(summary))
         coverage.axhline(0.95, color=GREY, lw=0.8, ls="--", zorder=0)
         coverage.vlines(x, summary["low"], summary["high"], color=BLUE, lw=1.2)
-        coverage.plot(x, summary["coverage"], "o", ms=5, color=BLUE)
+        coverage.plot(x, summary["coverage"], "o", ms=5, color=BLUE, label="r of the kept site")
+        coverage.plot(x + 0.12, summary["coverage_average"], "D", ms=4.5, color=ORANGE,
+                      label="mean r of such sites")  # fmt: skip
+        coverage.legend(loc="lower right")
         for k, row in enumerate(summary.itertuples()):
             coverage.annotate(f"{row.intervals} intervals", (k, row.low), (0, -4), fontsize=7,
                               textcoords="offset points", ha="center", va="top")  # fmt: skip
@@ -1273,8 +1283,8 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
             ("corrected", ORANGE, "D", 0.0, "score / upper ceiling"),
             ("score_true", BLUE, "o", 0.15, "with the noise-free RDM"),
         ):
-            x = corrected["layer"].map({name: k for k, name in enumerate(names)}) + shift
-            of_layers.plot(x, corrected[column], marker, ms=2.4, mew=0, alpha=0.4, color=colour)
+            at = corrected["layer"].map({name: k for k, name in enumerate(names)}) + shift
+            of_layers.plot(at, corrected[column], marker, ms=2.4, mew=0, alpha=0.4, color=colour)
             means = corrected.groupby("layer")[column].mean().reindex(names)
             of_layers.plot(np.arange(len(names)) + shift, means, marker, ms=5, mec="white", mew=0.5,
                            color=colour, label=label)  # fmt: skip
