@@ -44,6 +44,13 @@ if TYPE_CHECKING:
 
 DEFAULT_METHOD = "grad-cam"
 
+NEURON_METHOD = "integrated-gradients"
+"""By default of recorded sites, and of networks that are neurons. Of ten simulated V4 neurons whose
+deletion maps are known, with sites fitted to 1,600 pictures, its maps correlate with these at .51
+(mean over neurons), Grad-CAM's at .28, as does the site's field without any picture: a site looks
+at one place, and Grad-CAM weighs channels by their mean gradient over all places
+(`analyses/known_truth.py`)."""
+
 TOP = 5
 """Classes that are told."""
 
@@ -270,7 +277,7 @@ class Saliencies(Sequence[Saliency]):
 def saliency(
     image: images.Picture,
     model: str | Network | nn.Module | None = None,
-    method: str | Sequence[str] = DEFAULT_METHOD,
+    method: str | Sequence[str] | None = None,
     target: str | int | Target | None = None,
     *,
     layer: str | Sequence[str] | None = None,
@@ -290,8 +297,9 @@ def saliency(
     model : str, Network or torch.nn.Module, optional
         A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. May be
         left out where the target is a recorded site, which knows its network.
-    method : str or sequence of str
-        Names of `probe.attribution.METHODS`; as a string, separated by commas, or ``all``.
+    method : str or sequence of str, optional
+        Names of `probe.attribution.METHODS`; as a string, separated by commas, or ``all``. By
+        default Grad-CAM; of a recorded site, or a network that is a neuron, integrated gradients.
     target : str, int or Target, optional
         A class, a channel, a unit, a layer, a recorded site (``site:v4:12``), or a sum of these, as
         `probe.targets.parse` reads it; a number is a class. By default the class that the network
@@ -331,6 +339,7 @@ def saliency(
     >>> probe.saliency("cat.jpg", "squeezenet1_1")  # doctest: +SKIP
     >>> probe.saliency("cat.jpg", "alexnet", "occlusion", "tiger cat").plot()  # doctest: +SKIP
     """
+    method = default_method(model, target) if method is None else method
     chosen = methods.choose(method)
     _check_settings(chosen, settings)
     if model is None:
@@ -384,6 +393,15 @@ def saliency(
     )  # fmt: skip
     several = len(found) > 1 or not isinstance(method, str)
     return Saliencies(found) if several else found[0]
+
+
+def default_method(
+    model: str | Network | nn.Module | None, target: str | int | Target | None
+) -> str:
+    """Return the name of the method that a target is explained by, where none is named."""
+    architecture = model.architecture if isinstance(model, Network) else model
+    is_neuron = isinstance(architecture, str) and bool(neurons(architecture))
+    return NEURON_METHOD if is_neuron or targets.is_site(target) else DEFAULT_METHOD
 
 
 def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> None:

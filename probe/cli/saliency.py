@@ -45,13 +45,14 @@ def saliency(
         ),
     ] = None,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="One method or several, with commas, or all: grad-cam, gradient, smoothgrad, "
             "integrated-gradients, guided-backprop, occlusion, lrp, … (see --methods).",
+            show_default="grad-cam; of a recorded site or a neuron, integrated-gradients",
             autocompletion=complete.saliency_methods,
         ),
-    ] = "grad-cam",
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option(
@@ -132,11 +133,13 @@ def saliency(
     """  # noqa: D301
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
+    from probe.attribution.explain import default_method
     from probe.plots.maps import check_style
     from probe.result.folder import plain_name
     from probe.result.picture import place_of
 
     check_style(style)
+    method = default_method(model, target) if method is None else method
     place = output or Path(f"{image.stem}-{method.replace(',', '-')[:60]}.png")
     place_of(place, ".png", ".npy", ".npz")
     if npy is not None:

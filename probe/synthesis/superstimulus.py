@@ -12,6 +12,7 @@ Science 364:eaav9436; Walker et al. 2019, Nat Neurosci 22:2060).
 from __future__ import annotations
 
 import html
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,11 @@ MASK_INNER, MASK_OUTER = 1.5, 2.5
 """SD of the field within which all is shown, and beyond which all is grey."""
 
 BATCH = 16
+
+ENOUGH_STIMULI = 400
+"""Stimuli that sites should be fitted to. Of ten simulated V4 neurons, the superstimulus of a site
+that was fitted to 200 pictures drove the true neuron more than the best recorded picture in 5; to
+400 in 7, to 800 in 9, to 1,600 in 8 (`analyses/known_truth.py`)."""
 
 CANDIDATES = 32
 """Pictures that are looked at where a site looks: those that the judge predicts most for whole."""
@@ -258,6 +264,13 @@ class Superstimuli:
             f"{made['made_for'].median():.1f} SD by the heads that it was made for is no response "
             "rate.",
         ]
+        n_fitted = min(int(facts["n_stimuli"]) for facts in self.about["site"].values())
+        if n_fitted < ENOUGH_STIMULI:
+            notes.append(
+                f"Fitted to {n_fitted} stimuli, which are few: of ten simulated V4 neurons, "
+                "superstimuli of sites fitted to 200 drove the true neuron more than the best "
+                f"recorded stimulus in 5, and with {ENOUGH_STIMULI} or more in 7 to 9."
+            )
         if self.about["simulated"]:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
@@ -399,13 +412,13 @@ def superstimulus(
     budget = Budget.of_stimuli(recording.stimuli, makers[0].preprocessing.size)
     size = budget.size
     masks = torch.cat(
-        [_mask(of_makers[0], one, size) if masked else torch.ones(1, 1, *size)
+        [field_mask(of_makers[0], one, size) if masked else torch.ones(1, 1, *size)
          for one in maker_sites[0]]
     )  # fmt: skip
     threads = threads or torch.get_num_threads()
     with on_threads(threads), finishing() as stop:
         try:
-            made = _make(
+            made = make_pictures(
                 makers, maker_sites, masks, budget, size, diverse, steps, lr, seed, precision,
                 device, stop, progress,
             )  # fmt: skip
@@ -498,8 +511,22 @@ def _photographs(photographs: str | Path | StimulusSet | None) -> StimulusSet | 
     return image_set(photographs)
 
 
-def _mask(encoding: Encoding, site: Site, size: tuple[int, int]) -> Tensor:
-    """Give where a site looks: its field, widened by what a unit of the layer sees."""
+def field_mask(encoding: Encoding, site: Site, size: tuple[int, int]) -> Tensor:
+    """Return where a site looks: its field, widened by what a unit of the layer sees.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    site : Site
+        Of the encoding.
+    size : (int, int)
+        Height and width of the pictures.
+
+    Returns
+    -------
+    torch.Tensor, shape (1, 1, height, width)
+        1 where it looks, 0 where it does not; 1 everywhere for a site without a field.
+    """
     height, width = size
     scale = height / encoding.facts["fit"]["input_size"][0]  # of pixels of the input
     facts = site.facts
@@ -516,9 +543,9 @@ def _mask(encoding: Encoding, site: Site, size: tuple[int, int]) -> Tensor:
     return (0.5 - 0.5 * torch.cos(torch.pi * ramp))[None, None]
 
 
-def _make(
+def make_pictures(
     makers: Sequence[Network],
-    sites: Sequence[Sequence[Site]],
+    sites: Sequence[Sequence[Target]],
     masks: Tensor,
     budget: Budget,
     size: tuple[int, int],
@@ -528,10 +555,31 @@ def _make(
     seed: int,
     precision: Precision,
     device: str,
-    stop: Any,
+    stop: threading.Event | None,
     progress: bool | None,
 ) -> np.ndarray:
-    """Make the pictures of all sites, (n_sites · diverse, height, width, 3)."""
+    """Make the pictures that drive some targets most, each under the budget.
+
+    Parameters
+    ----------
+    makers : sequence of Network
+        Of which the mean of all predictions grows.
+    sites : sequence of sequence of Target
+        Of each network, the same sites; or whatever else it has for targets.
+    masks : torch.Tensor, shape (n_sites, 1, height, width)
+        Where each picture is shown, in 0–1: see `field_mask`.
+    budget : Budget
+    size : (int, int)
+        Height and width of the pictures.
+    diverse, steps, lr, seed, precision, device, progress
+        As in `superstimulus`.
+    stop : threading.Event, optional
+        When set, `probe.synthesis.optimise.Stopped` is raised.
+
+    Returns
+    -------
+    numpy.ndarray, uint8, shape (n_sites · diverse, height, width, 3)
+    """
     margin = max(2, round(MARGIN * min(size)))
     canvas = (size[0] + 2 * margin, size[1] + 2 * margin)
     # Little is shifted and turned, since the site looks at one place.
@@ -573,7 +621,7 @@ def _make(
     return np.stack(pictures)
 
 
-def _target(sites: Sequence[Site], diverse: int) -> Target:
+def _target(sites: Sequence[Target], diverse: int) -> Target:
     return Diverse(sites[0], sites[0].layers[0]) if diverse > 1 else Each(sites)
 
 

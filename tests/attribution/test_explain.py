@@ -335,3 +335,30 @@ def test_a_long_map_has_a_bar_and_no_bar_has_one_within(
     assert bar not in text
     found.check(progress=False)
     assert told() == ""
+
+
+def test_sites_and_neurons_have_a_default_of_their_own(
+    network: Network, picture: Image.Image
+) -> None:
+    class OfItsNetwork(Function):
+        def home(self) -> Network:
+            return network
+
+    def first(outputs: Tensor) -> Tensor:
+        return outputs[:, 0]
+
+    found = saliency(picture, network, target=OfItsNetwork(first))
+    assert isinstance(found, Saliency)
+    assert (found.method.name, found.about["method"]) == ("integrated-gradients",) * 2
+    assert found.values.shape == (3, SIZE, SIZE)
+    found = saliency(picture, network, target=Function(first))
+    assert isinstance(found, Saliency)
+    assert found.method.name == "grad-cam"
+    for model, target, method in (
+        (None, "site:v4:12", "integrated-gradients"),
+        ("alexnet", "site:v4:all - site:v4:1", "integrated-gradients"),
+        ("v4-compact:201025-12", None, "integrated-gradients"),
+        ("alexnet", "tabby", "grad-cam"),
+        ("timm:vit_tiny_patch16_224", None, "grad-cam"),
+    ):
+        assert explain.default_method(model, target) == method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,13 @@ from probe.encoding.halves import halves
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.stimuli import StimulusSet
-from probe.synthesis.superstimulus import Budget, Superstimuli, _networks, superstimulus
+from probe.synthesis.superstimulus import (
+    ENOUGH_STIMULI,
+    Budget,
+    Superstimuli,
+    _networks,
+    superstimulus,
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +120,16 @@ class TestSuperstimulus:
         assert "SIMULATED" in made.title
         assert "SIMULATED" in made.notes()[-1]
         assert "data:image/png" in made._repr_html_()
+
+    def test_says_when_the_sites_were_fitted_to_few_stimuli(self, made: Superstimuli) -> None:
+        assert any("Fitted to 89 stimuli, which are few" in note for note in made.notes())
+        sites = {
+            name: {**facts, "n_stimuli": ENOUGH_STIMULI}
+            for name, facts in made.about["site"].items()
+        }
+        fitted_to_more = replace(made, about={**made.about, "site": sites})
+        assert not any("which are few" in note for note in fitted_to_more.notes())
+        assert len(fitted_to_more.notes()) == len(made.notes()) - 1
 
     def test_is_saved_with_all_that_made_it(self, made: Superstimuli, tmp_path: Path) -> None:
         sheet = made.save(tmp_path / "sheet.png")
