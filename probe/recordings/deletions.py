@@ -122,8 +122,9 @@ class Deletions:
             _overlaps(size, of_map)
             for size, of_map in zip(self.regions.shape[2:], maps.shape[2:], strict=True)
         )
-        regions = np.einsum("yh,nkhw,xw->nkyx", rows, self.regions.astype(float), columns)
-        return np.einsum("nkyx,nmyx->nkm", regions, maps)
+        shares = rows @ self.regions.astype(np.float64) @ columns.T  # of each cell: (n, k, y, x)
+        n, k, m = *shares.shape[:2], maps.shape[1]
+        return np.asarray(shares.reshape(n, k, -1) @ maps.reshape(n, m, -1).swapaxes(1, 2))
 
 
 def find_deletions(recording: Recording) -> Deletions:
@@ -227,8 +228,10 @@ def _colours(recording: Recording, row: int) -> np.ndarray:
 
 
 def _overlaps(size: int, of_map: int) -> np.ndarray:
-    """Compute which share of each of a map's cells each pixel covers: (of_map, size)."""
-    pixels, cells = np.arange(size) / size, np.arange(of_map) / of_map
-    low = np.maximum(pixels, cells[:, None])
-    high = np.minimum(pixels + 1 / size, cells[:, None] + 1 / of_map)
-    return np.asarray(np.maximum(high - low, 0.0) * of_map)
+    """Compute which share of each of a map's cells each pixel covers: (of_map, size).
+
+    In units of which a pixel has ``of_map`` and a cell ``size``: whole numbers, without rounding.
+    """
+    pixels, cells = np.arange(size) * of_map, np.arange(of_map)[:, None] * size
+    ends = np.minimum(pixels + of_map, cells + size)
+    return np.asarray(np.maximum(ends - np.maximum(pixels, cells), 0) / size)
