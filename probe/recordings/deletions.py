@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from probe.errors import ProbeError
@@ -158,7 +159,7 @@ def find_deletions(recording: Recording) -> Deletions:
             f"expected the columns 'group' and 'variant' of its stimuli (stimuli.csv of a folder), "
             f"and {' and '.join(map(repr, lacking))} {'is' if len(lacking) == 1 else 'are'} missing"
         )
-    group, variant = data["group"].values, data["variant"].values.astype(str)
+    group, variant = data["group"].values, _labels(data["variant"].values)
     labels = tuple(dict.fromkeys(str(label) for label in variant if label != ORIGINAL))
     kept, regions, incomplete, unchanged = [], [], 0, 0
     for each in dict.fromkeys(group[variant != ORIGINAL].tolist()):
@@ -191,7 +192,7 @@ def find_deletions(recording: Recording) -> Deletions:
             f"originals of {recording.name!r} differ in size: expected pictures of one size"
         )
     notes = [
-        f"{count} groups were left out, since {why}."
+        f"{count} {'group was' if count == 1 else 'groups were'} left out, since {why}."
         for count, why in (
             (incomplete, "an original or a variant is missing or there twice"),
             (unchanged, "a variant differs from its original nowhere"),
@@ -221,6 +222,11 @@ def changed_region(original: np.ndarray, variant: np.ndarray) -> np.ndarray:
     difference = difference - np.median(difference, axis=(0, 1))
     energy = np.square(difference).mean(axis=-1)
     return np.asarray(np.sqrt(gaussian_filter(energy, min(energy.shape) * SMOOTHING)) > THRESHOLD)
+
+
+def _labels(values: np.ndarray) -> np.ndarray:
+    """Return names of variants; empty, too, where a table has None or NaN."""
+    return np.array([ORIGINAL if pd.isna(v) else str(v).strip() for v in values.tolist()])
 
 
 def _colours(recording: Recording, row: int) -> np.ndarray:

@@ -490,8 +490,13 @@ def gradient(
     Raises
     ------
     ProbeError
-        If there is none: the target does not depend on one of them.
+        If there is none: the target does not depend on one of them, or is `Several`.
     """
+    if value.ndim > 1:
+        raise ProbeError(
+            f"{target.name} side by side have no gradient of their own: take each by itself, or a "
+            "sum of them"
+        )
     found: Sequence[Tensor | None] = [None]
     if value.requires_grad:
         # No sum: to one who has switched gradients off, it would have none.
