@@ -21,7 +21,10 @@ ORIGINAL = ""
 # Of session 210305, seen by looking: JPEG files of originals and variants differ by a few levels
 # everywhere, and some by a shift of all colours, which a plain threshold takes for a region.
 THRESHOLD = 0.04
-"""Root-mean-square difference of colours, in 0–1, above which a picture was changed."""
+"""Root-mean-square difference, in 0–1, above which a picture was changed."""
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in JPEG's luma (ITU-R BT.601)."""
 
 SMOOTHING = 1 / 56
 """SD of the Gaussian within which the difference is averaged, as a share of the shorter side."""
@@ -131,9 +134,10 @@ class Deletions:
 def find_deletions(recording: Recording) -> Deletions:
     """Find the originals of a recording, their variants, and the regions that were changed.
 
-    A region is where the colours of variant and original differ by more than 4 % of their range:
-    root-mean-square difference within a Gaussian of a 56th of the picture's side, after the median
-    difference of each colour, a shift of the whole picture, was subtracted.
+    A region is where variant and original differ by more than 4 % of the range of colours: of luma,
+    the root-mean-square difference within a Gaussian of a 56th of the picture's side; of colour,
+    the mean within it. The median difference of each colour, a shift of the whole picture, is
+    subtracted before.
 
     Parameters
     ----------
@@ -220,8 +224,12 @@ def changed_region(original: np.ndarray, variant: np.ndarray) -> np.ndarray:
     """
     difference = variant - original
     difference = difference - np.median(difference, axis=(0, 1))
-    energy = np.square(difference).mean(axis=-1)
-    return np.asarray(np.sqrt(gaussian_filter(energy, min(energy.shape) * SMOOTHING)) > THRESHOLD)
+    sd = min(difference.shape[:2]) * SMOOTHING
+    luma = difference @ LUMA
+    # JPEG keeps colour at half the resolution: of it, only what is left of details counts.
+    colour = gaussian_filter(difference - luma[..., None], (sd, sd, 0))
+    energy = gaussian_filter(luma**2, sd) + np.square(colour).mean(axis=-1)
+    return np.asarray(np.sqrt(energy) > THRESHOLD)
 
 
 def _labels(values: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from probe.attribution.gradients import gradient
 from probe.encoding.fields import weights
 from probe.encoding.held_out import HeldOut, fit_held_out
 from probe.errors import ProbeError
+from probe.inference.resampling import bootstrap_counts
 from probe.models import Network
 from probe.recordings import Deletions, Recording, find_deletions
 from probe.stimuli import StimulusSet
@@ -141,10 +142,10 @@ class TestSimulatedNeurons:
         assert "SIMULATED" in judged.title
         assert any("SIMULATED" in note for note in judged.notes)
         assert (judged.table["r"] > 0.9).all()
-        assert (judged.table["r_low"] > 0.9).all()
+        assert (judged.table["r_low"] > 0.8).all()
         assert (judged.table["r_fall"] > 0.9).all()
         assert (judged.table["p"] < 0.001).all()
-        assert (judged.sites["r"] > 0.85).all()
+        assert judged.sites["r"].median() > 0.9
 
     @pytest.mark.parametrize("kind", ["linear", "energy"])
     def test_maps_of_other_pictures_are_worth_nothing(self, simulation, kind):
@@ -169,14 +170,14 @@ class TestSimulatedNeurons:
 
     def test_noise_lowers_r_to_the_ceiling(self):
         simulation = Simulation(n=200, m=8, seed=4)
-        noise, repetitions = 0.5, 5
+        noise, repetitions = 1.5, 5
         recording = simulation.recording("energy", noise, repetitions)
         deletions = find_deletions(recording)
-        exact = exact_masses(simulation, deletions, "energy")
+        rates = simulation.respond(simulation.grey, "energy")  # (n, 3, m)
+        exact = rates[:, :1] - rates[:, 1:]
         judged = deletion_in_vivo(deletions, {"exact": exact}, n_resamples=50)
         (row,) = judged.table.to_dict("records")
 
-        rates = simulation.respond(simulation.grey, "energy")  # (n, 3, m)
         signal = np.square(rates[:, 1] - rates[:, 2]).mean(axis=0)
         of_noise = 2 * (noise * rates.reshape(-1, 8).std(axis=0)) ** 2 / repetitions
         true = np.sqrt(signal / (signal + of_noise))
@@ -231,23 +232,30 @@ def noisy_falls(n: int, m: int, rng: np.random.Generator, k: int = 2) -> np.ndar
 class TestChance:
     """1,000 maps that know nothing, 4 of each of 250 recordings of sites with common noise."""
 
-    def test_of_permutations(self, monkeypatch):
+    def test_of_tests_and_intervals(self, monkeypatch):
         monkeypatch.setattr(in_vivo, "N_PERMUTATIONS", 999)
         n, m, side = 40, 8, 16
         rng = np.random.default_rng(0)
         y, x = np.mgrid[:side, :side]
         centres = rng.uniform(4, side - 4, (n, 2, 2, 1, 1))
         regions = np.hypot(y - centres[:, :, 0], x - centres[:, :, 1]) < 4
-        p = []
+        p, outside, between = [], [], []
         for seed in range(250):
             deletions = bare(noisy_falls(n, m, rng), regions)
             smooth = gaussian_filter(rng.normal(size=(n, 4, side, side)), (0, 0, 2, 2))
             mass = deletions.masses(smooth)
             masses = {str(k): mass[:, :, k : k + 1] for k in range(4)}
-            judged = deletion_in_vivo(deletions, masses, n_resamples=2, seed=seed)
+            judged = deletion_in_vivo(deletions, masses, n_resamples=300, seed=seed)
             p.extend(judged.table["p"])
+            outside.extend((judged.table["r_low"] > 0) | (judged.table["r_high"] < 0))
+            pairs = judged.pairs.set_index(["method_a", "method_b"])["p"]
+            between += [pairs["0", "1"], pairs["2", "3"]]
         assert len(p) == 1000
         assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.015)
+        # A bootstrap interval of 40 pictures is somewhat too short; a test of sites and pictures
+        # together, somewhat careful.
+        assert 0.03 < np.mean(outside) < 0.1
+        assert 0.01 < np.mean(np.array(between) < 0.05) < 0.085
 
 
 # --- by hand -------------------------------------------------------------------------------------
@@ -269,22 +277,19 @@ def test_r_and_intervals_are_those_computed_by_hand(k: int) -> None:
     rng = np.random.default_rng(k)
     falls = rng.normal(size=(20, k, 4))
     mass = falls + rng.normal(size=falls.shape)
-    judged = deletion_in_vivo(bare(falls), {"a": mass}, n_resamples=400, seed=7)
+    judged = deletion_in_vivo(bare(falls), {"a": mass}, n_resamples=60, seed=7)
     np.testing.assert_allclose(judged.sites["r"], by_hand(mass, falls))
     (row,) = judged.table.to_dict("records")
     assert row["r"] == pytest.approx(by_hand(mass, falls).mean())
     flat = [np.corrcoef(mass[..., s].ravel(), falls[..., s].ravel())[0, 1] for s in range(4)]
     np.testing.assert_allclose(judged.sites["r_fall"], flat)
-    # The same interval, of pictures drawn anew, to the error of so few resamples.
     drawn = []
-    for _ in range(400):
-        rows = rng.integers(20, size=20)
-        drawn.append(by_hand(mass[rows], falls[rows]).mean())
-    spread = np.std(drawn)
-    np.testing.assert_allclose(
-        (row["r_low"], row["r_high"]), np.quantile(drawn, (0.025, 0.975)), atol=0.5 * spread
-    )
-    assert judged.resampled["a"].shape == (400, 4)
+    for counts in bootstrap_counts(20, 60, np.random.default_rng(7)):
+        rows = np.repeat(np.arange(20), counts)
+        drawn.append(by_hand(mass[rows], falls[rows]))
+    np.testing.assert_allclose(judged.resampled["a"], drawn)
+    interval = np.quantile(np.mean(drawn, axis=1), (0.025, 0.975))
+    np.testing.assert_allclose((row["r_low"], row["r_high"]), interval)
 
 
 def test_with_two_variants_r_is_of_the_difference() -> None:
