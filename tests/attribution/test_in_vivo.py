@@ -232,6 +232,18 @@ def noisy_falls(n: int, m: int, rng: np.random.Generator, k: int = 2) -> np.ndar
 class TestChance:
     """1,000 maps that know nothing, 4 of each of 250 recordings of sites with common noise."""
 
+    def test_of_permutations(self, monkeypatch):
+        monkeypatch.setattr(in_vivo, "N_PERMUTATIONS", 999)
+        rng = np.random.default_rng(0)
+        p = []
+        for _ in range(1000):
+            falls = in_vivo._centred(noisy_falls(40, 8, rng))
+            mass = in_vivo._centred(np.broadcast_to(rng.normal(size=(40, 2, 1)), falls.shape))
+            p.append(in_vivo._permutation_p(mass, falls, in_vivo._draw_orders(40, 2, rng)))
+        assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.015)
+        assert np.mean(np.array(p) < 0.5) == pytest.approx(0.5, abs=0.05)
+
+    @pytest.mark.slow
     def test_of_tests_and_intervals(self, monkeypatch):
         monkeypatch.setattr(in_vivo, "N_PERMUTATIONS", 999)
         n, m, side = 40, 8, 16
@@ -594,11 +606,9 @@ def test_a_map_that_is_not_finite_is_refused(heads: HeldOut, small: Recording) -
 
 def test_the_random_state_is_left_alone(heads: HeldOut, small: Recording) -> None:
     torch.manual_seed(5)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     deletions = find_deletions(small)
-    masses = held_out_masses(
-        heads, deletions, {"rise": {"masks": 20}}, sites=[0], progress=False
-    )
+    masses = held_out_masses(heads, deletions, {"rise": {"masks": 20}}, sites=[0], progress=False)
     deletion_in_vivo(deletions, masses, sites=[0], n_resamples=10)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Sites that have not seen a fold: against fits to the other stimuli, by scikit-learn and by hand."""
+"""Sites that have not seen a fold: against fits to the others, by scikit-learn and by hand."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ class TestEveryFold:
                     field = chosen.in_split[k, site]
                     of_site = patterns.by_field[field].astype(np.float64)
                     assert folds[k].readout.fields[site] == patterns.plan.fields[field]
-                alpha = chosen.penalties[
-                    chosen.in_split[k, site], chosen.alpha_in_split[k, site]
-                ]
+                alpha = chosen.penalties[chosen.in_split[k, site], chosen.alpha_in_split[k, site]]
                 ridge = Ridge(alpha, solver="svd").fit(of_site[train], responses[train, site])
                 expected = ridge.predict(of_site[test])
                 scale = responses[:, site].std()
@@ -82,9 +80,7 @@ class TestEveryFold:
                 assert np.abs(off).max() < 1e-6 * scale
 
     @pytest.mark.parametrize("size", [10.0, 1000.0])
-    def test_does_not_depend_on_responses_that_it_has_not_seen(
-        self, readout, channels, side, size
-    ):
+    def test_does_not_depend_on_responses_that_it_has_not_seen(self, readout, channels, side, size):
         activations, responses, layout = made(channels, side)
         patterns = prepare(activations, "a", layout, Plan(readout))
         before = patterns.fit_without(responses, SPLITS)

@@ -199,7 +199,7 @@ class TestFindDeletions:
         "rows", [[(k, "") for k in range(6)], ROWS[:3], [("x", "A"), ("x", "B"), ("y", "A")]]
     )
     def test_too_few_groups(self, rows):
-        with pytest.raises(ProbeError, match="groups? of an original and its variants: expected"):
+        with pytest.raises(ProbeError, match=r"groups? of an original and its variants: expected"):
             find_deletions(record(rows))
 
     @pytest.mark.parametrize(
