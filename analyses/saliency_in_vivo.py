@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,11 +134,12 @@ def judge(
 ) -> InVivo:
     """Make and judge the maps of one head; maps that are there already are read."""
     masses = reference_masses(deletions, heads, sites=sites)
+    regions = hashlib.sha256(np.packbits(deletions.regions).tobytes()).hexdigest()[:8]
     for label, settings in track(
         list(methods.items()), desc=case.name, unit="method", progress=None
     ):
         options = "-".join(f"{k}{v}" for k, v in settings.items())
-        stem = f"{case.name}-{label}-{options}-{'.'.join(map(str, sites))}-seed{seed}"
+        stem = f"{case.name}-{label}-{options}-{'.'.join(map(str, sites))}-{regions}-seed{seed}"
         path = parts / f"{stem.replace('/', '_')}.npy"
         if not path.exists():
             made = held_out_masses(

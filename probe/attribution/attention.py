@@ -22,6 +22,7 @@ from probe.attribution.gradients import at_least, checked
 from probe.errors import ProbeError
 from probe.models.layouts import Grid, outputs_of
 from probe.targets import Target, gradient
+from probe.targets.kinds import check_single
 
 
 def attention_rollout(
@@ -97,6 +98,7 @@ def attention_grad_cam(
         rolled = attention.identity()
         with torch.enable_grad():  # also for one who has switched gradients off
             value = target(outputs)
+        check_single(value, target)
         slopes = gradient(value, attention.edges, target)
         for weights, slope in zip(attention.kept, slopes, strict=True):
             for_target = (slope.reshape(weights.shape).float() * weights.float()).relu().mean(1)

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from probe.activations.capture import differentiable
 from probe.errors import ProbeError
 from probe.targets import Target
+from probe.targets.kinds import check_single
 
 Call = Callable[..., Any]
 Rule = Callable[[Any, Call, tuple[Any, ...], dict[str, Any]], Tensor]
@@ -141,6 +142,7 @@ class Calls(TorchFunctionMode):
         try:
             with self:
                 value = self.read(target, differentiable(module, inputs, target.layers))
+            check_single(value, target)
             self._check(value)
         finally:
             self._seen.clear()  # which keep the graph, and all that it keeps

@@ -37,6 +37,7 @@ from probe.progress import track
 from probe.result.folder import plain_name
 from probe.result.picture import as_html, figure_png, place_of, write
 from probe.targets import Target
+from probe.targets.kinds import check_single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -364,7 +365,9 @@ def saliency(
         inputs = seen.to(place, dtype)
         top = _top(network, inputs)
         wanted = target or targets.predicted(network, inputs)
-        value = float(targets.values(network.module, inputs, wanted))
+        of_target = targets.values(network.module, inputs, wanted)
+        check_single(of_target, wanted)
+        value = float(of_target)
         size = batch_size or with_graph(network)
         ran = [
             _run(m, at, network.module, inputs, wanted, size, seed, inner, settings)

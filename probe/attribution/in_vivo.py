@@ -197,16 +197,15 @@ def deletion_in_vivo(
         raise ProbeError("there are no masses to judge: expected one array or more, by name")
     if n_resamples < 1 or seed < 0:
         raise ProbeError(f"n_resamples {n_resamples}, seed {seed}: expected 1 or more, 0 or more")
-    if len(deletions.labels) > MAX_VARIANTS:
+    if not 2 <= len(deletions.labels) <= MAX_VARIANTS:
         raise ProbeError(
-            f"{len(deletions.labels)} variants of each picture: expected {MAX_VARIANTS} at most"
+            f"variants of each picture: {len(deletions.labels)}, expected 2 to {MAX_VARIANTS}, "
+            "whose regions are compared"
         )
     source = deletions.recording
-    n_all = int(source.n_neuroids or 0)
-    chosen = np.arange(n_all) if sites is None else np.asarray(sites, dtype=np.int64)
-    if not len(chosen) or chosen.min() < 0 or chosen.max() >= n_all:
-        raise ProbeError(f"sites {chosen.tolist()}: expected numbers from 0 to {n_all - 1}")
-    falls = deletions.falls()[:, :, chosen]
+    falls = deletions.falls()
+    chosen = _chosen(sites, falls.shape[2])
+    falls = falls[:, :, chosen]
     varies = np.square(_centred(falls)).sum(axis=(0, 1)) > 0
     n, k, m = falls.shape
     rng = np.random.default_rng(seed)
@@ -249,8 +248,9 @@ def deletion_in_vivo(
         f"r: mean over {int(varies.sum())} sites, over {n} pictures; intervals over pictures.",
         *deletions.notes,
     ]
-    if not varies.all():
-        notes.append(f"{int((~varies).sum())} sites respond alike to all variants, and have no r.")
+    if alike := int((~varies).sum()):
+        which = "1 site responds" if alike == 1 else f"{alike} sites respond"
+        notes.append(f"Left out: {which} alike to all variants of every picture.")
     if not np.isfinite(ceiling).any():
         notes.append("Without single repetitions, how high r could be is not known.")
     if source.simulated:
@@ -314,7 +314,8 @@ def held_out_masses(
         raise ProbeError(
             f"{network.name} sees a part of the picture only: expected preprocessing 'resize'"
         )
-    chosen = range(len(heads.mean)) if sites is None else list(sites)
+    _check_same(heads, deletions)
+    chosen = _chosen(sites, len(heads.mean)).tolist()
     uses = _uses(methods)
     fold_of = np.full(deletions.recording.n_stimuli, -1)
     for k, held in enumerate(heads.folds):
@@ -405,7 +406,8 @@ def reference_masses(
     }
     if heads is None:
         return masses
-    chosen = list(range(len(heads.mean))) if sites is None else list(sites)
+    _check_same(heads, deletions)
+    chosen = _chosen(sites, len(heads.mean)).tolist()
     masses["prediction"] = deletions.falls(heads.predictions)[:, :, chosen]
     if heads.folds[0].readout.fields is not None:
         masses["field"] = _field_masses(deletions, heads, chosen)
@@ -439,6 +441,37 @@ def _deletions_of(recording: str | Recording | Deletions) -> Deletions:
     if isinstance(recording, str):
         recording = recordings.load(recording)
     return find_deletions(recording)
+
+
+def _chosen(sites: Sequence[int] | None, n: int) -> np.ndarray:
+    """Return the numbers of the sites that are meant, of n."""
+    if sites is None:
+        return np.arange(n)
+    chosen = np.asarray(sites)
+    if (
+        chosen.ndim != 1
+        or not len(chosen)
+        or chosen.dtype.kind not in "iu"
+        or chosen.min() < 0
+        or chosen.max() >= n
+        or len(np.unique(chosen)) < len(chosen)
+    ):
+        raise ProbeError(
+            f"sites {chosen.tolist()}: expected whole numbers from 0 to {n - 1}, each once"
+        )
+    return chosen.astype(np.int64)
+
+
+def _check_same(heads: HeldOut, deletions: Deletions) -> None:
+    """Refuse heads of another recording."""
+    recording = deletions.recording
+    shape = (recording.n_stimuli, recording.n_neuroids)
+    if heads.dataset != recording.name or heads.predictions.shape != shape:
+        raise ProbeError(
+            f"the heads were fitted to {heads.dataset!r}, {len(heads.predictions)} stimuli and "
+            f"{len(heads.mean)} sites, and the deletions are of {recording.name!r}, {shape[0]} and "
+            f"{shape[1]}: expected the same recording"
+        )
 
 
 def _uses(
@@ -476,11 +509,18 @@ def _checked(name: str, values: np.ndarray, shape: tuple[int, int, int]) -> np.n
 
 def _centred(values: np.ndarray) -> np.ndarray:
     """Subtract the mean over the variants of each picture: (n, k, m)."""
-    return np.asarray(values - values.mean(axis=1, keepdims=True))
+    return _without_rounding(values, values.mean(axis=1, keepdims=True), axis=1)
+
+
+def _without_rounding(values: np.ndarray, mean: np.ndarray, axis: Any) -> np.ndarray:
+    """Subtract a mean along some axes; 0 where no more than its rounding is left."""
+    size = np.abs(values).max(axis=axis, keepdims=True)
+    left = values - mean
+    return np.where(np.abs(left) > ROUNDING * size, left, 0.0)
 
 
 def _ratio(products: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Divide products by the roots of two sums of squares; NaN where one is rounding."""
+    """Divide products by the roots of two sums of squares; NaN where one is 0."""
     scale = np.sqrt(np.maximum(a, 0.0) * np.maximum(b, 0.0))
     return np.divide(products, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
 
@@ -500,7 +540,7 @@ def _correlate_falls(
     mass: np.ndarray, falls: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Correlate (Pearson's r) over all pictures and variants: (m,) and (B, m)."""
-    mass, falls = (x - x.mean(axis=(0, 1)) for x in (mass, falls))  # fewer digits are lost
+    mass, falls = (_without_rounding(x, x.mean(axis=(0, 1)), axis=(0, 1)) for x in (mass, falls))
 
     def r(weights: np.ndarray) -> np.ndarray:
         total = weights.sum(axis=1, keepdims=True) * mass.shape[1]

@@ -159,7 +159,10 @@ def trust(
          "area below the curve as they are inserted: high is good"),
     ]  # fmt: skip
     slopes = method.slope and found.ndim == 4
-    infidelity = checks.infidelity(module, inputs, target, found, contributions=not slopes, **how)
+    baseline = getattr(function, "keywords", {}).get("baseline", 0.0)  # that of the map
+    infidelity = checks.infidelity(
+        module, inputs, target, found, contributions=not slopes, baseline=baseline, **how
+    )
     rows.append(
         ("infidelity", float(infidelity[0]), 1.0, "0: it foretells what covered squares change")
     )
@@ -174,7 +177,6 @@ def trust(
         value = targets.values(module, inputs, target)
         before = torch.zeros_like(value)
         if method.sums_to == "change":
-            baseline = getattr(function, "keywords", {}).get("baseline", 0.0)
             before = targets.values(module, as_baseline(baseline, inputs), target)
         gap = checks.completeness_gap(found, value.cpu(), before.cpu())
         rows.append(

@@ -25,7 +25,9 @@ from probe.encoding.fitting import (
     splits_of,
 )
 from probe.encoding.layer_fit import Held, prepare
+from probe.encoding.ridge import Split
 from probe.encoding.sites import Identity, Site
+from probe.errors import ProbeError
 from probe.models import Network
 from probe.progress import track
 from probe.recordings import Recording
@@ -70,7 +72,15 @@ class HeldOut:
             From 0, in the order of the recording.
         fold : int
             From 0.
+
+        Raises
+        ------
+        ProbeError
+            If there is no such site or fold.
         """
+        for what, index, n in (("site", number, len(self.mean)), ("fold", fold, len(self.folds))):
+            if not 0 <= index < n:
+                raise ProbeError(f"{what} {index}: expected a number from 0 to {n - 1}")
         readout = self.folds[fold].readout.take([number])
         return Site(
             f"site:{self.dataset}:{number}",
@@ -115,7 +125,7 @@ def fit_held_out(
     Raises
     ------
     ProbeError
-        As of `probe.encode`.
+        As of `probe.encode`, and if splits do not hold out every stimulus once.
     """
     check_recording(recording)
     settings = Settings(
@@ -126,6 +136,7 @@ def fit_held_out(
     ).checked()  # fmt: skip
     responses = recording.mean_responses().values
     divided = splits_of(len(responses), groups_of(recording, groups), settings)
+    _check_once(len(responses), divided)
     names = models.resolve(layers, network)
     infos = [info for info in models.layers(network) if info.name in names]
     jobs = jobs_of(network, infos, settings)
@@ -151,3 +162,14 @@ def fit_held_out(
         for path in {store.path for store in stores}:
             shutil.rmtree(path, ignore_errors=True)
     return fitted
+
+
+def _check_once(n: int, splits: Sequence[Split]) -> None:
+    """Refuse splits that hold out a stimulus never, or more than once."""
+    times = np.bincount(np.concatenate([test for _, test in splits]), minlength=n)
+    if (times != 1).any():
+        k = int(np.flatnonzero(times != 1)[0])
+        raise ProbeError(
+            f"splits hold out stimulus {k} {times[k]} times: expected every stimulus once, as a "
+            "number of folds does"
+        )

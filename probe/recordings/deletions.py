@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from probe.errors import ProbeError
@@ -20,7 +21,10 @@ ORIGINAL = ""
 # Of session 210305, seen by looking: JPEG files of originals and variants differ by a few levels
 # everywhere, and some by a shift of all colours, which a plain threshold takes for a region.
 THRESHOLD = 0.04
-"""Root-mean-square difference of colours, in 0–1, above which a picture was changed."""
+"""Root-mean-square difference, in 0–1, above which a picture was changed."""
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in JPEG's luma (ITU-R BT.601)."""
 
 SMOOTHING = 1 / 56
 """SD of the Gaussian within which the difference is averaged, as a share of the shorter side."""
@@ -122,19 +126,18 @@ class Deletions:
             _overlaps(size, of_map)
             for size, of_map in zip(self.regions.shape[2:], maps.shape[2:], strict=True)
         )
-        regions = rows @ self.regions.astype(np.float64) @ columns.T
-        return np.asarray(
-            regions.reshape(*regions.shape[:2], -1)
-            @ maps.reshape(*maps.shape[:2], -1).astype(np.float64).swapaxes(1, 2)
-        )
+        shares = rows @ self.regions.astype(np.float64) @ columns.T  # of each cell: (n, k, y, x)
+        of_maps = maps.reshape(*maps.shape[:2], -1).swapaxes(1, 2)
+        return np.asarray(shares.reshape(*shares.shape[:2], -1) @ of_maps)
 
 
 def find_deletions(recording: Recording) -> Deletions:
     """Find the originals of a recording, their variants, and the regions that were changed.
 
-    A region is where the colours of variant and original differ by more than 4 % of their range:
-    root-mean-square difference within a Gaussian of a 56th of the picture's side, after the median
-    difference of each colour, a shift of the whole picture, was subtracted.
+    A region is where variant and original differ by more than 4 % of the range of colours: of luma,
+    the root-mean-square difference within a Gaussian of a 56th of the picture's side; of colour,
+    the mean within it. The median difference of each colour, a shift of the whole picture, is
+    subtracted before.
 
     Parameters
     ----------
@@ -160,7 +163,7 @@ def find_deletions(recording: Recording) -> Deletions:
             f"expected the columns 'group' and 'variant' of its stimuli (stimuli.csv of a folder), "
             f"and {' and '.join(map(repr, lacking))} {'is' if len(lacking) == 1 else 'are'} missing"
         )
-    group, variant = data["group"].values, data["variant"].values.astype(str)
+    group, variant = data["group"].values, _labels(data["variant"].values)
     labels = tuple(dict.fromkeys(str(label) for label in variant if label != ORIGINAL))
     kept, regions, incomplete, unchanged = [], [], 0, 0
     for each in dict.fromkeys(group[variant != ORIGINAL].tolist()):
@@ -193,7 +196,7 @@ def find_deletions(recording: Recording) -> Deletions:
             f"originals of {recording.name!r} differ in size: expected pictures of one size"
         )
     notes = [
-        f"{count} groups were left out, since {why}."
+        f"{count} {'group was' if count == 1 else 'groups were'} left out, since {why}."
         for count, why in (
             (incomplete, "an original or a variant is missing or there twice"),
             (unchanged, "a variant differs from its original nowhere"),
@@ -221,8 +224,17 @@ def changed_region(original: np.ndarray, variant: np.ndarray) -> np.ndarray:
     """
     difference = variant - original
     difference = difference - np.median(difference, axis=(0, 1))
-    energy = np.square(difference).mean(axis=-1)
-    return np.asarray(np.sqrt(gaussian_filter(energy, min(energy.shape) * SMOOTHING)) > THRESHOLD)
+    sd = min(difference.shape[:2]) * SMOOTHING
+    luma = difference @ LUMA
+    # JPEG keeps colour at half the resolution: of it, only what is left of details counts.
+    colour = gaussian_filter(difference - luma[..., None], (sd, sd, 0))
+    energy = gaussian_filter(luma**2, sd) + np.square(colour).mean(axis=-1)
+    return np.asarray(np.sqrt(energy) > THRESHOLD)
+
+
+def _labels(values: np.ndarray) -> np.ndarray:
+    """Return names of variants; empty, too, where a table has None or NaN."""
+    return np.array([ORIGINAL if pd.isna(v) else str(v).strip() for v in values.tolist()])
 
 
 def _colours(recording: Recording, row: int) -> np.ndarray:
@@ -230,8 +242,10 @@ def _colours(recording: Recording, row: int) -> np.ndarray:
 
 
 def _overlaps(size: int, of_map: int) -> np.ndarray:
-    """Compute which share of each of a map's cells each pixel covers: (of_map, size)."""
-    pixels, cells = np.arange(size) / size, np.arange(of_map) / of_map
-    low = np.maximum(pixels, cells[:, None])
-    high = np.minimum(pixels + 1 / size, cells[:, None] + 1 / of_map)
-    return np.asarray(np.maximum(high - low, 0.0) * of_map)
+    """Compute which share of each of a map's cells each pixel covers: (of_map, size).
+
+    In units of which a pixel has ``of_map`` and a cell ``size``: whole numbers, without rounding.
+    """
+    pixels, cells = np.arange(size) * of_map, np.arange(of_map)[:, None] * size
+    ends = np.minimum(pixels + of_map, cells + size)
+    return np.asarray(np.maximum(ends - np.maximum(pixels, cells), 0) / size)

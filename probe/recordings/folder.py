@@ -30,11 +30,14 @@ from probe import images
 from probe.errors import ProbeError
 from probe.formats.names import as_text, rivals
 from probe.formats.tables import read_rows
-from probe.recordings.recording import Recording
+from probe.recordings.recording import RDM_DIMS, RESPONSE_DIMS, Recording
 from probe.stimuli import StimulusSet
 
 NEUROIDS = ("neuroid_id", "subject", "region")
 """Columns of neuroids.csv."""
+
+RESERVED = ("stimulus_id", *NEUROIDS, *RESPONSE_DIMS, *RDM_DIMS, "responses", "rdms")
+"""Columns of stimuli.csv that are no coordinates: what a recording has by these names is other."""
 
 SUBJECT = "subject-1"
 """Where neuroids.csv names none."""
@@ -72,11 +75,7 @@ def from_folder(folder: Path | str) -> Recording:
         listed = list(table["stimulus_id"])
         _check_axes(folder, responses, len(listed), "rows", "stimuli.csv")
         names = _pictures_of(listed, list(pictures), folder)
-        coords |= {
-            str(column): ("stimulus", list(table[column]))
-            for column in table
-            if column and column not in ("stimulus_id", *NEUROIDS)
-        }
+        coords |= _of_stimuli(table, folder / "stimuli.csv")
         order = "stimuli.csv"
     else:
         names = list(pictures)
@@ -119,6 +118,22 @@ def from_folder(folder: Path | str) -> Recording:
         },
     )
     return Recording(data, StimulusSet(list(pictures), list(pictures.values()), name))
+
+
+def _of_stimuli(table: pd.DataFrame, path: Path) -> dict[str, tuple[str, list[str]]]:
+    """Return what else is known of the stimuli, as coordinates."""
+    names = [str(column) for column in table if column and column not in RESERVED]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProbeError(f"{str(path)!r} has several columns {name!r}: name each once")
+    coords = {name: [cell.strip() for cell in table[name]] for name in names}
+    # Pictures without a group would be one group, that folds and resamples keep together.
+    if "" in (groups := coords.get("group", [])):
+        raise ProbeError(
+            f"{str(path)!r} has no group in row {groups.index('') + 1}, not counting the header: "
+            "expected one for every picture, a name of its own for one that belongs to no other"
+        )
+    return {name: ("stimulus", cells) for name, cells in coords.items()}
 
 
 def _pictures_of(listed: Sequence[str], pictures: Sequence[str], folder: Path) -> list[str]:

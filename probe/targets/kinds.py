@@ -499,6 +499,19 @@ def gradient(
     return _gradient(value, of, target)
 
 
+def check_single(value: Tensor, target: Target) -> None:
+    """Refuse several targets side by side, where a method explains one.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if value.ndim != 1:
+        raise ProbeError(
+            f"{target.name} side by side cannot be explained by this method: take each by itself"
+        )
+
+
 def _gradient(
     value: Tensor,
     of: Sequence[Tensor] | Sequence[GradientEdge],

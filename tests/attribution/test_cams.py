@@ -27,7 +27,7 @@ from probe.attribution.cams import (
     score_cam,
 )
 from probe.errors import ProbeError
-from probe.targets import Channel, Class, Function, Unit, values
+from probe.targets import Channel, Class, Function, Several, Unit, values
 
 Cam = Callable[..., Tensor]
 
@@ -450,3 +450,21 @@ def test_tokens_that_form_no_grid_are_refused() -> None:
 def test_a_layer_of_which_only_the_class_token_counts_is_refused() -> None:
     with pytest.raises(ProbeError, match="class token alone"):
         grad_cam(vit(), noise(1, 3, 32, 32), Class(0), layer="encoder.ln")
+
+
+@pytest.mark.parametrize("cam", [score_cam, ablation_cam, *OF_GRADIENTS])
+def test_several_targets_have_the_maps_of_each_alone(cam: Cam) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 9, 5), nn.ReLU(), nn.Conv2d(9, 6, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(6 * 10 * 10, 8),
+    )  # fmt: skip
+    images = noise(2, 3, 16, 16)
+    targets = (Class(3), -1.0 * Channel("2", 5), Class(7) - Class(3))
+    maps = cam(network, images, Several(targets), layer="1", batch_size=7)
+    assert maps.shape[:2] == (2, 3)
+    for k, target in enumerate(targets):
+        alone = cam(network, images, target, layer="1", batch_size=7)
+        scale = float(alone.abs().max()) or 1.0  # of no channel that speaks for it, it is 0
+        torch.testing.assert_close(maps[:, k] / scale, alone / scale, rtol=1e-6, atol=1e-6)
+    assert (maps.abs().amax((0, 2, 3)) > 0).sum() >= 2

@@ -6,13 +6,15 @@ import warnings
 import pytest
 import torch
 from captum.attr import DeepLift
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
 from probe import models
 from probe.attribution.deeplift import deeplift
+from probe.attribution.lrp import lrp
 from probe.errors import ProbeError
-from probe.targets import Class, Function, Norm, Target, values
+from probe.targets import Class, Function, Norm, Several, Target, values
 
 CNNS = (
     "alexnet",
@@ -261,3 +263,35 @@ def test_baselines_of_all_shapes() -> None:
     torch.testing.assert_close(colour, deeplift(network, images, Class(0), baseline=1.0))
     with pytest.raises(ProbeError, match=r"^a baseline of shape \(2, 3, 64, 64\) does not fit"):
         deeplift(network, images, Class(0), baseline=images[:2])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_from_the_blurred_picture(batch_size: int) -> None:
+    network = filled(
+        nn.Sequential(
+            nn.Conv2d(3, 6, 5, stride=2), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 4),
+        )
+    )  # fmt: skip
+    images = pictures(5, 24)
+    soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, 24 / 20, 24 / 20)))
+    maps = deeplift(network, images, Class(2), baseline="blurred", batch_size=batch_size)
+    scale = maps.abs().max()
+    by_value = deeplift(network, images, Class(2), baseline=soft)
+    torch.testing.assert_close(maps / scale, by_value / scale, rtol=1e-5, atol=1e-5)
+    expected = by_captum(network, images, 2, soft)
+    torch.testing.assert_close(maps / scale, expected / scale, rtol=1e-4, atol=1e-4)
+    change = values(network, images, Class(2)) - values(network, soft, Class(2))
+    torch.testing.assert_close(maps.sum((1, 2, 3)), change, rtol=1e-4, atol=1e-4)
+
+
+def test_a_baseline_of_another_word_is_refused() -> None:
+    with pytest.raises(ProbeError, match="baseline 'blur': expected a number, values or 'blurred'"):
+        deeplift(nn.Flatten(), pictures(1, 8), Class(2), baseline="blur")
+
+
+def test_several_targets_at_once_are_refused() -> None:
+    network = filled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 3)))
+    for method in (deeplift, lrp):
+        with pytest.raises(ProbeError, match="2 targets side by side cannot be explained"):
+            method(network, pictures(1, 12), Several((Class(0), Class(1))))

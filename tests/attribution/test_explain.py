@@ -362,3 +362,14 @@ def test_sites_and_neurons_have_a_default_of_their_own(
         ("timm:vit_tiny_patch16_224", None, "grad-cam"),
     ):
         assert explain.default_method(model, target) == method
+
+
+def test_the_check_starts_where_the_map_did(network: Network, picture: Image.Image) -> None:
+    """Of a map made from the blurred picture, it is that from which the target changes."""
+    found = probe.saliency(picture, network, "deeplift", 0, baseline="blurred")
+    rows = found.check(progress=False).table.set_index("check")
+    assert rows.loc["completeness", "value"] < 1e-4
+    other = probe.saliency(picture, network, "deeplift", 0)
+    assert other.check(progress=False).table.set_index("check").loc["completeness", "value"] < 1e-4
+    assert not np.allclose(found.values, other.values)
+    assert found.about["settings"] == {"baseline": "blurred"}

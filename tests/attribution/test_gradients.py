@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+
 import captum.attr
 import numpy as np
 import pytest
@@ -9,12 +12,14 @@ from captum.attr._core import integrated_gradients as captum_ig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from probe import models
 from probe.activations.capture import differentiable
 from probe.assets import Unavailable
 from probe.attribution.gradients import (
+    blurred,
     expected_gradients,
     gradient,
     input_x_gradient,
@@ -23,9 +28,10 @@ from probe.attribution.gradients import (
     smoothgrad,
     vargrad,
 )
+from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.layouts import layouts
-from probe.targets import Channel, Class, Function, Norm, Target, predicted, values
+from probe.targets import Channel, Class, Function, Norm, Several, Target, predicted, values
 
 
 def some_images(n: int = 2, size: int = 64, seed: int = 1) -> Tensor:
@@ -266,3 +272,74 @@ def test_gradient_is_a_finite_difference() -> None:
     near = 1e-6 * step
     change = values(module, images + near, target) - values(module, images - near, target)
     assert float((slope * step).sum()) == pytest.approx(float(change) / 2e-6, rel=1e-4)
+
+
+# --- the picture itself, blurred, as baseline ----------------------------------------------------
+
+
+def test_blurred_is_gaussian_a_twentieth_of_the_shorter_side_wide() -> None:
+    images = torch.zeros((2, 3, 60, 81))
+    images[:, :, 30, 40] = torch.tensor([1.0, 2, 3])
+    y, x = np.arange(60)[:, None] - 30, np.arange(81)[None] - 40
+    gaussian = np.exp(-(y**2 + x**2) / (2 * 3.0**2)) / (2 * np.pi * 3.0**2)
+    soft = blurred(images)
+    np.testing.assert_allclose(soft[0, 1], 2 * gaussian, atol=2e-5)
+    assert torch.equal(soft[0], soft[1])
+
+
+def test_input_x_gradient_from_a_baseline() -> None:
+    module, images = Quadratic(), some_images(2, 8)
+    slopes = (module.a * images).detach()
+    soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, 8 / 20, 8 / 20)))
+    for baseline, origin in ((0.0, 0.0), (0.3, 0.3), (soft[:1], soft[:1]), ("blurred", soft)):
+        found = input_x_gradient(module, images, Class(0), baseline=baseline)
+        torch.testing.assert_close(found, slopes * (images - origin))
+
+
+def test_integrated_gradients_from_the_blurred_picture_equal_captums(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, images = untrained().double(), some_images().double()
+    places, weights = path_rule(12)
+    rule = (lambda _: weights), (lambda _: places)
+    monkeypatch.setattr(captum_ig, "approximation_parameters", lambda _: rule)
+    theirs = captum.attr.IntegratedGradients(module).attribute(
+        images, baselines=blurred(images), target=3, n_steps=12
+    )
+    ours = integrated_gradients(module, images, Class(3), baseline="blurred", steps=12)
+    assert_alike(ours, theirs.float())
+
+
+@pytest.mark.parametrize("method", [input_x_gradient, integrated_gradients])
+def test_a_baseline_that_does_not_fit_is_refused(method: Callable[..., Tensor]) -> None:
+    images = some_images(2, 8)
+    with pytest.raises(ProbeError, match="baseline 'black': expected a number, values or 'blurred"):
+        method(Linear(), images, Class(0), baseline="black")
+    with pytest.raises(ProbeError, match="does not fit pictures of shape"):
+        method(Linear(), images, Class(0), baseline=torch.zeros(3, 7, 8))
+
+
+@pytest.mark.parametrize(
+    "method", [gradient, input_x_gradient, smoothgrad, vargrad, integrated_gradients,
+               expected_gradients]
+)  # fmt: skip
+def test_several_targets_have_the_maps_of_each_alone(method: Callable[..., Tensor]) -> None:
+    module, images = untrained(), some_images(2)
+    targets = (Class(0), -1.0 * Class(1), Class(2) - Class(0))
+    few = {k: 3 for k in ("samples", "steps") if k in inspect.signature(method).parameters}
+    maps = method(module, images, Several(targets), batch_size=5, **few)
+    assert maps.shape == (2, 3, *images.shape[1:])
+    for k, target in enumerate(targets):
+        alone = method(module, images, target, batch_size=5, **few)
+        torch.testing.assert_close(
+            maps[:, k], alone, rtol=1e-5, atol=1e-6 * float(alone.abs().max())
+        )
+
+
+def test_integrated_gradients_of_several_targets_take_the_steps_that_any_needs() -> None:
+    module, images = untrained(), some_images(2)
+    targets = (Class(0), Class(1))
+    maps = integrated_gradients(module, images, Several(targets))
+    change = values(module, images, Several(targets))
+    change = change - values(module, torch.zeros_like(images), Several(targets))
+    assert ((maps.sum((2, 3, 4)) - change).abs() < 0.02 * change.abs() + 1e-5).all()

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import captum.attr
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from probe import models
 from probe.attribution.perturbation import _masks, occlusion, rise
-from probe.targets import Class, Function, values
+from probe.errors import ProbeError
+from probe.targets import Channel, Class, Function, Several, values
 
 
 def some_images(n: int = 2, height: int = 12, width: int = 12, seed: int = 1) -> Tensor:
@@ -152,3 +156,40 @@ def test_rise_finds_what_counts() -> None:
     far = found[16:, :12]
     assert float(far.abs().max()) < 0.05
     assert float(rise(nn.Identity(), images, -1 * target, masks=200).sum(1)[0, 6, 18]) < -0.1
+
+
+# --- several targets, and the blurred picture as what covers -------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [(occlusion, {"size": 20, "stride": 12}), (rise, {"masks": 60, "cells": 4})],
+)
+def test_several_targets_have_the_maps_of_each_alone(method: Callable, options: dict) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 60 * 44, 9))
+    images = some_images(3, 64, 48)
+    targets = (Class(3), Channel("0", 2), Class(3) - 2 * Class(7))
+    maps = method(module, images, Several(targets), **options, batch_size=5)
+    assert maps.shape == (3, 3, 3, 64, 48)
+    for k, target in enumerate(targets):
+        alone = method(module, images, target, **options, batch_size=5)
+        scale = float(alone.abs().max())
+        torch.testing.assert_close(maps[:, k] / scale, alone / scale, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [(occlusion, {"size": 5, "stride": 3}), (rise, {"masks": 60, "cells": 3})],
+)
+def test_the_blurred_picture_covers(method: Callable, options: dict) -> None:
+    images = some_images(2, 24, 30)
+    soft = torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, 24 / 20, 24 / 20)))
+    target = Function(lambda output: (output**3).sum((1, 2, 3)))
+    by_word = method(nn.Identity(), images, target, baseline="blurred", **options)
+    torch.testing.assert_close(
+        by_word, method(nn.Identity(), images, target, baseline=soft, **options)
+    )
+    assert not torch.allclose(by_word, method(nn.Identity(), images, target, **options))
+    with pytest.raises(ProbeError, match="baseline 'blur': expected a number, values or 'blurred'"):
+        method(nn.Identity(), images, target, baseline="blur", **options)

@@ -131,3 +131,16 @@ def test_no_picture(saliency):
         ran = saliency(picture=name)
         assert (ran.code, len(ran.err.splitlines())) == (2, 1)
         assert says in ran.err
+
+
+def test_a_setting_that_is_a_word(saliency):
+    options = ("--method", "input-x-gradient", "-t", "0", "--json")
+    ran = saliency(*options, "--set", "baseline=blurred", "--npy", "blurred.npy")
+    assert (ran.code, ran.err) == (0, "")
+    (record,) = json.loads(ran.out)["maps"]
+    assert record["settings"] == {"baseline": "blurred"}
+    assert saliency(*options, "--npy", "plain.npy").code == 0
+    assert not np.allclose(np.load("blurred.npy"), np.load("plain.npy"))
+    ran = saliency(*options, "--set", "baseline=blur")
+    assert ran.code == 2
+    assert "baseline 'blur': expected a number, values or 'blurred'" in ran.err

@@ -189,3 +189,36 @@ def test_the_source_hash_follows_the_responses(lab, responses):
     before = from_folder(lab).describe()["source_hash"]
     np.save(lab / "responses.npy", responses + 1)
     assert from_folder(lab).describe()["source_hash"] != before
+
+
+def test_other_columns_of_stimuli_csv_are_coordinates(lab):
+    rows = [f"p{k},{'xyz'[k // 2]}, {'' if k % 2 else 'A'},{k}" for k in range(6)]
+    stimuli_csv("stimulus_id,group,variant,size", *rows)(lab)
+    data = from_folder(lab).data
+    assert data["group"].dims == data["variant"].dims == ("stimulus",)
+    assert list(data["group"].values) == list("xxyyzz")
+    assert list(data["variant"].values) == ["A", ""] * 3  # no blank before it
+    assert list(data["size"].values) == list("012345")
+
+
+@pytest.mark.parametrize(
+    "name", ["subject", "region", "stimulus", "repetition", "neuroid", "responses", "rdms", ""]
+)
+def test_columns_that_mean_something_else_are_no_coordinates(lab, name):
+    stimuli_csv(f"stimulus_id,{name}", *(f"p{k},v" for k in range(6)))(lab)
+    data = from_folder(lab).data
+    assert [c for c, v in data.coords.items() if v.dims == ("stimulus",)] == ["stimulus_id"]
+    assert set(data["subject"].values) == {"subject-1"}
+
+
+def test_a_column_that_is_there_twice_is_refused(lab):
+    stimuli_csv("stimulus_id,size,size", *(f"p{k},1,2" for k in range(6)))(lab)
+    with pytest.raises(ProbeError, match=r"stimuli.csv' has several columns 'size'"):
+        from_folder(lab)
+
+
+def test_a_picture_without_a_group_is_refused(lab):
+    """Those without would be one group."""
+    stimuli_csv("stimulus_id,group", *(f"p{k},{'x' if k < 3 else ''}" for k in range(6)))(lab)
+    with pytest.raises(ProbeError, match=r"stimuli.csv' has no group in row 4, not counting"):
+        from_folder(lab)

@@ -69,7 +69,12 @@ class TestCowley:
         for name in ("v4:201025", "v4/201025", "cowley2023:201025", "cowley2023/201025"):
             assert canonical(name) == "cowley2023/201025"
             assert load(name).name == "cowley2023/201025"
-        groups = load("v4:210305").data["group"].values
+        data = load("v4:210305").data
+        variants = data["variant"].values
+        assert (variants == np.array([""] * 150 + ["A"] * 50 + ["B"] * 50 + [""] * 50
+                                     + ["A"] * 50 + ["B"] * 50)).all()  # fmt: skip
+        assert list(data["kind"].values) == ["synthesised"] * 100 + ["photograph"] * 300
+        groups = data["group"].values
         assert len(np.unique(groups)) == 200
         assert groups[100] == groups[150] == groups[200]
         assert groups[250] == groups[300] == groups[350]
