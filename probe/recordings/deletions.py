@@ -127,8 +127,8 @@ class Deletions:
             for size, of_map in zip(self.regions.shape[2:], maps.shape[2:], strict=True)
         )
         shares = rows @ self.regions.astype(np.float64) @ columns.T  # of each cell: (n, k, y, x)
-        n, k, m = *shares.shape[:2], maps.shape[1]
-        return np.asarray(shares.reshape(n, k, -1) @ maps.reshape(n, m, -1).swapaxes(1, 2))
+        shares, maps = (values.reshape(*values.shape[:2], -1) for values in (shares, maps))
+        return np.asarray(shares @ maps.swapaxes(1, 2))
 
 
 def find_deletions(recording: Recording) -> Deletions:
