@@ -89,14 +89,16 @@ class Case:
 
 
 CASES = (
+    Case("alexnet", "features.7"),
     Case("alexnet", "features.6"),
     Case("alexnet", "features.1"),
-    Case("alexnet", "features.8"),
-    Case("alexnet", "features.6", "random"),
+    Case("alexnet", "features.7", "random"),
     Case("squeezenet1_1", "features.4"),
     Case("squeezenet1_1", "features.7"),
     Case("vgg16", "features.8"),
 )
+"""AlexNet's relu3, conv3 and relu1; two fire modules of SqueezeNet; VGG-16's relu2_2."""
+
 FAST = (
     "gradient", "(input − blurred) × gradient", "guided-backprop", "grad-cam", "grad-cam++",
     "hires-cam", "layer-cam", "ablation-cam",

@@ -67,7 +67,8 @@ class InVivo:
     table : pandas.DataFrame
         One row per map, best first: ``method``; ``r`` (mean over sites of the correlation of
         differences between regions, see `deletion_in_vivo`) with ``r_low`` and ``r_high`` (95 %
-        interval over pictures) and ``p`` (permutation), ``p_fdr``, ``p_holm`` (over all rows);
+        interval over pictures, bootstrap-t) and ``p`` (permutation), ``p_fdr``, ``p_holm`` (over
+        all rows);
         ``r_fall``, ``r_fall_low``, ``r_fall_high`` (of each fall by itself); ``ceiling``, the mean
         over sites of the highest r that noise allows, NaN where there are no repetitions;
         ``n_sites``, ``n_pictures``.
@@ -122,7 +123,9 @@ class InVivo:
                 {
                     "map": row["method"],
                     "r": number(row["r"]),
-                    "95 % CI": f"{number(row['r_low'])} to {number(row['r_high'])}",
+                    "95 % CI": f"{number(row['r_low'])} to {number(row['r_high'])}"
+                    if np.isfinite(row["r_low"])
+                    else "",
                     "p (FDR)": p_value(row["p_fdr"]),
                     "r of falls": number(row["r_fall"]),
                 }
@@ -219,7 +222,7 @@ def deletion_in_vivo(
         r, drawn = _correlate(_centred(mass), _centred(falls), counts)
         r_fall, drawn_fall = _correlate_falls(mass, falls, counts)
         resampled[name] = drawn
-        low, high = _interval(_over_sites(drawn))
+        low, high = _studentised(_centred(mass), _centred(falls), counts)
         fall_low, fall_high = _interval(_over_sites(drawn_fall))
         rows.append(
             {
@@ -534,6 +537,42 @@ def _correlate(
         _ratio(products.sum(0), a.sum(0), b.sum(0)),
         _ratio(counts @ products, counts @ a, counts @ b),
     )
+
+
+def _studentised(mass: np.ndarray, falls: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Compute the 95 % interval of the mean r over sites, by the bootstrap-t.
+
+    The standard error, of the data and of each resample, is that of the influence of each picture
+    (infinitesimal jackknife). Percentiles alone leave out the truth in 6 to 7 % of 100 pictures,
+    and in 8 % of 25 (Efron & Tibshirani 1993, ch. 12; simulated).
+    """
+    products, a, b = ((x * y).sum(1) for x, y in ((mass, falls), (mass, mass), (falls, falls)))
+    known = (a.sum(0) > 0) & (b.sum(0) > 0)
+    if not known.any():
+        return np.nan, np.nan
+    products, a, b = products[:, known], a[:, known], b[:, known]
+    n = len(products)
+
+    def mean_and_se(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sums, of_mass, of_falls = weights @ products, weights @ a, weights @ b
+        r = _ratio(sums, of_mass, of_falls)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            influence = (
+                products @ (1 / np.sqrt(of_mass * of_falls)).T
+                - a @ (r / (2 * of_mass)).T
+                - b @ (r / (2 * of_falls)).T
+            ) / known.sum()
+        variance = (weights.T * influence**2).sum(axis=0) * n / (n - 1)
+        return r.mean(axis=1), np.sqrt(variance)
+
+    (mean,), (se,) = mean_and_se(np.ones((1, n)))
+    means, ses = mean_and_se(counts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (means - mean) / ses
+    if not np.isfinite(t).all():
+        return np.nan, np.nan  # in some resample, a map says nothing of any picture
+    upper, lower = np.quantile(t, (0.025, 0.975))
+    return max(float(mean - lower * se), -1.0), min(float(mean - upper * se), 1.0)
 
 
 def _correlate_falls(
