@@ -343,18 +343,19 @@ def saliency(
         if isinstance(model, Network)
         else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
     )
+    network, target = targets.alone(network, target)
     if target is not None:
         target = targets.read(target, network)
-    layers = _layers(layer, network, target) if any(m.needs_layer for m in chosen) else []
     seen = network.preprocessing(picture)[None]
-    pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
-    # One bar: within the only map, or of the maps.
-    within = len(pairs) == 1 and pairs[0][0].has_progress
-    inner, outer = (progress, False) if within else (False, progress)
     with working(network, device) as (place, dtype):
         inputs = seen.to(place, dtype)
-        top = _top(network, inputs)
         wanted = target or targets.predicted(network, inputs)
+        layers = _layers(layer, network, wanted) if any(m.needs_layer for m in chosen) else []
+        pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
+        # One bar: within the only map, or of the maps.
+        within = len(pairs) == 1 and pairs[0][0].has_progress
+        inner, outer = (progress, False) if within else (False, progress)
+        top = _top(network, inputs)
         value = float(targets.values(network.module, inputs, wanted))
         size = batch_size or with_graph(network)
         ran = [
@@ -395,9 +396,7 @@ def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> No
             raise ProbeError(f"{which} has no setting {name!r}; it has: {takes}")
 
 
-def _layers(
-    layer: str | Sequence[str] | None, network: Network, target: Target | None = None
-) -> list[str]:
+def _layers(layer: str | Sequence[str] | None, network: Network, target: Target) -> list[str]:
     """Find the layers that a user means, or the last one with several positions.
 
     The last that the target depends on: a channel, or a recorded site, ends at its own layer.
@@ -406,7 +405,7 @@ def _layers(
     if layer is not None:
         return models.resolve(layer, network)
     order = {name: k for k, name in enumerate(infos)}
-    ends = [order[name] for name in (target.layers if target else ()) if name in order]
+    ends = [order[name] for name in target.layers if name in order]
     spatial = [
         name
         for name, info in infos.items()
