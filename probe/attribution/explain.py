@@ -76,7 +76,7 @@ class Saliency:
     explained : Target
         What ``target`` names.
     given : dict
-        With what the method was called, besides.
+        With what the method was called, besides, and what it chose by itself.
     """
 
     values: np.ndarray
@@ -128,7 +128,9 @@ class Saliency:
         pixels = np.asarray(self.picture)
         return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed))
 
-    def plot(self, style: Style = "overlay", ax: Axes | None = None) -> Axes | Figure:
+    def plot(
+        self, style: Style = "overlay", ax: Axes | None = None, *, title: str | None = None
+    ) -> Axes | Figure:
         """Draw the map.
 
         Parameters
@@ -138,6 +140,8 @@ class Saliency:
             contours at 25, 50 and 75 % of the scale.
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure.
+        title : str, optional
+            By default `title`, which says all; an empty one is left out.
 
         Returns
         -------
@@ -145,11 +149,12 @@ class Saliency:
         """
         maps.check_style(style)
         pixels, signed = np.asarray(self.picture), self.method.signed
+        title = self.title if title is None else title
         if style == "side":
             return maps.plot_side_by_side(
-                pixels, self.map, signed=signed, title=self.title, label="for the target"
+                pixels, self.map, signed=signed, title=title, label="for the target"
             )
-        return maps.plot_map(pixels, self.map, signed=signed, style=style, title=self.title, ax=ax)
+        return maps.plot_map(pixels, self.map, signed=signed, style=style, title=title, ax=ax)
 
     def png(self, style: Style = "overlay", *, dpi: int = 300) -> bytes:
         """Give the content of a PNG file; `probe.images.about` reads how it was made.
@@ -396,7 +401,9 @@ def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> No
             raise ProbeError(f"{which} has no setting {name!r}; it has: {takes}")
 
 
-def _layers(layer: str | Sequence[str] | None, network: Network, target: Target) -> list[str]:
+def _layers(
+    layer: str | Sequence[str] | None, network: Network, target: Target | None = None
+) -> list[str]:
     """Find the layers that a user means, or the last one with several positions.
 
     The last that the target depends on: a channel, or a recorded site, ends at its own layer.
@@ -405,7 +412,7 @@ def _layers(layer: str | Sequence[str] | None, network: Network, target: Target)
     if layer is not None:
         return models.resolve(layer, network)
     order = {name: k for k, name in enumerate(infos)}
-    ends = [order[name] for name in target.layers if name in order]
+    ends = [order[name] for name in (target.layers if target else ()) if name in order]
     spatial = [
         name
         for name, info in infos.items()
@@ -450,7 +457,11 @@ def _run(
         if "batch_size" in method.settings:
             given["batch_size"] = batch_size
         try:
-            found = method.function(module, inputs, target, **given, **bar)[0]
+            if method.choosing is None:
+                found = method.function(module, inputs, target, **given, **bar)[0]
+            else:
+                several, chosen = method.choosing(module, inputs, target, **given, **bar)
+                found, given = several[0], given | chosen
             break
         except Exception as error:
             if not out_of_memory(error):
