@@ -84,7 +84,7 @@ class Saliency:
     explained : Target
         What ``target`` names.
     given : dict
-        With what the method was called, besides.
+        With what the method was called, besides, and what it chose by itself.
     """
 
     values: np.ndarray
@@ -136,7 +136,9 @@ class Saliency:
         pixels = np.asarray(self.picture)
         return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed))
 
-    def plot(self, style: Style = "overlay", ax: Axes | None = None) -> Axes | Figure:
+    def plot(
+        self, style: Style = "overlay", ax: Axes | None = None, *, title: str | None = None
+    ) -> Axes | Figure:
         """Draw the map.
 
         Parameters
@@ -146,6 +148,8 @@ class Saliency:
             contours at 25, 50 and 75 % of the scale.
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure.
+        title : str, optional
+            By default `title`, which says all; an empty one is left out.
 
         Returns
         -------
@@ -153,11 +157,12 @@ class Saliency:
         """
         maps.check_style(style)
         pixels, signed = np.asarray(self.picture), self.method.signed
+        title = self.title if title is None else title
         if style == "side":
             return maps.plot_side_by_side(
-                pixels, self.map, signed=signed, title=self.title, label="for the target"
+                pixels, self.map, signed=signed, title=title, label="for the target"
             )
-        return maps.plot_map(pixels, self.map, signed=signed, style=style, title=self.title, ax=ax)
+        return maps.plot_map(pixels, self.map, signed=signed, style=style, title=title, ax=ax)
 
     def png(self, style: Style = "overlay", *, dpi: int = 300) -> bytes:
         """Give the content of a PNG file; `probe.images.about` reads how it was made.
@@ -353,18 +358,19 @@ def saliency(
         if isinstance(model, Network)
         else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
     )
+    network, target = targets.alone(network, target)
     if target is not None:
         target = targets.read(target, network)
-    layers = _layers(layer, network, target) if any(m.needs_layer for m in chosen) else []
     seen = network.preprocessing(picture)[None]
-    pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
-    # One bar: within the only map, or of the maps.
-    within = len(pairs) == 1 and pairs[0][0].has_progress
-    inner, outer = (progress, False) if within else (False, progress)
     with working(network, device) as (place, dtype):
         inputs = seen.to(place, dtype)
-        top = _top(network, inputs)
         wanted = target or targets.predicted(network, inputs)
+        layers = _layers(layer, network, wanted) if any(m.needs_layer for m in chosen) else []
+        pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
+        # One bar: within the only map, or of the maps.
+        within = len(pairs) == 1 and pairs[0][0].has_progress
+        inner, outer = (progress, False) if within else (False, progress)
+        top = _top(network, inputs)
         of_target = targets.values(network.module, inputs, wanted)
         check_single(of_target, wanted)
         value = float(of_target)
@@ -472,7 +478,11 @@ def _run(
         if "batch_size" in method.settings:
             given["batch_size"] = batch_size
         try:
-            found = method.function(module, inputs, target, **given, **bar)[0]
+            if method.choosing is None:
+                found = method.function(module, inputs, target, **given, **bar)[0]
+            else:
+                several, chosen = method.choosing(module, inputs, target, **given, **bar)
+                found, given = several[0], given | chosen
             break
         except Exception as error:
             if not out_of_memory(error):

@@ -212,6 +212,25 @@ def integrated_gradients(
     ProbeError
         As in `gradient`, and if ``steps`` or ``baseline`` does not fit.
     """
+    return integrated_and_chosen(
+        module, images, target, baseline=baseline, steps=steps, batch_size=batch_size
+    )[0]
+
+
+def integrated_and_chosen(
+    module: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    baseline: Baseline = 0.0,
+    steps: int | None = None,
+    batch_size: int = 32,
+) -> tuple[Tensor, dict[str, int]]:
+    """Return what `integrated_gradients` does, and how many ``steps`` it took at most.
+
+    Whoever compares a map with others of the same method, such as of noisy copies or of random
+    weights, takes as many for these: else each doubles until it is as complete by itself.
+    """
     images = checked(images)
     origin = as_baseline(baseline, images)
 
@@ -224,14 +243,14 @@ def integrated_gradients(
 
     everything = torch.arange(len(images))
     if steps is not None:
-        return integral(steps, everything)
+        return integral(steps, everything), {"steps": steps}
 
     def value(pictures: Tensor) -> Tensor:
         parts = pictures.split(batch_size)
         return torch.cat([targets.values(module, part, target) for part in parts])
 
-    first, *more = STEPS
-    maps = integral(first, everything)
+    taken, *more = STEPS
+    maps = integral(taken, everything)
     change = (value(images) - value(origin)).to(maps)
     for n_steps in more:
         gap = (maps.flatten(-3).sum(-1) - change).abs()
@@ -239,7 +258,8 @@ def integrated_gradients(
         if not len(left):
             break
         maps[left] = integral(n_steps, left)
-    return maps
+        taken = n_steps
+    return maps, {"steps": taken}
 
 
 def path_rule(steps: int) -> tuple[list[float], list[float]]:

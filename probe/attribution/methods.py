@@ -45,6 +45,9 @@ class Method:
         value.
     several : bool
         Whether it takes `probe.targets.Several`, and makes their maps from the same passes.
+    choosing : callable or None
+        The same function where it chooses a setting by the picture: returns the maps, and what it
+        chose. Checks of a map hold to that.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Method:
     slope: bool = False
     sums_to: Literal["", "change", "value"] = ""
     several: bool = True
+    choosing: Callable[..., tuple[Tensor, dict[str, int]]] | None = None
 
     @property
     def needs_layer(self) -> bool:
@@ -92,6 +96,7 @@ _ALL = (
     Method(
         "integrated-gradients", gradients.integrated_gradients, "pixels", True,
         "gradient along the way from a baseline, times that way", sums_to="change",
+        choosing=gradients.integrated_and_chosen,
     ),
     Method(
         "expected-gradients", gradients.expected_gradients, "pixels", True,

@@ -21,8 +21,8 @@ def occlusion(
     images: Tensor,
     target: Target,
     *,
-    size: int = 32,
-    stride: int = 16,
+    size: int | None = None,
+    stride: int | None = None,
     baseline: Baseline = 0.0,
     batch_size: int = 32,
     progress: bool | None = None,
@@ -40,11 +40,12 @@ def occlusion(
     images : torch.Tensor, shape (n, channels, height, width)
         Preprocessed, on the module's device.
     target : Target
-    size : int
-        Side of the square window, in pixels. At the right and lower edge of the picture, windows
-        are cut.
-    stride : int
-        From a window to the next, in pixels.
+    size : int, optional
+        Side of the square window, in pixels; by default a seventh of the picture's shorter side:
+        32 of 224, 16 of 112. At the right and lower edge of the picture, windows are cut.
+    stride : int, optional
+        From a window to the next, in pixels; by default a fourteenth of the shorter side, at most
+        ``size``.
     baseline : torch.Tensor, float or 'blurred'
         What covers, broadcast to ``images``. 0 is the mean colour; ``'blurred'`` is the picture,
         blurred.
@@ -65,10 +66,13 @@ def occlusion(
     """
     images = checked(images)
     cover = as_baseline(baseline, images)
+    n, channels, height, width = images.shape
+    shorter = min(height, width)
+    size = max(1, round(shorter / 7)) if size is None else size
+    stride = min(size, max(1, round(shorter / 14))) if stride is None else stride
     at_least(1, size=size, stride=stride)
     if stride > size:
         raise ProbeError(f"windows of {size} pixels leave gaps at stride {stride}: take {size}")
-    n, channels, height, width = images.shape
     windows = [
         (slice(y, y + size), slice(x, x + size))
         for y in _starts(height, size, stride)

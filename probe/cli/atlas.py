@@ -18,7 +18,7 @@ def atlas(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model of `probe models`, timm:NAME, or file:PATH.",
+            help=f"{options.MODEL}.",
             autocompletion=complete.models,
             show_default=False,
         ),

@@ -33,8 +33,7 @@ def dream(
         typer.Option(
             "--model",
             "-m",
-            help="A model of `probe models`, timm:NAME, or file:PATH; of a site, by "
-            "default the network that it was fitted with.",
+            help=f"{options.MODEL}; of a site, by default the network that it was fitted with.",
             autocompletion=complete.models,
         ),
     ] = "vgg16",
@@ -52,7 +51,9 @@ def dream(
             "--target",
             "-t",
             help="Instead of layers, a channel (features.22:84), a recorded site (site:v4:12) "
-            "that `probe encode` fitted, or a sum (site:v4:12+site:v4:30).",
+            "that `probe encode` fitted, a sum (site:v4:12+site:v4:30), a class by name or number, "
+            "or the response of a published V4 neuron (0). Where it exists for pictures of one "
+            "size alone, as the response does, the picture is dreamt in pieces of that size.",
             show_default=False,
             autocompletion=complete.targets,
         ),
@@ -179,6 +180,7 @@ def dream(
       probe dream clip.mp4 -o dream.mp4
       probe dream photo.jpg --size 480 --zoom 200 -o zoom.mp4
       probe dream photo.jpg --target site:v4:12+site:v4:30
+      probe dream photo.jpg -m v4-compact:201025-12 --target 0
       probe dream --from out.png
     """  # noqa: D301
     wanted: dict[str, Any] = {

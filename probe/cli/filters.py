@@ -19,7 +19,7 @@ def filters(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model of `probe models`, timm:NAME, or file:PATH.",
+            help=f"{options.MODEL}.",
             autocompletion=complete.models,
             show_default=False,
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete
+from probe.cli import complete, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def layers(
-    model: Annotated[str, typer.Argument(help="A model's name.", autocompletion=complete.models)],
+    model: Annotated[str, typer.Argument(help=f"{options.MODEL}.", autocompletion=complete.models)],
     select: Annotated[
         str,
         typer.Option(

@@ -10,12 +10,18 @@ import typer
 from probe.cli import complete
 from probe.errors import ProbeError
 
+MODEL = (
+    "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
+    "v4-compact:SESSION-NEURON"
+)
+"""What every command says of models, without the full stop."""
+
 Model = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="A model of `probe models`, timm:NAME, or file:PATH.",
+        help=f"{MODEL}.",
         autocompletion=complete.models,
     ),
 ]
@@ -24,7 +30,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A model of `probe models`, timm:NAME, or file:PATH; several, separated by commas.",
+        help=f"{MODEL}; several, separated by commas.",
         autocompletion=complete.several_models,
     ),
 ]

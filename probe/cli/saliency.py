@@ -39,7 +39,7 @@ def saliency(
         typer.Option(
             "--model",
             "-m",
-            help="A model of `probe models`, timm:NAME, or file:PATH.",
+            help=f"{options.MODEL}.",
             show_default="for a site, the network that it was fitted with",
             autocompletion=complete.models,
         ),
@@ -60,9 +60,10 @@ def saliency(
             "-t",
             help="A class by name or number (tabby, 281), a channel (features.10:84), a unit "
             "(features.10:84,6,6), a layer (features.10), a recorded site (site:v4:12, "
-            "site:v4:all) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'). "
+            "site:v4:all) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'); of all "
+            "neurons of a session (v4-compact:201025), one of them (12). "
             "Where the network returns several tensors, [0]:281 or [logits]:281 is a class of one.",
-            show_default="the class that the network sees",
+            show_default="the class that the network sees, or its only output",
             autocompletion=complete.targets,
         ),
     ] = None,

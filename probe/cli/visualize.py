@@ -26,7 +26,7 @@ def visualize(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A model of `probe models`, timm:NAME, or file:PATH.",
+            help=f"{options.MODEL}.",
             autocompletion=complete.models,
             show_default=False,
         ),
@@ -38,7 +38,7 @@ def visualize(
             "conv5:84), all channels of a layer (features.10), a unit by channel, row and column "
             "(features.10:84,6,6), a class by name or number (tabby, 281), a recorded site "
             "(site:v4:12) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat').",
-            show_default=False,
+            show_default="the only output, such as a V4 neuron's response",
             autocompletion=complete.targets,
         ),
     ] = None,
@@ -189,6 +189,7 @@ def visualize(
       probe visualize alexnet conv5:84 conv5:12 --interpolate 5
       probe visualize alexnet conv5:84 --patches ~/photos
       probe visualize alexnet conv5:84 --transparent --size 448x224
+      probe visualize v4-compact:201025-12
       probe visualize --from visualize-alexnet-conv5-84.png --seed 1
 
     \b
@@ -201,7 +202,7 @@ def visualize(
     """  # noqa: D301
     wanted: dict[str, Any] = {
         "model": model,
-        "target": target,
+        "target": target or None,
         "channels": None if channels is None else options.numbers(channels),
         "interpolate": interpolate,
         "diverse": diverse,
@@ -249,7 +250,7 @@ def visualize(
         settings, picture = _repeated(repeat, given)
         patches = settings.pop("patches", None)
         wanted |= settings
-    if not wanted["model"] or not wanted["target"]:
+    if not wanted["model"]:
         raise ProbeError(
             "name a model and what to visualize, such as: probe visualize alexnet conv5:84"
         )
@@ -258,7 +259,7 @@ def visualize(
     from probe.synthesis.visualisation import check_place
     from probe.synthesis.visualise import prepare
 
-    words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"]
+    words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"] or []
     name = plain_name("visualize", wanted["model"], *words, channels)
     place = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
     made.check_apart(place, [repeat])

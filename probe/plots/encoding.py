@@ -74,6 +74,9 @@ def plot_encoding(
 def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str = "") -> Figure:
     """Draw the fields of sites over the picture, and r of each site against its ceiling.
 
+    Where no ceiling is known, r is a histogram; of one site it would say nothing, and r stands in
+    the title of the fields.
+
     Parameters
     ----------
     sites : pandas.DataFrame
@@ -90,22 +93,28 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
     from matplotlib import pyplot as plt
 
     with mpl.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(
-            1, 2, figsize=(8.2, 3.9), dpi=200, layout="constrained"
-        )
-        colours = mpl.colormaps["viridis"]
         r = sites["r"].to_numpy(np.float64)
+        alone = len(sites) == 1 and not np.isfinite(sites["reliability"].to_numpy(float)).any()
+        figure, axes = plt.subplots(
+            1, 1 if alone else 2, figsize=(4.1 if alone else 8.2, 3.9), dpi=200,
+            layout="constrained", squeeze=False,
+        )  # fmt: skip
+        left = axes[0, 0]
+        colours = mpl.colormaps["viridis"]
         known = r[np.isfinite(r)]
         scale = mpl.colors.Normalize(
             float(known.min()) if len(known) else 0.0, float(known.max()) if len(known) else 1.0
         )
         _draw_fields(left, sites, input_size, colours, scale)
-        _draw_ceilings(right, sites)
-        sns.despine(ax=right)
-        bar = figure.colorbar(
-            mpl.cm.ScalarMappable(scale, colours), ax=left, shrink=0.75, pad=0.02, label="r"
-        )
-        bar.outline.set_visible(False)
+        if alone:
+            left.set_title(f"{left.get_title(loc='left')}: r = {r[0]:.2f}", loc="left")
+        else:
+            _draw_ceilings(axes[0, 1], sites)
+            sns.despine(ax=axes[0, 1])
+            bar = figure.colorbar(
+                mpl.cm.ScalarMappable(scale, colours), ax=left, shrink=0.75, pad=0.02, label="r"
+            )
+            bar.outline.set_visible(False)
         figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return figure
 

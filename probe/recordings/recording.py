@@ -19,6 +19,9 @@ from probe.similarity.noise import noise_precision, residuals_from_repeats
 from probe.similarity.rdms import METRICS, NOISE_METRICS, BadPatternError
 from probe.stimuli import StimulusSet
 
+Chosen = int | str | Iterable[int | str]
+"""Neuroids or stimuli, by numbers from 0 or by names."""
+
 RESPONSE_DIMS = ("stimulus", "repetition", "neuroid")
 RDM_DIMS = ("rdm", "pair")
 
@@ -127,13 +130,34 @@ class Recording:
         present = np.isfinite(self.data["responses"].values).sum(axis=1)
         return int(present.min()), int(present.max())
 
-    def select(self, region: str | None = None, subject: str | None = None) -> Recording:
-        """Keep the neuroids (or RDMs) of one region, of one subject, or both.
+    def select(
+        self,
+        region: str | None = None,
+        subject: str | None = None,
+        *,
+        neuroids: Chosen | None = None,
+        stimuli: Chosen | None = None,
+    ) -> Recording:
+        """Keep a part: one region, one subject, some neuroids, some stimuli.
+
+        Parameters
+        ----------
+        region, subject : str, optional
+            Whose neuroids (or RDMs).
+        neuroids, stimuli : int, str, or a sequence of these, optional
+            Numbers count from 0 in this recording, whatever its region or subject; names are those
+            of ``neuroid_id`` and ``stimulus_id``. They are kept in the order given.
+
+        Returns
+        -------
+        Recording
+            Itself, if nothing is left out.
 
         Raises
         ------
         ProbeError
-            If the recording lacks the region or subject.
+            If the recording lacks what is named, or nothing is left; if something is named twice;
+            if neuroids or stimuli are named and only RDMs were published.
         """
         keep = np.ones(self.data["region"].size, dtype=bool)
         for what, wanted, known in (
@@ -149,10 +173,46 @@ class Recording:
             keep &= self.data[what].values == wanted
         if not keep.any():
             raise ProbeError(f"recording {self.name!r} has no {region!r} of subject {subject!r}")
-        if keep.all():
-            return self
-        along = "neuroid" if self.has_responses else "rdm"
-        return Recording(self.data.isel({along: np.flatnonzero(keep)}), self.stimuli)
+        parts: dict[str, np.ndarray] = {}
+        if not keep.all():
+            parts["neuroid" if self.has_responses else "rdm"] = np.flatnonzero(keep)
+        if neuroids is not None:
+            parts["neuroid"] = self._positions("neuroid", neuroids)
+            if len(others := [k for k in parts["neuroid"] if not keep[k]]):
+                raise ProbeError(
+                    f"neuroid {others[0]} of recording {self.name!r} is not of the region or "
+                    "subject that is named"
+                )
+        if stimuli is not None:
+            parts["stimulus"] = self._positions("stimulus", stimuli)
+        return Recording(self.data.isel(parts), self.stimuli) if parts else self
+
+    def _positions(self, what: str, chosen: Chosen) -> np.ndarray:
+        """Return where neuroids or stimuli stand that are named by numbers or names."""
+        if not self.has_responses:
+            raise ProbeError(f"recording {self.name!r} holds RDMs only: no {what} can be chosen")
+        words = [chosen] if isinstance(chosen, (str, int, np.integer)) else list(chosen)
+        names = as_texts(self.data[f"{what}_id"].values)
+        places = {name: k for k, name in enumerate(names)}
+        positions = []
+        for word in words:
+            if isinstance(word, str):
+                if word not in places:
+                    raise ProbeError(
+                        f"recording {self.name!r} has no {what} {word!r}{suggest(word, names)}"
+                    )
+                positions.append(places[word])
+            elif isinstance(word, bool) or not isinstance(word, (int, np.integer)):
+                raise ProbeError(f"{what} {word!r}: expected a number from 0, or a name")
+            elif not 0 <= word < len(names):
+                raise ProbeError(
+                    f"recording {self.name!r} has no {what} {word}: there are 0 to {len(names) - 1}"
+                )
+            else:
+                positions.append(int(word))
+        if not positions:
+            raise ProbeError(f"no {what} is named: name at least one")
+        return np.array(positions)
 
     def mean_responses(self) -> xr.DataArray:
         """Average the repetitions that are there.

@@ -46,7 +46,7 @@ from probe.synthesis.optimise import (
     optimise,
 )
 from probe.synthesis.parameterisations import Pixels
-from probe.synthesis.tiles import in_tiles
+from probe.synthesis.tiles import in_tiles, only_size
 from probe.synthesis.transforms import generator
 from probe.targets import Norm, Outputs, Sum, Target
 
@@ -117,7 +117,7 @@ def dream(
     model: str | Network | torch.nn.Module | None = None,
     layers: str | None = None,
     *,
-    target: str | Target | None = None,
+    target: str | int | Target | None = None,
     preset: str | None = None,
     guide: Picture | None = None,
     mask: Picture | None = None,
@@ -153,10 +153,11 @@ def dream(
         One layer or several, with weights: ``features.22, 0.5*features.15``. Shallow layers give
         strokes and textures, deep ones eyes and animals. Of several, each by itself changes the
         picture alike, times its weight.
-    target : str or Target, optional
+    target : str, int or Target, optional
         Instead of layers, anything that `probe.targets.parse` reads, such as a channel:
         ``features.22:84``, or a recorded site, ``site:v4:12``, whose field is laid over all of the
-        picture.
+        picture; a number is a class, or the response of a V4 neuron. Where that exists for pictures
+        of one size alone, as the response does, the picture is dreamt in pieces of that size.
     preset : str, optional
         A look: one of `probe.synthesis.looks.PRESETS`.
     guide : as image, optional
@@ -301,7 +302,7 @@ def prepare(
     model: str | Network | torch.nn.Module | None = None,
     layers: str | None = None,
     *,
-    target: str | Target | None = None,
+    target: str | int | Target | None = None,
     preset: str | None = None,
     guide: Picture | None = None,
     mask: Picture | None = None,
@@ -341,6 +342,11 @@ def prepare(
             f"a target is named, and {'layers' if layers else 'a guide'} too: choose one; a guide "
             "goes with layers"
         )
+    if layers is not None and not isinstance(layers, str):
+        raise ProbeError(
+            f"layers {layers!r}: expected the name of a layer, such as features.22; a class or an "
+            "output is named by its number as target"
+        )
     if precision not in PRECISIONS:
         raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
     if tile is not None and tile < 64:
@@ -367,6 +373,7 @@ def prepare(
         if isinstance(model, Network)
         else models.load(model, weights, seed=seed, progress=progress)
     )
+    network, target = targets.alone(network, target)
     look = look_of(network, preset, layers, target is None)
     look = replace(look, **chosen)
     threads = threads or torch.get_num_threads()
@@ -378,8 +385,15 @@ def prepare(
             if target is None
             else targets.read(target, network).everywhere()
         )
-        smallest = octaves_of(sides, look)[0]
-        models.layers(network, smallest)  # raises if the network takes no such picture
+        only = only_size(network, wanted.layers)
+        sizes = octaves_of(sides, look, only)
+        if only is None:
+            models.layers(network, sizes[0])  # raises if the network takes no such picture
+        elif any(side < least for side, least in zip(sides, only, strict=True)):
+            raise ProbeError(
+                f"the picture has {sides[1]} × {sides[0]} pixels, and {wanted.name!r} of "
+                f"{network.name} exists for {only[1]} × {only[0]} alone: choose a larger size"
+            )
         balance = balanced(network, wanted, pixels.to(place), precision)
     about = {
         **network.provenance(),
@@ -397,7 +411,7 @@ def prepare(
             "mask": None if mask is None else _name(mask),
             "mask_sha256": covered,
             "size": size,
-            "octaves": len(octaves_of(sides, look)),
+            "octaves": len(sizes),
             "scale": look.scale,
             "steps": look.steps,
             "strength": look.strength,
@@ -466,7 +480,7 @@ def dreamt(
     ProbeError
         If the target does not react to the picture.
     """
-    sizes = octaves_of(pixels.shape[-2:], look)
+    sizes = octaves_of(pixels.shape[-2:], look, only_size(network, target.layers))
     added: Tensor | None = None  # to what was carried
     first = 0 if state is None else int(state["octave"])
     inner = None if state is None else state["loop"]
@@ -559,8 +573,13 @@ def levelled(detail: Tensor) -> Tensor:
     return detail.sub_(resized(coarse, (height, width)))
 
 
-def octaves_of(sides: tuple[int, ...], look: Look) -> list[tuple[int, int]]:
-    """Give the heights and widths at which is dreamt, from the smallest to the picture's own."""
+def octaves_of(
+    sides: tuple[int, ...], look: Look, least: tuple[int, int] | None = None
+) -> list[tuple[int, int]]:
+    """Give the heights and widths at which is dreamt, from the smallest to the picture's own.
+
+    None is smaller than ``least``, height and width, by default `SMALLEST`, but for the picture's.
+    """
     short = min(sides)
     wanted = look.octaves
     if wanted is None:
@@ -568,7 +587,9 @@ def octaves_of(sides: tuple[int, ...], look: Look) -> list[tuple[int, int]]:
     sizes = [
         (round(sides[0] / look.scale**k), round(sides[1] / look.scale**k)) for k in range(wanted)
     ]
-    return [size for size in reversed(sizes) if min(size) >= SMALLEST] or [(sides[0], sides[1])]
+    rows, columns = least or (SMALLEST, SMALLEST)
+    fitting = [size for size in reversed(sizes) if size[0] >= rows and size[1] >= columns]
+    return fitting or [(sides[0], sides[1])]
 
 
 def balanced(
@@ -591,7 +612,9 @@ def balanced(
     """
     if not isinstance(target, Sum):
         return target
-    shrink = min(1.0, BALANCED_AT / min(pixels.shape[-2:]))
+    sides = pixels.shape[-2:]
+    least = only_size(network, target.layers) or (0, 0)
+    shrink = min(1.0, max(BALANCED_AT / min(sides), least[0] / sides[0], least[1] / sides[1]))
     small = resized(pixels, tuple(max(1, round(side * shrink)) for side in pixels.shape[-2:]))
     weighed = []
     for weight, term in target.terms:

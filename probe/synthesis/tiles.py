@@ -4,6 +4,9 @@ Every unit of a layer belongs to one tile: that in which the middle of its windo
 is given each tile with a margin, so that its units see all that they see in the whole picture, and
 the gradients of the tiles, margins included, add up to that of the whole. Tiles at the border of
 the picture end there, as the whole picture does. So there are no seams to be hidden.
+
+What exists for pictures of one size alone, such as the response of a published V4 neuron, is asked
+of pieces of exactly that size.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor
 
 from probe import models
+from probe.activations.batch_size import with_graph
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.receptive_fields import ReceptiveField
@@ -94,6 +98,33 @@ def margin(network: Network, layers: Sequence[str]) -> Margin:
     return Margin(step, width, len(found) == len(fields) and width >= needed, fields)
 
 
+def only_size(network: Network, layers: Sequence[str]) -> tuple[int, int] | None:
+    """Return the height and width of the only pictures for which some layers exist.
+
+    Parameters
+    ----------
+    network : Network
+    layers : sequence of str
+        Names as in `probe.models.layers`, or parts of what the network returns.
+
+    Returns
+    -------
+    (int, int) or None
+        What the network was made for, where it takes no picture of twice the side (such as a
+        transformer with a table of positions), or does not come to the layers then (such as the
+        readout of a V4 neuron); None where the layers exist for pictures of other sizes.
+    """
+    height, width = network.preprocessing.size
+    known = {info.name for info in models.layers(network)}
+    try:
+        lacking = known - {info.name for info in models.layers(network, (2 * height, 2 * width))}
+    except ProbeError:
+        return height, width
+    # What the network returns is not listed: it comes after all layers.
+    ends = any(layer in lacking if layer in known else lacking for layer in layers)
+    return (height, width) if ends else None
+
+
 def fitting(network: Network, layers: Sequence[str], around: Margin, precision: Precision) -> int:
     """Give the side of tiles, in pixels, with which a pass keeps no more than `BYTES`."""
     infos = models.layers(network)
@@ -123,12 +154,15 @@ def in_tiles(
         On the device of the pictures.
     target : Target
         Anything but a unit at one position. Of what has no positions, such as a class, every tile
-        is asked as if it were a picture, and counts by its area.
+        is asked as if it were a picture, and counts by its area. Of what exists for pictures of
+        one size alone (see `only_size`), pieces of that size are asked as pictures, which overlap
+        where the picture is no multiple of it: each pixel has the mean slope of those that show it.
     tile : int, optional
         Side of the tiles, in pixels, without their margin; by default what `fitting` gives. A
         picture that fits is taken as a whole.
     jitter : int
-        Pixels by which the picture is rolled in each step, at random, at most.
+        Pixels by which the picture is rolled in each step, at random, at most. Pieces of the only
+        size are laid anywhere, if this is not 0.
     seed : int
         Of the rolls.
     precision : {"auto", "float32", "bfloat16"}
@@ -142,7 +176,8 @@ def in_tiles(
     Raises
     ------
     ProbeError
-        If the target is a unit at one position, or tiles are smaller than the steps of its layers.
+        If the target is a unit at one position, tiles are smaller than the steps of its layers, or
+        a picture is smaller than the only size for which the target exists.
     """
     terms = target.terms if isinstance(target, Sum) else ((1.0, target),)
     for _, term in terms:
@@ -151,6 +186,13 @@ def in_tiles(
                 f"{term.name!r} is a unit at one position, and all positions are asked here: name "
                 f"the channel, {term.layer}:{term.channel}"
             )
+    if (only := only_size(network, target.layers)) is not None:
+        if tile is not None:
+            raise ProbeError(
+                f"tile {tile}: {target.name!r} exists for {only[1]}×{only[0]} pixels alone, which "
+                "is the size of the tiles then: leave it out"
+            )
+        return _in_pieces(network, target, only, jitter=jitter, seed=seed, precision=precision)
     around = margin(network, target.layers)
     side = fitting(network, target.layers, around, precision) if tile is None else tile
     if side < around.step:
@@ -192,6 +234,55 @@ def in_tiles(
             )
             _add(total, slope[..., :height, :width], rows, columns)
         return value, total
+
+    return slopes
+
+
+def _in_pieces(
+    network: Network,
+    target: Target,
+    size: tuple[int, int],
+    *,
+    jitter: int,
+    seed: int,
+    precision: Precision,
+) -> Slopes:
+    """Give the gradient of a target that exists for pictures of one size alone: see `in_tiles`."""
+    ask = through(network, target, waking=0, precision=precision)
+    most = with_graph(network)
+
+    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        drawn = generator(seed, step)
+        axes = []
+        for whole, side in zip(pictures.shape[-2:], size, strict=True):
+            if whole < side:
+                raise ProbeError(
+                    f"a picture of {pictures.shape[-1]}×{pictures.shape[-2]} pixels is too small: "
+                    f"{target.name!r} exists for {size[1]}×{size[0]} pixels alone"
+                )
+            n = ceil(whole / side)
+            # Borders of pieces come to lie anywhere. A picture that is one piece stays nearly where
+            # it is: a neuron's field is at one place of what it is shown.
+            most_roll = jitter if n == 1 else side // 2 if jitter else 0
+            (roll,) = torch.randint(-most_roll, most_roll + 1, (1,), generator=drawn).tolist()
+            axes.append([_runs(round(k * whole / n) - roll, side, whole) for k in range(n)])
+        places = [*product(*axes)]
+        seen = torch.cat([
+            torch.cat(
+                [torch.cat([pictures[..., row, column] for column in columns], -1) for row in rows],
+                -2,
+            )
+            for rows, columns in places
+        ])  # fmt: skip
+        asked = [ask(some, step) for some in seen.split(most)]
+        total, shown = torch.zeros_like(pictures), torch.zeros_like(pictures[:, :1])
+        for (rows, columns), slope in zip(
+            places, torch.cat([slope for _, slope in asked]), strict=True
+        ):
+            _add(total, slope[None], rows, columns)
+            _add(shown, torch.ones_like(slope[None, :1]), rows, columns)
+        values = torch.cat([value for value, _ in asked])
+        return values.mean(0, keepdim=True), total / shown
 
     return slopes
 

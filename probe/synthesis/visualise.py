@@ -120,7 +120,7 @@ WAYS = {
 
 def visualize(
     model: str | Network | nn.Module | None,
-    target: str | int | Target | Sequence[str | int | Target],
+    target: str | int | Target | Sequence[str | int | Target] | None = None,
     *,
     channels: Sequence[int] | None = None,
     interpolate: int | None = None,
@@ -155,9 +155,10 @@ def visualize(
     model : str, Network, torch.nn.Module or None
         A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. None
         where the target is a recorded site, which knows its network.
-    target : str, int or Target, or a sequence of these
-        As `probe.targets.parse` reads it; a number is a class. The name of a layer alone stands
-        for all its channels, one picture each. Of a recorded site, see also
+    target : str, int or Target, or a sequence of these, optional
+        As `probe.targets.parse` reads it; a number is a class. By default the network's output,
+        where it is one number, such as the response of a V4 neuron. The name of a layer alone
+        stands for all its channels, one picture each. Of a recorded site, see also
         `probe.superstimulus`, which keeps to the stimuli's contrast and has the picture judged.
     channels : sequence of int, optional
         Of the layer that is named: only these.
@@ -407,7 +408,7 @@ class Plan:
 
 def prepare(
     model: str | Network | nn.Module | None,
-    target: str | int | Target | Sequence[str | int | Target],
+    target: str | int | Target | Sequence[str | int | Target] | None = None,
     *,
     channels: Sequence[int] | None = None,
     interpolate: int | None = None,
@@ -448,9 +449,10 @@ def prepare(
     _check_numbers(steps, tolerance, lr, precision, batch_size, interpolate, diverse)
     if model is None:
         model = targets.home(
-            target if isinstance(target, (str, int, Target)) else next(iter(target), None),
+            next(iter(target), None) if isinstance(target, Sequence) and not isinstance(target, str)
+            else target,
             progress=progress,
-        )
+        )  # fmt: skip
     else:
         model = models.given(model, weights, preprocessing)
     network = (
@@ -458,6 +460,13 @@ def prepare(
         if isinstance(model, Network)
         else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
     )
+    if target is None:
+        target = str(targets.lone_output(network).index)
+    elif not isinstance(target, (str, int, Target)) and len(target) == 1:
+        target = target[0]
+    if isinstance(target, (str, int)):
+        network, target = targets.alone(network, target)
+    assert target is not None  # there is none of a network alone
     named = [target] if isinstance(target, (str, int, Target)) else list(target)
     each = _targets(named, channels, interpolate, diverse, network)
     if tileable and (units := [t.name for t in each if isinstance(t, Unit) and t.position]):

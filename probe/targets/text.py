@@ -15,6 +15,7 @@ from probe.activations.capture import OUTPUT, differentiable, list_parts
 from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.models.compact import one_of
 from probe.models.network import MissingLayer
 from probe.models.registry import COMPACT, neurons
 from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
@@ -259,6 +260,66 @@ def class_labels(network: Network) -> tuple[str, ...]:
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
+def alone(
+    network: Network, target: str | int | Target | None
+) -> tuple[Network, str | int | Target | None]:
+    """Return the one V4 neuron that is asked for, where a network is all of a session.
+
+    They share nothing: the numbers are the same, the others are not computed, and layers and
+    weights are those of this neuron.
+
+    Parameters
+    ----------
+    network : Network
+    target : str, int, Target or None
+        As a user gives it.
+
+    Returns
+    -------
+    Network, and the target in it
+        As they were given, where another network or target is meant.
+
+    Raises
+    ------
+    ProbeError
+        If the session has no such neuron.
+    """
+    names = neurons(network.architecture or "")
+    number = isinstance(target, (str, int)) and (str(target) in names or str(target).isdecimal())
+    if len(names) < 2 or not number or network.weights.kind != "published":
+        return network, target
+    found = class_of(str(target), network)
+    return one_of(network, found.index), found.label
+
+
+def lone_output(network: Network) -> Response:
+    """Return the one number that a network returns for a picture, such as a neuron's response.
+
+    Raises
+    ------
+    ProbeError
+        If it returns something else: then a target has to be named.
+    """
+    _check_one_neuron(network)
+    if models.outputs(network).get("") != (1,):
+        raise ProbeError(
+            f"no target is named, and {network.name} returns more than one number: name one, such "
+            "as a class, LAYER:CHANNEL, or LAYER for all its channels"
+        )
+    labels = class_labels(network)
+    return Response(0, labels[0] if labels else "")
+
+
+def _check_one_neuron(network: Network) -> None:
+    """Refuse several V4 neurons, where no target is named."""
+    names = neurons(network.architecture or "")
+    if len(names) > 1:
+        raise ProbeError(
+            f"{network.name} is {len(names)} neurons, whose responses have no common scale: name "
+            f"one as target, 0 to {len(names) - 1}, or as model, such as {COMPACT}{names[0]}"
+        )
+
+
 def predicted(network: Network, images: Tensor) -> Class | Response:
     """Give the class that a network sees in a picture; where it returns one number, that one.
 
@@ -273,12 +334,7 @@ def predicted(network: Network, images: Tensor) -> Class | Response:
     ProbeError
         If it does not return classes, or is several V4 neurons.
     """
-    names = neurons(network.architecture or "")
-    if len(names) > 1:
-        raise ProbeError(
-            f"{network.name} is {len(names)} neurons, whose responses have no common scale: name "
-            f"one as target, {names[0]} to {names[-1]}"
-        )
+    _check_one_neuron(network)
     try:
         scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
     except MissingLayer as error:
@@ -290,7 +346,8 @@ def predicted(network: Network, images: Tensor) -> Class | Response:
             f"{network.name} returns shape {tuple(scores.shape)}, and no classes: name a target, "
             "such as LAYER:CHANNEL"
         )
+    labels = class_labels(network)
     if scores.shape[1] == 1:
-        return Response(0, names[0] if names else "")
-    index, labels = int(scores.argmax()), class_labels(network)
+        return Response(0, labels[0] if labels else "")
+    index = int(scores.argmax())
     return Class(index, labels[index] if index < len(labels) else "")

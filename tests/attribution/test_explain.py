@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import probe
 from probe import images, models
-from probe.attribution import METHODS, Saliencies, Saliency, explain, saliency
+from probe.attribution import METHODS, Saliencies, Saliency, explain, gradients, saliency
 from probe.cli import complete
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
@@ -289,6 +289,34 @@ def test_the_check_of_a_map(network: Network, picture: Image.Image, tmp_path: Pa
     assert about["deletion"] == pytest.approx(trust.deletion.scores[0].tolist())
     again = found.check(progress=False)
     assert again.table.equals(trust.table)
+
+
+def test_checks_take_as_many_steps_as_the_map_chose(
+    network: Network, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noisy copies, and networks of random weights, each as many: none doubles by itself."""
+    monkeypatch.setattr(gradients, "STEPS", (2, 4, 8))
+    monkeypatch.setattr(gradients, "COMPLETE", 0.0)  # never reached
+    found = saliency(picture, network, "integrated-gradients", 2, progress=False)
+    assert found.given["steps"] == 8
+    assert "steps" not in found.about["settings"]
+    asked: list[int] = []
+    rule = gradients.path_rule
+    monkeypatch.setattr(gradients, "path_rule", lambda n: (asked.append(n), rule(n))[1])
+    checked = found.check(progress=False)
+    assert set(asked) == {8}
+    fixed = saliency(picture, network, "integrated-gradients", 2, steps=8, progress=False)
+    assert fixed.given["steps"] == 8
+    np.testing.assert_array_equal(fixed.values, found.values)
+    assert checked.table.equals(fixed.check(progress=False).table)
+
+
+def test_a_title_of_ones_own(network: Network, picture: Image.Image) -> None:
+    found = saliency(picture, network, "gradient", 2, progress=False)
+    assert found.plot().get_title() == found.title
+    assert found.plot(title="").get_title() == ""
+    assert found.plot("contours", title="where").get_title() == "where"
+    assert found.plot("side", title="").get_suptitle() == ""
 
 
 def test_the_check_makes_the_map_no_second_time(network: Network, picture: Image.Image) -> None:

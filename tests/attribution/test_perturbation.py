@@ -90,6 +90,21 @@ def test_occlusion_equals_a_plain_loop(
         torch.testing.assert_close(found[:, channel], expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "size", "stride"),
+    [(224, 224, 32, 16), (112, 112, 16, 8), (140, 112, 16, 8), (5, 9, 1, 1)],
+)
+def test_windows_of_occlusion_are_shares_of_the_picture(
+    height: int, width: int, size: int, stride: int
+) -> None:
+    module, images = Linear(height, width), some_images(1, height, width)
+    expected = occlusion(module, images, Class(0), size=size, stride=stride)
+    torch.testing.assert_close(occlusion(module, images, Class(0)), expected, rtol=0, atol=0)
+    # A window that is smaller than the usual step leaves no gaps.
+    narrow = occlusion(module, images, Class(0), size=1 + size // 4)
+    assert narrow.isfinite().all()
+
+
 @pytest.mark.parametrize(("size", "stride"), [(16, 16), (16, 8), (24, 8)])
 def test_occlusion_equals_captums_shared_out(size: int, stride: int) -> None:
     # Captum gives a value the mean fall of its windows, whatever their size.

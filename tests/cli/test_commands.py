@@ -77,6 +77,15 @@ def test_help(run, command, options, flag):
         assert option.lower() in ran.out.lower()
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["visualize", "saliency", "dream", "rsa", "encode", "extract", "layers", "filters"],
+)
+def test_help_of_what_takes_a_model_tells_of_v4_neurons(run, command):
+    text = "".join(run(command, "--help").out.split())  # words are cut anywhere
+    assert "apublishedV4neuron,v4-compact:SESSION-NEURON" in text
+
+
 def test_without_arguments_the_help_is_shown(run):
     ran = run()
     assert (ran.code, ran.err) == (0, "")

@@ -17,6 +17,7 @@ from probe.assets import Unavailable
 from probe.encoding import kept, layer_fit, readouts
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
+from probe.plots import plot_sites
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
@@ -516,3 +517,14 @@ class TestKept:
         for _ in range(2):
             encode(recording=recorded(name="again"))
         assert len(set(kept.folder().glob("*")) - before) == 1
+
+
+@pytest.mark.parametrize(("reliability", "panels"), [(np.nan, 1), (0.5, 3)])
+def test_a_site_alone_has_no_histogram_of_itself(reliability, panels):
+    site = {"r": 0.42, "r_low": 0.3, "r_high": 0.5, "reliability": reliability}
+    sites = pd.DataFrame([site | {"x_px": 60.0, "y_px": 50.0, "sd_px": 20.0}])
+    figure = plot_sites(sites, (112, 112))
+    assert len(figure.axes) == panels
+    assert ("r = 0.42" in figure.axes[0].get_title(loc="left")) == (panels == 1)
+    two = plot_sites(pd.concat([sites, sites], ignore_index=True), (112, 112))
+    assert len(two.axes) == 3

@@ -8,9 +8,11 @@ import os
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.signal import correlate2d
 from torch import nn
 
+import probe
 from probe import models, recordings, targets
 from probe.assets import Unavailable, cache_dir
 from probe.assets.manifest import manifests
@@ -249,3 +251,70 @@ def test_all_219_are_known():
 def test_wrong_names(name, said):
     with pytest.raises(ProbeError, match=said):
         models.load(name)
+
+
+@pytest.mark.usefixtures("files")
+def test_one_neuron_of_a_session_is_the_network_of_its_own_name():
+    population = models.load("v4-compact:201025")
+    alone = models.load("v4-compact:201025-12")
+    for target in (12, "12", "201025-12"):
+        network, asked = targets.alone(population, target)
+        assert asked == "201025-12"
+        assert network.provenance() == alone.provenance()
+        assert (network.name, network.weights) == (alone.name, alone.weights)
+        assert targets.read(asked, network) == targets.Response(0, "201025-12")
+    assert network.module is population.module.neurons[12]
+    for target in ("12 - 30", "neurons.3.layers.layer4_act:0", None, targets.Response(12)):
+        assert targets.alone(population, target) == (population, target)
+    with pytest.raises(ProbeError, match="output 89 does not exist: there are 0 to 88"):
+        targets.alone(population, 89)
+    assert targets.alone(alone, "0") == (alone, "0")
+
+
+@pytest.mark.usefixtures("files")
+class TestOneNamesTheNeuron:
+    """What a first user types: the session or the neuron, with and without a target."""
+
+    @pytest.fixture
+    def photo(self):
+        data = pytest.importorskip("skimage.data")
+        return data.chelsea()[50:162, 100:240]
+
+    def test_saliency(self, photo):
+        with pytest.raises(ProbeError, match=r"is 89 neurons, .* name one as target, 0 to 88, or"):
+            probe.saliency(photo, "v4-compact:201025", progress=False)
+        found = probe.saliency(photo, "v4-compact:201025", target=12, progress=False)
+        own = probe.saliency(photo, "v4-compact:201025-12", progress=False)
+        assert found.layer == own.layer == "layers.layer4_act"
+        np.testing.assert_array_equal(found.values, own.values)
+        assert found.about == own.about
+        checked = found.check(progress=False).randomised
+        # All that is drawn anew is the neuron's.
+        assert checked["layer"].str.startswith("layers.").all()
+
+    def test_visualize(self):
+        with pytest.raises(ProbeError, match=r"is 89 neurons, .* name one as target"):
+            probe.visualize("v4-compact:201025", progress=False)
+        with pytest.raises(ProbeError, match="no target is named, and alexnet returns more than"):
+            probe.visualize("alexnet", weights="random", progress=False)
+        one = probe.visualize("v4-compact:201025-12", steps=2, progress=False)
+        assert list(one.table["target"]) == ["201025-12"]
+        for model, target in [("v4-compact:201025-12", "0"), ("v4-compact:201025", ["12"])]:
+            same = probe.visualize(model, target, steps=2, progress=False)
+            np.testing.assert_array_equal(same.pictures, one.pictures)
+
+    def test_dream(self, photo):
+        given = {"steps": 2, "progress": False, "precision": "float32"}
+        one = probe.dream(photo, "v4-compact:201025-12", target="0", **given)
+        assert one.picture.size == (140, 112)
+        session = probe.dream(photo, "v4-compact:201025", target=12, **given)
+        np.testing.assert_array_equal(np.asarray(session.picture), np.asarray(one.picture))
+        shown = Image.fromarray(photo)
+        network = models.load("v4-compact:201025-12")
+
+        def response(picture):
+            x = torch.stack([network.preprocessing(picture.crop((x, 0, x + 112, 112)))
+                             for x in range(0, 29, 7)])  # fmt: skip
+            return outputs(network, x)
+
+        assert response(one.picture).min() > response(shown).max()

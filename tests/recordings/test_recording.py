@@ -127,6 +127,45 @@ def test_select():
         both.select(subject="C")
 
 
+def test_select_neuroids_and_stimuli_by_numbers_and_names():
+    data = responses()
+    data["region"] = ("neuroid", ["V4", "V4", "IT", "V4", "IT", "IT"])
+    whole = Recording(data, stimuli(6))
+    names = [str(name) for name in data["neuroid_id"].values]
+    ids = whole.stimuli.ids
+    part = whole.select(neuroids=[4, names[1]], stimuli=(ids[3], np.int64(0), 5))
+    assert [str(name) for name in part.data["neuroid_id"].values] == [names[4], names[1]]
+    assert part.stimuli.ids == (ids[3], ids[0], ids[5])
+    np.testing.assert_array_equal(
+        part.data["responses"].values, data["responses"].values[[3, 0, 5]][:, :, [4, 1]]
+    )
+    assert whole.select(neuroids=2).n_neuroids == 1
+    assert whole.select(stimuli=range(3)).n_stimuli == 3
+    assert whole.select("V4", neuroids=[3]).n_neuroids == 1
+    assert whole.select() is whole
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"neuroids": 6}, "no neuroid 6: there are 0 to 5"),
+        ({"neuroids": [-1]}, "no neuroid -1"),
+        ({"neuroids": ["nobody"]}, "no neuroid 'nobody'"),
+        ({"neuroids": [True, False]}, "neuroid True: expected a number from 0, or a name"),
+        ({"neuroids": [1.0]}, r"neuroid 1\.0: expected a number"),
+        ({"neuroids": [1, 1]}, "names neuroid .* more than once"),
+        ({"neuroids": []}, "no neuroid is named"),
+        ({"stimuli": 6}, "no stimulus 6"),
+        ({"region": "V4", "neuroids": [2]}, "neuroid 2 of recording .* is not of the region"),
+    ],
+)
+def test_select_says_what_is_not_there(given, said):
+    data = responses()
+    data["region"] = ("neuroid", ["V4", "V4", "IT", "V4", "IT", "IT"])
+    with pytest.raises(ProbeError, match=said):
+        Recording(data, stimuli(6)).select(**given)
+
+
 def test_recorded_rdms_of_a_subject_are_averaged():
     data = rdm_data()
     recording = Recording(data, stimuli(5))

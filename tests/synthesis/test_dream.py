@@ -376,6 +376,7 @@ def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarra
         ({"layers": "first", "target": "second:2"}, "a target is named, and layers too"),
         ({"target": "second:2", "guide": "x.png"}, "a target is named, and a guide too"),
         ({"layers": " , "}, "no layer is named"),
+        ({"layers": 0}, "layers 0: expected the name of a layer"),
         ({"image": "nowhere.jpg"}, "'nowhere.jpg' does not exist"),
         ({"guide": "nowhere.jpg"}, "'nowhere.jpg' does not exist"),
         ({"mask": np.full((80, 80), 255, np.uint8)}, "80 × 80 pixels, and the picture 120 × 80"),
@@ -403,19 +404,64 @@ def test_what_makes_no_sense_is_refused(
     assert "\n" not in str(told.value)
 
 
-def test_a_network_that_takes_pictures_of_one_size_alone_is_refused(photo: np.ndarray) -> None:
-    class Fixed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.patches = nn.Conv2d(3, 4, 16, 16)
-            self.places = nn.Parameter(torch.zeros(4, 4, 4))
+class Fixed(nn.Module):
+    """A convolution that goes with a picture of any size, and a sum that goes with 64 × 48."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.patches(x) + self.places
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 8, 8)
+        self.readout = nn.Linear(4 * 8 * 6, 2)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            for part in (self.conv, self.readout):
+                nn.init.normal_(part.weight, std=0.1)
 
-    fixed = Network.from_module(Fixed(), preprocessing=Preprocessing("resize", (64, 64)))
-    with pytest.raises(ProbeError, match="cannot be run on a picture"):
-        prepare(photo, fixed, "patches")
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(torch.relu(self.conv(x)).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def fixed() -> Network:
+    return Network.from_module(Fixed(), preprocessing=Preprocessing("resize", (64, 48)))
+
+
+@pytest.mark.parametrize("given", [{"target": 1}, {"target": "1 - 0.5*0"}, {"layers": "conv"}])
+def test_what_exists_for_one_size_alone_is_dreamt_in_pieces_of_it(
+    fixed: Network, photo: np.ndarray, given: dict[str, Any]
+) -> None:
+    settings = {"steps": 4, "octaves": 4, "precision": "float32", "progress": False} | given
+    made = dream(photo, fixed, **settings)
+    assert made.picture.size == (120, 80)
+    # Of 120 × 80, 86 × 57, 61 × 41 and 44 × 29, only the first holds a piece.
+    assert made.about["settings"]["octaves"] == 1
+    if given == {"target": 1}:
+        assert made.about["settings"]["target"] == "class 1"
+
+        def answer(picture: np.ndarray) -> Tensor:
+            values = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
+            pieces = torch.cat([values[..., y : y + 64, x : x + 48]
+                                for y in range(0, 17, 3) for x in range(0, 73, 5)])  # fmt: skip
+            with torch.no_grad():
+                return fixed.module(fixed.preprocessing.normalise(pieces))[:, 1]
+
+        # Wherever pieces are cut out: they are laid anywhere.
+        assert answer(np.asarray(made.picture)).mean() > answer(photo).mean() + 0.05
+
+
+def test_a_picture_that_is_smaller_than_the_one_size_is_refused(
+    fixed: Network, photo: np.ndarray
+) -> None:
+    with pytest.raises(ProbeError, match="60 × 40 pixels, and 'class 1' of Fixed exists for 48 × "):
+        prepare(photo, fixed, target=1, size=60)
+    with pytest.raises(ProbeError, match="tile 64: 'class 1' exists for 48×64 pixels alone"):
+        dream(photo, fixed, target=1, tile=64, progress=False)
+
+
+def test_octaves_are_no_smaller_than_the_one_size() -> None:
+    look = Look("", octaves=4, scale=2.0)
+    assert octaves_of((300, 400), look, (112, 112)) == [(150, 200), (300, 400)]
+    assert octaves_of((300, 400), look, (112, 250)) == [(300, 400)]
+    assert octaves_of((300, 400), look) == [(38, 50), (75, 100), (150, 200), (300, 400)]
 
 
 def test_resizing_leaves_a_picture_of_that_size_alone() -> None:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from probe import models, targets
+from probe.activations.capture import OUTPUT
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.synthesis import tiles
-from probe.synthesis.tiles import WIDEST, in_tiles, margin
-from probe.targets import Channel, Class, Norm, Sum, Target, Unit
+from probe.synthesis.tiles import WIDEST, in_tiles, margin, only_size
+from probe.targets import Channel, Class, Norm, Response, Sum, Target, Unit
 
 WHOLE = 10_000
 """A side of tiles into which everything fits."""
@@ -176,6 +177,68 @@ def test_what_cannot_be_tiled_is_refused(
 ) -> None:
     with pytest.raises(ProbeError, match=message):
         slope(small, target, noise(64, 64), tile)
+
+
+class Flat(nn.Module):
+    """A readout of all pixels of 16 × 16, behind what takes any picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.square = nn.Conv2d(3, 2, 1)
+        self.readout = nn.Linear(2 * 16 * 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(self.square(x).square().flatten(1))
+
+
+@pytest.fixture(scope="module")
+def flat() -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        module = Flat()
+    return Network.from_module(module, preprocessing=Preprocessing("resize", (16, 16)))
+
+
+def test_what_exists_for_one_size_alone_is_told(small: Network, flat: Network) -> None:
+    assert only_size(small, ["second"]) is None
+    assert only_size(small, [OUTPUT]) is None
+    assert only_size(flat, [OUTPUT]) == (16, 16)
+    # A table of positions, of 224 × 224, refuses pictures of any other size at the door.
+    transformer = models.load("vit_b_32", "random")
+    assert only_size(transformer, ["encoder.layers.encoder_layer_3"]) == (224, 224)
+    assert only_size(models.load("alexnet", "random"), [OUTPUT, "features.0"]) is None
+
+
+def test_pieces_of_the_only_size_cover_a_picture(flat: Network) -> None:
+    """A pixel has the mean slope of the pieces that show it, at the place where each does."""
+    target = Response(0)
+    pictures = noise(16, 24)
+    value, slope = in_tiles(flat, target, precision="float32")(pictures, 0)
+    whole = pictures.clone().requires_grad_()
+    pieces = [whole[..., :16], torch.cat([whole[..., 12:], whole[..., :4]], -1)]
+    numbers = [flat.module(flat.preprocessing.normalise(piece)).sum() for piece in pieces]
+    slopes = [torch.autograd.grad(number, whole)[0] for number in numbers]
+    shown = torch.ones(24)
+    shown[:4], shown[12:16] = 2, 2
+    torch.testing.assert_close(slope, sum(slopes) / shown)
+    torch.testing.assert_close(value[0], sum(numbers).detach() / 2)
+
+
+@given(height=st.integers(16, 50), width=st.integers(16, 50), step=st.integers(0, 9))
+@settings(max_examples=20)
+def test_pieces_leave_no_pixel_out(flat: Network, height: int, width: int, step: int) -> None:
+    ask = in_tiles(flat, Response(0), jitter=4, seed=1, precision="float32")
+    value, slope = ask(noise(height, width), step)
+    assert slope.shape == (1, 3, height, width)
+    assert slope.abs().sum(1).gt(0).all()
+    torch.testing.assert_close(ask(noise(height, width), step)[1], slope, rtol=0, atol=0)
+    assert value.isfinite().all()
+
+
+def test_a_picture_smaller_than_the_only_size_is_refused(flat: Network) -> None:
+    ask = in_tiles(flat, Response(0))
+    with pytest.raises(ProbeError, match=r"10×20 pixels is too small: 'output 0' exists for 16×16"):
+        ask(noise(20, 10), 0)
 
 
 def test_seam_energy_in_a_photograph() -> None:
