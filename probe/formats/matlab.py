@@ -8,6 +8,7 @@ unreadable, never returned.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def read_matlab5(path: Path) -> Variables:
     from scipy.io.matlab import MatlabFunction, MatlabOpaque
 
     try:
-        loaded = scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of objects that overwrite each other: they are listed
+            loaded = scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True)
     except Exception as error:  # SciPy's reader lets many kinds through on a broken file
         reason = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"is no MATLAB file that can be read ({reason})") from None
@@ -75,9 +78,7 @@ def read_matlab5(path: Path) -> Variables:
             unreadable[name] = f"values of type {value.dtype}"
 
     for name, value in loaded.items():
-        if not name.startswith("__") or name == "__function_workspace__":
-            if name == "__function_workspace__":
-                continue
+        if not name.startswith("__"):
             take(name, value)
     return Variables(arrays, unreadable)
 

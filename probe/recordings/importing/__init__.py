@@ -17,7 +17,7 @@ import numpy as np
 from probe.errors import ProbeError, suggest
 from probe.formats import kinds
 from probe.formats.matlab import read_matlab5, read_matlab73
-from probe.formats.names import as_text
+from probe.formats.names import as_text, repeated
 from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.numpy_files import read_npy, read_npz
 from probe.formats.variables import Variables
@@ -274,7 +274,7 @@ def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, l
     n = presented.values.shape[1]
     columns = {name: texts(cells) for name, cells in presented.neuroids.items()}
     ids = columns.pop("neuroid_id", None) or [f"n{k + 1:04d}" for k in range(n)]
-    if twice := next((i for i in ids if ids.count(i) > 1), None):
+    if twice := repeated(ids):
         raise ProbeError(f"{where} has two neuroids called {twice!r}")
     for name, said in (("region", options.region), ("subject", options.subject)):
         if said is None:
@@ -310,7 +310,7 @@ def _pictures(
             "says what is none)"
         )
     found = [picture for picture in meant if picture is not None]
-    if twice := next((p for p in found if found.count(p) > 1), None):
+    if twice := repeated(found):
         both = [name for name, p in zip(ids, found, strict=True) if p == twice]
         raise ProbeError(f"{where}: {both[0]!r} and {both[1]!r} both mean the picture {twice!r}")
     return pictures.subset(pictures.index(found))

@@ -11,7 +11,7 @@ import numpy as np
 
 from probe.errors import ProbeError, suggest
 from probe.formats import kinds
-from probe.formats.names import as_texts
+from probe.formats.names import as_texts, repeated
 from probe.formats.variables import Variable, Variables
 from probe.recordings.importing.axes import SINGLE, axes_as_said, axes_by_length, axes_by_name
 from probe.recordings.importing.options import Options, Span
@@ -76,7 +76,7 @@ def from_variables(
     repeats = len(set(labels)) < len(labels)
     axes = _axes(content, name, dims, labels, label_name, kind, options, here)
     if any(axis.kind == "stimulus" for axis in axes) and repeats:
-        twice = next(label for label in labels if labels.count(label) > 1)
+        twice = repeated(labels)
         raise ProbeError(
             f"{here}: {label_name} names {twice!r} more than once, so that its axis is one of "
             "presentations: say so with --axes, with 'presentation' for 'stimulus'"

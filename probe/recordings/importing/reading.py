@@ -20,6 +20,7 @@ import numpy as np
 
 from probe import images
 from probe.errors import ProbeError
+from probe.formats.names import repeated
 from probe.recordings.folder import MANIFEST, NEUROIDS, from_folder, responses_hash
 from probe.recordings.importing.presented import Axis, texts
 from probe.recordings.recording import Recording
@@ -230,7 +231,7 @@ def _file_names(stimuli: StimulusSet) -> list[str]:
         if PurePosixPath(name).suffix.lower() not in images.SUFFIXES:
             name += stimuli.suffix(k)
         names.append(name.lstrip("."))
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := repeated(names):
         raise ProbeError(f"two pictures would both be called {twice!r}: rename one")
     return names
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from probe.errors import ProbeError, suggest
-from probe.formats.names import as_text
+from probe.formats.names import as_text, repeated
 from probe.formats.tables import as_number, read_rows
 from probe.recordings.importing.options import Options
 from probe.recordings.importing.presented import (
@@ -66,7 +66,7 @@ def read_columns(path: Path) -> Columns:
     except ValueError as error:
         raise ProbeError(str(error)) from None
     header = [name.strip() for name in header]
-    if twice := next((name for name in header if header.count(name) > 1), None):
+    if twice := repeated(header):
         raise ProbeError(f"{where} has two columns called {twice!r}")
     if not rows:
         raise ProbeError(f"{where} has no rows")
