@@ -69,8 +69,9 @@ def kind_of(path: Path) -> str:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind if kind != NPZ else _archive(path)
-    if head.startswith(b"MATLAB 7.3") or _HDF5_SIGNATURE in (head[:8], head[512:520]):
-        return _hdf5(path)
+    head_is_matlab = head.startswith(b"MATLAB 7.3")
+    if head_is_matlab or _HDF5_SIGNATURE in (head[:8], head[512:520]):
+        return _hdf5(path, head_is_matlab)
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise ValueError("is a pickle, which could run any program: it is not opened; save arrays")
     if head.startswith(b"\x1f\x8b"):
@@ -102,7 +103,7 @@ def _archive(path: Path) -> str:
     raise ValueError("is a zip archive of other files than arrays: unpack it first")
 
 
-def _hdf5(path: Path) -> str:
+def _hdf5(path: Path, head_is_matlab: bool) -> str:
     import h5py  # only here: it takes a while to import
 
     try:
@@ -112,11 +113,11 @@ def _hdf5(path: Path) -> str:
             if "_NCProperties" in file.attrs:
                 return NETCDF
             items = [file[name] for name in file if not name.startswith("#")]
-            if any("MATLAB_class" in item.attrs for item in items):
+            # MATLAB writes both; only of its files is it known that the axes are reversed.
+            if head_is_matlab or any("MATLAB_class" in item.attrs for item in items):
                 return MATLAB_73
             if any(item.attrs.get("CLASS") == b"DIMENSION_SCALE" for item in items):
                 return NETCDF
     except (OSError, KeyError, RuntimeError):
         raise ValueError("is an HDF5 file that is cut or damaged") from None
-    suffix = path.suffix.lower()
-    return {".mat": MATLAB_73, ".nc": NETCDF}.get(suffix, HDF5)
+    return HDF5

@@ -34,7 +34,7 @@ from probe.errors import ProbeError
 from probe.formats.names import as_text, rivals
 from probe.formats.tables import read_rows
 from probe.recordings.pictures import picture_names
-from probe.recordings.recording import Recording
+from probe.recordings.recording import RESPONSE_DIMS, Recording
 from probe.stimuli import StimulusSet
 
 NEUROIDS = ("neuroid_id", "subject", "region")
@@ -112,7 +112,8 @@ def from_folder(folder: Path | str) -> Recording:
         values = neuroids[column] if column in neuroids else [default[column]] * n_neuroids
         coords[column] = ("neuroid", list(values))
     for other in map(str, neuroids):
-        if other and other not in coords:
+        # group and variant are of stimuli, wherever they are looked for
+        if other and other not in (*coords, *RESPONSE_DIMS, "group", "variant"):
             coords[other] = ("neuroid", list(neuroids[other]))
     data = xr.Dataset(
         {"responses": (("stimulus", "repetition", "neuroid"), responses)},

@@ -35,6 +35,7 @@ from probe.recordings.importing.session import from_nwb
 from probe.recordings.importing.tables import from_columns, read_columns
 from probe.recordings.pictures import picture_names
 from probe.stimuli import StimulusSet, image_set
+from probe.stimuli.image_sets import TABLES
 
 __all__ = ["Axis", "Reading", "read_recording"]
 
@@ -75,7 +76,8 @@ def read_recording(
     path : path, or sequence of paths
         A file. Several, of one site each and with the same presentations, are put side by side.
     stimuli : path or StimulusSet, optional
-        The pictures, as for `probe.image_set`: a folder, a table of paths, an archive. A picture
+        The pictures, as for `probe.image_set`: a folder, a table of paths (column path, or
+        filename as Brain-Score has it), an archive. A picture
         belongs to the name that the file gives, with or without its ending. Needed to save.
     window : str, optional
         From when to when after onset, as in ``"50,250ms"``; the end is not included. Spikes are
@@ -135,7 +137,7 @@ def read_recording(
         subject=subject,
         sort_times=sort_times,
     )
-    pictures = None if stimuli is None else image_set(stimuli)
+    pictures = None if stimuli is None else _picture_set(stimuli)
     known = () if pictures is None else pictures.ids
 
     def matches(names: Collection[str]) -> bool:
@@ -145,6 +147,17 @@ def read_recording(
     read = [_read(one, options, matches) for one in paths]
     presented = read[0][1] if len(read) == 1 else _side_by_side(paths, [p for _, p in read])
     return _reading(paths, read[0][0], presented, options, pictures)
+
+
+def _picture_set(stimuli: Path | str | StimulusSet) -> StimulusSet:
+    """Make a stimulus set; Brain-Score calls the column of a table's paths filename."""
+    if isinstance(stimuli, str | Path):
+        path = Path(stimuli).expanduser()
+        if path.is_file() and path.suffix.lower() in TABLES:
+            columns = read_columns(path)
+            if "path" not in columns and "filename" in columns:
+                return image_set(path, path_column="filename")
+    return image_set(stimuli)
 
 
 def _read(

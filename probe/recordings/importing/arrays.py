@@ -67,6 +67,8 @@ def from_variables(
     where = repr(str(path))
     if any(plain_name(name) in SPIKE_TIMES for name in content.arrays) and not options.variable:
         return _spikes(content, path, options, matches)
+    if options.presentations is not None:
+        raise ProbeError(f"{where} holds no spike times: leave out --presentations")
     name = _responses(content, options, where)
     variable = content.arrays[name]
     here = f"{where}, {name}"
@@ -153,7 +155,7 @@ def _labels(
                 f"{where} has no {said!r}, and there is no such file either"
                 + suggest(said, content.arrays)
             )
-        return list(listed_names(Path(said).expanduser())), said
+        return list(listed_names(Path(said).expanduser())), Path(said).name
     if said is None:
         candidates = [
             name
@@ -259,6 +261,8 @@ def _over_time(
     if order[3] is None:
         if options.window is not None:
             raise ProbeError(f"{where} has no time axis: --window has nothing to choose from")
+        if options.bins is not None:
+            raise ProbeError(f"{where} has no time axis: leave out --bins")
         return values[..., 0], "", ""
     starts, ends, unit = _bins(content, values.shape[3], options, where)
     if values.shape[3] == 1:
@@ -284,6 +288,12 @@ def _over_time(
                 "beginning of the first and the width of all, as in --bins -500,1ms"
             )
         )
+    widths = ends - starts
+    if not np.allclose(widths, widths[0]):
+        raise ProbeError(
+            f"{where} has time bins from {widths.min():g} to {widths.max():g} {unit} long: bins of "
+            "one length can be put together"
+        )
     kept = covering(starts, ends, window, unit, where)
     chosen = values[..., kept]
     finite = chosen[np.isfinite(chosen)]
@@ -291,11 +301,11 @@ def _over_time(
     how = "summed" if whole else "averaged"
     note = (
         f"{len(kept)} time bins from {window} were {how}"
-        f" ({'all' if whole else 'not all'} values are counts)"
+        f" ({'all' if whole else 'not all'} values are whole numbers ≥ 0)"
     )
     return (
         chosen.sum(axis=3) if whole else chosen.mean(axis=3),
-        f"{'counts' if whole else 'mean response'} in {window} after onset",
+        f"{'sum' if whole else 'mean'} over {window} after onset",
         note,
     )
 

@@ -23,7 +23,7 @@ from probe.errors import ProbeError
 from probe.formats.names import repeated
 from probe.recordings.folder import MANIFEST, NEUROIDS, from_folder, responses_hash
 from probe.recordings.importing.presented import Axis, texts
-from probe.recordings.recording import Recording
+from probe.recordings.recording import RESPONSE_DIMS, Recording
 from probe.stimuli import StimulusSet
 
 
@@ -148,10 +148,13 @@ class Reading:
                 (partial / "images" / name).write_bytes(self.stimuli.content(k))
             np.save(partial / "responses.npy", self.responses)
             columns = {"stimulus_id": names, "name": list(self.stimulus_ids)}
+            others = dict(self.stimulus_columns)
+            if self.stimuli.metadata is not None:
+                others |= {str(c): list(v) for c, v in self.stimuli.metadata.items()}
             columns |= {
                 column: cells
-                for column, cells in self.stimulus_columns.items()
-                if column not in (*columns, *NEUROIDS)
+                for column, cells in others.items()
+                if column not in (*columns, *NEUROIDS, *RESPONSE_DIMS)
             }
             _write_csv(partial / "stimuli.csv", columns)
             _write_csv(partial / "neuroids.csv", self.neuroid_columns)
@@ -231,7 +234,7 @@ def _file_names(stimuli: StimulusSet) -> list[str]:
         if PurePosixPath(name).suffix.lower() not in images.SUFFIXES:
             name += stimuli.suffix(k)
         names.append(name.lstrip("."))
-    if twice := repeated(names):
+    if twice := repeated(name.casefold() for name in names):
         raise ProbeError(f"two pictures would both be called {twice!r}: rename one")
     return names
 

@@ -119,7 +119,7 @@ def _labels(
                 f"{where}: the numbers of {table!r} go from {numbers.min()} to {numbers.max()}, "
                 f"and {options.labels!r} has {len(names)} names, counted from 0"
             )
-        return [names[k] for k in numbers], f"{table}, by the list {options.labels}"
+        return [names[k] for k in numbers], f"{table}, by the list {Path(options.labels).name}"
     if options.labels is not None:
         if _is_file(options.labels) and options.labels not in shown.columns:
             names = listed_names(Path(options.labels).expanduser())
@@ -128,7 +128,7 @@ def _labels(
                     f"{where}: {table!r} has {len(shown.onsets)} presentations, and "
                     f"{options.labels!r} {len(names)} names"
                 )
-            return list(names), options.labels
+            return list(names), Path(options.labels).name
         if options.labels not in shown.columns:
             raise ProbeError(
                 f"{where}: {table!r} has no column {options.labels!r}"

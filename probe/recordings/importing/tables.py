@@ -125,6 +125,10 @@ def from_columns(
     spike_time = next((lower[name] for name in SPIKE_TIMES if name in lower), None)
     if spike_time is not None and options.variable is None:
         return _from_spikes(columns, spike_time, where, options, matches)
+    if options.presentations is not None or options.bins is not None:
+        raise ProbeError(
+            f"{where} holds neither spikes nor bins: leave out --presentations, --bins"
+        )
     if options.window is not None:
         raise ProbeError(
             f"{where} holds responses, no times: --window has nothing to choose from (spikes take "
@@ -287,7 +291,8 @@ def _from_rows(
         if label_of.setdefault(key, picture) != picture:
             raise ProbeError(
                 f"{where}: {shown_by} {key!r} is of {label_of[key]!r} and, in row {k}, not "
-                f"counting the header, of {picture!r}: a presentation shows one picture"
+                f"counting the header, of {picture!r}: a presentation shows one picture (what "
+                "numbers the showings of each picture is to be called 'repetition')"
             )
     responses = np.full((len(showings), len(units)), np.nan)
     responses[rows, cols] = values
@@ -441,7 +446,7 @@ def _from_bins(
             Axis("time", len(bins), "the columns time.BEGIN_END"),
             Axis("neuroid", 1, "one site per file"),
         ),
-        f"counts in {options.window} after onset",
+        f"spikes in {options.window} after onset, the end not included",
         [f"{len(kept)} time bins from {options.window} were summed"],
     )
 

@@ -244,6 +244,18 @@ def test_what_was_written_validates_again_elsewhere(session, pictures, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere"]
 
 
+def test_columns_of_neuroids_do_not_pass_for_columns_of_pictures(session, pictures, tmp_path):
+    columns = as_tidy(session)
+    n = len(columns["stimulus_id"]) // len(session.unit_ids)
+    columns["group"] = ["tetrode 1", "tetrode 1", "tetrode 2", "tetrode 3"] * n
+    columns["depth"] = [100, 200, 300, 400] * n
+    path = write_table(tmp_path / "tidy.csv", columns)
+    recording = read_recording(path, stimuli=pictures).save(tmp_path / "out")
+    assert "group" not in recording.data.coords  # of pictures that belong together
+    assert recording.data["depth"].dims == ("neuroid",)
+    assert recording.data["depth"].values.tolist() == ["100", "200", "300", "400"]
+
+
 def test_another_window_is_another_recording(session, pictures, tmp_path):
     path, _ = as_npz_spikes(session, tmp_path)
     hashes = {

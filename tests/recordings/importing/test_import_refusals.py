@@ -248,6 +248,19 @@ CASES = {
         npz(r=np.ones((2, 4)), stimulus_id=NAMES), {"axes": "image,time", "bins": "0,50ms"},
         "has 4 time bins: name the window",
     ),
+    "bins without a time axis": (
+        npz(r=DATA, **ROWS), {"bins": "0,1ms"}, "no time axis: leave out --bins"
+    ),
+    "presentations without spikes": (
+        npz(r=DATA, **ROWS), {"presentations": "t.csv"}, "leave out --presentations"
+    ),
+    "presentations of a table": (text(TIDY), {"presentations": "t.csv"}, "neither spikes nor bins"),
+    "bins of several lengths": (
+        npz(
+            r=np.ones((2, 3)), stimulus_id=NAMES, bin_start_ms=[0, 50, 100],
+            bin_end_ms=[50, 100, 200],
+        ), {"axes": "image,time", "window": "0,200ms"}, "from 50 to 100 ms long",
+    ),
     "window between bins": (
         npz(r=np.ones((2, 4)), stimulus_id=NAMES),
         {"axes": "image,time", "bins": "0,50ms", "window": "25,100ms"},

@@ -110,7 +110,7 @@ def test_an_axis_of_20_may_be_repetitions_or_time_bins():
 
 def test_brainios_own_files():
     folder = SAMPLES / "brainio-tests"
-    first = read_recording(folder / "assy_test_TestMe.nc", stimuli=pictures_of(folder))
+    first = read_recording(folder / "assy_test_TestMe.nc", stimuli=folder / "images")
     assert sum(totals(first)) == 171
     assert first.stimulus_ids == ("n0", "n1", "n4", "n9")
     assert first.responses.shape == (4, 2, 3)  # repetition 1 of n0 is there twice
@@ -120,8 +120,13 @@ def test_brainios_own_files():
         read_recording(folder / "assy_test_package_assembly_extras.nc")
 
 
-def pictures_of(folder):
-    return folder / "images"
+def test_brainios_table_of_pictures(tmp_path):
+    folder = SAMPLES / "brainio-tests"
+    table = folder / "images" / "image_test_ten_images.csv"
+    reading = read_recording(folder / "assy_test_TestMe.nc", stimuli=table)
+    recording = reading.save(tmp_path / "out")
+    assert recording.stimuli.ids == ("n0.png", "n1.png", "n4.png", "n9.png")
+    assert recording.data["thing"].values.tolist() == ["foo0", "foo1", "foo4", "foo9"]
 
 
 @pytest.mark.parametrize(

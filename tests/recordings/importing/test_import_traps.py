@@ -249,6 +249,15 @@ class TestMATLAB:
         with pytest.raises(ProbeError, match=r"nothing says which picture.*only MATLAB reads"):
             read_recording(path)
 
+    def test_a_mat_file_that_matlab_did_not_write_keeps_its_axes(self, tmp_path):
+        """h5py 3.16 writes neither MATLAB's header nor its classes, and reverses nothing."""
+        with h5py.File(tmp_path / "r.mat", "w") as file:
+            file["resp"] = np.arange(4.0).reshape(2, 2)
+            file["image_id"] = np.array([b"a", b"b"])
+        reading = read_recording(tmp_path / "r.mat", axes="image,neuron")
+        assert reading.kind == "HDF5"
+        np.testing.assert_array_equal(reading.responses[:, 0], [[0, 1], [2, 3]])
+
     def test_tables_in_version_73(self, tmp_path):
         with h5py.File(tmp_path / "r.mat", "w") as file:
             file["image_id"] = np.zeros((1, 6), np.uint32)
