@@ -111,6 +111,14 @@ def import_(
             show_default=False,
         ),
     ] = None,
+    neuroids: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .csv that says more of the neuroids: neuroid_id, region, subject, ….",
+            show_default=False,
+        ),
+    ] = None,
     bins: Annotated[
         str | None,
         typer.Option(
@@ -206,8 +214,8 @@ def import_(
         check_free(folder.expanduser())
     reading = read_recording(
         files, stimuli=stimuli, window=window, axes=axes, variable=variable, labels=labels,
-        presentations=presentations, bins=bins, time_unit=time_unit, blanks=blank or (),
-        region=region, subject=subject, sort_times=sort_times,
+        presentations=presentations, neuroids=neuroids, bins=bins, time_unit=time_unit,
+        blanks=blank or (), region=region, subject=subject, sort_times=sort_times,
     )  # fmt: skip
     lines = []
     if not dry_run:

@@ -29,7 +29,7 @@ from probe.recordings.importing.options import (
     read_bins,
     read_window,
 )
-from probe.recordings.importing.presented import Axis, Presented, texts
+from probe.recordings.importing.presented import Axis, Presented, rename_known, texts
 from probe.recordings.importing.reading import Reading
 from probe.recordings.importing.session import from_nwb
 from probe.recordings.importing.tables import from_columns, read_columns
@@ -59,6 +59,7 @@ def read_recording(
     variable: str | None = None,
     labels: str | Path | None = None,
     presentations: str | Path | None = None,
+    neuroids: str | Path | None = None,
     bins: str | None = None,
     time_unit: str | None = None,
     blanks: Sequence[str] = (),
@@ -95,6 +96,10 @@ def read_recording(
     presentations : str or path, optional
         For spikes: the table of intervals or series in the NWB file, or a .csv with the columns
         onset_s or onset_ms, and stimulus_id.
+    neuroids : str or path, optional
+        A .csv that says more of the neuroids: region, subject, any other column. With a column
+        neuroid_id, its rows are those of the same ids in the file, where it has ids; else they
+        are in the order of the array.
     bins : str, optional
         Beginning of the first time bin and the width of all, as in ``"-500,1ms"``.
     time_unit : {'s', 'ms'}, optional
@@ -132,6 +137,7 @@ def read_recording(
         window=None if window is None else read_window(window),
         bins=None if bins is None else read_bins(bins),
         time_unit=check_time_unit(time_unit),
+        neuroids=None if neuroids is None else Path(neuroids).expanduser(),
         blanks=(blanks,) if isinstance(blanks, str) else tuple(map(as_text, blanks)),
         region=region,
         subject=subject,
@@ -244,6 +250,7 @@ def _reading(
             columns[name] = per_stimulus
     return Reading(
         paths=paths,
+        companions=_companions(options),
         kind=kind,
         variable=presented.variable,
         axes=presented.axes,
@@ -256,6 +263,13 @@ def _reading(
         notes=tuple(notes),
         stimuli=None if pictures is None else _pictures(ids, pictures, presented, options, where),
     )
+
+
+def _companions(options: Options) -> tuple[Path, ...]:
+    """Return the tables that say what the file does not."""
+    named = (options.labels, options.presentations, options.neuroids)
+    files = (Path(name).expanduser() for name in named if name is not None)
+    return tuple(path for path in files if path.is_file())
 
 
 def _repetitions(stimulus: np.ndarray, n_stimuli: int) -> np.ndarray:
@@ -286,6 +300,8 @@ def _per_stimulus(cells: Sequence[Any], stimulus: np.ndarray, n: int) -> list[st
 def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, list[str]]:
     n = presented.values.shape[1]
     columns = {name: texts(cells) for name, cells in presented.neuroids.items()}
+    if options.neuroids is not None:
+        columns = _with_table(columns, n, options.neuroids, where)
     ids = columns.pop("neuroid_id", None) or [f"n{k + 1:04d}" for k in range(n)]
     if twice := repeated(ids):
         raise ProbeError(f"{where} has two neuroids called {twice!r}")
@@ -303,6 +319,41 @@ def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, l
             lacking = ids[columns[name].index("")]
             raise ProbeError(f"{where}: neuroid {lacking!r} has no {name}, and others have")
     return {"neuroid_id": ids, **columns}
+
+
+def _with_table(
+    columns: dict[str, list[str]], n: int, path: Path, where: str
+) -> dict[str, list[str]]:
+    """Add what a table says of the neuroids: by their ids, or, where there are none, in order."""
+    table = {name: texts(cells) for name, cells in rename_known(read_columns(path)).items()}
+    listed, ids = table.pop("neuroid_id", None), columns.get("neuroid_id")
+    rows = list(range(n))
+    if ids is not None and listed is None:
+        raise ProbeError(
+            f"{str(path)!r} has no column neuroid_id, and {where} gives ids: which row is of which "
+            "neuroid cannot be known"
+        )
+    if ids is not None and listed is not None:
+        if twice := repeated(listed):
+            raise ProbeError(f"{str(path)!r} has two rows of neuroid {twice!r}")
+        row_of = {name: k for k, name in enumerate(listed)}
+        if lacking := [name for name in ids if name not in row_of]:
+            raise ProbeError(
+                f"{str(path)!r} has no row of neuroid {lacking[0]!r} of {where} ({len(lacking)} of "
+                f"{n}){suggest(lacking[0], listed)}"
+            )
+        rows = [row_of[name] for name in ids]
+    else:
+        length = len(next(iter(table.values()), listed or []))
+        if length != n:
+            raise ProbeError(f"{str(path)!r} has {length} rows, and {where} {n} neuroids")
+        if listed is not None:
+            table = {"neuroid_id": listed, **table}
+    for name, cells in table.items():
+        ordered = [cells[row] for row in rows]
+        if columns.setdefault(name, ordered) != ordered:
+            raise ProbeError(f"{str(path)!r} and {where} disagree in the {name} of neuroids")
+    return columns
 
 
 def _pictures(

@@ -33,6 +33,7 @@ from probe.recordings.importing.tables import (
     SPIKE_TIMES,
     SPIKE_UNITS,
     onsets_in,
+    read_columns,
     read_presentations,
 )
 from probe.recordings.importing.time_bins import covering
@@ -90,7 +91,7 @@ def from_variables(
     n_labels, n_repetitions, n_neuroids = values.shape
     flat = values.reshape(n_labels * n_repetitions, n_neuroids)
     used = {name, label_name}
-    neuroids = _neuroids(content, axes, dims, used, path, n_neuroids)
+    neuroids = _neuroids(content, axes, dims, used, path, options, n_neuroids)
     columns = _along(content, axes, dims, ("stimulus", "presentation"), used, n_labels)
     return Presented(
         flat,
@@ -212,6 +213,9 @@ def _axes(
     lengths = {along: (len(labels), label_name)}
     if ids := _ids(content):
         lengths["neuroid"] = (content.arrays[ids].values.size, ids)
+    elif options.neuroids is not None:
+        rows = len(next(iter(read_columns(options.neuroids).values())))
+        lengths["neuroid"] = (rows, options.neuroids.name)
     if bins := _bin_names(content):
         lengths["time"] = (content.arrays[bins[0]].values.size, bins[0])
     if options.axes is None:
@@ -362,13 +366,14 @@ def _neuroids(
     dims: tuple[str, ...] | None,
     used: set[str],
     path: Path,
+    options: Options,
     n: int,
 ) -> dict[str, list[Any]]:
     columns = _along(content, axes, dims, ("neuroid",), used, n)
     ids = next((c for known in NEUROID_IDS for c in columns if c == known), None)
     if ids is not None:
         columns = {"neuroid_id": columns.pop(ids), **columns}
-    elif n == 1:
+    elif n == 1 and options.neuroids is None:
         columns = {"neuroid_id": [path.stem], **columns}
     return rename_known(columns)
 

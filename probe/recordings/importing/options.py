@@ -59,6 +59,7 @@ class Options:
     window: Span | None
     bins: Span | None
     time_unit: str | None
+    neuroids: Path | None
     blanks: tuple[str, ...]
     region: str | None
     subject: str | None

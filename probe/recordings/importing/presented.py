@@ -166,4 +166,11 @@ def is_missing(label: Any) -> bool:
 
 def texts(values: Iterable[Any]) -> list[str]:
     """Return values as they are written to a table; what is missing is empty."""
-    return ["" if is_missing(value) else as_text(value) for value in values]
+    known: dict[tuple[type, Any], str] = {}  # a table names few things, a million times
+    written = []
+    for value in values:
+        key = (value.__class__, value)
+        if key not in known:
+            known[key] = "" if is_missing(value) else as_text(value)
+        written.append(known[key])
+    return written

@@ -35,6 +35,8 @@ class Reading:
     ----------
     paths : tuple of Path
         The files.
+    companions : tuple of Path
+        Tables that say what the files do not.
     kind : str
         Of file.
     variable : str
@@ -58,6 +60,7 @@ class Reading:
     """
 
     paths: tuple[Path, ...]
+    companions: tuple[Path, ...]
     kind: str
     variable: str
     axes: tuple[Axis, ...]
@@ -85,6 +88,7 @@ class Reading:
         whole = total == round(total)
         lines = [
             ("file" if len(self.paths) == 1 else "files", f"{_named(self.paths)} ({self.kind})"),
+            *(("with", path.name) for path in self.companions),
             ("responses", self.variable),
             *(("axis", str(axis)) for axis in self.axes),
             ("pictures", f"named by {self.label_name}; {self._matched()}"),
@@ -165,7 +169,7 @@ class Reading:
                 "response_unit": self.response_unit,
                 "averaged": False,
                 "responses_sha256": responses_hash(self.responses),
-                "sources": [_source(path) for path in self.paths],
+                "sources": [_source(path) for path in (*self.paths, *self.companions)],
                 "reading": [f"{what}: {how}" for what, how in self.describe()],
                 "probe": metadata.version("cnn-probe"),
             }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from probe.errors import ProbeError, suggest
-from probe.formats.names import as_text, repeated
+from probe.formats.names import repeated
 from probe.formats.tables import as_number, read_rows
 from probe.recordings.importing.options import Options
 from probe.recordings.importing.presented import (
@@ -20,9 +20,9 @@ from probe.recordings.importing.presented import (
     SUBJECTS,
     Axis,
     Presented,
-    is_missing,
     one_of,
     rename_known,
+    texts,
     time_unit_of,
 )
 from probe.recordings.importing.spikes import count_all
@@ -146,13 +146,13 @@ def numbers(cells: Sequence[Any], column: str, where: str) -> np.ndarray:
         If a cell is no number; the message names its row.
     """
     comma = any(isinstance(cell, str) and "," in cell for cell in cells)
+    known: dict[Any, float] = {None: np.nan}
     values = np.empty(len(cells))
     for k, cell in enumerate(cells):
         try:
-            if cell is None:
-                values[k] = np.nan
-            else:
-                values[k] = as_number(cell, comma) if isinstance(cell, str) else float(cell)
+            if cell not in known:
+                known[cell] = as_number(cell, comma) if isinstance(cell, str) else float(cell)
+            values[k] = known[cell]
         except (TypeError, ValueError):
             raise ProbeError(
                 f"{where}, column {column!r}: {cell!r} in row {k + 1}, not counting the header, is "
@@ -452,7 +452,7 @@ def _from_bins(
 
 
 def _texts(cells: Sequence[Any]) -> list[str]:
-    return ["" if is_missing(cell) else as_text(cell).strip() for cell in cells]
+    return [text.strip() for text in texts(cells)]
 
 
 def _natural(text: str) -> tuple[float, str]:

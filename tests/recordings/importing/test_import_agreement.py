@@ -256,6 +256,14 @@ def test_columns_of_neuroids_do_not_pass_for_columns_of_pictures(session, pictur
     assert recording.data["depth"].values.tolist() == ["100", "200", "300", "400"]
 
 
+def test_tables_beside_the_file_are_sources_too(session, pictures, tmp_path):
+    path, options = as_npz_spikes_in_ms(session, tmp_path)
+    read_recording(path, stimuli=pictures, **options).save(tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "recording.json").read_text())
+    assert [source["name"] for source in record["sources"]] == ["ms.npz", "trials.csv"]
+    assert str(tmp_path) not in json.dumps(record)
+
+
 def test_another_window_is_another_recording(session, pictures, tmp_path):
     path, _ = as_npz_spikes(session, tmp_path)
     hashes = {

@@ -345,3 +345,49 @@ def test_a_link_of_git_annex(tmp_path):
     (tmp_path / "r.nwb").symlink_to(tmp_path / ".git" / "annex" / "objects" / "x.nwb")
     with pytest.raises(ProbeError, match="git annex get"):
         read_recording(tmp_path / "r.nwb")
+
+
+class TestTablesOfNeuroids:
+    """Where a region is a range of rows, as in TVSD, a table has to say so."""
+
+    @pytest.fixture
+    def read(self, tmp_path):
+        def read(table, **arrays):
+            np.savez(tmp_path / "r.npz", resp=np.arange(6.0).reshape(3, 2), image_id=["a", "b"])
+            if arrays:
+                values = {"resp": np.arange(6.0).reshape(3, 2), "image_id": ["a", "b"]} | arrays
+                np.savez(tmp_path / "r.npz", **values)
+            (tmp_path / "sites.csv").write_text(table)
+            return read_recording(tmp_path / "r.npz", neuroids=tmp_path / "sites.csv")
+
+        return read
+
+    def test_its_length_tells_the_axis_and_its_order_the_rows(self, read):
+        reading = read("area,depth\nV1,10\nV1,20\nIT,30\n")
+        assert str(reading.axes[0]) == "neuroid (3): the only one as long as sites.csv"
+        assert reading.neuroid_columns["region"] == ["V1", "V1", "IT"]
+        assert reading.neuroid_columns["neuroid_id"] == ["n0001", "n0002", "n0003"]
+        np.testing.assert_array_equal(reading.responses[:, 0], [[0, 2, 4], [1, 3, 5]])
+
+    def test_where_the_file_has_ids_rows_go_by_them(self, read):
+        table = "neuroid_id,region\n9,IT\n7,V1\n8,V4\n5,V2\n"
+        reading = read(table, unit_id=[7, 8, 9])
+        assert reading.neuroid_columns["region"] == ["V1", "V4", "IT"]
+
+    @pytest.mark.parametrize(
+        ("table", "arrays", "reason"),
+        [
+            ("region\nV1\nV4\nIT\n", {"unit_id": [7, 8, 9]}, "which row is of which"),
+            ("neuroid_id,region\n7,V1\n8,V4\n", {"unit_id": [7, 8, 9]}, "no row of neuroid '9'"),
+            ("neuroid_id,region\n7,V1\n7,V4\n", {"unit_id": [7, 8, 9]}, "two rows of .* '7'"),
+            ("region\nV1\nV4\nIT\nIT\n", {}, "none fits sites.csv, which has 4"),
+            (
+                "neuroid_id,region\n7,V1\n8,V4\n9,IT\n",
+                {"unit_id": [7, 8, 9], "region": ["V1", "V1", "IT"]},
+                "disagree in the region",
+            ),
+        ],
+    )
+    def test_what_cannot_be_known(self, read, table, arrays, reason):
+        with pytest.raises(ProbeError, match=reason):
+            read(table, **arrays)
