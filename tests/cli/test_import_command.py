@@ -88,8 +88,8 @@ def test_help_teaches(run):
     out = run("datasets", "import", "--help").out
     assert "probe datasets import session.nwb --stimuli images/ --window 50,250ms" in out
     for option in (
-        "--axes", "--variable", "--labels", "--presentations", "--neuroids", "--bins", "--time-unit",
-        "--blank", "--region", "--subject", "--sort-times", "--output", "--dry-run",
+        "--axes", "--variable", "--labels", "--presentations", "--neuroids", "--bins",
+        "--time-unit", "--blank", "--region", "--subject", "--sort-times", "--output", "--dry-run",
     ):  # fmt: skip
         assert option in out
     assert "import" in run("datasets", "--help").out

@@ -373,8 +373,8 @@ def _pictures(
             f"{suggest(missing[0], pictures.ids)} (--labels names the pictures otherwise, --blank "
             "says what is none)"
         )
-    found = [picture for picture in meant if picture is not None]
-    if twice := repeated(found):
-        both = [name for name, p in zip(ids, found, strict=True) if p == twice]
+    shown = [picture for picture in meant if picture is not None]
+    if twice := repeated(shown):
+        both = [name for name, p in zip(ids, shown, strict=True) if p == twice]
         raise ProbeError(f"{where}: {both[0]!r} and {both[1]!r} both mean the picture {twice!r}")
-    return pictures.subset(pictures.index(found))
+    return pictures.subset(pictures.index(shown))

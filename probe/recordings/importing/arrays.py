@@ -319,7 +319,7 @@ def _bins(
 ) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
     """Return beginnings and ends of the time bins and their unit, as far as they are known."""
     names = _bin_names(content)
-    found: dict[str, np.ndarray] = {}
+    edges: dict[str, np.ndarray] = {}
     unit = options.time_unit
     for name in names:
         vector = content.arrays[name].vector
@@ -327,18 +327,19 @@ def _bins(
             continue
         for part in ("start", "end"):
             if part in plain_name(name):
-                found[part] = vector.astype(np.float64)
+                edges[part] = vector.astype(np.float64)
                 unit = time_unit_of(name, options.time_unit, content.arrays[name].unit)
     if options.bins is not None:
-        first, width, unit = options.bins.first, options.bins.second, options.bins.unit
+        unit = unit or options.bins.unit
+        first, width = options.bins.within(unit)
         starts = first + width * np.arange(n)
-        if "start" in found and not np.allclose(starts, found["start"], atol=1e-6 * width):
+        if "start" in edges and not np.allclose(starts, edges["start"], 0, 1e-6 * width):
             raise ProbeError(
                 f"{where}: --bins {first:g},{width:g}{unit} disagrees with the file, whose time "
-                f"bins begin at {found['start'][0]:g}, {found['start'][min(1, n - 1)]:g}, …"
+                f"bins begin at {edges['start'][0]:g}, {edges['start'][min(1, n - 1)]:g}, …"
             )
         return starts, first + width * np.arange(1, n + 1), unit
-    return found.get("start"), found.get("end"), unit
+    return edges.get("start"), edges.get("end"), unit
 
 
 def _check_single(
@@ -382,12 +383,12 @@ def _along(
     content: Variables,
     axes: tuple[Axis, ...],
     dims: tuple[str, ...] | None,
-    wanted: tuple[str, ...],
+    along_kinds: tuple[str, ...],
     used: set[str],
     n: int,
 ) -> dict[str, list[Any]]:
     """Return the vectors that lie along one kind of axis, by name or, without, by length alone."""
-    axis = next((k for k, a in enumerate(axes) if a.kind in wanted), None)
+    axis = next((k for k, a in enumerate(axes) if a.kind in along_kinds), None)
     columns: dict[str, list[Any]] = {}
     only = n == 1 or [a.length for a in axes if a.kind != SINGLE].count(n) == 1
     for name, variable in content.arrays.items():

@@ -59,6 +59,8 @@ def test_matlab_73(assembly):
     reading = read_recording(path, window="100,300ms", **options)
     np.testing.assert_array_equal(reading.responses, assembly.responses)
     assert sum(totals(read_recording(path, window="-500,500ms", **options))) == 7557
+    in_seconds = read_recording(path, window=".1,.3s", labels="labels", bins="-.5,.05s")
+    np.testing.assert_array_equal(in_seconds.responses, assembly.responses)
 
 
 def test_matlab_5_one_file_per_site(assembly):

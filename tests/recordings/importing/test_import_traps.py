@@ -103,11 +103,17 @@ class TestSpikeTimes:
         assert "1 windows overlap the next: a spike counts in each" in reading.notes
 
 
-def write_nwb(path, *, ids=(2, 3, 1), images=(), order=False, indices=(), **columns):
+def write_nwb(
+    path, *, ids=(2, 3, 1), images=(), order=False, indices=(), timing=None, observed=None,
+    invalid=(), **columns,
+):  # fmt: skip
     pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed")
     file = pynwb.NWBFile("s", "id", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
     for k, unit in enumerate(ids):
-        file.add_unit(id=unit, spike_times=np.array(ONSETS[: k + 1]) + 0.1)
+        more = {} if observed is None else {"obs_intervals": observed}
+        file.add_unit(id=unit, spike_times=np.array(ONSETS[: k + 1]) + 0.1, **more)
+    for start, stop in invalid:
+        file.add_invalid_time_interval(start, stop)
     for name in columns:
         file.add_trial_column(name, name)
     if columns:
@@ -128,7 +134,7 @@ def write_nwb(path, *, ids=(2, 3, 1), images=(), order=False, indices=(), **colu
                 data=np.array(indices, dtype=np.uint32),
                 unit="N/A",
                 indexed_images=template,
-                timestamps=ONSETS,
+                **(timing or {"timestamps": ONSETS}),
             )
         )
     with pynwb.NWBHDF5IO(str(path), "w") as io:
@@ -159,12 +165,27 @@ class TestNWB:
         reading = read_recording(path, window="0,500ms", labels=names)
         assert reading.stimulus_ids == ("pic2", "pic10", "pic1")
 
-    def test_images_with_an_order_keep_it(self, tmp_path):
+    @pytest.mark.parametrize("timing", [None, {"rate": 1.0, "starting_time": 1.0}])
+    def test_images_with_an_order_keep_it(self, tmp_path, timing):
+        """pynwb 4.2.0: timestamps are None where rate and starting_time are given."""
         images = ["pic2", "pic10", "pic1"]
-        path = write_nwb(tmp_path / "s.nwb", images=images, order=True, indices=[2, 0, 1, 2])
+        path = write_nwb(
+            tmp_path / "s.nwb", images=images, order=True, indices=[2, 0, 1, 2], timing=timing
+        )
         reading = read_recording(path, window="0,500ms")
         assert reading.stimulus_ids == ("pic1", "pic2", "pic10")
         assert reading.label_name == "picture"
+        assert np.nansum(reading.responses, axis=(0, 1)).tolist() == [1, 2, 3]
+
+    def test_what_was_not_observed_or_is_invalid_is_missing_not_0(self, tmp_path):
+        path = write_nwb(
+            tmp_path / "s.nwb", stimulus_name=list("abcd"), observed=[[0.5, 3.8]],
+            invalid=[(2.2, 2.3)],
+        )  # fmt: skip
+        reading = read_recording(path, window="0,500ms")
+        expected = [[1, 1, 1], [np.nan] * 3, [0, 0, 1], [np.nan] * 3]
+        np.testing.assert_array_equal(reading.responses[:, 0], expected)
+        assert "6 of 12 counts are missing: outside what was observed" in reading.notes
 
     def test_frames_that_are_floats_and_a_blank_of_minus_1(self, tmp_path):
         """Allen's natural scenes: frame is a float, -1.0 is the blank (AllenSDK #2072)."""
