@@ -74,7 +74,7 @@ def kind_of(path: Path) -> str:
         return _hdf5(path, head_is_matlab)
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise ValueError("is a pickle, which could run any program: it is not opened; save arrays")
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith((".nii.gz", ".fif.gz")):
         raise ValueError("is compressed with gzip: unpack it first")
     suffix = path.suffix.lower()
     if suffix == ".mat":

@@ -233,7 +233,8 @@ def _neuroid_column(columns: Columns, where: str) -> str:
         raise ProbeError(f"{where}: {several} may both tell the neuroids apart: keep one of them")
     if not ids:
         raise ProbeError(
-            f"{where} has no column of neuroids: expected neuroid_id; it has "
+            f"{where} has no column of neuroids: expected neuroid_id, in a table of one row per "
+            "presentation and neuroid or per spike; it has "
             f"{', '.join(list(columns)[:8])}{', …' if len(columns) > 8 else ''}"
         )
     return ids[0]

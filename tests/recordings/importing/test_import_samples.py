@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from probe.errors import ProbeError
-from probe.recordings import read_recording
+from probe.recordings import load, read_recording
 from probe.similarity import rdm
 
 SAMPLES = Path(os.environ.get("PROBE_MIRROR", "")) / "samples"
@@ -149,3 +149,19 @@ def test_files_of_zero_bytes():
     path = next((SAMPLES / "fmriprep-names").rglob("*.nii.gz"))
     with pytest.raises(ProbeError, match="is empty"):
         read_recording(path)
+
+
+def test_cowleys_counts_as_their_own_loader_reads_them(tmp_path):
+    folder = SAMPLES.parent / "cowley2023"
+    if not (folder / "responses_raw_210325.npy").is_file():
+        pytest.skip("the recordings are not here")
+    expected = load("cowley2023/210325")
+    (tmp_path / "names.csv").write_text("\n".join(["stimulus_id", *expected.stimuli.ids]))
+    recording = read_recording(
+        folder / "responses_raw_210325.npy", axes="neuron,image,repeat", region="V4",
+        labels=tmp_path / "names.csv", stimuli=folder / "images_210325.zip",
+    ).save(tmp_path / "v4")  # fmt: skip
+    np.testing.assert_array_equal(
+        recording.data["responses"].values, expected.data["responses"].values
+    )
+    assert recording.stimuli.content_hashes == expected.stimuli.content_hashes
