@@ -65,7 +65,7 @@ app.command("filters")(filters.filters)
 app.command("layers")(layers.layers)
 app.command("invariance")(invariance.invariance)
 app.command("models")(models.models)
-app.command("datasets")(datasets.datasets)
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
 app.add_typer(assets.app, name="assets")
 

@@ -51,6 +51,10 @@ READOUTS = ("field", "flat", "full")
 ENCODING_METHODS = ("ridge", "banded", "pls")
 PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
 
+# As in probe.recordings.importing.options.
+AXES = ("stimulus", "presentation", "repetition", "neuroid", "time")
+TIME_UNITS = ("s", "ms")
+
 PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
@@ -221,6 +225,16 @@ def targets(incomplete: str) -> list[str]:
             continue
     words = [f"site:{name}:{k}" for name in dict.fromkeys(names) for k in ("all", *range(10))]
     return [word for word in words if word.startswith(incomplete)]
+
+
+def axes(incomplete: str) -> list[str]:
+    """Complete the last of several axes of an array."""
+    return _last(incomplete, AXES)
+
+
+def time_units(incomplete: str) -> list[str]:
+    """Complete a unit of time."""
+    return [word for word in TIME_UNITS if word.startswith(incomplete)]
 
 
 def kernel_sorts(incomplete: str) -> list[str]:

@@ -59,6 +59,16 @@ def as_texts(values: Any) -> list[str]:
     return [as_text(value) for value in values]
 
 
+def repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that is there again; None where all differ."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def counts_positions(names: Sequence[str]) -> bool:
     """Return whether names are 0, 1, 2, … or 1, 2, 3, …: what programs write where there are none.
 

@@ -14,6 +14,7 @@ from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
 from probe.recordings.deletions import Deletions, find_deletions
 from probe.recordings.folder import from_folder
+from probe.recordings.importing import Reading, read_recording
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import (
     Noise,
@@ -35,6 +36,7 @@ __all__ = [
     "Available",
     "Deletions",
     "Noise",
+    "Reading",
     "Recording",
     "SplitHalf",
     "available",
@@ -44,6 +46,7 @@ __all__ = [
     "head_of",
     "load",
     "neuroid_reliability",
+    "read_recording",
     "simulate_v1",
     "simulate_v4",
     "simulate_v4_compact",

@@ -11,16 +11,19 @@
                           Its other columns are kept as coordinates of the stimuli: ``group``, of
                           pictures that belong together, ``variant``, of one that was changed
         neuroids.csv      optional: neuroid_id, subject, region; one row per neuroid. Without a
-                          region, it is called after the folder
+                          region, it is called after the folder. Its other columns are kept as
+                          coordinates of the neuroids
+        recording.json    optional, written by `probe datasets import`: title, citation, licence,
+                          response_unit, averaged, what was read and how
 """
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections import Counter
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +33,7 @@ from probe import images
 from probe.errors import ProbeError
 from probe.formats.names import as_text, rivals
 from probe.formats.tables import read_rows
+from probe.recordings.pictures import picture_names
 from probe.recordings.recording import RDM_DIMS, RESPONSE_DIMS, Recording
 from probe.stimuli import StimulusSet
 
@@ -38,6 +42,9 @@ NEUROIDS = ("neuroid_id", "subject", "region")
 
 RESERVED = ("stimulus_id", *NEUROIDS, *RESPONSE_DIMS, *RDM_DIMS, "responses", "rdms")
 """Columns of stimuli.csv that are no coordinates: what a recording has by these names is other."""
+
+MANIFEST = "recording.json"
+"""Where a recording that was imported says where it comes from."""
 
 SUBJECT = "subject-1"
 """Where neuroids.csv names none."""
@@ -103,7 +110,9 @@ def from_folder(folder: Path | str) -> Recording:
     for column in NEUROIDS:
         values = neuroids[column] if column in neuroids else [default[column]] * n_neuroids
         coords[column] = ("neuroid", list(values))
-    digest = hashlib.sha256(np.ascontiguousarray(responses).tobytes()).hexdigest()
+    # Group and variant are of stimuli, wherever they are looked for.
+    besides = _other_columns(neuroids, folder / "neuroids.csv", (*coords, "group", "variant"))
+    coords |= {other: ("neuroid", cells) for other, cells in besides.items()}
     data = xr.Dataset(
         {"responses": (("stimulus", "repetition", "neuroid"), responses)},
         coords=coords,
@@ -112,9 +121,10 @@ def from_folder(folder: Path | str) -> Recording:
             "title": f"recording from the folder {name}",
             "citation": "",
             "licence": "",
-            "source_hash": digest,
+            "source_hash": responses_hash(responses),
             "simulated": False,
             "stimulus_order": order,
+            **_manifest(folder / MANIFEST, responses),
         },
     )
     return Recording(data, StimulusSet(list(pictures), list(pictures.values()), name))
@@ -122,38 +132,72 @@ def from_folder(folder: Path | str) -> Recording:
 
 def _of_stimuli(table: pd.DataFrame, path: Path) -> dict[str, tuple[str, list[str]]]:
     """Return what else is known of the stimuli, as coordinates."""
-    names = [str(column) for column in table if column and column not in RESERVED]
-    for name in names:
-        if names.count(name) > 1:
-            raise ProbeError(f"{str(path)!r} has several columns {name!r}: name each once")
-    coords = {name: [cell.strip() for cell in table[name]] for name in names}
+    columns = _other_columns(table, path)
     # Pictures without a group would be one group, that folds and resamples keep together.
-    if "" in (groups := coords.get("group", [])):
+    if "" in (groups := columns.get("group", [])):
         raise ProbeError(
             f"{str(path)!r} has no group in row {groups.index('') + 1}, not counting the header: "
             "expected one for every picture, a name of its own for one that belongs to no other"
         )
-    return {name: ("stimulus", cells) for name, cells in coords.items()}
+    return {name: ("stimulus", cells) for name, cells in columns.items()}
+
+
+def _other_columns(
+    table: pd.DataFrame, path: Path, besides: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Return the columns of a table that can be coordinates."""
+    names = [str(name) for name in table if name and name not in (*RESERVED, *besides)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProbeError(f"{str(path)!r} has several columns {name!r}: name each once")
+    return {name: [cell.strip() for cell in table[name]] for name in names}
+
+
+def responses_hash(responses: np.ndarray) -> str:
+    """Return the SHA-256 of responses (stimulus, repetition, neuroid), float64."""
+    return hashlib.sha256(np.ascontiguousarray(responses).tobytes()).hexdigest()
+
+
+def _manifest(path: Path, responses: np.ndarray) -> dict[str, Any]:
+    """Read what an import wrote of the responses, and see that they are still these."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"{str(path)!r} cannot be read ({error})") from None
+    texts = ("title", "citation", "licence", "response_unit", "responses_sha256")
+    if not isinstance(record, dict) or not all(isinstance(record.get(t), str) for t in texts):
+        raise ProbeError(
+            f"{str(path)!r} is no manifest of an import: it is to give {', '.join(texts)} as texts"
+        )
+    if not isinstance(record.get("averaged"), bool):
+        raise ProbeError(f"{str(path)!r}: 'averaged' is to be true or false")
+    digest = responses_hash(responses)
+    if record["responses_sha256"] != digest:
+        raise ProbeError(
+            f"{str(path.parent / 'responses.npy')!r} is not what was imported (recording.json has "
+            "another hash): import it again, or remove recording.json"
+        )
+    # Other windows of the same files are other recordings.
+    sources = json.dumps([record.get("sources"), digest], sort_keys=True)
+    return {
+        **{text: record[text] for text in texts[:4]},
+        "averaged": record["averaged"],
+        "source_hash": hashlib.sha256(sources.encode()).hexdigest(),
+    }
 
 
 def _pictures_of(listed: Sequence[str], pictures: Sequence[str], folder: Path) -> list[str]:
     """Give the file of each stimulus that is listed; a name that is none stays as it is."""
-    whole = {unicodedata.normalize("NFC", name): name for name in pictures}
-    # Of two pictures that differ in their endings only, the ending has to be given.
-    stems = Counter(Path(name).stem for name in whole)
-    by_stem = {Path(name).stem: whole[name] for name in whole if stems[Path(name).stem] == 1}
-    names = []
     for row, text in enumerate(listed, start=1):
         if not text.strip():
             raise ProbeError(
                 f"{str(folder / 'stimuli.csv')!r} has no stimulus_id in row {row}, not counting "
                 "the header"
             )
-        name = as_text(text)
-        last = name.replace("\\", "/").rpartition("/")[2]  # of a path, on any system
-        found = (known.get(one) for one in (name, last) for known in (whole, by_stem))
-        names.append(next(filter(None, found), name))
-    return names
+    meant = picture_names(listed, pictures)
+    return [picture or as_text(text) for picture, text in zip(meant, listed, strict=True)]
 
 
 def _check_axes(folder: Path, responses: np.ndarray, n: int, what: str, where: str) -> None:

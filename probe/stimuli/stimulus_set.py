@@ -134,6 +134,36 @@ class StimulusSet:
             return images.read(content, name)
         return images.read(source, name)
 
+    def content(self, position: int) -> bytes:
+        """Read the file of one stimulus as it is.
+
+        Raises
+        ------
+        ProbeError
+            If it cannot be read, has changed since it was listed, or is an array, no file.
+        """
+        source = self._sources[position]
+        if isinstance(source, np.ndarray):
+            raise ProbeError(f"stimulus {self.ids[position]!r} of {self.name!r} is no file")
+        if isinstance(source, Member):
+            return source.read()
+        if isinstance(source, bytes):
+            return source
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise images.Unreadable(str(source), error.strerror or str(error)) from None
+        known = self.__dict__.get("content_hashes")
+        if known is not None and hashlib.sha256(content).hexdigest() != known[position]:
+            raise ProbeError(f"image {str(source)!r} has changed since it was listed: start again")
+        return content
+
+    def suffix(self, position: int) -> str:
+        """Return the ending of one stimulus's file, with its dot; empty where there is none."""
+        source = self._sources[position]
+        name = source.name if isinstance(source, Path | Member) else ""
+        return Path(name).suffix
+
     def index(self, ids: Sequence[str]) -> list[int]:
         """Give the positions of some stimuli.
 

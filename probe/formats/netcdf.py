@@ -1,0 +1,140 @@
+"""netCDF and plain HDF5: named arrays with named dimensions, read as they lie in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probe.formats.variables import Variable, Variables
+
+_NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
+
+
+def read_hdf5(path: Path) -> Variables:
+    """Read the arrays of a netCDF-4 or plain HDF5 file, with the names of their dimensions.
+
+    No index is made of coordinates: of two coordinates on one dimension, xarray's `sel` on one
+    renames the dimension (2026.9), and here each stays what it is in the file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Variables
+        Those in groups are called ``group.name``. What the file calls missing is NaN.
+
+    Raises
+    ------
+    ValueError
+        If it is cut or damaged.
+    """
+    import h5py  # only here: it takes a while to import
+
+    arrays: dict[str, Variable] = {}
+    unreadable: dict[str, str] = {}
+
+    def take(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.attrs.get("NAME", b"").startswith(
+            _NO_VARIABLE
+        ):
+            return
+        name = name.replace("/", ".")
+        dims = _dims(item)
+        values = np.asarray(item[()]) if item.shape else np.asarray(item[()]).reshape(())
+        try:
+            values = _plain(values, item)
+        except ValueError as error:
+            unreadable[name] = str(error)
+            return
+        if dims is not None and len(dims) == values.ndim + 1:
+            dims = dims[:-1]  # characters, of which texts were made
+        unit = item.attrs.get("units", "")
+        unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+        arrays[name] = Variable(values, dims, unit)
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(take)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"is an HDF5 file that is cut or damaged ({error})") from None
+    return Variables(arrays, unreadable)
+
+
+def _dims(item: Any) -> tuple[str, ...] | None:
+    if item.attrs.get("CLASS") == b"DIMENSION_SCALE" and item.ndim == 1:
+        return (item.name.rpartition("/")[2],)
+    if "DIMENSION_LIST" not in item.attrs:
+        return None
+    names = []
+    for references in item.attrs["DIMENSION_LIST"]:
+        if len(references) == 0:
+            return None
+        names.append(item.file[references[0]].name.rpartition("/")[2])
+    return tuple(names)
+
+
+def _plain(values: np.ndarray, item: Any) -> np.ndarray:
+    """Return numbers, with NaN where they are missing, or texts."""
+    if values.dtype == object or values.dtype.kind in "SU":
+        if values.dtype == "S1" and values.ndim > 1:  # netCDF's characters
+            values = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
+        texts = np.empty(values.shape, dtype=object)
+        for k, value in np.ndenumerate(values):
+            if not isinstance(value, bytes | str):
+                raise ValueError("values that are neither numbers nor texts")
+            texts[k] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return texts
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"values of type {values.dtype}")
+    attrs = item.attrs
+    missing = [
+        np.ravel(attrs[name])[0] for name in ("_FillValue", "missing_value") if name in attrs
+    ]
+    absent = np.isin(values, [m for m in missing if not np.isnan(m)])
+    if absent.any():
+        values = np.where(absent, np.nan, values.astype(np.float64))
+    if "scale_factor" in attrs or "add_offset" in attrs:
+        scale = float(np.ravel(attrs.get("scale_factor", 1.0))[0])
+        values = values * scale + float(np.ravel(attrs.get("add_offset", 0.0))[0])
+    return values
+
+
+def read_classic(path: Path) -> Variables:
+    """Read the arrays of a classic netCDF file (version 3).
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Variables
+
+    Raises
+    ------
+    ValueError
+        If it is cut or damaged.
+    """
+    import xarray as xr  # only here: it takes a while to import
+
+    try:
+        with xr.open_dataset(path, engine="scipy", decode_times=False) as data:
+            data = data.load()
+    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"is a netCDF file that is cut or damaged ({reason})") from None
+    arrays = {}
+    for name, array in data.variables.items():
+        values = array.values
+        if values.dtype.kind in "SUO" or str(values.dtype).startswith("str"):
+            texts = np.empty(values.shape, dtype=object)
+            for k, value in np.ndenumerate(values):
+                texts[k] = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+            values = texts
+        dims = tuple(map(str, array.dims))
+        arrays[str(name)] = Variable(values, dims, str(array.attrs.get("units", "")))
+    return Variables(arrays)

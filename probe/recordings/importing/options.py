@@ -1,0 +1,133 @@
+"""What a user says of a file where the file itself does not."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probe.errors import ProbeError, suggest
+
+AXIS_WORDS = {
+    "stimulus": ("stimulus", "stimuli", "image", "images", "picture", "pictures", "condition"),
+    "presentation": ("presentation", "presentations", "trial", "trials"),
+    "repetition": ("repetition", "repetitions", "repeat", "repeats"),
+    "neuroid": (
+        "neuroid", "neuroids", "neuron", "neurons", "unit", "units", "site", "sites", "voxel",
+        "voxels", "channel", "channels", "electrode", "electrodes", "cell", "cells",
+    ),
+    "time": ("time", "times", "time_bin", "time_bins", "bin", "bins"),
+}  # fmt: skip
+"""What an axis may be called."""
+
+TIME_UNITS = {"s": 1.0, "ms": 1e-3}
+
+_PAIR = re.compile(r"\s*([^,\s]+)\s*,\s*([^,\s]+?)\s*(ms|s)?\s*")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Two times, or a beginning and a width, in one unit."""
+
+    first: float
+    second: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.first:g} to {self.second:g} {self.unit}"
+
+    def within(self, unit: str) -> tuple[float, float]:
+        """Return both times in another unit."""
+        if unit == self.unit:
+            return self.first, self.second
+        if unit == "s":  # divided, since 1e-3 is no binary number
+            return self.first / 1000, self.second / 1000
+        return self.first * 1000, self.second * 1000
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parameters of `probe.recordings.read_recording`, checked and taken apart."""
+
+    stimuli: Path | None
+    variable: str | None
+    axes: tuple[str, ...] | None
+    labels: str | None
+    presentations: str | None
+    window: Span | None
+    bins: Span | None
+    time_unit: str | None
+    neuroids: Path | None
+    blanks: tuple[str, ...]
+    region: str | None
+    subject: str | None
+    sort_times: bool
+
+
+def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds of axes that are named, each a key of `AXIS_WORDS`.
+
+    Raises
+    ------
+    ProbeError
+        If a word is unknown, a kind is there twice, or none is that of the pictures.
+    """
+    words = text.split(",") if isinstance(text, str) else list(text)
+    kinds: list[str] = []
+    known = {word: kind for kind, several in AXIS_WORDS.items() for word in several}
+    for word in words:
+        kind = known.get(word.strip().lower())
+        if kind is None:
+            raise ProbeError(f"--axes: {word.strip()!r} is no axis{suggest(word, AXIS_WORDS)}")
+        if kind in kinds:
+            raise ProbeError(f"--axes names {kind!r} twice: {','.join(words)}")
+        kinds.append(kind)
+    if ("stimulus" in kinds) == ("presentation" in kinds):
+        raise ProbeError(
+            f"--axes {','.join(words)}: expected either 'stimulus' (one entry per picture) or "
+            "'presentation' (one per showing)"
+        )
+    if "presentation" in kinds and "repetition" in kinds:
+        raise ProbeError(
+            f"--axes {','.join(words)}: repetitions are presentations; 'repetition' goes with "
+            "'stimulus'"
+        )
+    return tuple(kinds)
+
+
+def read_window(text: str) -> Span:
+    """Return a window such as ``50,250ms``, from the first time up to before the second."""
+    window = _pair(text, "--window", "50,250ms")
+    if not window.first < window.second:
+        raise ProbeError(f"--window {text}: expected a beginning before the end")
+    return window
+
+
+def read_bins(text: str) -> Span:
+    """Return the beginning of the first time bin and the width of all, such as ``-500,1ms``."""
+    bins = _pair(text, "--bins", "-500,1ms")
+    if not bins.second > 0:
+        raise ProbeError(f"--bins {text}: expected a width > 0")
+    return bins
+
+
+def _pair(text: str, option: str, example: str) -> Span:
+    match = _PAIR.fullmatch(text)
+    try:
+        first, second = (float(part) for part in match.groups()[:2]) if match else (math.nan,) * 2
+    except ValueError:
+        first = second = math.nan
+    if not match or not (math.isfinite(first) and math.isfinite(second)):
+        raise ProbeError(f"{option} {text}: expected two numbers and a unit, as in {example}")
+    if match[3] is None:
+        raise ProbeError(f"{option} {text} has no unit: write {text}ms or {text}s")
+    return Span(first, second, match[3])
+
+
+def check_time_unit(unit: str | None) -> str | None:
+    """Return a unit of time that is known."""
+    if unit is not None and unit not in TIME_UNITS:
+        raise ProbeError(f"--time-unit {unit}: expected s or ms")
+    return unit

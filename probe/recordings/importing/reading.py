@@ -1,0 +1,266 @@
+"""What was read from a file, said in words, and written as a folder of our own."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from probe import images
+from probe.errors import ProbeError
+from probe.formats.names import repeated
+from probe.recordings.folder import MANIFEST, NEUROIDS, from_folder, responses_hash
+from probe.recordings.importing.presented import Axis, texts
+from probe.recordings.recording import RESPONSE_DIMS, Recording
+from probe.stimuli import StimulusSet
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reading:
+    """Responses that were read from a file, and how each axis of it was known.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        The files.
+    companions : tuple of Path
+        Tables that say what the files do not.
+    kind : str
+        Of file.
+    variable : str
+        The array, or what was counted.
+    axes : tuple of Axis
+        Of the array in the file, in its order, each with the reason why it is known.
+    responses : numpy.ndarray, shape (n_stimuli, n_repetitions, n_neuroids)
+        Float64, NaN where missing.
+    stimulus_ids : tuple of str
+        As the file names them, in the order of their first presentation.
+    stimulus_columns, neuroid_columns : dict of str to list of str
+        What else is known of the stimuli, and of the neuroids.
+    label_name : str
+        What says which picture was shown.
+    response_unit : str
+        What a response is; empty where it is not known.
+    notes : tuple of str
+        What a user should know of how it was read.
+    stimuli : StimulusSet or None
+        The pictures, in the order of ``stimulus_ids``; None where none were named.
+    """
+
+    paths: tuple[Path, ...]
+    companions: tuple[Path, ...]
+    kind: str
+    variable: str
+    axes: tuple[Axis, ...]
+    responses: np.ndarray
+    stimulus_ids: tuple[str, ...]
+    stimulus_columns: dict[str, list[str]]
+    neuroid_columns: dict[str, list[str]]
+    label_name: str
+    response_unit: str
+    notes: tuple[str, ...]
+    stimuli: StimulusSet | None
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return how the file was read, as (what, how) lines.
+
+        Returns
+        -------
+        list of (str, str)
+        """
+        responses = self.responses
+        present = np.isfinite(responses)
+        counts = present.sum(axis=1)
+        low, high = int(counts.min()), int(counts.max())
+        total = float(np.nansum(responses))
+        whole = total == round(total)
+        lines = [
+            ("file" if len(self.paths) == 1 else "files", f"{_named(self.paths)} ({self.kind})"),
+            *(("with", path.name) for path in self.companions),
+            ("responses", self.variable),
+            *(("axis", str(axis)) for axis in self.axes),
+            ("pictures", f"named by {self.label_name}; {self._matched()}"),
+            ("stimuli", f"{len(self.stimulus_ids)}, {_few(self.stimulus_ids)}"),
+            ("repetitions", str(low) if low == high else f"{low} to {high}"),
+            ("neuroids", f"{responses.shape[2]}, {_few(self.neuroid_columns['neuroid_id'])}"),
+        ]
+        for name in ("region", "subject"):
+            if name in self.neuroid_columns:
+                counted = dict.fromkeys(self.neuroid_columns[name], 0)
+                for value in self.neuroid_columns[name]:
+                    counted[value] += 1
+                lines.append(
+                    (name, ", ".join(f"{v or '(none)'} ({n})" for v, n in counted.items()))
+                )
+        lines += [
+            ("unit", self.response_unit or "not in the file"),
+            (
+                "values",
+                f"{np.nanmin(responses):g} to {np.nanmax(responses):g}, sum "
+                f"{int(total) if whole else f'{total:.6g}'}",
+            ),
+            ("missing", f"{int((~present).sum())} of {present.size}"),
+            *(("note", note) for note in self.notes),
+        ]
+        return lines
+
+    def save(
+        self, folder: Path | str, *, title: str = "", citation: str = "", licence: str = ""
+    ) -> Recording:
+        """Write a folder that `probe.recordings.load` takes by its path; whole, or not at all.
+
+        Parameters
+        ----------
+        folder : path
+            Must not exist, or be empty. Its name becomes the recording's.
+        title, citation, licence : str, optional
+            Whose data these are; kept in recording.json, where they can be filled in later.
+
+        Returns
+        -------
+        Recording
+            As read from the folder.
+
+        Raises
+        ------
+        ProbeError
+            If there is such a folder, no pictures were named, or the recording is not valid: a
+            stimulus without a response of some neuroid, say.
+        """
+        folder = Path(folder).expanduser().absolute()
+        check_free(folder)
+        if self.stimuli is None:
+            raise ProbeError(
+                f"{_named(self.paths)}: where are the pictures? Name their folder with --stimuli"
+            )
+        names = _file_names(self.stimuli)
+        with _whole(folder) as partial:
+            (partial / "images").mkdir(parents=True)
+            for k, name in enumerate(names):
+                (partial / "images" / name).write_bytes(self.stimuli.content(k))
+            np.save(partial / "responses.npy", self.responses)
+            columns = {"stimulus_id": names, "name": list(self.stimulus_ids)}
+            others = dict(self.stimulus_columns)
+            if self.stimuli.metadata is not None:
+                others |= {str(c): list(v) for c, v in self.stimuli.metadata.items()}
+            columns |= {
+                column: cells
+                for column, cells in others.items()
+                if column not in (*columns, *NEUROIDS, *RESPONSE_DIMS)
+            }
+            _write_csv(partial / "stimuli.csv", columns)
+            _write_csv(partial / "neuroids.csv", self.neuroid_columns)
+            record = {
+                "title": title or f"recording imported from {_named(self.paths)}",
+                "citation": citation,
+                "licence": licence,
+                "response_unit": self.response_unit,
+                "averaged": False,
+                "responses_sha256": responses_hash(self.responses),
+                "sources": [_source(path) for path in (*self.paths, *self.companions)],
+                "reading": [f"{what}: {how}" for what, how in self.describe()],
+                "probe": metadata.version("cnn-probe"),
+            }
+            text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+            (partial / MANIFEST).write_text(text, encoding="utf-8")
+            try:
+                from_folder(partial)
+            except ProbeError as error:
+                raise ProbeError(str(error).replace(str(partial), str(folder))) from None
+        return from_folder(folder)
+
+    def _matched(self) -> str:
+        if self.stimuli is None:
+            return "not looked for (--stimuli)"
+        return f"all found in {self.stimuli.name!r} by name"
+
+    def __repr__(self) -> str:
+        return "\n".join(["<reading", *(f"  {what}: {how}" for what, how in self.describe()), ">"])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(what)}</th>"
+            f"<td style='text-align:left'>{html.escape(how)}</td></tr>"
+            for what, how in self.describe()
+        )
+        return f"<table>{cells}</table>"
+
+
+def check_free(folder: Path) -> None:
+    """See that nothing would be overwritten.
+
+    Raises
+    ------
+    ProbeError
+        If there is a file, or a folder that is not empty.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise ProbeError(f"{str(folder)!r} exists: name another folder with --output, or remove it")
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Give a folder of the same name to write to, which takes its place when all is written."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise ProbeError(f"{str(folder)!r} cannot be written ({error.strerror})") from None
+    try:
+        yield beside / folder.name
+        if folder.is_dir():
+            folder.rmdir()  # empty, as checked
+        (beside / folder.name).rename(folder)
+    except OSError as error:
+        raise ProbeError(f"{str(folder)!r} cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _file_names(stimuli: StimulusSet) -> list[str]:
+    names = []
+    for k, stimulus in enumerate(stimuli.ids):
+        name = stimulus.replace("\\", "/").replace("/", "_")
+        if PurePosixPath(name).suffix.lower() not in images.SUFFIXES:
+            name += stimuli.suffix(k)
+        names.append(name.lstrip("."))
+    if twice := repeated(name.casefold() for name in names):
+        raise ProbeError(f"two pictures would both be called {twice!r}: rename one")
+    return names
+
+
+def _write_csv(path: Path, columns: dict[str, list[str]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(texts(cells) for cells in columns.values()), strict=True))
+    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def _source(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "sha256": digest, "bytes": path.stat().st_size}
+
+
+def _named(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{paths[0].name}{more}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -1,0 +1,180 @@
+"""Spikes counted in a window after the onset of each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from probe.errors import ProbeError
+from probe.recordings.importing.options import Options
+from probe.recordings.importing.presented import Axis, Presented
+
+ROUNDING = 1e-9
+"""By so much, relative to its length, a window may exceed what was observed."""
+
+
+def count_spikes(
+    spike_times: np.ndarray,
+    onsets: np.ndarray,
+    window: tuple[float, float],
+    observed: np.ndarray | None = None,
+    invalid: np.ndarray | None = None,
+) -> np.ndarray:
+    """Count the spikes of one unit in half-open windows.
+
+    A spike at the beginning of a window counts, one at its end does not: of two windows that
+    touch, each spike is in one. Windows may overlap; each counts for itself.
+
+    Parameters
+    ----------
+    spike_times : numpy.ndarray, shape (n_spikes,)
+        Ascending, in the unit of the onsets.
+    onsets : numpy.ndarray, shape (n_presentations,)
+        In any order.
+    window : (float, float)
+        Beginning and end relative to an onset.
+    observed : numpy.ndarray, shape (n, 2), optional
+        When the unit was observed. A window that is not wholly inside has no count.
+    invalid : numpy.ndarray, shape (n, 2), optional
+        What is taken out of analysis. A window that touches it has no count.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_presentations,)
+        Float64; NaN where there is no count.
+    """
+    starts, stops = onsets + window[0], onsets + window[1]
+    ends = np.searchsorted(spike_times, stops, side="left")
+    counts = (ends - np.searchsorted(spike_times, starts, side="left")).astype(np.float64)
+    slack = ROUNDING * (window[1] - window[0])
+    if observed is not None:
+        merged = _merged(observed)
+        if not len(merged):
+            return np.full_like(counts, np.nan)
+        row = np.searchsorted(merged[:, 0], starts + slack, side="right") - 1
+        inside = (row >= 0) & (stops <= merged[np.maximum(row, 0), 1] + slack)
+        counts[~inside] = np.nan
+    if invalid is not None and len(invalid):
+        taken_out = _merged(invalid)
+        first = np.searchsorted(taken_out[:, 1], starts + slack, side="right")
+        touched = first < len(taken_out)
+        touched[touched] = taken_out[first[touched], 0] < stops[touched] - slack
+        counts[touched] = np.nan
+    return counts
+
+
+def _merged(intervals: np.ndarray) -> np.ndarray:
+    """Join intervals that touch or overlap, in ascending order."""
+    joined: list[list[float]] = []
+    for start, stop in sorted(map(tuple, np.asarray(intervals, dtype=np.float64))):
+        if joined and start <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], stop)
+        else:
+            joined.append([start, stop])
+    return np.array(joined).reshape(-1, 2)
+
+
+def count_all(
+    spike_times: Sequence[np.ndarray],
+    unit_ids: Sequence[str],
+    onsets: np.ndarray,
+    labels: list[Any],
+    *,
+    time_unit: str,
+    options: Options,
+    where: str,
+    label_name: str,
+    presentations: str,
+    unit_columns: dict[str, list[Any]] | None = None,
+    columns: dict[str, list[Any]] | None = None,
+    observed: Sequence[np.ndarray] | None = None,
+    invalid: np.ndarray | None = None,
+    notes: Sequence[str] = (),
+) -> Presented:
+    """Count the spikes of all units at all presentations.
+
+    Raises
+    ------
+    ProbeError
+        If there is no window; if a time is missing, or spikes are not in the order of time and the
+        user does not say that they may be sorted; if no spike falls into any window.
+    """
+    if not len(unit_ids):
+        raise ProbeError(f"{where} has no units with spike times")
+    if not len(onsets):
+        raise ProbeError(f"{where}: {presentations} has no presentations")
+    if options.window is None:
+        raise ProbeError(
+            f"{where} holds spike times: name the window after picture onset in which they are "
+            "counted, as in --window 50,250ms"
+        )
+    if (bad := np.flatnonzero(~np.isfinite(onsets))).size:
+        raise ProbeError(
+            f"{where}: {presentations} has no onset in row {bad[0]}, counted from 0 "
+            f"({bad.size} such rows)"
+        )
+    notes = list(notes)
+    ordered = [
+        _ascending(t, u, options, where, notes) for t, u in zip(spike_times, unit_ids, strict=True)
+    ]
+    window = options.window.within(time_unit)
+    seen = observed if observed is not None else [None] * len(ordered)
+    counts = np.column_stack(
+        [
+            count_spikes(times, onsets, window, of_unit, invalid)
+            for times, of_unit in zip(ordered, seen, strict=True)
+        ]
+    )
+    full = [times for times in ordered if times.size]
+    spikes = sum(times.size for times in full)
+    first = min((times[0] for times in full), default=np.nan)
+    last = max((times[-1] for times in full), default=np.nan)
+    spans = (
+        f"spikes from {first:.6g} to {last:.6g} {time_unit}, "
+        f"onsets from {onsets.min():.6g} to {onsets.max():.6g} {time_unit}"
+    )
+    if not np.nansum(counts):
+        raise ProbeError(
+            f"{where}: no spike of {spikes} is in the window {options.window} of any of "
+            f"{len(onsets)} presentations ({spans}): are both on one clock and in one unit?"
+        )
+    notes.append(spans)
+    if silent := [u for u, times in zip(unit_ids, ordered, strict=True) if not times.size]:
+        notes.append(f"units without spikes, counted as 0: {', '.join(silent)}")
+    if missing := int(np.isnan(counts).sum()):
+        notes.append(f"{missing} of {counts.size} counts are missing: outside what was observed")
+    gaps = np.diff(np.sort(onsets))
+    if overlapping := int((gaps < window[1] - window[0]).sum()):
+        notes.append(f"{overlapping} windows overlap the next: a spike counts in each")
+    return Presented(
+        counts, labels, label_name, columns or {},
+        {"neuroid_id": list(unit_ids), **(unit_columns or {})},
+        f"spikes of {len(unit_ids)} units, {presentations}",
+        (
+            Axis("presentation", len(onsets), f"the onsets of {presentations}"),
+            Axis("neuroid", len(unit_ids), "the units, by their ids in the file"),
+        ),
+        f"spikes in {options.window} after onset, the end not included",
+        notes,
+    )  # fmt: skip
+
+
+def _ascending(
+    times: np.ndarray, unit: str, options: Options, where: str, notes: list[str]
+) -> np.ndarray:
+    if np.isnan(times).any():
+        raise ProbeError(f"{where}: unit {unit} has spikes without a time (NaN)")
+    descents = np.flatnonzero(np.diff(times) < 0)
+    if not descents.size:
+        return times
+    if not options.sort_times:
+        k = descents[0]
+        raise ProbeError(
+            f"{where}: the spike times of unit {unit} are not ascending ({times[k]:.6g} is "
+            f"followed by {times[k + 1]:.6g}; {descents.size} such pairs): if they are of one "
+            "clock that never restarts, add --sort-times"
+        )
+    notes.append(f"spike times of unit {unit} were sorted")
+    return np.sort(times)
