@@ -254,7 +254,7 @@ def prepare(
     *,
     pooled: bool = False,
     network: str = "the network",
-) -> AllUnits | PooledPatterns:
+) -> RidgePatterns:
     """Compute what the fits of all sites from a layer have in common; see `fit_layer`.
 
     Raises
@@ -386,8 +386,52 @@ def read_units(
     return Readout(layer, whole, dual.T, offsets, training=activations)
 
 
+class RidgePatterns(Patterns):
+    """A layer whose sites are fitted by ridge regression, each with a candidate and a penalty."""
+
+    def fit_without(self, responses: np.ndarray, splits: Sequence[Split]) -> list[Held]:
+        """Fit all sites to the training stimuli of each split, for readouts to go on with.
+
+        Field and penalty are chosen inside them, as for the predictions of `fit`.
+
+        Parameters
+        ----------
+        responses : numpy.ndarray, shape (n, m)
+        splits : sequence of (training, test) indices
+            Each of all stimuli.
+
+        Returns
+        -------
+        list of Held
+            One per split.
+        """
+        chosen = self._select(responses, splits, None, None)
+        held = []
+        for k, split in enumerate(splits):
+            filled = fill(responses, split, chosen.predictions[k])
+            candidate = chosen.in_split[k]
+            alpha = chosen.penalties[candidate, chosen.alpha_in_split[k]]
+            readout = self._readout(filled, candidate, alpha)
+            held.append(Held(np.asarray(split[1]), readout, chosen.predictions[k]))
+        return held
+
+    @abstractmethod
+    def _select(
+        self,
+        responses: np.ndarray,
+        splits: Sequence[Split],
+        threads: int | None,
+        track: Track | None,
+    ) -> Selection:
+        """Choose for each site, inside every split and on all stimuli."""
+
+    @abstractmethod
+    def _readout(self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray) -> Readout:
+        """Read all sites, fitted to all stimuli with what was chosen."""
+
+
 @dataclass(frozen=True, eq=False)
-class AllUnits(Patterns):
+class AllUnits(RidgePatterns):
     """A layer of which every unit has a weight of its own, by the products of its patterns."""
 
     layer: str
@@ -422,42 +466,20 @@ class AllUnits(Patterns):
             alpha, at_end = np.full(m, float(fitted.n_components)), np.zeros(m, dtype=bool)
         else:
             decomposition = self.decomposition
-            chosen = self._select(some, splits, track)
+            chosen = self._select(some, splits, threads, track)
             predictions, error, in_split = chosen.predictions, chosen.error, chosen.error_in_split
             dual = decomposition.dual(some, chosen.alpha)
             alpha, at_end = chosen.alpha / (decomposition.scale or 1.0), chosen.at_end
         kept = slice(n_kept_of(block, n_kept))
-        readout = self._readout(some[:, kept], dual[:, kept], n_kept)
+        readout = self._of_dual(some[:, kept], dual[:, kept], n_kept)
         return LayerFit((readout,), predictions, error, in_split, alpha, at_end)
 
-    def fit_without(self, responses: np.ndarray, splits: Sequence[Split]) -> list[Held]:
-        """Fit all sites to the training stimuli of each split, for readouts to go on with.
-
-        Field and penalty are chosen inside them, as for the predictions of `fit`.
-
-        Parameters
-        ----------
-        responses : numpy.ndarray, shape (n, m)
-        splits : sequence of (training, test) indices
-            Each of all stimuli.
-
-        Returns
-        -------
-        list of Held
-            One per split.
-        """
-        chosen = self._select(responses, splits, None)
-        held = []
-        for k, (_, test) in enumerate(splits):
-            filled = fill(responses, splits[k], chosen.predictions[k])
-            alpha = chosen.penalties[chosen.in_split[k], chosen.alpha_in_split[k]]
-            dual = self.decomposition.dual(filled, alpha)
-            readout = self._readout(filled, dual, responses.shape[1])
-            held.append(Held(np.asarray(test), readout, chosen.predictions[k]))
-        return held
-
     def _select(
-        self, responses: np.ndarray, splits: Sequence[Split], track: Track | None
+        self,
+        responses: np.ndarray,
+        splits: Sequence[Split],
+        threads: int | None,
+        track: Track | None,
     ) -> Selection:
         plan = self.plan
         return select(
@@ -466,13 +488,17 @@ class AllUnits(Patterns):
             relative=plan.alphas is None, shared_alpha=plan.shared_alpha, track=track,
         )  # fmt: skip
 
-    def _readout(self, responses: np.ndarray, dual: np.ndarray, n_all: int) -> Readout:
+    def _readout(self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray) -> Readout:
+        dual = self.decomposition.dual(responses, alpha)
+        return self._of_dual(responses, dual, responses.shape[1])
+
+    def _of_dual(self, responses: np.ndarray, dual: np.ndarray, n_all: int) -> Readout:
         offsets = responses.mean(axis=0) - self.products.mean(axis=0) @ dual
         return read_units(self.layer, self.layout, self.activations, dual, offsets, n_all)
 
 
 @dataclass(frozen=True, eq=False)
-class PooledPatterns(Patterns):
+class PooledPatterns(RidgePatterns):
     """The channels of a layer, pooled with each candidate field: (n_fields, n, channels)."""
 
     layer: str
@@ -505,32 +531,6 @@ class PooledPatterns(Patterns):
             (readout,), chosen.predictions, chosen.error, chosen.error_in_split,
             chosen.alpha / scales, chosen.at_end,
         )  # fmt: skip
-
-    def fit_without(self, responses: np.ndarray, splits: Sequence[Split]) -> list[Held]:
-        """Fit all sites to the training stimuli of each split, for readouts to go on with.
-
-        Field and penalty are chosen inside them, as for the predictions of `fit`.
-
-        Parameters
-        ----------
-        responses : numpy.ndarray, shape (n, m)
-        splits : sequence of (training, test) indices
-            Each of all stimuli.
-
-        Returns
-        -------
-        list of Held
-            One per split.
-        """
-        chosen = self._select(responses, splits, None, None)
-        held = []
-        for k, (_, test) in enumerate(splits):
-            filled = fill(responses, splits[k], chosen.predictions[k])
-            candidate = chosen.in_split[k]
-            alpha = chosen.penalties[candidate, chosen.alpha_in_split[k]]
-            readout = self._readout(filled, candidate, alpha)
-            held.append(Held(np.asarray(test), readout, chosen.predictions[k]))
-        return held
 
     def _select(
         self,

@@ -64,7 +64,7 @@ class TestEveryFold:
             for site in range(SITES):
                 if readout == "full":
                     of_site = activations.astype(np.float64)
-                    chosen = patterns._select(responses, SPLITS, None)
+                    chosen = patterns._select(responses, SPLITS, None, None)
                 else:
                     chosen = patterns._select(responses, SPLITS, None, None)
                     field = chosen.in_split[k, site]
