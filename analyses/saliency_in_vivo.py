@@ -24,7 +24,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +307,7 @@ def run(
         methods = methods_of(case, all_methods=all_methods)
         found = judge(case, heads, deletions, sites, methods, parts, seed)
         folder = output / case.name.replace(", ", "-")
+        found = replace(found, title=f"{case.name}. {found.title}")
         found.save(folder)
         print(f"\n{case.name}\n{found.summary().to_string(index=False)}", flush=True)
         tables["ranking"].append(found.table.assign(head=case.name))
@@ -357,7 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--models", nargs="+", choices=known, default=known, metavar="NAME",
         help=f"Of {', '.join(known)} (all).",
     )  # fmt: skip
-    parser.add_argument("--sites", type=int, default=8, help="How many sites, of 70 (8).")
+    parser.add_argument("--sites", type=int, default=6, help="How many sites, of 70 (6).")
     parser.add_argument(
         "--all-methods", action="store_true", help="Run slow methods on all heads: hours."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,10 @@ def plot_in_vivo(
                 label.set_fontstyle("italic")
         ax.set_ylim(-0.7, len(rows) - 0.3)
         ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("r of differences between regions, mean over sites (95 % CI)")
+        hollow = "\nhollow: no map of a method" if set(references) & set(rows["method"]) else ""
+        ax.set_xlabel(f"r of differences between regions, mean over sites (95 % CI){hollow}")
         for spine in ("top", "right", "left"):
             ax.spines[spine].set_visible(False)
         if title:
-            ax.set_title(title, loc="left", fontsize=9)
+            ax.set_title(textwrap.fill(title, 62), loc="left", fontsize=9)
     return ax

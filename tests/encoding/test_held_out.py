@@ -60,13 +60,12 @@ class TestEveryFold:
         activations, responses, layout = made(channels, side)
         patterns = prepare(activations, "a", layout, Plan(readout))
         folds = patterns.fit_without(responses, SPLITS)
+        chosen = patterns._select(responses, SPLITS, None, None)
         for k, (train, test) in enumerate(SPLITS):
             for site in range(SITES):
                 if readout == "full":
                     of_site = activations.astype(np.float64)
-                    chosen = patterns._select(responses, SPLITS, None, None)
                 else:
-                    chosen = patterns._select(responses, SPLITS, None, None)
                     field = chosen.in_split[k, site]
                     of_site = patterns.by_field[field].astype(np.float64)
                     assert folds[k].readout.fields[site] == patterns.plan.fields[field]
