@@ -187,8 +187,8 @@ def check_reference(recording: Recording, deletions: Deletions) -> pd.DataFrame:
 def predict_synthesised(recording: Recording, layers: Sequence[str], seed: int) -> pd.DataFrame:
     """Predict responses to the synthesised pictures, by heads that saw others of them or none.
 
-    Each is fitted to as many pictures as there are: 270 photographs and 90 synthesised pictures
-    in the first, the 300 photographs with their variants, and the 100 photographs without.
+    Fitted to 360 pictures of all kinds, to the 300 photographs with their variants, or to the 100
+    without; and photographs in turn by heads that were fitted to synthesised pictures alone.
     """
     network = models.load("alexnet")
     responses = recording.mean_responses().values
@@ -201,13 +201,10 @@ def predict_synthesised(recording: Recording, layers: Sequence[str], seed: int) 
     part = Recording(recording.data.isel(stimulus=few), recording.stimuli)
     at = np.isin(few, synthesised)
     within = fit_held_out(network, recording, layers, seed=seed)
-    without = fit_held_out(network, recording, layers, splits=[(others, synthesised)], seed=seed)
-    plain = fit_held_out(
-        network, part, layers, splits=[(np.flatnonzero(~at), np.flatnonzero(at))], seed=seed
-    )
-    reverse = fit_held_out(
-        network, part, layers, splits=[(np.flatnonzero(at), np.flatnonzero(~at))], seed=seed
-    )
+    halves = [(others, synthesised), (synthesised, others)]
+    without = fit_held_out(network, recording, layers, splits=halves, seed=seed)
+    kinds = [(np.flatnonzero(kind), np.flatnonzero(~kind)) for kind in (at, ~at)]
+    plain = fit_held_out(network, part, layers, splits=kinds, seed=seed)
     rng = np.random.default_rng(seed)
     rows = []
     for layer in layers:
@@ -219,7 +216,7 @@ def predict_synthesised(recording: Recording, layers: Sequence[str], seed: int) 
             "synthesised, from photographs": (plain[layer].predictions[at], synthesised),
             "photographs, others among the training pictures": (
                 within[layer].predictions[whole], whole),
-            "photographs, from synthesised pictures": (reverse[layer].predictions[~at], whole),
+            "photographs, from synthesised pictures": (plain[layer].predictions[~at], whole),
         }  # fmt: skip
         for what, (values, stimuli) in predicted.items():
             recorded = responses[stimuli]

@@ -142,7 +142,8 @@ class TestSimulatedNeurons:
         assert "SIMULATED" in judged.title
         assert any("SIMULATED" in note for note in judged.notes)
         assert (judged.table["r"] > 0.9).all()
-        assert (judged.table["r_low"] > 0.8).all()
+        # Few pictures drive an energy neuron much: without them, little is known.
+        assert (judged.table["r_low"] > 0.5).all()
         assert (judged.table["r_fall"] > 0.9).all()
         assert (judged.table["p"] < 0.001).all()
         assert judged.sites["r"].median() > 0.9

@@ -76,8 +76,20 @@ class TestSimulated:
         assert "site 3 (sim-1-03) of SIMULATED sim-v4/0, read from relu3 of alexnet" in ran.out
         about = images.about("map.png")
         assert (about["model"], about["target"]) == ("alexnet", "site:sim-v4:3")
-        assert about["layer"] == "features.7"
+        assert (about["method"], about["layer"]) == ("integrated-gradients", "")
         assert about["site"]["r"] > 0.5
+        ran = run(
+            "saliency",
+            picture,
+            "--target",
+            "site:sim-v4:3",
+            "--method",
+            "grad-cam",
+            "-o",
+            "cam.png",
+        )
+        assert (ran.code, ran.err) == (0, "")
+        assert images.about("cam.png")["layer"] == "features.7"
 
     def test_a_dream_without_naming_the_network(self, simulated, run, picture):
         ran = run(

@@ -200,7 +200,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "what to visualize"),
+            ([], "no target is named, and squeezenet1_1 returns more than one number"),
             (["features.00:1"], "features.0"),
             (["features.0:64"], "channel 64 does not exist"),
             (["featres.0:3"], "has no layer"),

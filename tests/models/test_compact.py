@@ -283,8 +283,8 @@ class TestOneNamesTheNeuron:
     def test_saliency(self, photo):
         with pytest.raises(ProbeError, match=r"is 89 neurons, .* name one as target, 0 to 88, or"):
             probe.saliency(photo, "v4-compact:201025", progress=False)
-        found = probe.saliency(photo, "v4-compact:201025", target=12, progress=False)
-        own = probe.saliency(photo, "v4-compact:201025-12", progress=False)
+        found = probe.saliency(photo, "v4-compact:201025", "grad-cam", 12, progress=False)
+        own = probe.saliency(photo, "v4-compact:201025-12", "grad-cam", progress=False)
         assert found.layer == own.layer == "layers.layer4_act"
         np.testing.assert_array_equal(found.values, own.values)
         assert found.about == own.about

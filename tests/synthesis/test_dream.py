@@ -444,8 +444,8 @@ def test_what_exists_for_one_size_alone_is_dreamt_in_pieces_of_it(
             with torch.no_grad():
                 return fixed.module(fixed.preprocessing.normalise(pieces))[:, 1]
 
-        # Wherever pieces are cut out: they are laid anywhere.
-        assert answer(np.asarray(made.picture)).mean() > answer(photo).mean() + 0.05
+        # Of pieces cut out in steps, of which a random network asks for different things.
+        assert answer(np.asarray(made.picture)).max() > answer(photo).max() + 0.05
 
 
 def test_a_picture_that_is_smaller_than_the_one_size_is_refused(
