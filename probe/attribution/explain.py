@@ -347,7 +347,7 @@ def saliency(
     """
     method = default_method(model, target) if method is None else method
     chosen = methods.choose(method)
-    _check_settings(chosen, settings)
+    methods.check_settings(chosen, settings)
     if model is None:
         model = targets.home(target, progress=progress)
     else:
@@ -411,15 +411,6 @@ def default_method(
     architecture = model.architecture if isinstance(model, Network) else model
     is_neuron = isinstance(architecture, str) and bool(neurons(architecture))
     return NEURON_METHOD if is_neuron or targets.is_site(target) else DEFAULT_METHOD
-
-
-def _check_settings(chosen: Sequence[Method], settings: Mapping[str, Any]) -> None:
-    for name in settings:
-        if not any(name in m.settings for m in chosen):
-            known = sorted({s for m in chosen for s in m.settings})
-            takes = ", ".join(known) or "none"
-            which = ", ".join(m.name for m in chosen)
-            raise ProbeError(f"{which} has no setting {name!r}; it has: {takes}")
 
 
 def _layers(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -71,6 +71,11 @@ class Method:
         names = inspect.signature(self.function).parameters
         besides = ("module", "images", "target", "layer", "progress")
         return [name for name in names if name not in besides]
+
+    def takes(self, **options: Any) -> dict[str, Any]:
+        """Return those of some options that the function has."""
+        names = inspect.signature(self.function).parameters
+        return {name: value for name, value in options.items() if name in names}
 
     @property
     def has_progress(self) -> bool:
@@ -203,3 +208,18 @@ def choose(names: str | Sequence[str]) -> list[Method]:
     if not found:
         raise ProbeError("no method is named")
     return list(found.values())
+
+
+def check_settings(methods: Sequence[Method], settings: Iterable[str]) -> None:
+    """Refuse a setting that none of some methods has.
+
+    Raises
+    ------
+    ProbeError
+        The message lists what they have.
+    """
+    for name in settings:
+        if not any(name in method.settings for method in methods):
+            has = sorted({setting for method in methods for setting in method.settings})
+            which = ", ".join(method.name for method in methods)
+            raise ProbeError(f"{which} has no setting {name!r}; it has: {', '.join(has) or 'none'}")

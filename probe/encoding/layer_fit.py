@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from probe.encoding import fields as pooling
 from probe.encoding import pls
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import WEIGHT_BYTES, Readout, from_dual
-from probe.encoding.ridge import SITES, Decomposition, Selection, Split, select
+from probe.encoding.ridge import ALPHAS, SITES, Decomposition, Selection, Split, select
 from probe.errors import ProbeError
 from probe.similarity.products import blocks, products_for
 
@@ -387,7 +387,17 @@ def read_units(
 
 
 class RidgePatterns(Patterns):
-    """A layer whose sites are fitted by ridge regression, each with a candidate and a penalty."""
+    """A layer whose sites are fitted by ridge regression, each with a candidate and a penalty.
+
+    Attributes
+    ----------
+    plan : Plan
+    alphas : numpy.ndarray
+        The relative penalties that are tried, unless the plan has its own.
+    """
+
+    plan: Plan
+    alphas: ClassVar[np.ndarray] = ALPHAS
 
     def fit_without(self, responses: np.ndarray, splits: Sequence[Split]) -> list[Held]:
         """Fit all sites to the training stimuli of each split, for readouts to go on with.
@@ -411,11 +421,10 @@ class RidgePatterns(Patterns):
             filled = fill(responses, split, chosen.predictions[k])
             candidate = chosen.in_split[k]
             alpha = chosen.penalties[candidate, chosen.alpha_in_split[k]]
-            readout = self._readout(filled, candidate, alpha)
+            readout, _ = self._readout(filled, candidate, alpha)
             held.append(Held(np.asarray(split[1]), readout, chosen.predictions[k]))
         return held
 
-    @abstractmethod
     def _select(
         self,
         responses: np.ndarray,
@@ -424,10 +433,26 @@ class RidgePatterns(Patterns):
         track: Track | None,
     ) -> Selection:
         """Choose for each site, inside every split and on all stimuli."""
+        plan, candidates = self.plan, self.candidates
+        return select(
+            candidates, responses, splits,
+            alphas=self.alphas if plan.alphas is None else np.array(plan.alphas),
+            relative=plan.alphas is None, shared_alpha=plan.shared_alpha,
+            threads=threads or os.cpu_count() or 1, track=track,
+            # Which of a hundred fields is best does not hang on the eighth digit.
+            search_dtype="float32" if len(candidates) > 1 else "float64",
+        )  # fmt: skip
+
+    @property
+    @abstractmethod
+    def candidates(self) -> Sequence[Decomposition]:
+        """The patterns that each site may be read from."""
 
     @abstractmethod
-    def _readout(self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray) -> Readout:
-        """Read all sites, fitted to all stimuli with what was chosen."""
+    def _readout(
+        self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray
+    ) -> tuple[Readout, np.ndarray]:
+        """Fit all sites to all stimuli with what was chosen; also return relative penalties."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -444,6 +469,11 @@ class AllUnits(RidgePatterns):
     def decomposition(self) -> Decomposition:
         """That of all units."""
         return Decomposition.of_gram(self.products)
+
+    @property
+    def candidates(self) -> Sequence[Decomposition]:
+        """See `RidgePatterns.candidates`."""
+        return [self.decomposition]
 
     def fit(
         self,
@@ -474,23 +504,12 @@ class AllUnits(RidgePatterns):
         readout = self._of_dual(some[:, kept], dual[:, kept], n_kept)
         return LayerFit((readout,), predictions, error, in_split, alpha, at_end)
 
-    def _select(
-        self,
-        responses: np.ndarray,
-        splits: Sequence[Split],
-        threads: int | None,
-        track: Track | None,
-    ) -> Selection:
-        plan = self.plan
-        return select(
-            [self.decomposition], responses, splits,
-            alphas=None if plan.alphas is None else np.array(plan.alphas),
-            relative=plan.alphas is None, shared_alpha=plan.shared_alpha, track=track,
-        )  # fmt: skip
-
-    def _readout(self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray) -> Readout:
+    def _readout(
+        self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray
+    ) -> tuple[Readout, np.ndarray]:
         dual = self.decomposition.dual(responses, alpha)
-        return self._of_dual(responses, dual, responses.shape[1])
+        readout = self._of_dual(responses, dual, responses.shape[1])
+        return readout, alpha / (self.decomposition.scale or 1.0)
 
     def _of_dual(self, responses: np.ndarray, dual: np.ndarray, n_all: int) -> Readout:
         offsets = responses.mean(axis=0) - self.products.mean(axis=0) @ dual
@@ -506,8 +525,10 @@ class PooledPatterns(RidgePatterns):
     by_field: np.ndarray
     plan: Plan
 
+    alphas: ClassVar[np.ndarray] = FIELD_ALPHAS
+
     @cached_property
-    def decompositions(self) -> pooling.Decompositions:
+    def candidates(self) -> pooling.Decompositions:
         """That of each field."""
         return pooling.Decompositions(self.by_field)
 
@@ -524,40 +545,26 @@ class PooledPatterns(RidgePatterns):
         """See `Patterns.fit`."""
         some = responses[:, block]
         chosen = self._select(some, splits, threads, track)
-        scales = [self.decompositions[k].scale or 1.0 for k in chosen.candidate]
-        kept = slice(n_kept_of(block, n_kept))
-        readout = self._readout(some[:, kept], chosen.candidate[kept], chosen.alpha[kept])
+        readout, relative = self._readout(some, chosen.candidate, chosen.alpha)
+        readout = readout.take(range(n_kept_of(block, n_kept)))
         return LayerFit(
-            (readout,), chosen.predictions, chosen.error, chosen.error_in_split,
-            chosen.alpha / scales, chosen.at_end,
+            (readout,), chosen.predictions, chosen.error, chosen.error_in_split, relative,
+            chosen.at_end,
         )  # fmt: skip
 
-    def _select(
-        self,
-        responses: np.ndarray,
-        splits: Sequence[Split],
-        threads: int | None,
-        track: Track | None,
-    ) -> Selection:
-        plan = self.plan
-        return select(
-            self.decompositions, responses, splits,
-            alphas=FIELD_ALPHAS if plan.alphas is None else np.array(plan.alphas),
-            relative=plan.alphas is None, shared_alpha=plan.shared_alpha,
-            threads=threads or os.cpu_count() or 1, track=track,
-            # Which of a hundred fields is best does not hang on the eighth digit.
-            search_dtype="float32" if len(plan.fields) > 1 else "float64",
-        )  # fmt: skip
-
-    def _readout(self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray) -> Readout:
+    def _readout(
+        self, responses: np.ndarray, candidate: np.ndarray, alpha: np.ndarray
+    ) -> tuple[Readout, np.ndarray]:
         m = responses.shape[1]
         weights = np.empty((m, self.layout.channels), dtype=np.float32)
-        offsets = np.empty(m)
+        offsets, relative = np.empty(m), np.empty(m)
         for k in np.unique(candidate):
             sites = np.flatnonzero(candidate == k)
+            decomposition = self.candidates[k]  # which may be made anew each time
             patterns = self.by_field[k].astype(np.float64)
-            of_field = patterns.T @ self.decompositions[k].dual(responses[:, sites], alpha[sites])
+            of_field = patterns.T @ decomposition.dual(responses[:, sites], alpha[sites])
             weights[sites] = of_field.T
             offsets[sites] = responses[:, sites].mean(axis=0) - patterns.mean(axis=0) @ of_field
+            relative[sites] = alpha[sites] / (decomposition.scale or 1.0)
         fields: tuple[Field, ...] = tuple(self.plan.fields[k] for k in candidate)
-        return Readout(self.layer, self.layout, weights, offsets, fields)
+        return Readout(self.layer, self.layout, weights, offsets, fields), relative

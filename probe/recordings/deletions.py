@@ -67,6 +67,10 @@ class Deletions:
         """Names of the originals."""
         return tuple(self.recording.stimuli.ids[k] for k in self.originals)
 
+    def picture(self, row: int) -> np.ndarray:
+        """Return a stimulus of the recording: (height, width, 3), in 0–1."""
+        return _colours(self.recording, row)
+
     def take(self, rows: np.ndarray) -> Deletions:
         """Return those of some originals, by their place among all."""
         return replace(

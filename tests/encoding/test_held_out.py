@@ -12,9 +12,11 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from probe import models, recordings
+from probe.encoding import fields
 from probe.encoding.fields import Layout
 from probe.encoding.held_out import HeldOut, fit_held_out
 from probe.encoding.layer_fit import Plan, fill, fit_layer, prepare
+from probe.encoding.ridge import Decomposition
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.recordings import Recording
@@ -220,3 +222,17 @@ def test_blurred_parts_of_photographs_in_v4(alexnet: Network) -> None:
     assert r(falls, measured) == pytest.approx(0.21, abs=0.03)
     between = falls[:, 0] - falls[:, 1], measured[:, 0] - measured[:, 1]
     assert r(*between) == pytest.approx(0.27, abs=0.04)
+
+
+def test_what_is_too_much_to_keep_is_made_anew_for_each_field_not_for_each_site(monkeypatch):
+    monkeypatch.setattr(fields, "KEPT_BYTES", 0)
+    calls = []
+    of_patterns = Decomposition.of_patterns
+    monkeypatch.setattr(
+        Decomposition, "of_patterns", lambda patterns: calls.append(0) or of_patterns(patterns)
+    )
+    activations, responses, layout = made(4, 4)
+    plan, many = Plan("field"), np.tile(responses, (1, 50))
+    read = fit_layer(activations, "a", layout, many, (), plan, threads=1).readout
+    # Once for the choice, the first to count the stimuli, and the chosen ones for their weights.
+    assert len(calls) == len(plan.fields) + 1 + len(set(read.fields)) < many.shape[1]
