@@ -85,7 +85,10 @@ class Decomposition:
         """Decompose the products XXᵀ of patterns, shape (n, n), centred or not."""
         squares, vectors = np.linalg.eigh(centre_gram(gram))
         kept = squares > _floor(squares, np.abs(np.diagonal(gram)).max())
-        return cls(squares[kept], vectors[:, kept])
+        vectors = vectors[:, kept]
+        # The vector of a small eigenvalue turns towards that of 0, which is constant.
+        vectors -= vectors.mean(axis=0)
+        return cls(squares[kept], vectors)
 
     @property
     def n(self) -> int:

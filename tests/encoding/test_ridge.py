@@ -124,6 +124,19 @@ class TestResidualMaker:
             np.testing.assert_allclose(vectors.T @ vectors, np.eye(vectors.shape[1]), atol=1e-9)
             np.testing.assert_allclose(vectors.sum(axis=0), 0.0, atol=1e-9)
 
+    def test_small_eigenvalues_keep_all_digits(self):
+        """Their vectors are near those of the eigenvalue 0, which is the constant's."""
+        rng = np.random.default_rng(0)
+        patterns = rng.normal(size=(18, 17)) * np.logspace(0.0, -5.0, 17)
+        decomposition = Decomposition.of_gram(patterns @ patterns.T)
+        assert decomposition.is_full
+        np.testing.assert_allclose(decomposition.vectors.mean(axis=0), 0.0, atol=1e-16)
+        responses, test = rng.normal(size=(18, 3)) + 3.0, np.arange(5)
+        train = np.arange(5, 18)
+        values = decomposition.predict_left_out(responses, 0.1, test, test)
+        expected = Ridge(0.1).fit(patterns[train], responses[train]).predict(patterns[test])
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-13)
+
     def test_scale_is_the_mean_squared_length(self):
         patterns, _ = problem(2, 15, 30, 1)
         centred = patterns - patterns.mean(axis=0)
