@@ -54,6 +54,7 @@ PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
 # As in probe.recordings.importing.options.
 AXES = ("stimulus", "presentation", "repetition", "neuroid", "time")
 TIME_UNITS = ("s", "ms")
+PICTURE_AXES = ("y,x", "x,y")
 
 PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
@@ -235,6 +236,11 @@ def axes(incomplete: str) -> list[str]:
 def time_units(incomplete: str) -> list[str]:
     """Complete a unit of time."""
     return [word for word in TIME_UNITS if word.startswith(incomplete)]
+
+
+def picture_axes(incomplete: str) -> list[str]:
+    """Complete how pictures inside a file lie."""
+    return [word for word in PICTURE_AXES if word.startswith(incomplete)]
 
 
 def kernel_sorts(incomplete: str) -> list[str]:

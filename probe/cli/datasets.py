@@ -69,6 +69,15 @@ def import_(
         str | None,
         typer.Option(help="The pictures: a folder, a table of paths, a .zip.", show_default=False),
     ] = None,
+    picture_axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="y,x|x,y",
+            help="Of pictures inside an NWB file: whether rows (y) or columns (x) come first.",
+            autocompletion=complete.picture_axes,
+            show_default=False,
+        ),
+    ] = None,
     window: Annotated[
         str | None,
         typer.Option(
@@ -181,6 +190,7 @@ def import_(
     Examples:
       probe datasets import session.nwb --stimuli images/ --window 50,250ms
       probe rsa --model alexnet --dataset ./session
+      probe datasets import session.nwb --picture-axes y,x --window 50,250ms  # pictures inside
 
     \b
     Look first, without pictures:
@@ -206,16 +216,17 @@ def import_(
 
     folder = output or Path(files[0].name).with_suffix("")
     if not dry_run:
-        if stimuli is None:
+        if stimuli is None and picture_axes is None and all(file.exists() for file in files):
             raise ProbeError(
-                "where are the pictures? Name their folder with --stimuli (or add --dry-run, which "
-                "only says how the file is read)"
+                "where are the pictures? Name their folder with --stimuli; of pictures inside an "
+                "NWB file, say with --picture-axes how they lie (or add --dry-run, which only says "
+                "how the file is read)"
             )
         check_free(folder.expanduser())
     reading = read_recording(
-        files, stimuli=stimuli, window=window, axes=axes, variable=variable, labels=labels,
-        presentations=presentations, neuroids=neuroids, bins=bins, time_unit=time_unit,
-        blanks=blank or (), region=region, subject=subject, sort_times=sort_times,
+        files, stimuli=stimuli, picture_axes=picture_axes, window=window, axes=axes,
+        variable=variable, labels=labels, presentations=presentations, neuroids=neuroids,
+        bins=bins, time_unit=time_unit, blanks=blank or (), region=region, subject=subject, sort_times=sort_times,
     )  # fmt: skip
     lines = []
     if not dry_run:

@@ -6,6 +6,9 @@ What pynwb 4.2 gives and a count of spikes must not take as it comes:
 - its ``in_interval`` is closed at both ends, and searches unsorted times by bisection. It is not
   used.
 - ``obs_intervals`` change nothing in what it returns. They are handed on.
+- ``GrayscaleImage`` and its like are (x, y) by the schema, and (row, column) as most write them
+  (nwb-schema #262, #333, #660; nwbwidgets #193). Nothing in a file tells; pictures are handed on
+  as they are stored.
 - an ``Images`` container without ``order_of_images`` comes in the alphabet of its names, whatever
   was written; numbers of an ``IndexSeries`` then mean other pictures. Names are given only where
   the file has their order.
@@ -39,12 +42,15 @@ class Shown:
         Of the pictures, counted from 0, where names are not known from the file.
     reason : str
         Why they are not.
+    frames : str
+        The series of which the numbers are frames that the file holds itself; else empty.
     """
 
     onsets: np.ndarray
     columns: dict[str, list[Any]]
     numbers: np.ndarray | None = None
     reason: str = ""
+    frames: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +73,10 @@ class Session:
         By the name of the table or series.
     subject : str
         Empty where the file does not say.
+    pictures : dict of str to numpy.ndarray
+        What the file holds of what was shown, as it is stored: two axes of the picture, of which
+        the schema calls the first x and most writers make it the row, and perhaps one of colours.
+        By the names of images, or as `frame_name` says.
     """
 
     unit_ids: list[str]
@@ -76,6 +86,12 @@ class Session:
     unit_columns: dict[str, list[str]]
     shown: dict[str, Shown] = field(default_factory=dict)
     subject: str = ""
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def frame_name(series: str, number: int) -> str:
+    """Return what a frame of a series is called, which has no name of its own."""
+    return f"{series}-{number:05d}"
 
 
 def read_nwb(path: Path) -> Session:
@@ -128,7 +144,9 @@ def _session(file: Any) -> Session:
             [file.invalid_times["start_time"].data[:], file.invalid_times["stop_time"].data[:]]
         )
     subject = file.subject.subject_id if file.subject is not None else ""
-    return Session(ids, times, observed, invalid, columns, _shown(file), str(subject or ""))
+    return Session(
+        ids, times, observed, invalid, columns, _shown(file), str(subject or ""), _pictures(file)
+    )
 
 
 def _shown(file: Any) -> dict[str, Shown]:
@@ -171,7 +189,8 @@ def _indexed(series: Any) -> Shown:
         names = [] if external is None else [PurePosixPath(_text(f)).name for f in external[:]]
         if not names:
             what = "nothing" if target is None else f"frames of {target.name!r}"
-            return Shown(onsets, {}, numbers, f"it numbers {what}, which have no names")
+            inside = "" if target is None or not _frames(target) else target.name
+            return Shown(onsets, {}, numbers, f"it numbers {what}, which have no names", inside)
         starting = target.starting_frame
         if starting is not None and list(starting[:]) != list(range(len(names))):
             return Shown(onsets, {}, numbers, "its external files hold several frames each")
@@ -181,6 +200,35 @@ def _indexed(series: Any) -> Shown:
             f"{numbers.max()}, and {len(names)} pictures, counted from 0"
         )
     return Shown(onsets, {"picture": [names[k] for k in numbers]})
+
+
+def _pictures(file: Any) -> dict[str, np.ndarray]:
+    """Return the pictures that are in the file; of the frames of films, those that were shown."""
+    pictures: dict[str, np.ndarray] = {}
+    for template in (file.stimulus_template or {}).values():
+        if type(template).__name__ == "Images":
+            for name, image in template.images.items():
+                if isinstance(image.data, str):  # an ExternalImage: the path of a file
+                    continue
+                if name in pictures:
+                    raise ValueError(f"has two pictures called {name!r}")
+                pictures[name] = np.asarray(image.data[:])
+    for series in (file.stimulus or {}).values():
+        target = getattr(series, "indexed_timeseries", None)
+        if target is not None and (n_frames := _frames(target)):
+            for number in np.unique(series.data[:]).tolist():
+                if not 0 <= number < n_frames:
+                    raise ValueError(
+                        f"has the IndexSeries {series.name!r} with the number {number}, and "
+                        f"{target.name!r} of {n_frames} frames, counted from 0"
+                    )
+                pictures[frame_name(target.name, number)] = np.asarray(target.data[number])
+    return pictures
+
+
+def _frames(series: Any) -> int:
+    """Return how many frames a series holds itself; of external files, none."""
+    return 0 if series.external_file is not None else len(series.data)
 
 
 def _unit_columns(units: Any) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ import pytest
 
 from probe.cli import complete
 from probe.recordings import from_folder
-from probe.recordings.importing.options import AXIS_WORDS, TIME_UNITS
+from probe.recordings.importing.options import AXIS_WORDS, PICTURE_AXES, TIME_UNITS
 
 
 @pytest.fixture
@@ -100,3 +100,4 @@ def test_completion():
     assert complete.time_units("m") == ["ms"]
     assert tuple(AXIS_WORDS) == complete.AXES
     assert tuple(TIME_UNITS) == complete.TIME_UNITS
+    assert complete.PICTURE_AXES == PICTURE_AXES

@@ -22,8 +22,10 @@ from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.numpy_files import read_npy, read_npz
 from probe.formats.variables import Variables
 from probe.recordings.importing.arrays import from_variables
+from probe.recordings.importing.inside import pictures_inside
 from probe.recordings.importing.options import (
     Options,
+    check_picture_axes,
     check_time_unit,
     read_axes,
     read_bins,
@@ -54,6 +56,7 @@ def read_recording(
     path: Path | str | Sequence[Path | str],
     *,
     stimuli: Path | str | StimulusSet | None = None,
+    picture_axes: str | None = None,
     window: str | None = None,
     axes: str | Sequence[str] | None = None,
     variable: str | None = None,
@@ -79,7 +82,11 @@ def read_recording(
     stimuli : path or StimulusSet, optional
         The pictures, as for `probe.image_set`: a folder, a table of paths (column path, or
         filename as Brain-Score has it), an archive. A picture
-        belongs to the name that the file gives, with or without its ending. Needed to save.
+        belongs to the name that the file gives, with or without its ending. Needed to save,
+        unless the file holds the pictures.
+    picture_axes : {'y,x', 'x,y'}, optional
+        Of pictures that an NWB file holds: whether they are stored rows first, as most programs
+        write them, or columns first, as its schema says. No file tells which.
     window : str, optional
         From when to when after onset, as in ``"50,250ms"``; the end is not included. Spikes are
         counted in it; time bins that make it up exactly are summed if they are counts, averaged
@@ -128,8 +135,10 @@ def read_recording(
     if not several:
         raise ProbeError("no file was named")
     paths = tuple(Path(one).expanduser() for one in several)
+    folder = stimuli.name if isinstance(stimuli, StimulusSet) else stimuli
     options = Options(
-        stimuli=None if stimuli is None or isinstance(stimuli, StimulusSet) else Path(stimuli),
+        stimuli=None if folder is None else str(folder),
+        picture_axes=check_picture_axes(picture_axes),
         variable=variable,
         axes=None if axes is None else read_axes(axes),
         labels=None if labels is None else str(labels),
@@ -150,6 +159,8 @@ def read_recording(
         shown = [name for name in names if name and name not in options.blanks]
         return bool(known) and bool(shown) and None not in picture_names(shown, known)
 
+    if options.stimuli is not None and options.picture_axes is not None:
+        raise ProbeError("--picture-axes is of pictures inside the file: leave out --stimuli")
     read = [_read(one, options, matches) for one in paths]
     presented = read[0][1] if len(read) == 1 else _side_by_side(paths, [p for _, p in read])
     return _reading(paths, read[0][0], presented, options, pictures)
@@ -248,6 +259,10 @@ def _reading(
         per_stimulus = _per_stimulus(kept_cells, stimulus, len(ids))
         if per_stimulus is not None:
             columns[name] = per_stimulus
+    if pictures is None:
+        stimuli = pictures_inside(presented, ids, options, where, notes)
+    else:
+        stimuli = _pictures(ids, pictures, presented, options, where)
     return Reading(
         paths=paths,
         companions=_companions(options),
@@ -261,7 +276,7 @@ def _reading(
         label_name=presented.label_name,
         response_unit=presented.unit,
         notes=tuple(notes),
-        stimuli=None if pictures is None else _pictures(ids, pictures, presented, options, where),
+        stimuli=stimuli,
     )
 
 
@@ -368,7 +383,7 @@ def _pictures(
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ProbeError(
-            f"{where}: no picture in {str(options.stimuli or pictures.name)!r} is called "
+            f"{where}: no picture in {options.stimuli or pictures.name!r} is called "
             f"{missing[0]!r}{more} of {len(ids)} names in {presented.label_name}"
             f"{suggest(missing[0], pictures.ids)} (--labels names the pictures otherwise, --blank "
             "says what is none)"

@@ -22,6 +22,9 @@ AXIS_WORDS = {
 }  # fmt: skip
 """What an axis may be called."""
 
+PICTURE_AXES = ("y,x", "x,y")
+"""Orders of the axes of pictures that a file holds."""
+
 TIME_UNITS = {"s": 1.0, "ms": 1e-3}
 
 _PAIR = re.compile(r"\s*([^,\s]+)\s*,\s*([^,\s]+?)\s*(ms|s)?\s*")
@@ -51,7 +54,8 @@ class Span:
 class Options:
     """Parameters of `probe.recordings.read_recording`, checked and taken apart."""
 
-    stimuli: Path | None
+    stimuli: str | None
+    picture_axes: str | None
     variable: str | None
     axes: tuple[str, ...] | None
     labels: str | None
@@ -64,6 +68,15 @@ class Options:
     region: str | None
     subject: str | None
     sort_times: bool
+
+
+def check_picture_axes(order: str | None) -> str | None:
+    """Return the order of a picture's axes, ``"y,x"`` or ``"x,y"``, if it is one."""
+    if order is not None and order.replace(" ", "") not in PICTURE_AXES:
+        raise ProbeError(
+            f"--picture-axes {order}: expected y,x (rows first) or x,y (columns first)"
+        )
+    return None if order is None else order.replace(" ", "")
 
 
 def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:

@@ -76,6 +76,8 @@ class Presented:
         What a response is; empty where it is not known.
     notes : list of str
         What a user should know of how they were read.
+    pictures : dict of str to numpy.ndarray
+        Those that the file holds itself, as it stores them.
     """
 
     values: np.ndarray
@@ -87,6 +89,7 @@ class Presented:
     axes: tuple[Axis, ...]
     unit: str
     notes: list[str] = field(default_factory=list)
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def plain_name(name: str) -> str:

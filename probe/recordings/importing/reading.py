@@ -20,6 +20,7 @@ import numpy as np
 
 from probe import images
 from probe.errors import ProbeError
+from probe.formats import kinds
 from probe.formats.names import repeated
 from probe.recordings.folder import MANIFEST, NEUROIDS, from_folder, responses_hash
 from probe.recordings.importing.presented import Axis, texts
@@ -142,8 +143,14 @@ class Reading:
         folder = Path(folder).expanduser().absolute()
         check_free(folder)
         if self.stimuli is None:
+            inside = (
+                ", or say with --picture-axes how those inside the file lie: y,x or x,y"
+                if self.kind == kinds.NWB
+                else ""
+            )
             raise ProbeError(
                 f"{_named(self.paths)}: where are the pictures? Name their folder with --stimuli"
+                + inside
             )
         names = _file_names(self.stimuli)
         with _whole(folder) as partial:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from probe.errors import ProbeError, suggest
-from probe.formats.nwb import Shown, read_nwb
+from probe.formats.nwb import Shown, frame_name, read_nwb
 from probe.recordings.importing.options import Options
 from probe.recordings.importing.presented import LABELS, Presented, listed_names, one_of, texts
 from probe.recordings.importing.spikes import count_all
@@ -50,13 +51,14 @@ def from_nwb(path: Path, options: Options, matches: Callable[[Collection[str]], 
     columns: dict[str, list[Any]] = dict(session.unit_columns)
     if session.subject:
         columns["subject"] = [session.subject] * n
-    return count_all(
+    presented = count_all(
         session.spike_times, session.unit_ids, shown.onsets, labels, time_unit="s",
         options=options, where=where, label_name=label_name, presentations=name,
         unit_columns=columns,
         columns={c: v for c, v in shown.columns.items() if c != label_name},
         observed=session.observed, invalid=session.invalid,
     )  # fmt: skip
+    return replace(presented, pictures=session.pictures)
 
 
 def _table(
@@ -106,6 +108,9 @@ def _labels(
     where: str,
 ) -> tuple[list[Any], str]:
     if shown.numbers is not None:
+        if options.labels is None and options.stimuli is None and shown.frames:
+            frames = [frame_name(shown.frames, int(k)) for k in shown.numbers]
+            return frames, f"{table}, by the frames of {shown.frames}"
         if options.labels is None or not _is_file(options.labels):
             raise ProbeError(
                 f"{where}: which pictures the numbers of {table!r} mean is not in the file, since "
