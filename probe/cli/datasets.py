@@ -226,7 +226,8 @@ def import_(
     reading = read_recording(
         files, stimuli=stimuli, picture_axes=picture_axes, window=window, axes=axes,
         variable=variable, labels=labels, presentations=presentations, neuroids=neuroids,
-        bins=bins, time_unit=time_unit, blanks=blank or (), region=region, subject=subject, sort_times=sort_times,
+        bins=bins, time_unit=time_unit, blanks=blank or (), region=region, subject=subject,
+        sort_times=sort_times,
     )  # fmt: skip
     lines = []
     if not dry_run:
