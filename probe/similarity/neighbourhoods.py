@@ -7,7 +7,6 @@ together, and nothing larger than a block is ever held.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,11 +84,11 @@ def ball_neighbourhoods(voxels: np.ndarray, affine: np.ndarray, radius: float) -
         raise ValueError(f"radius {radius} mm: expected a number above 0")
     if not np.isfinite(steps).all() or abs(np.linalg.det(steps)) < 1e-12:
         raise ValueError("the affine has no inverse: its voxels have no size")
-    reach = np.floor(
-        radius * (1.0 + ROUNDING) * np.linalg.norm(np.linalg.inv(steps), axis=1)
-    ).astype(int)
-    grid = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
-    offsets = grid[np.linalg.norm(grid @ steps.T, axis=1) <= radius * (1.0 + ROUNDING)]
+    extent = np.ptp(voxels, axis=0)  # nothing that was measured is further away
+    reach = np.floor(radius * (1.0 + ROUNDING) * np.linalg.norm(np.linalg.inv(steps), axis=1))
+    reach = np.minimum(reach, extent).astype(np.int64)
+    grid = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
+    offsets = grid[np.linalg.norm(grid @ steps.T, axis=-1) <= radius * (1.0 + ROUNDING)]
     if (needed := len(voxels) * len(offsets) * 8) > (free := host_free_bytes()):
         raise ValueError(
             f"neighbourhoods of up to {len(offsets):,} voxels around {len(voxels):,} need "
