@@ -24,6 +24,9 @@ from probe.similarity.ranks import ROUNDING
 NULL_BYTES = 2**29
 """Models with permuted labels that are compared with all neighbourhoods at a time."""
 
+BLOCKS = 8
+"""Blocks that are compared with models with permuted labels at a time: one large product."""
+
 SINGLE = 1e-6
 """Scores with permuted labels are computed in single precision, and count as equal within this."""
 
@@ -122,6 +125,7 @@ def searchlight_scores(
     scores = np.full((n_models, n_centres), np.nan)
     null = np.full((n_permutations, n_models), -np.inf)
     lock = threading.Lock()
+    together = rdms.block * (BLOCKS if n_permutations else 1)
     rng = np.random.default_rng(seed)
     orders = np.array([rng.permutation(original.pairs.n) for _ in range(n_permutations)])
     passes = max(1, -(-n_permutations * n_models * n_pairs * 4 // NULL_BYTES))
@@ -136,26 +140,35 @@ def searchlight_scores(
             permuted: PreparedRDMs | None = permuted,
             permuted_vectors: np.ndarray | None = permuted_vectors,
         ) -> None:
-            of_centres = rdms.compute(part)
-            defined = ~_is_undefined(of_centres)
-            if not defined.any():
-                return
-            block = PreparedRDMs(of_centres[defined], original.pairs)
-            vectors = chosen.vectors(block)
-            if first:
-                scores[:, np.arange(n_centres)[part][defined]] = _compare(
-                    chosen, original, model_vectors, block, vectors
-                )
-            if permuted is not None:
-                by_chance = _compare(chosen, permuted, permuted_vectors, block, _single(vectors))
-                largest = _max(by_chance.T).reshape(len(chunk), n_models)
+            blocks: list[PreparedRDMs] = []
+            vectors: list[np.ndarray] = []
+            for start in range(part.start, part.stop, rdms.block):
+                of_centres = rdms.compute(slice(start, min(start + rdms.block, part.stop)))
+                defined = np.flatnonzero(~_is_undefined(of_centres))
+                if not len(defined):
+                    continue
+                block = PreparedRDMs(of_centres[defined], original.pairs)
+                of_block = chosen.vectors(block)
+                if first:
+                    scores[:, start + defined] = _compare(
+                        chosen, original, model_vectors, block, of_block
+                    )
+                if permuted is not None and of_block is None:
+                    blocks.append(block)
+                elif permuted is not None and of_block is not None:
+                    vectors.append(of_block.astype(np.float32))
+            by_chance = [chosen.similarity(permuted, block) for block in blocks if permuted]
+            if vectors:
+                by_chance.append(permuted_vectors @ np.concatenate(vectors).T)
+            for some in by_chance:
+                largest = _max(some.T).reshape(len(chunk), n_models)
                 with lock:
                     null[chunk] = np.fmax(null[chunk], largest)
 
         watched = track
         if track is not None and passes > 1:
             watched = functools.partial(track, desc=f"searchlight, pass {k + 1} of {passes}")
-        in_blocks(one, n_centres, rdms.block, watched)
+        in_blocks(one, n_centres, together, watched)
     return SearchlightScores(scores, null)
 
 

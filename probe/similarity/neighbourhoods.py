@@ -19,8 +19,8 @@ from probe.similarity.rdms import EQUAL
 BLOCK_BYTES = 2**25
 """Responses, products and RDMs of one block of neighbourhoods."""
 
-MOST_CENTRES = 128
-"""Neighbourhoods in a block."""
+MOST_CENTRES = 32
+"""Neighbourhoods in a block: with 100 stimuli, what is in work stays in the processor's cache."""
 
 PRODUCT_METRICS = ("correlation", "euclidean", "cosine")
 """Distances that `SearchlightRDMs` computes."""
