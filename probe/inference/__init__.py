@@ -1,6 +1,7 @@
 """Noise ceilings, bootstrap and tests. Arrays in, arrays out."""
 
 from probe.inference.ceiling import noise_ceiling
+from probe.inference.clusters import Clusters, MaxStatistic, cluster_test, max_statistic_test
 from probe.inference.evaluate import RESAMPLES, TESTS, Evaluation, evaluate
 from probe.inference.flexible import Model, fitted_weights
 from probe.inference.multiplicity import benjamini_hochberg, holm
@@ -9,13 +10,17 @@ from probe.inference.selection import Selection, select_on_halves
 __all__ = [
     "RESAMPLES",
     "TESTS",
+    "Clusters",
     "Evaluation",
+    "MaxStatistic",
     "Model",
     "Selection",
     "benjamini_hochberg",
+    "cluster_test",
     "evaluate",
     "fitted_weights",
     "holm",
+    "max_statistic_test",
     "noise_ceiling",
     "select_on_halves",
 ]

@@ -20,9 +20,9 @@ import numpy as np
 from probe.similarity.bures import bures
 from probe.similarity.kendall import kendall
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
-from probe.similarity.ranks import ROUNDING, dense_ranks, midranks
+from probe.similarity.ranks import ROUNDING, centred_ranks, dense_ranks, midranks
 from probe.similarity.rdms import n_conditions
-from probe.similarity.whitening import inner_products
+from probe.similarity.whitening import double_centred, inner_products
 
 
 def is_constant(rdm: np.ndarray) -> bool:
@@ -233,6 +233,18 @@ class Comparator(ABC):
             result[k] = self.similarity(a, b).mean(axis=1)
         return result
 
+    def vectors(self, rdms: PreparedRDMs) -> np.ndarray | None:
+        """Map RDMs to vectors of which the similarity is the inner product.
+
+        So that many RDMs are compared with many others by one matrix product.
+
+        Returns
+        -------
+        numpy.ndarray, shape (K, d), or None
+            None where the comparator is no inner product, or pairs are missing.
+        """
+        return None
+
     @abstractmethod
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
         """Make the one RDM that is on average the most like the RDMs given.
@@ -268,6 +280,10 @@ class OfPairs(Comparator):
     @abstractmethod
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
         """RDMs on the scale on which the similarity is their inner product, (K, n_pairs)."""
+
+    def vectors(self, rdms: PreparedRDMs) -> np.ndarray | None:
+        """See `Comparator.vectors`."""
+        return self.units(rdms) if rdms.pairs.complete else None
 
     def permuted_scores(
         self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
@@ -433,8 +449,15 @@ class Ranked(OfPairs):
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
         """See `OfPairs.units`."""
-        ones = np.ones(len(rdms.pairs))
-        return self._scaled(midranks(rdms.ranks, ones, np.arange(len(rdms.pairs))), ones)
+        ranks = centred_ranks(rdms.rdms)
+        n = len(rdms.pairs)
+        if self.unbiased_by_ties:
+            ranks *= np.sqrt(12.0 / (float(n) ** 3 - n))
+            return ranks
+        norm = np.sqrt(np.einsum("kp,kp->k", ranks, ranks))
+        norm[norm <= 0.0] = np.nan
+        ranks /= norm[:, None]
+        return ranks
 
 
 @dataclass(frozen=True, eq=False)
@@ -509,6 +532,19 @@ class Whitened(Comparator):
         r = np.clip(products / np.outer(norm, norm), -1.0, 1.0)
         m = len(models.rdms)
         return r[:m, m:], [_bounds(r[m:, m:], w) for w in subjects]
+
+    def vectors(self, rdms: PreparedRDMs) -> np.ndarray | None:
+        """See `Comparator.vectors`: None where errors are correlated, too."""
+        if self.sigma_k is not None or not rdms.pairs.complete:
+            return None
+        values = rdms.rdms
+        if self.centred:
+            values = values - values.mean(axis=1, keepdims=True)
+        vectors = double_centred(rdms.pairs.squares(values))
+        norm = np.sqrt(np.einsum("kp,kp->k", vectors, vectors))
+        norm[norm <= 1e-10 * np.abs(rdms.rdms).max(axis=1)] = np.nan
+        vectors /= norm[:, None]
+        return vectors
 
     @staticmethod
     def size(models: PreparedRDMs, data: PreparedRDMs) -> np.ndarray:

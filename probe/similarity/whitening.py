@@ -115,6 +115,32 @@ def inner_products(
     return _correlated(squares, means, pairs > 0.0, sigma_k[np.ix_(present, present)])
 
 
+def double_centred(squares: np.ndarray) -> np.ndarray:
+    """Write RDMs as vectors of which the whitened inner product is the inner product.
+
+    For independent conditions, nothing missing and nothing repeated, up to a factor of a quarter:
+    the entries of the double-centred matrices, those off the diagonal once for both their places.
+
+    Parameters
+    ----------
+    squares : numpy.ndarray, shape (n_rdms, n, n)
+        Symmetric, with zeros on the diagonal.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rdms, n * (n + 1) / 2)
+    """
+    n = squares.shape[-1]
+    means = squares.mean(axis=2)
+    i, j = np.triu_indices(n)
+    vectors = squares[:, i, j]
+    vectors -= means[:, i]
+    vectors -= means[:, j]
+    vectors += means.mean(axis=1)[:, None]
+    vectors *= np.where(i == j, 1.0, np.sqrt(2.0))
+    return vectors
+
+
 def _independent(
     squares: np.ndarray, means: np.ndarray, pairs: np.ndarray, own: np.ndarray
 ) -> np.ndarray:

@@ -334,3 +334,29 @@ class TestWhitened:
             np.testing.assert_allclose(same, compare(a, b, name), atol=1e-12)
             other = compare(a, b, whitened(np.diag(np.arange(1.0, 9.0)), centred=centred))
             assert (np.abs(other - same) > 1e-4).all()
+
+
+@pytest.mark.parametrize("name", list(COMPARATORS))
+@pytest.mark.parametrize("levels", [None, 4])
+def test_vectors_have_the_similarity_as_their_product(name, levels):
+    """And where the comparator is no inner product, there are none."""
+    chosen = get_comparator(name)
+    rdms = np.random.default_rng(0).random((5, 45))
+    if levels:
+        rdms = np.ceil(levels * rdms)
+    a, b = chosen.prepare(rdms[:2]), chosen.prepare(rdms[2:])
+    if chosen.vectors(a) is None:
+        assert name in ("tau-a", "tau-b", "bures")
+        return
+    products = chosen.vectors(a) @ chosen.vectors(b).T
+    np.testing.assert_allclose(products, chosen.similarity(a, b), rtol=1e-10, atol=1e-13)
+
+
+def test_there_are_no_vectors_where_pairs_are_missing():
+    rdms = np.random.default_rng(0).random((2, 45))
+    for name in COMPARATORS:
+        chosen = get_comparator(name)
+        pairs = Pairs.all(10).take(np.arange(9, 45))  # without the first condition
+        assert chosen.vectors(chosen.prepare(rdms[:, 9:], pairs)) is None
+    correlated = whitened(np.eye(10) + 0.2)
+    assert correlated.vectors(correlated.prepare(rdms)) is None

@@ -15,7 +15,7 @@ from numba.core import event
 from scipy import stats
 
 from probe.similarity import ranks as module
-from probe.similarity.ranks import compiled, dense_ranks, midranks
+from probe.similarity.ranks import centred_ranks, compiled, dense_ranks, midranks
 
 
 def distances(seed, n_rdms=3, n_pairs=28, levels=None):
@@ -121,3 +121,12 @@ class TestCompilation:
 
     def test_once(self):
         assert compiled(module._midranks) is compiled(module._midranks)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 40), levels=st.integers(1, 50))
+def test_centred_ranks_are_midranks_about_zero(seed, n, levels):
+    rdms = np.random.default_rng(seed).integers(0, levels, (3, n)) / 7.0
+    ranks = centred_ranks(rdms)
+    np.testing.assert_array_equal(ranks, stats.rankdata(rdms, axis=1) - (n + 1) / 2)
+    everywhere = midranks(dense_ranks(rdms), np.ones(n), np.arange(n))
+    np.testing.assert_array_equal(ranks, everywhere - (n + 1) / 2)
