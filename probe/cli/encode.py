@@ -49,8 +49,8 @@ def encode(
     groups: Annotated[
         str | None,
         typer.Option(
-            help="A coordinate of the recording's stimuli: those of one value stay together in "
-            "folds and resamples, such as variants of one picture.",
+            help="A coordinate of the recording's stimuli: those of one value, such as variants of "
+            "one picture, stay together in folds and resamples, and when penalties are chosen.",
             show_default="the recording's own, if it has one",
         ),
     ] = None,
@@ -84,10 +84,10 @@ def encode(
 ) -> None:
     """Predict recorded sites from the layers of networks, and keep the sites as targets.
 
-    Each site's receptive field, penalty and layer are chosen by leave-one-out inside the training
-    stimuli; scores are of stimuli that were held out. Prints a line per layer, with intervals, the
-    noise ceiling and baselines, and writes table.csv, sites.csv, pairs.csv (tests between layers),
-    figure.png, sites.png, sites.npz and encoding.json.
+    Each site's receptive field, penalty and layer are chosen by leaving out one stimulus, or one of
+    --groups, inside the training stimuli; scores are of stimuli that were held out. Prints a line
+    per layer, with intervals, the noise ceiling and baselines, and writes table.csv, sites.csv,
+    pairs.csv (tests between layers), figure.png, sites.png, sites.npz and encoding.json.
 
     With --method banded, two or more layers are fitted together, too: R² of held-out responses is
     divided among them (bands.csv, bands.png), and a site is read from all of them. Name few layers:

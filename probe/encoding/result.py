@@ -527,7 +527,7 @@ class Encoding:
         counts = chosen.value_counts()
         if len(counts) > 1:
             notes.append(
-                "Layers that sites are read from, by leave-one-out: "
+                f"Layers that sites are read from, by {fit.get('chosen_by') or 'leave-one-out'}: "
                 + ", ".join(f"{name} {n}" for name, n in counts.items())
                 + "."
             )

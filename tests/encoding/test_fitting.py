@@ -7,12 +7,19 @@ import torch
 import xarray as xr
 from PIL import Image
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    ShuffleSplit,
+)
 from torch import nn
 
 import probe
 from probe.encoding.layer_fit import BRAINSCORE_ALPHAS
+from probe.encoding.ridge import ALPHAS
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.recordings import Recording
@@ -252,6 +259,63 @@ class TestGroups:
         together = seen["counts"].reshape(20, 10, 4)
         assert (together == together[:, :, :1]).all()
         assert "10 groups of stimuli" in " ".join(found.notes())
+
+    @pytest.mark.parametrize("method", ["ridge", "banded"])
+    @pytest.mark.parametrize("readout", ["field", "flat", "full"])
+    def test_they_are_left_out_together_when_penalties_are_chosen(
+        self, readout, method, monkeypatch
+    ):
+        from probe.encoding import banded_fit, bands, layer_fit
+
+        seen = []
+
+        def watched(select):
+            def of_groups(*given, groups=None, **more):
+                seen.append(groups)
+                return select(*given, groups=groups, **more)
+
+            return of_groups
+
+        for module in (bands, banded_fit, layer_fit):
+            monkeypatch.setattr(module, "select", watched(module.select))
+        options = {"readout": readout, "method": method, "splits": 5}
+        found = encode(recorded(group=self.GROUP), **options)
+        expected = np.unique(self.GROUP, return_inverse=True)[1].tolist()
+        assert seen
+        assert all(list(groups) == expected for groups in seen)
+        assert found.facts["fit"]["chosen_by"] == "leaving out one of 10 groups of stimuli"
+        seen.clear()
+        found = encode(recorded(), **options)
+        assert set(seen) == {None}
+        assert found.facts["fit"]["chosen_by"] == "leaving out one of 40 stimuli"
+
+    def test_penalties_are_those_of_a_grid_search(self):
+        recording = recorded(group=self.GROUP)
+        found = encode(recording, layers="relu", readout="full", splits=5)
+        network, n = tiny(), 40
+        shown = torch.stack([network.preprocessing(recording.stimuli.image(k)) for k in range(n)])
+        with torch.no_grad():
+            x = network.module.relu(network.module.conv(shown)).flatten(1).double().numpy()
+        scale = ((x - x.mean(axis=0)) ** 2).sum() / n
+        y = recording.mean_responses().values
+        for site, alpha in enumerate(found.sites["alpha"]):
+            search = GridSearchCV(
+                Ridge(solver="svd"), {"alpha": ALPHAS * scale}, cv=LeaveOneGroupOut(),
+                scoring="neg_mean_squared_error",
+            ).fit(x, y[:, site], groups=self.GROUP)  # fmt: skip
+            assert alpha == pytest.approx(search.best_params_["alpha"] / scale, rel=1e-4)
+
+    def test_brain_score_knows_none(self, monkeypatch):
+        from probe.encoding import layer_fit
+
+        seen = []
+        select = layer_fit.select
+        monkeypatch.setattr(
+            layer_fit, "select",
+            lambda *given, groups, **more: seen.append(groups) or select(*given, **more),
+        )  # fmt: skip
+        encode(recorded(group=self.GROUP), layers="relu", protocol="brainscore-ridgecv")
+        assert seen == [None]
 
     def test_there_are_enough_of_them(self):
         with pytest.raises(ProbeError, match="at most 4, the number of groups"):
