@@ -56,6 +56,7 @@ def encode(
     ] = None,
     region: options.Region = None,
     subject: options.Subject = None,
+    min_reliability: options.MinReliability = None,
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = "resize",
     baselines: Annotated[
@@ -116,15 +117,17 @@ def encode(
     other_weights = None if weights == "imagenet" else weights
     place = output or results.default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
-        protocol or (method if method != "ridge" else None), verb="encode",
+        protocol or (method if method != "ridge" else None),
+        f"reliability{min_reliability:g}" if min_reliability is not None else None, verb="encode",
     )  # fmt: skip
     with results.place_for(place) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))
         fitted = encoding.encode(
             model, dataset, layers=layers, readout=readout, method=method, protocol=protocol,
             n_components=n_components, splits=splits, groups=groups, region=region,
-            subject=subject, weights=weights, preprocessing=preprocessing, baselines=baselines,
-            n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
+            subject=subject, min_reliability=min_reliability, weights=weights,
+            preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
+            device=device, batch_size=batch_size,
             cluster=cluster, accept_licence=accept_licence, output=folder,
         )  # fmt: skip
     verb = "replaced" if replaced else "wrote"

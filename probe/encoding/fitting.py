@@ -62,6 +62,7 @@ from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
 from probe.progress import in_notebook, track
 from probe.recordings import Noise, Recording
+from probe.recordings.reliability import check_threshold
 from probe.recordings.several import load_recordings, several
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Settings:
     batch_size: int | None
     accept_licence: bool
     progress: bool | None
+    min_reliability: float | None = None
 
     def checked(self, *, remote: bool = False) -> Settings:
         """Check the options before anything is downloaded or computed.
@@ -136,6 +138,8 @@ class Settings:
                 raise ProbeError(f"{what} {number}: expected {least} or more")
         if isinstance(self.splits, (int, np.integer)) and self.splits < 2:
             raise ProbeError(f"splits {self.splits}: expected 2 or more")
+        if self.min_reliability is not None:
+            check_threshold(self.min_reliability)
         if not remote:
             resolve_device(self.device)
         settings = replace(self, seed=operator.index(self.seed))
@@ -191,6 +195,7 @@ def encode(
     groups: str | Sequence[Any] | None = None,
     region: str | Sequence[str] | None = None,
     subject: str | None = None,
+    min_reliability: float | None = None,
     weights: str = "imagenet",
     preprocessing: str = "resize",
     baselines: bool = True,
@@ -253,6 +258,10 @@ def encode(
         By default the recording's default region; ``'all'`` are all that it has.
     subject : str, optional
         By default, all.
+    min_reliability : float, optional
+        Of each recording, the neuroids that are at least as reliable, from 0 to 1. They are chosen
+        on half of the repetitions and scored on the others, or chosen by the reliability that was
+        published where only averages were: see `probe.recordings.select_reliable`. By default, all.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
@@ -263,8 +272,8 @@ def encode(
     n_resamples : int
         Bootstrap samples of the stimuli, for intervals and tests; 0 for none.
     seed : int
-        Of folds, permutations, resamples, penalties of more than two bands and, with
-        ``weights='random'``, the initialisation.
+        Of folds, permutations, resamples, penalties of more than two bands, the choice of neuroids
+        and, with ``weights='random'``, the initialisation.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``: where the network runs.
     batch_size : int, optional
@@ -309,6 +318,7 @@ def encode(
         n_components=n_components, splits=splits, groups=groups, weights=weights,
         preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
         device=device, batch_size=batch_size, accept_licence=accept_licence, progress=progress,
+        min_reliability=min_reliability,
     ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != "all" and several(region) is None
@@ -317,8 +327,9 @@ def encode(
     with connect(cluster) as workers:
         named = named_datasets or [dataset]
         loaded = load_recordings(
-            named, region, subject, accept_licence=accept_licence, progress=progress
-        )
+            named, region, subject, min_reliability=min_reliability, seed=settings.seed,
+            accept_licence=accept_licence, progress=progress,
+        )  # fmt: skip
         for recording in loaded:
             check_recording(recording)
         aliases = _aliases(named, loaded)
@@ -332,6 +343,8 @@ def encode(
                 alias = aliases.get(recording.name, recording.name)
                 if names.count(recording.name) > 1:  # of several regions
                     alias = f"{alias}@{recording.regions[0]}"
+                if selection := recording.describe()["selection"]:  # other sites by these numbers
+                    alias = f"{alias}@reliability{selection['threshold']:g}"
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)
@@ -1222,6 +1235,7 @@ def _provenance(settings: Settings, network: Network) -> dict[str, Any]:
             "splits": settings.splits if isinstance(settings.splits, int) else str(settings.splits),
             "seed": settings.seed,
             "n_resamples": settings.n_resamples,
+            "min_reliability": settings.min_reliability,
             "device": ",".join(map(str, devices_of(network, settings.device))),
         },
         "versions": {name: metadata.version(name) for name in packages}

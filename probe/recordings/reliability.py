@@ -181,9 +181,8 @@ def check_threshold(threshold: float) -> float:
     """
     number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
     if not (number and 0 <= threshold <= 1):
-        raise ProbeError(
-            f"min_reliability {threshold!r}: expected a number from 0 to 1, such as 0.4"
-        )
+        said = f"{threshold:g}" if number else repr(threshold)
+        raise ProbeError(f"min_reliability {said}: expected a number from 0 to 1, such as 0.4")
     return float(threshold)
 
 
@@ -289,7 +288,7 @@ def _telling(responses: np.ndarray, seed: int) -> np.ndarray:
     """
     present: np.ndarray = np.isfinite(responses)
     if present.ndim == 4:  # of a presentation, all times or none
-        present[:] = present.any(axis=2, keepdims=True)
+        present |= present.any(axis=2, keepdims=True)
     counts = present.sum(axis=1, keepdims=True)
     n_telling = np.where(counts < 3, 0, np.maximum(counts // 2, 2))
     # One order for all stimuli: what was shown in one run stays together.
@@ -323,7 +322,7 @@ def _reliability_of_part(responses: np.ndarray, telling: np.ndarray) -> np.ndarr
     """Estimate the reliability of averages over all repetitions from some of them, (m,)."""
     if responses.ndim == 4:
         # Some times of a presentation may be missing.
-        telling = telling.any(axis=2)
+        telling = np.asarray(telling.any(axis=2))
         known = np.isfinite(responses)
         n_times = np.maximum(known.sum(axis=2), 1)
         means = np.where(known, responses, 0.0).sum(axis=2) / n_times

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
 from torch import nn
 
 import probe
+from probe import recordings
 from probe.encoding.layer_fit import BRAINSCORE_ALPHAS
 from probe.encoding.ridge import ALPHAS
 from probe.errors import ProbeError
@@ -833,3 +834,55 @@ def test_processes_find_the_same():
         assert here.table.equals(there.table)
         assert here.sites.equals(there.sites)
         assert here.bands.equals(there.bands)
+
+
+class TestReliableSites:
+    """Chosen on half of the repetitions, fitted and scored on the others."""
+
+    def recorded(self):
+        """Five sites that follow the colour, and five of noise, six times."""
+        rng = np.random.default_rng(3)
+        made = recorded(m=10)
+        means = made.mean_responses().values
+        means[:, 5:] = means[:, 5:].mean(axis=0)
+        six = means[:, None] + rng.normal(size=(40, 6, 10))
+        data = made.data.drop_vars("responses")
+        data["responses"] = (("stimulus", "repetition", "neuroid"), six)
+        return Recording(data, made.stimuli)
+
+    def test_as_what_is_selected(self):
+        made = self.recorded()
+        found = encode(made, min_reliability=0.6, splits=4)
+        selected = recordings.select_reliable(made, 0.6)
+        assert list(found.sites["neuroid_id"]) == [f"u{k}" for k in range(5)]
+        pd.testing.assert_frame_equal(found.sites, encode(selected, splits=4).sites)
+
+    def test_it_says_so(self):
+        found = encode(self.recorded(), min_reliability=0.6, splits=4)
+        assert "5 sites with reliability ≥ 0.6" in found.title
+        said = "Neuroids with reliability ≥ 0.6: 5 of 10, chosen on other repetitions."
+        assert said in found.notes()
+        assert found.facts["recording"]["selection"]["n_kept"] == 5
+        assert found.provenance["settings"]["min_reliability"] == 0.6
+        assert "with reliability" not in encode(self.recorded(), splits=4).title
+
+    def test_their_numbers_are_not_those_of_all_sites(self, tmp_path, monkeypatch):
+        """Site 3 of a selection is another neuroid."""
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        from probe.encoding.kept import list_fits, model_of
+
+        found = probe.encode(
+            "squeezenet1_1", self.recorded(), weights="random", layers="features.7",
+            readout="flat", min_reliability=0.6, splits=3, **QUICK,
+        )  # fmt: skip
+        assert found.dataset == "mine@reliability0.6"
+        assert model_of("site:mine@reliability0.6:3")[0] == "squeezenet1_1"
+        with pytest.raises(ProbeError, match="no sites of 'mine' were fitted yet"):
+            model_of("site:mine:3")
+        assert [one.dataset for one in list_fits()] == ["mine@reliability0.6"]
+
+    def test_what_cannot_be(self):
+        with pytest.raises(ProbeError, match=r"min_reliability 7: expected a number from 0 to 1"):
+            encode("there-is-none", min_reliability=7)
+        with pytest.raises(ProbeError, match="takes 3 or more of 5 or more stimuli"):
+            encode(recorded(), min_reliability=0.5)
