@@ -704,3 +704,35 @@ class TestShowingAndSaving:
         assert max(len(folder.name) for folder in many) <= 120
         safe = default_folder("file:/x/alexnet.pth", "../lab")
         assert safe.parent == Path("results")
+
+
+@pytest.fixture(scope="module")
+def of_reliable():
+    return untrained("sim-v4", layers=["features.3"], subject="sim-1", min_reliability=0.8, seed=2)
+
+
+class TestReliableNeuroids:
+    """Chosen on half of the repetitions, compared on the others."""
+
+    def test_as_what_is_selected(self, of_reliable):
+        simulated, found = recordings.load("sim-v4", subject="sim-1"), of_reliable
+        selected = recordings.select_reliable(simulated, 0.8, seed=2)
+        assert selected.n_neuroids < simulated.n_neuroids
+        expected = untrained(selected, layers=["features.3"], seed=2)
+        pd.testing.assert_frame_equal(found.table, expected.table)
+        half = recordings.split_half(selected, seed=2)
+        assert found.ceiling.lower == pytest.approx(half.spearman_brown)
+
+    def test_it_says_so(self, of_reliable):
+        found = of_reliable
+        n = found.facts["recording"]["selection"]["n_kept"]
+        assert f"{n} neuroids with reliability ≥ 0.8" in found.title
+        said = f"Neuroids with reliability ≥ 0.8: {n} of "
+        assert any(note.startswith(said) for note in found.notes())
+        assert "chosen on other repetitions" in found.notes()[0]
+        assert found.provenance["settings"]["min_reliability"] == 0.8
+        assert json.loads(found.to_json())["recording"]["selection"]["seed"] == 2
+
+    def test_what_cannot_be_is_told_first(self):
+        with pytest.raises(ProbeError, match=r"min_reliability 2: expected a number from 0 to 1"):
+            rsa("there-is-none", "nor-is-this", min_reliability=2)

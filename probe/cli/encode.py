@@ -49,13 +49,14 @@ def encode(
     groups: Annotated[
         str | None,
         typer.Option(
-            help="A coordinate of the recording's stimuli: those of one value stay together in "
-            "folds and resamples, such as variants of one picture.",
+            help="A coordinate of the recording's stimuli: those of one value, such as variants of "
+            "one picture, stay together in folds and resamples, and when penalties are chosen.",
             show_default="the recording's own, if it has one",
         ),
     ] = None,
     region: options.Region = None,
     subject: options.Subject = None,
+    min_reliability: options.MinReliability = None,
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = "resize",
     baselines: Annotated[
@@ -84,10 +85,10 @@ def encode(
 ) -> None:
     """Predict recorded sites from the layers of networks, and keep the sites as targets.
 
-    Each site's receptive field, penalty and layer are chosen by leave-one-out inside the training
-    stimuli; scores are of stimuli that were held out. Prints a line per layer, with intervals, the
-    noise ceiling and baselines, and writes table.csv, sites.csv, pairs.csv (tests between layers),
-    figure.png, sites.png, sites.npz and encoding.json.
+    Each site's receptive field, penalty and layer are chosen by leaving out one stimulus, or one of
+    --groups, inside the training stimuli; scores are of stimuli that were held out. Prints a line
+    per layer, with intervals, the noise ceiling and baselines, and writes table.csv, sites.csv,
+    pairs.csv (tests between layers), figure.png, sites.png, sites.npz and encoding.json.
 
     With --method banded, two or more layers are fitted together, too: R² of held-out responses is
     divided among them (bands.csv, bands.png), and a site is read from all of them. Name few layers:
@@ -116,15 +117,17 @@ def encode(
     other_weights = None if weights == "imagenet" else weights
     place = output or results.default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
-        protocol or (method if method != "ridge" else None), verb="encode",
+        protocol or (method if method != "ridge" else None),
+        f"reliability{min_reliability:g}" if min_reliability is not None else None, verb="encode",
     )  # fmt: skip
     with results.place_for(place) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))
         fitted = encoding.encode(
             model, dataset, layers=layers, readout=readout, method=method, protocol=protocol,
             n_components=n_components, splits=splits, groups=groups, region=region,
-            subject=subject, weights=weights, preprocessing=preprocessing, baselines=baselines,
-            n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
+            subject=subject, min_reliability=min_reliability, weights=weights,
+            preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
+            device=device, batch_size=batch_size,
             cluster=cluster, accept_licence=accept_licence, output=folder,
         )  # fmt: skip
     verb = "replaced" if replaced else "wrote"

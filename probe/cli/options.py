@@ -54,6 +54,14 @@ Region = Annotated[
     ),
 ]
 Subject = Annotated[str | None, typer.Option(help="One animal or person; by default all.")]
+MinReliability = Annotated[
+    float | None,
+    typer.Option(
+        help="Only neuroids that are at least as reliable, from 0 to 1 (see `probe reliability`): "
+        "chosen on half of the repetitions, and scored on the others.",
+        show_default="all neuroids",
+    ),
+]
 Layers = Annotated[
     str,
     typer.Option(

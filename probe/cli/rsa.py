@@ -30,6 +30,7 @@ def rsa(
     comparator: options.Comparator = "auto",
     region: options.Region = None,
     subject: options.Subject = None,
+    min_reliability: options.MinReliability = None,
     weights: options.Weights = "imagenet",
     preprocessing: options.Preprocessing = "resize",
     baselines: Annotated[
@@ -77,6 +78,7 @@ def rsa(
       probe rsa -m resnet18 -d it --region IT-monkey --output results/monkey
       probe rsa -m alexnet,resnet18 -d v4,it
       probe rsa -m alexnet -d it --region all
+      probe rsa -m alexnet -d v4 --min-reliability .6
       probe rsa -m alexnet -d it --resample both --test t --correction holm
 
     \b
@@ -93,8 +95,9 @@ def rsa(
     results.check_correction(correction)
     other_weights = None if weights == "imagenet" else weights
     place = output or results.default_folder(
-        several(model) or model, several(dataset) or dataset, region, subject, other_weights
-    )
+        several(model) or model, several(dataset) or dataset, region, subject, other_weights,
+        f"reliability{min_reliability:g}" if min_reliability is not None else None,
+    )  # fmt: skip
     with results.place_for(place) as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="no result for")  # told at the end
         replaced = any((folder / name).exists() for name in ("result.json", "map.csv"))
@@ -106,6 +109,7 @@ def rsa(
             comparator=comparator,
             region=region,
             subject=subject,
+            min_reliability=min_reliability,
             weights=weights,
             preprocessing=preprocessing,
             baselines=baselines,

@@ -42,6 +42,7 @@ def rsa(
     comparator: str = "auto",
     region: str | Sequence[str] | None = None,
     subject: str | None = None,
+    min_reliability: float | None = None,
     weights: str = "imagenet",
     preprocessing: str = "resize",
     baselines: bool = True,
@@ -90,6 +91,10 @@ def rsa(
         that it has; ``'all'`` are all that it has.
     subject : str, optional
         By default, all.
+    min_reliability : float, optional
+        Of each recording, the neuroids that are at least as reliable, from 0 to 1. They are chosen
+        on half of the repetitions and scored on the others, or chosen by the reliability that was
+        published where only averages were: see `probe.recordings.select_reliable`. By default, all.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
@@ -105,7 +110,8 @@ def rsa(
     n_resamples : int
         Bootstrap samples, and permutations.
     seed : int
-        Of the resamples, the splits and, with ``weights='random'``, the initialisation.
+        Of the resamples, the splits, the choice of neuroids and, with ``weights='random'``, the
+        initialisation.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     batch_size : int, optional
@@ -151,7 +157,7 @@ def rsa(
         layers=layers, metric=metric, comparator=comparator, weights=weights,
         preprocessing=preprocessing, baselines=baselines, resample=resample, test=test,
         n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
-        accept_licence=accept_licence, progress=progress,
+        accept_licence=accept_licence, progress=progress, min_reliability=min_reliability,
     ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != EVERY and several(region) is None

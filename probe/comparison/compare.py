@@ -157,6 +157,7 @@ def compare(
                 "n_resamples": settings.n_resamples,
                 "resample": settings.resample,
                 "test": settings.test,
+                "min_reliability": settings.min_reliability,
                 "n_splits": N_SPLITS,
                 "untrained_seeds": list(rdms.untrained),
                 "device": ",".join(map(str, devices_of(network, settings.device))),

@@ -13,6 +13,7 @@ from probe.models import Network
 from probe.models import several as several_networks
 from probe.recordings import Recording
 from probe.recordings import several as several_recordings
+from probe.recordings.reliability import check_threshold
 from probe.similarity import COMPARATORS, METRICS
 from probe.similarity.rdms import NOISE_METRICS
 
@@ -35,6 +36,7 @@ class Settings:
     batch_size: int | None
     accept_licence: bool
     progress: bool | None
+    min_reliability: float | None = None
 
     def checked(self, *, remote: bool = False) -> Settings:
         """See that all this exists, before anything is downloaded or computed.
@@ -57,6 +59,8 @@ class Settings:
         for what, number, least in (("seed", self.seed, 0), ("n_resamples", self.n_resamples, 2)):
             if number < least:
                 raise ProbeError(f"{what} is {number}; wanted {least} or more")
+        if self.min_reliability is not None:
+            check_threshold(self.min_reliability)
         if not remote:
             resolve_device(self.device)
         resample = None if self.resample == "none" else self.resample
@@ -90,6 +94,8 @@ def load_recordings(
         datasets,
         region,
         subject,
+        min_reliability=settings.min_reliability,
+        seed=settings.seed,
         accept_licence=settings.accept_licence,
         progress=settings.progress,
     )

@@ -154,6 +154,7 @@ class BandedPatterns(Patterns):
         ]
         self.n = layers[0][0].shape[0]
         self.shares = simplex(len(layers), seed=plan.seed)
+        self.groups = plan.groups
         pools = any(band.pools for band in self.bands)
         self.fields: tuple[Field, ...] = plan.fields if pools else (FLAT,)
         self.alphas = FIELD_ALPHAS if pools else ALPHAS
@@ -222,8 +223,9 @@ class BandedPatterns(Patterns):
             if len(sites):
                 grams = self._grams(k)
                 chosen = select_bands(
-                    grams, some[:, sites], [splits[int(row)] for row in rows], shares=self.shares,
-                    alphas=self.alphas, threads=threads, track=track,
+                    grams, some[:, sites], [splits[int(row)] for row in rows],
+                    groups=self.groups, shares=self.shares, alphas=self.alphas, threads=threads,
+                    track=track,
                     search_dtype="float32" if len(self.fields) > 1 else "float64",
                 )  # fmt: skip
                 _take_splits(fitted, chosen, rows, sites, in_split == k)
@@ -254,8 +256,8 @@ class BandedPatterns(Patterns):
             m = responses.shape[1]
             return np.zeros(m, dtype=np.int64), np.zeros((len(splits), m), dtype=np.int64)
         chosen = select(
-            self.decompositions, responses, splits, alphas=self.alphas, threads=threads,
-            search_dtype="float32", track=track,
+            self.decompositions, responses, splits, groups=self.groups, alphas=self.alphas,
+            threads=threads, search_dtype="float32", track=track,
         )  # fmt: skip
         return self.usable[chosen.candidate], self.usable[chosen.in_split]
 

@@ -118,6 +118,7 @@ def select_bands(
     responses: np.ndarray,
     splits: Sequence[Split] = (),
     *,
+    groups: Sequence[Any] | np.ndarray | None = None,
     shares: np.ndarray | None = None,
     alphas: np.ndarray | None = None,
     search_dtype: str = "float64",
@@ -135,6 +136,8 @@ def select_bands(
     responses : numpy.ndarray, shape (n, m)
         Without NaN.
     splits : sequence of (training, test) indices
+    groups : sequence, shape (n,), optional
+        Stimuli of one label are left out together, see `probe.encoding.ridge.select`.
     shares : numpy.ndarray, shape (k, n_bands), optional
         Candidates; by default `simplex`.
     alphas : numpy.ndarray, optional
@@ -165,8 +168,8 @@ def select_bands(
     grid = np.asarray(ALPHAS if alphas is None else alphas, dtype=np.float64)
     mixtures = _Mixtures(scaled, shares, threads)
     selection = select(
-        mixtures, responses, splits, alphas=grid, search_dtype=search_dtype, threads=threads,
-        track=track,
+        mixtures, responses, splits, groups=groups, alphas=grid, search_dtype=search_dtype,
+        threads=threads, track=track,
     )  # fmt: skip
     coefficients = np.empty_like(responses)
     # As in `select`: the same bytes on any number of threads.

@@ -6,7 +6,7 @@ A site's responses are predicted from the channels of a layer, averaged with the
 
 and not from every unit by itself: a few numbers per site in place of tens of thousands, as a
 recorded site has one receptive field (St-Yves & Naselaris 2018, NeuroImage 180:188; Klindt et al.
-2017, NeurIPS). Which field it is, is chosen with the penalty, by leave-one-out.
+2017, NeurIPS). Which field it is, is chosen with the penalty.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
 from probe.progress import in_notebook, track
 from probe.recordings import Noise, Recording
+from probe.recordings.reliability import check_threshold
 from probe.recordings.several import load_recordings, several
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Settings:
     batch_size: int | None
     accept_licence: bool
     progress: bool | None
+    min_reliability: float | None = None
 
     def checked(self, *, remote: bool = False) -> Settings:
         """Check the options before anything is downloaded or computed.
@@ -136,6 +138,8 @@ class Settings:
                 raise ProbeError(f"{what} {number}: expected {least} or more")
         if isinstance(self.splits, (int, np.integer)) and self.splits < 2:
             raise ProbeError(f"splits {self.splits}: expected 2 or more")
+        if self.min_reliability is not None:
+            check_threshold(self.min_reliability)
         if not remote:
             resolve_device(self.device)
         settings = replace(self, seed=operator.index(self.seed))
@@ -157,18 +161,25 @@ class Settings:
             settings = replace(settings, readout="full")
         return settings
 
-    @property
-    def plan(self) -> Plan:
-        """How each layer is fitted by itself."""
+    def plan_for(self, groups: np.ndarray | None) -> Plan:
+        """How each layer is fitted by itself, and, with ``groups``, what is left out together."""
         if self.protocol == "brainscore-ridgecv":
             return Plan("full", "ridge", shared_alpha=True, alphas=tuple(BRAINSCORE_ALPHAS))
         method = "ridge" if self.method == "banded" else self.method
-        return Plan(self.readout, method, self.n_components)
+        return Plan(self.readout, method, self.n_components, groups=_numbered(groups))
 
-    @property
-    def banded_plan(self) -> Plan | None:
+    def banded_plan_for(self, groups: np.ndarray | None) -> Plan | None:
         """How all layers are fitted together, if they are."""
-        return Plan(self.readout, "banded", seed=self.seed) if self.method == "banded" else None
+        if self.method != "banded":
+            return None
+        return Plan(self.readout, "banded", seed=self.seed, groups=_numbered(groups))
+
+
+def _numbered(groups: np.ndarray | None) -> tuple[int, ...] | None:
+    """Number the groups of stimuli, (n,)."""
+    if groups is None:
+        return None
+    return tuple(np.unique(groups, return_inverse=True)[1].tolist())
 
 
 def encode(
@@ -184,6 +195,7 @@ def encode(
     groups: str | Sequence[Any] | None = None,
     region: str | Sequence[str] | None = None,
     subject: str | None = None,
+    min_reliability: float | None = None,
     weights: str = "imagenet",
     preprocessing: str = "resize",
     baselines: bool = True,
@@ -199,8 +211,9 @@ def encode(
     """Predict recorded sites from the layers of a network, and keep the sites as targets.
 
     Responses, averaged over repetitions, are predicted by ridge regression on what a layer makes
-    of each stimulus. Field, penalty and each site's layer are chosen by leave-one-out inside the
-    training stimuli of each split; scores are of stimuli that were held out. The sites, fitted to
+    of each stimulus. Field, penalty and each site's layer are chosen by leaving out one stimulus,
+    or one group of them, inside the training stimuli of each split; scores are of stimuli that were
+    held out. The sites, fitted to
     all stimuli, are kept: ``site:v4:12`` then is a target of `probe.saliency`, `probe.visualize`
     and `probe.dream`.
 
@@ -237,14 +250,18 @@ def encode(
         Folds, of which each is held out once; or any object with a method ``split``, such as
         ``ShuffleSplit(10, test_size=0.1, random_state=1)``.
     groups : str or sequence, optional
-        Stimuli that stay together in splits and resamples, such as variants of one picture: one
-        label per stimulus, in their order or, as a dict or pandas.Series, by their names; or the
-        name of a coordinate of the recording. By default the
-        recording's own, ``group``, if it has one.
+        Stimuli that stay together, such as variants of one picture: in splits, in resamples, and
+        when penalties are chosen, for which a whole group is left out at a time. One label per
+        stimulus, in their order or, as a dict or pandas.Series, by their names; or the name of a
+        coordinate of the recording. By default the recording's own, ``group``, if it has one.
     region : str or sequence of str, optional
         By default the recording's default region; ``'all'`` are all that it has.
     subject : str, optional
         By default, all.
+    min_reliability : float, optional
+        Of each recording, the neuroids that are at least as reliable, from 0 to 1. They are chosen
+        on half of the repetitions and scored on the others, or chosen by the reliability that was
+        published where only averages were: see `probe.recordings.select_reliable`. By default, all.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
@@ -255,8 +272,8 @@ def encode(
     n_resamples : int
         Bootstrap samples of the stimuli, for intervals and tests; 0 for none.
     seed : int
-        Of folds, permutations, resamples, penalties of more than two bands and, with
-        ``weights='random'``, the initialisation.
+        Of folds, permutations, resamples, penalties of more than two bands, the choice of neuroids
+        and, with ``weights='random'``, the initialisation.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``: where the network runs.
     batch_size : int, optional
@@ -301,6 +318,7 @@ def encode(
         n_components=n_components, splits=splits, groups=groups, weights=weights,
         preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
         device=device, batch_size=batch_size, accept_licence=accept_licence, progress=progress,
+        min_reliability=min_reliability,
     ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != "all" and several(region) is None
@@ -309,8 +327,9 @@ def encode(
     with connect(cluster) as workers:
         named = named_datasets or [dataset]
         loaded = load_recordings(
-            named, region, subject, accept_licence=accept_licence, progress=progress
-        )
+            named, region, subject, min_reliability=min_reliability, seed=settings.seed,
+            accept_licence=accept_licence, progress=progress,
+        )  # fmt: skip
         for recording in loaded:
             check_recording(recording)
         aliases = _aliases(named, loaded)
@@ -324,6 +343,8 @@ def encode(
                 alias = aliases.get(recording.name, recording.name)
                 if names.count(recording.name) > 1:  # of several regions
                     alias = f"{alias}@{recording.regions[0]}"
+                if selection := recording.describe()["selection"]:  # other sites by these numbers
+                    alias = f"{alias}@reliability{selection['threshold']:g}"
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)
@@ -394,15 +415,16 @@ def fit(
 
     names = models.resolve(settings.layers, network)
     infos = [info for info in models.layers(network) if info.name in names]
-    if settings.banded_plan is not None and len(infos) < 2:
+    if settings.method == "banded" and len(infos) < 2:
         raise ProbeError(
             f"method 'banded' fits several layers together, and {infos[0].name!r} is one: name two "
             "or more, or use method 'ridge'"
         )
-    jobs = jobs_of(network, infos, settings)
+    jobs = jobs_of(network, infos, settings, groups)
+    banded = settings.banded_plan_for(groups)
     rows_used = None if stimuli is None else tuple(used.tolist())
-    fits = _fit_all(jobs, recording, both, n_sites, splits, rows_used, settings, workers)
-    together = fits.pop() if settings.banded_plan is not None else None
+    fits = _fit_all(jobs, banded, recording, both, n_sites, splits, rows_used, settings, workers)
+    together = fits.pop() if banded is not None else None
     for job, layer_fit in zip(jobs, fits, strict=True):
         if not all(np.isfinite(p).all() for p in layer_fit.predictions):
             raise ProbeError(
@@ -426,7 +448,7 @@ def fit(
     layer_of_site = _best_layer([fits[k].error[:n_sites] for k in of_network])
     chosen_on_test = ""
     scored_by = dict(of_layer)
-    if settings.plan.method == "pls" and len(of_network) > 1:
+    if settings.method == "pls" and len(of_network) > 1:
         # Components have no leave-one-out error by which each site could choose.
         medians = [of_layer[jobs[k].layer].median["r"] for k in of_network]
         best = int(np.nanargmax(medians)) if np.isfinite(medians).any() else 0
@@ -565,9 +587,11 @@ class Job:
         }
 
 
-def jobs_of(network: Network, infos: Sequence[LayerInfo], settings: Settings) -> list[Job]:
+def jobs_of(
+    network: Network, infos: Sequence[LayerInfo], settings: Settings, groups: np.ndarray | None
+) -> list[Job]:
     """List the layers that are fitted: those of the network, then the baselines."""
-    plan = settings.plan
+    plan = settings.plan_for(groups)
     layouts = {info.name: layout_of(info) for info in infos}
     jobs = [
         Job("layer", network, info.name, info, layouts[info.name], plan, info.name)
@@ -586,7 +610,7 @@ def jobs_of(network: Network, infos: Sequence[LayerInfo], settings: Settings) ->
             for info in infos
         ]  # fmt: skip
     # Pixels have no channels to pool: each has its own weight.
-    full = Plan("full", plan.method, plan.n_components, plan.shared_alpha, plan.alphas)
+    full = replace(plan, readout="full")
     jobs.append(Job("pixels", network, PIXELS, None, None, full, "pixels"))
     gabor = gabor_network()
     (info,) = [info for info in models.layers(gabor) if info.name == "gabor"]
@@ -598,6 +622,7 @@ def jobs_of(network: Network, infos: Sequence[LayerInfo], settings: Settings) ->
 
 def _fit_all(
     jobs: Sequence[Job],
+    banded: Plan | None,
     recording: Recording,
     responses: np.ndarray,
     n_kept: int,
@@ -618,10 +643,8 @@ def _fit_all(
         for layer, job in zip(layers, jobs, strict=True)
     ]
     of_network = [layer for layer, job in zip(layers, jobs, strict=True) if job.kind == "layer"]
-    if settings.banded_plan is not None:
-        tasks.append(
-            _Task(tuple(of_network), settings.banded_plan, jobs[0].network.name, "all together")
-        )
+    if banded is not None:
+        tasks.append(_Task(tuple(of_network), banded, jobs[0].network.name, "all together"))
     fits: list[LayerFit] = []
     try:
         fits = (
@@ -633,7 +656,7 @@ def _fit_all(
     finally:
         user = [job.network.weights.kind == "user" for job in jobs]
         if user[0]:  # sites are read from all together, or from the layers
-            last = fits[-1:] if settings.banded_plan else fits[: len(of_network)]
+            last = fits[-1:] if banded else fits[: len(of_network)]
             for readout in (readout for one in last for readout in one.readouts):
                 if readout.training is not None:
                     readout.hold()
@@ -1171,6 +1194,11 @@ def _facts_of_fit(
     aggregate = WITHIN if averages_within(splits) else POOLED
     aggregate = aggregate if partition else BY_SPLIT
     averaged = bool(recording.data.attrs.get("averaged", False))
+    units = (
+        f"{len(responses)} stimuli"
+        if jobs[0].plan.groups is None
+        else f"{len(np.unique(jobs[0].plan.groups))} groups of stimuli"
+    )
     return {
         "readout": settings.readout,
         "method": settings.method,
@@ -1180,6 +1208,7 @@ def _facts_of_fit(
         "units": "stimuli" if groups is None else f"{len(np.unique(groups))} groups of stimuli",
         "n_units": len(responses) if groups is None else len(np.unique(groups)),
         "n_resamples": settings.n_resamples,
+        "chosen_by": None if settings.method == "pls" else f"leaving out one of {units}",
         # How the network is loaded again, as it is: it may not have come by these settings.
         "weights": network.weights.kind
         if network.weights.kind in ("imagenet", "random")
@@ -1206,6 +1235,7 @@ def _provenance(settings: Settings, network: Network) -> dict[str, Any]:
             "splits": settings.splits if isinstance(settings.splits, int) else str(settings.splits),
             "seed": settings.seed,
             "n_resamples": settings.n_resamples,
+            "min_reliability": settings.min_reliability,
             "device": ",".join(map(str, devices_of(network, settings.device))),
         },
         "versions": {name: metadata.version(name) for name in packages}

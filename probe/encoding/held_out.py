@@ -135,11 +135,12 @@ def fit_held_out(
         accept_licence=False, progress=progress,
     ).checked()  # fmt: skip
     responses = recording.mean_responses().values
-    divided = splits_of(len(responses), groups_of(recording, groups), settings)
+    labels = groups_of(recording, groups)
+    divided = splits_of(len(responses), labels, settings)
     _check_once(len(responses), divided)
     names = models.resolve(layers, network)
     infos = [info for info in models.layers(network) if info.name in names]
-    jobs = jobs_of(network, infos, settings)
+    jobs = jobs_of(network, infos, settings, labels)
     stores = extract_jobs(jobs, recording, settings, None)
     identity, fitted = Identity.of(network), {}
     for job, store in track(

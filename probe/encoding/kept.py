@@ -71,6 +71,7 @@ def keep(encoding: Encoding) -> Path | None:
         "recording": encoding.facts["recording"]["name"],
         "stimuli": encoding.facts["recording"]["stimulus_hash"],
         "used": encoding.facts["recording"]["used"],
+        "selection": encoding.facts["recording"].get("selection"),
         "subjects": encoding.facts["recording"]["subjects"],
         "source": encoding.facts["recording"]["source_hash"],
         "settings": encoding.provenance["settings"],
@@ -257,4 +258,6 @@ def _is_called(about: dict[str, Any], name: str) -> bool:
     recording = str(about["recording"]["name"])
     if about["recording"].get("used") is not None:
         return False  # a fit to some stimuli, for a check
+    if about["recording"].get("selection"):  # of a selection, the numbers mean other sites
+        return name == str(about["dataset"])
     return name in (str(about["dataset"]), recording) or recordings.canonical(name) == recording

@@ -56,6 +56,9 @@ class Plan:
         Absolute penalties, instead of a grid that is relative to the layer's scale.
     seed : int
         Of the shares that are tried for more than two bands.
+    groups : tuple of int, optional
+        A label per stimulus: those of one are left out together when penalties are chosen. PLS has
+        none to choose.
     """
 
     readout: str = "field"
@@ -64,6 +67,7 @@ class Plan:
     shared_alpha: bool = False
     alphas: tuple[float, ...] | None = None
     seed: int = 0
+    groups: tuple[int, ...] | None = None
 
     def n_candidates(self, layout: Layout | None) -> int:
         """Tell how many candidates are solved for a layer: the work, for a progress bar."""
@@ -435,7 +439,7 @@ class RidgePatterns(Patterns):
         """Choose for each site, inside every split and on all stimuli."""
         plan, candidates = self.plan, self.candidates
         return select(
-            candidates, responses, splits,
+            candidates, responses, splits, groups=plan.groups,
             alphas=self.alphas if plan.alphas is None else np.array(plan.alphas),
             relative=plan.alphas is None, shared_alpha=plan.shared_alpha,
             threads=threads or os.cpu_count() or 1, track=track,

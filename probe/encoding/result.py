@@ -32,7 +32,7 @@ from probe.plots.layers import figure_size
 from probe.progress import track
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
-from probe.result.text import count, number, p_value, plain
+from probe.result.text import chosen, count, number, p_value, plain
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Encoding:
         subjects = f"{n_subjects} subjects" if n_subjects > 1 else recording["subjects"][0]
         return (
             f"{self.facts['model']['name']} predicts {mark}{recording['name']}: "
-            f"{self.facts['region']}, {count(len(self), 'site')}, {subjects}, "
+            f"{self.facts['region']}, {count(len(self), 'site')}{chosen(recording)}, {subjects}, "
             f"{recording['n_stimuli']} stimuli"
         )
 
@@ -507,11 +507,13 @@ class Encoding:
         )
         # Of one site, medians over sites are its own scores.
         over = f"Medians over {count(len(self), 'site')}; " if len(self) > 1 else ""
+        selection = self.facts["recording"].get("selection")
         notes = [
+            *([f"{selection['said'].capitalize()}."] if selection else []),
             f"{over}{fit['aggregate']}. Intervals: 95 % over "
             f"{fit['units']}, {fit['n_resamples']:,} resamples."
             if self.table["r_low"].notna().any()
-            else f"{over}{fit['aggregate']}. No intervals: {why}."
+            else f"{over}{fit['aggregate']}. No intervals: {why}.",
         ]
         reliability = self.sites["reliability"]
         if reliability.notna().any():
@@ -523,11 +525,11 @@ class Encoding:
             )
         elif (self.sites["sd"] > 0).any():
             notes.append(f"No ceiling: {fit['no_ceiling']}.")
-        chosen = self.sites["alias"].where(self.sites["alias"] != "", self.sites["layer"])
-        counts = chosen.value_counts()
+        read_from = self.sites["alias"].where(self.sites["alias"] != "", self.sites["layer"])
+        counts = read_from.value_counts()
         if len(counts) > 1:
             notes.append(
-                "Layers that sites are read from, by leave-one-out: "
+                f"Layers that sites are read from, by {fit.get('chosen_by') or 'leave-one-out'}: "
                 + ", ".join(f"{name} {n}" for name, n in counts.items())
                 + "."
             )

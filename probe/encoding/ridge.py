@@ -17,6 +17,10 @@ so that one decomposition serves all penalties. Of M follow, without any further
 - the residual maker of the remaining stimuli S, M_SS − M_ST M_TT⁻¹ M_TS (the inverse of a block of
   the inverse), and with it their own leave-one-out errors.
 
+Where stimuli belong to groups (variants of one picture), a whole group g is left out at a time,
+e_g = M_gg⁻¹ (MY)_g: a penalty that is chosen with a variant of the very picture at hand suits
+pictures that are known, and not those that are predicted.
+
 The penalty, and whatever else is a candidate (a receptive field, a mixture of bands), is so chosen
 inside the training stimuli of each split, at the cost of products of matrices.
 """
@@ -192,7 +196,8 @@ class Selection:
     Attributes
     ----------
     candidate, alpha_index : numpy.ndarray of int, shape (m,)
-        Chosen on all stimuli, by the least sum of squared leave-one-out errors.
+        Chosen on all stimuli, by the least sum of squared errors of stimuli, or groups of them,
+        that are left out one at a time.
     alpha : numpy.ndarray, float64, shape (m,)
         Absolute.
     error : numpy.ndarray, float64, shape (m,)
@@ -236,6 +241,7 @@ def select(
     responses: np.ndarray,
     splits: Sequence[Split] = (),
     *,
+    groups: Sequence[Any] | np.ndarray | None = None,
     alphas: np.ndarray | None = None,
     relative: bool = True,
     shared_alpha: bool = False,
@@ -253,6 +259,10 @@ def select(
         Without NaN.
     splits : sequence of (training, test) indices
         Together all stimuli, or fewer: what is in neither is left out of that split.
+    groups : sequence, shape (n,), optional
+        A label of each stimulus. Those of one label are left out together when candidate and
+        penalty are chosen; by default, each by itself. Where all stimuli to choose on have the
+        same label, it is each by itself, too.
     alphas : numpy.ndarray, optional
         Penalties, above zero; by default `ALPHAS`.
     relative : bool
@@ -273,7 +283,8 @@ def select(
     Raises
     ------
     ProbeError
-        If a response is not finite, or a split leaves fewer than three stimuli to train on.
+        If a response is not finite, groups are not one per stimulus, or a split leaves fewer than
+        three stimuli to train on.
 
     References
     ----------
@@ -292,12 +303,19 @@ def select(
             f"patterns of {decompositions[0].n} stimuli and responses to {len(responses)}: "
             "expected as many"
         )
-    parts = [_Removal.of(len(responses), train, test) for train, test in splits]
+    labels = np.arange(len(responses)) if groups is None else np.asarray(groups)
+    if labels.shape != (len(responses),):
+        raise ProbeError(
+            f"groups of shape {labels.shape}: expected ({len(responses)},), a label per stimulus"
+        )
+    labels = np.unique(labels, return_inverse=True)[1]
+    parts = [_Removal.of(labels, train, test) for train, test in splits]
+    together = _blocks(labels, np.arange(len(labels)))
     n_sites = responses.shape[1]
     width = n_sites if shared_alpha else SITES
     searched = [
-        _search(decompositions, responses[:, k : k + width], parts, grid, relative, shared_alpha,
-                search_dtype, threads, track)
+        _search(decompositions, responses[:, k : k + width], parts, together, grid, relative,
+                shared_alpha, search_dtype, threads, track)
         for k in range(0, n_sites, width)
     ]  # fmt: skip
     penalties = searched[0][3]
@@ -317,15 +335,19 @@ def select(
 
 @dataclass(frozen=True, eq=False)
 class _Removal:
-    """A split: what is trained on (bool, (n,)), predicted, and removed (the predicted first)."""
+    """A split: what is trained on (bool, (n,)), predicted, and removed (the predicted first).
+
+    ``together`` are the blocks of stimuli that are left out together in training, see `_blocks`.
+    """
 
     inside: np.ndarray
     test: np.ndarray
     removed: np.ndarray
+    together: list[np.ndarray]
 
     @classmethod
-    def of(cls, n: int, train: np.ndarray, test: np.ndarray) -> _Removal:
-        inside = np.zeros(n, dtype=bool)
+    def of(cls, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> _Removal:
+        inside = np.zeros(len(labels), dtype=bool)
         inside[train] = True
         if inside[test].any():
             raise ProbeError("a split trains on a stimulus that it is tested on")
@@ -333,13 +355,27 @@ class _Removal:
             raise ProbeError(f"a split trains on {inside.sum()} stimuli: expected 3 or more")
         others = ~inside
         others[test] = False
-        return cls(inside, np.asarray(test), np.concatenate([test, np.flatnonzero(others)]))
+        removed = np.concatenate([test, np.flatnonzero(others)])
+        return cls(inside, np.asarray(test), removed, _blocks(labels, np.flatnonzero(inside)))
+
+
+def _blocks(labels: np.ndarray, stimuli: np.ndarray) -> list[np.ndarray]:
+    """Find the groups of some stimuli: an array (n_groups, size) of indices for each size.
+
+    None, if every stimulus is a group of its own, or all are one.
+    """
+    order = stimuli[np.argsort(labels[stimuli], kind="stable")]
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    if len(sizes) in (1, len(order)):
+        return []
+    return [order[starts[sizes == size][:, None] + np.arange(size)] for size in np.unique(sizes)]
 
 
 def _search(
     decompositions: Sequence[Decomposition],
     responses: np.ndarray,
     parts: Sequence[_Removal],
+    together: list[np.ndarray],
     alphas: np.ndarray,
     relative: bool,
     shared_alpha: bool,
@@ -362,7 +398,7 @@ def _search(
     def solve(k: int) -> tuple[np.ndarray, np.ndarray]:
         decomposition = decompositions[k]
         penalties[k] = alphas * (decomposition.scale or 1.0) if relative else alphas
-        return _best_penalties(decomposition, centred, parts, penalties[k], shared_alpha)
+        return _best_penalties(decomposition, centred, parts, together, penalties[k], shared_alpha)
 
     order = range(len(decompositions))
     # One thread of linear algebra for each candidate: the same bytes on any number.
@@ -392,15 +428,18 @@ def _best_penalties(
     decomposition: Decomposition,
     responses: np.ndarray,
     parts: Sequence[_Removal],
+    together: list[np.ndarray],
     penalties: np.ndarray,
     shared_alpha: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose the penalty of each site, for one candidate.
 
+    ``together`` are the blocks of all stimuli that are left out together, see `_blocks`.
+
     Returns
     -------
     errors : numpy.ndarray, shape (n_splits + 1, m)
-        Least sum of squared leave-one-out errors; the last row is of all stimuli.
+        Least sum of squared errors of what is left out; the last row is of all stimuli.
     indices : numpy.ndarray of int, same shape
         Of the penalty that has it.
     """
@@ -420,14 +459,19 @@ def _best_penalties(
 
     vectors = decomposition.vectors.astype(dtype, copy=False)
     if not parts:
-        for index, of_penalty in enumerate(_left_out_errors(decomposition, responses, penalties)):
+        left_out = _left_out_errors(decomposition, responses, together, penalties)
+        for index, of_penalty in enumerate(left_out):
             compare(0, of_penalty, index)
         return errors, indices
     for index, penalty in enumerate(penalties):
         maker = decomposition.residual_maker(penalty, vectors)
         residuals = maker @ responses
         diagonal = maker.diagonal()
-        compare(len(parts), diagonal**-2.0 @ residuals**2, index)
+        if together:
+            within = (maker[block[:, :, None], block[:, None, :]] for block in together)
+            compare(len(parts), _errors_of_groups(together, within, residuals), index)
+        else:
+            compare(len(parts), diagonal**-2.0 @ residuals**2, index)
         for row, part in enumerate(parts):
             # All that is not trained on is removed, whether it is predicted or not.
             across = maker[part.removed]
@@ -437,6 +481,10 @@ def _best_penalties(
             inverse, _ = invert(root, lower=1, overwrite_c=1)
             half = inverse @ across
             of_train = residuals - half.T @ (inverse @ residuals[part.removed])
+            if part.together:
+                within = (_within(maker, half, block) for block in part.together)
+                compare(row, _errors_of_groups(part.together, within, of_train), index)
+                continue
             np.square(of_train, out=of_train)
             left = diagonal - np.einsum("tn,tn->n", half, half)
             weights = np.divide(1.0, left, out=np.zeros_like(left), where=part.inside)
@@ -444,12 +492,55 @@ def _best_penalties(
     return errors, indices
 
 
-def _left_out_errors(
-    decomposition: Decomposition, responses: np.ndarray, penalties: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Compute the sum of squared leave-one-out errors of each site, for each penalty.
+def _within(maker: np.ndarray, half: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Compute the blocks of the training stimuli's residual maker: (n_groups, size, size)."""
+    of_groups = np.moveaxis(half[:, block], 0, 2)
+    whole = maker[block[:, :, None], block[:, None, :]]
+    return np.asarray(whole - of_groups @ of_groups.swapaxes(1, 2))
 
-    Of M, MY and the diagonal are enough where nothing is split.
+
+def _errors_of_groups(
+    together: Sequence[np.ndarray], within: Iterable[np.ndarray], residuals: np.ndarray
+) -> np.ndarray:
+    """Compute the sum of squared errors of each site when a group is left out, e_g = M_gg⁻¹(MY)_g.
+
+    Parameters
+    ----------
+    together : sequence of numpy.ndarray of int, shape (n_groups, size)
+        See `_blocks`.
+    within : iterable of numpy.ndarray, shape (n_groups, size, size)
+        M_gg of each.
+    residuals : numpy.ndarray, shape (n, m)
+        MY.
+
+    Returns
+    -------
+    numpy.ndarray, shape (m,)
+        Infinite, if without a group nothing is left of the patterns.
+    """
+    total = np.zeros(residuals.shape[1], dtype=residuals.dtype)
+    for block, makers in zip(together, within, strict=True):
+        of_groups = residuals[block]
+        if block.shape[1] == 1:
+            errors = of_groups / makers
+        else:
+            try:
+                errors = np.linalg.solve(makers, of_groups)
+            except np.linalg.LinAlgError:
+                return np.full_like(total, np.inf)
+        total += np.einsum("gsm,gsm->m", errors, errors)
+    return total
+
+
+def _left_out_errors(
+    decomposition: Decomposition,
+    responses: np.ndarray,
+    together: list[np.ndarray],
+    penalties: np.ndarray,
+) -> Iterator[np.ndarray]:
+    """Compute the sum of squared errors of each site when one is left out, for each penalty.
+
+    Of M, MY and the diagonal, or the blocks of groups, are enough where nothing is split.
     """
     vectors = decomposition.vectors.astype(responses.dtype, copy=False)
     along = vectors.T @ responses
@@ -459,10 +550,23 @@ def _left_out_errors(
     diagonal = vectors**2 @ kept
     if not decomposition.is_full:
         diagonal = 1.0 - 1.0 / decomposition.n - diagonal
+
+    def within(block: np.ndarray, k: int) -> np.ndarray:
+        rows = vectors[block]
+        products = (rows * kept[:, k]) @ rows.swapaxes(1, 2)
+        if not decomposition.is_full:
+            centring = np.eye(block.shape[1], dtype=products.dtype)
+            products = centring - np.asarray(1.0 / decomposition.n, products.dtype) - products
+        return np.asarray(products)
+
     for k in range(len(penalties)):
         residuals = vectors @ (kept[:, k, None] * along)
         if not decomposition.is_full:
             residuals = responses - residuals
+        if together:
+            makers = (within(block, k) for block in together)
+            yield _errors_of_groups(together, makers, residuals)
+            continue
         residuals /= diagonal[:, k, None]
         yield np.einsum("nm,nm->m", residuals, residuals)
 

@@ -20,6 +20,8 @@ from probe.recordings.reliability import (
     Noise,
     SplitHalf,
     neuroid_reliability,
+    published_reliability,
+    select_reliable,
     split_half,
     variance_components,
 )
@@ -46,7 +48,9 @@ __all__ = [
     "head_of",
     "load",
     "neuroid_reliability",
+    "published_reliability",
     "read_recording",
+    "select_reliable",
     "simulate_v1",
     "simulate_v4",
     "simulate_v4_compact",

@@ -41,7 +41,8 @@ class Recording:
         ``citation``, ``licence`` and ``source_hash`` say where it comes from, ``response_unit``
         what a response is, ``averaged`` whether the one repetition is a mean over several, and
         ``simulated`` whether it was generated; ``stimulus_order`` what told which response
-        belongs to which stimulus.
+        belongs to which stimulus; ``selection`` how neuroids were chosen, see
+        `probe.recordings.select_reliable`.
     stimuli : StimulusSet
         What was shown. Pictures that the recording does not name are left out, and the rest is
         brought into the recording's order.
@@ -409,6 +410,7 @@ optional
             "n_neuroids": self.n_neuroids,
             "n_repetitions": None if low_high is None else list(low_high),
             "averaged": bool(attrs.get("averaged", False)),
+            "selection": attrs.get("selection"),
             "response_unit": str(attrs.get("response_unit", "")),
             "stimulus_order": str(attrs.get("stimulus_order", "")),
             "citation": str(attrs.get("citation", "")),
@@ -435,6 +437,8 @@ optional
             counted = str(low) if low == high else f"{low} to {high}"
             averaged = self.data.attrs.get("averaged", False)
             facts.append(("repetitions", "averaged" if averaged else counted))
+            if selection := self.data.attrs.get("selection"):
+                facts.append(("chosen", str(selection["said"])))
         return facts
 
     def __repr__(self) -> str:

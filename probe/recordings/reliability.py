@@ -1,21 +1,30 @@
-"""How well a recording agrees with itself.
+"""How well a recording agrees with itself, and which neuroids do.
 
 The repetitions of each stimulus are divided at random into two halves, which are averaged and
 compared. The Spearman–Brown formula 2r / (1 + r) then says how the whole recording, twice as long
 as a half, would agree with another one like it (Spearman 1910; Brown 1910).
+
+Neuroids that are chosen because their responses to some presentations repeat are, in part, chosen
+for the noise in these. Scored on the same presentations, neuroids of pure noise would seem to
+respond to the stimuli; so `select_reliable` chooses on some repetitions and returns the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError
+from probe.inference.evaluate import MIN_STIMULI
 from probe.recordings.recording import Recording
 from probe.similarity import compare
+
+PUBLISHED = "published_reliability"
+"""Coordinate of neuroids: how reliable they are, as was published with their responses."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,10 @@ def variance_components(recording: Recording) -> pd.DataFrame:
         One row per neuroid: ``neuroid_id``, ``subject``, ``region``; ``noise_variance`` of a single
         repetition, ``signal_variance``, ``total_variance`` (of the averages), in squared units of
         the responses; ``reliability`` ρ = σ²_S / σ²_T of the averages, whose root is the highest
-        correlation that a prediction can reach; ``reliability_single`` = σ²_S / (σ²_S + σ²_N). NaN
-        where no stimulus was repeated, or the responses are constant. By chance, they may be below
-        zero.
+        correlation that a prediction can reach; ``reliability_single`` = σ²_S / (σ²_S + σ²_N);
+        ``snr`` = σ²_S / σ²_N, of a single repetition, whose root is the noise-ceiling
+        signal-to-noise ratio (ncsnr) of NSD. NaN where no stimulus was repeated, or the responses
+        are constant; ``snr`` is infinite without noise. By chance, they may be below zero.
 
     Raises
     ------
@@ -115,6 +125,7 @@ def variance_components(recording: Recording) -> pd.DataFrame:
         varies = total > 1e-12 * (means.values**2).mean(axis=0)
         reliability = np.where(varies, signal / total, np.nan)
         single = np.where(varies, signal / (signal + noise_variance), np.nan)
+        snr = np.where(varies, signal / noise_variance, np.nan)
     return pd.DataFrame(
         {name: means[name].values for name in ("neuroid_id", "subject", "region")}
         | {
@@ -123,8 +134,218 @@ def variance_components(recording: Recording) -> pd.DataFrame:
             "total_variance": total,
             "reliability": reliability,
             "reliability_single": single,
+            "snr": snr,
         }
     )
+
+
+def published_reliability(recording: Recording) -> np.ndarray | None:
+    """Return the reliability that was published of each neuroid; None, if none was.
+
+    Parameters
+    ----------
+    recording : Recording
+        Whose neuroids may have the coordinate `PUBLISHED`.
+
+    Returns
+    -------
+    numpy.ndarray, float64, shape (m,)
+        NaN of a neuroid that has none.
+
+    Raises
+    ------
+    ProbeError
+        If what was published are no numbers up to 1.
+    """
+    if PUBLISHED not in recording.data.coords:
+        return None
+    cells = recording.data[PUBLISHED].values
+    try:
+        values = np.array([float(cell) if str(cell).strip() else np.nan for cell in cells])
+    except ValueError:
+        values = np.array([np.inf])
+    if (values > 1.0).any():
+        raise ProbeError(
+            f"recording {recording.name!r}, coordinate {PUBLISHED!r}: expected numbers up to 1"
+        )
+    return values
+
+
+def check_threshold(threshold: float) -> float:
+    """Return the least reliability that is asked for, as a float.
+
+    Raises
+    ------
+    ProbeError
+        If it is no number from 0 to 1.
+    """
+    number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
+    if not (number and 0 <= threshold <= 1):
+        said = f"{threshold:g}" if number else repr(threshold)
+        raise ProbeError(f"min_reliability {said}: expected a number from 0 to 1, such as 0.4")
+    return float(threshold)
+
+
+def select_reliable(recording: Recording, threshold: float, *, seed: int = 0) -> Recording:
+    r"""Choose the neuroids that are reliable on some repetitions, and keep their other repetitions.
+
+    Half of the repetitions of each stimulus, drawn at random, tell how reliable a neuroid is: what
+    is kept are the others, in whose noise the choice had no say. A repetition (or run) that all
+    stimuli have is as a whole in one of the two parts. In the part that tells, the variance of the
+    averages over repetitions is split into signal σ²_S and noise σ²_N, as by
+    `variance_components`, over the stimuli with two repetitions or more in it. The reliability
+    is that of averages over all repetitions k_i of the whole recording,
+    ρ = σ²_S / (σ²_S + σ²_N · mean(1/k_i)) (the Spearman–Brown formula), so that the threshold means
+    the same as in the table of `probe.reliability`. The averages that are kept, over fewer
+    repetitions, are less reliable.
+
+    A stimulus with fewer than three repetitions tells nothing, and keeps them all. Of recordings
+    that hold averages only, the reliability that was published counts: it is of the same responses.
+
+    Parameters
+    ----------
+    recording : Recording
+        Responses. With three or more repetitions of five or more stimuli, or the coordinate
+        `PUBLISHED` of neuroids. Of several times, the mean over all tells.
+    threshold : float
+        The least reliability of a neuroid that is kept, in [0, 1].
+    seed : int
+        Of the division of the repetitions.
+
+    Returns
+    -------
+    Recording
+        Its attribute ``selection`` says how the neuroids were chosen, in plain values:
+        ``threshold``, ``n_kept``, ``n``, ``seed``, ``by`` and ``said``.
+
+    Raises
+    ------
+    ProbeError
+        If the threshold is no number from 0 to 1, there are too few repetitions, only RDMs were
+        published, or no neuroid is reliable enough.
+
+    References
+    ----------
+    Kriegeskorte et al. 2009, Nat Neurosci 12:535 (circular analysis).
+    """
+    threshold = check_threshold(threshold)
+    if not recording.has_responses:
+        raise ProbeError(
+            f"recording {recording.name!r} holds RDMs only: there are no neuroids to choose "
+            "(leave out --min-reliability)"
+        )
+    published = published_reliability(recording)
+    responses = recording.data["responses"].values
+    if published is not None and np.isfinite(responses).sum(axis=1).max() == 1:
+        reliability, scored, by = published, responses, "published"
+    else:
+        telling = _telling(responses, seed)
+        _check_telling(recording, telling)
+        scored = np.where(telling, np.nan, responses)
+        reliability, by = _reliability_of_part(responses, telling), "other repetitions"
+    kept = np.flatnonzero(reliability >= threshold)  # NaN, of which nothing is known, is not
+    n = len(reliability)
+    if not kept.size:
+        highest = np.nanmax(reliability, initial=-np.inf)
+        told = f"the highest is {highest:.3f}" if np.isfinite(highest) else "none is known"
+        raise ProbeError(
+            f"recording {recording.name!r}: no neuroid of {n} has a reliability ≥ {threshold:g}, "
+            f"{told}: lower min_reliability (--min-reliability)"
+        )
+    how = (
+        "as published, of the same responses"
+        if by == "published"
+        else "chosen on other repetitions"
+    )
+    selection: dict[str, Any] = {
+        "threshold": threshold,
+        "n_kept": len(kept),
+        "n": n,
+        "seed": None if by == "published" else int(seed),
+        "by": by,
+        "said": f"neuroids with reliability ≥ {threshold:g}: {len(kept)} of {n}, {how}",
+    }
+    data = recording.data.assign(responses=recording.data["responses"].copy(data=scored))
+    data = data.isel(neuroid=kept)
+    present = np.isfinite(data["responses"].values).any(
+        axis=tuple(k for k, dim in enumerate(data["responses"].dims) if dim != "repetition")
+    )
+    data = data.isel(repetition=np.flatnonzero(present))
+    return Recording(data.assign_attrs(selection=selection), recording.stimuli)
+
+
+def _telling(responses: np.ndarray, seed: int) -> np.ndarray:
+    """Draw half of the repetitions of each stimulus, two or more, where it has three or more.
+
+    Parameters
+    ----------
+    responses : numpy.ndarray, shape (n, k, …, m)
+        NaN where a repetition is missing.
+
+    Returns
+    -------
+    numpy.ndarray of bool, same shape
+    """
+    present: np.ndarray = np.isfinite(responses)
+    if present.ndim == 4:  # of a presentation, all times or none
+        present |= present.any(axis=2, keepdims=True)
+    counts = present.sum(axis=1, keepdims=True)
+    n_telling = np.where(counts < 3, 0, np.maximum(counts // 2, 2))
+    # One order for all stimuli: what was shown in one run stays together.
+    order = np.random.default_rng(seed).permutation(present.shape[1])
+    rank = np.empty(present.shape, dtype=np.int64)
+    rank[:, order] = present[:, order].cumsum(axis=1)
+    return np.asarray(present & (rank <= n_telling))
+
+
+def _check_telling(recording: Recording, telling: np.ndarray) -> None:
+    """See that enough stimuli tell how reliable neuroids are.
+
+    Raises
+    ------
+    ProbeError
+    """
+    several = (telling.sum(axis=1) > 1).reshape(len(telling), -1).any(axis=1)
+    if (n := int(several.sum())) < MIN_STIMULI:
+        low, high = recording.n_repetitions or (0, 0)
+        shown = f"{low} to {high}" if low < high else str(low)
+        held = "means over repetitions" if recording.data.attrs.get("averaged") else "responses"
+        raise ProbeError(
+            f"recording {recording.name!r} holds {held}, {shown} of each stimulus, and no published"
+            f" reliability: to choose neuroids on some repetitions and score others takes 3 or more"
+            f" of {MIN_STIMULI} or more stimuli ({n} have them); leave out min_reliability "
+            "(--min-reliability)"
+        )
+
+
+def _reliability_of_part(responses: np.ndarray, telling: np.ndarray) -> np.ndarray:
+    """Estimate the reliability of averages over all repetitions from some of them, (m,)."""
+    if responses.ndim == 4:
+        # Some times of a presentation may be missing.
+        telling = np.asarray(telling.any(axis=2))
+        known = np.isfinite(responses)
+        n_times = np.maximum(known.sum(axis=2), 1)
+        means = np.where(known, responses, 0.0).sum(axis=2) / n_times
+        responses = np.where(known.any(axis=2), means, np.nan)
+    counts = np.isfinite(responses).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(telling, responses, np.nan)
+        noise = Noise.of_repetitions(part)
+        tells = np.isfinite(noise.variance)
+        n = tells.sum(axis=0)
+        means = np.where(telling, responses, 0.0).sum(axis=1) * noise.shares
+
+        def over_stimuli(values: np.ndarray) -> np.ndarray:
+            return np.asarray(np.where(tells, values, 0.0).sum(axis=0) / n)
+
+        centred = means - over_stimuli(means)
+        total = over_stimuli(centred**2) * n / (n - 1)
+        noise_variance = over_stimuli(noise.variance)
+        signal = total - noise_variance * over_stimuli(noise.shares)
+        varies = (n >= MIN_STIMULI) & (total > 1e-12 * over_stimuli(means**2))
+        whole = noise_variance * (1.0 / counts).mean(axis=0)
+        # With noise alone, signal + noise may lie near zero, or below.
+        return np.where(varies & (signal > -whole), signal / (signal + whole), np.nan)
 
 
 def split_half(

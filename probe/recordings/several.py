@@ -11,7 +11,8 @@ from typing import Any
 
 from probe import recordings
 from probe.errors import ProbeError, suggest
-from probe.recordings import Recording
+from probe.recordings import Recording, select_reliable
+from probe.recordings.reliability import check_threshold
 
 EVERY = "all"
 """Word for every region of a recording."""
@@ -45,6 +46,8 @@ def load_recordings(
     region: str | Sequence[str] | None = None,
     subject: str | None = None,
     *,
+    min_reliability: float | None = None,
+    seed: int = 0,
     accept_licence: bool = False,
     progress: bool | None = None,
 ) -> list[Recording]:
@@ -58,6 +61,11 @@ def load_recordings(
         By default, the recording's own default.
     subject : str, optional
         By default, all.
+    min_reliability : float, optional
+        Keep the neuroids that are at least as reliable, see `probe.recordings.select_reliable`; by
+        default, all.
+    seed : int
+        Of the division of the repetitions for that.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.
     progress : bool, optional
@@ -71,8 +79,25 @@ def load_recordings(
     Raises
     ------
     ProbeError
-        If a recording cannot be had, or lacks the subject or all the regions.
+        If a recording cannot be had, or lacks the subject or all the regions; if none of its
+        neuroids is reliable enough, or that cannot be known.
     """
+    if min_reliability is not None:
+        check_threshold(min_reliability)
+    loaded = _load(datasets, region, subject, accept_licence, progress)
+    if min_reliability is None:
+        return loaded
+    return [select_reliable(recording, min_reliability, seed=seed) for recording in loaded]
+
+
+def _load(
+    datasets: Sequence[str | Recording],
+    region: str | Sequence[str] | None,
+    subject: str | None,
+    accept_licence: bool,
+    progress: bool | None,
+) -> list[Recording]:
+    """Load recordings as they are, see `load_recordings`."""
 
     def load(dataset: str | Recording, region: str | None) -> Recording:
         if isinstance(dataset, Recording):

@@ -20,7 +20,7 @@ from probe.plots import plot_layers
 from probe.plots.layers import STYLE, figure_size
 from probe.plots.rdms import METRIC_LABELS
 from probe.result.folder import writable_folder, write_all
-from probe.result.text import CORRECTIONS, corrected, number, p_value, plain, share
+from probe.result.text import CORRECTIONS, chosen, corrected, number, p_value, plain, share
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class RSAResult:
         region = recording["region"]
         parts = [
             None if region == recording["name"] else region,  # a folder that names none
-            f"{neuroids} neuroids" if neuroids else None,
+            f"{neuroids} neuroids{chosen(recording)}" if neuroids else None,
             f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}",
             f"{recording['n_stimuli']} stimuli",
         ]
@@ -295,6 +295,8 @@ class RSAResult:
         """
         check_correction(correction)
         notes = []
+        if selection := self.facts["recording"].get("selection"):
+            notes.append(f"{selection['said'].capitalize()}.")
         if self.ceiling.known:
             notes.append(
                 f"Noise ceiling {number(self.ceiling.lower)} to {number(self.ceiling.upper)}: "

@@ -36,6 +36,12 @@ def count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n:,} {what}s"
 
 
+def chosen(recording: dict[str, Any]) -> str:
+    """Write which neuroids of a recording were kept, to follow their number; nothing of all."""
+    selection = recording.get("selection")
+    return f" with reliability ≥ {selection['threshold']:g}" if selection else ""
+
+
 def share(*of_bounds: float) -> str:
     """Write shares of a ceiling's bounds as percentages, the lower one first."""
     known = sorted(100 * share for share in of_bounds if np.isfinite(share))

@@ -290,3 +290,24 @@ def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
     assert all(shard.stat().st_mtime_ns == written for shard, written in whole.items())
     assert len(list((store / "features.3").glob("c.*.0"))) == 178
     assert {p.name for p in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_reliable_neuroids_alone(rsa):
+    ran = rsa("sim-v4", "--layers", "features.0", "--min-reliability", ".8")
+    assert (ran.code, ran.err) == (0, "")
+    assert "neuroids with reliability ≥ 0.8" in ran.out.splitlines()[0]
+    assert "chosen on other repetitions." in ran.out
+    assert "rsa-squeezenet1_1-sim-v4-random-reliability0.8" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("threshold", "says"),
+    [
+        (".5", "2 of each stimulus, and no published reliability"),
+        ("40", "min_reliability 40: expected a number from 0 to 1, such as 0.4"),
+        ("nan", "expected a number from 0 to 1"),
+    ],
+)
+def test_reliability_that_cannot_be(rsa, lab, threshold, says):
+    assert says in rsa(lab, "--min-reliability", threshold).error
+    assert not Path("results").exists()

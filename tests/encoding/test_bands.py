@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import LeaveOneOut, ShuffleSplit, cross_val_predict
+from sklearn.model_selection import (
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    ShuffleSplit,
+    cross_val_predict,
+)
 
 from probe.encoding import bands
 from probe.encoding.bands import select_bands, simplex, split_r2
@@ -108,6 +113,30 @@ class TestAgainstScikitLearn:
                     values = centred @ centred.T @ chosen.coefficients[:, site]
                     values += responses[:, site].mean()
                 np.testing.assert_allclose(values, model.predict(x[test]), rtol=0, atol=1e-9)
+
+    def test_groups_are_left_out_together(self):
+        """Shares and penalty of each site: those of the least error of explicit fits."""
+        patterns, responses = problem(3, n=24)
+        labels = np.repeat(np.arange(8), 3)
+        shares = simplex(2, 4)
+        chosen = select_bands(
+            grams_of(patterns), responses, groups=labels, shares=shares, alphas=ALPHAS
+        )
+        errors = np.empty((len(shares), len(ALPHAS), 4))
+        for k, row in enumerate(shares):
+            x = joined(patterns, row)
+            scale = ((x - x.mean(axis=0)) ** 2).sum() / len(x)
+            for j, alpha in enumerate(ALPHAS):
+                predicted = cross_val_predict(
+                    Ridge(alpha * scale), x, responses, groups=labels, cv=LeaveOneGroupOut()
+                )
+                errors[k, j] = ((predicted - responses) ** 2).sum(axis=0)
+        total = ((responses - responses.mean(axis=0)) ** 2).sum(axis=0)
+        for site in range(4):
+            k, j = np.unravel_index(errors[:, :, site].argmin(), errors.shape[:2])
+            np.testing.assert_array_equal(chosen.shares[site], shares[k])
+            assert chosen.selection.alpha_index[site] == j
+        np.testing.assert_allclose(chosen.selection.error, errors.min(axis=(0, 1)) / total)
 
     def test_weights_of_features(self):
         """The fit to all stimuli, as weights of each band's own features."""

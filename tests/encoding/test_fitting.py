@@ -7,12 +7,20 @@ import torch
 import xarray as xr
 from PIL import Image
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    ShuffleSplit,
+)
 from torch import nn
 
 import probe
+from probe import recordings
 from probe.encoding.layer_fit import BRAINSCORE_ALPHAS
+from probe.encoding.ridge import ALPHAS
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.recordings import Recording
@@ -252,6 +260,63 @@ class TestGroups:
         together = seen["counts"].reshape(20, 10, 4)
         assert (together == together[:, :, :1]).all()
         assert "10 groups of stimuli" in " ".join(found.notes())
+
+    @pytest.mark.parametrize("method", ["ridge", "banded"])
+    @pytest.mark.parametrize("readout", ["field", "flat", "full"])
+    def test_they_are_left_out_together_when_penalties_are_chosen(
+        self, readout, method, monkeypatch
+    ):
+        from probe.encoding import banded_fit, bands, layer_fit
+
+        seen = []
+
+        def watched(select):
+            def of_groups(*given, groups=None, **more):
+                seen.append(groups)
+                return select(*given, groups=groups, **more)
+
+            return of_groups
+
+        for module in (bands, banded_fit, layer_fit):
+            monkeypatch.setattr(module, "select", watched(module.select))
+        options = {"readout": readout, "method": method, "splits": 5}
+        found = encode(recorded(group=self.GROUP), **options)
+        expected = np.unique(self.GROUP, return_inverse=True)[1].tolist()
+        assert seen
+        assert all(list(groups) == expected for groups in seen)
+        assert found.facts["fit"]["chosen_by"] == "leaving out one of 10 groups of stimuli"
+        seen.clear()
+        found = encode(recorded(), **options)
+        assert set(seen) == {None}
+        assert found.facts["fit"]["chosen_by"] == "leaving out one of 40 stimuli"
+
+    def test_penalties_are_those_of_a_grid_search(self):
+        recording = recorded(group=self.GROUP)
+        found = encode(recording, layers="relu", readout="full", splits=5)
+        network, n = tiny(), 40
+        shown = torch.stack([network.preprocessing(recording.stimuli.image(k)) for k in range(n)])
+        with torch.no_grad():
+            x = network.module.relu(network.module.conv(shown)).flatten(1).double().numpy()
+        scale = ((x - x.mean(axis=0)) ** 2).sum() / n
+        y = recording.mean_responses().values
+        for site, alpha in enumerate(found.sites["alpha"]):
+            search = GridSearchCV(
+                Ridge(solver="svd"), {"alpha": ALPHAS * scale}, cv=LeaveOneGroupOut(),
+                scoring="neg_mean_squared_error",
+            ).fit(x, y[:, site], groups=self.GROUP)  # fmt: skip
+            assert alpha == pytest.approx(search.best_params_["alpha"] / scale, rel=1e-4)
+
+    def test_brain_score_knows_none(self, monkeypatch):
+        from probe.encoding import layer_fit
+
+        seen = []
+        select = layer_fit.select
+        monkeypatch.setattr(
+            layer_fit, "select",
+            lambda *given, groups, **more: seen.append(groups) or select(*given, **more),
+        )  # fmt: skip
+        encode(recorded(group=self.GROUP), layers="relu", protocol="brainscore-ridgecv")
+        assert seen == [None]
 
     def test_there_are_enough_of_them(self):
         with pytest.raises(ProbeError, match="at most 4, the number of groups"):
@@ -769,3 +834,55 @@ def test_processes_find_the_same():
         assert here.table.equals(there.table)
         assert here.sites.equals(there.sites)
         assert here.bands.equals(there.bands)
+
+
+class TestReliableSites:
+    """Chosen on half of the repetitions, fitted and scored on the others."""
+
+    def recorded(self):
+        """Five sites that follow the colour, and five of noise, six times."""
+        rng = np.random.default_rng(3)
+        made = recorded(m=10)
+        means = made.mean_responses().values
+        means[:, 5:] = means[:, 5:].mean(axis=0)
+        six = means[:, None] + rng.normal(size=(40, 6, 10))
+        data = made.data.drop_vars("responses")
+        data["responses"] = (("stimulus", "repetition", "neuroid"), six)
+        return Recording(data, made.stimuli)
+
+    def test_as_what_is_selected(self):
+        made = self.recorded()
+        found = encode(made, min_reliability=0.6, splits=4)
+        selected = recordings.select_reliable(made, 0.6)
+        assert list(found.sites["neuroid_id"]) == [f"u{k}" for k in range(5)]
+        pd.testing.assert_frame_equal(found.sites, encode(selected, splits=4).sites)
+
+    def test_it_says_so(self):
+        found = encode(self.recorded(), min_reliability=0.6, splits=4)
+        assert "5 sites with reliability ≥ 0.6" in found.title
+        said = "Neuroids with reliability ≥ 0.6: 5 of 10, chosen on other repetitions."
+        assert said in found.notes()
+        assert found.facts["recording"]["selection"]["n_kept"] == 5
+        assert found.provenance["settings"]["min_reliability"] == 0.6
+        assert "with reliability" not in encode(self.recorded(), splits=4).title
+
+    def test_their_numbers_are_not_those_of_all_sites(self, tmp_path, monkeypatch):
+        """Site 3 of a selection is another neuroid."""
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        from probe.encoding.kept import list_fits, model_of
+
+        found = probe.encode(
+            "squeezenet1_1", self.recorded(), weights="random", layers="features.7",
+            readout="flat", min_reliability=0.6, splits=3, **QUICK,
+        )  # fmt: skip
+        assert found.dataset == "mine@reliability0.6"
+        assert model_of("site:mine@reliability0.6:3")[0] == "squeezenet1_1"
+        with pytest.raises(ProbeError, match="no sites of 'mine' were fitted yet"):
+            model_of("site:mine:3")
+        assert [one.dataset for one in list_fits()] == ["mine@reliability0.6"]
+
+    def test_what_cannot_be(self):
+        with pytest.raises(ProbeError, match=r"min_reliability 7: expected a number from 0 to 1"):
+            encode("there-is-none", min_reliability=7)
+        with pytest.raises(ProbeError, match="takes 3 or more of 5 or more stimuli"):
+            encode(recorded(), min_reliability=0.5)

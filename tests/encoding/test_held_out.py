@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from probe import models, recordings
-from probe.encoding import fields
+from probe.encoding import fields, layer_fit
 from probe.encoding.fields import Layout
 from probe.encoding.held_out import HeldOut, fit_held_out
 from probe.encoding.layer_fit import Plan, fill, fit_layer, prepare
@@ -142,6 +142,21 @@ def test_groups_stay_together_and_every_stimulus_is_held_out_once(heads: HeldOut
     for held in heads.folds:
         others = np.setdiff1d(np.arange(36), held.test)
         assert not set(group[held.test]) & set(group[others])
+
+
+def test_a_group_is_left_out_together_when_penalties_are_chosen(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    select = layer_fit.select
+
+    def watched(*given: object, groups: object, **more: object) -> object:
+        seen.append(groups)
+        return select(*given, groups=groups, **more)
+
+    monkeypatch.setattr(layer_fit, "select", watched)
+    fit_held_out(network, small_recording(), "features.4", splits=4, progress=False)
+    assert seen == [tuple(np.repeat(np.arange(12), 3))]
 
 
 def test_a_site_is_a_target_in_units_of_all_responses(heads: HeldOut, network: Network) -> None:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    ShuffleSplit,
+    cross_val_predict,
+)
 
 from probe.encoding import ridge
 from probe.encoding.ridge import ALPHAS, Decomposition, centre_gram, select
@@ -257,6 +264,174 @@ class TestAgainstScikitLearn:
         shared = select(decompositions, responses, folds(40), shared_alpha=True, **options)
         assert set(shared.candidate) == {1}
         assert set(shared.in_split.ravel()) == {1}
+
+
+def group_folds(n, labels):
+    return list(GroupKFold(3).split(np.zeros((n, 1)), groups=labels))
+
+
+def through_groups(n, labels):
+    """Splits that no group keeps to, and that leave stimuli out."""
+    return incomplete_splits(n)
+
+
+def variants(seed, n_groups, size, p, m, noise=1.0):
+    """Pictures, and variants that are nearly them; of no use for another picture, but alike."""
+    rng = np.random.default_rng(seed)
+    patterns, _ = problem(seed, n_groups, p, 1)
+    patterns = np.repeat(patterns, size, axis=0)
+    patterns += 0.05 * rng.normal(size=patterns.shape)
+    responses = patterns @ rng.normal(size=(p, m)) / np.sqrt(p)
+    # What the pictures share beyond the patterns: a picture's own response, as its variants'.
+    responses += noise * np.repeat(rng.normal(size=(n_groups, m)), size, axis=0)
+    return patterns, responses, np.repeat(np.arange(n_groups), size)
+
+
+class TestGroups:
+    """Whole groups are left out: against scikit-learn's fits without each."""
+
+    ALPHAS = np.logspace(-2.0, 4.0, 7)
+
+    def errors(self, patterns, responses, labels):
+        """Sums of squared errors for each penalty and site, by explicit fits."""
+        return np.stack(
+            [
+                (
+                    (
+                        cross_val_predict(
+                            Ridge(alpha), patterns, responses, groups=labels, cv=LeaveOneGroupOut()
+                        )
+                        - responses
+                    )
+                    ** 2
+                ).sum(axis=0)
+                for alpha in self.ALPHAS
+            ]
+        )
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        seed=SEEDS,
+        n=st.integers(16, 36),
+        p=st.integers(1, 50),
+        n_groups=st.integers(4, 14),
+        splits=st.sampled_from([None, group_folds, through_groups]),
+    )
+    def test_of_any_size(self, seed, n, p, n_groups, splits):
+        patterns, responses = problem(seed, n, p, 3, 0.5)
+        labels = np.random.default_rng(seed).integers(n_groups, size=n)
+        labels[:4] = range(4)  # enough for three folds
+        names = np.array([f"picture {k}" for k in labels])
+        divided = [] if splits is None else splits(n, labels)
+        for decomposition in both_forms(patterns):
+            chosen = select(
+                [decomposition], responses, divided, groups=names, alphas=self.ALPHAS,
+                relative=False,
+            )  # fmt: skip
+            expected = self.errors(patterns, responses, labels)
+            np.testing.assert_array_equal(chosen.alpha_index, expected.argmin(axis=0))
+            total = ((responses - responses.mean(axis=0)) ** 2).sum(axis=0)
+            np.testing.assert_allclose(chosen.error, expected.min(axis=0) / total, rtol=1e-7)
+            for row, (train, test) in enumerate(divided):
+                expected = self.errors(patterns[train], responses[train], labels[train])
+                index = chosen.alpha_in_split[row]
+                np.testing.assert_array_equal(index, expected.argmin(axis=0))
+                total = responses[train].var(axis=0) * len(train)
+                np.testing.assert_allclose(
+                    chosen.error_in_split[row], expected.min(axis=0) / total, rtol=1e-7
+                )
+                for site, k in enumerate(index):
+                    model = Ridge(self.ALPHAS[k]).fit(patterns[train], responses[train, site])
+                    assert_equal(
+                        chosen.predictions[row][:, site], model.predict(patterns[test]),
+                        responses[:, site],
+                    )  # fmt: skip
+
+    @pytest.mark.parametrize("size", [2, 3, 5])
+    def test_as_a_grid_search(self, size):
+        patterns, responses, labels = variants(size, 10, size, 30, 4)
+        chosen = select(
+            [Decomposition.of_patterns(patterns)], responses, groups=labels, alphas=self.ALPHAS,
+            relative=False,
+        )  # fmt: skip
+        for site in range(4):
+            search = GridSearchCV(
+                Ridge(), {"alpha": self.ALPHAS}, cv=LeaveOneGroupOut(),
+                scoring="neg_mean_squared_error",
+            ).fit(patterns, responses[:, site], groups=labels)  # fmt: skip
+            assert chosen.alpha[site] == search.best_params_["alpha"]
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=SEEDS, n=st.integers(12, 30), p=st.integers(1, 40), shared=st.booleans())
+    def test_each_by_itself_is_as_without(self, seed, n, p, shared):
+        patterns, responses = problem(seed, n, p, 3)
+        labels = np.random.default_rng(seed).permutation(n)
+        one, other = (
+            select([Decomposition.of_patterns(patterns)], responses, folds(n), groups=groups,
+                   shared_alpha=shared)
+            for groups in (None, labels)
+        )  # fmt: skip
+        for name in ("alpha", "error", "error_in_split", "alpha_in_split"):
+            assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+        for a, b in zip(one.predictions, other.predictions, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+    def test_one_group_to_train_on_is_left_out_stimulus_by_stimulus(self):
+        """As with one session that is predicted from another."""
+        patterns, responses = problem(3, 30, 10, 3)
+        labels = np.repeat([0, 1], 15)
+        splits = [(np.arange(15), np.arange(15, 30)), (np.arange(15, 30), np.arange(15))]
+        decomposition = Decomposition.of_patterns(patterns)
+        one, other = (select([decomposition], responses, splits, groups=g) for g in (None, labels))
+        np.testing.assert_array_equal(one.alpha_in_split, other.alpha_in_split)
+        np.testing.assert_array_equal(one.error_in_split, other.error_in_split)
+
+    def test_new_pictures_are_predicted_better(self):
+        """A penalty that suits variants of known pictures is too weak for others."""
+        patterns, responses, labels = variants(0, 60, 3, 100, 20, noise=1.0)
+        splits = group_folds(len(labels), labels)
+        decomposition = Decomposition.of_patterns(patterns)
+        r2, alpha = [], []
+        for groups in (None, labels):
+            chosen = select([decomposition], responses, splits, groups=groups)
+            error = [
+                ((chosen.predictions[k] - responses[test]) ** 2).sum(axis=0)
+                for k, (_, test) in enumerate(splits)
+            ]
+            r2.append(np.median(1 - np.sum(error, axis=0) / (responses.var(0) * len(labels))))
+            alpha.append(np.median(chosen.alpha))
+        assert alpha[1] > 100 * alpha[0]
+        assert r2[0] < -0.5
+        assert r2[1] > -0.1
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_same_bytes_on_any_number_of_threads(self, dtype):
+        patterns, responses, labels = variants(1, 12, 3, 40, 6)
+        decompositions = [Decomposition.of_patterns(patterns[:, k:]) for k in (0, 10, 20)]
+        one, two = (
+            select(decompositions, responses, group_folds(36, labels), groups=labels,
+                   search_dtype=dtype, threads=threads)
+            for threads in (1, 2)
+        )  # fmt: skip
+        for name in ("candidate", "alpha", "error", "error_in_split", "in_split"):
+            assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
+
+    def test_single_precision_chooses_the_same(self):
+        patterns, responses, labels = variants(2, 20, 3, 40, 10)
+        options = {"alphas": np.logspace(-2.0, 3.0, 11), "groups": labels}
+        splits = group_folds(60, labels)
+        decomposition = Decomposition.of_patterns(patterns)
+        double = select([decomposition], responses, splits, **options)
+        single = select([decomposition], responses, splits, search_dtype="float32", **options)
+        np.testing.assert_array_equal(double.alpha_index, single.alpha_index)
+        np.testing.assert_array_equal(double.alpha_in_split, single.alpha_in_split)
+        np.testing.assert_allclose(single.error, double.error, rtol=1e-3)
+
+    @pytest.mark.parametrize("labels", [np.zeros(5), np.zeros((20, 2)), []])
+    def test_of_another_number(self, labels):
+        patterns, responses = problem(3, 20, 10, 3)
+        with pytest.raises(ProbeError, match=r"expected \(20,\), a label per stimulus"):
+            select([Decomposition.of_patterns(patterns)], responses, groups=labels)
 
 
 class TestNumbers:
