@@ -109,7 +109,7 @@ def read_assembly(
             time_unit=manifest.responses.time_unit,
             keep=keep,
         )
-    except _NothingLeft:
+    except _Told:
         raise
     except ProbeError as error:
         raise _differs(assembly, str(error).removeprefix(f"{str(assembly)!r} ")) from None
@@ -120,7 +120,7 @@ def read_assembly(
     columns["region"] = reading.neuroid_columns.get("region") or [manifest.regions[0].name] * n
     columns["subject"] = reading.neuroid_columns.get("subject") or [POOLED] * n
     if reliability is not None and reliability in columns:
-        columns[PUBLISHED] = np.asarray(_numbers(reading.neuroid_columns[reliability]))
+        columns[PUBLISHED] = _numbers(reading.neuroid_columns[reliability], assembly)
     described = dict(reading.stimulus_columns)
     if reading.stimuli.metadata is not None:
         described |= {str(c): list(v) for c, v in reading.stimuli.metadata.items()}
@@ -204,8 +204,8 @@ class _Layout:
     span: tuple[float, float] | None  # of a single time bin
 
 
-class _NothingLeft(ProbeError):
-    """The file is what it should be, and has none of the neuroids that are wanted."""
+class _Told(ProbeError):
+    """What is wrong, in the words of the dataset already."""
 
 
 def _layout(manifest: Manifest, assembly: Path) -> _Layout:
@@ -262,7 +262,7 @@ def _kept(
             continue
         if what not in neuroids:
             if what == "subject":
-                raise _NothingLeft(f"{manifest.name} names no subjects: {path.name} has none")
+                raise _Told(f"{manifest.name} names no subjects: {path.name} has none")
             if len(manifest.regions) > 1:
                 raise _differs(path, "it does not say the region of each neuroid")
             continue
@@ -271,45 +271,34 @@ def _kept(
         if wanted not in of_neuroids[kept]:
             there = [name for name in dict.fromkeys(of_neuroids[kept]) if name]
             within = f" in {part.region}" if what == "subject" and part.region else ""
-            raise _NothingLeft(
-                f"{manifest.name} has no {what} {wanted!r}{within}{suggest(wanted, there)}"
-            )
+            raise _Told(f"{manifest.name} has no {what} {wanted!r}{within}{suggest(wanted, there)}")
         kept &= of_neuroids == wanted
     name = manifest.responses.reliability
     if part.min_reliability is not None and name is not None:
         if name not in neuroids:
-            raise _NothingLeft(
+            raise _Told(
                 f"{manifest.name}: no reliability of its neuroids was published with {path.name} "
                 f"(it has no {name!r})"
             )
-        values = _numbers(texts(neuroids[name]))
+        values = _numbers(texts(neuroids[name]), path)
         known = kept & np.isfinite(values)
         kept = known & (values >= part.min_reliability)
         if not kept.any():
             highest = (
                 f"the highest is {values[known].max():.3g}" if known.any() else "none is known"
             )
-            raise _NothingLeft(
+            raise _Told(
                 f"{manifest.name}: no neuroid has a published reliability ≥ "
                 f"{part.min_reliability:g}: {highest}"
             )
     return kept
 
 
-def _numbers(cells: list[str]) -> np.ndarray:
+def _numbers(cells: list[str], path: Path) -> np.ndarray:
     try:
         return np.array([float(cell) if cell else np.nan for cell in cells])
-    except ValueError:
-        other = next(cell for cell in cells if cell and not _is_number(cell))
-        raise ProbeError(f"a published reliability is {other!r}, no number") from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:  # which says what could not be converted
+        raise _differs(path, f"a published reliability is no number ({error})") from None
 
 
 def _unit(manifest: Manifest, reading: Reading, layout: _Layout) -> str:
@@ -324,4 +313,4 @@ def _unit(manifest: Manifest, reading: Reading, layout: _Layout) -> str:
 
 
 def _differs(path: Path, how: str) -> ProbeError:
-    return ProbeError(f"file {str(path)!r} is not what its manifest says: {how}")
+    return _Told(f"file {str(path)!r} is not what its manifest says: {how}")
