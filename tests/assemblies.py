@@ -74,19 +74,21 @@ def write_pictures(folder, ids, *, id_column="stimulus_id", file_column="filenam
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def example(folder, *, seed=0, more_neuroids=None, **layout):
-    """Write a whole dataset: 12 pictures, 3 presentations of each, 8 neuroids of two animals.
+def example(folder, *, seed=0, n_repetitions=3, more_neuroids=None, **layout):
+    """Write a whole dataset: 12 pictures, shown some times each, 8 neuroids of two animals.
 
     Returns
     -------
-    numpy.ndarray, shape (12, 3, 8)
+    numpy.ndarray, shape (12, n_repetitions, 8)
         Responses to each picture in the order of its presentations; pictures in the order in
         which they were shown first.
+    list of str
+        Their names.
     """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(np.repeat(np.arange(12), 3))
+    order = rng.permutation(np.repeat(np.arange(12), n_repetitions))
     first = list(dict.fromkeys(order.tolist()))
-    values = rng.poisson(5.0, (36, 8)).astype(float)
+    values = rng.poisson(5.0, (len(order), 8)).astype(float)
     ids = [f"p{k:02d}" for k in range(12)]
     shaped = values[..., None]
     dims = layout.pop("dims", ("presentation", "neuroid", "time_bin"))
@@ -96,7 +98,7 @@ def example(folder, *, seed=0, more_neuroids=None, **layout):
         folder / "assembly.nc", shaped.transpose(axes), dims=dims,
         presentations={
             "stimulus_id": [ids[k] for k in order],
-            "repetition": [1] * 36,  # need not be unique
+            "repetition": [1] * len(order),  # need not be unique
             "object_name": [f"object {k // 4}" for k in order],
         },
         neuroids={

@@ -166,9 +166,10 @@ def load(
     subject : str, optional
         By default all.
     min_reliability : float, optional
-        Keep the neuroids that are at least as reliable: by the reliability that was published with
-        the responses (the coordinate ``published_reliability``), or else estimated from their
-        repetitions. By default all.
+        Keep the neuroids that are at least as reliable, from 0 to 1: as estimated from repetitions
+        or, where there are none, as published with the responses (the coordinate
+        ``published_reliability``); of large recordings the others are then not read. By default
+        all.
     accept_licence : bool
         Accept the terms of a dataset whose manifest marks them as restricted.
     progress : bool, optional

@@ -8,7 +8,7 @@ file holds tens of thousands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ class Part:
     region, subject : str or None
         None for all.
     min_reliability : float or None
-        Of each neuroid, where its reliability was published.
+        Of each neuroid, where its reliability was published, and there are no repetitions from
+        which it can be estimated on others than are kept.
     """
 
     region: str | None = None
@@ -95,9 +96,16 @@ def read_assembly(
     layout = _layout(manifest, assembly)
     window = manifest.responses.window_ms
     reliability = manifest.responses.reliability
+    if layout.repeats or reliability is None:  # then it is estimated from repetitions, or not known
+        part = replace(part, min_reliability=None)
+    wanted: list[int] = []
 
     def keep(neuroids: Mapping[str, list[Any]]) -> np.ndarray:
-        return _kept(neuroids, layout.n_neuroids, manifest, part, assembly)
+        kept = _kept(neuroids, layout.n_neuroids, manifest, part, assembly)
+        wanted.append(int(kept.sum()))
+        reliable = _reliable(neuroids, kept, manifest, part, assembly)
+        wanted.append(int(reliable.sum()))
+        return reliable
 
     try:
         reading = read_recording(
@@ -114,7 +122,7 @@ def read_assembly(
     except ProbeError as error:
         raise _differs(assembly, str(error).removeprefix(f"{str(assembly)!r} ")) from None
     assert reading.stimuli is not None
-    n = reading.responses.shape[2]
+    n = reading.responses.shape[-1]
     columns = {name: as_written(pd.Series(c)) for name, c in reading.neuroid_columns.items()}
     columns["neuroid_id"] = reading.neuroid_columns["neuroid_id"]
     columns["region"] = reading.neuroid_columns.get("region") or [manifest.regions[0].name] * n
@@ -137,6 +145,7 @@ def read_assembly(
             **attrs,
             "averaged": manifest.responses.averaged,
             "response_unit": _unit(manifest, reading, layout),
+            **_selection(part.min_reliability, *wanted),
         },
     )
     return Recording(data, reading.stimuli)
@@ -201,6 +210,7 @@ class _Layout:
     labels: str
     n_neuroids: int
     n_times: int
+    repeats: bool  # whether a picture was presented again
     span: tuple[float, float] | None  # of a single time bin
 
 
@@ -245,7 +255,9 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     borders = [arrays.get(f"time_bin_{end}") for end in ("start", "end")]
     known = [float(b.read().flat[0]) for b in borders if b is not None and not b.is_text]
     span = (known[0], known[1]) if n_times == 1 and len(known) == 2 else None
-    return _Layout(found[0], labels, lengths["neuroid"], n_times, span)
+    shown = [name for name in arrays[labels].read().ravel().tolist() if name != ""]
+    repeats = len(set(shown)) < len(shown)
+    return _Layout(found[0], labels, lengths["neuroid"], n_times, repeats, span)
 
 
 def _along(variable: Variable | None, dimension: str) -> bool:
@@ -273,25 +285,48 @@ def _kept(
             within = f" in {part.region}" if what == "subject" and part.region else ""
             raise _Told(f"{manifest.name} has no {what} {wanted!r}{within}{suggest(wanted, there)}")
         kept &= of_neuroids == wanted
-    name = manifest.responses.reliability
-    if part.min_reliability is not None and name is not None:
-        if name not in neuroids:
-            raise _Told(
-                f"{manifest.name}: no reliability of its neuroids was published with {path.name} "
-                f"(it has no {name!r})"
-            )
-        values = _numbers(texts(neuroids[name]), path)
-        known = kept & np.isfinite(values)
-        kept = known & (values >= part.min_reliability)
-        if not kept.any():
-            highest = (
-                f"the highest is {values[known].max():.3g}" if known.any() else "none is known"
-            )
-            raise _Told(
-                f"{manifest.name}: no neuroid has a published reliability ≥ "
-                f"{part.min_reliability:g}: {highest}"
-            )
     return kept
+
+
+def _reliable(
+    neuroids: Mapping[str, list[Any]], kept: np.ndarray, manifest: Manifest, part: Part, path: Path
+) -> np.ndarray:
+    """Return which of the neuroids that are wanted are reliable enough, as published."""
+    name = manifest.responses.reliability
+    if part.min_reliability is None or name is None:
+        return kept
+    if name not in neuroids:
+        raise _Told(
+            f"{manifest.name}: no reliability of its neuroids was published with {path.name} "
+            f"(it has no {name!r})"
+        )
+    values = _numbers(texts(neuroids[name]), path)
+    known = kept & np.isfinite(values)
+    reliable = known & (values >= part.min_reliability)
+    if not reliable.any():
+        highest = f"the highest is {values[known].max():.3g}" if known.any() else "none is known"
+        raise _Told(
+            f"{manifest.name}: no neuroid has a published reliability ≥ "
+            f"{part.min_reliability:g}: {highest}"
+        )
+    return reliable
+
+
+def _selection(threshold: float | None, n: int = 0, n_kept: int = 0) -> dict[str, Any]:
+    """Say how neuroids were chosen by their published reliability, if they were."""
+    if threshold is None:
+        return {}
+    said = f"neuroids with reliability ≥ {threshold:g}: {n_kept} of {n}, as published, of the same "
+    return {
+        "selection": {
+            "threshold": threshold,
+            "n_kept": n_kept,
+            "n": n,
+            "seed": None,
+            "by": "published",
+            "said": said + "responses",
+        }
+    }
 
 
 def _numbers(cells: list[str], path: Path) -> np.ndarray:

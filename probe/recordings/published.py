@@ -18,10 +18,12 @@ def check_threshold(threshold: float) -> None:
     Raises
     ------
     ProbeError
-        If it is no number up to 1.
+        If it is no number from 0 to 1.
     """
-    if not (isinstance(threshold, int | float) and math.isfinite(threshold) and threshold <= 1):
-        raise ProbeError(f"min_reliability {threshold!r}: expected a number ≤ 1, such as 0.4")
+    if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        raise ProbeError(
+            f"min_reliability {threshold!r}: expected a number from 0 to 1, such as 0.4"
+        )
 
 
 def reliable(recording: Recording, threshold: float) -> Recording:
@@ -31,8 +33,9 @@ def reliable(recording: Recording, threshold: float) -> Recording:
     ----------
     recording : Recording
     threshold : float
-        The least reliability. Where one was published for each neuroid (its coordinate
-        ``published_reliability``), that counts; else it is estimated from the repetitions.
+        The least reliability, from 0 to 1. It is estimated from the repetitions; where there are
+        none, that which was published for each neuroid counts, its coordinate
+        ``published_reliability``.
 
     Returns
     -------
@@ -41,14 +44,26 @@ def reliable(recording: Recording, threshold: float) -> Recording:
     Raises
     ------
     ProbeError
-        If the threshold is no number up to 1, no neuroid is reliable enough, or nothing tells how
-        reliable they are.
+        If the threshold is no number from 0 to 1, no neuroid is reliable enough, or nothing tells
+        how reliable they are.
     """
     check_threshold(threshold)
+    if "selection" in recording.data.attrs:  # by the loader, before it read the responses
+        return recording
+    # The one place to join: `select_reliable` chooses by repetitions, and by what was published.
+    select_reliable = getattr(reliability, "select_reliable", None)
+    if select_reliable is not None:
+        selected: Recording = select_reliable(recording, threshold)
+        return selected
+    low, high = recording.n_repetitions or (0, 0)
+    if high > 1:
+        raise ProbeError(
+            f"recording {recording.name!r} holds {low} to {high} repetitions, of which "
+            "probe.recordings.variance_components estimates how reliable each neuroid is: keep "
+            "those that you want with select(neuroids=…)"
+        )
     if recording.has_responses and PUBLISHED in recording.data.coords:
         return _by_published(recording, threshold)
-    if recording.has_responses and (recording.n_repetitions or (0, 0))[1] > 1:
-        return _by_repetitions(recording, threshold)
     held = "RDMs only" if not recording.has_responses else "one response to each stimulus"
     raise ProbeError(
         f"recording {recording.name!r}: how reliable its neuroids are was not published, and it "
@@ -74,16 +89,3 @@ def _by_published(recording: Recording, threshold: float) -> Recording:
             f"{threshold:g}: the highest is {highest:.3g}"
         )
     return recording.select(neuroids=kept.tolist())
-
-
-def _by_repetitions(recording: Recording, threshold: float) -> Recording:
-    select_reliable = getattr(reliability, "select_reliable", None)
-    if select_reliable is None:
-        low, high = recording.n_repetitions or (0, 0)
-        raise ProbeError(
-            f"recording {recording.name!r}: how reliable its neuroids are was not published; it "
-            f"holds {low} to {high} repetitions, of which probe.recordings.variance_components "
-            "estimates it: keep those that you want with select(neuroids=…)"
-        )
-    selected: Recording = select_reliable(recording, threshold)
-    return selected

@@ -33,7 +33,7 @@ def served(own, web):
 
 def test_from_new_to_a_result(run, rsa, own, web):
     folder, url = web
-    example(folder)
+    example(folder, n_repetitions=1)
     ran = run("datasets", "new", "smith2026", *(folder / name for name in NAMES))
     path = own / "smith2026.toml"
     assert ran.out.splitlines() == [

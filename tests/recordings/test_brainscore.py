@@ -231,47 +231,61 @@ class TestWhatIsRead:
 class TestReliability:
     def test_the_window_of_the_responses_counts(self, tmp_path):
         """Triple-N's `reliability` is of each unit's best window, not of the scored."""
-        expected, _ = example(tmp_path)
+        expected, _ = example(tmp_path, n_repetitions=1)
         recording = read(tmp_path)
         known = recording.data[PUBLISHED].values
         np.testing.assert_allclose(known, [0.4, 0.5, 0.4, 0.5])
         assert recording.data["reliability"].values.tolist() == [0.9] * 4
         reliable = read(tmp_path, Part("IT", None, 0.45))
         np.testing.assert_array_equal(values(reliable), expected[:, :, [2, 6]])
+        selection = reliable.data.attrs["selection"]
+        assert (selection["n_kept"], selection["n"], selection["by"]) == (2, 4, "published")
+        assert "2 of 4" in selection["said"]
+        assert "selection" not in recording.data.attrs
+
+    def test_with_repetitions_it_does_not_count(self, tmp_path):
+        """It was estimated from these, and would choose neuroids for their noise."""
+        example(tmp_path)
+        recording = read(tmp_path, Part("IT", None, 0.45))
+        assert recording.n_neuroids == 4
+        assert "selection" not in recording.data.attrs
 
     def test_the_threshold_is_reached_by_its_equal(self, tmp_path):
-        example(tmp_path)  # float32: 0.4 is 0.4000000059…
+        example(tmp_path, n_repetitions=1)  # float32: 0.4 is 0.4000000059…
         assert read(tmp_path, Part("IT", None, 0.4)).n_neuroids == 4
 
     def test_what_is_not_known_is_not_reliable(self, tmp_path):
-        example(tmp_path)
+        example(tmp_path, n_repetitions=1)
         recording = read(tmp_path, Part("V4", None, 0.0))
         assert recording.data[PUBLISHED].values.tolist() == [0.2, 0.2]
         assert read(tmp_path, Part("V4")).n_neuroids == 4
 
     def test_a_file_without_it(self, tmp_path):
-        example(tmp_path)
+        example(tmp_path, n_repetitions=1)
         text = MANIFEST.replace("reliability_window", "reliability_70")
         assert PUBLISHED not in read(tmp_path, text=text).data.coords
         with pytest.raises(ProbeError, match="no reliability of its neuroids was published"):
             read(tmp_path, Part("IT", None, 0.3), text)
 
     def test_none_is_reliable(self, tmp_path):
-        example(tmp_path)
+        example(tmp_path, n_repetitions=1)
         with pytest.raises(ProbeError, match=r"reliability ≥ 0.6: the highest is 0.5"):
             read(tmp_path, Part("IT", None, 0.6))
 
-    @pytest.mark.parametrize("threshold", [1.5, float("nan"), "0.4", float("inf")])
+    @pytest.mark.parametrize("threshold", [1.5, -0.1, float("nan"), "0.4", float("inf")])
     def test_a_threshold_that_is_none(self, threshold):
-        with pytest.raises(ProbeError, match="expected a number ≤ 1"):
+        with pytest.raises(ProbeError, match="expected a number from 0 to 1"):
             load("sim-v4", min_reliability=threshold)
 
-    def test_of_means_and_rdms_it_cannot_be_known(self, mirror):
-        for name, held in (("v4/210322", "one response"), ("it", "RDMs only")):
-            with pytest.raises(ProbeError, match=f"was not published, and it holds {held}"):
-                load(name, min_reliability=0.3)
+    @pytest.mark.usefixtures("mirror")
+    @pytest.mark.parametrize("name", ["v4/210322", "it"])
+    def test_of_means_and_rdms_it_cannot_be_known(self, name):
+        with pytest.raises(ProbeError, match=r"leave out (min_|--min-)reliability"):
+            load(name, min_reliability=0.3)
 
     def test_of_a_folder_it_is_a_column_of_neuroids(self, lab):
+        responses = np.load(lab / "responses.npy")[:, 0]
+        np.save(lab / "responses.npy", responses)
         (lab / "neuroids.csv").write_text(
             f"neuroid_id,{PUBLISHED}\n" + "".join(f"n{k},{k / 10}\n" for k in range(5)) + "n5,\n"
         )
