@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import tomllib
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from probe.assets.files import PLAIN_NAME
 from probe.errors import ProbeError
+
+_ESCAPED = r"\\\1"
 
 # Windows' reserved characters are refused too: one cache folder may serve several machines.
 
@@ -22,10 +27,26 @@ def _plain(name: str) -> str:
     return name
 
 
+# What does not leave this machine, as through a tunnel of ssh, needs no encryption.
+_LOCAL = re.compile(r"http://(127\.0\.0\.1|localhost)(:\d+)?/")
+
+
 def _https(url: str) -> str:
-    if not url.startswith("https://"):
+    if not url.startswith("https://") and not _LOCAL.match(url):
         raise ValueError(f"{url!r} does not start with https://")
     return url
+
+
+def _author(name: str) -> str:
+    if not re.fullmatch(r"[^,]+(, [^,]+)?", name):
+        raise ValueError(f"{name!r} is no author written as 'Family, Given'")
+    return name
+
+
+def _doi(doi: str) -> str:
+    if not re.fullmatch(r"10\.\d{4,9}/\S+", doi):
+        raise ValueError(f"{doi!r} is no DOI such as 10.1523/JNEUROSCI.5181-14.2015")
+    return doi
 
 
 def _hex(length: int) -> AfterValidator:
@@ -64,6 +85,113 @@ class Licence(_Table):
     note: str = ""
 
 
+class Publication(_Table):
+    """What to cite.
+
+    Attributes
+    ----------
+    authors : tuple of str
+        All of them, each as ``Family, Given``.
+    title, journal : str
+        Of the article; of a preprint, the journal is its server.
+    year : int
+    volume, number, pages : str
+        Empty where there are none.
+    doi : str or None
+        As ``10.1523/JNEUROSCI.5181-14.2015``, without an address before it.
+    note : str
+        What to cite it for, or where else it is.
+    """
+
+    authors: Annotated[tuple[Annotated[Text, AfterValidator(_author)], ...], Field(min_length=1)]
+    title: Text
+    journal: Text
+    year: Annotated[int, Field(ge=1600, le=2100)]
+    volume: str = ""
+    number: str = ""
+    pages: str = ""
+    doi: Annotated[str, AfterValidator(_doi)] | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name in a bibliography: ``majaj2015``."""
+        family = self.authors[0].partition(",")[0].rpartition(" ")[2]
+        return re.sub(r"[^a-z0-9]", "", _plain_letters(family).lower()) + str(self.year)
+
+    def __str__(self) -> str:
+        families = [author.partition(",")[0] for author in self.authors]
+        if len(families) > 4:
+            who = f"{families[0]} et al."
+        else:
+            who = " & ".join(filter(None, (", ".join(families[:-1]), families[-1])))
+        where = " ".join(filter(None, (self.journal, self.volume)))
+        where += f":{self.pages}" if self.pages else ""
+        where += f", doi:{self.doi}" if self.doi else ""
+        return f"{who} ({self.year}). {self.title}. {where}" + (
+            f" ({self.note})" if self.note else ""
+        )
+
+    def bibtex(self, key: str | None = None) -> str:
+        """Return an entry of a BibTeX file.
+
+        Parameters
+        ----------
+        key : str, optional
+            By default `key`.
+        """
+        fields = {
+            "author": " and ".join(self.authors),
+            "title": f"{{{self.title}}}",  # in braces again, its capitals are kept
+            "journal": self.journal,
+            "year": str(self.year),
+            "volume": self.volume,
+            "number": self.number,
+            "pages": self.pages.replace("–", "-").replace("-", "--"),
+            "doi": self.doi or "",
+            "note": self.note,
+        }
+        special = re.compile(r"([&%$#_])")
+        lines = [
+            f"  {name} = {{{text if name == 'doi' else special.sub(_ESCAPED, text)}}},"
+            for name, text in fields.items()
+            if text
+        ]
+        return "\n".join([f"@article{{{key or self.key},", *lines, "}"])
+
+
+class Responses(_Table):
+    """What the file of responses does not say of them itself.
+
+    Attributes
+    ----------
+    unit : str
+        What a response is.
+    averaged : bool
+        Whether each is a mean over repetitions that were not published.
+    window_ms : (float, float) or None
+        From when to when after onset, in ms, of files with several time bins: these are put
+        together. None keeps what the file has.
+    time_unit : {'s', 'ms'} or None
+        Of its time bins; None where these mean nothing, as in fMRI.
+    reliability : str or None
+        The coordinate of the neuroids with the published reliability of each, of the responses
+        that are published: not that of another window.
+    """
+
+    unit: str = ""
+    averaged: bool = False
+    window_ms: tuple[float, float] | None = None
+    time_unit: Literal["s", "ms"] | None = None
+    reliability: Text | None = None
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Responses:
+        if self.window_ms is not None and not self.window_ms[0] < self.window_ms[1]:
+            raise ValueError(f"window_ms {list(self.window_ms)} ends before it begins")
+        return self
+
+
 class ManifestFile(_Table):
     """One file, and the hash that its bytes must have.
 
@@ -82,7 +210,7 @@ class ManifestFile(_Table):
     """
 
     name: PlainName
-    url: HttpsUrl | None
+    url: HttpsUrl | None = None
     sha256: Annotated[str, _hex(64)] | None = None
     sha1: Annotated[str, _hex(40)] | None = None
     size: Annotated[int, Field(gt=0)] | None = None
@@ -133,8 +261,10 @@ class Manifest(_Table):
     ----------
     name : str
         The TOML file's name without its ending; names the folder in cache and mirror.
-    title, citation, homepage : str
-        What it is, whom to cite, where it lives.
+    title, homepage : str
+        What it is, where it lives.
+    publications : tuple of Publication
+        What to cite.
     licence : Licence
         On what terms.
     files : tuple of ManifestFile
@@ -153,13 +283,15 @@ class Manifest(_Table):
         The session taken where none is named.
     aliases : dict of str to Alias
         Short names.
+    responses : Responses
+        What the file of responses does not say itself.
     reference : dict of str to float
         Known figures, which tests hold the loaded recording to.
     """
 
     name: PlainName
     title: Text
-    citation: Text
+    publications: Annotated[tuple[Publication, ...], Field(min_length=1)]
     homepage: HttpsUrl
     licence: Licence
     files: Annotated[tuple[ManifestFile, ...], Field(min_length=1)]
@@ -170,6 +302,7 @@ class Manifest(_Table):
     sessions: dict[str, Session] = {}
     default_session: str | None = None
     aliases: dict[str, Alias] = {}
+    responses: Responses = Responses()
     reference: dict[str, float] = {}
 
     @model_validator(mode="after")
@@ -193,6 +326,15 @@ class Manifest(_Table):
             if alias.region is not None and alias.region not in regions:
                 raise ValueError(f"aliases.{name}.region names {alias.region!r}, not a region")
         return self
+
+    @property
+    def citation(self) -> str:
+        """Whom to cite, in a sentence."""
+        return "; ".join(map(str, self.publications))
+
+    def files_of(self, session: str | None) -> tuple[ManifestFile, ...]:
+        """Return the files of a session, and those of all sessions."""
+        return tuple(file for file in self.files if file.session in (None, session))
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
@@ -233,33 +375,112 @@ class Manifest(_Table):
 
 
 def manifests() -> dict[str, Manifest]:
-    """Give every manifest that the package ships, by name.
+    """Give every manifest by name: those that the package ships, and the user's own.
 
     Raises
     ------
     ProbeError
-        If one is malformed, or an alias stands for two datasets.
+        If one is malformed, an alias stands for two datasets, or one of the user's is called as
+        one that is shipped; the message names the file and the field.
     """
-    return dict(_read_all(_folder()))
+    shipped = _shipped(_folder())
+    folder = own_folder()
+    if folder is None:
+        return dict(shipped)
+    paths = sorted(folder.glob("*.toml"))
+    return {**shipped, **_own(_folder(), tuple((p, *_stamp(p)) for p in paths))}
+
+
+def own_folder() -> Path | None:
+    """Give the folder of the user's own manifests, ``PROBE_MANIFESTS``; None where it is not set.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such folder.
+    """
+    named = os.environ.get("PROBE_MANIFESTS")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise ProbeError(f"PROBE_MANIFESTS names {named!r}: there is no such folder")
+    return folder
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
 
 
 @functools.cache
-def _read_all(folder: Path) -> dict[str, Manifest]:
+def _shipped(folder: Path) -> dict[str, Manifest]:
     found = {path.stem: Manifest.load(path) for path in sorted(folder.glob("*.toml"))}
-    taken = {name: name for name in found}
-    for manifest in found.values():
-        for alias in manifest.aliases:
-            if alias in taken:
-                raise ProbeError(
-                    f"alias {alias!r} stands for both {taken[alias]!r} and {manifest.name!r}"
-                )
-            taken[alias] = manifest.name
-        if manifest.stimuli_from is not None and manifest.stimuli_from not in found:
+    _check_together({}, found, {name: folder / f"{name}.toml" for name in found})
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _own(folder: Path, stamped: tuple[tuple[Path, int, int], ...]) -> dict[str, Manifest]:
+    """Read the user's manifests; again, where one has changed."""
+    shipped = _shipped(folder)
+    paths = {path.stem: path for path, _, _ in stamped}
+    for name, path in paths.items():
+        if name in shipped:
+            raise ProbeError(f"manifest {str(path)!r}: {name!r} is shipped: call yours otherwise")
+        if name.startswith(SIMULATED):
             raise ProbeError(
-                f"manifest {manifest.name!r}, field 'stimuli_from': "
+                f"manifest {str(path)!r}: what begins with {SIMULATED!r} is simulated: call yours "
+                "otherwise"
+            )
+    found = {name: Manifest.load(path) for name, path in paths.items()}
+    _check_together(shipped, found, paths)
+    return found
+
+
+SIMULATED = "sim-"
+"""How the names of simulated recordings begin."""
+
+
+def _check_together(
+    before: Mapping[str, Manifest], added: Mapping[str, Manifest], paths: Mapping[str, Path]
+) -> None:
+    """See that each name and alias stands for one dataset."""
+    taken = {name: name for name in (*before, *added)}
+    taken |= {alias: manifest.name for manifest in before.values() for alias in manifest.aliases}
+    for name, manifest in added.items():
+        for alias in manifest.aliases:
+            if alias in taken or alias.startswith(SIMULATED):
+                raise ProbeError(
+                    f"manifest {str(paths[name])!r}, field 'aliases.{alias}': it stands for "
+                    f"{taken.get(alias, 'a simulated recording')!r} already"
+                )
+            taken[alias] = name
+        if manifest.stimuli_from is not None and manifest.stimuli_from not in {*before, *added}:
+            raise ProbeError(
+                f"manifest {str(paths[name])!r}, field 'stimuli_from': "
                 f"there is no manifest {manifest.stimuli_from!r}"
             )
-    return found
+
+
+def bibliography(manifests: list[Manifest]) -> str:
+    """Return BibTeX entries of what to cite for some datasets, each publication once."""
+    publications = list(dict.fromkeys(p for m in manifests for p in m.publications))
+    keys = [publication.key for publication in publications]
+    entries = []
+    for k, publication in enumerate(publications):
+        twins = [j for j, key in enumerate(keys) if key == keys[k]]
+        letter = chr(ord("a") + twins.index(k)) if len(twins) > 1 else ""
+        entries.append(publication.bibtex(keys[k] + letter))
+    return "\n\n".join(entries)
+
+
+def _plain_letters(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name)
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 def _folder() -> Path:

@@ -49,7 +49,8 @@ app = typer.Typer(
     "Recorded sites as targets:  probe encode --model alexnet --dataset v4\n\n"
     "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
     epilog="Files are cached; probe assets where and probe cache where say where. "
-    "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have.",
+    "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, "
+    "PROBE_MANIFESTS one of manifests of your own.",
 )
 app.command("rsa")(rsa.rsa)
 app.command("encode")(encode.encode)

@@ -81,13 +81,18 @@ def fetch(
     from probe.models.registry import COMPACT
 
     files = {str(asset): asset for asset in (*assets.manifest_assets(), *models.known_assets())}
-    datasets = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
+    listed = [(w, entry) for entry in recordings.available() for w in (entry.name, *entry.aliases)]
+    simulated = [word for word, entry in listed if entry.simulated]
+    datasets = [word for word, _ in listed]
     for name in names:
         if name in files:
             typer.echo(assets.fetch_asset(files[name], accept_licence=accept_licence))
-        elif name.partition("/")[0] in datasets:
+        elif recordings.head_of(name) in simulated:
             recording = recordings.load(name, accept_licence=accept_licence)
             typer.echo(f"{name}: {recording.n_stimuli} stimuli, ready")
+        elif recordings.head_of(name) in datasets:
+            paths = recordings.fetch_files(name, accept_licence=accept_licence)
+            typer.echo(f"{name}: {len(paths)} files, ready")
         elif name in models.names() or name.startswith(COMPACT):
             network = models.load(name, accept_licence=accept_licence)
             typer.echo(f"{name}: weights from {network.weights.source}, ready")

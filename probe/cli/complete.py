@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from probe.errors import ProbeError
+
 # As in probe.inference and probe.result, which take a while to import.
 RESAMPLES = ("stimuli", "subjects", "both", "none")
 TESTS = ("auto", "permutation", "t", "bootstrap", "sign-flip")
@@ -84,10 +86,26 @@ def datasets(incomplete: str) -> list[str]:
     """Complete the last of several names or aliases of recordings."""
     from probe import recordings
 
-    known = recordings.available()
+    try:
+        known = recordings.available()
+    except ProbeError:  # a manifest of the user's cannot be read: commands say why
+        return []
     words = [name for entry in known for name in (entry.name, *entry.aliases)]
     words += [f"{entry.name}/{session}" for entry in known for session in entry.sessions]
     return _last(incomplete, words)
+
+
+def manifests(incomplete: str) -> list[str]:
+    """Complete the name or alias of a dataset with files."""
+    from probe.assets.manifest import manifests
+
+    try:
+        known = manifests()
+    except ProbeError:
+        return []
+    words = [word for m in known.values() for word in (m.name, *m.aliases)]
+    words += [f"{m.name}/{session}" for m in known.values() for session in m.sessions]
+    return [word for word in words if word.startswith(incomplete)]
 
 
 def images(incomplete: str) -> list[str]:
@@ -112,7 +130,10 @@ def regions(context: typer.Context, incomplete: str) -> list[str]:
 
     given = str(context.params.get("dataset") or "").split(",")
     heads = {recordings.head_of(name.strip()) for name in given}
-    known = recordings.available()
+    try:
+        known = recordings.available()
+    except ProbeError:
+        return []
     named = [entry for entry in known if heads & {entry.name, *entry.aliases}]
     words = [region for entry in named or known for region in entry.regions]
     return _last(incomplete, dict.fromkeys(["all", *words]))

@@ -15,6 +15,9 @@ from probe.errors import ProbeError
 if TYPE_CHECKING:
     from probe.recordings import Available
 
+MANY = 20
+"""Files that are still listed one by one."""
+
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 
@@ -27,6 +30,9 @@ def datasets(
 
     A folder with responses.npy and images/ is a recording, too: probe rsa --dataset ./FOLDER.
     probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, NumPy files and tables.
+
+    PROBE_MANIFESTS names a folder of manifests of your own, NAME.toml each, which say where the
+    files of a dataset are and what they hash to: probe datasets new NAME writes one to fill in.
     """
     if context.invoked_subcommand is not None:
         return
@@ -235,6 +241,162 @@ def import_(
         shown = folder if folder.is_absolute() else f"./{folder.as_posix().removeprefix('./')}"
         lines = ["", f"wrote {shown}", f"probe rsa --model alexnet --dataset {shown}"]
     show.put(show.facts(reading.describe()), *lines)
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A dataset, one of its sessions (NAME/SESSION), or an alias.",
+        autocompletion=complete.manifests,
+    ),
+]
+
+
+@app.command("show")
+def show(name: Name) -> None:
+    """Show what a dataset is, on which terms, and which of its files are here.
+
+    Example: probe datasets show li2026
+    """
+    from probe.cli.show import facts, put, size
+    from probe.recordings import catalogue
+
+    dataset = catalogue.named(name)
+    manifest = dataset.manifest
+    lines = [("dataset", manifest.name), ("title", manifest.title)]
+    lines += [("cite", str(publication)) for publication in manifest.publications]
+    licence = manifest.licence
+    terms = licence.name + (" (--accept-licence)" if licence.restricted else "")
+    lines += [("licence", terms), *([("", licence.note)] if licence.note else [])]
+    lines.append(("see", manifest.homepage))
+    if manifest.aliases:
+        lines.append(("alias", ", ".join(manifest.aliases)))
+    if manifest.n_stimuli:
+        lines.append(("stimuli", f"{manifest.n_stimuli:,}"))
+    for region in manifest.regions:
+        about = ", ".join(filter(None, (region.species, region.note)))
+        lines.append(("region", f"{region.name} ({about})"))
+    for label, session in manifest.sessions.items():
+        count = f"{session.n_stimuli:,} stimuli" if session.n_stimuli else ""
+        about = "; ".join(filter(None, (session.subject, count, session.note.rstrip("."))))
+        default = " (default)" if label == manifest.default_session else ""
+        lines.append(("session", f"{label}{default}: {about}"))
+    if manifest.loader is not None:
+        responses = manifest.responses
+        if responses.unit:
+            lines.append(("responses", responses.unit))
+        if responses.averaged:
+            lines.append(("repetitions", "averaged"))
+        if responses.window_ms:
+            first, last = responses.window_ms
+            lines.append(("window", f"{first:g} to {last:g} ms after onset"))
+        published = f"of each neuroid, {responses.reliability} in the file (--min-reliability)"
+        lines.append(("reliability", published if responses.reliability else "not published"))
+    many = len(manifest.files) > MANY
+    held = catalogue.places_of(dataset)
+    here = [asset for asset, path in held if path is not None]
+    for asset, path in held if not many else []:
+        length = catalogue.size_of(asset, path)
+        known = f", {size(length)}" if length else ""
+        lines.append(("file", f"{asset.name}{known}: {path or 'not here'}"))
+    lines.append(("here", f"{len(here)} of {len(held)} files"))
+    put(facts(lines))
+    if len(here) < len(held):
+        put("", f"Get them: probe datasets fetch {name}")
+
+
+@app.command("fetch")
+def fetch(
+    name: Name,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept a restricted licence.")
+    ] = False,
+) -> None:
+    """Get the files of a dataset now, each checked against its hash.
+
+    Of several sessions, those of the one that is named, or of the default. What is here stays. A
+    download that was broken off goes on where it stopped.
+
+    Example: probe datasets fetch majajhong2015 --accept-licence
+    """
+    from probe.cli.show import put, size
+    from probe.recordings import fetch_files
+
+    paths = fetch_files(name, accept_licence=accept_licence)
+    put(*(f"{path}  {size(path.stat().st_size)}" for path in paths))
+
+
+@app.command("verify")
+def verify(name: Name) -> None:
+    """Hash what is here of a dataset's files, in the cache and in mirror folders.
+
+    Ends with 1 if a file is not what it should be. Nothing is fetched or removed.
+    """
+    from probe.cli.show import put, table
+    from probe.recordings import verify_files
+
+    held = verify_files(name)
+    if not any(file.path for file in held):
+        raise ProbeError(f"no file of {name} is here: probe datasets fetch {name}")
+    rows = []
+    for file in held:
+        state = "differs" if file.differs else "good" if file.path else "not here"
+        rows.append([file.asset.name, state, str(file.path or "")])
+        if file.differs:
+            rows.append(["", "", f"has {file.found}, expected {file.asset.hash}"])
+    put(table(["file", "", "where"], rows, folds="where"))
+    if wrong := [file for file in held if file.differs]:
+        put(f"{len(wrong)} of {sum(bool(file.path) for file in held)} files differ")
+        raise typer.Exit(1)
+
+
+@app.command("cite")
+def cite(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Datasets.", autocompletion=complete.manifests),
+    ],
+) -> None:
+    """Print BibTeX entries of what to cite for datasets, each once.
+
+    Example: probe datasets cite v4 majajhong2015 > data.bib
+    """
+    from probe.assets.manifest import bibliography
+    from probe.recordings import catalogue
+
+    typer.echo(bibliography([catalogue.named(name).manifest for name in names]))
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it will be called.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Its files: their names, sizes and hashes are written in.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a manifest of your own to fill in, NAME.toml in the folder PROBE_MANIFESTS.
+
+    It says where files in Brain-Score's layout are (.nc, .csv, .zip), what they hash to, whom to
+    cite and on which terms they may be used. It can be read as it is written.
+
+    \b
+    Example:
+      export PROBE_MANIFESTS=~/manifests
+      probe datasets new smith2026 assembly.nc stimuli.csv stimuli.zip
+      probe assets add assembly.nc stimuli.csv stimuli.zip
+      probe rsa --model alexnet --dataset smith2026
+    """  # noqa: D301
+    from probe.assets.template import write_template
+    from probe.cli.show import put
+
+    path = write_template(name, files or ())
+    put(f"wrote {path}", f"Fill it in, then: probe datasets show {name}")
 
 
 def _details(entry: Available) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from probe.formats.variables import Variable, Variables
+
+BLOCK = 64 * 2**20
+"""Bytes that are read at once, before those that nobody wants are left out."""
+
+GAP = 64 * 2**10
+"""Bytes between two parts that are read sooner than skipped."""
 
 _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 
@@ -25,7 +34,8 @@ def read_hdf5(path: Path) -> Variables:
     Returns
     -------
     Variables
-        Those in groups are called ``group.name``. What the file calls missing is NaN.
+        Those in groups are called ``group.name``. What the file calls missing is NaN. Arrays of
+        numbers with two or more axes longer than 1 stay unread until their values are asked for.
 
     Raises
     ------
@@ -44,6 +54,12 @@ def read_hdf5(path: Path) -> Variables:
             return
         name = name.replace("/", ".")
         dims = _dims(item)
+        unit = item.attrs.get("units", "")
+        unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+        if item.dtype.kind in "biuf" and sum(length > 1 for length in item.shape) > 1:
+            unread = _Stored(path, item.name, item.shape, item.dtype)
+            arrays[name] = Variable(unread, dims, unit)
+            return
         values = np.asarray(item[()]) if item.shape else np.asarray(item[()]).reshape(())
         try:
             values = _plain(values, item)
@@ -52,16 +68,83 @@ def read_hdf5(path: Path) -> Variables:
             return
         if dims is not None and len(dims) == values.ndim + 1:
             dims = dims[:-1]  # characters, of which texts were made
-        unit = item.attrs.get("units", "")
-        unit = unit.decode() if isinstance(unit, bytes) else str(unit)
         arrays[name] = Variable(values, dims, unit)
 
     try:
         with h5py.File(path, "r") as file:
             file.visititems(take)
     except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"is an HDF5 file that is cut or damaged ({error})") from None
+        raise _damaged(error) from None
     return Variables(arrays, unreadable)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array that is still in its HDF5 file."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def read(self, axis: int, kept: np.ndarray) -> np.ndarray:
+        """Read some entries of one axis: float64, NaN where the file calls a value missing.
+
+        What lies together is read together, block by block, and of a file in chunks each chunk
+        once, and none that holds nothing that is wanted.
+        """
+        import h5py
+
+        wanted = np.empty((*self.shape[:axis], len(kept), *self.shape[axis + 1 :]))
+        try:
+            with h5py.File(self.path, "r") as file:
+                item = file[self.name]
+                for run, block in self._blocks(axis, kept, item.chunks):
+                    values = _plain(item[block], item)
+                    inside = kept[run] - block[axis].start
+                    if len(inside) < values.shape[axis]:
+                        values = values.take(inside, axis)
+                    wanted[(*block[:axis], run, *block[axis + 1 :])] = values
+        except (OSError, KeyError, RuntimeError) as error:
+            raise _damaged(error) from None
+        return wanted
+
+    def _blocks(
+        self, axis: int, kept: np.ndarray, chunks: tuple[int, ...] | None
+    ) -> Iterator[tuple[slice, tuple[slice, ...]]]:
+        """Give, block by block, which of the kept entries it has, and where it is in the file."""
+        chunk = chunks or (1,) * len(self.shape)
+        after = self.dtype.itemsize * int(np.prod(self.shape[axis + 1 :]))
+        # Between chunks nothing is read; in a row of numbers, what is skipped takes a step, too.
+        gap = chunk[axis] if chunks else max(GAP // after, 1)
+        place = kept // chunk[axis] * chunk[axis]
+        borders = [0, *(np.flatnonzero(np.diff(place) > gap) + 1).tolist(), len(kept)]
+        other = max((k for k in range(len(self.shape)) if k != axis), key=lambda k: self.shape[k])
+        rest = self.dtype.itemsize * self.size // (self.shape[axis] * self.shape[other])
+        width = max(BLOCK // (rest * chunk[other]) // chunk[axis], 1) * chunk[axis]
+        for first, last in itertools.pairwise(borders):
+            # Of a long run, no more at once than a block that is one chunk long has room for.
+            part = (kept[first:last] - place[first]) // width if last > first else kept[:0]
+            cuts = [first, *(first + 1 + np.flatnonzero(np.diff(part))).tolist(), last]
+            for begin, end in itertools.pairwise(cuts):
+                if begin == end:
+                    continue
+                span = slice(int(kept[begin]), int(kept[end - 1]) + 1)
+                length = span.stop - span.start
+                step = max(BLOCK // (rest * length) // chunk[other], 1) * chunk[other]
+                for start in range(0, self.shape[other], step):
+                    block = [slice(0, n) for n in self.shape]
+                    block[axis] = span
+                    block[other] = slice(start, min(start + step, self.shape[other]))
+                    yield slice(begin, end), tuple(block)
+
+
+def _damaged(error: BaseException) -> ValueError:
+    return ValueError(f"is an HDF5 file that is cut or damaged ({error})")
 
 
 def _dims(item: Any) -> tuple[str, ...] | None:

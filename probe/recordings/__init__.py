@@ -5,16 +5,25 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probe import assets
-from probe.assets.manifest import Manifest, manifests
 from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
+from probe.recordings.brainscore import Part
+from probe.recordings.catalogue import (
+    HeldFile,
+    fetch_files,
+    find_named,
+    recorded,
+    split_name,
+    verify_files,
+)
 from probe.recordings.deletions import Deletions, find_deletions
 from probe.recordings.folder import from_folder
 from probe.recordings.importing import Reading, read_recording
+from probe.recordings.published import check_threshold, reliable
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import (
     Noise,
@@ -37,12 +46,14 @@ from probe.recordings.simulated_compact import (
 __all__ = [
     "Available",
     "Deletions",
+    "HeldFile",
     "Noise",
     "Reading",
     "Recording",
     "SplitHalf",
     "available",
     "canonical",
+    "fetch_files",
     "find_deletions",
     "from_folder",
     "head_of",
@@ -57,6 +68,7 @@ __all__ = [
     "split_half",
     "v4_compact_rates",
     "variance_components",
+    "verify_files",
 ]
 
 _SIMULATED: dict[str, Callable[..., Recording]] = {
@@ -114,7 +126,7 @@ def available() -> list[Available]:
             ("sim-v4-compact", SIM_V4_COMPACT_TITLE, "V4", N_STIMULI, SIM_V4_COMPACT_LICENCE),
         )
     ]
-    for manifest in _recorded().values():
+    for manifest in recorded().values():
         default = manifest.default_session
         sessions = sorted(manifest.sessions, key=lambda s: s != default)
         of_session = manifest.sessions[default].n_stimuli if default else None
@@ -139,6 +151,7 @@ def load(
     *,
     region: str | None = None,
     subject: str | None = None,
+    min_reliability: float | None = None,
     accept_licence: bool = False,
     progress: bool | None = None,
 ) -> Recording:
@@ -156,6 +169,11 @@ def load(
         By default the alias' region, or the dataset's first.
     subject : str, optional
         By default all.
+    min_reliability : float, optional
+        Keep the neuroids that are at least as reliable, from 0 to 1: as estimated from repetitions
+        or, where there are none, as published with the responses (the coordinate
+        ``published_reliability``); of large recordings the others are then not read. By default
+        all.
     accept_licence : bool
         Accept the terms of a dataset whose manifest marks them as restricted.
     progress : bool, optional
@@ -169,41 +187,38 @@ def load(
     Raises
     ------
     ProbeError
-        If a name, region or subject is unknown, a file cannot be had, or is broken.
+        If a name, region or subject is unknown, a file cannot be had, or is broken; if no neuroid
+        is reliable enough, or it cannot be known.
     """
+    if min_reliability is not None:
+        check_threshold(min_reliability)
+    recording = _load(name, Part(region, subject, min_reliability), accept_licence, progress)
+    return recording if min_reliability is None else reliable(recording, min_reliability)
+
+
+def _load(name: str, part: Part, accept_licence: bool, progress: bool | None) -> Recording:
+    region, subject = part.region, part.subject
     if (name.startswith((".", "/", "~")) or "\\" in name) or (
         name and Path(name).is_dir() and head_of(name) not in _names()
     ):
         if not Path(name).expanduser().is_dir():
             raise ProbeError(f"there is no folder {name!r}")
         return _one_region(from_folder(name), region).select(None, subject)
-    head, slash, tail = _parts(name)
+    head, slash, tail = split_name(name)
     if head in _SIMULATED:
         if slash and not re.fullmatch(r"\d{1,18}", tail):
             raise ProbeError(f"{name!r}: the seed {tail!r} is not a whole number, as in '{head}/7'")
         shown = {"progress": progress} if head == "sim-v4-compact" else {}  # it takes a while
         return _SIMULATED[head](seed=int(tail or 0), **shown).select(region, subject)
 
-    known = _recorded()
-    aliases = {alias: (m, what) for m in known.values() for alias, what in m.aliases.items()}
-    session = tail if slash else None
-    if head in known:
-        manifest = known[head]
-    elif head in aliases:
-        manifest, alias = aliases[head]
-        session = alias.session if session is None else session
-        region = region or alias.region
-    else:
+    dataset = find_named(name, recorded())
+    if dataset is None:
         raise ProbeError(
             f"there is no recording {head!r}{suggest(head, _names())} "
             "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
         )
-
-    if session is None:
-        session = manifest.default_session
-    elif session not in manifest.sessions:
-        there = f"no session {session!r}" if manifest.sessions else "no sessions"
-        raise ProbeError(f"{manifest.name} has {there}" + suggest(session, manifest.sessions))
+    manifest, session = dataset.manifest, dataset.session
+    region = region or dataset.region
     regions = [r.name for r in manifest.regions]
     region = region or regions[0]
     if region not in regions:  # told before anything is downloaded
@@ -215,7 +230,8 @@ def load(
             + suggest(str(manifest.loader), loaders.LOADERS)
         )
     fetch = functools.partial(assets.fetch, accept_licence=accept_licence, progress=progress)
-    return loader(manifest, session, fetch).select(region, subject)
+    part = replace(part, region=region)
+    return loader(manifest, session, fetch, part).select(region, subject)
 
 
 def canonical(name: str) -> str:
@@ -223,10 +239,10 @@ def canonical(name: str) -> str:
 
     What is no known name is returned as it is; of a folder, its own name.
     """
-    head, slash, tail = _parts(name)
+    head, slash, tail = split_name(name)
     if head in _SIMULATED:
         return f"{head}/{tail or 0}"
-    for manifest in _recorded().values():
+    for manifest in recorded().values():
         alias = manifest.aliases.get(head)
         if head == manifest.name or alias is not None:
             of_alias = alias.session if alias is not None else None
@@ -238,14 +254,7 @@ def canonical(name: str) -> str:
 
 def head_of(name: str) -> str:
     """Return what a name begins with: ``v4`` of ``v4/210322`` and of ``v4:210322``."""
-    return _parts(name)[0]
-
-
-def _parts(name: str) -> tuple[str, str, str]:
-    """Split ``NAME/SESSION`` or ``NAME:SESSION``; of simulated recordings, the seed."""
-    match = re.fullmatch(r"([^/:]*)([/:]?)(.*)", name, flags=re.DOTALL)
-    assert match is not None  # the pattern takes any string
-    return match[1], match[2], match[3]
+    return split_name(name)[0]
 
 
 def _one_region(recording: Recording, region: str | None) -> Recording:
@@ -258,9 +267,5 @@ def _one_region(recording: Recording, region: str | None) -> Recording:
 
 
 def _names() -> list[str]:
-    known = _recorded()
+    known = recorded()
     return [*_SIMULATED, *(alias for m in known.values() for alias in m.aliases), *known]
-
-
-def _recorded() -> dict[str, Manifest]:
-    return {name: m for name, m in manifests().items() if m.loader is not None}

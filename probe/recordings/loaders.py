@@ -1,7 +1,8 @@
-"""How each dataset's files become a `Recording`: one function per dataset.
+"""How a dataset's files become a `Recording`: one function per layout of files.
 
-Every loader has the name that its manifest gives, and takes the manifest, a session, and
-``fetch(manifest, file_name)``, which gives the path of a file whose hash was checked.
+Every loader has the name that its manifest gives, and takes the manifest, a session,
+``fetch(manifest, file_name)``, which gives the path of a file whose hash was checked, and the part
+that is wanted: a loader may leave the rest unread, or give more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import xarray as xr
 
 from probe.assets.manifest import Manifest, manifests
 from probe.errors import ProbeError
+from probe.recordings.brainscore import Part, read_assembly, read_stimuli
 from probe.recordings.recording import Recording
 from probe.stimuli import StimulusSet
 
@@ -26,9 +28,12 @@ Fetch = Callable[[Manifest, str], Path]
 
 SUPPLEMENT = "Kriegeskorte_Neuron2008_supplementalData.mat"
 MAX_PICTURE_BYTES = 64 * 2**20
+ALL = Part()
 
 
-def cowley2023(manifest: Manifest, session: str | None, fetch: Fetch) -> Recording:
+def cowley2023(
+    manifest: Manifest, session: str | None, fetch: Fetch, part: Part = ALL
+) -> Recording:
     """Macaque V4 spike counts of one session of Cowley et al.
 
     The raw file, with single repetitions, is taken where the manifest has one; other sessions
@@ -87,7 +92,9 @@ def _variants(session: str, n: int) -> dict[str, tuple[str, list[Any]]]:
     }
 
 
-def kriegeskorte2008(manifest: Manifest, session: str | None, fetch: Fetch) -> Recording:
+def kriegeskorte2008(
+    manifest: Manifest, session: str | None, fetch: Fetch, part: Part = ALL
+) -> Recording:
     """RDMs of human IT (4 subjects, 2 sessions each) and monkey IT (one RDM)."""
     path = fetch(manifest, "92_brainRDMs.mat")
     brain = _matlab(path, "RDMs").ravel()
@@ -135,7 +142,7 @@ def kriegeskorte_models(fetch: Fetch, manifest: Manifest | None = None) -> dict[
         return {str(m["name"].item()): _condensed(m["RDM"], path) for m in models}
 
 
-def cichy2014(manifest: Manifest, session: str | None, fetch: Fetch) -> Recording:
+def cichy2014(manifest: Manifest, session: str | None, fetch: Fetch, part: Part = ALL) -> Recording:
     """RDMs of early visual cortex and IT of 15 subjects, shown the 92 images.
 
     The pictures come with kriegeskorte2008, on mid-grey; the challenge's own files seem to have
@@ -174,7 +181,38 @@ def cichy2014(manifest: Manifest, session: str | None, fetch: Fetch) -> Recordin
     return Recording(data, stimuli)
 
 
-LOADERS: dict[str, Callable[[Manifest, str | None, Fetch], Recording]] = {
+def brainscore(
+    manifest: Manifest, session: str | None, fetch: Fetch, part: Part = ALL
+) -> Recording:
+    """Responses in Brain-Score's files: one .nc, one .csv and one .zip per session.
+
+    Table and archive of the pictures may be those of another manifest (``stimuli_from``).
+    """
+    pictures = manifest if manifest.stimuli_from is None else manifests()[manifest.stimuli_from]
+    assembly = _only_file(manifest, session, ".nc")
+    table, archive = (_only_file(pictures, session, ending) for ending in (".csv", ".zip"))
+    attrs = _attrs(manifest, (assembly,), session)
+    attrs["source_hash"] = _source_hash(
+        [attrs["source_hash"], *_checksums(pictures, (table, archive))]
+    )
+    stimuli = read_stimuli(fetch(pictures, table), fetch(pictures, archive), Path(archive).stem)
+    return read_assembly(manifest, fetch(manifest, assembly), stimuli, part, attrs)
+
+
+def _only_file(manifest: Manifest, session: str | None, ending: str) -> str:
+    """Return the name of a session's only file of one kind."""
+    names = [f.name for f in manifest.files_of(session) if f.name.lower().endswith(ending)]
+    if len(names) != 1:
+        of_session = f", session {session!r}" if session else ""
+        raise ProbeError(
+            f"manifest {manifest.name!r}{of_session}: expected one file {ending}, and there are "
+            f"{len(names)}" + (f": {', '.join(names)}" if names else "")
+        )
+    return names[0]
+
+
+LOADERS: dict[str, Callable[[Manifest, str | None, Fetch, Part], Recording]] = {
+    "brainscore": brainscore,
     "cowley2023": cowley2023,
     "kriegeskorte2008": kriegeskorte2008,
     "cichy2014": cichy2014,

@@ -240,7 +240,7 @@ def _list_table(path: Path, id_column: str, path_column: str, root: Path | None)
                 "the header"
             )
     others = [c for c in table if c not in (id_column, path_column, "stimulus_id", "")]
-    convert = _as_typed if typed else _as_written
+    convert = _as_typed if typed else as_written
     metadata = pd.DataFrame({str(c): convert(table[c]) for c in others}) if others else None
     sources, written = _located(paths, path.parent, root, where)
     if id_column == path_column:
@@ -340,8 +340,8 @@ def _texts(column: pd.Series) -> list[str]:
     ]
 
 
-def _as_written(column: pd.Series) -> np.ndarray | list[str]:
-    """Numbers or booleans, where all cells of a column are written like such; else text."""
+def as_written(column: pd.Series) -> np.ndarray | list[str]:
+    """Return numbers or booleans, where all cells of a column are written like such; else texts."""
     texts = _texts(column)
     present = [text for text in texts if text not in MISSING]
     if present and all(_INTEGER.fullmatch(text) for text in texts):

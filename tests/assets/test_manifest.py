@@ -11,9 +11,14 @@ from probe.errors import ProbeError
 
 GOOD = """
 title = "A"
-citation = "B"
 homepage = "https://example.org"
 loader = "cowley2023"
+
+[[publications]]
+authors = ["Doe, Jane"]
+title = "B"
+journal = "C"
+year = 2026
 
 [licence]
 name = "MIT"
@@ -37,15 +42,45 @@ def write(tmp_path, text):
 
 def test_shipped_manifests():
     found = manifests()
-    assert set(found) == {*("cowley2023", "cowley2023-compact", "kriegeskorte2008", "cichy2014")}
+    assert set(found) == {
+        *("cowley2023", "cowley2023-compact", "kriegeskorte2008", "cichy2014", "majajhong2015"),
+        *("freemanziemba2013", "li2026", "papale2025", "hebart2023-fmri", "gifford2022"),
+        *("allen2022-fmri", "allen2022-surface"),
+    }
     assert found["cichy2014"].licence.restricted
     assert not found["cowley2023"].licence.restricted
     for manifest in found.values():
+        assert all(publication.doi for publication in manifest.publications)
         for file in manifest.files:
             assert file.url is not None
+            if manifest.loader == "brainscore":
+                assert file.url.startswith("https://brainscore-storage.s3.amazonaws.com/")
+                assert file.url.partition("?")[0].endswith(f"/{file.name}")
+                assert file.checksum[0] == "sha1"
+                assert manifest.licence.restricted
+                continue
             assert file.url.startswith("https://raw.githubusercontent.com/")
             assert re.search(r"/[0-9a-f]{40}/", file.url), "the URL must name a commit"
             assert file.checksum[0] == "sha256"
+
+
+@pytest.mark.parametrize(
+    ("name", "session"),
+    [
+        (manifest.name, session)
+        for manifest in manifests().values()
+        if manifest.loader == "brainscore"
+        for session in manifest.sessions or [None]
+    ],
+)
+def test_every_session_has_one_file_of_each_kind(name, session):
+    from probe.recordings.loaders import _only_file
+
+    manifest = manifests()[name]
+    assert _only_file(manifest, session, ".nc").startswith("assy_")
+    pictures = manifests()[manifest.stimuli_from or name]
+    stem = _only_file(pictures, session, ".csv").removesuffix(".csv")
+    assert _only_file(pictures, session, ".zip") == f"{stem}.zip"
 
 
 def test_the_cached_manifests_cannot_be_spoilt():
@@ -81,6 +116,20 @@ def test_good_manifest(tmp_path):
         ("[[files]]", '[aliases.x]\nregion = "V1"\n[[files]]', "'V1'"),
         ("[[files]]", '[aliases.x]\nsession = "9"\n[[files]]', "'9'"),
         ('title = "A"', "title = ", "not TOML"),
+        ('authors = ["Doe, Jane"]', "authors = []", "publications.0.authors"),
+        ('authors = ["Doe, Jane"]', 'authors = ["Doe, J., Roe, R."]', "'Family, Given'"),
+        ("year = 2026", 'year = "soon"', "publications.0.year"),
+        ("year = 2026", 'year = 2026\ndoi = "https://doi.org/10.1/x"', "publications.0.doi"),
+        ("[[publications]]", "[[papers]]", "publications"),
+        ("[licence]", "[licence]\nrestricted = 2", "licence.restricted"),
+        ("[[files]]", '[responses]\ntime_unit = "min"\n[[files]]', "responses.time_unit"),
+        ("[[files]]", "[responses]\nwindow_ms = [200, 50]\n[[files]]", "ends before it begins"),
+        ("[[files]]", "[responses]\nwindow_ms = [50]\n[[files]]", "responses.window_ms"),
+        ("[[files]]", '[responses]\nreliability = ""\n[[files]]', "responses.reliability"),
+        ("[[files]]", '[responses]\nwindow = "50,200ms"\n[[files]]', "responses.window"),
+        ("https://example.org/a", "http://127.0.0.1.example.org/a", "files.0.url"),
+        ('species = "macaque"', "", "regions.0.species"),
+        ('title = "A"', 'title = "A"\nn_stimuli = 1', "n_stimuli"),
     ],
 )
 def test_malformed_manifest_names_file_field_and_reason(tmp_path, old, new, said):

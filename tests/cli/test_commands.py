@@ -61,7 +61,12 @@ def test_help_imports_nothing_heavy(arguments):
              "--preprocessing", "--seed", "--device", "--output", "--json"],
         ),
         (["models"], ["PATTERN"]),
-        (["datasets"], ["--json"]),
+        (["datasets"], ["--json", "PROBE_MANIFESTS", "import", "new", "show", "verify", "cite"]),
+        (["datasets", "new"], ["NAME", "FILE", "PROBE_MANIFESTS"]),
+        (["datasets", "show"], ["NAME"]),
+        (["datasets", "fetch"], ["NAME", "--accept-licence"]),
+        (["datasets", "verify"], ["NAME"]),
+        (["datasets", "cite"], ["NAME"]),
         (["assets"], ["where", "list", "add", "fetch"]),
         (["assets", "where"], ["--help"]),
         (["assets", "list"], ["--help"]),
@@ -140,8 +145,8 @@ def test_assets_fetch_list_and_add(run, mirror, own_cache, monkeypatch):
     assert line.split() == [name, "0.2", "yes"]
     assert run("assets", "fetch", name).out.strip() == str(own_cache / "assets" / name)
     monkeypatch.setenv("PROBE_MIRROR", str(mirror))
-    assert run("assets", "fetch", "it").out == "it: 92 stimuli, ready\n"
-    assert len(run("assets", "list").out.splitlines()) == 2 + 2
+    assert run("assets", "fetch", "it").out == "it: 3 files, ready\n"
+    assert len(run("assets", "list").out.splitlines()) == 2 + 3
 
 
 def test_assets_add_of_a_foreign_file(run, own_cache, tmp_path):

@@ -142,9 +142,11 @@ class TestCichy:
 
 def test_available():
     listed = {entry.name: entry for entry in available()}
-    assert set(listed) == {
-        *("sim-v4", "sim-v1", "sim-v4-compact", "cowley2023", "kriegeskorte2008", "cichy2014")
+    assert {name for name, entry in listed.items() if entry.simulated} == {
+        *("sim-v4", "sim-v1", "sim-v4-compact")
     }
+    assert {"cowley2023", "kriegeskorte2008", "cichy2014", "li2026"} <= set(listed)
+    assert listed["li2026"].regions == ("IT", "V1", "V2", "V4")
     assert listed["cichy2014"].restricted
     assert listed["cichy2014"].aliases == ("evc", "it-fmri")
     assert listed["cowley2023"].sessions[0] == "210325"

@@ -21,7 +21,7 @@ from probe.formats.names import as_text, repeated
 from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.numpy_files import read_npy, read_npz
 from probe.formats.variables import Variables
-from probe.recordings.importing.arrays import from_variables
+from probe.recordings.importing.arrays import Keep, from_variables
 from probe.recordings.importing.inside import pictures_inside
 from probe.recordings.importing.options import (
     Options,
@@ -69,6 +69,7 @@ def read_recording(
     region: str | None = None,
     subject: str | None = None,
     sort_times: bool = False,
+    keep: Keep | None = None,
 ) -> Reading:
     """Read responses from NWB, MATLAB, netCDF, HDF5, NumPy or a table, and say how.
 
@@ -119,6 +120,10 @@ def read_recording(
     sort_times : bool
         Whether spike times that are not ascending may be sorted: only of a clock that never
         restarts.
+    keep : callable, optional
+        Of an array file, which neuroids are read: it is given what the file says of the neuroids,
+        lists by name (``neuroid_id``, ``region``, ``subject``, …), and returns one bool for each.
+        By default all.
 
     Returns
     -------
@@ -161,7 +166,7 @@ def read_recording(
 
     if options.stimuli is not None and options.picture_axes is not None:
         raise ProbeError("--picture-axes is of pictures inside the file: leave out --stimuli")
-    read = [_read(one, options, matches) for one in paths]
+    read = [_read(one, options, matches, keep) for one in paths]
     presented = read[0][1] if len(read) == 1 else _side_by_side(paths, [p for _, p in read])
     return _reading(paths, read[0][0], presented, options, pictures)
 
@@ -178,14 +183,20 @@ def _picture_set(stimuli: Path | str | StimulusSet) -> StimulusSet:
 
 
 def _read(
-    path: Path, options: Options, matches: Callable[[Collection[str]], bool]
+    path: Path,
+    options: Options,
+    matches: Callable[[Collection[str]], bool],
+    keep: Keep | None,
 ) -> tuple[str, Presented]:
     try:
         kind = kinds.kind_of(path)
-        if kind == kinds.NWB:
+        if kind == kinds.NWB and keep is None:
             return kind, from_nwb(path, options, matches)
         if kind in _READERS:
-            return kind, from_variables(_READERS[kind](path), kind, path, options, matches)
+            content = _READERS[kind](path)
+            return kind, from_variables(content, kind, path, options, matches, keep)
+        if keep is not None:
+            raise ValueError("is no file of arrays: leave out keep")
         return kind, from_columns(read_columns(path), path, options, matches)
     except ProbeError:
         raise
@@ -242,7 +253,7 @@ def _reading(
     if not shown.any():
         raise ProbeError(f"{where}: {presented.label_name} names no picture")
     names = [name for name, kept in zip(labels, shown, strict=True) if kept]
-    values = presented.values[shown]
+    values = presented.values if shown.all() else presented.values[shown]
     ids = list(dict.fromkeys(names))
     position = {name: k for k, name in enumerate(ids)}
     stimulus = np.array([position[name] for name in names])
@@ -318,6 +329,8 @@ def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, l
     if options.neuroids is not None:
         columns = _with_table(columns, n, options.neuroids, where)
     ids = columns.pop("neuroid_id", None) or [f"n{k + 1:04d}" for k in range(n)]
+    if repeated(ids) and "subject" in columns:  # sites that are numbered in each animal anew
+        ids = [f"{subject}-{i}" for subject, i in zip(columns["subject"], ids, strict=True)]
     if twice := repeated(ids):
         raise ProbeError(f"{where} has two neuroids called {twice!r}")
     for name, said in (("region", options.region), ("subject", options.subject)):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,17 @@ _BINS = re.compile(r"(time_?)?bins?(_?(starts?|ends?|cent(er|re)s?))?(_(ms|s))?"
 Matches = Callable[[Collection[str]], bool]
 """Whether all of some names are names of pictures."""
 
+Keep = Callable[[Mapping[str, list[Any]]], np.ndarray]
+"""Which neuroids are wanted, bool, of what the file says of each."""
+
 
 def from_variables(
-    content: Variables, kind: str, path: Path, options: Options, matches: Matches
+    content: Variables,
+    kind: str,
+    path: Path,
+    options: Options,
+    matches: Matches,
+    keep: Keep | None = None,
 ) -> Presented:
     """Read responses from the arrays of a file.
 
@@ -58,6 +67,8 @@ def from_variables(
     options : Options
     matches : callable
         Whether all of some names are names of pictures.
+    keep : callable, optional
+        Which neuroids are wanted: the responses of the others are not read.
 
     Raises
     ------
@@ -85,13 +96,26 @@ def from_variables(
             "presentations: say so with --axes, with 'presentation' for 'stimulus'"
         )
     notes = [f"not read: {n} ({why})" for n, why in content.unreadable.items()]
-    values, unit, time_note = _over_time(variable, axes, content, dims, options, here)
+    used = {name, label_name}
+    along = next((k for k, axis in enumerate(axes) if axis.kind == "neuroid"), None)
+    n_neuroids = 1 if along is None else axes[along].length
+    neuroids = _neuroids(content, axes, dims, used, path, options, n_neuroids)
+    kept = None if keep is None else np.flatnonzero(keep(neuroids))
+    read_axes = axes
+    if kept is not None and along is not None:
+        neuroids = {column: [cells[k] for k in kept] for column, cells in neuroids.items()}
+        notes.append(f"{len(kept)} of {n_neuroids} neuroids were read")
+        read_axes = (
+            *axes[:along],
+            replace(axes[along], length=len(kept)),
+            *axes[along + 1 :],
+        )
+    variable = replace(variable, values=variable.read(along, kept))
+    values, unit, time_note = _over_time(variable, read_axes, content, dims, options, here)
     if time_note:
         notes.append(time_note)
     n_labels, n_repetitions, n_neuroids = values.shape
     flat = values.reshape(n_labels * n_repetitions, n_neuroids)
-    used = {name, label_name}
-    neuroids = _neuroids(content, axes, dims, used, path, options, n_neuroids)
     columns = _along(content, axes, dims, ("stimulus", "presentation"), used, n_labels)
     return Presented(
         flat,
@@ -258,10 +282,10 @@ def _over_time(
         for several in (("stimulus", "presentation"), ("repetition",), ("neuroid",), ("time",))
     ]
     singles = [k for k, axis in enumerate(axes) if axis.kind == SINGLE]
-    values = variable.values.reshape([axis.length for axis in axes])
+    values = variable.read().reshape([axis.length for axis in axes])
     values = values.transpose([k for k in order if k is not None] + singles)
     values = values.reshape([1 if k is None else axes[k].length for k in order])
-    values = values.astype(np.float64)
+    values = values.astype(np.float64, copy=False)
     if order[3] is None:
         if options.window is not None:
             raise ProbeError(f"{where} has no time axis: --window has nothing to choose from")
