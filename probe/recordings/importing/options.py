@@ -64,6 +64,10 @@ class Options:
     region: str | None
     subject: str | None
     sort_times: bool
+    masks: tuple[Path, ...]
+    key: Path | None
+    events: tuple[Path, ...]
+    average: str | None
 
 
 def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from probe.errors import ProbeError
 from probe.formats.names import as_text
+from probe.formats.nifti import Grid
 from probe.formats.tables import read_rows
 
 LABELS = (
     "stimulus_id", "image_id", "stimulus_name", "image_name", "picture_name", "stimulus", "image",
-    "picture", "frame", "filename", "stimulus_file", "image_file",
+    "picture", "frame", "filename", "stimulus_file", "image_file", "stim_file",
 )  # fmt: skip
 """Names of what tells which picture was shown, in any case of letters."""
 
@@ -76,6 +77,10 @@ class Presented:
         What a response is; empty where it is not known.
     notes : list of str
         What a user should know of how they were read.
+    grid : Grid or None
+        Of voxels: where they are; their columns i, j, k are indices of it.
+    space : str
+        Of voxels and vertices, the space that they are in; empty where it is not known.
     """
 
     values: np.ndarray
@@ -87,6 +92,8 @@ class Presented:
     axes: tuple[Axis, ...]
     unit: str
     notes: list[str] = field(default_factory=list)
+    grid: Grid | None = None
+    space: str = ""
 
 
 def plain_name(name: str) -> str:
