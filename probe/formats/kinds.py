@@ -127,7 +127,7 @@ def _image(head: bytes, path: Path) -> str | None:
             return NIFTI
         if size == 348 and head[344:347] == b"n+1":
             return NIFTI
-        if size in (348, 540):
+        if size in (348, 540) and len(head) >= 348:
             raise ValueError(f"is the header of a pair of .hdr and .img: {_ONE_FILE}")
     if name.endswith((".nii", ".nii.gz", ".gii", ".gii.gz", ".hdr")):
         suffix = next(one for one in IMAGE_ENDINGS[::-1] if name.endswith(one))
