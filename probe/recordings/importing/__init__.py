@@ -187,7 +187,11 @@ def read_recording(
         )
     for option, value in (("--mask", mask), ("--key", key), ("--events", events)):
         if value is not None:
-            raise ProbeError(f"{str(paths[0])!r} is no brain image: leave out {option}")
+            raise ProbeError(
+                f"{str(paths[0])!r} is no brain image: leave out {option} (betas of x, y, z and "
+                "trial in an array, as GLMsingle's, have no affine: save them with that of the "
+                "data, nibabel.save(nibabel.Nifti1Image(betas, affine), 'betas.nii.gz'))"
+            )
     read = [_read(one, options, matches) for one in paths]
     presented = read[0][1] if len(read) == 1 else _side_by_side(paths, [p for _, p in read])
     return _reading(paths, read[0][0], presented, options, pictures)

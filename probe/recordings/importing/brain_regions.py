@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from probe.formats.tables import read_rows
 
 _VALUE_COLUMNS = ("index", "value", "label", "id")
 _NAME_COLUMNS = ("name", "region", "label_name", "structure")
+_COLOURED = re.compile(r"\s*(-?\d+)\s+(\S+)(\s+[\d.]+)*\s*")
 _ROOT = "dataset_description.json"
 
 
@@ -96,6 +98,25 @@ def read_regions(
         value of the atlas that is asked for has no name, or a region is not there.
     """
     read = [_read_mask(path, image) for path in masks]
+    # NSD's regions are -1 outside the cortex; no convention of labels has negative ones.
+    notes = [
+        f"{int((values < 0).sum())} points of {path.name} are negative: of no region"
+        for path, (values, _) in zip(masks, read, strict=True)
+        if (values < 0).any()
+    ]
+    read = [(np.maximum(values, 0), labels) for values, labels in read]
+    if nothing := [p for p, (values, _) in zip(masks, read, strict=True) if not values.any()]:
+        raise ProbeError(f"{str(nothing[0])!r} is nowhere above 0: it chooses no voxel")
+    regions = _chosen_points(masks, read, key, region)
+    return replace(regions, notes=[*regions.notes, *notes])
+
+
+def _chosen_points(
+    masks: Sequence[Path],
+    read: Sequence[tuple[np.ndarray, dict[int, str]]],
+    key: Path | None,
+    region: str | None,
+) -> Regions:
     by_value = [
         key is not None
         or parse_name(path.name).suffix == "dseg"
@@ -134,8 +155,6 @@ def _read_mask(path: Path, image: BrainImage) -> tuple[np.ndarray, dict[int, str
             f"{where} holds fractions (up to {values.max():.4g}), as of probabilities: a mask "
             "holds 0 and 1, an atlas whole numbers; choose a threshold first"
         )
-    if not values.any():
-        raise ProbeError(f"{where} is 0 everywhere: it chooses no voxel")
     return values.astype(np.int64), mask.labels
 
 
@@ -307,8 +326,8 @@ def read_key(path: Path) -> dict[int, str]:
     Parameters
     ----------
     path : Path
-        .tsv or .csv with the columns index (or value) and name; or lines of a number, a name and
-        four numbers of colour, as in FreeSurferColorLUT.txt.
+        .tsv or .csv with the columns index (or value) and name; or, under another ending, lines of
+        a number and a name, perhaps with numbers of colour, as in FreeSurferColorLUT.txt.
 
     Returns
     -------
@@ -324,9 +343,7 @@ def read_key(path: Path) -> dict[int, str]:
         if path.suffix.lower() in (".tsv", ".csv"):
             pairs = _pairs(read_rows(path, where), where)
         else:
-            lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
-            pairs = [(words[0], words[1]) for words in lines if len(words) >= 6 and words[0] != "#"]
-            pairs = [(value, name) for value, name in pairs if not value.startswith("#")]
+            pairs = _coloured(path.read_text(encoding="utf-8"), where)
     except OSError as error:
         raise ProbeError(f"{where} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -350,6 +367,22 @@ def read_key(path: Path) -> dict[int, str]:
             raise ProbeError(f"{where} names the value {value} twice")
         names[value] = name.strip()
     return names
+
+
+def _coloured(text: str, where: str) -> list[tuple[str, str]]:
+    """Return the values and names of FreeSurfer's table of colours."""
+    pairs = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _COLOURED.fullmatch(line)
+        if match is None:
+            raise ProbeError(
+                f"{where}, line {number}: expected a value and a name, as in FreeSurfer's tables "
+                "of colours, or a .tsv with the columns index and name"
+            )
+        pairs.append((match[1], match[2]))
+    return pairs
 
 
 def _pairs(rows: Sequence[Sequence[str]], where: str) -> Iterable[tuple[str, str]]:

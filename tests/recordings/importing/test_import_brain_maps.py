@@ -344,6 +344,15 @@ class TestAtlases:
             "Left-V1", "Left-V2", "Left-IT",
         ]  # fmt: skip
 
+    def test_nsds_regions_with_a_table_of_colours(self, tmp_path, read):
+        """NSD's prf-visualrois.nii.gz: -1 outside the cortex; its .ctab gives no colours."""
+        (tmp_path / "rois.mgz.ctab").write_text("0 Unknown\n1 V1v\n2 V1d\n5 V2v\n")
+        reading = read(np.where(ATLAS == 0, -1, ATLAS), key=tmp_path / "rois.mgz.ctab")
+        assert list(dict.fromkeys(reading.neuroid_columns["region"])) == ["V1v", "V1d", "V2v"]
+        assert "10 points of atlas.nii.gz are negative: of no region" in reading.notes
+        binary = read(np.where(ATLAS == 1, 1, -1), "nsdgeneral.nii.gz", np.int16)
+        assert binary.neuroid_columns["region"] == ["nsdgeneral"] * 8
+
     def test_the_key_at_the_root_of_a_derivatives_folder(self, tmp_path, maps, trials):
         """fMRIPrep: desc-aparcaseg_dseg.tsv and desc-aseg_dseg.tsv beside the subjects."""
         root = tmp_path / "derivatives"

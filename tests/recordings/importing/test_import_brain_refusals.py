@@ -364,7 +364,7 @@ CASES = {
         series(), {**E, "mask": roi(values=np.where(ATLAS, 1.0, np.nan))}, "NaN or infinite"
     ),
     "a mask of nothing": (
-        series(), {**E, "mask": roi(values=np.zeros(SHAPE, np.uint8))}, "is 0 everywhere"
+        series(), {**E, "mask": roi(values=np.zeros(SHAPE, np.uint8))}, "is nowhere above 0"
     ),
     "a mask of many volumes": (
         series(), {**E, "mask": roi(values=np.ones((*SHAPE, 2), np.uint8))}, "has 2 volumes"
@@ -406,6 +406,10 @@ CASES = {
     "an empty key": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": raw("k.txt", b"# nothing\n")},
         "names no values",
+    ),
+    "a key of other lines": (
+        series(), {**E, "mask": roi("a.nii", ATLAS), "key": raw("k.txt", b"1 V1\n\n2\n")},
+        "line 3: expected a value and a name",
     ),
     "no such key": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": lambda f: f / "k.txt"}, "cannot be read"
