@@ -86,7 +86,7 @@ def test_spikes_from_before_onset(run, lab, images, tmp_path):
 
 @pytest.fixture
 def betas(lab, tmp_path):
-    """A folder of an image per presentation, a mask of four voxels and a table that names images."""
+    """Images of one presentation each, a mask of four voxels and a table that names images."""
     nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
     values = np.load(lab / "responses.npy")  # stimulus x repetition x neuroid
     (tmp_path / "betas").mkdir()
