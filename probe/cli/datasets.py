@@ -29,7 +29,8 @@ def datasets(
     """List the recordings that --dataset takes, real and simulated; import your own.
 
     A folder with responses.npy and images/ is a recording, too: probe rsa --dataset ./FOLDER.
-    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, NumPy files and tables.
+    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, NumPy files, brain images and
+    tables.
 
     PROBE_MANIFESTS names a folder of manifests of your own, NAME.toml each, which say where the
     files of a dataset are and what they hash to: probe datasets new NAME writes one to fill in.
@@ -57,7 +58,7 @@ def datasets(
             folds="what",
         ),
         "A folder of your own: probe rsa --dataset ./FOLDER, with responses.npy and images/.",
-        "Files of other kinds (NWB, MATLAB, netCDF, tables): probe datasets import --help.",
+        "Files of other kinds (NWB, MATLAB, netCDF, NIfTI, tables): probe datasets import --help.",
     )
 
 
@@ -68,7 +69,8 @@ def import_(
         typer.Argument(
             metavar="FILE...",
             help="NWB, MATLAB, netCDF, HDF5, .npy, .npz, .csv, .tsv or .parquet; several of one "
-            "site each are put side by side.",
+            "site each are put side by side. NIfTI or GIfTI images of single-trial maps, or "
+            "folders of them.",
         ),
     ],
     stimuli: Annotated[
@@ -105,7 +107,9 @@ def import_(
     variable: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The array or column of the responses.", show_default=False
+            metavar="NAME",
+            help="The array or column of the responses; of maps, the statistic (effect, t, z).",
+            show_default=False,
         ),
     ] = None,
     labels: Annotated[
@@ -159,9 +163,48 @@ def import_(
             show_default=False,
         ),
     ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of brain images: a mask on their grid, of the region it is called after, or an "
+            "atlas; may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names of an atlas's values: a .tsv or .csv (index, name), or FreeSurfer's "
+            "colours.",
+            show_default="the one that BIDS puts beside it or at the root",
+        ),
+    ] = None,
+    events: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of brain images: a .tsv or .csv of one row per map; one for each image of many "
+            "maps.",
+            show_default=False,
+        ),
+    ] = None,
+    average: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Average the presentations of a picture that have the same value in this column, "
+            "as run.",
+            show_default=False,
+        ),
+    ] = None,
     region: Annotated[
         str | None,
-        typer.Option(help="Of all neuroids, where the file does not say.", show_default=False),
+        typer.Option(
+            help="Of all neuroids, where the file does not say; of an atlas, the regions to read.",
+            show_default=False,
+        ),
     ] = None,
     subject: Annotated[
         str | None,
@@ -178,7 +221,10 @@ def import_(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder to write.", show_default="./ and the file's name"
+            "--output",
+            "-o",
+            help="Folder to write.",
+            show_default="./ and the file's name; of a folder, ./FOLDER-recording",
         ),
     ] = None,
     dry_run: Annotated[
@@ -215,12 +261,18 @@ def import_(
         --stimuli images/
       probe datasets import assy.nc --stimuli stimuli.csv
       probe datasets import tidy.csv --variable rate --stimuli images/
+
+    \b
+    Single-trial maps of fMRI: a folder of images, or one image of many maps:
+      probe datasets import betas/ --mask V4.nii.gz --events trials.tsv --stimuli images/
+      probe datasets import sub-01_stat-effect_statmap.nii.gz --events trials.tsv
+        --mask atlas_dseg.nii.gz --region V1,V4 --stimuli images/ -o sub-01
     """  # noqa: D301
     from probe.cli import show
     from probe.recordings import read_recording
     from probe.recordings.importing.reading import check_free
 
-    folder = output or Path(files[0].name).with_suffix("")
+    folder = output or _folder_for(files[0])
     if not dry_run:
         if stimuli is None and picture_axes is None and all(file.exists() for file in files):
             raise ProbeError(
@@ -233,7 +285,7 @@ def import_(
         files, stimuli=stimuli, picture_axes=picture_axes, window=window, axes=axes,
         variable=variable, labels=labels, presentations=presentations, neuroids=neuroids,
         bins=bins, time_unit=time_unit, blanks=blank or (), region=region, subject=subject,
-        sort_times=sort_times,
+        sort_times=sort_times, mask=mask or None, key=key, events=events or None, average=average,
     )  # fmt: skip
     lines = []
     if not dry_run:
@@ -397,6 +449,13 @@ def new(
 
     path = write_template(name, files or ())
     put(f"wrote {path}", f"Fill it in, then: probe datasets show {name}")
+
+
+def _folder_for(file: Path) -> Path:
+    """Return the folder that is written by default: called like the file, not the folder read."""
+    if file.is_dir():
+        return Path(f"{file.resolve().name}-recording")
+    return Path(Path(file.name.removesuffix(".gz")).stem)
 
 
 def _details(entry: Available) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 MATLAB_5, MATLAB_73 = "MATLAB 5", "MATLAB 7.3"
 NWB, NETCDF, NETCDF_CLASSIC, HDF5 = "NWB", "netCDF", "classic netCDF", "HDF5"
 NPY, NPZ, TABLE, PARQUET = "NumPy array", "NumPy archive", "table", "Parquet table"
+NIFTI, GIFTI = "NIfTI", "GIfTI"
+
+IMAGE_ENDINGS = (".nii", ".nii.gz", ".gii", ".gii.gz", ".img", ".hdr", ".img.gz", ".mgh", ".mgz")
+"""How files of brain images are called, of any kind."""
 
 _SIGNATURES = (
     (b"\x93NUMPY", NPY),
@@ -52,7 +58,7 @@ def kind_of(path: Path) -> str:
                 "is a Zarr store: NWB on Zarr needs hdmf-zarr; export it to HDF5 "
                 "(pynwb.NWBHDF5IO(…).export) and import that file"
             )
-        raise ValueError("is a folder: name the file that holds the responses")
+        raise ValueError("is a folder without images: name the file that holds the responses")
     try:
         with path.open("rb") as file:
             head = file.read(1024)
@@ -74,7 +80,9 @@ def kind_of(path: Path) -> str:
         return _hdf5(path, head_is_matlab)
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise ValueError("is a pickle, which could run any program: it is not opened; save arrays")
-    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith((".nii.gz", ".fif.gz")):
+    if (image := _image(head, path)) is not None:
+        return image
+    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith(".fif.gz"):
         raise ValueError("is compressed with gzip: unpack it first")
     suffix = path.suffix.lower()
     if suffix == ".mat":
@@ -84,11 +92,53 @@ def kind_of(path: Path) -> str:
     if suffix in (".nwb", ".nc", ".h5", ".hdf5", ".npy", ".npz", ".parquet"):
         raise ValueError(f"is called {suffix} but is no such file: it may be cut or damaged")
     raise ValueError(
-        "is of a kind that is not read: expected NWB, MATLAB, netCDF, HDF5, .npy, .npz, .csv, .tsv "
-        "or .parquet"
+        "is of a kind that is not read: expected NWB, MATLAB, netCDF, HDF5, NIfTI, GIfTI, .npy, "
+        ".npz, .csv, .tsv or .parquet"
     )
 
 
+def _image(head: bytes, path: Path) -> str | None:
+    """Return the kind of a brain image; None of what is none."""
+    name = path.name.lower()
+    if name.endswith((".mgh", ".mgz")):
+        raise ValueError(
+            "is FreeSurfer's own format: convert it first, `mri_convert FILE.mgz FILE.nii.gz`"
+        )
+    if name.endswith((".img", ".img.gz")):
+        raise ValueError(f"is half of a pair of .hdr and .img: {_ONE_FILE}")
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, 600)
+        except zlib.error:
+            head = b""
+    if b"<GIFTI" in head or (name.endswith((".gii", ".gii.gz")) and head.startswith(b"<?xml")):
+        if name.endswith(".gz"):
+            raise ValueError("is compressed with gzip: unpack it first")
+        return GIFTI
+    for order in "<>":
+        size = struct.unpack(f"{order}i", head[:4])[0] if len(head) >= 4 else 0
+        if size == 540 and head[4:7] == b"n+2":
+            intent = struct.unpack(f"{order}i", head[504:508])[0] if len(head) >= 508 else 0
+            if 3000 <= intent < 3100:
+                raise ValueError(
+                    "is a CIFTI file, of surfaces and volumes in one: take it apart first, with "
+                    "`wb_command -cifti-separate`, into .func.gii and .nii.gz"
+                )
+            return NIFTI
+        if size == 348 and head[344:347] == b"n+1":
+            return NIFTI
+        if size in (348, 540) and len(head) >= 348:
+            raise ValueError(f"is the header of a pair of .hdr and .img: {_ONE_FILE}")
+    if name.endswith((".nii", ".nii.gz", ".gii", ".gii.gz", ".hdr")):
+        suffix = next(one for one in IMAGE_ENDINGS[::-1] if name.endswith(one))
+        raise ValueError(f"is called {suffix} but is no such file: it may be cut or damaged")
+    return None
+
+
+_ONE_FILE = (
+    "save it as one file first, nibabel.save(nibabel.load('FILE.img'), 'FILE.nii.gz'), and look "
+    "that left is left"
+)
 _ANNEX_GET = "run `git annex get` (or `datalad get`)"
 
 

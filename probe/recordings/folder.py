@@ -12,9 +12,11 @@
                           pictures that belong together, ``variant``, of one that was changed
         neuroids.csv      optional: neuroid_id, subject, region; one row per neuroid. Without a
                           region, it is called after the folder. Its other columns are kept as
-                          coordinates of the neuroids
+                          coordinates of the neuroids; i, j, k, of voxels, and vertex, of a
+                          surface, as whole numbers
         recording.json    optional, written by `probe datasets import`: title, citation, licence,
-                          response_unit, averaged, what was read and how
+                          response_unit, averaged, what was read and how; of voxels,
+                          volume_shape and affine (row by row, to mm) of their volume, and space
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ from probe.formats.tables import read_rows
 from probe.recordings.pictures import picture_names
 from probe.recordings.recording import RDM_DIMS, RESPONSE_DIMS, Recording
 from probe.stimuli import StimulusSet
+
+INDICES = ("i", "j", "k")
+"""Columns of neuroids.csv that say which voxel of a volume each is."""
 
 NEUROIDS = ("neuroid_id", "subject", "region")
 """Columns of neuroids.csv."""
@@ -76,7 +81,7 @@ def from_folder(folder: Path | str) -> Recording:
         raise ProbeError(
             f"folder {str(folder / 'images')!r} has no pictures: put the stimuli there"
         )
-    coords: dict[str, tuple[str, list[str]]] = {}
+    coords: dict[str, tuple[str, Any]] = {}
     if (folder / "stimuli.csv").exists():
         table = _table(folder / "stimuli.csv", ("stimulus_id",))
         listed = list(table["stimulus_id"])
@@ -112,7 +117,11 @@ def from_folder(folder: Path | str) -> Recording:
         coords[column] = ("neuroid", list(values))
     # Group and variant are of stimuli, wherever they are looked for.
     besides = _other_columns(neuroids, folder / "neuroids.csv", (*coords, "group", "variant"))
-    coords |= {other: ("neuroid", cells) for other, cells in besides.items()}
+    for other, cells in besides.items():
+        coords[other] = ("neuroid", cells)
+    coords |= _positions(besides, folder / "neuroids.csv")
+    manifest = _manifest(folder / MANIFEST, responses)
+    _check_voxels(coords, manifest, folder)
     data = xr.Dataset(
         {"responses": (("stimulus", "repetition", "neuroid"), responses)},
         coords=coords,
@@ -124,7 +133,7 @@ def from_folder(folder: Path | str) -> Recording:
             "source_hash": responses_hash(responses),
             "simulated": False,
             "stimulus_order": order,
-            **_manifest(folder / MANIFEST, responses),
+            **manifest,
         },
     )
     return Recording(data, StimulusSet(list(pictures), list(pictures.values()), name))
@@ -140,6 +149,77 @@ def _of_stimuli(table: pd.DataFrame, path: Path) -> dict[str, tuple[str, list[st
             "expected one for every picture, a name of its own for one that belongs to no other"
         )
     return {name: ("stimulus", cells) for name, cells in columns.items()}
+
+
+def _positions(columns: dict[str, list[str]], path: Path) -> dict[str, tuple[str, np.ndarray]]:
+    """Return where neuroids are, as whole numbers: voxels of a volume, vertices of a surface."""
+    named = (*INDICES,) if set(INDICES) <= set(columns) else ()
+    positions: dict[str, tuple[str, np.ndarray]] = {}
+    for name in (*named, *(["vertex"] if "vertex" in columns else [])):
+        for row, cell in enumerate(columns[name], start=1):
+            if not cell.isascii() or not cell.isdigit():
+                raise ProbeError(
+                    f"{str(path)!r} has {cell!r} in column {name!r}, row {row}, not counting the "
+                    "header: expected a whole number ≥ 0"
+                )
+        positions[name] = ("neuroid", np.array([int(cell) for cell in columns[name]], np.int64))
+    return positions
+
+
+def _check_voxels(
+    coords: dict[str, tuple[str, Any]], manifest: dict[str, Any], folder: Path
+) -> None:
+    """See that voxels are in the volume that the manifest describes, each once."""
+    if "volume_shape" not in manifest:
+        return
+    path = folder / "neuroids.csv"
+    if lacking := [name for name in INDICES if name not in coords]:
+        raise ProbeError(
+            f"{str(path)!r} has no column {lacking[0]!r}, and {MANIFEST} gives a volume_shape: "
+            "each voxel needs its i, j and k"
+        )
+    indices = np.stack([coords[name][1] for name in INDICES], axis=1)
+    outside = np.flatnonzero((indices >= np.array(manifest["volume_shape"])).any(axis=1))
+    if outside.size:
+        shape = " × ".join(map(str, manifest["volume_shape"]))
+        raise ProbeError(
+            f"{str(path)!r}: the voxel {tuple(indices[outside[0]].tolist())} in row "
+            f"{outside[0] + 1}, not counting the header, is outside the volume of {shape}"
+        )
+    unique, first = np.unique(indices, axis=0, return_index=True)
+    if len(unique) < len(indices):
+        row = int(np.setdiff1d(np.arange(len(indices)), first)[0])
+        raise ProbeError(
+            f"{str(path)!r}: the voxel {tuple(indices[row].tolist())} in row {row + 1}, not "
+            "counting the header, is there before"
+        )
+
+
+def _space(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return what a manifest says of the volume that voxels are in."""
+    shape, affine, space = (record.get(name) for name in ("volume_shape", "affine", "space"))
+    said: dict[str, Any] = {}
+    if (shape is None) != (affine is None):
+        raise ProbeError(f"{str(path)!r}: 'volume_shape' and 'affine' go together")
+    if shape is not None and affine is not None:
+        if (
+            not isinstance(shape, list)
+            or len(shape) != 3
+            or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
+        ):
+            raise ProbeError(f"{str(path)!r}: 'volume_shape' is to be three whole numbers > 0")
+        if (
+            not isinstance(affine, list)
+            or len(affine) != 16
+            or not all(isinstance(n, int | float) and np.isfinite(n) for n in affine)
+        ):
+            raise ProbeError(f"{str(path)!r}: 'affine' is to be 16 numbers, row by row")
+        said = {"volume_shape": tuple(shape), "affine": tuple(map(float, affine))}
+    if space is not None:
+        if not isinstance(space, str):
+            raise ProbeError(f"{str(path)!r}: 'space' is to be a text")
+        said["space"] = space
+    return said
 
 
 def _other_columns(
@@ -185,6 +265,7 @@ def _manifest(path: Path, responses: np.ndarray) -> dict[str, Any]:
         **{text: record[text] for text in texts[:4]},
         "averaged": record["averaged"],
         "source_hash": hashlib.sha256(sources.encode()).hexdigest(),
+        **_space(record, path),
     }
 
 

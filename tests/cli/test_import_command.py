@@ -84,12 +84,65 @@ def test_spikes_from_before_onset(run, lab, images, tmp_path):
     assert recording.describe()["response_unit"] == unit
 
 
+@pytest.fixture
+def betas(lab, tmp_path):
+    """Images of one presentation each, a mask of four voxels and a table that names images."""
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+    values = np.load(lab / "responses.npy")  # stimulus x repetition x neuroid
+    (tmp_path / "betas").mkdir()
+    rows = ["file\tstimulus_id"]
+    for stimulus, of_stimulus in enumerate(values):
+        for repetition, one in enumerate(of_stimulus):
+            name = f"beta_{repetition}{stimulus:02d}.nii.gz"
+            image = nibabel.Nifti1Image(one.reshape(3, 2, 1), np.diag([-2.0, 2, 2, 1]))
+            nibabel.save(image, tmp_path / "betas" / name)
+            rows.append(f"{name}\tp{stimulus:02d}")
+    mask = np.zeros((3, 2, 1), np.uint8)
+    mask.flat[1:5] = 1
+    nibabel.save(nibabel.Nifti1Image(mask, np.diag([-2.0, 2, 2, 1])), tmp_path / "V4.nii.gz")
+    (tmp_path / "trials.tsv").write_text("\n".join(rows))
+    return tmp_path / "betas"
+
+
+def test_single_trial_maps(run, rsa, betas, images, lab, tmp_path):
+    ran = run(
+        "datasets", "import", betas, "--mask", tmp_path / "V4.nii.gz", "--stimuli", images,
+        "--events", tmp_path / "trials.tsv",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[0] == "files        beta_000.nii.gz and 23 more (NIfTI)"
+    assert (
+        "axis         neuroid (4): the voxels, in C order of 3 × 2 × 1, inside V4.nii.gz" in lines
+    )
+    assert "region       V4 (4)" in lines
+    assert lines[-2] == "wrote ./betas-recording"  # not into the folder that was read
+    imported = from_folder("betas-recording")
+    np.testing.assert_array_equal(
+        imported.data["responses"].values, from_folder(lab).data["responses"].values[..., 1:5]
+    )
+    assert imported.data["i"].values.tolist() == [0, 1, 1, 2]
+    compared = rsa("./betas-recording", "--region", "V4")
+    assert compared.code == 0, compared
+
+
+def test_of_an_image_the_folder_is_called_without_its_endings(run, betas, images, tmp_path):
+    (tmp_path / "V4.nii.gz").rename(betas / "mask.nii.gz")
+    one = next(betas.glob("beta_000*"))
+    (tmp_path / "one.tsv").write_text("stimulus_id\np00\n")
+    ran = run(
+        "datasets", "import", one, "--events", tmp_path / "one.tsv", "--stimuli", images
+    )  # fmt: skip
+    assert ran.out.splitlines()[-2] == "wrote ./beta_000"
+
+
 def test_help_teaches(run):
     out = run("datasets", "import", "--help").out
     assert "probe datasets import session.nwb --stimuli images/ --window 50,250ms" in out
     for option in (
         "--axes", "--variable", "--labels", "--presentations", "--neuroids", "--bins",
-        "--time-unit", "--blank", "--region", "--subject", "--sort-times", "--output", "--dry-run",
+        "--time-unit", "--blank", "--mask", "--key", "--events",
+        "--average", "--region", "--subject", "--sort-times", "--output", "--dry-run",
     ):  # fmt: skip
         assert option in out
     assert "import" in run("datasets", "--help").out

@@ -22,6 +22,7 @@ from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.numpy_files import read_npy, read_npz
 from probe.formats.variables import Variables
 from probe.recordings.importing.arrays import Keep, from_variables
+from probe.recordings.importing.brain_maps import from_images, is_brain_image
 from probe.recordings.importing.inside import pictures_inside
 from probe.recordings.importing.options import (
     Options,
@@ -70,8 +71,12 @@ def read_recording(
     subject: str | None = None,
     sort_times: bool = False,
     keep: Keep | None = None,
+    mask: Path | str | Sequence[Path | str] | None = None,
+    key: Path | str | None = None,
+    events: Path | str | Sequence[Path | str] | None = None,
+    average: str | None = None,
 ) -> Reading:
-    """Read responses from NWB, MATLAB, netCDF, HDF5, NumPy or a table, and say how.
+    """Read responses from NWB, MATLAB, netCDF, HDF5, NumPy, brain images or a table, and say how.
 
     Every axis, unit and name is known from the file or from an argument. Where two readings fit,
     none is taken: the error names the argument that decides. No pickle is opened.
@@ -80,6 +85,8 @@ def read_recording(
     ----------
     path : path, or sequence of paths
         A file. Several, of one site each and with the same presentations, are put side by side.
+        Of NIfTI and GIfTI, images of single-trial maps or folders of them: of one map each, named
+        after its picture (contrast-NAME, as by nilearn); or of many maps each, with ``events``.
     stimuli : path or StimulusSet, optional
         The pictures, as for `probe.image_set`: a folder, a table of paths (column path, or
         filename as Brain-Score has it), an archive. A picture
@@ -96,7 +103,8 @@ def read_recording(
         What the axes of the array are, as in ``"neuron,image,repeat"``: stimulus (image, …) or
         presentation (trial), repetition (repeat), neuroid (neuron, site, voxel, …), time.
     variable : str, optional
-        Name of the array, or of the table's column, of the responses.
+        Name of the array, or of the table's column, of the responses; of maps of a GLM, the
+        statistic (effect, t, z).
     labels : str or path, optional
         Name of the variable or column that says which picture was shown; or a file with one name
         per response: a .csv with a column stimulus_id, or a text file of one name per line. For
@@ -116,7 +124,8 @@ def read_recording(
         Names that stand for no picture, as ``-1`` in Allen's files. What has no name is blank
         anyway. These presentations are set apart.
     region, subject : str, optional
-        Of all neuroids, where the file does not say.
+        Of all neuroids, where the file does not say. With an atlas, which of its regions are
+        read: names or values, with commas.
     sort_times : bool
         Whether spike times that are not ascending may be sorted: only of a clock that never
         restarts.
@@ -124,6 +133,18 @@ def read_recording(
         Of an array file, which neuroids are read: it is given what the file says of the neuroids,
         lists by name (``neuroid_id``, ``region``, ``subject``, …), and returns one bool for each.
         By default all.
+    mask : path or sequence of paths, optional
+        Of brain images, on the same grid: a mask of 0 and 1, whose region is called after its
+        file; several, of a region each; or an atlas of whole numbers.
+    key : path, optional
+        Names of the atlas's values: a .tsv or .csv with the columns index and name, or FreeSurfer's
+        table of colours. By default the one that BIDS puts beside the atlas or at the root.
+    events : path or sequence of paths, optional
+        Of images of many maps, a .tsv or .csv of one row per map, for each image; of images of one
+        map, one table of a row per image, with a column ``file``.
+    average : str, optional
+        Name of a column of presentations, as run: those of one picture with the same value in it
+        are averaged to one response. By default each is a repetition.
 
     Returns
     -------
@@ -156,6 +177,10 @@ def read_recording(
         region=region,
         subject=subject,
         sort_times=sort_times,
+        masks=_paths(mask),
+        key=None if key is None else Path(key).expanduser(),
+        events=_paths(events),
+        average=average,
     )
     pictures = None if stimuli is None else _picture_set(stimuli)
     known = () if pictures is None else pictures.ids
@@ -166,9 +191,33 @@ def read_recording(
 
     if options.stimuli is not None and options.picture_axes is not None:
         raise ProbeError("--picture-axes is of pictures inside the file: leave out --stimuli")
+    images = [is_brain_image(one) for one in paths]
+    if all(images):
+        kind, files, presented = from_images(paths, options, matches, known)
+        options = replace(options, region=None)  # which chose the voxels, or is their column
+        return _reading(files, kind, presented, options, pictures)
+    if any(images):
+        raise ProbeError(
+            f"{str(paths[images.index(False)])!r} is no brain image, and "
+            f"{str(paths[images.index(True)])!r} is: read them one by one"
+        )
+    for option, value in (("--mask", mask), ("--key", key), ("--events", events)):
+        if value is not None:
+            raise ProbeError(
+                f"{str(paths[0])!r} is no brain image: leave out {option} (betas of x, y, z and "
+                "trial in an array, as GLMsingle's, have no affine: save them with that of the "
+                "data, nibabel.save(nibabel.Nifti1Image(betas, affine), 'betas.nii.gz'))"
+            )
     read = [_read(one, options, matches, keep) for one in paths]
     presented = read[0][1] if len(read) == 1 else _side_by_side(paths, [p for _, p in read])
     return _reading(paths, read[0][0], presented, options, pictures)
+
+
+def _paths(named: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...]:
+    if named is None:
+        return ()
+    several = [named] if isinstance(named, str | Path) else list(named)
+    return tuple(Path(one).expanduser() for one in several)
 
 
 def _picture_set(stimuli: Path | str | StimulusSet) -> StimulusSet:
@@ -192,6 +241,8 @@ def _read(
         kind = kinds.kind_of(path)
         if kind == kinds.NWB and keep is None:
             return kind, from_nwb(path, options, matches)
+        if kind in (kinds.NIFTI, kinds.GIFTI):
+            raise ProbeError(f"{str(path)!r} is a {kind} image: call it .nii, .nii.gz or .gii")
         if kind in _READERS:
             content = _READERS[kind](path)
             return kind, from_variables(content, kind, path, options, matches, keep)
@@ -254,6 +305,13 @@ def _reading(
         raise ProbeError(f"{where}: {presented.label_name} names no picture")
     names = [name for name, kept in zip(labels, shown, strict=True) if kept]
     values = presented.values if shown.all() else presented.values[shown]
+    columns = {
+        name: [cell for cell, kept in zip(cells, shown, strict=True) if kept]
+        for name, cells in presented.columns.items()
+    }
+    if options.average is not None:
+        names, values, columns, note = _averaged(names, values, columns, options.average, where)
+        notes.append(note)
     ids = list(dict.fromkeys(names))
     position = {name: k for k, name in enumerate(ids)}
     stimulus = np.array([position[name] for name in names])
@@ -264,12 +322,10 @@ def _reading(
         raise ProbeError(f"{where}: {presented.variable} has infinite responses")
     if np.isnan(responses).all():
         raise ProbeError(f"{where}: {presented.variable} has no response that is not missing")
-    columns: dict[str, list[str]] = {}
-    for name, cells in presented.columns.items():
-        kept_cells = [cell for cell, kept in zip(cells, shown, strict=True) if kept]
-        per_stimulus = _per_stimulus(kept_cells, stimulus, len(ids))
-        if per_stimulus is not None:
-            columns[name] = per_stimulus
+    stimulus_columns: dict[str, list[str]] = {}
+    for name, cells in columns.items():
+        if (per_stimulus := _per_stimulus(cells, stimulus, len(ids))) is not None:
+            stimulus_columns[name] = per_stimulus
     if pictures is None:
         stimuli = pictures_inside(presented, ids, options, where, notes)
     else:
@@ -282,20 +338,66 @@ def _reading(
         axes=presented.axes,
         responses=responses,
         stimulus_ids=tuple(ids),
-        stimulus_columns=columns,
+        stimulus_columns=stimulus_columns,
         neuroid_columns=_neuroids(presented, options, where),
         label_name=presented.label_name,
         response_unit=presented.unit,
         notes=tuple(notes),
+        grid=presented.grid,
+        space=presented.space,
         stimuli=stimuli,
     )
 
 
 def _companions(options: Options) -> tuple[Path, ...]:
     """Return the tables that say what the file does not."""
-    named = (options.labels, options.presentations, options.neuroids)
+    named = (
+        options.labels, options.presentations, options.neuroids, *options.events, *options.masks,
+        options.key,
+    )  # fmt: skip
     files = (Path(name).expanduser() for name in named if name is not None)
     return tuple(path for path in files if path.is_file())
+
+
+def _averaged(
+    names: Sequence[str],
+    values: np.ndarray,
+    columns: dict[str, list[Any]],
+    by: str,
+    where: str,
+) -> tuple[list[str], np.ndarray, dict[str, list[Any]], str]:
+    """Average the presentations of one picture that have the same value in a column.
+
+    Returns
+    -------
+    names, values, columns
+        Of what is left, in the order in which each began; a column is kept where it has one value
+        in each average.
+    note : str
+    """
+    if by not in columns:
+        raise ProbeError(
+            f"{where}: presentations have no column {by!r} (--average)"
+            + (suggest(by, columns) or f": they have {', '.join(columns) or 'none'}")
+        )
+    cells = texts(columns[by])
+    if "" in cells:
+        raise ProbeError(f"{where}: a presentation of {names[cells.index('')]!r} has no {by}")
+    keys = list(zip(names, cells, strict=True))
+    position = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    rows = np.array([position[key] for key in keys])
+    n = len(position)
+    sums = np.zeros((n, values.shape[1]))
+    np.add.at(sums, rows, values)
+    counts = np.bincount(rows, minlength=n)
+    kept = {c: per for c, v in columns.items() if (per := _per_stimulus(v, rows, n)) is not None}
+    sizes = (
+        f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    )
+    note = (
+        f"{len(names)} presentations were averaged by picture and {by}: {n} means of {sizes} each"
+    )
+    return [name for name, _ in position], sums / counts[:, None], kept, note
 
 
 def _repetitions(stimulus: np.ndarray, n_stimuli: int) -> np.ndarray:

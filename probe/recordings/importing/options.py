@@ -68,6 +68,10 @@ class Options:
     region: str | None
     subject: str | None
     sort_times: bool
+    masks: tuple[Path, ...]
+    key: Path | None
+    events: tuple[Path, ...]
+    average: str | None
 
 
 def check_picture_axes(order: str | None) -> str | None:

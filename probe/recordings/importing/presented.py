@@ -12,11 +12,12 @@ import numpy as np
 
 from probe.errors import ProbeError
 from probe.formats.names import as_text
+from probe.formats.nifti import Grid
 from probe.formats.tables import read_rows
 
 LABELS = (
     "stimulus_id", "image_id", "stimulus_name", "image_name", "picture_name", "stimulus", "image",
-    "picture", "frame", "filename", "stimulus_file", "image_file",
+    "picture", "frame", "filename", "stimulus_file", "image_file", "stim_file",
 )  # fmt: skip
 """Names of what tells which picture was shown, in any case of letters."""
 
@@ -78,6 +79,10 @@ class Presented:
         What a user should know of how they were read.
     pictures : dict of str to numpy.ndarray
         Those that the file holds itself, as it stores them.
+    grid : Grid or None
+        Of voxels: where they are; their columns i, j, k are indices of it.
+    space : str
+        Of voxels and vertices, the space that they are in; empty where it is not known.
     """
 
     values: np.ndarray
@@ -90,6 +95,8 @@ class Presented:
     unit: str
     notes: list[str] = field(default_factory=list)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    grid: Grid | None = None
+    space: str = ""
 
 
 def plain_name(name: str) -> str:

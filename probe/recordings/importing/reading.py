@@ -22,6 +22,7 @@ from probe import images
 from probe.errors import ProbeError
 from probe.formats import kinds
 from probe.formats.names import repeated
+from probe.formats.nifti import Grid
 from probe.recordings.folder import MANIFEST, NEUROIDS, from_folder, responses_hash
 from probe.recordings.importing.presented import Axis, texts
 from probe.recordings.recording import RESPONSE_DIMS, Recording
@@ -58,6 +59,10 @@ class Reading:
         What a user should know of how it was read.
     stimuli : StimulusSet or None
         The pictures, in the order of ``stimulus_ids``; None where none were named.
+    grid : Grid or None
+        Of voxels, where they are: their columns i, j, k are indices of it.
+    space : str
+        The space that voxels or vertices are in; empty where it is not known.
     """
 
     paths: tuple[Path, ...]
@@ -73,6 +78,8 @@ class Reading:
     response_unit: str
     notes: tuple[str, ...]
     stimuli: StimulusSet | None
+    grid: Grid | None = None
+    space: str = ""
 
     def describe(self) -> list[tuple[str, str]]:
         """Return how the file was read, as (what, how) lines.
@@ -89,7 +96,7 @@ class Reading:
         whole = total == round(total)
         lines = [
             ("file" if len(self.paths) == 1 else "files", f"{_named(self.paths)} ({self.kind})"),
-            *(("with", path.name) for path in self.companions),
+            *(("with", names) for names in _listed(self.companions)),
             ("responses", self.variable),
             *(("axis", str(axis)) for axis in self.axes),
             ("pictures", f"named by {self.label_name}; {self._matched()}"),
@@ -97,7 +104,10 @@ class Reading:
             ("repetitions", str(low) if low == high else f"{low} to {high}"),
             ("neuroids", f"{responses.shape[2]}, {_few(self.neuroid_columns['neuroid_id'])}"),
         ]
-        for name in ("region", "subject"):
+        if self.grid is not None or "vertex" in self.neuroid_columns:
+            space = self.space or "of which the names do not say what it is"
+            lines.append(("space", f"{space}{f'; {self.grid}' if self.grid else ''}"))
+        for name in ("region", "subject", "hemisphere"):
             if name in self.neuroid_columns:
                 counted = dict.fromkeys(self.neuroid_columns[name], 0)
                 for value in self.neuroid_columns[name]:
@@ -176,6 +186,7 @@ class Reading:
                 "response_unit": self.response_unit,
                 "averaged": False,
                 "responses_sha256": responses_hash(self.responses),
+                **self._placed(),
                 "sources": [_source(path) for path in (*self.paths, *self.companions)],
                 "reading": [f"{what}: {how}" for what, how in self.describe()],
                 "probe": metadata.version("cnn-probe"),
@@ -187,6 +198,16 @@ class Reading:
             except ProbeError as error:
                 raise ProbeError(str(error).replace(str(partial), str(folder))) from None
         return from_folder(folder)
+
+    def _placed(self) -> dict[str, Any]:
+        """Return what the manifest says of where voxels or vertices are."""
+        placed: dict[str, Any] = {}
+        if self.grid is not None:
+            placed["volume_shape"] = list(self.grid.shape)
+            placed["affine"] = self.grid.affine.ravel().tolist()
+        if self.space:
+            placed["space"] = self.space
+        return placed
 
     def _matched(self) -> str:
         if self.stimuli is None:
@@ -267,6 +288,12 @@ def _source(path: Path) -> dict[str, Any]:
 def _named(paths: Sequence[Path]) -> str:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"{paths[0].name}{more}"
+
+
+def _listed(paths: Sequence[Path]) -> list[str]:
+    """Return the names of a few files one by one, of many in one line."""
+    names = [path.name for path in paths]
+    return names if len(names) <= 3 else [", ".join(names)]
 
 
 def _few(names: Sequence[str]) -> str:

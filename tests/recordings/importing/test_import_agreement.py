@@ -3,6 +3,7 @@
 import csv
 import datetime
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -206,6 +207,64 @@ def test_all_agree(session, pictures, tmp_path, write):
         assert reading.neuroid_columns["region"] == session.regions
     recording = reading.save(tmp_path / "out")
     np.testing.assert_array_equal(recording.data["responses"].values, session.responses)
+
+
+def as_volumes(session, folder, dtype):
+    """One voxel per unit, one volume per presentation; an atlas with a value per unit."""
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+    n = len(session.unit_ids)
+    values = session.counts.T.reshape(n, 1, 1, -1).astype(dtype)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "betas.nii.gz")
+    atlas = np.arange(1, n + 1, dtype=np.int16).reshape(n, 1, 1)
+    nibabel.save(nibabel.Nifti1Image(atlas, np.eye(4)), folder / "atlas_dseg.nii.gz")
+    key = [f"{k}\t{region}" for k, region in enumerate(session.regions, start=1)]
+    (folder / "atlas_dseg.tsv").write_text("\n".join(["index\tname", *key]))
+    names = [name or "n/a" for name in session.pictures]
+    (folder / "trials.tsv").write_text("\n".join(["stimulus_id", *names]))
+    options = {"events": folder / "trials.tsv", "mask": folder / "atlas_dseg.nii.gz"}
+    return folder / "betas.nii.gz", options
+
+
+def as_maps(session, folder, dtype):
+    """One image per presentation, as nilearn names them."""
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+    (folder / "maps").mkdir()
+    for k, (name, counts) in enumerate(zip(*shown_only(session), strict=True)):
+        run = shown_only(session)[0][:k].count(name) + 1
+        image = nibabel.Nifti1Image(counts.astype(dtype).reshape(-1, 1, 1), np.eye(4))
+        name = f"run-{run}_contrast-{name}_stat-effect_statmap.nii.gz"
+        nibabel.save(image, folder / "maps" / name)
+    return folder / "maps", {}
+
+
+def as_surface(session, folder, dtype):
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+    names, counts = shown_only(session)
+    arrays = [nibabel.gifti.GiftiDataArray(one.astype(dtype)) for one in counts]
+    path = folder / "hemi-L_betas.func.gii"
+    nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), path)
+    (folder / "names.txt").write_text("\n".join(names))
+    return path, {"labels": folder / "names.txt"}
+
+
+@pytest.mark.parametrize(
+    ("write", "dtype"),
+    [(as_volumes, "f4"), (as_volumes, "f8"), (as_volumes, "i2"), (as_maps, "f4"), (as_maps, "f8"),
+     (as_surface, "f4")],
+)  # fmt: skip
+def test_brain_images_agree(session, pictures, tmp_path, write, dtype):
+    """A unit without a spike is 0 in every map: of a voxel, that means that it was not measured."""
+    path, options = write(session, tmp_path, dtype)
+    reading = read_recording(path, stimuli=pictures, **options)
+    spiking = [k for k, spikes in enumerate(session.spikes) if spikes.size]
+    order = [session.shown.index(Path(name).stem) for name in reading.stimulus_ids]
+    assert sorted(order) == list(range(len(session.shown)))
+    np.testing.assert_array_equal(reading.responses, session.responses[order][..., spiking])
+    if write is as_volumes:
+        assert reading.stimulus_ids == tuple(session.shown)
+        assert reading.neuroid_columns["region"] == [session.regions[k] for k in spiking]
+    saved = reading.save(tmp_path / "out").data["responses"].values
+    np.testing.assert_array_equal(saved, reading.responses)
 
 
 def test_a_table_of_spikes_knows_no_silent_unit(session, pictures, tmp_path):

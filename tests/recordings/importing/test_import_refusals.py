@@ -148,7 +148,7 @@ CASES = {
         npz(r=np.array([[1, None]], dtype=object)), {"variable": "r"}, "'r' holds pickled objects"
     ),
     "gzip": (raw(b"\x1f\x8b\x08\x00", ".nwb.gz"), {}, "is compressed with gzip"),
-    "NIfTI": (raw(b"\x1f\x8b\x08\x00", ".nii.gz"), {}, "of a kind that is not read"),
+    "NIfTI": (raw(b"\x1f\x8b\x08\x00", ".nii.gz"), {}, "called .nii.gz but is no such file"),
     "one column per neuron": (
         text("stimulus_id,n1,n2\na,1,2\n"), {}, "one row per presentation and neuroid"
     ),
