@@ -77,6 +77,14 @@ def import_(
             show_default=False,
         ),
     ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="Keep time, in steps of this length, as in 10ms.",
+            show_default="one response over the window; of MEG and EEG, every sample",
+        ),
+    ] = None,
     axes: Annotated[
         str | None,
         typer.Option(
@@ -213,9 +221,10 @@ def import_(
             )
         check_free(folder.expanduser())
     reading = read_recording(
-        files, stimuli=stimuli, window=window, axes=axes, variable=variable, labels=labels,
-        presentations=presentations, neuroids=neuroids, bins=bins, time_unit=time_unit,
-        blanks=blank or (), region=region, subject=subject, sort_times=sort_times,
+        files, stimuli=stimuli, window=window, step=step, axes=axes, variable=variable,
+        labels=labels, presentations=presentations, neuroids=neuroids, bins=bins,
+        time_unit=time_unit, blanks=blank or (), region=region, subject=subject,
+        sort_times=sort_times,
     )  # fmt: skip
     lines = []
     if not dry_run:

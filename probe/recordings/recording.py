@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import xarray as xr
 
 from probe.errors import ProbeError, suggest
 from probe.formats.names import as_texts
+from probe.recordings.times import all_counts, are_instants, check_times, describe_times, gather
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.crossvalidated import crossvalidated_rdm
@@ -23,6 +25,7 @@ Chosen = int | str | Iterable[int | str]
 """Neuroids or stimuli, by numbers from 0 or by names."""
 
 RESPONSE_DIMS = ("stimulus", "repetition", "neuroid")
+TIME_DIMS = ("stimulus", "repetition", "time", "neuroid")
 RDM_DIMS = ("rdm", "pair")
 
 
@@ -37,11 +40,14 @@ class Recording:
         repetition is missing, and the coordinates ``stimulus_id`` (stimulus), ``subject``,
         ``region`` and ``neuroid_id`` (neuroid); or ``rdms`` with dims (rdm, pair), 1 − r in the
         order of ``numpy.triu_indices(n_stimuli, 1)``, and the coordinates ``stimulus_id``
-        (stimulus), ``subject`` and ``region`` (rdm). The attributes ``name``, ``title``,
-        ``citation``, ``licence`` and ``source_hash`` say where it comes from, ``response_unit``
-        what a response is, ``averaged`` whether the one repetition is a mean over several, and
-        ``simulated`` whether it was generated; ``stimulus_order`` what told which response
-        belongs to which stimulus.
+        (stimulus), ``subject`` and ``region`` (rdm). Responses may have a dim ``time`` before the
+        last, with the coordinates ``time_start`` and ``time_end`` in ms after stimulus onset: time
+        bins, which do not include their end, or instants, where both are the same. The attributes
+        ``name``, ``title``, ``citation``, ``licence`` and ``source_hash`` say where it comes from,
+        ``response_unit`` what a response is, ``averaged`` whether the one repetition is a mean
+        over several, and ``simulated`` whether it was generated; ``stimulus_order`` what told
+        which response belongs to which stimulus; ``counts`` whether responses in time bins are
+        counts.
     stimuli : StimulusSet
         What was shown. Pictures that the recording does not name are left out, and the rest is
         brought into the recording's order.
@@ -62,7 +68,10 @@ class Recording:
         if ("responses" in data) == ("rdms" in data):
             raise ProbeError(f"{label} needs either 'responses' or 'rdms'")
         if "responses" in data:
-            _require(data, label, "responses", RESPONSE_DIMS, ("subject", "region", "neuroid_id"))
+            dims = TIME_DIMS if "time" in data["responses"].dims else RESPONSE_DIMS
+            _require(data, label, "responses", dims, ("subject", "region", "neuroid_id"))
+            if dims == TIME_DIMS:
+                data = _with_times(data, label)
         else:
             _require(data, label, "rdms", RDM_DIMS, ("subject", "region"))
         kind = "responses" if "responses" in data else "rdms"
@@ -101,6 +110,27 @@ class Recording:
     def has_responses(self) -> bool:
         """Whether there are single responses; otherwise only RDMs were published."""
         return "responses" in self.data
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the responses have a time axis, of which `window` takes a part."""
+        return self.has_responses and "time" in self.data["responses"].dims
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """Beginnings and ends of time bins, or instants twice, in ms, shape (n_times, 2).
+
+        None without a time axis.
+        """
+        if not self.has_time:
+            return None
+        return np.column_stack([self.data["time_start"].values, self.data["time_end"].values])
+
+    @property
+    def counts(self) -> bool:
+        """Whether a longer time bin has more: known from the import, else from whole numbers."""
+        known = self.data.attrs.get("counts")
+        return all_counts(self.data["responses"].values) if known is None else bool(known)
 
     @property
     def regions(self) -> list[str]:
@@ -187,6 +217,55 @@ class Recording:
             parts["stimulus"] = self._positions("stimulus", stimuli)
         return Recording(self.data.isel(parts), self.stimuli) if parts else self
 
+    def window(self, start: float, end: float) -> Recording:
+        """Put the responses in a window of time together.
+
+        Parameters
+        ----------
+        start, end : float
+            In ms after stimulus onset; the end is not included.
+
+        Returns
+        -------
+        Recording
+            Without a time axis. Time bins have to make up the window exactly; counts are summed,
+            other responses averaged. Of samples, those with start ≤ t < end are averaged.
+
+        Raises
+        ------
+        ProbeError
+            If there is no time axis, or no times make up the window; the message names the borders
+            that would work.
+        """
+        if (times := self.times) is None:
+            raise ProbeError(
+                f"recording {self.name!r} has no time axis: its responses are of one window already"
+            )
+        if not start < end:
+            raise ProbeError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
+        counts = self.counts and not are_instants(times)
+        try:
+            values = gather(self.data["responses"].values, times, start, end, counts=counts)
+        except ValueError as error:
+            raise ProbeError(f"recording {self.name!r}: {error}") from None
+        data = self.data.drop_dims("time").assign(responses=(RESPONSE_DIMS, values))
+        span = f"{'sum' if counts else 'mean'} over {start:g} to {end:g} ms after onset"
+        unit = str(data.attrs.get("response_unit", ""))
+        source = f"{data.attrs.get('source_hash', '')} {start!r} {end!r}"
+        data = data.assign_attrs(
+            response_unit=f"{unit}; {span}" if unit else span,
+            source_hash=hashlib.sha256(source.encode()).hexdigest(),
+        )
+        return Recording(data, self.stimuli)
+
+    def refuse_time(self) -> None:
+        """Raise a `ProbeError` that asks for a window, if the responses have a time axis."""
+        if (times := self.times) is not None:
+            raise ProbeError(
+                f"recording {self.name!r} has a time axis ({describe_times(times)}): name a window "
+                "of it, as in --time 70,170ms, or recording.window(70, 170)"
+            )
+
     def _positions(self, what: str, chosen: Chosen) -> np.ndarray:
         """Return where neuroids or stimuli stand that are named by numbers or names."""
         if not self.has_responses:
@@ -225,10 +304,11 @@ class Recording:
         Raises
         ------
         ProbeError
-            If only RDMs were published.
+            If only RDMs were published, or the responses have a time axis.
         """
         if not self.has_responses:
             raise ProbeError(f"recording {self.name!r} holds RDMs only, no responses")
+        self.refuse_time()
         return self.data["responses"].mean("repetition", skipna=True, keep_attrs=True)
 
     def rdms(
@@ -258,8 +338,8 @@ optional
         Raises
         ------
         ProbeError
-            If several regions would be mixed, the recording has no such distance, or the distance
-            is undefined for a stimulus (named).
+            If several regions would be mixed, the recording has a time axis or no such distance,
+            or the distance is undefined for a stimulus (named).
         """
         if len(self.regions) > 1:
             raise ProbeError(
@@ -270,6 +350,7 @@ optional
             raise ProbeError(
                 f"recording {self.name!r}: metric {metric!r} is unknown{suggest(metric, known)}"
             )
+        self.refuse_time()
         subjects = self.subjects
         of_subject = self.data["subject"].values
         if not self.has_responses:
@@ -407,6 +488,7 @@ optional
             "subjects": self.subjects,
             "n_stimuli": self.n_stimuli,
             "n_neuroids": self.n_neuroids,
+            **({} if (times := self.times) is None else {"time": describe_times(times)}),
             "n_repetitions": None if low_high is None else list(low_high),
             "averaged": bool(attrs.get("averaged", False)),
             "response_unit": str(attrs.get("response_unit", "")),
@@ -430,6 +512,8 @@ optional
             facts.append(("holds", f"{self.data.sizes['rdm']} RDMs (1 − r), no responses"))
         else:
             facts.append(("neuroids", str(self.n_neuroids)))
+            if (times := self.times) is not None:
+                facts.append(("time", describe_times(times)))
             assert self.n_repetitions is not None
             low, high = self.n_repetitions
             counted = str(low) if low == high else f"{low} to {high}"
@@ -472,6 +556,21 @@ def _require(
         raise ProbeError(f"{label} is empty along {empty!r}")
 
 
+def _with_times(data: xr.Dataset, label: str) -> xr.Dataset:
+    for name in ("time_start", "time_end"):
+        if name not in data.coords or data[name].dims != ("time",):
+            raise ProbeError(f"{label} lacks the coordinate {name!r} along 'time', in ms")
+    try:
+        times = check_times(
+            np.column_stack([data["time_start"].values, data["time_end"].values]).astype(np.float64)
+        )
+    except ValueError as error:
+        raise ProbeError(f"{label}: {error}") from None
+    return data.assign_coords(
+        time_start=("time", times[:, 0].copy()), time_end=("time", times[:, 1].copy())
+    )
+
+
 def _refuse_twice(label: str, what: str, ids: np.ndarray) -> None:
     unique, counts = np.unique(ids.astype(str), return_counts=True)
     if (counts > 1).any():
@@ -486,11 +585,13 @@ def _check_responses(data: xr.Dataset, label: str) -> None:
         (np.isnan(values).all(axis=1), "no response in any repetition"),
     ):
         if bad.any():
-            s, n = np.argwhere(bad)[0]
+            s, *time, n = np.argwhere(bad)[0]
+            bad = bad.reshape(len(bad), -1, bad.shape[-1])
+            at = f" at {data['time_start'].values[time[0]]:g} ms" if time else ""
             raise ProbeError(
                 f"{label} has {what} of neuroid {str(neuroid[n])!r} to stimulus "
-                f"{str(stimulus[s])!r}; {bad.sum()} of {bad.size} such cells, "
-                f"in {bad.any(axis=0).sum()} neuroids and {bad.any(axis=1).sum()} stimuli"
+                f"{str(stimulus[s])!r}{at}; {bad.sum()} of {bad.size} such cells, "
+                f"in {bad.any(axis=(0, 1)).sum()} neuroids and {bad.any(axis=(1, 2)).sum()} stimuli"
             )
 
 

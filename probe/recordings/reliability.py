@@ -248,6 +248,7 @@ def _half_repetitions(
         raise ProbeError(f"recording {recording.name!r} holds RDMs only: no repetitions to split")
     if n_splits < 1:
         raise ProbeError(f"n_splits is {n_splits}; wanted 1 or more")
+    recording.refuse_time()
     responses = recording.data["responses"].values
     present = ~np.isnan(responses)
     counts = present.sum(axis=1)

@@ -27,6 +27,7 @@ from probe.recordings.importing.options import (
     check_time_unit,
     read_axes,
     read_bins,
+    read_step,
     read_window,
 )
 from probe.recordings.importing.presented import Axis, Presented, rename_known, texts
@@ -55,6 +56,7 @@ def read_recording(
     *,
     stimuli: Path | str | StimulusSet | None = None,
     window: str | None = None,
+    step: str | None = None,
     axes: str | Sequence[str] | None = None,
     variable: str | None = None,
     labels: str | Path | None = None,
@@ -84,6 +86,10 @@ def read_recording(
         From when to when after onset, as in ``"50,250ms"``; the end is not included. Spikes are
         counted in it; time bins that make it up exactly are summed if they are counts, averaged
         if not.
+    step : str, optional
+        Keep time, in steps of this length, as in ``"10ms"``: one response per step of the window,
+        or, where a file has time bins, of all its time. Samples of MEG and EEG are all kept without
+        a window and a step.
     axes : str or sequence of str, optional
         What the axes of the array are, as in ``"neuron,image,repeat"``: stimulus (image, …) or
         presentation (trial), repetition (repeat), neuroid (neuron, site, voxel, …), time.
@@ -116,7 +122,8 @@ def read_recording(
     Returns
     -------
     Reading
-        ``responses`` (stimulus, repetition, neuroid), NaN where missing.
+        ``responses`` (stimulus, repetition, neuroid), or with a step (stimulus, repetition, time,
+        neuroid), NaN where missing.
 
     Raises
     ------
@@ -135,6 +142,7 @@ def read_recording(
         labels=None if labels is None else str(labels),
         presentations=None if presentations is None else str(presentations),
         window=None if window is None else read_window(window),
+        step=None if step is None else read_step(step),
         bins=None if bins is None else read_bins(bins),
         time_unit=check_time_unit(time_unit),
         neuroids=None if neuroids is None else Path(neuroids).expanduser(),
@@ -191,9 +199,14 @@ def _side_by_side(paths: Sequence[Path], read: Sequence[Presented]) -> Presented
                 f"{str(path)!r} and {str(paths[0])!r} do not name the same pictures in the same "
                 "order: files that are read together have to"
             )
+        if not _same(other.times, first.times):
+            raise ProbeError(
+                f"{str(path)!r} and {str(paths[0])!r} do not have the same times: files that are "
+                "read together have to"
+            )
     ids = [
         [as_text(i) for i in one.neuroids.get("neuroid_id", [])]
-        or [f"{path.stem}-{k + 1}" for k in range(one.values.shape[1])]
+        or [f"{path.stem}-{k + 1}" for k in range(one.values.shape[-1])]
         for path, one in zip(paths, read, strict=True)
     ]
     flat = [i for of_file in ids for i in of_file]
@@ -205,8 +218,15 @@ def _side_by_side(paths: Sequence[Path], read: Sequence[Presented]) -> Presented
         if column != "neuroid_id":
             neuroids[column] = [value for one in read for value in one.neuroids[column]]
     notes = [f"{len(paths)} files side by side: the same pictures in the same order", *first.notes]
-    values = np.concatenate([one.values for one in read], axis=1)
-    return replace(first, values=values, neuroids=neuroids, notes=notes)
+    values = np.concatenate([one.values for one in read], axis=-1)
+    counts = first.counts if all(one.counts == first.counts for one in read) else None
+    return replace(first, values=values, neuroids=neuroids, notes=notes, counts=counts)
+
+
+def _same(times: np.ndarray | None, others: np.ndarray | None) -> bool:
+    if times is None or others is None:
+        return times is others
+    return times.shape == others.shape and np.allclose(times, others, 0, 1e-6)
 
 
 def _reading(
@@ -236,7 +256,7 @@ def _reading(
     position = {name: k for k, name in enumerate(ids)}
     stimulus = np.array([position[name] for name in names])
     repetition = _repetitions(stimulus, len(ids))
-    responses = np.full((len(ids), int(repetition.max()) + 1, values.shape[1]), np.nan)
+    responses = np.full((len(ids), int(repetition.max()) + 1, *values.shape[1:]), np.nan)
     responses[stimulus, repetition] = values
     if np.isinf(responses).any():
         raise ProbeError(f"{where}: {presented.variable} has infinite responses")
@@ -261,6 +281,9 @@ def _reading(
         label_name=presented.label_name,
         response_unit=presented.unit,
         notes=tuple(notes),
+        times=presented.times,
+        counts=presented.counts,
+        averaged=presented.averaged,
         stimuli=None if pictures is None else _pictures(ids, pictures, presented, options, where),
     )
 
@@ -298,7 +321,7 @@ def _per_stimulus(cells: Sequence[Any], stimulus: np.ndarray, n: int) -> list[st
 
 
 def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, list[str]]:
-    n = presented.values.shape[1]
+    n = presented.values.shape[-1]
     columns = {name: texts(cells) for name, cells in presented.neuroids.items()}
     if options.neuroids is not None:
         columns = _with_table(columns, n, options.neuroids, where)

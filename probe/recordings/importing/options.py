@@ -57,6 +57,7 @@ class Options:
     labels: str | None
     presentations: str | None
     window: Span | None
+    step: float | None  # in ms
     bins: Span | None
     time_unit: str | None
     neuroids: Path | None
@@ -103,6 +104,18 @@ def read_window(text: str) -> Span:
     if not window.first < window.second:
         raise ProbeError(f"--window {text}: expected a beginning before the end")
     return window
+
+
+def read_step(text: str) -> float:
+    """Return a length such as ``10ms``, in ms."""
+    match = re.fullmatch(r"\s*([^,\s]+?)\s*(ms|s)\s*", text)
+    try:
+        length = float(match[1]) * (1000.0 if match[2] == "s" else 1.0) if match else math.nan
+    except ValueError:
+        length = math.nan
+    if not (math.isfinite(length) and length > 0):
+        raise ProbeError(f"--step {text}: expected a length > 0 with a unit, as in 10ms")
+    return length
 
 
 def read_bins(text: str) -> Span:

@@ -58,7 +58,8 @@ class Presented:
 
     Attributes
     ----------
-    values : numpy.ndarray, shape (n_presentations, n_neuroids)
+    values : numpy.ndarray, shape (n_presentations, n_neuroids) or (n_presentations, n_times, \
+n_neuroids)
         Float64, NaN where there is no response.
     labels : list
         Which picture was shown at each presentation: texts or numbers.
@@ -76,6 +77,13 @@ class Presented:
         What a response is; empty where it is not known.
     notes : list of str
         What a user should know of how they were read.
+    times : numpy.ndarray, shape (n_times, 2), or None
+        Beginnings and ends of time bins, or instants twice, in ms after onset, where the values
+        have a time axis.
+    counts : bool or None
+        Whether the values count something; None where it is not known.
+    averaged : bool
+        Whether they are means over presentations that the file does not have.
     """
 
     values: np.ndarray
@@ -87,6 +95,9 @@ class Presented:
     axes: tuple[Axis, ...]
     unit: str
     notes: list[str] = field(default_factory=list)
+    times: np.ndarray | None = None
+    counts: bool | None = None
+    averaged: bool = False
 
 
 def plain_name(name: str) -> str:
