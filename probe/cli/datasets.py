@@ -26,7 +26,8 @@ def datasets(
     """List the recordings that --dataset takes, real and simulated; import your own.
 
     A folder with responses.npy and images/ is a recording, too: probe rsa --dataset ./FOLDER.
-    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, NumPy files and tables.
+    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, FIF, NumPy files and
+    tables.
     """
     if context.invoked_subcommand is not None:
         return
@@ -51,7 +52,7 @@ def datasets(
             folds="what",
         ),
         "A folder of your own: probe rsa --dataset ./FOLDER, with responses.npy and images/.",
-        "Files of other kinds (NWB, MATLAB, netCDF, tables): probe datasets import --help.",
+        "Files of other kinds (NWB, MATLAB, netCDF, FIF, tables): probe datasets import --help.",
     )
 
 
@@ -61,8 +62,8 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="NWB, MATLAB, netCDF, HDF5, .npy, .npz, .csv, .tsv or .parquet; several of one "
-            "site each are put side by side.",
+            help="NWB, MATLAB, netCDF, HDF5, FIF, EEGLAB's .set, .npy, .npz, .csv, .tsv or "
+            ".parquet; several of one site each are put side by side.",
         ),
     ],
     stimuli: Annotated[
@@ -200,6 +201,11 @@ def import_(
     One file per site, trials x milliseconds from 500 ms before onset:
       probe datasets import site*.mat --axes trial,time --bins -500,1ms --window 100,300ms
         --labels labels.picture --stimuli images/ -o it
+
+    \b
+    MEG and EEG, every sample kept, a region per type of sensor; spikes in steps of 10 ms:
+      probe datasets import sub-01-epo.fif --stimuli images/
+      probe datasets import session.nwb --stimuli images/ --window 0,300ms --step 10ms
 
     \b
     Spikes and presentations in two tables; a Brain-Score assembly; a tidy table:

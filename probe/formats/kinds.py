@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
+import zlib
 from pathlib import Path
 
 MATLAB_5, MATLAB_73 = "MATLAB 5", "MATLAB 7.3"
 NWB, NETCDF, NETCDF_CLASSIC, HDF5 = "NWB", "netCDF", "classic netCDF", "HDF5"
+FIF, EEGLAB = "FIF", "EEGLAB"
 NPY, NPZ, TABLE, PARQUET = "NumPy array", "NumPy archive", "table", "Parquet table"
 
 _SIGNATURES = (
@@ -17,8 +20,10 @@ _SIGNATURES = (
     (b"CDF\x05", NETCDF_CLASSIC),
     (b"PAR1", PARQUET),
     (b"MATLAB 5.0", MATLAB_5),
+    (b"\x00\x00\x00\x64\x00\x00\x00\x1f", FIF),  # the tag of a file's id, and its type
 )
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_GZIP = b"\x1f\x8b"
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
@@ -66,6 +71,11 @@ def kind_of(path: Path) -> str:
         raise ValueError("is a pointer of Git LFS, not the data: run `git lfs pull`")
     if len(head) < 1024 and b"annex/objects/" in head:
         raise ValueError(f"is a pointer of git-annex, not the data: {_ANNEX_GET}")
+    suffix = path.suffix.lower()
+    if suffix == ".set" and head.startswith((b"MATLAB", _HDF5_SIGNATURE)):
+        return EEGLAB
+    if head.startswith(_GZIP) and path.name.lower().endswith(".fif.gz"):
+        head = _unpacked(path)
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind if kind != NPZ else _archive(path)
@@ -74,22 +84,32 @@ def kind_of(path: Path) -> str:
         return _hdf5(path, head_is_matlab)
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise ValueError("is a pickle, which could run any program: it is not opened; save arrays")
-    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith((".nii.gz", ".fif.gz")):
+    if head.startswith(_GZIP) and not path.name.lower().endswith((".nii.gz", ".fif.gz")):
         raise ValueError("is compressed with gzip: unpack it first")
-    suffix = path.suffix.lower()
     if suffix == ".mat":
         return MATLAB_5  # version 4 has no signature
     if suffix in (".csv", ".tsv"):
         return TABLE
-    if suffix in (".nwb", ".nc", ".h5", ".hdf5", ".npy", ".npz", ".parquet"):
+    named = (".nwb", ".nc", ".h5", ".hdf5", ".npy", ".npz", ".parquet", ".fif", ".set")
+    if suffix in named or path.name.lower().endswith(".fif.gz"):
+        suffix = suffix if suffix in named else ".fif.gz"
         raise ValueError(f"is called {suffix} but is no such file: it may be cut or damaged")
     raise ValueError(
-        "is of a kind that is not read: expected NWB, MATLAB, netCDF, HDF5, .npy, .npz, .csv, .tsv "
-        "or .parquet"
+        "is of a kind that is not read: expected NWB, MATLAB, netCDF, HDF5, FIF, .set, .npy, .npz, "
+        ".csv, .tsv or .parquet"
     )
 
 
 _ANNEX_GET = "run `git annex get` (or `datalad get`)"
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the first bytes of a compressed file."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(64)
+    except (OSError, EOFError, zlib.error):
+        raise ValueError("is a .fif.gz that is cut or damaged") from None
 
 
 def _archive(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Recordings of a user's own, from the files that laboratories have.
 
-A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB),
+A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB,
+`sensors` of MEG and EEG),
 which know each axis from the file or from the user and refuse where two readings fit. What they
 hand on becomes a `Reading`, which says how it was read and writes itself as a folder.
 """
@@ -32,6 +33,7 @@ from probe.recordings.importing.options import (
 )
 from probe.recordings.importing.presented import Axis, Presented, rename_known, texts
 from probe.recordings.importing.reading import Reading
+from probe.recordings.importing.sensors import SENSOR_KINDS, by_type, from_sensors
 from probe.recordings.importing.session import from_nwb
 from probe.recordings.importing.tables import from_columns, read_columns
 from probe.recordings.pictures import picture_names
@@ -69,7 +71,7 @@ def read_recording(
     subject: str | None = None,
     sort_times: bool = False,
 ) -> Reading:
-    """Read responses from NWB, MATLAB, netCDF, HDF5, NumPy or a table, and say how.
+    """Read responses from NWB, MATLAB, netCDF, HDF5, MEG and EEG, NumPy or a table, and say how.
 
     Every axis, unit and name is known from the file or from an argument. Where two readings fit,
     none is taken: the error names the argument that decides. No pickle is opened.
@@ -97,8 +99,9 @@ def read_recording(
         Name of the array, or of the table's column, of the responses.
     labels : str or path, optional
         Name of the variable or column that says which picture was shown; or a file with one name
-        per response: a .csv with a column stimulus_id, or a text file of one name per line. For
-        NWB whose pictures have numbers only, the names in the order of the numbers.
+        per response: a .csv with a column stimulus_id, or a text file of one name per line. Of
+        epochs, a column of their metadata, or ``event`` for the names of their events. For NWB
+        whose pictures have numbers only, the names in the order of the numbers.
     presentations : str or path, optional
         For spikes: the table of intervals or series in the NWB file, or a .csv with the columns
         onset_s or onset_ms, and stimulus_id.
@@ -181,6 +184,8 @@ def _read(
         kind = kinds.kind_of(path)
         if kind == kinds.NWB:
             return kind, from_nwb(path, options, matches)
+        if kind in SENSOR_KINDS:
+            return kind, from_sensors(path, kind, options, matches)
         if kind in _READERS:
             return kind, from_variables(_READERS[kind](path), kind, path, options, matches)
         return kind, from_columns(read_columns(path), path, options, matches)
@@ -268,6 +273,9 @@ def _reading(
         per_stimulus = _per_stimulus(kept_cells, stimulus, len(ids))
         if per_stimulus is not None:
             columns[name] = per_stimulus
+    neuroids = _neuroids(presented, options, where)
+    if kind in SENSOR_KINDS:
+        neuroids = by_type(neuroids, where)
     return Reading(
         paths=paths,
         companions=_companions(options),
@@ -277,7 +285,7 @@ def _reading(
         responses=responses,
         stimulus_ids=tuple(ids),
         stimulus_columns=columns,
-        neuroid_columns=_neuroids(presented, options, where),
+        neuroid_columns=neuroids,
         label_name=presented.label_name,
         response_unit=presented.unit,
         notes=tuple(notes),
