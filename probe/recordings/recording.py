@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,15 @@ import xarray as xr
 
 from probe.errors import ProbeError, suggest
 from probe.formats.names import as_texts
-from probe.recordings.times import all_counts, are_instants, check_times, describe_times, gather
+from probe.recordings.times import (
+    all_counts,
+    are_instants,
+    check_times,
+    describe_time,
+    describe_times,
+    gather,
+    steps_of,
+)
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.crossvalidated import crossvalidated_rdm
@@ -237,26 +245,111 @@ class Recording:
             If there is no time axis, or no times make up the window; the message names the borders
             that would work.
         """
+        values, counts = self._gathered([(start, end)])
+        span = f"{'sum' if counts else 'mean'} over {start:g} to {end:g} ms after onset"
+        data = self.data.drop_dims("time").assign(responses=(RESPONSE_DIMS, values[:, :, 0]))
+        return Recording(self._marked(data, span, f"{start!r} {end!r}"), self.stimuli)
+
+    def in_steps(self, start: float, end: float, step: float) -> Recording:
+        """Put the responses together in steps of a window of time.
+
+        Parameters
+        ----------
+        start, end, step : float
+            In ms after stimulus onset. The steps have to fill the window; the end of none is
+            included in it.
+
+        Returns
+        -------
+        Recording
+            With a time axis of time bins, each put together as by `window`.
+
+        Raises
+        ------
+        ProbeError
+            As `window`.
+        """
+        self._require_times()
+        try:
+            windows = steps_of(start, end, step)
+        except ValueError as error:
+            raise ProbeError(str(error)) from None
+        values, counts = self._gathered(windows.tolist())
+        span = f"{'sum' if counts else 'mean'} over {step:g} ms"
+        data = self.data.drop_dims("time").assign(responses=(TIME_DIMS, values))
+        data = data.assign_coords(
+            time_start=("time", windows[:, 0].copy()), time_end=("time", windows[:, 1].copy())
+        )
+        return Recording(self._marked(data, span, f"{start!r} {end!r} {step!r}"), self.stimuli)
+
+    def unfolded(self) -> Recording:
+        """Take every neuroid at every time for a neuroid of its own.
+
+        Returns
+        -------
+        Recording
+            Without a time axis. Neuroids are in the order of (time, neuroid); ``neuroid_id`` is
+            followed by the time, ``n0001@70-80ms``.
+        """
+        times = self._require_times()
+        values = self.data["responses"].values
+        n_times, n = values.shape[2:]
+        data = xr.Dataset(
+            {"responses": (RESPONSE_DIMS, values.reshape(*values.shape[:2], n_times * n))},
+            coords={
+                **{
+                    str(name): ("stimulus", c.values)
+                    for name, c in self.data.coords.items()
+                    if c.dims == ("stimulus",)
+                },
+                **{
+                    str(name): ("neuroid", np.tile(c.values, n_times))
+                    for name, c in self.data.coords.items()
+                    if c.dims == ("neuroid",)
+                },
+                "neuroid_id": (
+                    "neuroid",
+                    [
+                        f"{neuroid}@{describe_time(time).replace(' ', '')}"
+                        for time in times
+                        for neuroid in self.data["neuroid_id"].values
+                    ],
+                ),
+                "time_start": ("neuroid", np.repeat(times[:, 0], n)),
+                "time_end": ("neuroid", np.repeat(times[:, 1], n)),
+            },
+            attrs=self.data.attrs,
+        )
+        return Recording(data, self.stimuli)
+
+    def _require_times(self) -> np.ndarray:
         if (times := self.times) is None:
             raise ProbeError(
-                f"recording {self.name!r} has no time axis: its responses are of one window already"
+                f"recording {self.name!r} has no time axis: its responses are of one window "
+                "already (probe datasets import keeps time with --step)"
             )
-        if not start < end:
-            raise ProbeError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
+        return times
+
+    def _gathered(self, windows: Sequence[tuple[float, float]]) -> tuple[np.ndarray, bool]:
+        """Return responses (stimulus, repetition, window, neuroid), and whether they are sums."""
+        times = self._require_times()
         counts = self.counts and not are_instants(times)
+        values = self.data["responses"].values
         try:
-            values = gather(self.data["responses"].values, times, start, end, counts=counts)
+            parts = [gather(values, times, *window, counts=counts) for window in windows]
         except ValueError as error:
             raise ProbeError(f"recording {self.name!r}: {error}") from None
-        data = self.data.drop_dims("time").assign(responses=(RESPONSE_DIMS, values))
-        span = f"{'sum' if counts else 'mean'} over {start:g} to {end:g} ms after onset"
+        return np.stack(parts, axis=2), counts
+
+    @staticmethod
+    def _marked(data: xr.Dataset, span: str, what: str) -> xr.Dataset:
+        """Say in the attributes what was put together, so that it is a recording of its own."""
         unit = str(data.attrs.get("response_unit", ""))
-        source = f"{data.attrs.get('source_hash', '')} {start!r} {end!r}"
-        data = data.assign_attrs(
+        source = f"{data.attrs.get('source_hash', '')} {what}"
+        return data.assign_attrs(
             response_unit=f"{unit}; {span}" if unit else span,
             source_hash=hashlib.sha256(source.encode()).hexdigest(),
         )
-        return Recording(data, self.stimuli)
 
     def refuse_time(self) -> None:
         """Raise a `ProbeError` that asks for a window, if the responses have a time axis."""
@@ -341,6 +434,56 @@ optional
             If several regions would be mixed, the recording has a time axis or no such distance,
             or the distance is undefined for a stimulus (named).
         """
+        metric = self._checked_metric(metric)
+        self.refuse_time()
+        subjects = self.subjects
+        if not self.has_responses:
+            of_subject = self.data["subject"].values
+            recorded = self.data["rdms"].values
+            return subjects, np.stack([recorded[of_subject == s].mean(axis=0) for s in subjects])
+        return subjects, self._rdms_of(self.data["responses"].values, metric, noise)
+
+    def rdms_over_time(
+        self, metric: str | None = None, *, noise: str = "shrinkage-diagonal"
+    ) -> tuple[list[str], np.ndarray]:
+        """Give one RDM per time and subject.
+
+        Parameters
+        ----------
+        metric, noise
+            See `rdms`.
+
+        Returns
+        -------
+        subjects : list of str
+        rdms : numpy.ndarray, shape (n_times, n_subjects, n_pairs)
+
+        Raises
+        ------
+        ProbeError
+            As `rdms`; if there is no time axis; if the distance is undefined at some time (named).
+        """
+        metric = self._checked_metric(metric)
+        times = self._require_times()
+        responses = self.data["responses"].values
+        rdms: list[np.ndarray] = []
+        failures: list[tuple[int, ProbeError]] = []
+        for k in range(len(times)):
+            try:
+                rdms.append(self._rdms_of(responses[:, :, k], metric, noise))
+            except ProbeError as error:
+                failures.append((k, error))
+        if failures:
+            k, first = failures[0]
+            others = f", and in {len(failures) - 1} others" if failures[1:] else ""
+            raise ProbeError(
+                f"{first}, at {describe_time(times[k])}{others} of {len(times)} times: choose "
+                "longer steps (--step), other times (--time), or --metric euclidean"
+            )
+        return self.subjects, np.stack(rdms)
+
+    def _checked_metric(self, metric: str | None) -> str:
+        """Return a metric that the recording has, of one region."""
         if len(self.regions) > 1:
             raise ProbeError(
                 f"recording {self.name!r} holds {' and '.join(self.regions)}: select one region"
@@ -350,27 +493,23 @@ optional
             raise ProbeError(
                 f"recording {self.name!r}: metric {metric!r} is unknown{suggest(metric, known)}"
             )
-        self.refuse_time()
-        subjects = self.subjects
+        if not self.has_responses and metric != "correlation":
+            raise ProbeError(
+                f"recording {self.name!r} holds correlation-distance RDMs only, "
+                f"no responses: metric {metric!r} cannot be computed; use 'correlation'"
+            )
+        return metric
+
+    def _rdms_of(self, responses: np.ndarray, metric: str, noise: str) -> np.ndarray:
+        """Compute an RDM per subject from responses (stimulus, repetition, neuroid)."""
         of_subject = self.data["subject"].values
-        if not self.has_responses:
-            if metric != "correlation":
-                raise ProbeError(
-                    f"recording {self.name!r} holds correlation-distance RDMs only, "
-                    f"no responses: metric {metric!r} cannot be computed; use 'correlation'"
-                )
-            recorded = self.data["rdms"].values
-            return subjects, np.stack([recorded[of_subject == s].mean(axis=0) for s in subjects])
         if metric in ("mahalanobis", "crossnobis"):
-            responses = self.data["responses"].values
-            found = [
+            return np.stack([
                 self.rdm_of_repetitions(responses[:, :, of_subject == s], metric, s, noise)
-                for s in subjects
-            ]
-        else:
-            means = self.mean_responses().values
-            found = [self.rdm_of(means[:, of_subject == s], metric, s) for s in subjects]
-        return subjects, np.stack(found)
+                for s in self.subjects
+            ])  # fmt: skip
+        means = np.nanmean(responses, axis=1)
+        return np.stack([self.rdm_of(means[:, of_subject == s], metric, s) for s in self.subjects])
 
     def rdm_of_repetitions(
         self,

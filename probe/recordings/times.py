@@ -61,6 +61,12 @@ def describe_times(times: np.ndarray) -> str:
     return f"{n} bin{'s' if n > 1 else ''}{how}, {span}"
 
 
+def describe_time(time: np.ndarray) -> str:
+    """Return one time in words: ``70-80 ms``, or ``71.6 ms`` of an instant."""
+    start, end = time
+    return f"{start:g} ms" if start == end else f"{start:g}-{end:g} ms"
+
+
 def members(times: np.ndarray, start: float, end: float) -> np.ndarray:
     """Return which times a window is made of.
 
@@ -150,6 +156,8 @@ def steps_of(start: float, end: float, step: float) -> np.ndarray:
     ValueError
         If the steps do not fill the window.
     """
+    if not start < end:
+        raise ValueError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
     if not step > 0:
         raise ValueError(f"step {step:g} ms: expected a number > 0")
     n = round((end - start) / step)
@@ -188,6 +196,8 @@ def gather(
     ValueError
         See `members`.
     """
+    if not start < end:
+        raise ValueError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
     kept = members(times, start, end)
     taken = values[..., kept, :]
     if counts:
