@@ -14,6 +14,7 @@ from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
 from probe.recordings.deletions import Deletions, find_deletions
 from probe.recordings.folder import from_folder
+from probe.recordings.generalisation import reliability_over_time, time_generalisation
 from probe.recordings.importing import Reading, read_recording
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import (
@@ -47,10 +48,12 @@ __all__ = [
     "load",
     "neuroid_reliability",
     "read_recording",
+    "reliability_over_time",
     "simulate_v1",
     "simulate_v4",
     "simulate_v4_compact",
     "split_half",
+    "time_generalisation",
     "v4_compact_rates",
     "variance_components",
 ]

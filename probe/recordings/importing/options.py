@@ -98,11 +98,11 @@ def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def read_window(text: str) -> Span:
+def read_window(text: str, option: str = "--window", example: str = "50,250ms") -> Span:
     """Return a window such as ``50,250ms``, from the first time up to before the second."""
-    window = _pair(text, "--window", "50,250ms")
+    window = _pair(text, option, example)
     if not window.first < window.second:
-        raise ProbeError(f"--window {text}: expected a beginning before the end")
+        raise ProbeError(f"{option} {text}: expected a beginning before the end")
     return window
 
 
