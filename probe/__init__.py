@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from probe.encoding import Encoding, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
-    from probe.result import RSAMap, RSAResult
+    from probe.result import RSAMap, RSAOverTime, RSAResult
     from probe.synthesis.atlas import atlas
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
@@ -46,6 +46,7 @@ __all__ = [
     "Encodings",
     "ProbeError",
     "RSAMap",
+    "RSAOverTime",
     "RSAResult",
     "activations",
     "align",
@@ -78,6 +79,7 @@ _FUNCTIONS = {
     "Encodings": "probe.encoding",
     "ProbeError": "probe.errors",
     "RSAMap": "probe.result",
+    "RSAOverTime": "probe.result",
     "RSAResult": "probe.result",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",

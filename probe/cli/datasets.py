@@ -29,8 +29,8 @@ def datasets(
     """List the recordings that --dataset takes, real and simulated; import your own.
 
     A folder with responses.npy and images/ is a recording, too: probe rsa --dataset ./FOLDER.
-    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, NumPy files, brain images and
-    tables.
+    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, FIF, NumPy files, brain images
+    and tables.
 
     PROBE_MANIFESTS names a folder of manifests of your own, NAME.toml each, which say where the
     files of a dataset are and what they hash to: probe datasets new NAME writes one to fill in.
@@ -58,7 +58,8 @@ def datasets(
             folds="what",
         ),
         "A folder of your own: probe rsa --dataset ./FOLDER, with responses.npy and images/.",
-        "Files of other kinds (NWB, MATLAB, netCDF, NIfTI, tables): probe datasets import --help.",
+        "Files of other kinds (NWB, MATLAB, netCDF, NIfTI, FIF, tables): "
+        "probe datasets import --help.",
     )
 
 
@@ -68,9 +69,9 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="NWB, MATLAB, netCDF, HDF5, .npy, .npz, .csv, .tsv or .parquet; several of one "
-            "site each are put side by side. NIfTI or GIfTI images of single-trial maps, or "
-            "folders of them.",
+            help="NWB, MATLAB, netCDF, HDF5, FIF, EEGLAB's .set, .npy, .npz, .csv, .tsv or "
+            ".parquet; several of one site each are put side by side. NIfTI or GIfTI images of "
+            "single-trial maps, or folders of them.",
         ),
     ],
     stimuli: Annotated[
@@ -92,6 +93,14 @@ def import_(
             metavar="FROM,TO",
             help="Time after picture onset, as in 50,250ms; the end is not included.",
             show_default=False,
+        ),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="Keep time, in steps of this length, as in 10ms.",
+            show_default="one response over the window; of MEG and EEG, every sample",
         ),
     ] = None,
     axes: Annotated[
@@ -256,6 +265,11 @@ def import_(
         --labels labels.picture --stimuli images/ -o it
 
     \b
+    MEG and EEG, every sample kept, a region per type of sensor; spikes in steps of 10 ms:
+      probe datasets import sub-01-epo.fif --stimuli images/
+      probe datasets import session.nwb --stimuli images/ --window 0,300ms --step 10ms
+
+    \b
     Spikes and presentations in two tables; a Brain-Score assembly; a tidy table:
       probe datasets import spikes.csv --presentations trials.csv --window 70,170ms
         --stimuli images/
@@ -282,7 +296,7 @@ def import_(
             )
         check_free(folder.expanduser())
     reading = read_recording(
-        files, stimuli=stimuli, picture_axes=picture_axes, window=window, axes=axes,
+        files, stimuli=stimuli, picture_axes=picture_axes, window=window, step=step, axes=axes,
         variable=variable, labels=labels, presentations=presentations, neuroids=neuroids,
         bins=bins, time_unit=time_unit, blanks=blank or (), region=region, subject=subject,
         sort_times=sort_times, mask=mask or None, key=key, events=events or None, average=average,

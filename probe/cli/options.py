@@ -102,6 +102,23 @@ Resample = Annotated[
         autocompletion=complete.resamples,
     ),
 ]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FROM,TO",
+        help="Of recordings with a time axis: time after stimulus onset, as in 70,170ms; the end "
+        "is not included.",
+        show_default=False,
+    ),
+]
+Step = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="Divide --time into steps, as in 10ms, and compare at each.",
+        show_default=False,
+    ),
+]
 NResamples = Annotated[int, typer.Option(min=2, help="Bootstrap samples, and permutations.")]
 Test = Annotated[
     str,

@@ -13,7 +13,7 @@ from probe.cli import complete, options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from probe.result import RSAMap, RSAResult
+    from probe.result import RSAMap, RSAOverTime, RSAResult
 
 
 def rsa(
@@ -46,6 +46,8 @@ def rsa(
     seed: Annotated[
         int, typer.Option(min=0, help="Of the resamples, the splits, and random weights.")
     ] = 0,
+    time: options.Time = None,
+    step: options.Step = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
     cluster: options.Cluster = None,
@@ -60,6 +62,10 @@ def rsa(
 
     One network, one recording: prints a verdict per layer and writes table.csv, pairs.csv (tests
     between layers), result.json, figure.png, and the RDMs for `probe compare`.
+
+    With --time and --step, at every step: prints a line per layer, with the latency of its peak and
+    an interval, and writes table.csv (layer × time), peaks.csv, clusters.csv, figure.png, and
+    generalisation.png (one time against another).
 
     Several: each network with each recording and region. Prints the best layer of each, chosen on
     one half of the stimuli and scored on the other, and writes a folder per comparison as soon as
@@ -82,6 +88,11 @@ def rsa(
       probe rsa -m alexnet -d it --resample both --test t --correction holm
 
     \b
+    Recordings with a time axis: one window; a curve per layer, with the latency of its peak:
+      probe rsa -m alexnet -d ./session --time 70,170ms
+      probe rsa -m alexnet -d ./session --time 0,300ms --step 10ms
+
+    \b
     From a laptop to a queue (cores, memory and walltime of a job: jobqueue.yaml of Dask):
       probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster local:3
       probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster tcp://HOST:8786
@@ -97,6 +108,7 @@ def rsa(
     place = output or results.default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
         f"reliability{min_reliability:g}" if min_reliability is not None else None,
+        time and time.replace(",", "-"), step and f"step-{step}",
     )  # fmt: skip
     with results.place_for(place) as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="no result for")  # told at the end
@@ -121,11 +133,15 @@ def rsa(
             batch_size=batch_size,
             cluster=cluster,
             accept_licence=accept_licence,
+            time=time,
+            step=step,
             output=folder,
         )
     verb = "replaced" if replaced else "wrote"
     if as_json:
         typer.echo(found.to_json())
+    elif isinstance(found, results.RSAOverTime):
+        _show_over_time(found, folder, verb)
     elif isinstance(found, results.RSAMap):
         _show_map(found, folder, verb, correction)
     else:
@@ -151,13 +167,21 @@ def _show(result: RSAResult, folder: Path, verb: str, correction: str) -> None:
     )
 
 
+def _show_over_time(found: RSAOverTime, folder: Path, verb: str) -> None:
+    written = [name for name in found.FILES if (folder / name).exists()]
+    _put(
+        found, found.summary(), found.notes(), [f"{verb} {folder / name}" for name in written],
+        facts=found.describe(), folds="layer",
+    )  # fmt: skip
+
+
 def _show_map(found: RSAMap, folder: Path, verb: str, correction: str) -> None:
     files = [f"{verb} {folder / name}" for name in (*found.FILES, *found.folders)]
     _put(found, found.summary(correction), found.notes(), files, folds="best layer")
 
 
 def _put(
-    found: RSAResult | RSAMap,
+    found: RSAResult | RSAMap | RSAOverTime,
     summary: pd.DataFrame,
     notes: list[str],
     files: list[str],

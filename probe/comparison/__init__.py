@@ -18,13 +18,14 @@ from probe.cluster import Cluster, connect
 from probe.comparison.compare import N_SPLITS, command_line, compare
 from probe.comparison.inputs import Settings, load_network, load_recordings
 from probe.comparison.layer_rdms import UNTRAINED_SEEDS, NetworkRDMs
+from probe.comparison.over_time import compare_over_time
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.several import check_models
 from probe.progress import track
 from probe.recordings import Recording
 from probe.recordings.several import EVERY, several
-from probe.result import Failure, RSAMap, RSAResult
+from probe.result import Failure, RSAMap, RSAOverTime, RSAResult
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -54,9 +55,11 @@ def rsa(
     batch_size: int | None = None,
     cluster: str | Client | Cluster | None = None,
     accept_licence: bool = False,
+    time: tuple[float, float] | str | None = None,
+    step: float | str | None = None,
     output: str | Path | None = None,
     progress: bool | None = None,
-) -> RSAResult | RSAMap:
+) -> RSAResult | RSAMap | RSAOverTime:
     """Compare the layers of a network with a recording, or of several with several.
 
     Every layer's RDM is compared with the RDM of each subject. Scores are means over subjects,
@@ -124,6 +127,13 @@ def rsa(
         process does: they share its file system.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.
+    time : (float, float) or str, optional
+        Of recordings with a time axis: from when to when after stimulus onset, in ms; the end is
+        not included. ``(70, 170)``, or ``"70,170ms"``.
+    step : float or str, optional
+        Divide the time into steps of so many ms, and compare at each: an `RSAOverTime`. Of one
+        network and one recording. Intervals, of scores and of the latencies of their peaks, and
+        the test are as `probe.inference.evaluate_over_time` has them.
     output : str or Path, optional
         A folder: each result is saved there as soon as there is one, and of several the map at the
         end. What was finished before an interruption stays.
@@ -132,9 +142,9 @@ def rsa(
 
     Returns
     -------
-    RSAResult or RSAMap
+    RSAResult, RSAMap or RSAOverTime
         An `RSAMap` if several things were asked for: a sequence, names separated by commas, or
-        ``region='all'``.
+        ``region='all'``. An `RSAOverTime` with a ``step``.
 
     Raises
     ------
@@ -158,16 +168,27 @@ def rsa(
         preprocessing=preprocessing, baselines=baselines, resample=resample, test=test,
         n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
         accept_licence=accept_licence, progress=progress, min_reliability=min_reliability,
+        time=time, step=step,
     ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != EVERY and several(region) is None
+    if step is not None and not one:
+        raise ProbeError(
+            "over time (--step), one network is compared with one recording in one region: name "
+            "one of each"
+        )
     networks = check_models(named_models or [model], weights, preprocessing)
     with connect(cluster) as workers:
         loaded = load_recordings(named_datasets or [dataset], region, subject, settings)
         if not one:
             return _compare_all(networks, loaded, settings, output, workers)
         network = load_network(networks[0], settings)
-        result = compare(NetworkRDMs(network, settings, workers), loaded[0], settings, workers)
+        rdms = NetworkRDMs(network, settings, workers)
+        result: RSAResult | RSAOverTime
+        if settings.step is not None:
+            result = compare_over_time(rdms, loaded[0], settings)
+        else:
+            result = compare(rdms, loaded[0], settings, workers)
     if output is not None:
         result.save(output)
     return result

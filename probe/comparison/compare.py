@@ -61,10 +61,10 @@ def compare(
         If a distance or a score is undefined, or the design does not allow what was asked for.
     """
     network = network_rdms.network
-    _check_design(recording, settings)
+    check_design(recording, settings)
     subjects, data = recording.rdms(settings.metric)
     rdms = network_rdms.over(recording.stimuli)
-    comparator, remarks = _comparator(rdms, settings)
+    comparator, remarks = choose_comparator(rdms, settings)
 
     bar = functools.partial(track, progress=settings.progress)
     evaluate = functools.partial(
@@ -112,17 +112,7 @@ def compare(
         pairs=of_layers.pairs(rdms.names),
         ceiling=ceiling,
         choice=choice,
-        rdms=RDMs(
-            rdms.trained,
-            tuple(rdms.names),
-            recording.stimuli.ids,
-            COUNTERPART.get(settings.metric, settings.metric),
-            {
-                "model": network.name,
-                "weights_sha256": network.weights.sha256,
-                "aliases": {info.name: info.alias for info in network_rdms.layers if info.alias},
-            },
-        ),
+        rdms=named_rdms(network_rdms, rdms, recording, settings),
         recorded=RDMs(
             data,
             tuple(subjects),
@@ -134,40 +124,65 @@ def compare(
                 "simulated": recording.simulated,
             },
         ),
-        facts={
-            "model": {
-                "name": network.name,
-                **{f"weights_{k}": v for k, v in vars(network.weights).items()},
-                "preprocessing": network.preprocessing.describe(),
-                "missing": list(network.missing),
-                "layers": rdms.names,
-            },
-            "recording": recording.describe() | {"region": recording.regions[0]},
-            "comparison": {
-                "metric": settings.metric,
-                "comparator": comparator,
-                "resample": of_layers.resample,
-                "test": of_layers.test,
-                "remarks": _remarks(network, rdms, settings) + remarks,
-            },
-        },
-        provenance=_provenance(
-            {
-                "seed": settings.seed,
-                "n_resamples": settings.n_resamples,
-                "resample": settings.resample,
-                "test": settings.test,
-                "min_reliability": settings.min_reliability,
-                "n_splits": N_SPLITS,
-                "untrained_seeds": list(rdms.untrained),
-                "device": ",".join(map(str, devices_of(network, settings.device))),
-                "batch_size": settings.batch_size,
-            }
+        facts=facts_of(
+            network, rdms, recording, settings, comparator, of_layers.resample, of_layers.test,
+            remarks,
         ),
+        provenance=provenance_of(
+            network, settings, n_splits=N_SPLITS, untrained_seeds=list(rdms.untrained)
+        ),
+    )  # fmt: skip
+
+
+def named_rdms(
+    network_rdms: NetworkRDMs, rdms: LayerRDMs, recording: Recording, settings: Settings
+) -> RDMs:
+    """Return the RDMs of the layers, with what they are of."""
+    network = network_rdms.network
+    return RDMs(
+        rdms.trained,
+        tuple(rdms.names),
+        recording.stimuli.ids,
+        COUNTERPART.get(settings.metric, settings.metric),
+        {
+            "model": network.name,
+            "weights_sha256": network.weights.sha256,
+            "aliases": {info.name: info.alias for info in network_rdms.layers if info.alias},
+        },
     )
 
 
-def _check_design(recording: Recording, settings: Settings) -> None:
+def facts_of(
+    network: Network,
+    rdms: LayerRDMs,
+    recording: Recording,
+    settings: Settings,
+    comparator: str,
+    resample: str | None,
+    test: str,
+    remarks: list[str],
+) -> dict[str, Any]:
+    """Say what was compared with what, and how."""
+    return {
+        "model": {
+            "name": network.name,
+            **{f"weights_{k}": v for k, v in vars(network.weights).items()},
+            "preprocessing": network.preprocessing.describe(),
+            "missing": list(network.missing),
+            "layers": rdms.names,
+        },
+        "recording": recording.describe() | {"region": recording.regions[0]},
+        "comparison": {
+            "metric": settings.metric,
+            "comparator": comparator,
+            "resample": resample,
+            "test": test,
+            "remarks": _remarks(network, rdms, settings) + remarks,
+        },
+    }
+
+
+def check_design(recording: Recording, settings: Settings) -> None:
     """Refuse what the recording is too small for, before the network is run."""
     if recording.n_stimuli < MIN_STIMULI:
         raise ProbeError(
@@ -182,7 +197,7 @@ def _check_design(recording: Recording, settings: Settings) -> None:
         )
 
 
-def _comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
+def choose_comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
     """Settle the comparator, and say why where it is not the usual one."""
     if settings.comparator != "auto":
         return settings.comparator, []
@@ -341,7 +356,8 @@ def command_line() -> list[str] | None:
     return None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
+def provenance_of(network: Network, settings: Settings, **others: Any) -> dict[str, Any]:
+    """Say how all this was computed: the command, settings, and versions."""
     packages = [
         "cnn-probe",
         "torch",
@@ -356,7 +372,18 @@ def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "command": command_line(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": settings,
+        "settings": {
+            "seed": settings.seed,
+            "n_resamples": settings.n_resamples,
+            "resample": settings.resample,
+            "test": settings.test,
+            "min_reliability": settings.min_reliability,
+            **others,
+            "device": ",".join(map(str, devices_of(network, settings.device))),
+            "batch_size": settings.batch_size,
+            **({"time": list(settings.time)} if settings.time else {}),
+            **({"step": settings.step} if settings.step else {}),
+        },
         "versions": {name: metadata.version(name) for name in packages}
         | {"python": platform.python_version()},
         "platform": platform.platform(),

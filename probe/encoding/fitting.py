@@ -61,7 +61,7 @@ from probe.formats.names import in_order
 from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
 from probe.progress import in_notebook, track
-from probe.recordings import Noise, Recording
+from probe.recordings import Noise, Recording, select_reliable
 from probe.recordings.reliability import check_threshold
 from probe.recordings.several import load_recordings, several
 
@@ -327,9 +327,11 @@ def encode(
     with connect(cluster) as workers:
         named = named_datasets or [dataset]
         loaded = load_recordings(
-            named, region, subject, min_reliability=min_reliability, seed=settings.seed,
-            accept_licence=accept_licence, progress=progress,
+            named, region, subject, min_reliability=min_reliability, accept_licence=accept_licence,
+            progress=progress,
         )  # fmt: skip
+        if min_reliability is not None:
+            loaded = [select_reliable(one, min_reliability, seed=settings.seed) for one in loaded]
         for recording in loaded:
             check_recording(recording)
         aliases = _aliases(named, loaded)

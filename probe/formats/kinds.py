@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import zipfile
 import zlib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 MATLAB_5, MATLAB_73 = "MATLAB 5", "MATLAB 7.3"
 NWB, NETCDF, NETCDF_CLASSIC, HDF5 = "NWB", "netCDF", "classic netCDF", "HDF5"
+FIF, EEGLAB = "FIF", "EEGLAB"
 NPY, NPZ, TABLE, PARQUET = "NumPy array", "NumPy archive", "table", "Parquet table"
 NIFTI, GIFTI = "NIfTI", "GIfTI"
 
@@ -23,8 +25,10 @@ _SIGNATURES = (
     (b"CDF\x05", NETCDF_CLASSIC),
     (b"PAR1", PARQUET),
     (b"MATLAB 5.0", MATLAB_5),
+    (b"\x00\x00\x00\x64\x00\x00\x00\x1f", FIF),  # the tag of a file's id, and its type
 )
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_GZIP = b"\x1f\x8b"
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
@@ -72,6 +76,11 @@ def kind_of(path: Path) -> str:
         raise ValueError("is a pointer of Git LFS, not the data: run `git lfs pull`")
     if len(head) < 1024 and b"annex/objects/" in head:
         raise ValueError(f"is a pointer of git-annex, not the data: {_ANNEX_GET}")
+    suffix = path.suffix.lower()
+    if suffix == ".set" and head.startswith((b"MATLAB", _HDF5_SIGNATURE)):
+        return EEGLAB
+    if head.startswith(_GZIP) and path.name.lower().endswith(".fif.gz"):
+        head = _unpacked(path)
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind if kind != NPZ else _archive(path)
@@ -82,18 +91,19 @@ def kind_of(path: Path) -> str:
         raise ValueError("is a pickle, which could run any program: it is not opened; save arrays")
     if (image := _image(head, path)) is not None:
         return image
-    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith(".fif.gz"):
+    if head.startswith(_GZIP) and not path.name.lower().endswith(".fif.gz"):
         raise ValueError("is compressed with gzip: unpack it first")
-    suffix = path.suffix.lower()
     if suffix == ".mat":
         return MATLAB_5  # version 4 has no signature
     if suffix in (".csv", ".tsv"):
         return TABLE
-    if suffix in (".nwb", ".nc", ".h5", ".hdf5", ".npy", ".npz", ".parquet"):
+    named = (".nwb", ".nc", ".h5", ".hdf5", ".npy", ".npz", ".parquet", ".fif", ".set")
+    if suffix in named or path.name.lower().endswith(".fif.gz"):
+        suffix = suffix if suffix in named else ".fif.gz"
         raise ValueError(f"is called {suffix} but is no such file: it may be cut or damaged")
     raise ValueError(
-        "is of a kind that is not read: expected NWB, MATLAB, netCDF, HDF5, NIfTI, GIfTI, .npy, "
-        ".npz, .csv, .tsv or .parquet"
+        "is of a kind that is not read: expected NWB, MATLAB, netCDF, HDF5, NIfTI, GIfTI, FIF, "
+        ".set, .npy, .npz, .csv, .tsv or .parquet"
     )
 
 
@@ -140,6 +150,15 @@ _ONE_FILE = (
     "that left is left"
 )
 _ANNEX_GET = "run `git annex get` (or `datalad get`)"
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the first bytes of a compressed file."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(64)
+    except (OSError, EOFError, zlib.error):
+        raise ValueError("is a .fif.gz that is cut or damaged") from None
 
 
 def _archive(path: Path) -> str:

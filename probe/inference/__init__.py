@@ -5,6 +5,7 @@ from probe.inference.clusters import Clusters, MaxStatistic, cluster_test, max_s
 from probe.inference.evaluate import RESAMPLES, TESTS, Evaluation, evaluate
 from probe.inference.flexible import Model, fitted_weights
 from probe.inference.multiplicity import benjamini_hochberg, holm
+from probe.inference.over_time import OverTime, evaluate_over_time, latencies
 from probe.inference.selection import Selection, select_on_halves
 
 __all__ = [
@@ -14,12 +15,15 @@ __all__ = [
     "Evaluation",
     "MaxStatistic",
     "Model",
+    "OverTime",
     "Selection",
     "benjamini_hochberg",
     "cluster_test",
     "evaluate",
+    "evaluate_over_time",
     "fitted_weights",
     "holm",
+    "latencies",
     "max_statistic_test",
     "noise_ceiling",
     "select_on_halves",

@@ -5,6 +5,7 @@ from probe.plots.encoding import plot_encoding, plot_encodings, plot_sites
 from probe.plots.filters import plot_kernels, plot_maps, plot_patches
 from probe.plots.invariance import plot_invariance
 from probe.plots.layers import plot_layers
+from probe.plots.over_time import plot_generalisation, plot_over_time
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
 from probe.plots.scores import plot_scores
@@ -14,11 +15,13 @@ __all__ = [
     "plot_dendrogram",
     "plot_encoding",
     "plot_encodings",
+    "plot_generalisation",
     "plot_invariance",
     "plot_kernels",
     "plot_layers",
     "plot_maps",
     "plot_mds",
+    "plot_over_time",
     "plot_patches",
     "plot_randomisation",
     "plot_rdm",

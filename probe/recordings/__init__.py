@@ -22,12 +22,13 @@ from probe.recordings.catalogue import (
 )
 from probe.recordings.deletions import Deletions, find_deletions
 from probe.recordings.folder import from_folder
+from probe.recordings.generalisation import reliability_over_time, time_generalisation
 from probe.recordings.importing import Reading, read_recording
-from probe.recordings.published import check_threshold, reliable
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import (
     Noise,
     SplitHalf,
+    check_threshold,
     neuroid_reliability,
     published_reliability,
     select_reliable,
@@ -61,11 +62,13 @@ __all__ = [
     "neuroid_reliability",
     "published_reliability",
     "read_recording",
+    "reliability_over_time",
     "select_reliable",
     "simulate_v1",
     "simulate_v4",
     "simulate_v4_compact",
     "split_half",
+    "time_generalisation",
     "v4_compact_rates",
     "variance_components",
     "verify_files",
@@ -170,10 +173,8 @@ def load(
     subject : str, optional
         By default all.
     min_reliability : float, optional
-        Keep the neuroids that are at least as reliable, from 0 to 1: as estimated from repetitions
-        or, where there are none, as published with the responses (the coordinate
-        ``published_reliability``); of large recordings the others are then not read. By default
-        all.
+        Keep the neuroids that are at least as reliable, from 0 to 1, see `select_reliable`; where
+        that was published, the others are not read. By default all.
     accept_licence : bool
         Accept the terms of a dataset whose manifest marks them as restricted.
     progress : bool, optional
@@ -192,11 +193,18 @@ def load(
     """
     if min_reliability is not None:
         check_threshold(min_reliability)
-    recording = _load(name, Part(region, subject, min_reliability), accept_licence, progress)
-    return recording if min_reliability is None else reliable(recording, min_reliability)
+    recording = load_part(name, Part(region, subject, min_reliability), accept_licence, progress)
+    return recording if min_reliability is None else select_reliable(recording, min_reliability)
 
 
-def _load(name: str, part: Part, accept_licence: bool, progress: bool | None) -> Recording:
+def load_part(
+    name: str, part: Part, accept_licence: bool = False, progress: bool | None = None
+) -> Recording:
+    """Get a part of a recording, as `load`; of reliability only what a loader chooses by itself.
+
+    A loader that knows the published reliability of neuroids leaves the others unread. Of all else,
+    `select_reliable` chooses, when it is known which times are scored.
+    """
     region, subject = part.region, part.subject
     if (name.startswith((".", "/", "~")) or "\\" in name) or (
         name and Path(name).is_dir() and head_of(name) not in _names()

@@ -25,12 +25,10 @@ from probe.recordings.importing import Reading, read_recording
 from probe.recordings.importing.presented import texts
 from probe.recordings.importing.tables import read_columns
 from probe.recordings.recording import Recording
+from probe.recordings.reliability import PUBLISHED
 from probe.stimuli import StimulusSet
 from probe.stimuli.archive import members
 from probe.stimuli.image_sets import as_written
-
-PUBLISHED = "published_reliability"
-"""Coordinate of the neuroids: how reliable each is, as published with its responses."""
 
 IDS = ("stimulus_id", "image_id")
 """What names the pictures, in files of today and of once."""

@@ -3,7 +3,8 @@
 ::
 
     mylab/
-        responses.npy     (stimulus, neuroid) or (stimulus, repetition, neuroid); NaN where missing
+        responses.npy     (stimulus, neuroid), (stimulus, repetition, neuroid), or, with times.csv,
+                          (stimulus, repetition, time, neuroid); NaN where missing
         images/           the stimuli
         stimuli.csv       the order of the responses: stimulus_id, one row per response; an image's
                           name, with or without its ending, or its path. Optional where the sorted
@@ -14,6 +15,9 @@
                           region, it is called after the folder. Its other columns are kept as
                           coordinates of the neuroids; i, j, k, of voxels, and vertex, of a
                           surface, as whole numbers
+        times.csv         with responses over time: time_start_ms, time_end_ms, from stimulus onset;
+                          one row per time bin, which does not include its end, or per sample, with
+                          the same time twice
         recording.json    optional, written by `probe datasets import`: title, citation, licence,
                           response_unit, averaged, what was read and how; of voxels,
                           volume_shape and affine (row by row, to mm) of their volume, and space
@@ -36,7 +40,8 @@ from probe.errors import ProbeError
 from probe.formats.names import as_text, rivals
 from probe.formats.tables import read_rows
 from probe.recordings.pictures import picture_names
-from probe.recordings.recording import RDM_DIMS, RESPONSE_DIMS, Recording
+from probe.recordings.recording import RDM_DIMS, RESPONSE_DIMS, TIME_DIMS, Recording
+from probe.recordings.times import check_times
 from probe.stimuli import StimulusSet
 
 INDICES = ("i", "j", "k")
@@ -45,7 +50,15 @@ INDICES = ("i", "j", "k")
 NEUROIDS = ("neuroid_id", "subject", "region")
 """Columns of neuroids.csv."""
 
-RESERVED = ("stimulus_id", *NEUROIDS, *RESPONSE_DIMS, *RDM_DIMS, "responses", "rdms")
+TIMES = ("time_start_ms", "time_end_ms")
+"""Columns of times.csv."""
+
+SINGLE_DIMS = ("stimulus", "neuroid")
+"""Of responses to pictures that were shown once, or averaged."""
+
+RESERVED = (
+    "stimulus_id", *NEUROIDS, *TIME_DIMS, "time_start", "time_end", *RDM_DIMS, "responses", "rdms",
+)  # fmt: skip
 """Columns of stimuli.csv that are no coordinates: what a recording has by these names is other."""
 
 MANIFEST = "recording.json"
@@ -99,8 +112,9 @@ def from_folder(folder: Path | str) -> Recording:
                 "the images in the order of responses.npy in stimuli.csv (column stimulus_id)"
             )
         order = "sorted names of the images"
-    responses = responses if responses.ndim == 3 else responses[:, None, :]
-    n_neuroids = responses.shape[2]
+    responses = responses[:, None, :] if responses.ndim == 2 else responses
+    times = _times(folder / "times.csv", responses)
+    n_neuroids = responses.shape[-1]
     neuroids = pd.DataFrame({"neuroid_id": [f"n{k + 1:04d}" for k in range(n_neuroids)]})
     if (folder / "neuroids.csv").exists():
         neuroids = _table(folder / "neuroids.csv", ("neuroid_id",))
@@ -120,17 +134,19 @@ def from_folder(folder: Path | str) -> Recording:
     for other, cells in besides.items():
         coords[other] = ("neuroid", cells)
     coords |= _positions(besides, folder / "neuroids.csv")
-    manifest = _manifest(folder / MANIFEST, responses)
+    if times is not None:
+        coords["time_start"], coords["time_end"] = ("time", times[:, 0]), ("time", times[:, 1])
+    manifest = _manifest(folder / MANIFEST, responses, times)
     _check_voxels(coords, manifest, folder)
     data = xr.Dataset(
-        {"responses": (("stimulus", "repetition", "neuroid"), responses)},
+        {"responses": (RESPONSE_DIMS if times is None else TIME_DIMS, responses)},
         coords=coords,
         attrs={
             "name": name,
             "title": f"recording from the folder {name}",
             "citation": "",
             "licence": "",
-            "source_hash": responses_hash(responses),
+            "source_hash": responses_hash(responses, times),
             "simulated": False,
             "stimulus_order": order,
             **manifest,
@@ -233,12 +249,15 @@ def _other_columns(
     return {name: [cell.strip() for cell in table[name]] for name in names}
 
 
-def responses_hash(responses: np.ndarray) -> str:
-    """Return the SHA-256 of responses (stimulus, repetition, neuroid), float64."""
-    return hashlib.sha256(np.ascontiguousarray(responses).tobytes()).hexdigest()
+def responses_hash(responses: np.ndarray, times: np.ndarray | None = None) -> str:
+    """Return the SHA-256 of responses (stimulus, repetition, neuroid), and of their times."""
+    digest = hashlib.sha256(np.ascontiguousarray(responses).tobytes())
+    if times is not None:
+        digest.update(np.ascontiguousarray(times).tobytes())
+    return digest.hexdigest()
 
 
-def _manifest(path: Path, responses: np.ndarray) -> dict[str, Any]:
+def _manifest(path: Path, responses: np.ndarray, times: np.ndarray | None) -> dict[str, Any]:
     """Read what an import wrote of the responses, and see that they are still these."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -253,7 +272,9 @@ def _manifest(path: Path, responses: np.ndarray) -> dict[str, Any]:
         )
     if not isinstance(record.get("averaged"), bool):
         raise ProbeError(f"{str(path)!r}: 'averaged' is to be true or false")
-    digest = responses_hash(responses)
+    if not isinstance(record.get("counts", True), bool):
+        raise ProbeError(f"{str(path)!r}: 'counts' is to be true or false")
+    digest = responses_hash(responses, times)
     if record["responses_sha256"] != digest:
         raise ProbeError(
             f"{str(path.parent / 'responses.npy')!r} is not what was imported (recording.json has "
@@ -264,6 +285,7 @@ def _manifest(path: Path, responses: np.ndarray) -> dict[str, Any]:
     return {
         **{text: record[text] for text in texts[:4]},
         "averaged": record["averaged"],
+        **({"counts": record["counts"]} if "counts" in record else {}),
         "source_hash": hashlib.sha256(sources.encode()).hexdigest(),
         **_space(record, path),
     }
@@ -295,11 +317,11 @@ def _check_axes(folder: Path, responses: np.ndarray, n: int, what: str, where: s
         return
     axes = [k for k, size in enumerate(shape) if size == n]
     if len(axes) == 1:
+        dims = TIME_DIMS if len(shape) == 4 else RESPONSE_DIMS if len(shape) == 3 else SINGLE_DIMS
         remedy = "responses.T" if len(shape) == 2 else f"np.moveaxis(responses, {axes[0]}, 0)"
         raise ProbeError(
             f"{str(path)!r} has shape {shape}, and {where} {n} {what}: its stimuli seem to lie "
-            f"along axis {axes[0]}; save {remedy}, whose axes are (stimulus"
-            f"{', repetition' if len(shape) == 3 else ''}, neuroid)"
+            f"along axis {axes[0]}; save {remedy}, whose axes are ({', '.join(dims)})"
         )
     if what == "rows":
         raise ProbeError(f"{str(folder / where)!r} has {n} rows; responses.npy has {shape[0]}")
@@ -317,12 +339,41 @@ def _responses(path: Path) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         reason = str(error).split("\n")[0]
         raise ProbeError(f"{str(path)!r} is not a .npy file of numbers ({reason})") from None
-    if values.dtype.kind not in "iufb" or values.ndim not in (2, 3):
+    if values.dtype.kind not in "iufb" or values.ndim not in (2, 3, 4):
         raise ProbeError(
             f"{str(path)!r} holds {values.dtype} of shape {values.shape}; wanted numbers of shape "
-            "(stimulus, neuroid) or (stimulus, repetition, neuroid)"
+            "(stimulus, neuroid) or (stimulus, repetition, neuroid), or with times.csv (stimulus, "
+            "repetition, time, neuroid)"
         )
     return values.astype(np.float64)
+
+
+def _times(path: Path, responses: np.ndarray) -> np.ndarray | None:
+    """Read the times of responses that have a time axis; None of others."""
+    where = repr(str(path))
+    if responses.ndim != 4:
+        if path.exists():
+            raise ProbeError(
+                f"{where} is there, and responses.npy has no time axis: save it as (stimulus, "
+                "repetition, time, neuroid)"
+            )
+        return None
+    if not path.exists():
+        raise ProbeError(
+            f"responses.npy has four axes, and there is no {where} that says when its times are: "
+            f"columns {' and '.join(TIMES)}"
+        )
+    table = _table(path, TIMES)
+    if len(table) != responses.shape[2]:
+        raise ProbeError(
+            f"{where} has {len(table)} rows; responses.npy has {responses.shape[2]} times"
+        )
+    try:
+        return check_times(
+            np.column_stack([[float(cell) for cell in table[name]] for name in TIMES])
+        )
+    except ValueError as error:
+        raise ProbeError(f"{where}: {error}") from None
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

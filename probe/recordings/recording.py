@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,15 @@ import xarray as xr
 
 from probe.errors import ProbeError, suggest
 from probe.formats.names import as_texts
+from probe.recordings.times import (
+    all_counts,
+    are_instants,
+    check_times,
+    describe_time,
+    describe_times,
+    gather,
+    steps_of,
+)
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.crossvalidated import crossvalidated_rdm
@@ -23,6 +33,7 @@ Chosen = int | str | Iterable[int | str]
 """Neuroids or stimuli, by numbers from 0 or by names."""
 
 RESPONSE_DIMS = ("stimulus", "repetition", "neuroid")
+TIME_DIMS = ("stimulus", "repetition", "time", "neuroid")
 RDM_DIMS = ("rdm", "pair")
 
 
@@ -37,12 +48,14 @@ class Recording:
         repetition is missing, and the coordinates ``stimulus_id`` (stimulus), ``subject``,
         ``region`` and ``neuroid_id`` (neuroid); or ``rdms`` with dims (rdm, pair), 1 − r in the
         order of ``numpy.triu_indices(n_stimuli, 1)``, and the coordinates ``stimulus_id``
-        (stimulus), ``subject`` and ``region`` (rdm). The attributes ``name``, ``title``,
-        ``citation``, ``licence`` and ``source_hash`` say where it comes from, ``response_unit``
-        what a response is, ``averaged`` whether the one repetition is a mean over several, and
-        ``simulated`` whether it was generated; ``stimulus_order`` what told which response
-        belongs to which stimulus; ``selection`` how neuroids were chosen, see
-        `probe.recordings.select_reliable`.
+        (stimulus), ``subject`` and ``region`` (rdm). Responses may have a dim ``time`` before the
+        last, with the coordinates ``time_start`` and ``time_end`` in ms after stimulus onset: time
+        bins, which do not include their end, or instants, where both are the same. The attributes
+        ``name``, ``title``, ``citation``, ``licence`` and ``source_hash`` say where it comes from,
+        ``response_unit`` what a response is, ``averaged`` whether the one repetition is a mean
+        over several, and ``simulated`` whether it was generated; ``stimulus_order`` what told
+        which response belongs to which stimulus; ``counts`` whether responses in time bins are
+        counts; ``selection`` how neuroids were chosen, see `probe.recordings.select_reliable`.
     stimuli : StimulusSet
         What was shown. Pictures that the recording does not name are left out, and the rest is
         brought into the recording's order.
@@ -63,7 +76,10 @@ class Recording:
         if ("responses" in data) == ("rdms" in data):
             raise ProbeError(f"{label} needs either 'responses' or 'rdms'")
         if "responses" in data:
-            _require(data, label, "responses", RESPONSE_DIMS, ("subject", "region", "neuroid_id"))
+            dims = TIME_DIMS if "time" in data["responses"].dims else RESPONSE_DIMS
+            _require(data, label, "responses", dims, ("subject", "region", "neuroid_id"))
+            if dims == TIME_DIMS:
+                data = _with_times(data, label)
         else:
             _require(data, label, "rdms", RDM_DIMS, ("subject", "region"))
         kind = "responses" if "responses" in data else "rdms"
@@ -102,6 +118,27 @@ class Recording:
     def has_responses(self) -> bool:
         """Whether there are single responses; otherwise only RDMs were published."""
         return "responses" in self.data
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the responses have a time axis, of which `window` takes a part."""
+        return self.has_responses and "time" in self.data["responses"].dims
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """Beginnings and ends of time bins, or instants twice, in ms, shape (n_times, 2).
+
+        None without a time axis.
+        """
+        if not self.has_time:
+            return None
+        return np.column_stack([self.data["time_start"].values, self.data["time_end"].values])
+
+    @property
+    def counts(self) -> bool:
+        """Whether a longer time bin has more: known from the import, else from whole numbers."""
+        known = self.data.attrs.get("counts")
+        return all_counts(self.data["responses"].values) if known is None else bool(known)
 
     @property
     def regions(self) -> list[str]:
@@ -188,6 +225,140 @@ class Recording:
             parts["stimulus"] = self._positions("stimulus", stimuli)
         return Recording(self.data.isel(parts), self.stimuli) if parts else self
 
+    def window(self, start: float, end: float) -> Recording:
+        """Put the responses in a window of time together.
+
+        Parameters
+        ----------
+        start, end : float
+            In ms after stimulus onset; the end is not included.
+
+        Returns
+        -------
+        Recording
+            Without a time axis. Time bins have to make up the window exactly; counts are summed,
+            other responses averaged. Of samples, those with start ≤ t < end are averaged.
+
+        Raises
+        ------
+        ProbeError
+            If there is no time axis, or no times make up the window; the message names the borders
+            that would work.
+        """
+        values, counts = self._gathered([(start, end)])
+        span = f"{'sum' if counts else 'mean'} over {start:g} to {end:g} ms after onset"
+        data = self.data.drop_dims("time").assign(responses=(RESPONSE_DIMS, values[:, :, 0]))
+        return Recording(self._marked(data, span, f"{start!r} {end!r}"), self.stimuli)
+
+    def in_steps(self, start: float, end: float, step: float) -> Recording:
+        """Put the responses together in steps of a window of time.
+
+        Parameters
+        ----------
+        start, end, step : float
+            In ms after stimulus onset. The steps have to fill the window; the end of none is
+            included in it.
+
+        Returns
+        -------
+        Recording
+            With a time axis of time bins, each put together as by `window`.
+
+        Raises
+        ------
+        ProbeError
+            As `window`.
+        """
+        self._require_times()
+        try:
+            windows = steps_of(start, end, step)
+        except ValueError as error:
+            raise ProbeError(str(error)) from None
+        values, counts = self._gathered(windows.tolist())
+        span = f"{'sum' if counts else 'mean'} over {step:g} ms"
+        data = self.data.drop_dims("time").assign(responses=(TIME_DIMS, values))
+        data = data.assign_coords(
+            time_start=("time", windows[:, 0].copy()), time_end=("time", windows[:, 1].copy())
+        )
+        return Recording(self._marked(data, span, f"{start!r} {end!r} {step!r}"), self.stimuli)
+
+    def unfolded(self) -> Recording:
+        """Take every neuroid at every time for a neuroid of its own.
+
+        Returns
+        -------
+        Recording
+            Without a time axis. Neuroids are in the order of (time, neuroid); ``neuroid_id`` is
+            followed by the time, ``n0001@70-80ms``.
+        """
+        times = self._require_times()
+        values = self.data["responses"].values
+        n_times, n = values.shape[2:]
+        data = xr.Dataset(
+            {"responses": (RESPONSE_DIMS, values.reshape(*values.shape[:2], n_times * n))},
+            coords={
+                **{
+                    str(name): ("stimulus", c.values)
+                    for name, c in self.data.coords.items()
+                    if c.dims == ("stimulus",)
+                },
+                **{
+                    str(name): ("neuroid", np.tile(c.values, n_times))
+                    for name, c in self.data.coords.items()
+                    if c.dims == ("neuroid",)
+                },
+                "neuroid_id": (
+                    "neuroid",
+                    [
+                        f"{neuroid}@{describe_time(time).replace(' ', '')}"
+                        for time in times
+                        for neuroid in self.data["neuroid_id"].values
+                    ],
+                ),
+                "time_start": ("neuroid", np.repeat(times[:, 0], n)),
+                "time_end": ("neuroid", np.repeat(times[:, 1], n)),
+            },
+            attrs=self.data.attrs,
+        )
+        return Recording(data, self.stimuli)
+
+    def _require_times(self) -> np.ndarray:
+        if (times := self.times) is None:
+            raise ProbeError(
+                f"recording {self.name!r} has no time axis: its responses are of one window "
+                "already (probe datasets import keeps time with --step)"
+            )
+        return times
+
+    def _gathered(self, windows: Sequence[tuple[float, float]]) -> tuple[np.ndarray, bool]:
+        """Return responses (stimulus, repetition, window, neuroid), and whether they are sums."""
+        times = self._require_times()
+        counts = self.counts and not are_instants(times)
+        values = self.data["responses"].values
+        try:
+            parts = [gather(values, times, *window, counts=counts) for window in windows]
+        except ValueError as error:
+            raise ProbeError(f"recording {self.name!r}: {error}") from None
+        return np.stack(parts, axis=2), counts
+
+    @staticmethod
+    def _marked(data: xr.Dataset, span: str, what: str) -> xr.Dataset:
+        """Say in the attributes what was put together, so that it is a recording of its own."""
+        unit = str(data.attrs.get("response_unit", ""))
+        source = f"{data.attrs.get('source_hash', '')} {what}"
+        return data.assign_attrs(
+            response_unit=f"{unit}; {span}" if unit else span,
+            source_hash=hashlib.sha256(source.encode()).hexdigest(),
+        )
+
+    def refuse_time(self) -> None:
+        """Raise a `ProbeError` that asks for a window, if the responses have a time axis."""
+        if (times := self.times) is not None:
+            raise ProbeError(
+                f"recording {self.name!r} has a time axis ({describe_times(times)}): name a window "
+                "of it, as in --time 70,170ms, or recording.window(70, 170)"
+            )
+
     def _positions(self, what: str, chosen: Chosen) -> np.ndarray:
         """Return where neuroids or stimuli stand that are named by numbers or names."""
         if not self.has_responses:
@@ -226,10 +397,11 @@ class Recording:
         Raises
         ------
         ProbeError
-            If only RDMs were published.
+            If only RDMs were published, or the responses have a time axis.
         """
         if not self.has_responses:
             raise ProbeError(f"recording {self.name!r} holds RDMs only, no responses")
+        self.refuse_time()
         return self.data["responses"].mean("repetition", skipna=True, keep_attrs=True)
 
     def rdms(
@@ -259,9 +431,59 @@ optional
         Raises
         ------
         ProbeError
-            If several regions would be mixed, the recording has no such distance, or the distance
-            is undefined for a stimulus (named).
+            If several regions would be mixed, the recording has a time axis or no such distance,
+            or the distance is undefined for a stimulus (named).
         """
+        metric = self._checked_metric(metric)
+        self.refuse_time()
+        subjects = self.subjects
+        if not self.has_responses:
+            of_subject = self.data["subject"].values
+            recorded = self.data["rdms"].values
+            return subjects, np.stack([recorded[of_subject == s].mean(axis=0) for s in subjects])
+        return subjects, self._rdms_of(self.data["responses"].values, metric, noise)
+
+    def rdms_over_time(
+        self, metric: str | None = None, *, noise: str = "shrinkage-diagonal"
+    ) -> tuple[list[str], np.ndarray]:
+        """Give one RDM per time and subject.
+
+        Parameters
+        ----------
+        metric, noise
+            See `rdms`.
+
+        Returns
+        -------
+        subjects : list of str
+        rdms : numpy.ndarray, shape (n_times, n_subjects, n_pairs)
+
+        Raises
+        ------
+        ProbeError
+            As `rdms`; if there is no time axis; if the distance is undefined at some time (named).
+        """
+        metric = self._checked_metric(metric)
+        times = self._require_times()
+        responses = self.data["responses"].values
+        rdms: list[np.ndarray] = []
+        failures: list[tuple[int, ProbeError]] = []
+        for k in range(len(times)):
+            try:
+                rdms.append(self._rdms_of(responses[:, :, k], metric, noise))
+            except ProbeError as error:
+                failures.append((k, error))
+        if failures:
+            k, first = failures[0]
+            others = f", and in {len(failures) - 1} others" if failures[1:] else ""
+            raise ProbeError(
+                f"{first}, at {describe_time(times[k])}{others} of {len(times)} times: choose "
+                "longer steps (--step), other times (--time), or --metric euclidean"
+            )
+        return self.subjects, np.stack(rdms)
+
+    def _checked_metric(self, metric: str | None) -> str:
+        """Return a metric that the recording has, of one region."""
         if len(self.regions) > 1:
             raise ProbeError(
                 f"recording {self.name!r} holds {' and '.join(self.regions)}: select one region"
@@ -271,26 +493,23 @@ optional
             raise ProbeError(
                 f"recording {self.name!r}: metric {metric!r} is unknown{suggest(metric, known)}"
             )
-        subjects = self.subjects
+        if not self.has_responses and metric != "correlation":
+            raise ProbeError(
+                f"recording {self.name!r} holds correlation-distance RDMs only, "
+                f"no responses: metric {metric!r} cannot be computed; use 'correlation'"
+            )
+        return metric
+
+    def _rdms_of(self, responses: np.ndarray, metric: str, noise: str) -> np.ndarray:
+        """Compute an RDM per subject from responses (stimulus, repetition, neuroid)."""
         of_subject = self.data["subject"].values
-        if not self.has_responses:
-            if metric != "correlation":
-                raise ProbeError(
-                    f"recording {self.name!r} holds correlation-distance RDMs only, "
-                    f"no responses: metric {metric!r} cannot be computed; use 'correlation'"
-                )
-            recorded = self.data["rdms"].values
-            return subjects, np.stack([recorded[of_subject == s].mean(axis=0) for s in subjects])
         if metric in ("mahalanobis", "crossnobis"):
-            responses = self.data["responses"].values
-            found = [
+            return np.stack([
                 self.rdm_of_repetitions(responses[:, :, of_subject == s], metric, s, noise)
-                for s in subjects
-            ]
-        else:
-            means = self.mean_responses().values
-            found = [self.rdm_of(means[:, of_subject == s], metric, s) for s in subjects]
-        return subjects, np.stack(found)
+                for s in self.subjects
+            ])  # fmt: skip
+        means = np.nanmean(responses, axis=1)
+        return np.stack([self.rdm_of(means[:, of_subject == s], metric, s) for s in self.subjects])
 
     def rdm_of_repetitions(
         self,
@@ -408,6 +627,7 @@ optional
             "subjects": self.subjects,
             "n_stimuli": self.n_stimuli,
             "n_neuroids": self.n_neuroids,
+            **({} if (times := self.times) is None else {"time": describe_times(times)}),
             "n_repetitions": None if low_high is None else list(low_high),
             "averaged": bool(attrs.get("averaged", False)),
             "selection": attrs.get("selection"),
@@ -432,6 +652,8 @@ optional
             facts.append(("holds", f"{self.data.sizes['rdm']} RDMs (1 − r), no responses"))
         else:
             facts.append(("neuroids", str(self.n_neuroids)))
+            if (times := self.times) is not None:
+                facts.append(("time", describe_times(times)))
             assert self.n_repetitions is not None
             low, high = self.n_repetitions
             counted = str(low) if low == high else f"{low} to {high}"
@@ -476,6 +698,21 @@ def _require(
         raise ProbeError(f"{label} is empty along {empty!r}")
 
 
+def _with_times(data: xr.Dataset, label: str) -> xr.Dataset:
+    for name in ("time_start", "time_end"):
+        if name not in data.coords or data[name].dims != ("time",):
+            raise ProbeError(f"{label} lacks the coordinate {name!r} along 'time', in ms")
+    try:
+        times = check_times(
+            np.column_stack([data["time_start"].values, data["time_end"].values]).astype(np.float64)
+        )
+    except ValueError as error:
+        raise ProbeError(f"{label}: {error}") from None
+    return data.assign_coords(
+        time_start=("time", times[:, 0].copy()), time_end=("time", times[:, 1].copy())
+    )
+
+
 def _refuse_twice(label: str, what: str, ids: np.ndarray) -> None:
     unique, counts = np.unique(ids.astype(str), return_counts=True)
     if (counts > 1).any():
@@ -490,11 +727,13 @@ def _check_responses(data: xr.Dataset, label: str) -> None:
         (np.isnan(values).all(axis=1), "no response in any repetition"),
     ):
         if bad.any():
-            s, n = np.argwhere(bad)[0]
+            s, *time, n = np.argwhere(bad)[0]
+            bad = bad.reshape(len(bad), -1, bad.shape[-1])
+            at = f" at {data['time_start'].values[time[0]]:g} ms" if time else ""
             raise ProbeError(
                 f"{label} has {what} of neuroid {str(neuroid[n])!r} to stimulus "
-                f"{str(stimulus[s])!r}; {bad.sum()} of {bad.size} such cells, "
-                f"in {bad.any(axis=0).sum()} neuroids and {bad.any(axis=1).sum()} stimuli"
+                f"{str(stimulus[s])!r}{at}; {bad.sum()} of {bad.size} such cells, "
+                f"in {bad.any(axis=(0, 1)).sum()} neuroids and {bad.any(axis=(1, 2)).sum()} stimuli"
             )
 
 

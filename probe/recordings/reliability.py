@@ -229,6 +229,8 @@ def select_reliable(recording: Recording, threshold: float, *, seed: int = 0) ->
     Kriegeskorte et al. 2009, Nat Neurosci 12:535 (circular analysis).
     """
     threshold = check_threshold(threshold)
+    if recording.data.attrs.get("selection", {}).get("threshold") == threshold:
+        return recording  # as its loader chose
     if not recording.has_responses:
         raise ProbeError(
             f"recording {recording.name!r} holds RDMs only: there are no neuroids to choose "
@@ -469,6 +471,7 @@ def _half_repetitions(
         raise ProbeError(f"recording {recording.name!r} holds RDMs only: no repetitions to split")
     if n_splits < 1:
         raise ProbeError(f"n_splits is {n_splits}; wanted 1 or more")
+    recording.refuse_time()
     responses = recording.data["responses"].values
     present = ~np.isnan(responses)
     counts = present.sum(axis=1)

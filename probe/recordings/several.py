@@ -11,8 +11,8 @@ from typing import Any
 
 from probe import recordings
 from probe.errors import ProbeError, suggest
-from probe.recordings import Recording, select_reliable
-from probe.recordings.reliability import check_threshold
+from probe.recordings import Recording
+from probe.recordings.brainscore import Part
 
 EVERY = "all"
 """Word for every region of a recording."""
@@ -47,7 +47,6 @@ def load_recordings(
     subject: str | None = None,
     *,
     min_reliability: float | None = None,
-    seed: int = 0,
     accept_licence: bool = False,
     progress: bool | None = None,
 ) -> list[Recording]:
@@ -62,10 +61,8 @@ def load_recordings(
     subject : str, optional
         By default, all.
     min_reliability : float, optional
-        Keep the neuroids that are at least as reliable, see `probe.recordings.select_reliable`; by
-        default, all.
-    seed : int
-        Of the division of the repetitions for that.
+        Leave neuroids unread whose published reliability is less. Of repetitions nothing is asked
+        here: see `probe.recordings.select_reliable`.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.
     progress : bool, optional
@@ -79,25 +76,8 @@ def load_recordings(
     Raises
     ------
     ProbeError
-        If a recording cannot be had, or lacks the subject or all the regions; if none of its
-        neuroids is reliable enough, or that cannot be known.
+        If a recording cannot be had, or lacks the subject or all the regions.
     """
-    if min_reliability is not None:
-        check_threshold(min_reliability)
-    loaded = _load(datasets, region, subject, accept_licence, progress)
-    if min_reliability is None:
-        return loaded
-    return [select_reliable(recording, min_reliability, seed=seed) for recording in loaded]
-
-
-def _load(
-    datasets: Sequence[str | Recording],
-    region: str | Sequence[str] | None,
-    subject: str | None,
-    accept_licence: bool,
-    progress: bool | None,
-) -> list[Recording]:
-    """Load recordings as they are, see `load_recordings`."""
 
     def load(dataset: str | Recording, region: str | None) -> Recording:
         if isinstance(dataset, Recording):
@@ -109,13 +89,8 @@ def _load(
                 "folder, or a probe.recordings.Recording, which says what was shown"
             )
         dataset = str(dataset)
-        return recordings.load(
-            dataset,
-            region=region,
-            subject=subject,
-            accept_licence=accept_licence,
-            progress=progress,
-        )
+        part = Part(region, subject, min_reliability)
+        return recordings.load_part(dataset, part, accept_licence, progress)
 
     if region is None:
         return _different((dataset, load(dataset, None)) for dataset in datasets)

@@ -2,6 +2,7 @@
 
 from probe.result.folder import default_folder, place_for, writable_folder, write_atomically
 from probe.result.map import Failure, RSAMap
+from probe.result.over_time import RSAOverTime
 from probe.result.single import Ceiling, Choice, RSAResult, check_correction
 from probe.result.text import CORRECTIONS
 
@@ -11,6 +12,7 @@ __all__ = [
     "Choice",
     "Failure",
     "RSAMap",
+    "RSAOverTime",
     "RSAResult",
     "check_correction",
     "default_folder",

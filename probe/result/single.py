@@ -84,8 +84,79 @@ class Choice:
     n_splits: int
 
 
+class Compared:
+    """What is said of every comparison of a network with a recording."""
+
+    facts: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the recording was generated."""
+        return bool(self.facts["recording"]["simulated"])
+
+    @property
+    def model(self) -> str:
+        """The network, and in brackets which weights it has."""
+        model = self.facts["model"]
+        trained = {"imagenet": "ImageNet weights", "random": "untrained"}
+        weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
+        return f"{model['name']} ({weights})"
+
+    @property
+    def symbol(self) -> str:
+        """What a score is called on an axis."""
+        return get_comparator(self.facts["comparison"]["comparator"]).symbol
+
+    @property
+    def title(self) -> str:
+        """One line that says what is compared with what."""
+        recording = self.facts["recording"]
+        neuroids = recording["n_neuroids"]
+        subjects = recording["subjects"]
+        region = recording["region"]
+        parts = [
+            None if region == recording["name"] else region,  # a folder that names none
+            f"{neuroids} neuroids{chosen(recording)}" if neuroids else None,
+            f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}",
+            f"{recording['n_stimuli']} stimuli",
+        ]
+        mark = "SIMULATED recording " if self.simulated else ""
+        return f"{self.model} and {mark}{recording['name']}: " + ", ".join(p for p in parts if p)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Say what was compared with what, as (name, text) lines."""
+        model, recording = self.facts["model"], self.facts["recording"]
+        repeats = recording["n_repetitions"]
+        if recording["averaged"]:
+            shown = "averaged by the authors"
+        elif repeats is not None:
+            shown = "–".join(str(r) for r in dict.fromkeys(repeats)) + " per stimulus"
+        else:
+            shown = "RDMs only"
+        comparison = self.facts["comparison"]
+        n_resamples = self.provenance["settings"]["n_resamples"]
+        over = OVER.get(comparison["resample"])
+        subjects = recording["subjects"]
+        names = ", ".join(subjects) if len(subjects) <= 6 else f"{len(subjects)} subjects"
+        order = recording.get("stimulus_order")
+        return [
+            ("weights", f"{model['weights_source']} · sha256 {model['weights_sha256'][:12]}…"),
+            ("input", model["preprocessing"]),
+            ("recording", recording["title"]),
+            *([("stimuli", f"in the order of {order}")] if order else []),
+            ("subjects", f"{names} · repetitions: {shown}"),
+            (
+                "inference",
+                (f"{n_resamples:,} resamples of {over}" if over else "no resampling")
+                + f" · test: {comparison['test']}",
+            ),
+            ("cite", recording["citation"]),
+        ]
+
+
 @dataclass(frozen=True)
-class RSAResult:
+class RSAResult(Compared):
     """A network compared with a recording. Shows, plots and saves itself.
 
     Attributes
@@ -131,40 +202,6 @@ class RSAResult:
         """Rows of the table that are layers, without the baselines."""
         return self.table[self.table["kind"] == "layer"].reset_index(drop=True)
 
-    @property
-    def simulated(self) -> bool:
-        """Whether the recording was generated."""
-        return bool(self.facts["recording"]["simulated"])
-
-    @property
-    def model(self) -> str:
-        """The network, and in brackets which weights it has."""
-        model = self.facts["model"]
-        trained = {"imagenet": "ImageNet weights", "random": "untrained"}
-        weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
-        return f"{model['name']} ({weights})"
-
-    @property
-    def symbol(self) -> str:
-        """What a score is called on an axis."""
-        return get_comparator(self.facts["comparison"]["comparator"]).symbol
-
-    @property
-    def title(self) -> str:
-        """One line that says what is compared with what."""
-        recording = self.facts["recording"]
-        neuroids = recording["n_neuroids"]
-        subjects = recording["subjects"]
-        region = recording["region"]
-        parts = [
-            None if region == recording["name"] else region,  # a folder that names none
-            f"{neuroids} neuroids{chosen(recording)}" if neuroids else None,
-            f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}",
-            f"{recording['n_stimuli']} stimuli",
-        ]
-        mark = "SIMULATED recording " if self.simulated else ""
-        return f"{self.model} and {mark}{recording['name']}: " + ", ".join(p for p in parts if p)
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw score along the layers, with interval, ceiling band and baselines.
 
@@ -183,7 +220,7 @@ class RSAResult:
             self.table,
             ceiling=(self.ceiling.lower, self.ceiling.upper) if self.ceiling.known else None,
             ceiling_label=f"noise ceiling ({self.ceiling.kind})",
-            interval_label=_interval(comparison["resample"]),
+            interval_label=interval_label(comparison["resample"]),
             ylabel=f"{self.symbol} with {self.facts['recording']['region']}"
             f"\n(RDMs of {METRIC_LABELS.get(metric, metric)})",
             title=self.title,
@@ -349,36 +386,6 @@ class RSAResult:
             which += f" (not {', '.join(others)})"
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
 
-    def describe(self) -> list[tuple[str, str]]:
-        """Say what was compared with what, as (name, text) lines."""
-        model, recording = self.facts["model"], self.facts["recording"]
-        repeats = recording["n_repetitions"]
-        if recording["averaged"]:
-            shown = "averaged by the authors"
-        elif repeats is not None:
-            shown = "–".join(str(r) for r in dict.fromkeys(repeats)) + " per stimulus"
-        else:
-            shown = "RDMs only"
-        comparison = self.facts["comparison"]
-        n_resamples = self.provenance["settings"]["n_resamples"]
-        over = OVER.get(comparison["resample"])
-        subjects = recording["subjects"]
-        names = ", ".join(subjects) if len(subjects) <= 6 else f"{len(subjects)} subjects"
-        order = recording.get("stimulus_order")
-        return [
-            ("weights", f"{model['weights_source']} · sha256 {model['weights_sha256'][:12]}…"),
-            ("input", model["preprocessing"]),
-            ("recording", recording["title"]),
-            *([("stimuli", f"in the order of {order}")] if order else []),
-            ("subjects", f"{names} · repetitions: {shown}"),
-            (
-                "inference",
-                (f"{n_resamples:,} resamples of {over}" if over else "no resampling")
-                + f" · test: {comparison['test']}",
-            ),
-            ("cite", recording["citation"]),
-        ]
-
     def __repr__(self) -> str:
         return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
 
@@ -422,5 +429,6 @@ def check_correction(correction: str) -> None:
         raise ProbeError(f"correction {correction!r} is unknown{suggest(correction, CORRECTIONS)}")
 
 
-def _interval(resample: str | None) -> str:
+def interval_label(resample: str | None) -> str:
+    """Say what a 95 % interval speaks of."""
     return f"95 % CI over {OVER[resample]}" if resample else ""

@@ -1,6 +1,7 @@
 """Recordings of a user's own, from the files that laboratories have.
 
-A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB),
+A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB,
+`sensors` of MEG and EEG),
 which know each axis from the file or from the user and refuse where two readings fit. What they
 hand on becomes a `Reading`, which says how it was read and writes itself as a folder.
 """
@@ -30,10 +31,12 @@ from probe.recordings.importing.options import (
     check_time_unit,
     read_axes,
     read_bins,
+    read_step,
     read_window,
 )
 from probe.recordings.importing.presented import Axis, Presented, rename_known, texts
 from probe.recordings.importing.reading import Reading
+from probe.recordings.importing.sensors import SENSOR_KINDS, by_type, from_sensors
 from probe.recordings.importing.session import from_nwb
 from probe.recordings.importing.tables import from_columns, read_columns
 from probe.recordings.pictures import picture_names
@@ -59,6 +62,7 @@ def read_recording(
     stimuli: Path | str | StimulusSet | None = None,
     picture_axes: str | None = None,
     window: str | None = None,
+    step: str | None = None,
     axes: str | Sequence[str] | None = None,
     variable: str | None = None,
     labels: str | Path | None = None,
@@ -76,7 +80,7 @@ def read_recording(
     events: Path | str | Sequence[Path | str] | None = None,
     average: str | None = None,
 ) -> Reading:
-    """Read responses from NWB, MATLAB, netCDF, HDF5, NumPy, brain images or a table, and say how.
+    """Read responses from the files that laboratories have, and say how.
 
     Every axis, unit and name is known from the file or from an argument. Where two readings fit,
     none is taken: the error names the argument that decides. No pickle is opened.
@@ -99,6 +103,10 @@ def read_recording(
         From when to when after onset, as in ``"50,250ms"``; the end is not included. Spikes are
         counted in it; time bins that make it up exactly are summed if they are counts, averaged
         if not.
+    step : str, optional
+        Keep time, in steps of this length, as in ``"10ms"``: one response per step of the window,
+        or, where a file has time bins, of all its time. Samples of MEG and EEG are all kept without
+        a window and a step.
     axes : str or sequence of str, optional
         What the axes of the array are, as in ``"neuron,image,repeat"``: stimulus (image, …) or
         presentation (trial), repetition (repeat), neuroid (neuron, site, voxel, …), time.
@@ -107,8 +115,9 @@ def read_recording(
         statistic (effect, t, z).
     labels : str or path, optional
         Name of the variable or column that says which picture was shown; or a file with one name
-        per response: a .csv with a column stimulus_id, or a text file of one name per line. For
-        NWB whose pictures have numbers only, the names in the order of the numbers.
+        per response: a .csv with a column stimulus_id, or a text file of one name per line. Of
+        epochs, a column of their metadata, or ``event`` for the names of their events. For NWB
+        whose pictures have numbers only, the names in the order of the numbers.
     presentations : str or path, optional
         For spikes: the table of intervals or series in the NWB file, or a .csv with the columns
         onset_s or onset_ms, and stimulus_id.
@@ -149,7 +158,8 @@ def read_recording(
     Returns
     -------
     Reading
-        ``responses`` (stimulus, repetition, neuroid), NaN where missing.
+        ``responses`` (stimulus, repetition, neuroid), or with a step (stimulus, repetition, time,
+        neuroid), NaN where missing.
 
     Raises
     ------
@@ -170,6 +180,7 @@ def read_recording(
         labels=None if labels is None else str(labels),
         presentations=None if presentations is None else str(presentations),
         window=None if window is None else read_window(window),
+        step=None if step is None else read_step(step),
         bins=None if bins is None else read_bins(bins),
         time_unit=check_time_unit(time_unit),
         neuroids=None if neuroids is None else Path(neuroids).expanduser(),
@@ -243,6 +254,8 @@ def _read(
             return kind, from_nwb(path, options, matches)
         if kind in (kinds.NIFTI, kinds.GIFTI):
             raise ProbeError(f"{str(path)!r} is a {kind} image: call it .nii, .nii.gz or .gii")
+        if kind in SENSOR_KINDS and keep is None:
+            return kind, from_sensors(path, kind, options, matches)
         if kind in _READERS:
             content = _READERS[kind](path)
             return kind, from_variables(content, kind, path, options, matches, keep)
@@ -264,9 +277,14 @@ def _side_by_side(paths: Sequence[Path], read: Sequence[Presented]) -> Presented
                 f"{str(path)!r} and {str(paths[0])!r} do not name the same pictures in the same "
                 "order: files that are read together have to"
             )
+        if not _same(other.times, first.times):
+            raise ProbeError(
+                f"{str(path)!r} and {str(paths[0])!r} do not have the same times: files that are "
+                "read together have to"
+            )
     ids = [
         [as_text(i) for i in one.neuroids.get("neuroid_id", [])]
-        or [f"{path.stem}-{k + 1}" for k in range(one.values.shape[1])]
+        or [f"{path.stem}-{k + 1}" for k in range(one.values.shape[-1])]
         for path, one in zip(paths, read, strict=True)
     ]
     flat = [i for of_file in ids for i in of_file]
@@ -278,8 +296,15 @@ def _side_by_side(paths: Sequence[Path], read: Sequence[Presented]) -> Presented
         if column != "neuroid_id":
             neuroids[column] = [value for one in read for value in one.neuroids[column]]
     notes = [f"{len(paths)} files side by side: the same pictures in the same order", *first.notes]
-    values = np.concatenate([one.values for one in read], axis=1)
-    return replace(first, values=values, neuroids=neuroids, notes=notes)
+    values = np.concatenate([one.values for one in read], axis=-1)
+    counts = first.counts if all(one.counts == first.counts for one in read) else None
+    return replace(first, values=values, neuroids=neuroids, notes=notes, counts=counts)
+
+
+def _same(times: np.ndarray | None, others: np.ndarray | None) -> bool:
+    if times is None or others is None:
+        return times is others
+    return times.shape == others.shape and np.allclose(times, others, 0, 1e-6)
 
 
 def _reading(
@@ -316,7 +341,7 @@ def _reading(
     position = {name: k for k, name in enumerate(ids)}
     stimulus = np.array([position[name] for name in names])
     repetition = _repetitions(stimulus, len(ids))
-    responses = np.full((len(ids), int(repetition.max()) + 1, values.shape[1]), np.nan)
+    responses = np.full((len(ids), int(repetition.max()) + 1, *values.shape[1:]), np.nan)
     responses[stimulus, repetition] = values
     if np.isinf(responses).any():
         raise ProbeError(f"{where}: {presented.variable} has infinite responses")
@@ -326,6 +351,9 @@ def _reading(
     for name, cells in columns.items():
         if (per_stimulus := _per_stimulus(cells, stimulus, len(ids))) is not None:
             stimulus_columns[name] = per_stimulus
+    neuroids = _neuroids(presented, options, where)
+    if kind in SENSOR_KINDS:
+        neuroids = by_type(neuroids, where)
     if pictures is None:
         stimuli = pictures_inside(presented, ids, options, where, notes)
     else:
@@ -339,12 +367,15 @@ def _reading(
         responses=responses,
         stimulus_ids=tuple(ids),
         stimulus_columns=stimulus_columns,
-        neuroid_columns=_neuroids(presented, options, where),
+        neuroid_columns=neuroids,
         label_name=presented.label_name,
         response_unit=presented.unit,
         notes=tuple(notes),
         grid=presented.grid,
         space=presented.space,
+        times=presented.times,
+        counts=presented.counts,
+        averaged=presented.averaged,
         stimuli=stimuli,
     )
 
@@ -426,7 +457,7 @@ def _per_stimulus(cells: Sequence[Any], stimulus: np.ndarray, n: int) -> list[st
 
 
 def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, list[str]]:
-    n = presented.values.shape[1]
+    n = presented.values.shape[-1]
     columns = {name: texts(cells) for name, cells in presented.neuroids.items()}
     if options.neuroids is not None:
         columns = _with_table(columns, n, options.neuroids, where)

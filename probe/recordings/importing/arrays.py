@@ -37,7 +37,7 @@ from probe.recordings.importing.tables import (
     read_columns,
     read_presentations,
 )
-from probe.recordings.importing.time_bins import covering
+from probe.recordings.importing.time_bins import in_ms, put_together
 
 _BINS = re.compile(r"(time_?)?bins?(_?(starts?|ends?|cent(er|re)s?))?(_(ms|s))?")
 
@@ -111,11 +111,11 @@ def from_variables(
             *axes[along + 1 :],
         )
     variable = replace(variable, values=variable.read(along, kept))
-    values, unit, time_note = _over_time(variable, read_axes, content, dims, options, here)
+    values, times, counts, unit, time_note = _over_time(variable, read_axes, content, options, here)
     if time_note:
         notes.append(time_note)
-    n_labels, n_repetitions, n_neuroids = values.shape
-    flat = values.reshape(n_labels * n_repetitions, n_neuroids)
+    n_labels, n_repetitions, *_, n_neuroids = values.shape
+    flat = values.reshape(n_labels * n_repetitions, *values.shape[2:])
     columns = _along(content, axes, dims, ("stimulus", "presentation"), used, n_labels)
     return Presented(
         flat,
@@ -130,6 +130,8 @@ def from_variables(
         axes,
         unit or variable.unit,
         notes,
+        times,
+        counts,
     )
 
 
@@ -272,39 +274,45 @@ def _over_time(
     variable: Variable,
     axes: tuple[Axis, ...],
     content: Variables,
-    dims: tuple[str, ...] | None,
     options: Options,
     where: str,
-) -> tuple[np.ndarray, str, str]:
-    """Return responses (stimulus or presentation, repetition, neuroid), their unit, and a note."""
+) -> tuple[np.ndarray, np.ndarray | None, bool | None, str, str]:
+    """Return responses, their times, whether they are counts, their unit, and a note.
+
+    Responses are (stimulus or presentation, repetition, neuroid), or, with times, (…, time,
+    neuroid).
+    """
     order = [
         next((k for k, axis in enumerate(axes) if axis.kind in several), None)
-        for several in (("stimulus", "presentation"), ("repetition",), ("neuroid",), ("time",))
+        for several in (("stimulus", "presentation"), ("repetition",), ("time",), ("neuroid",))
     ]
     singles = [k for k, axis in enumerate(axes) if axis.kind == SINGLE]
     values = variable.read().reshape([axis.length for axis in axes])
     values = values.transpose([k for k in order if k is not None] + singles)
     values = values.reshape([1 if k is None else axes[k].length for k in order])
     values = values.astype(np.float64, copy=False)
-    if order[3] is None:
+    if order[2] is None:
         if options.window is not None:
             raise ProbeError(f"{where} has no time axis: --window has nothing to choose from")
+        if options.step is not None:
+            raise ProbeError(f"{where} has no time axis: leave out --step")
         if options.bins is not None:
             raise ProbeError(f"{where} has no time axis: leave out --bins")
-        return values[..., 0], "", ""
-    starts, ends, unit = _bins(content, values.shape[3], options, where)
-    if values.shape[3] == 1:
+        return values[:, :, 0], None, None, "", ""
+    n_times = values.shape[2]
+    starts, ends, unit = _bins(content, n_times, options, where)
+    if n_times == 1 and options.step is None:
         if options.window is not None:
             _check_single(starts, ends, unit, options.window, where)
         if starts is None or ends is None:
-            return values[..., 0], "", "one time bin, of which the file does not say when it is"
+            note = "one time bin, of which the file does not say when it is"
+            return values[:, :, 0], None, None, "", note
         span = f"{starts[0]:g} to {ends[0]:g}{f' {unit}' if unit else ' (no unit in the file)'}"
-        return values[..., 0], "", f"one time bin, {span}"
-    window = options.window
-    if window is None:
+        return values[:, :, 0], None, None, "", f"one time bin, {span}"
+    if options.window is None and options.step is None:
         raise ProbeError(
-            f"{where} has {values.shape[3]} time bins: name the window to take, as in "
-            "--window 50,250ms"
+            f"{where} has {n_times} time bins: name the window to take, as in --window 50,250ms, "
+            "or keep them in steps, as in --step 10ms"
         )
     if starts is None or ends is None or unit is None:
         raise ProbeError(
@@ -322,20 +330,8 @@ def _over_time(
             f"{where} has time bins from {widths.min():g} to {widths.max():g} {unit} long: bins of "
             "one length can be put together"
         )
-    kept = covering(starts, ends, window, unit, where)
-    chosen = values[..., kept]
-    finite = chosen[np.isfinite(chosen)]
-    whole = bool(np.all(finite >= 0) and np.all(finite == np.round(finite)))
-    how = "summed" if whole else "averaged"
-    note = (
-        f"{len(kept)} time bins from {window} were {how}"
-        f" ({'all' if whole else 'not all'} values are whole numbers ≥ 0)"
-    )
-    return (
-        chosen.sum(axis=3) if whole else chosen.mean(axis=3),
-        f"{'sum' if whole else 'mean'} over {window} after onset",
-        note,
-    )
+    times = np.column_stack([in_ms(starts, unit), in_ms(ends, unit)])
+    return put_together(values, times, options, where)
 
 
 def _bins(

@@ -61,6 +61,7 @@ class Options:
     labels: str | None
     presentations: str | None
     window: Span | None
+    step: float | None  # in ms
     bins: Span | None
     time_unit: str | None
     neuroids: Path | None
@@ -114,12 +115,24 @@ def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def read_window(text: str) -> Span:
+def read_window(text: str, option: str = "--window", example: str = "50,250ms") -> Span:
     """Return a window such as ``50,250ms``, from the first time up to before the second."""
-    window = _pair(text, "--window", "50,250ms")
+    window = _pair(text, option, example)
     if not window.first < window.second:
-        raise ProbeError(f"--window {text}: expected a beginning before the end")
+        raise ProbeError(f"{option} {text}: expected a beginning before the end")
     return window
+
+
+def read_step(text: str) -> float:
+    """Return a length such as ``10ms``, in ms."""
+    match = re.fullmatch(r"\s*([^,\s]+?)\s*(ms|s)\s*", text)
+    try:
+        length = float(match[1]) * (1000.0 if match[2] == "s" else 1.0) if match else math.nan
+    except ValueError:
+        length = math.nan
+    if not (math.isfinite(length) and length > 0):
+        raise ProbeError(f"--step {text}: expected a length > 0 with a unit, as in 10ms")
+    return length
 
 
 def read_bins(text: str) -> Span:

@@ -59,7 +59,8 @@ class Presented:
 
     Attributes
     ----------
-    values : numpy.ndarray, shape (n_presentations, n_neuroids)
+    values : numpy.ndarray, shape (n_presentations, n_neuroids) or (n_presentations, n_times, \
+n_neuroids)
         Float64, NaN where there is no response.
     labels : list
         Which picture was shown at each presentation: texts or numbers.
@@ -77,6 +78,13 @@ class Presented:
         What a response is; empty where it is not known.
     notes : list of str
         What a user should know of how they were read.
+    times : numpy.ndarray, shape (n_times, 2), or None
+        Beginnings and ends of time bins, or instants twice, in ms after onset, where the values
+        have a time axis.
+    counts : bool or None
+        Whether the values count something; None where it is not known.
+    averaged : bool
+        Whether they are means over presentations that the file does not have.
     pictures : dict of str to numpy.ndarray
         Those that the file holds itself, as it stores them.
     grid : Grid or None
@@ -94,6 +102,9 @@ class Presented:
     axes: tuple[Axis, ...]
     unit: str
     notes: list[str] = field(default_factory=list)
+    times: np.ndarray | None = None
+    counts: bool | None = None
+    averaged: bool = False
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     grid: Grid | None = None
     space: str = ""

@@ -9,7 +9,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,9 +23,10 @@ from probe.errors import ProbeError
 from probe.formats import kinds
 from probe.formats.names import repeated
 from probe.formats.nifti import Grid
-from probe.recordings.folder import MANIFEST, NEUROIDS, from_folder, responses_hash
+from probe.recordings.folder import MANIFEST, NEUROIDS, TIMES, from_folder, responses_hash
 from probe.recordings.importing.presented import Axis, texts
-from probe.recordings.recording import RESPONSE_DIMS, Recording
+from probe.recordings.recording import TIME_DIMS, Recording
+from probe.recordings.times import describe_times
 from probe.stimuli import StimulusSet
 
 
@@ -46,7 +47,7 @@ class Reading:
     axes : tuple of Axis
         Of the array in the file, in its order, each with the reason why it is known.
     responses : numpy.ndarray, shape (n_stimuli, n_repetitions, n_neuroids)
-        Float64, NaN where missing.
+        Float64, NaN where missing; with ``times``, (n_stimuli, n_repetitions, n_times, n_neuroids).
     stimulus_ids : tuple of str
         As the file names them, in the order of their first presentation.
     stimulus_columns, neuroid_columns : dict of str to list of str
@@ -63,6 +64,12 @@ class Reading:
         Of voxels, where they are: their columns i, j, k are indices of it.
     space : str
         The space that voxels or vertices are in; empty where it is not known.
+    times : numpy.ndarray, shape (n_times, 2), or None
+        Beginnings and ends of time bins, or instants twice, in ms after onset.
+    counts : bool or None
+        Whether the responses count something; None where it is not known.
+    averaged : bool
+        Whether they are means over presentations that the file does not have.
     """
 
     paths: tuple[Path, ...]
@@ -80,6 +87,9 @@ class Reading:
     stimuli: StimulusSet | None
     grid: Grid | None = None
     space: str = ""
+    times: np.ndarray | None = None
+    counts: bool | None = None
+    averaged: bool = False
 
     def describe(self) -> list[tuple[str, str]]:
         """Return how the file was read, as (what, how) lines.
@@ -101,8 +111,12 @@ class Reading:
             *(("axis", str(axis)) for axis in self.axes),
             ("pictures", f"named by {self.label_name}; {self._matched()}"),
             ("stimuli", f"{len(self.stimulus_ids)}, {_few(self.stimulus_ids)}"),
-            ("repetitions", str(low) if low == high else f"{low} to {high}"),
-            ("neuroids", f"{responses.shape[2]}, {_few(self.neuroid_columns['neuroid_id'])}"),
+            (
+                "repetitions",
+                "averaged" if self.averaged else str(low) if low == high else f"{low} to {high}",
+            ),
+            *([("time", describe_times(self.times))] if self.times is not None else []),
+            ("neuroids", f"{responses.shape[-1]}, {_few(self.neuroid_columns['neuroid_id'])}"),
         ]
         if self.grid is not None or "vertex" in self.neuroid_columns:
             space = self.space or "of which the names do not say what it is"
@@ -175,17 +189,21 @@ class Reading:
             columns |= {
                 column: cells
                 for column, cells in others.items()
-                if column not in (*columns, *NEUROIDS, *RESPONSE_DIMS)
+                if column not in (*columns, *NEUROIDS, *TIME_DIMS)
             }
             _write_csv(partial / "stimuli.csv", columns)
             _write_csv(partial / "neuroids.csv", self.neuroid_columns)
+            if self.times is not None:
+                times = {name: self.times[:, k] for k, name in enumerate(TIMES)}
+                _write_csv(partial / "times.csv", times)
             record = {
                 "title": title or f"recording imported from {_named(self.paths)}",
                 "citation": citation,
                 "licence": licence,
                 "response_unit": self.response_unit,
-                "averaged": False,
-                "responses_sha256": responses_hash(self.responses),
+                "averaged": self.averaged,
+                **({} if self.counts is None else {"counts": self.counts}),
+                "responses_sha256": responses_hash(self.responses, self.times),
                 **self._placed(),
                 "sources": [_source(path) for path in (*self.paths, *self.companions)],
                 "reading": [f"{what}: {how}" for what, how in self.describe()],
@@ -271,7 +289,7 @@ def _file_names(stimuli: StimulusSet) -> list[str]:
     return names
 
 
-def _write_csv(path: Path, columns: dict[str, list[str]]) -> None:
+def _write_csv(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from probe.errors import ProbeError
-from probe.recordings.importing.options import Options
+from probe.recordings.importing.options import Options, Span
 from probe.recordings.importing.presented import Axis, Presented
+from probe.recordings.importing.time_bins import windows_of
 
 ROUNDING = 1e-9
 """By so much, relative to its length, a window may exceed what was observed."""
@@ -120,13 +121,20 @@ def count_all(
         _ascending(t, u, options, where, notes) for t, u in zip(spike_times, unit_ids, strict=True)
     ]
     window = options.window.within(time_unit)
+    steps = windows_of(options, where)
+    windows = [window]
+    if options.step is not None and steps is not None:
+        windows = [Span(start, end, "ms").within(time_unit) for start, end in steps.tolist()]
     seen = observed if observed is not None else [None] * len(ordered)
-    counts = np.column_stack(
+    counts = np.stack(
         [
-            count_spikes(times, onsets, window, of_unit, invalid)
+            [count_spikes(times, onsets, one, of_unit, invalid) for one in windows]
             for times, of_unit in zip(ordered, seen, strict=True)
-        ]
-    )
+        ],
+        axis=-1,
+    ).swapaxes(0, 1)
+    if options.step is None:
+        counts = counts[:, 0]
     full = [times for times in ordered if times.size]
     spikes = sum(times.size for times in full)
     first = min((times[0] for times in full), default=np.nan)
@@ -156,8 +164,11 @@ def count_all(
             Axis("presentation", len(onsets), f"the onsets of {presentations}"),
             Axis("neuroid", len(unit_ids), "the units, by their ids in the file"),
         ),
-        f"spikes in {options.window} after onset, the end not included",
+        f"spikes in {options.window if options.step is None else f'{options.step:g} ms'} "
+        "after onset, the end not included",
         notes,
+        times=None if options.step is None else steps,
+        counts=True,
     )  # fmt: skip
 
 

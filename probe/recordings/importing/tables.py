@@ -26,7 +26,7 @@ from probe.recordings.importing.presented import (
     time_unit_of,
 )
 from probe.recordings.importing.spikes import count_all
-from probe.recordings.importing.time_bins import covering
+from probe.recordings.importing.time_bins import in_ms, put_together
 
 RESPONSES = (
     "response", "responses", "spike_count", "spike_counts", "count", "counts", "spikes", "rate",
@@ -129,9 +129,10 @@ def from_columns(
         raise ProbeError(
             f"{where} holds neither spikes nor bins: leave out --presentations, --bins"
         )
-    if options.window is not None:
+    if options.window is not None or options.step is not None:
+        option = "--window" if options.window is not None else "--step"
         raise ProbeError(
-            f"{where} holds responses, no times: --window has nothing to choose from (spikes take "
+            f"{where} holds responses, no times: {option} has nothing to choose from (spikes take "
             "a column spike_time_s or spike_time_ms)"
         )
     return _from_rows(columns, where, options, matches)
@@ -414,13 +415,15 @@ def _from_bins(
     bins = [(name, match) for name in columns if (match := _BIN.fullmatch(name))]
     starts = np.array([float(match[1]) for _, match in bins])
     ends = np.array([float(match[2]) for _, match in bins])
-    if options.window is None or options.time_unit is None:
-        option = "the window, as in --window 50,250ms" if options.window is None else ""
-        option = option or "the unit of its bins, --time-unit s or ms"
+    if (options.window is None and options.step is None) or options.time_unit is None:
+        option = "the unit of its bins, --time-unit s or ms"
+        if options.window is None and options.step is None:
+            option = "the window, as in --window 50,250ms, or the steps to keep, as in --step 10ms"
         raise ProbeError(f"{where} has {len(bins)} time bins, from {starts[0]:g} on: say {option}")
-    kept = covering(starts, ends, options.window, options.time_unit, where)
-    counts = np.column_stack([numbers(columns[bins[k][0]], bins[k][0], where) for k in kept])
-    if not (np.all(counts >= 0) and np.all(counts == np.round(counts))):
+    times = np.column_stack([in_ms(starts, options.time_unit), in_ms(ends, options.time_unit)])
+    counts = np.column_stack([numbers(columns[name], name, where) for name, _ in bins])
+    values, kept, whole_numbers, _, note = put_together(counts[..., None], times, options, where)
+    if not whole_numbers:
         raise ProbeError(f"{where}: its time bins hold other values than counts of spikes")
     site = {n: v for n, v in columns.items() if n.startswith("site_info.")}
     whole: Columns = {}
@@ -436,7 +439,7 @@ def _from_bins(
     if label not in columns:
         raise ProbeError(f"{where} has no column {label!r}{suggest(label, candidates)}")
     return Presented(
-        counts.sum(axis=1, keepdims=True),
+        values,
         columns[label],
         label,
         {n.removeprefix("labels."): columns[n] for n in candidates if n != label},
@@ -447,8 +450,11 @@ def _from_bins(
             Axis("time", len(bins), "the columns time.BEGIN_END"),
             Axis("neuroid", 1, "one site per file"),
         ),
-        f"spikes in {options.window} after onset, the end not included",
-        [f"{len(kept)} time bins from {options.window} were summed"],
+        f"spikes in {options.window if options.step is None else f'{options.step:g} ms'} after "
+        "onset, the end not included",
+        [note],
+        kept,
+        True,
     )
 
 

@@ -1,0 +1,266 @@
+"""What the comparison of a network with a recording over time found."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from probe.errors import ProbeError
+from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
+from probe.plots.rdms import METRIC_LABELS
+from probe.result.folder import writable_folder, write_all
+from probe.result.single import Compared, interval_label, png
+from probe.result.text import number, p_value, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from probe.similarity.rdm_set import RDMs
+
+TESTS = {
+    "stimuli": "permutations of the stimuli's labels",
+    "subjects": "flips of the subjects' signs",
+    None: "permutations of the stimuli's labels",
+}
+"""What gives the p-values of clusters, by what is resampled."""
+
+
+@dataclass(frozen=True)
+class RSAOverTime(Compared):
+    """A network compared with a recording at every time. Shows, plots and saves itself.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Tidy: one row per layer (``kind == 'layer'``) and time, one for the pixels, one per layer
+        and seed of the untrained network. ``time_start`` and ``time_end`` in ms after stimulus
+        onset, the end not included; ``score``, a mean over subjects, with ``ci_low`` and
+        ``ci_high``; ``p`` of the cluster of times that it is in, over all layers and times, 1
+        outside clusters; ``ceiling_lower`` and ``ceiling_upper``.
+    peaks : pandas.DataFrame
+        One row per layer: ``score`` at its peak, with interval, ``latency`` (the middle of the
+        peak's time) with ``latency_low`` and ``latency_high`` in ms, ``p`` of the cluster that the
+        peak is in.
+    clusters : pandas.DataFrame
+        ``layer``, ``time_start``, ``time_end``, ``p``.
+    ceiling : str
+        How the noise ceiling was estimated, in words.
+    generalisation : numpy.ndarray, shape (n_times, n_times), or None
+        How alike the recording's RDMs at any two times are; None of one subject without
+        repetitions. See `probe.recordings.time_generalisation`.
+    latencies : numpy.ndarray, shape (n_resamples, n_layers)
+        Latencies in bootstrap samples, in ms, each row in one: differences between layers can be
+        computed within rows.
+    rdms : RDMs
+        Of the layers.
+    facts, provenance : dict
+        As of `RSAResult`.
+    """
+
+    table: pd.DataFrame
+    peaks: pd.DataFrame
+    clusters: pd.DataFrame
+    ceiling: str
+    generalisation: np.ndarray | None
+    latencies: np.ndarray
+    rdms: RDMs
+    facts: dict[str, Any]
+    provenance: dict[str, Any]
+
+    FILES: ClassVar = (
+        "table.csv", "peaks.csv", "clusters.csv", "figure.png", "generalisation.csv",
+        "generalisation.png", "rdms.npz", "result.json",
+    )  # fmt: skip
+    """What `save` writes; those of the generalisation where it is known."""
+
+    @property
+    def times(self) -> np.ndarray:
+        """Beginnings and ends of the times in ms, shape (n_times, 2)."""
+        first = self.table[self.table["kind"] == "layer"]
+        one = first[first["layer"] == first["layer"].iloc[0]]
+        return one[["time_start", "time_end"]].to_numpy()
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw a curve per layer with ceiling, and when each peaks.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure, optional
+            Where to draw; by default a new one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        comparison = self.facts["comparison"]
+        metric = comparison["metric"]
+        return plot_over_time(
+            self.table, self.peaks, self.clusters, figure=figure, title=self.title,
+            ceiling_label=f"noise ceiling ({self.ceiling})",
+            interval_label=interval_label(comparison["resample"]),
+            ylabel=f"{self.symbol} with {self.facts['recording']['region']}"
+            f"\n(RDMs of {METRIC_LABELS.get(metric, metric)})",
+        )  # fmt: skip
+
+    def plot_generalisation(self, ax: Axes | None = None) -> Axes:
+        """Draw how alike the recording's RDMs at any two times are.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ProbeError
+            If there is one subject and no repetitions.
+        """
+        if self.generalisation is None:
+            raise ProbeError(f"no generalisation over time is known: {self.ceiling}")
+        recording = self.facts["recording"]
+        several = len(recording["subjects"]) > 1
+        return plot_generalisation(
+            self.generalisation, self.times, ax=ax,
+            label=f"{self.symbol} between RDMs "
+            + ("(a subject and all others)" if several else "(halves of the repetitions)"),
+            title=f"{recording['name']}, {recording['region']}: RDMs at two times",
+        )  # fmt: skip
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write tables, figures, the layers' RDMs and ``result.json`` into a folder.
+
+        Parameters
+        ----------
+        path : str or Path
+            Made if it does not exist; files of these names are replaced, others left alone.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+
+        Raises
+        ------
+        ProbeError
+            If the folder cannot be written.
+        """
+        folder = writable_folder(path)
+        contents = {
+            "table.csv": self.table.to_csv(index=False).encode(),
+            "peaks.csv": self.peaks.to_csv(index=False).encode(),
+            "clusters.csv": self.clusters.to_csv(index=False).encode(),
+            "figure.png": self._png(),
+        }
+        if self.generalisation is not None:
+            starts = [f"{start:g}" for start in self.times[:, 0]]
+            square = pd.DataFrame(self.generalisation, index=starts, columns=starts)
+            contents["generalisation.csv"] = square.to_csv(index_label="time_start").encode()
+            contents["generalisation.png"] = png(
+                lambda figure: self.plot_generalisation(figure.add_subplot()),
+                (4.4, 3.8),
+                self.title,
+            )
+        written = write_all(folder, contents)
+        try:
+            written.append(self.rdms.save(folder / "rdms.npz"))
+        except OSError as error:
+            raise ProbeError(
+                f"{str(folder / 'rdms.npz')!r} cannot be written ({error.strerror})"
+            ) from None
+        # Last: where it is, the others are of the same comparison.
+        return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything but RDMs as plain values, as ``result.json`` (NaN as None)."""
+        return {
+            **self.facts,
+            "ceiling": self.ceiling,
+            "peaks": plain(self.peaks.to_dict("records")),
+            "clusters": plain(self.clusters.to_dict("records")),
+            "table": plain(self.table.to_dict("records")),
+            "provenance": self.provenance,
+        }
+
+    def to_json(self) -> str:
+        """Give everything as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def summary(self) -> pd.DataFrame:
+        """Give the layers as a person reads them: one row per layer, of strings."""
+        rows = self.peaks
+        shown: dict[str, list[str]] = {"layer": list(rows["layer"])}
+        if rows["alias"].any():
+            shown["alias"] = list(rows["alias"])
+        shown["peak"] = [f"{latency:g} ms" for latency in rows["latency"]]
+        if rows["latency_low"].notna().any():
+            shown["95 % CI"] = [
+                f"{low:g} to {high:g}"
+                for low, high in rows[["latency_low", "latency_high"]].to_numpy()
+            ]
+        shown["score there"] = [number(score) for score in rows["score"]]
+        if rows["ci_low"].notna().any():
+            shown["95 % CI of it"] = [
+                f"{number(low)} to {number(high)}"
+                for low, high in rows[["ci_low", "ci_high"]].to_numpy()
+            ]
+        shown["p (cluster)"] = [p_value(p) for p in rows["p"]]
+        return pd.DataFrame(shown)
+
+    def notes(self) -> list[str]:
+        """Say in sentences what the table alone does not."""
+        times, comparison = self.times, self.facts["comparison"]
+        widths = times[:, 1] - times[:, 0]
+        notes = [
+            f"{len(times)} times of {widths[0]:g} ms, {times[0, 0]:g} to {times[-1, 1]:g} ms after "
+            "stimulus onset. The peak is the highest of them: its score is biased upwards.",
+        ]
+        known = self.table[["ceiling_lower", "ceiling_upper"]].dropna()
+        if len(known):
+            notes.append(
+                f"Noise ceiling at most {number(known['ceiling_lower'].max())} to "
+                f"{number(known['ceiling_upper'].max())}: {self.ceiling}."
+            )
+        else:
+            notes.append(f"Noise ceiling unknown: {self.ceiling}.")
+        notes.append(
+            f"p of the cluster of times around the peak, by {TESTS[comparison['resample']]}, over "
+            "all layers and times: that there is something, not when it begins or ends."
+        )
+        pixels = self.table[self.table["kind"] == "pixels"]
+        if len(pixels):
+            best = pixels.iloc[int(pixels["score"].argmax())]
+            notes.append(
+                f"Pixels: at most {number(best['score'])}, at "
+                f"{(best['time_start'] + best['time_end']) / 2:g} ms."
+            )
+        notes += comparison["remarks"]
+        if self.simulated:
+            notes.append("The recording is SIMULATED: the responses were generated, not measured.")
+        return notes
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        image = base64.b64encode(self._png()).decode()
+        return (
+            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
+            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%;"
+            f"width:820px' src='data:image/png;base64,{image}'>"
+        )
+
+    def _png(self) -> bytes:
+        return png(self.plot, over_time_size(len(self.peaks)), self.title)
