@@ -105,6 +105,7 @@ def read_assembly(
         wanted.append(int(kept.sum()))
         reliable = _reliable(neuroids, kept, manifest, part, assembly)
         wanted.append(int(reliable.sum()))
+        _check_memory(manifest, wanted[-1], layout)
         return reliable
 
     try:
@@ -208,6 +209,7 @@ class _Layout:
 
     variable: str
     labels: str
+    n_presentations: int
     n_neuroids: int
     n_times: int
     repeats: bool  # whether a picture was presented again
@@ -257,7 +259,8 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     span = (known[0], known[1]) if n_times == 1 and len(known) == 2 else None
     shown = [name for name in arrays[labels].read().ravel().tolist() if name != ""]
     repeats = len(set(shown)) < len(shown)
-    return _Layout(found[0], labels, lengths["neuroid"], n_times, repeats, span)
+    n_presentations, n_neuroids = lengths["presentation"], lengths["neuroid"]
+    return _Layout(found[0], labels, n_presentations, n_neuroids, n_times, repeats, span)
 
 
 def _along(variable: Variable | None, dimension: str) -> bool:
@@ -310,6 +313,25 @@ def _reliable(
             f"{part.min_reliability:g}: {highest}"
         )
     return reliable
+
+
+COPIES = 2.5
+"""Of the responses that are wanted, how many are in memory while they are put in order."""
+
+
+def _check_memory(manifest: Manifest, n_neuroids: int, layout: _Layout) -> None:
+    """See that there is room for the responses, before they are read."""
+    import psutil
+
+    n_values = n_neuroids * layout.n_presentations * layout.n_times
+    needed, free = COPIES * 8 * n_values, int(psutil.virtual_memory().available)
+    if needed > free:
+        raise _Told(
+            f"{manifest.name}: {layout.n_presentations:,} presentations of {n_neuroids:,} neuroids"
+            f"{f' in {layout.n_times} time bins' if layout.n_times > 1 else ''} take "
+            f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: choose one "
+            "subject, or reliable neuroids only (subject, min_reliability)"
+        )
 
 
 def _selection(threshold: float | None, n: int = 0, n_kept: int = 0) -> dict[str, Any]:

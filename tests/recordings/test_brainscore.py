@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -367,6 +368,22 @@ class TestWhatIsLeftUnread:
         recording = read(folder)
         np.testing.assert_array_equal(values(recording)[:, 0], array[:, wanted, 0])
         return seen
+
+    def test_what_does_not_fit_into_memory_is_not_begun(self, tmp_path, monkeypatch):
+        import psutil
+
+        expected, _ = example(tmp_path)
+        room = 2.5 * 8 * 36 * 4  # of one region, bytes
+        for free, fits in ((room - 1, False), (room, True)):
+            memory = SimpleNamespace(available=free)
+            monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
+            if fits:
+                np.testing.assert_array_equal(values(read(tmp_path)), expected[:, :, IT])
+                continue
+            monkeypatch.setattr(netcdf._Stored, "read", None)
+            with pytest.raises(ProbeError, match=r"36 presentations of 4 neuroids take .* GB"):
+                read(tmp_path)
+            monkeypatch.undo()
 
     @pytest.mark.slow
     def test_a_region_of_the_largest_takes_little_memory(self):
