@@ -18,6 +18,7 @@ import xarray as xr
 
 from probe.assets.manifest import Manifest
 from probe.errors import ProbeError, suggest
+from probe.formats.names import as_text
 from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.variables import Variable
 from probe.recordings.folder import RESERVED
@@ -94,6 +95,14 @@ def read_assembly(
         If the file is not what its manifest says, or has nothing of what is wanted.
     """
     layout = _layout(manifest, assembly)
+    known = {as_text(name) for name in stimuli.ids}
+    if missing := [name for name in layout.shown if name not in known]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise _differs(
+            assembly,
+            f"it shows {missing[0]!r}{more}, and the table of pictures has no such "
+            f"{IDS[0]}{suggest(missing[0], stimuli.ids)}",
+        )
     window = manifest.responses.window_ms
     reliability = manifest.responses.reliability
     if layout.repeats or reliability is None:  # then it is estimated from repetitions, or not known
@@ -212,7 +221,8 @@ class _Layout:
     n_presentations: int
     n_neuroids: int
     n_times: int
-    repeats: bool  # whether a picture was presented again
+    shown: tuple[str, ...]  # each picture once
+    repeats: bool  # whether one was presented again
     span: tuple[float, float] | None  # of a single time bin
 
 
@@ -257,10 +267,11 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     borders = [arrays.get(f"time_bin_{end}") for end in ("start", "end")]
     known = [float(b.read().flat[0]) for b in borders if b is not None and not b.is_text]
     span = (known[0], known[1]) if n_times == 1 and len(known) == 2 else None
-    shown = [name for name in arrays[labels].read().ravel().tolist() if name != ""]
-    repeats = len(set(shown)) < len(shown)
+    named = [name for name in texts(arrays[labels].read().tolist()) if name]
+    shown = tuple(dict.fromkeys(named))
     n_presentations, n_neuroids = lengths["presentation"], lengths["neuroid"]
-    return _Layout(found[0], labels, n_presentations, n_neuroids, n_times, repeats, span)
+    repeats = len(shown) < len(named)
+    return _Layout(found[0], labels, n_presentations, n_neuroids, n_times, shown, repeats, span)
 
 
 def _along(variable: Variable | None, dimension: str) -> bool:

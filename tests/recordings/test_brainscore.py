@@ -473,7 +473,10 @@ MALFORMED = {
     "no neuroid_id": (assembly(neuroids={"region": ["IT", "V4"]}), "no neuroid_id tells"),
     "only blanks": (assembly(presentations={"stimulus_id": ["", ""]}), "names no picture"),
     "a picture that is not in the table": (
-        assembly(presentations={"stimulus_id": ["a", "z"]}), "is called 'z'",
+        assembly(presentations={"stimulus_id": ["a", "z"]}), "it shows 'z', and the table",
+    ),
+    "pictures that are only called alike": (
+        assembly(presentations={"stimulus_id": ["a.png", "x/b"]}), "it shows 'a.png' and 1 more",
     ),
     "no region in the file": (
         assembly(neuroids={"neuroid_id": ["u", "v"], "region": ["V1", "V4"]}), "no region 'IT'",
