@@ -186,9 +186,11 @@ class Responses(_Table):
     reliability: Text | None = None
 
     @model_validator(mode="after")
-    def _ends_after_it_begins(self) -> Responses:
+    def _window_is_one(self) -> Responses:
         if self.window_ms is not None and not self.window_ms[0] < self.window_ms[1]:
             raise ValueError(f"window_ms {list(self.window_ms)} ends before it begins")
+        if self.window_ms is not None and self.time_unit is None:
+            raise ValueError("window_ms needs time_unit, which says in what the file's bins are")
         return self
 
 

@@ -18,6 +18,7 @@ import xarray as xr
 
 from probe.assets.manifest import Manifest
 from probe.errors import ProbeError, suggest
+from probe.formats.names import as_text
 from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.variables import Variable
 from probe.recordings.folder import RESERVED
@@ -92,6 +93,14 @@ def read_assembly(
         If the file is not what its manifest says, or has nothing of what is wanted.
     """
     layout = _layout(manifest, assembly)
+    known = {as_text(name) for name in stimuli.ids}
+    if missing := [name for name in layout.shown if name not in known]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise _differs(
+            assembly,
+            f"it shows {missing[0]!r}{more}, and the table of pictures has no such "
+            f"{IDS[0]}{suggest(missing[0], stimuli.ids)}",
+        )
     window = manifest.responses.window_ms
     reliability = manifest.responses.reliability
     if layout.repeats or reliability is None:  # then it is estimated from repetitions, or not known
@@ -103,6 +112,7 @@ def read_assembly(
         wanted.append(int(kept.sum()))
         reliable = _reliable(neuroids, kept, manifest, part, assembly)
         wanted.append(int(reliable.sum()))
+        _check_memory(manifest, wanted[-1], layout)
         return reliable
 
     try:
@@ -206,9 +216,11 @@ class _Layout:
 
     variable: str
     labels: str
+    n_presentations: int
     n_neuroids: int
     n_times: int
-    repeats: bool  # whether a picture was presented again
+    shown: tuple[str, ...]  # each picture once
+    repeats: bool  # whether one was presented again
     span: tuple[float, float] | None  # of a single time bin
 
 
@@ -253,9 +265,11 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     borders = [arrays.get(f"time_bin_{end}") for end in ("start", "end")]
     known = [float(b.read().flat[0]) for b in borders if b is not None and not b.is_text]
     span = (known[0], known[1]) if n_times == 1 and len(known) == 2 else None
-    shown = [name for name in arrays[labels].read().ravel().tolist() if name != ""]
-    repeats = len(set(shown)) < len(shown)
-    return _Layout(found[0], labels, lengths["neuroid"], n_times, repeats, span)
+    named = [name for name in texts(arrays[labels].read().tolist()) if name]
+    shown = tuple(dict.fromkeys(named))
+    n_presentations, n_neuroids = lengths["presentation"], lengths["neuroid"]
+    repeats = len(shown) < len(named)
+    return _Layout(found[0], labels, n_presentations, n_neuroids, n_times, shown, repeats, span)
 
 
 def _along(variable: Variable | None, dimension: str) -> bool:
@@ -308,6 +322,25 @@ def _reliable(
             f"{part.min_reliability:g}: {highest}"
         )
     return reliable
+
+
+COPIES = 2.5
+"""Of the responses that are wanted, how many are in memory while they are put in order."""
+
+
+def _check_memory(manifest: Manifest, n_neuroids: int, layout: _Layout) -> None:
+    """See that there is room for the responses, before they are read."""
+    import psutil
+
+    n_values = n_neuroids * layout.n_presentations * layout.n_times
+    needed, free = COPIES * 8 * n_values, int(psutil.virtual_memory().available)
+    if needed > free:
+        raise _Told(
+            f"{manifest.name}: {layout.n_presentations:,} presentations of {n_neuroids:,} neuroids"
+            f"{f' in {layout.n_times} time bins' if layout.n_times > 1 else ''} take "
+            f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: choose one "
+            "subject, or reliable neuroids only (subject, min_reliability)"
+        )
 
 
 def _selection(threshold: float | None, n: int = 0, n_kept: int = 0) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def test_good_manifest(tmp_path):
         ("[licence]", "[licence]\nrestricted = 2", "licence.restricted"),
         ("[[files]]", '[responses]\ntime_unit = "min"\n[[files]]', "responses.time_unit"),
         ("[[files]]", "[responses]\nwindow_ms = [200, 50]\n[[files]]", "ends before it begins"),
+        ("[[files]]", "[responses]\nwindow_ms = [50, 200]\n[[files]]", "needs time_unit"),
         ("[[files]]", "[responses]\nwindow_ms = [50]\n[[files]]", "responses.window_ms"),
         ("[[files]]", '[responses]\nreliability = ""\n[[files]]', "responses.reliability"),
         ("[[files]]", '[responses]\nwindow = "50,200ms"\n[[files]]', "responses.window"),

@@ -44,7 +44,7 @@ def test_the_last_word_is_completed_and_those_before_are_kept(names, start, foun
         ("sim-v4/3", "", ["all", "V4"]),
         ("v4:201025", "", ["all", "V4"]),
         (None, "EV", ["EVC"]),
-        ("./mine", "V", ["V4", "V1"]),
+        ("./mine", "V", ["V4", "V1", "V2"]),
     ],
 )
 def test_regions_are_those_of_the_recordings_that_were_named(dataset, start, found):

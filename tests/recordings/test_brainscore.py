@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -368,6 +369,22 @@ class TestWhatIsLeftUnread:
         np.testing.assert_array_equal(values(recording)[:, 0], array[:, wanted, 0])
         return seen
 
+    def test_what_does_not_fit_into_memory_is_not_begun(self, tmp_path, monkeypatch):
+        import psutil
+
+        expected, _ = example(tmp_path)
+        room = 2.5 * 8 * 36 * 4  # of one region, bytes
+        for free, fits in ((room - 1, False), (room, True)):
+            memory = SimpleNamespace(available=free)
+            monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
+            if fits:
+                np.testing.assert_array_equal(values(read(tmp_path)), expected[:, :, IT])
+                continue
+            monkeypatch.setattr(netcdf._Stored, "read", None)
+            with pytest.raises(ProbeError, match=r"36 presentations of 4 neuroids take .* GB"):
+                read(tmp_path)
+            monkeypatch.undo()
+
     @pytest.mark.slow
     def test_a_region_of_the_largest_takes_little_memory(self):
         benchmark = Path(__file__).parents[2] / "benchmarks" / "families.py"
@@ -456,7 +473,10 @@ MALFORMED = {
     "no neuroid_id": (assembly(neuroids={"region": ["IT", "V4"]}), "no neuroid_id tells"),
     "only blanks": (assembly(presentations={"stimulus_id": ["", ""]}), "names no picture"),
     "a picture that is not in the table": (
-        assembly(presentations={"stimulus_id": ["a", "z"]}), "is called 'z'",
+        assembly(presentations={"stimulus_id": ["a", "z"]}), "it shows 'z', and the table",
+    ),
+    "pictures that are only called alike": (
+        assembly(presentations={"stimulus_id": ["a.png", "x/b"]}), "it shows 'a.png' and 1 more",
     ),
     "no region in the file": (
         assembly(neuroids={"neuroid_id": ["u", "v"], "region": ["V1", "V4"]}), "no region 'IT'",

@@ -68,7 +68,8 @@ def from_variables(
     matches : callable
         Whether all of some names are names of pictures.
     keep : callable, optional
-        Which neuroids are wanted: the responses of the others are not read.
+        Which neuroids are wanted, where there is an axis of them: the responses of the others are
+        not read.
 
     Raises
     ------
@@ -100,9 +101,9 @@ def from_variables(
     along = next((k for k, axis in enumerate(axes) if axis.kind == "neuroid"), None)
     n_neuroids = 1 if along is None else axes[along].length
     neuroids = _neuroids(content, axes, dims, used, path, options, n_neuroids)
-    kept = None if keep is None else np.flatnonzero(keep(neuroids))
-    read_axes = axes
-    if kept is not None and along is not None:
+    read_axes, kept = axes, None
+    if keep is not None and along is not None:
+        kept = np.flatnonzero(keep(neuroids))
         neuroids = {column: [cells[k] for k in kept] for column, cells in neuroids.items()}
         notes.append(f"{len(kept)} of {n_neuroids} neuroids were read")
         read_axes = (
