@@ -23,9 +23,10 @@ from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.variables import Variable
 from probe.recordings.folder import RESERVED
 from probe.recordings.importing import Reading, read_recording
+from probe.recordings.importing.options import Span
 from probe.recordings.importing.presented import texts
 from probe.recordings.importing.tables import read_columns
-from probe.recordings.recording import Recording
+from probe.recordings.recording import RESPONSE_DIMS, TIME_DIMS, Recording
 from probe.recordings.reliability import PUBLISHED
 from probe.stimuli import StimulusSet
 from probe.stimuli.archive import members
@@ -102,6 +103,10 @@ def read_assembly(
             f"{IDS[0]}{suggest(missing[0], stimuli.ids)}",
         )
     window = manifest.responses.window_ms
+    step = None
+    if layout.n_times > 1 and window is None and layout.span is not None:  # all time bins are kept
+        width = Span(*layout.span, str(manifest.responses.time_unit)).within("ms")
+        step = f"{width[1] - width[0]:.6g}ms"
     reliability = manifest.responses.reliability
     if layout.repeats or reliability is None:  # then it is estimated from repetitions, or not known
         part = replace(part, min_reliability=None)
@@ -122,6 +127,7 @@ def read_assembly(
             variable=layout.variable,
             labels=layout.labels,
             window=None if window is None else f"{window[0]:g},{window[1]:g}ms",
+            step=step,
             time_unit=manifest.responses.time_unit,
             keep=keep,
         )
@@ -143,8 +149,16 @@ def read_assembly(
     # Pictures that belong together are ours to say: a column of theirs by that name is another.
     taken = {*RESERVED, *columns, "group", "variant"}
     data = xr.Dataset(
-        {"responses": (("stimulus", "repetition", "neuroid"), reading.responses)},
+        {"responses": (RESPONSE_DIMS if reading.times is None else TIME_DIMS, reading.responses)},
         coords={
+            **(
+                {}
+                if reading.times is None
+                else {
+                    "time_start": ("time", reading.times[:, 0]),
+                    "time_end": ("time", reading.times[:, 1]),
+                }
+            ),
             "stimulus_id": ("stimulus", list(reading.stimuli.ids)),
             **{c: ("stimulus", v) for c, v in described.items() if c not in taken},
             **{c: ("neuroid", v) for c, v in columns.items() if c not in _DIMENSIONS},
@@ -153,6 +167,7 @@ def read_assembly(
             **attrs,
             "averaged": manifest.responses.averaged,
             "response_unit": _unit(manifest, reading, layout),
+            **({} if reading.counts is None else {"counts": reading.counts}),
             **_selection(part.min_reliability, *wanted),
         },
     )
@@ -221,7 +236,7 @@ class _Layout:
     n_times: int
     shown: tuple[str, ...]  # each picture once
     repeats: bool  # whether one was presented again
-    span: tuple[float, float] | None  # of a single time bin
+    span: tuple[float, float] | None  # of the first time bin
 
 
 class _Told(ProbeError):
@@ -256,15 +271,15 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
         raise _differs(assembly, "no neuroid_id tells its neuroids apart")
     lengths = dict(zip(responses.dims or (), responses.values.shape, strict=True))
     n_times = lengths.get("time_bin", 1)
-    if n_times > 1 and manifest.responses.window_ms is None:
-        raise ProbeError(
-            f"{manifest.name}: {assembly.name} has {n_times} time bins, and a recording one window "
-            f"of time: take it with `probe datasets import {assembly} --window 50,250ms --stimuli "
-            "FOLDER`, or name a manifest of your own that says window_ms (probe datasets new)"
-        )
     borders = [arrays.get(f"time_bin_{end}") for end in ("start", "end")]
     known = [float(b.read().flat[0]) for b in borders if b is not None and not b.is_text]
-    span = (known[0], known[1]) if n_times == 1 and len(known) == 2 else None
+    if n_times > 1 and (len(known) < 2 or manifest.responses.time_unit is None):
+        raise _differs(
+            assembly,
+            f"it has {n_times} time bins, and when each is is not known: expected time_bin_start "
+            "and time_bin_end, and their time_unit in the manifest",
+        )
+    span = (known[0], known[1]) if len(known) == 2 else None
     named = [name for name in texts(arrays[labels].read().tolist()) if name]
     shown = tuple(dict.fromkeys(named))
     n_presentations, n_neuroids = lengths["presentation"], lengths["neuroid"]

@@ -21,8 +21,8 @@ from probe.assets.manifest import Manifest
 from probe.errors import ProbeError
 from probe.formats import netcdf
 from probe.recordings import from_folder, load, loaders, read_recording
-from probe.recordings.brainscore import PUBLISHED
 from probe.recordings.loaders import Part
+from probe.recordings.reliability import PUBLISHED
 
 SAMPLES = Path(os.environ.get("PROBE_MIRROR", "")) / "samples"
 IT, V4 = [1, 2, 5, 6], [0, 3, 4, 7]
@@ -118,6 +118,22 @@ class TestWhatIsRead:
             expected = counts[:, IT, first:last].sum(axis=2)
             np.testing.assert_array_equal(values(recording)[:, 0], expected)
             assert recording.describe()["response_unit"].startswith("spikes, sum over 50 to 200 ms")
+
+    def test_without_a_published_window_time_is_kept(self, tmp_path):
+        counts = np.random.default_rng(3).poisson(0.2, (12, 8, 30))
+        example(tmp_path)
+        write_assembly(
+            tmp_path / "assembly.nc", counts, bins=[(t, t + 10) for t in range(0, 300, 10)],
+            presentations={"stimulus_id": [f"p{k:02d}" for k in range(12)]},
+            neuroids={"neuroid_id": range(8), "region": ["V4", "IT", "IT", "V4"] * 2},
+        )  # fmt: skip
+        recording = read(tmp_path)
+        assert recording.has_time
+        np.testing.assert_array_equal(recording.times[:2], [[0, 10], [10, 20]])
+        expected = counts[:, IT].transpose(0, 2, 1)
+        np.testing.assert_array_equal(values(recording)[:, 0], expected)
+        window = recording.window(70, 170)
+        np.testing.assert_array_equal(values(window)[:, 0], expected[:, 7:17].sum(axis=1))
 
     def test_seconds_are_seconds(self, tmp_path):
         """Brain-Score's Gifford2022 gives time_bin_start in seconds; its others in ms."""
@@ -491,9 +507,6 @@ MALFORMED = {
     ),
     "texts for numbers": (
         assembly(neuroids=UNITS | {"reliability_window": ["high", "low"]}), "is no number (could",
-    ),
-    "several time bins": (
-        assembly(np.ones((2, 2, 3)), bins=[(0, 1), (1, 2), (2, 3)]), "has 3 time bins",
     ),
     "a table without ids": (pictures(id_column="name"), "no column 'stimulus_id'"),
     "a table without files": (pictures(file_column="path"), "no column 'filename'"),
