@@ -200,4 +200,5 @@ def _processing(instance: Any) -> list[str]:
         span = f"{1000 * start:.6g} to {1000 * end:.6g} ms"
         baseline = f"the mean of {span} was subtracted as baseline"
     projectors = len(instance.info["projs"]) if instance.proj else 0
-    return [baseline, *([f"{projectors} projectors of the file are applied, as mne does"] if projectors else [])]
+    applied = f"{projectors} projectors of the file are applied, as mne does"
+    return [baseline, applied] if projectors else [baseline]
