@@ -64,7 +64,7 @@ def compare(
     _check_design(recording, settings)
     subjects, data = recording.rdms(settings.metric)
     rdms = network_rdms.over(recording.stimuli)
-    comparator, remarks = _comparator(rdms, settings)
+    comparator, remarks = settle_comparator(rdms, settings)
 
     bar = functools.partial(track, progress=settings.progress)
     evaluate = functools.partial(
@@ -135,13 +135,7 @@ def compare(
             },
         ),
         facts={
-            "model": {
-                "name": network.name,
-                **{f"weights_{k}": v for k, v in vars(network.weights).items()},
-                "preprocessing": network.preprocessing.describe(),
-                "missing": list(network.missing),
-                "layers": rdms.names,
-            },
+            "model": facts_of(network, rdms.names),
             "recording": recording.describe() | {"region": recording.regions[0]},
             "comparison": {
                 "metric": settings.metric,
@@ -151,7 +145,7 @@ def compare(
                 "remarks": _remarks(network, rdms, settings) + remarks,
             },
         },
-        provenance=_provenance(
+        provenance=provenance_of(
             {
                 "seed": settings.seed,
                 "n_resamples": settings.n_resamples,
@@ -164,6 +158,17 @@ def compare(
             }
         ),
     )
+
+
+def facts_of(network: Network, layers: list[str]) -> dict[str, Any]:
+    """Say which network was compared, with which weights, and how it saw the pictures."""
+    return {
+        "name": network.name,
+        **{f"weights_{k}": v for k, v in vars(network.weights).items()},
+        "preprocessing": network.preprocessing.describe(),
+        "missing": list(network.missing),
+        "layers": layers,
+    }
 
 
 def _check_design(recording: Recording, settings: Settings) -> None:
@@ -181,7 +186,7 @@ def _check_design(recording: Recording, settings: Settings) -> None:
         )
 
 
-def _comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
+def settle_comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
     """Settle the comparator, and say why where it is not the usual one."""
     if settings.comparator != "auto":
         return settings.comparator, []
@@ -340,7 +345,8 @@ def command_line() -> list[str] | None:
     return None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
+def provenance_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Say with what a result was computed: versions, settings, and the command."""
     packages = [
         "cnn-probe",
         "torch",

@@ -8,6 +8,7 @@ from probe.plots.layers import plot_layers
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
 from probe.plots.scores import plot_scores
+from probe.plots.searchlight import plot_slices, plot_surfaces
 
 __all__ = [
     "plot_curves",
@@ -25,4 +26,6 @@ __all__ = [
     "plot_regions",
     "plot_scores",
     "plot_sites",
+    "plot_slices",
+    "plot_surfaces",
 ]
