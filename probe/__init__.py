@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from probe.alignment import align
     from probe.attribution import saliency
     from probe.comparison import rsa
+    from probe.comparison.searchlight import searchlight
     from probe.encoding import Encoding, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
@@ -65,6 +66,7 @@ __all__ = [
     "recordings",
     "rsa",
     "saliency",
+    "searchlight",
     "similarity",
     "stimuli",
     "style",
@@ -90,6 +92,7 @@ _FUNCTIONS = {
     "open_encoding": "probe.encoding",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
+    "searchlight": "probe.comparison.searchlight",
     "style": "probe.synthesis.style",
     "superstimulus": "probe.synthesis.superstimulus",
     "visualize": "probe.synthesis.visualise",

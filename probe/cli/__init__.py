@@ -32,6 +32,7 @@ from probe.cli import (
     models,
     rsa,
     saliency,
+    searchlight,
     studio,
     style,
     visualize,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 app.command("rsa")(rsa.rsa)
 app.command("encode")(encode.encode)
+app.command("searchlight")(searchlight.searchlight)
 app.command("compare")(compare.compare)
 app.command("extract")(extract.extract)
 app.command("saliency")(saliency.saliency)

@@ -129,7 +129,9 @@ def compare(
             remarks,
         ),
         provenance=provenance_of(
-            network, settings, n_splits=N_SPLITS, untrained_seeds=list(rdms.untrained)
+            settings_of(
+                network, settings, n_splits=N_SPLITS, untrained_seeds=list(rdms.untrained)
+            )
         ),
     )  # fmt: skip
 
@@ -164,13 +166,7 @@ def facts_of(
 ) -> dict[str, Any]:
     """Say what was compared with what, and how."""
     return {
-        "model": {
-            "name": network.name,
-            **{f"weights_{k}": v for k, v in vars(network.weights).items()},
-            "preprocessing": network.preprocessing.describe(),
-            "missing": list(network.missing),
-            "layers": rdms.names,
-        },
+        "model": facts_of_network(network, rdms.names),
         "recording": recording.describe() | {"region": recording.regions[0]},
         "comparison": {
             "metric": settings.metric,
@@ -179,6 +175,17 @@ def facts_of(
             "test": test,
             "remarks": _remarks(network, rdms, settings) + remarks,
         },
+    }
+
+
+def facts_of_network(network: Network, layers: list[str]) -> dict[str, Any]:
+    """Say which network was compared, with which weights, and how it saw the pictures."""
+    return {
+        "name": network.name,
+        **{f"weights_{k}": v for k, v in vars(network.weights).items()},
+        "preprocessing": network.preprocessing.describe(),
+        "missing": list(network.missing),
+        "layers": layers,
     }
 
 
@@ -356,8 +363,24 @@ def command_line() -> list[str] | None:
     return None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def provenance_of(network: Network, settings: Settings, **others: Any) -> dict[str, Any]:
-    """Say how all this was computed: the command, settings, and versions."""
+def settings_of(network: Network, settings: Settings, **others: Any) -> dict[str, Any]:
+    """Say which settings a comparison had, ``others`` among them."""
+    return {
+        "seed": settings.seed,
+        "n_resamples": settings.n_resamples,
+        "resample": settings.resample,
+        "test": settings.test,
+        "min_reliability": settings.min_reliability,
+        **others,
+        "device": ",".join(map(str, devices_of(network, settings.device))),
+        "batch_size": settings.batch_size,
+        **({"time": list(settings.time)} if settings.time else {}),
+        **({"step": settings.step} if settings.step else {}),
+    }
+
+
+def provenance_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Say with what a result was computed: versions, settings, and the command."""
     packages = [
         "cnn-probe",
         "torch",
@@ -372,18 +395,7 @@ def provenance_of(network: Network, settings: Settings, **others: Any) -> dict[s
     return {
         "command": command_line(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": {
-            "seed": settings.seed,
-            "n_resamples": settings.n_resamples,
-            "resample": settings.resample,
-            "test": settings.test,
-            "min_reliability": settings.min_reliability,
-            **others,
-            "device": ",".join(map(str, devices_of(network, settings.device))),
-            "batch_size": settings.batch_size,
-            **({"time": list(settings.time)} if settings.time else {}),
-            **({"step": settings.step} if settings.step else {}),
-        },
+        "settings": settings,
         "versions": {name: metadata.version(name) for name in packages}
         | {"python": platform.python_version()},
         "platform": platform.platform(),

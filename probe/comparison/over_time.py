@@ -15,6 +15,7 @@ from probe.comparison.compare import (
     facts_of,
     named_rdms,
     provenance_of,
+    settings_of,
 )
 from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import LayerRDMs, NetworkRDMs
@@ -105,7 +106,9 @@ def compare_over_time(
             network, rdms, recording, settings, comparator, of_layers.resample,
             "sign-flip" if of_layers.resample == "subjects" else "permutation", remarks,
         ),
-        provenance=provenance_of(network, settings, untrained_seeds=list(rdms.untrained)),
+        provenance=provenance_of(
+            settings_of(network, settings, untrained_seeds=list(rdms.untrained))
+        ),
     )  # fmt: skip
 
 

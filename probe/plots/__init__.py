@@ -9,6 +9,7 @@ from probe.plots.over_time import plot_generalisation, plot_over_time
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
 from probe.plots.scores import plot_scores
+from probe.plots.searchlight import plot_slices, plot_surfaces
 
 __all__ = [
     "plot_curves",
@@ -28,4 +29,6 @@ __all__ = [
     "plot_regions",
     "plot_scores",
     "plot_sites",
+    "plot_slices",
+    "plot_surfaces",
 ]

@@ -3,6 +3,7 @@
 from probe.result.folder import default_folder, place_for, writable_folder, write_atomically
 from probe.result.map import Failure, RSAMap
 from probe.result.over_time import RSAOverTime
+from probe.result.searchlight import SearchlightResult
 from probe.result.single import Ceiling, Choice, RSAResult, check_correction
 from probe.result.text import CORRECTIONS
 
@@ -14,6 +15,7 @@ __all__ = [
     "RSAMap",
     "RSAOverTime",
     "RSAResult",
+    "SearchlightResult",
     "check_correction",
     "default_folder",
     "place_for",
