@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAResult
+    from probe.result.reliability import Reliability, reliability
     from probe.synthesis.atlas import atlas
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
@@ -47,6 +48,7 @@ __all__ = [
     "ProbeError",
     "RSAMap",
     "RSAResult",
+    "Reliability",
     "activations",
     "align",
     "atlas",
@@ -62,6 +64,7 @@ __all__ = [
     "open_encoding",
     "plots",
     "recordings",
+    "reliability",
     "rsa",
     "saliency",
     "similarity",
@@ -79,6 +82,7 @@ _FUNCTIONS = {
     "ProbeError": "probe.errors",
     "RSAMap": "probe.result",
     "RSAResult": "probe.result",
+    "Reliability": "probe.result.reliability",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",
     "dream": "probe.synthesis.dream",
@@ -86,6 +90,7 @@ _FUNCTIONS = {
     "extract": "probe.extraction",
     "open_activations": "probe.extraction",
     "open_encoding": "probe.encoding",
+    "reliability": "probe.result.reliability",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
     "style": "probe.synthesis.style",

@@ -30,6 +30,7 @@ from probe.cli import (
     invariance,
     layers,
     models,
+    reliability,
     rsa,
     saliency,
     studio,
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 app.command("rsa")(rsa.rsa)
 app.command("encode")(encode.encode)
+app.command("reliability")(reliability.reliability)
 app.command("compare")(compare.compare)
 app.command("extract")(extract.extract)
 app.command("saliency")(saliency.saliency)

@@ -7,6 +7,7 @@ from probe.plots.invariance import plot_invariance
 from probe.plots.layers import plot_layers
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
+from probe.plots.reliability import plot_reliability
 from probe.plots.scores import plot_scores
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "plot_randomisation",
     "plot_rdm",
     "plot_regions",
+    "plot_reliability",
     "plot_scores",
     "plot_sites",
 ]
