@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAOverTime, RSAResult
+    from probe.result.reliability import Reliability, reliability
     from probe.synthesis.atlas import atlas
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
@@ -49,6 +50,7 @@ __all__ = [
     "RSAMap",
     "RSAOverTime",
     "RSAResult",
+    "Reliability",
     "activations",
     "align",
     "atlas",
@@ -64,6 +66,7 @@ __all__ = [
     "open_encoding",
     "plots",
     "recordings",
+    "reliability",
     "rsa",
     "saliency",
     "searchlight",
@@ -83,6 +86,7 @@ _FUNCTIONS = {
     "RSAMap": "probe.result",
     "RSAOverTime": "probe.result",
     "RSAResult": "probe.result",
+    "Reliability": "probe.result.reliability",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",
     "dream": "probe.synthesis.dream",
@@ -90,6 +94,7 @@ _FUNCTIONS = {
     "extract": "probe.extraction",
     "open_activations": "probe.extraction",
     "open_encoding": "probe.encoding",
+    "reliability": "probe.result.reliability",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
     "searchlight": "probe.comparison.searchlight",

@@ -30,6 +30,7 @@ from probe.cli import (
     invariance,
     layers,
     models,
+    reliability,
     rsa,
     saliency,
     searchlight,
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command("rsa")(rsa.rsa)
 app.command("encode")(encode.encode)
 app.command("searchlight")(searchlight.searchlight)
+app.command("reliability")(reliability.reliability)
 app.command("compare")(compare.compare)
 app.command("extract")(extract.extract)
 app.command("saliency")(saliency.saliency)

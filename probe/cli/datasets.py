@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from probe.cli import complete
+from probe.cli import complete, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -470,6 +470,54 @@ def _folder_for(file: Path) -> Path:
     if file.is_dir():
         return Path(f"{file.resolve().name}-recording")
     return Path(Path(file.name.removesuffix(".gz")).stem)
+
+
+@app.command("export")
+def export(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A recording, or a folder.", autocompletion=complete.datasets
+        ),
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="It ends in .nc, .csv or .parquet.")],
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="Region, where a recording has several.",
+            show_default="the recording's first",
+            autocompletion=complete.regions,
+        ),
+    ] = None,
+    subject: options.Subject = None,
+    min_reliability: options.MinReliability = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the choice of neuroids by --min-reliability.")
+    ] = 0,
+    accept_licence: options.AcceptLicence = False,
+) -> None:
+    """Write the responses of a recording as a file of another program.
+
+    .nc is netCDF as Brain-Score has it (presentation × neuroid × time_bin); .csv and .parquet are
+    tidy tables with one row per response. probe datasets import reads each of them.
+
+    \b
+    Examples:
+      probe datasets export v4 v4.nc
+      probe datasets export ./mylab mylab.parquet --min-reliability .4
+    """  # noqa: D301
+    from probe.cli import show
+    from probe.recordings import select_reliable
+    from probe.recordings.several import load_recordings
+
+    (recording,) = load_recordings(
+        [name], region, subject, min_reliability=min_reliability, accept_licence=accept_licence
+    )
+    if min_reliability is not None:
+        recording = select_reliable(recording, min_reliability, seed=seed)
+    replaced = file.expanduser().exists()
+    path = recording.save(file)
+    show.put(repr(recording).strip("<>"), f"{'replaced' if replaced else 'wrote'} {path}")
 
 
 def _details(entry: Available) -> str:

@@ -45,6 +45,16 @@ Datasets = Annotated[
         autocompletion=complete.datasets,
     ),
 ]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="A recording (see `probe datasets`), or the path of a folder with responses.npy and "
+        "images/.",
+        autocompletion=complete.datasets,
+    ),
+]
 Region = Annotated[
     str | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,3 +221,66 @@ def read_classic(path: Path) -> Variables:
         dims = tuple(map(str, array.dims))
         arrays[str(name)] = Variable(values, dims, str(array.attrs.get("units", "")))
     return Variables(arrays)
+
+
+def write_netcdf(
+    path: Path,
+    name: str,
+    values: np.ndarray,
+    dims: Sequence[str],
+    coords: Mapping[str, tuple[str, np.ndarray]],
+    attrs: Mapping[str, Any],
+) -> None:
+    """Write one array as netCDF-4, as xarray, h5netcdf and netCDF4 read it; without any of them.
+
+    Dimensions have no coordinate of their own, and so no index; every coordinate lies along one.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced, if it exists.
+    name : str
+        Of the array.
+    values : numpy.ndarray
+        Numbers.
+    dims : sequence of str
+        One per axis.
+    coords : mapping of str to (dimension, values)
+        Numbers or texts, one per place along the dimension.
+    attrs : mapping
+        Texts and numbers, of the array.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    import h5py  # only here: it takes a while to import
+
+    with h5py.File(path, "w", track_order=True) as file:
+        for k, (dim, length) in enumerate(zip(dims, values.shape, strict=True)):
+            # netCDF-4's own words for a dimension that is no variable.
+            scale = file.create_dataset(dim, data=np.zeros(length, dtype=">f4"))
+            scale.make_scale(f"{_NO_VARIABLE.decode()}.{length:10d}")
+            scale.attrs["_Netcdf4Dimid"] = np.int32(k)
+
+        def write(called: str, array: np.ndarray, along: Sequence[str]) -> Any:
+            if array.dtype.kind in "OUS":
+                texts = np.array([str(cell) for cell in array.ravel()], dtype=object)
+                array, dtype = texts.reshape(array.shape), h5py.string_dtype("utf-8")
+            else:
+                dtype = np.dtype("int8") if array.dtype == bool else array.dtype
+            written = file.create_dataset(
+                called, data=array, dtype=dtype,
+                **({"compression": "gzip", "shuffle": True} if array.ndim > 1 else {}),
+            )  # fmt: skip
+            for axis, dim in enumerate(along):
+                written.dims[axis].attach_scale(file[dim])
+            return written
+
+        for called, (dim, array) in coords.items():
+            write(called, np.asarray(array), [dim])
+        written = write(name, values, dims)
+        written.attrs["coordinates"] = " ".join(coords)
+        for key, value in attrs.items():
+            written.attrs[key] = value

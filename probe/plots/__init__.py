@@ -8,6 +8,7 @@ from probe.plots.layers import plot_layers
 from probe.plots.over_time import plot_generalisation, plot_over_time
 from probe.plots.rdms import plot_dendrogram, plot_mds, plot_rdm
 from probe.plots.regions import plot_regions
+from probe.plots.reliability import plot_reliability
 from probe.plots.scores import plot_scores
 from probe.plots.searchlight import plot_slices, plot_surfaces
 
@@ -27,6 +28,7 @@ __all__ = [
     "plot_randomisation",
     "plot_rdm",
     "plot_regions",
+    "plot_reliability",
     "plot_scores",
     "plot_sites",
     "plot_slices",

@@ -6,6 +6,7 @@ import hashlib
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -638,6 +639,49 @@ optional
             "source_hash": str(attrs.get("source_hash", "")),
             "stimulus_hash": self.stimuli.hash,
         }
+
+    def save(self, path: Path | str) -> Path:
+        """Write the responses as a file of another program.
+
+        Parameters
+        ----------
+        path : path
+            Its end tells the kind. ``.nc``: netCDF as Brain-Score has it (presentation × neuroid ×
+            time_bin, every coordinate along one of them, no index), with ``animal`` for subject.
+            ``.csv``, ``.parquet``: a tidy table, one row per response. `probe datasets import`
+            reads each. A file of this name is replaced.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ProbeError
+            If only RDMs were published, the kind is none of these, or it cannot be written.
+        """
+        from probe.recordings import exporting  # which knows recordings
+
+        return exporting.save(self, path)
+
+    def to_rsatoolbox(self) -> Any:
+        """Return the responses as an object of rsatoolbox.
+
+        Returns
+        -------
+        rsatoolbox.data.Dataset or rsatoolbox.data.TemporalDataset
+            Measurements (presentation, neuroid) or (presentation, neuroid, time), of presentations
+            that are there, NaN where a neuroid has none; coordinates as descriptors, with
+            ``repetition``. ``time`` is the middle of ``time_start`` and ``time_end``, in ms.
+
+        Raises
+        ------
+        ProbeError
+            If rsatoolbox is not installed, or only RDMs were published.
+        """
+        from probe.recordings import exporting  # which knows recordings
+
+        return exporting.to_rsatoolbox(self)
 
     def _facts(self) -> list[tuple[str, str]]:
         n = len(self.subjects)

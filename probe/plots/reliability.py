@@ -1,0 +1,158 @@
+"""How reliable neuroids and RDMs are, per region and over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from probe.errors import ProbeError
+from probe.plots.layers import STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_DOTS = 2000
+"""Neuroids of a region and subject that are drawn as dots, at most: of more, a sample of ranks."""
+
+
+def plot_reliability(
+    neuroids: pd.DataFrame,
+    rdms: pd.DataFrame,
+    times: pd.DataFrame | None = None,
+    *,
+    column: str = "reliability",
+    title: str = "",
+) -> Figure:
+    """Draw the reliability of all neuroids, of the RDMs, and of both over time.
+
+    Parameters
+    ----------
+    neuroids : pandas.DataFrame
+        `probe.result.reliability.Reliability.neuroids`: ``region``, ``subject``, and the column
+        that is drawn. Sorted, from the most reliable: the x axis tells which share of the neuroids
+        is at least as reliable.
+    rdms : pandas.DataFrame
+        ``region``, ``subject``, ``r_halves``, ``r_low``, ``r_high``, ``spearman_brown``. Where all
+        are NaN, the panel is left out.
+    times : pandas.DataFrame, optional
+        ``time_start``, ``time_end``, ``region``, ``subject``, ``reliability`` with ``_low`` and
+        ``_high``, ``rdm_spearman_brown``. Without rows, the panel is left out.
+    column : {'reliability', 'published'}
+        Of ``neuroids``.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ProbeError
+        If no neuroid has a reliability.
+    """
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    if not neuroids[column].notna().any():
+        raise ProbeError("no neuroid has a reliability: there is nothing to draw")
+    groups = list(dict.fromkeys(zip(neuroids["region"], neuroids["subject"], strict=True)))
+    colours = dict(zip(groups, _colours(len(groups)), strict=True))
+    with_rdms = bool(rdms["spearman_brown"].notna().any())
+    over_time = times is not None and len(times) > 0
+    widths = [3.0, *([1.9] if with_rdms else []), *([3.2] if over_time else [])]
+    below = 0.2 * len(groups)
+    with mpl.rc_context(STYLE):
+        figure, row = plt.subplots(
+            1, len(widths), figsize=(sum(widths) + 0.6, 2.9 + below), squeeze=False, dpi=200,
+            width_ratios=widths, layout="constrained",
+        )  # fmt: skip
+        panels = list(row[0])
+        _draw_neuroids(panels.pop(0), neuroids, column, colours)
+        if with_rdms:
+            _draw_rdms(panels.pop(0), rdms, colours)
+        if over_time:
+            assert times is not None
+            _draw_times(panels.pop(0), times, colours)
+        for ax in figure.axes:
+            sns.despine(ax=ax)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=1 if len(groups) < 9 else 2)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9, wrap=True)
+    return figure
+
+
+def _colours(n: int) -> Any:
+    import seaborn as sns
+
+    return sns.color_palette("colorblind" if n <= 10 else "husl", n)
+
+
+def _name(group: tuple[str, str]) -> str:
+    region, subject = group
+    return f"{region}, {subject}"
+
+
+def _draw_neuroids(
+    ax: Axes, neuroids: pd.DataFrame, column: str, colours: dict[tuple[str, str], Any]
+) -> None:
+    lowest = 0.0
+    for group, colour in colours.items():
+        of_group = (neuroids["region"] == group[0]) & (neuroids["subject"] == group[1])
+        values = np.sort(neuroids.loc[of_group, column].to_numpy(dtype=np.float64))[::-1]
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        shares = 100 * np.arange(1, len(values) + 1) / len(values)
+        shown = np.unique(np.linspace(0, len(values) - 1, MAX_DOTS).round().astype(int))
+        size = float(np.clip(120 / np.sqrt(len(shown)), 2, 14))
+        ax.scatter(shares[shown], values[shown], s=size, color=colour, lw=0, alpha=0.7)
+        median = float(np.median(values))
+        label = f"{_name(group)}: {len(values):,} neuroids, median {_said(median)}"
+        ax.plot(50, median, "D", ms=6, color=colour, mec="white", mew=0.8, zorder=4, label=label)
+        lowest = min(lowest, float(values.min()))
+    ax.set_xlim(0, 102)
+    # By chance, the reliability of noise may be far below zero.
+    ax.set_ylim(max(lowest - 0.03, -0.5), 1.02)
+    ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+    ax.axvline(50, color="0.8", lw=0.8, zorder=0)
+    ax.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    ax.set_xlabel("share of neuroids that are as reliable, or more")
+    what = "published reliability" if column == "published" else "reliability ρ of averages"
+    ax.set_ylabel(f"{what}\n(diamond: median)")
+
+
+def _draw_rdms(ax: Axes, rdms: pd.DataFrame, colours: dict[tuple[str, str], Any]) -> None:
+    for k, row in enumerate(rdms.to_dict("records")):
+        colour = colours[row["region"], row["subject"]]
+        ax.plot([row["r_low"], row["r_high"]], [k, k], color=colour, lw=1.2)
+        ax.plot(row["r_halves"], k, "o", ms=5, mfc="white", color=colour)
+        ax.plot(row["spearman_brown"], k, "o", ms=5, color=colour)
+    ax.set_yticks(range(len(rdms)), [_name(g) for g in zip(rdms["region"], rdms["subject"],
+                                                           strict=True)])  # fmt: skip
+    ax.set_ylim(len(rdms) - 0.5, -0.5)
+    low = float(np.nanmin(rdms[["r_low", "spearman_brown"]].to_numpy(dtype=np.float64)))
+    ax.set_xlim(min(0.0, low - 0.03), 1.02)
+    ax.set_xlabel("reliability of the RDM\n(open: halves, with range;\nfull: all repetitions)")
+
+
+def _draw_times(ax: Axes, times: pd.DataFrame, colours: dict[tuple[str, str], Any]) -> None:
+    for group, colour in colours.items():
+        rows = times[(times["region"] == group[0]) & (times["subject"] == group[1])]
+        x = ((rows["time_start"] + rows["time_end"]) / 2).to_numpy(dtype=np.float64)
+        ax.plot(x, rows["reliability"], color=colour, lw=1.4)
+        ax.fill_between(
+            x, rows["reliability_low"], rows["reliability_high"], color=colour, alpha=0.15, lw=0
+        )
+        ax.plot(x, rows["rdm_spearman_brown"], "--", color=colour, lw=1.2)
+    ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+    ax.set_ylim(None, 1.02)
+    ax.set_xlabel("time after stimulus onset (ms)")
+    ax.set_ylabel("line: neuroids, median and quartiles\ndashed: RDM")
+
+
+def _said(value: float) -> str:
+    return f"{value:.2f}".replace("0.", ".", 1)
