@@ -1,6 +1,8 @@
 """Single-trial maps of fMRI: which voxel, which picture, and what was not measured."""
 
+import functools
 import os
+import types
 import warnings
 from pathlib import Path
 
@@ -205,6 +207,43 @@ class TestImagesOfOneMap:
         mask(folder / "V4.nii.gz", (0, 0, 0))
         reading = read_recording(folder, stimuli=pictures, mask=folder / "V4.nii.gz")
         assert reading.responses.shape == (3, 2, 1)  # a mask beside the maps is no map
+
+
+def test_a_folder_that_nilearn_wrote(tmp_path, monkeypatch):
+    """save_glm_to_bids 0.14.1: five statistics of each contrast, two of the model, and a mask."""
+    glm = pytest.importorskip("nilearn.glm", reason="nilearn is not installed")
+    first_level = pytest.importorskip("nilearn.glm.first_level")
+    names = ["dog_a-1", "img_2"]
+    (tmp_path / "pictures").mkdir()
+    for k, name in enumerate(names):
+        Image.new("RGB", (8, 8), (k, 0, 0)).save(tmp_path / "pictures" / f"{name}.png")
+    rng = np.random.default_rng(0)
+    bold = nibabel.Nifti1Image(rng.normal(100, 1, size=(*SHAPE, 40)).astype(np.float32), AFFINE)
+    measured = nibabel.Nifti1Image((np.arange(24).reshape(SHAPE) > 3).astype(np.uint8), AFFINE)
+    onsets = {"onset": [4.0, 24.0, 44.0, 60.0], "duration": 1.0, "trial_type": names * 2}
+    drawn = first_level.FirstLevelModel.generate_report  # which takes ten seconds and is not read
+    written = types.SimpleNamespace(save_as_html=lambda *_: None)
+    monkeypatch.setattr(
+        first_level.FirstLevelModel, "generate_report",
+        functools.wraps(drawn)(lambda *_, **__: written),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = first_level.FirstLevelModel(t_r=2, mask_img=measured, minimize_memory=False)
+        model.fit(bold, events=pd.DataFrame(onsets))
+        glm.save_glm_to_bids(model, contrasts=names, out_dir=tmp_path / "out", prefix="sub-01")
+        effects = [model.compute_contrast(n, output_type="effect_size").get_fdata() for n in names]
+    with pytest.raises(ProbeError, match=r"the statistic .*'effect'.* name one with --variable"):
+        read_recording(tmp_path / "out" / "sub-01")
+    reading = read_recording(
+        tmp_path / "out" / "sub-01", variable="effect", stimuli=tmp_path / "pictures"
+    )
+    assert reading.stimulus_ids == ("dog_a-1.png", "img_2.png")
+    np.testing.assert_allclose(
+        reading.responses[:, 0], [one.reshape(-1)[4:] for one in effects], rtol=1e-6
+    )
+    assert "4 of 24 voxels are 0 or NaN in all maps: not measured, left out" in reading.notes
+    assert "not read of the folder: 1 mask" in reading.notes
 
 
 class TestMasks:
