@@ -300,8 +300,9 @@ def _of_series(
         n = sum(run.image.n_maps for run in runs)
         if len(listed) != n or len(runs) > 1:
             raise ProbeError(
-                f"{where} has {n} maps in {len(runs)} images, and {options.labels!r} {len(listed)} "
-                "names: expected one per map of one image (several take --events)"
+                f"{where} has {n} maps in {len(runs)} image{'s' * (len(runs) > 1)}, and "
+                f"{options.labels!r} {len(listed)} names: expected one per map of one image "
+                "(several images take --events)"
             )
         return list(listed), Path(options.labels).name, {}
     if not options.events:
@@ -406,6 +407,11 @@ def _of_maps(
                 "their pictures by contrast-"
             )
         return _by_table(first, options, matches, where)
+    if options.labels is not None:
+        raise ProbeError(
+            f"{where} has images of one map each: name a table of one row per image with --events; "
+            f"--labels {options.labels} is a column of it"
+        )
     by_key = {}
     for hemi, group in groups.items():
         by_key[hemi] = {_map_key(source): source for source in group}

@@ -6,6 +6,7 @@ import types
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,6 +156,12 @@ class TestImagesOfOneMap:
         assert reading.response_unit == "effect size of a GLM"
         assert len(reading.paths) == N
 
+    def test_one_map_alone(self, tmp_path, maps):
+        """nilearn 0.14.1: of a 3-D image, NiftiMasker gives one axis only."""
+        path = volume(tmp_path / "contrast-p1_stat-effect_statmap.nii", maps[..., :1])
+        reading = read_recording(path)
+        np.testing.assert_array_equal(reading.responses, flat(maps)[None, :1])
+
     def test_other_statistics_beside(self, tmp_path, maps):
         folder = self.write(tmp_path / "betas", maps)
         for path in list(folder.iterdir()):
@@ -244,6 +251,27 @@ def test_a_folder_that_nilearn_wrote(tmp_path, monkeypatch):
     )
     assert "4 of 24 voxels are 0 or NaN in all maps: not measured, left out" in reading.notes
     assert "not read of the folder: 1 mask" in reading.notes
+
+
+class TestGLMsingle:
+    """With wanthdf5, betasmd is (x, y, z, trial) or (voxel, trial); a .npy is a pickle."""
+
+    def test_voxels_and_trials(self, tmp_path, maps):
+        values = flat(maps).T  # voxel × trial
+        with h5py.File(tmp_path / "TYPED_FITHRF_GLMDENOISE_RR.hdf5", "w") as file:
+            file["betasmd"], file["R2"] = values, values[:, :1]
+        (tmp_path / "names.txt").write_text("\n".join(SHOWN))
+        reading = read_recording(
+            tmp_path / "TYPED_FITHRF_GLMDENOISE_RR.hdf5", variable="betasmd", axes="voxel,trial",
+            labels=tmp_path / "names.txt",
+        )  # fmt: skip
+        np.testing.assert_array_equal(reading.responses, grouped(values.T)[1])
+
+    def test_a_volume_without_an_affine(self, tmp_path, maps):
+        with h5py.File(tmp_path / "betas.hdf5", "w") as file:
+            file["betasmd"] = maps
+        with pytest.raises(ProbeError, match=r"have no affine: save them .*nibabel.Nifti1Image"):
+            read_recording(tmp_path / "betas.hdf5", mask=mask(tmp_path / "V4.nii"))
 
 
 class TestMasks:
@@ -370,6 +398,7 @@ class TestAtlases:
 
     def test_without_a_key_regions_are_values(self, read):
         reading = read(dtype=np.float32)  # as many tools write atlases
+        assert read(dtype=np.uint8).neuroid_columns == reading.neuroid_columns
         assert list(dict.fromkeys(reading.neuroid_columns["region"])) == ["1", "2", "5"]
         assert any("has no key" in note for note in reading.notes)
 

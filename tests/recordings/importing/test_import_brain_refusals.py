@@ -269,10 +269,13 @@ CASES = {
         series("run-1_b.nii"), {"events": rows("run-02_events.tsv")}, "is of run-2, and the image"
     ),
     "a list of other length": (
-        series(), {"labels": raw("names.txt", b"a\nb\n")}, "3 maps in 1 images, .* 2 names"
+        series(), {"labels": raw("names.txt", b"a\nb\n")}, "3 maps in 1 image, .* 2 names"
     ),
     "a list and a table": (
         series(), {**E, "labels": raw("names.txt", b"a\nb\nc\n")}, "may both name maps"
+    ),
+    "a list for images of one map": (
+        maps("contrast-a.nii"), {"labels": "stimulus_id"}, "--labels stimulus_id is a column of it"
     ),
     "names that tell nothing": (
         maps("beta_0001.nii", "beta_0002.nii"), {}, "do not tell which picture .* --events"
