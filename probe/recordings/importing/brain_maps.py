@@ -316,6 +316,7 @@ def _of_series(
             f"{where}: {len(runs)} images of many maps each, and {len(options.events)} tables of "
             "events: name one table for each image, in their order"
         )
+    _check_order(runs, options.events)
     labels: list[Any] = []
     columns: Columns = {}
     label_name = ""
@@ -344,6 +345,25 @@ def _events(path: Path) -> Columns:
         name: ["" if isinstance(cell, str) and cell.strip() == "n/a" else cell for cell in cells]
         for name, cells in read_columns(path).items()
     }
+
+
+def _check_order(runs: Sequence[_Source], events: Sequence[Path]) -> None:
+    """See that it is known which table is of which image: by their names, or by their order.
+
+    A shell sorts by text (run10 before run2), and a person by number.
+    """
+    names = [parse_name(path.name) for path in events]
+    of_tables = [(name["ses"], name["run"]) for name in names]
+    own = [run.session_and_run for run in runs]
+    if of_tables == own and len(set(own)) == len(own):
+        return
+    listed = [str(run.path) for run in runs]  # images of one name are in folders of several
+    if listed == sorted(listed) and (pair := rivals(listed)) is not None:
+        raise ProbeError(
+            f"whether {pair[0]!r} comes before {pair[1]!r} depends on how names are sorted, and so "
+            "would which table of events is of which: give images and tables run-NUMBER in their "
+            "names, or numbers of one width"
+        )
 
 
 def _check_run(run: _Source, events: Path) -> None:

@@ -98,6 +98,13 @@ class TestImagesOfManyMaps:
         with pytest.raises(ProbeError, match=r"is of run-2, and the image 'run-10_betas.nii' of"):
             read_recording(runs, events=[events[0], events[2], events[1]])
 
+    def test_an_order_that_is_not_of_a_shell_was_meant(self, tmp_path, maps):
+        runs = [volume(tmp_path / f"session{k}.nii", maps + k) for k in (1, 2, 10)]
+        events = [table(tmp_path / f"t{k}.tsv", stimulus_id=SHOWN) for k in range(3)]
+        values = np.concatenate([flat(maps + k) for k in (1, 2, 10)])
+        reading = read_recording(runs, events=events)
+        np.testing.assert_array_equal(reading.responses, grouped(values, SHOWN * 3)[1])
+
     def test_what_bids_calls_not_available_is_a_blank(self, tmp_path, maps):
         names = ["p2", "n/a", "p3", "p1", "p2", "p3"]
         events = table(tmp_path / "t.tsv", stim_file=names)

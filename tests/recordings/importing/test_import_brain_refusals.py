@@ -265,6 +265,11 @@ CASES = {
     "one table for two images": (
         several(series("run-1_b.nii"), series("run-2_b.nii")), E, "name one table for each image"
     ),
+    "tables in the order of a shell": (
+        several(*(series(f"session{k}.nii") for k in (1, 10, 2))),
+        {"events": several(*(rows(f"t{k}.tsv") for k in "abc"))},
+        "whether .*session10.nii' comes before .*session2.nii' depends",
+    ),
     "a table of another run": (
         series("run-1_b.nii"), {"events": rows("run-02_events.tsv")}, "is of run-2, and the image"
     ),
