@@ -235,11 +235,13 @@ def test_a_folder_that_nilearn_wrote(tmp_path, monkeypatch):
     bold = nibabel.Nifti1Image(rng.normal(100, 1, size=(*SHAPE, 40)).astype(np.float32), AFFINE)
     measured = nibabel.Nifti1Image((np.arange(24).reshape(SHAPE) > 3).astype(np.uint8), AFFINE)
     onsets = {"onset": [4.0, 24.0, 44.0, 60.0], "duration": 1.0, "trial_type": names * 2}
-    drawn = first_level.FirstLevelModel.generate_report  # which takes ten seconds and is not read
+    generate_report = (
+        first_level.FirstLevelModel.generate_report
+    )  # which takes ten seconds and is not read
     written = types.SimpleNamespace(save_as_html=lambda *_: None)
     monkeypatch.setattr(
         first_level.FirstLevelModel, "generate_report",
-        functools.wraps(drawn)(lambda *_, **__: written),
+        functools.wraps(generate_report)(lambda *_, **__: written),
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

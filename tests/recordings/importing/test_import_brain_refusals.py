@@ -407,6 +407,27 @@ CASES = {
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(index=["V1"], name=["1"])},
         "'V1' is no value of an atlas",
     ),
+    "a fraction for a value": (
+        series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(index=["1.5"], name=["V1"])},
+        "'1.5' is no value of an atlas, a whole number",
+    ),
+    "a key of uneven rows": (
+        series(),
+        {**E, "mask": roi("a.nii", ATLAS), "key": raw("k.tsv", b"index\tname\n1\n")},
+        "1 cells for 2 columns in row 1",
+    ),
+    "a key in Latin-1": (
+        series(), {**E, "mask": roi("a.nii", ATLAS), "key": raw("k.txt", b"1 V\xe9\n")},
+        "not text in UTF-8",
+    ),
+    "two keys": (
+        series(), {
+            **E, "mask": lambda f: [
+                key(**ALL)(f).rename(f / "desc-x_dseg.tsv"), key(**ALL)(f).rename(f / "dseg.tsv"),
+                roi("space-X_desc-x_dseg.nii", ATLAS)(f),
+            ][-1],
+        }, "its key may be 'desc-x_dseg.tsv' or 'dseg.tsv': name one with --key",
+    ),
     "other columns": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(number=[1], area=["1"])},
         "has the columns number, area: expected index",
