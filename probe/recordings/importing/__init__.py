@@ -1,8 +1,9 @@
 """Recordings of a user's own, from the files that laboratories have.
 
-A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB),
-which know each axis from the file or from the user and refuse where two readings fit. What they
-hand on becomes a `Reading`, which says how it was read and writes itself as a folder.
+A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB,
+`brain_maps` of fMRI), which know each axis from the file or from the user and refuse where two
+readings fit. What they hand on becomes a `Reading`, which says how it was read and writes itself as
+a folder.
 """
 
 from __future__ import annotations
@@ -319,6 +320,7 @@ def _reading(
         notes=tuple(notes),
         grid=presented.grid,
         space=presented.space,
+        averaged=options.average is not None and responses.shape[1] == 1,
         stimuli=None if pictures is None else _pictures(ids, pictures, presented, options, where),
     )
 

@@ -62,6 +62,8 @@ class Reading:
         Of voxels, where they are: their columns i, j, k are indices of it.
     space : str
         The space that voxels or vertices are in; empty where it is not known.
+    averaged : bool
+        Whether the one repetition is a mean over several.
     """
 
     paths: tuple[Path, ...]
@@ -79,6 +81,7 @@ class Reading:
     stimuli: StimulusSet | None
     grid: Grid | None = None
     space: str = ""
+    averaged: bool = False
 
     def describe(self) -> list[tuple[str, str]]:
         """Return how the file was read, as (what, how) lines.
@@ -177,7 +180,7 @@ class Reading:
                 "citation": citation,
                 "licence": licence,
                 "response_unit": self.response_unit,
-                "averaged": False,
+                "averaged": self.averaged,
                 "responses_sha256": responses_hash(self.responses),
                 **self._placed(),
                 "sources": [_source(path) for path in (*self.paths, *self.companions)],

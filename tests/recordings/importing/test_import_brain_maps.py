@@ -133,6 +133,20 @@ class TestImagesOfManyMaps:
             reading.notes
         )
 
+    def test_an_average_over_all_is_said_to_be_one(self, tmp_path, maps, pictures):
+        maps[1, 1, 1, 0] = np.nan
+        events = table(tmp_path / "t.tsv", stimulus_id=SHOWN, subject=["x"] * N)
+        reading = read_recording(
+            volume(tmp_path / "b.nii", maps), events=events, average="subject", stimuli=pictures
+        )
+        assert reading.responses.shape == (3, 1, 24)
+        assert np.isnan(reading.responses).sum() == 1  # a mean of what is missing is missing
+        maps[1, 1, 1, 0] = 1
+        recording = read_recording(
+            volume(tmp_path / "b.nii", maps), events=events, average="subject", stimuli=pictures
+        ).save(tmp_path / "out")
+        assert recording.describe()["averaged"] is True
+
     def test_the_order_of_the_maps_on_disk_does_not_matter(self, tmp_path, maps, trials):
         """A map that is saved in C order by another tool is the same map."""
         one = read_recording(volume(tmp_path / "a.nii", np.asfortranarray(maps)), events=trials)
