@@ -5,6 +5,8 @@ Nothing is resampled, and nothing that is missing becomes a number.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ MILLIMETRES = {"meter": 1e3, "micron": 1e-3}
 """Units of space that are no millimetres, and how many of these they are."""
 
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+
+_GZIP_AT_MOST = 1032
+"""By so much, gzip makes a file smaller at most."""
 
 _MESH = ("NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE")
 _HEMISPHERES = {"CortexLeft": "L", "CortexRight": "R"}
@@ -89,7 +94,7 @@ class BrainImage:
     labels : dict of int to str
         Names of values, where the file itself gives them.
     notes : tuple of str
-        What is not known of where the voxels are.
+        What is not known of where the voxels are, and what nibabel says of the header.
     """
 
     path: Path
@@ -159,7 +164,8 @@ def read_nifti(path: Path) -> BrainImage:
     """
     import nibabel
 
-    with _reading():
+    notes: list[str] = []
+    with _reading(notes):
         image: Any = nibabel.load(path)
         header = image.header
         dtype = header.get_data_dtype()
@@ -173,6 +179,7 @@ def read_nifti(path: Path) -> BrainImage:
     if dtype.kind not in "iuf":
         what = "colours" if dtype.names else f"values of type {dtype}"
         raise ValueError(f"holds {what}, not one number per voxel")
+    _check_size(path, shape, dtype.itemsize)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) < 3 or len(shape) > 5 or (len(shape) == 5 and shape[3] != 1):
@@ -181,7 +188,6 @@ def read_nifti(path: Path) -> BrainImage:
     affine = np.array(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ValueError("has an affine that places no voxels: its header is damaged")
-    notes = []
     if space_unit in MILLIMETRES:
         affine[:3] *= MILLIMETRES[space_unit]
         notes.append(f"the affine was in {space_unit}s, and is in mm now")
@@ -205,6 +211,19 @@ def read_nifti(path: Path) -> BrainImage:
         notes=tuple(notes),
         _content=image,
     )
+
+
+def _check_size(path: Path, shape: tuple[int, ...], itemsize: int) -> None:
+    """See that a file is as long as its header tells, before so much memory is asked for."""
+    size = path.stat().st_size
+    most = size * (_GZIP_AT_MOST if path.name.lower().endswith(".gz") else 1)
+    told = math.prod(shape) * itemsize
+    if min(shape, default=0) < 1 or told > most:
+        lengths = " × ".join(map(str, shape))
+        raise ValueError(
+            f"is an image that is cut or damaged (its header tells of {lengths} values, {told} "
+            f"bytes, and the file has {size})"
+        )
 
 
 def _interval(zooms: tuple[float, ...], unit: str) -> float | None:
@@ -276,15 +295,26 @@ def read_gifti(path: Path) -> BrainImage:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Turn what nibabel, gzip and the XML parser raise on a broken file into a ValueError."""
-    from nibabel.imageglobals import LoggingOutputSuppressor
+def _reading(notes: list[str] | None = None) -> Iterator[None]:
+    """Turn what nibabel, gzip and the XML parser raise on a broken file into a ValueError.
 
+    What nibabel logs of a header that it mends becomes notes, and is not printed.
+    """
+    from nibabel.imageglobals import logger
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if notes is not None:
+                notes.append(f"nibabel: {record.getMessage()}")
+
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [Noting()], False
     try:
-        with LoggingOutputSuppressor():
-            yield
+        yield
     except MemoryError:
         raise
     except Exception as error:  # of many kinds, on a broken file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"is an image that is cut or damaged ({reason})") from None
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate

@@ -85,6 +85,17 @@ def test_sides_that_are_not_known(tmp_path, values):
     assert "which side is left" in read.notes[0]
 
 
+def test_what_nibabel_mends_is_said_and_not_printed(tmp_path, values, capfd):
+    """nibabel 5.4.2 logs to standard error, and goes on."""
+    path = save(tmp_path / "a.nii", values)
+    content = bytearray(path.read_bytes())
+    content[252:254] = (99).to_bytes(2, "little")
+    path.write_bytes(content)
+    read = read_nifti(path)
+    assert read.notes == ("nibabel: qform_code 99 not valid; setting to 0",)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_two_forms_that_differ(tmp_path, values):
     image = nibabel.Nifti1Image(values, AFFINE)
     image.set_qform(np.eye(4), 1)

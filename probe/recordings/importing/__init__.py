@@ -1,9 +1,9 @@
 """Recordings of a user's own, from the files that laboratories have.
 
 A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB,
-`sensors` of MEG and EEG),
-which know each axis from the file or from the user and refuse where two readings fit. What they
-hand on becomes a `Reading`, which says how it was read and writes itself as a folder.
+`brain_maps` of fMRI, `sensors` of MEG and EEG), which know each axis from the file or from the user
+and refuse where two readings fit. What they hand on becomes a `Reading`, which says how it was read
+and writes itself as a folder.
 """
 
 from __future__ import annotations
@@ -375,7 +375,7 @@ def _reading(
         space=presented.space,
         times=presented.times,
         counts=presented.counts,
-        averaged=presented.averaged,
+        averaged=presented.averaged or (options.average is not None and responses.shape[1] == 1),
         stimuli=stimuli,
     )
 

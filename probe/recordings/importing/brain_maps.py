@@ -64,7 +64,9 @@ class _Source:
 def is_brain_image(path: Path) -> bool:
     """Return whether a path is called like a brain image, or is a folder that holds some."""
     if path.is_dir():
-        return bool(_images_in(path)) and not any(p.name == "responses.npy" for p in path.iterdir())
+        return bool(_list_images(path)) and not any(
+            p.name == "responses.npy" for p in path.iterdir()
+        )
     return path.name.lower().endswith(kinds.IMAGE_ENDINGS)
 
 
@@ -100,19 +102,21 @@ def from_images(
         cannot be known; if they are a time series.
     """
     _refuse_other_options(options, repr(str(paths[0])))
-    files, notes = _files(paths, options)
-    kind, sources = _open(files)
+    files, notes = _list_files(paths, options)
+    kind, sources = _open_all(files)
     where = repr(str(paths[0]))
-    groups = _hemispheres(sources, kind, where)
+    groups = _group_hemispheres(sources, kind, where)
     first = next(iter(groups.values()))
     if first[0].image.has_map_axis:
         _check_runs(groups, where)
-        labels, label_name, columns = _of_series(first, options, matches, where, notes)
+        labels, label_name, columns = _label_series(first, options, matches, where, notes)
     else:
-        groups, labels, label_name, columns = _of_maps(groups, options, matches, known, where)
+        groups, labels, label_name, columns = _label_maps(groups, options, matches, known, where)
         first = next(iter(groups.values()))
     parts = [
-        _part(group, _masks_of(hemi, len(groups) == 1, options), hemi, options, where, notes)
+        _read_part(
+            group, _choose_masks(hemi, len(groups) == 1, options), hemi, options, where, notes
+        )
         for hemi, group in groups.items()
     ]
     image = first[0].image
@@ -156,7 +160,7 @@ def _refuse_other_options(options: Options, where: str) -> None:
         raise ProbeError("--key names the values of an atlas: name the atlas with --mask")
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _list_images(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.iterdir())
@@ -164,7 +168,7 @@ def _images_in(folder: Path) -> list[Path]:
     ]
 
 
-def _files(paths: Sequence[Path], options: Options) -> tuple[list[Path], list[str]]:
+def _list_files(paths: Sequence[Path], options: Options) -> tuple[list[Path], list[str]]:
     """Return the images that are maps of one statistic, and say which were left out."""
     files: list[Path] = []
     notes = []
@@ -173,7 +177,7 @@ def _files(paths: Sequence[Path], options: Options) -> tuple[list[Path], list[st
         if not path.is_dir():
             files.append(path)
             continue
-        images = [one for one in _images_in(path) if one.absolute() not in masks]
+        images = [one for one in _list_images(path) if one.absolute() not in masks]
         suffixes = {one: parse_name(one.name).suffix for one in images}
         maps = [one for one in images if suffixes[one] not in _NO_MAPS]
         if left_out := Counter(suffixes[one] for one in images if one not in maps):
@@ -190,10 +194,10 @@ def _files(paths: Sequence[Path], options: Options) -> tuple[list[Path], list[st
         files += maps
     if twice := repeated(str(path.absolute()) for path in files):
         raise ProbeError(f"{twice!r} is named twice")
-    return _of_one_statistic(files, options), notes
+    return _choose_statistic(files, options), notes
 
 
-def _of_one_statistic(files: list[Path], options: Options) -> list[Path]:
+def _choose_statistic(files: list[Path], options: Options) -> list[Path]:
     statistics = {path: parse_name(path.name)["stat"] for path in files}
     known = list(dict.fromkeys(statistics.values()))
     where = repr(str(files[0].parent))
@@ -214,7 +218,7 @@ def _of_one_statistic(files: list[Path], options: Options) -> list[Path]:
     return files
 
 
-def _open(files: Sequence[Path]) -> tuple[str, list[_Source]]:
+def _open_all(files: Sequence[Path]) -> tuple[str, list[_Source]]:
     """Open all images, and see that they are of one kind, subject, space and grid."""
     names = {path: parse_name(path.name) for path in files}
     for entity in _COMMON:
@@ -248,7 +252,9 @@ def _open(files: Sequence[Path]) -> tuple[str, list[_Source]]:
     return kind, sources
 
 
-def _hemispheres(sources: Sequence[_Source], kind: str, where: str) -> dict[str, list[_Source]]:
+def _group_hemispheres(
+    sources: Sequence[_Source], kind: str, where: str
+) -> dict[str, list[_Source]]:
     """Group images of surfaces by hemisphere; volumes are one group."""
     groups: dict[str, list[_Source]] = {}
     for source in sources:
@@ -287,7 +293,7 @@ def _check_runs(groups: dict[str, list[_Source]], where: str) -> None:
         )
 
 
-def _of_series(
+def _label_series(
     runs: Sequence[_Source], options: Options, matches: Matches, where: str, notes: list[str]
 ) -> tuple[list[Any], str, Columns]:
     """Return which picture each map of images of many is of."""
@@ -300,8 +306,9 @@ def _of_series(
         n = sum(run.image.n_maps for run in runs)
         if len(listed) != n or len(runs) > 1:
             raise ProbeError(
-                f"{where} has {n} maps in {len(runs)} images, and {options.labels!r} {len(listed)} "
-                "names: expected one per map of one image (several take --events)"
+                f"{where} has {n} maps in {len(runs)} image{'s' * (len(runs) > 1)}, and "
+                f"{options.labels!r} {len(listed)} names: expected one per map of one image "
+                "(several images take --events)"
             )
         return list(listed), Path(options.labels).name, {}
     if not options.events:
@@ -315,11 +322,12 @@ def _of_series(
             f"{where}: {len(runs)} images of many maps each, and {len(options.events)} tables of "
             "events: name one table for each image, in their order"
         )
+    _check_order(runs, options.events)
     labels: list[Any] = []
     columns: Columns = {}
     label_name = ""
     for k, (run, path) in enumerate(zip(runs, options.events, strict=True)):
-        table = _events(path)
+        table = _read_events(path)
         _check_run(run, path)
         _check_rows(run, table, path, notes)
         name = label_column(table, repr(str(path)), options, matches)
@@ -337,12 +345,31 @@ def _of_series(
     return labels, label_name, columns
 
 
-def _events(path: Path) -> Columns:
+def _read_events(path: Path) -> Columns:
     """Read a table of events, in which BIDS calls n/a what is missing."""
     return {
         name: ["" if isinstance(cell, str) and cell.strip() == "n/a" else cell for cell in cells]
         for name, cells in read_columns(path).items()
     }
+
+
+def _check_order(runs: Sequence[_Source], events: Sequence[Path]) -> None:
+    """See that it is known which table is of which image: by their names, or by their order.
+
+    A shell sorts by text (run10 before run2), and a person by number.
+    """
+    names = [parse_name(path.name) for path in events]
+    of_tables = [(name["ses"], name["run"]) for name in names]
+    own = [run.session_and_run for run in runs]
+    if of_tables == own and len(set(own)) == len(own):
+        return
+    listed = [str(run.path) for run in runs]  # images of one name are in folders of several
+    if listed == sorted(listed) and (pair := rivals(listed)) is not None:
+        raise ProbeError(
+            f"whether {pair[0]!r} comes before {pair[1]!r} depends on how names are sorted, and so "
+            "would which table of events is of which: give images and tables run-NUMBER in their "
+            "names, or numbers of one width"
+        )
 
 
 def _check_run(run: _Source, events: Path) -> None:
@@ -387,7 +414,7 @@ def _check_rows(run: _Source, table: Columns, path: Path, notes: list[str]) -> N
     )
 
 
-def _of_maps(
+def _label_maps(
     groups: dict[str, list[_Source]],
     options: Options,
     matches: Matches,
@@ -405,18 +432,23 @@ def _of_maps(
                 f"{where} has images of one map each, of both hemispheres: import one, or name "
                 "their pictures by contrast-"
             )
-        return _by_table(first, options, matches, where)
+        return _match_table(first, options, matches, where)
+    if options.labels is not None:
+        raise ProbeError(
+            f"{where} has images of one map each: name a table of one row per image with --events; "
+            f"--labels {options.labels} is a column of it"
+        )
     by_key = {}
     for hemi, group in groups.items():
-        by_key[hemi] = {_map_key(source): source for source in group}
+        by_key[hemi] = {_key_of(source): source for source in group}
         if len(by_key[hemi]) < len(group):
-            twice = repeated(str(_map_key(source)) for source in group)
-            same = [s.path.name for s in group if str(_map_key(s)) == twice]
+            twice = repeated(str(_key_of(source)) for source in group)
+            same = [s.path.name for s in group if str(_key_of(s)) == twice]
             raise ProbeError(
                 f"{where}: {same[0]!r} and {same[1]!r} are of one picture and one run by their "
                 "names: name a table with --events (columns file and stimulus_id)"
             )
-    keys = sorted(by_key[hemispheres[0]], key=_natural)
+    keys = sorted(by_key[hemispheres[0]], key=_sort_key)
     for hemi in hemispheres[1:]:
         if lost := set(keys) ^ set(by_key[hemi]):
             contrast, ses, run = min(lost)
@@ -429,7 +461,7 @@ def _of_maps(
         if all(key[position] for key in keys):
             columns[column] = [key[position] for key in keys]
     if all(source.name["contrast"] for source in sources):
-        labels = _pictures_of_contrasts([s.name["contrast"] for s in sources], known, where)
+        labels = _find_pictures([s.name["contrast"] for s in sources], known, where)
         return ordered, labels, "contrast- in the images' names", columns
     stems = [source.name.stem for source in sources]
     if matches(stems):
@@ -441,18 +473,18 @@ def _of_maps(
     )
 
 
-def _map_key(source: _Source) -> tuple[str, str, str]:
+def _key_of(source: _Source) -> tuple[str, str, str]:
     """Return what tells a map from others: its picture, session and run."""
     return source.name["contrast"] or source.name.stem, *source.session_and_run
 
 
-def _natural(key: tuple[str, str, str]) -> tuple[Any, ...]:
+def _sort_key(key: tuple[str, str, str]) -> tuple[Any, ...]:
     """Order by session and run, numbers by their value, and then by picture."""
     numbered = [(0, int(one), "") if one.isdecimal() else (1, 0, one) for one in key[1:]]
     return (*numbered, key[0])
 
 
-def _pictures_of_contrasts(contrasts: Sequence[str], known: Sequence[str], where: str) -> list[Any]:
+def _find_pictures(contrasts: Sequence[str], known: Sequence[str], where: str) -> list[Any]:
     """Return the picture that each contrast means: names lose all but letters and digits.
 
     Raises
@@ -479,12 +511,12 @@ def _pictures_of_contrasts(contrasts: Sequence[str], known: Sequence[str], where
     return labels
 
 
-def _by_table(
+def _match_table(
     sources: Sequence[_Source], options: Options, matches: Matches, where: str
 ) -> tuple[dict[str, list[_Source]], list[Any], str, Columns]:
     """Match images of one map to the rows of a table: by their names, or in order."""
     path = options.events[0]
-    table = _events(path)
+    table = _read_events(path)
     rows = len(next(iter(table.values())))
     lower = {name.lower(): name for name in table}
     column = next((lower[name] for name in _FILE_COLUMNS if name in lower), None)
@@ -526,7 +558,7 @@ def _by_table(
     return {sources[0].hemisphere: ordered}, table[label], how, columns
 
 
-def _part(
+def _read_part(
     sources: Sequence[_Source],
     masks: Sequence[Path],
     hemi: str,
@@ -572,18 +604,18 @@ def _part(
             + (f"; {constant} {what} have one value in all maps" if constant else "")
         )
     kept = np.flatnonzero(points)[measured]
-    columns = _where_points_are(kept, image, hemi)
+    columns = _place_points(kept, image, hemi)
     if regions is not None:
         columns["region"] = [
             name for name, here in zip(regions.names, measured, strict=True) if here
         ]
     elif options.region is not None:
         columns["region"] = [options.region] * len(kept)
-    reason = _reason(image, hemi, regions)
+    reason = _describe_points(image, hemi, regions)
     return values[:, measured], columns, reason
 
 
-def _masks_of(hemi: str, alone: bool, options: Options) -> list[Path]:
+def _choose_masks(hemi: str, alone: bool, options: Options) -> list[Path]:
     """Return the masks of a hemisphere, as they say; of a volume, or one hemisphere, all."""
     if not hemi or alone or not options.masks:
         return list(options.masks)
@@ -602,7 +634,7 @@ def _masks_of(hemi: str, alone: bool, options: Options) -> list[Path]:
     return fitting
 
 
-def _where_points_are(kept: np.ndarray, image: BrainImage, hemi: str) -> dict[str, list[Any]]:
+def _place_points(kept: np.ndarray, image: BrainImage, hemi: str) -> dict[str, list[Any]]:
     if image.grid is None:
         return {
             "neuroid_id": [f"{hemi}{vertex}" for vertex in kept],
@@ -614,7 +646,7 @@ def _where_points_are(kept: np.ndarray, image: BrainImage, hemi: str) -> dict[st
     return {"neuroid_id": ids, "i": i.tolist(), "j": j.tolist(), "k": k.tolist()}
 
 
-def _reason(image: BrainImage, hemi: str, regions: Regions | None) -> str:
+def _describe_points(image: BrainImage, hemi: str, regions: Regions | None) -> str:
     if image.grid is None:
         whole = f"the {image.n_points} vertices of hemisphere {hemi}"
     else:

@@ -107,11 +107,11 @@ def read_regions(
     read = [(np.maximum(values, 0), labels) for values, labels in read]
     if nothing := [p for p, (values, _) in zip(masks, read, strict=True) if not values.any()]:
         raise ProbeError(f"{str(nothing[0])!r} is nowhere above 0: it chooses no voxel")
-    regions = _chosen_points(masks, read, key, region)
+    regions = _select_points(masks, read, key, region)
     return replace(regions, notes=[*regions.notes, *notes])
 
 
-def _chosen_points(
+def _select_points(
     masks: Sequence[Path],
     read: Sequence[tuple[np.ndarray, dict[int, str]]],
     key: Path | None,
@@ -125,14 +125,14 @@ def _chosen_points(
         for path, (values, labels) in zip(masks, read, strict=True)
     ]
     if not any(by_value):
-        return _of_masks(masks, [values != 0 for values, _ in read], region)
+        return _join_masks(masks, [values != 0 for values, _ in read], region)
     if len(masks) > 1:
         atlas = masks[by_value.index(True)]
         raise ProbeError(
             f"{str(atlas)!r} is an atlas of several values, and other masks are named: name the "
             "atlas alone, or masks of one region each"
         )
-    return _of_atlas(masks[0], *read[0], key, region)
+    return _select_regions(masks[0], *read[0], key, region)
 
 
 def _read_mask(path: Path, image: BrainImage) -> tuple[np.ndarray, dict[int, str]]:
@@ -204,18 +204,18 @@ def _check_grid(mask: BrainImage, image: BrainImage) -> None:
         )
 
 
-def mask_region(name: BIDSName) -> str:
+def name_region(name: BIDSName) -> str:
     """Return what a mask's name calls its region: its label, its description, or the whole."""
     return name["label"] or name["desc"] or name.stem
 
 
-def _of_masks(masks: Sequence[Path], chosen: list[np.ndarray], region: str | None) -> Regions:
+def _join_masks(masks: Sequence[Path], chosen: list[np.ndarray], region: str | None) -> Regions:
     if region is not None and len(masks) > 1:
         raise ProbeError(
             f"--region {region} with {len(masks)} masks: each is called after its file; leave it "
             "out"
         )
-    names = [region or mask_region(parse_name(path.name)) for path in masks]
+    names = [region or name_region(parse_name(path.name)) for path in masks]
     if len(set(names)) < len(names):
         raise ProbeError(
             f"{len(masks)} masks are called {', '.join(dict.fromkeys(names))}: two of them have "
@@ -235,7 +235,7 @@ def _of_masks(masks: Sequence[Path], chosen: list[np.ndarray], region: str | Non
     return Regions(points, [names[k] for k in which], tuple(masks), f"inside {files}", notes)
 
 
-def _of_atlas(
+def _select_regions(
     path: Path, values: np.ndarray, labels: dict[int, str], key: Path | None, region: str | None
 ) -> Regions:
     where = repr(str(path))
@@ -249,8 +249,8 @@ def _of_atlas(
         notes.append("the atlas has no key: its regions are called by their values (--key)")
     else:
         names = {value: labels[value] for value in present if labels.get(value)}
-    wanted = present if region is None else _chosen(region, present, names, labels, where)
-    if nameless := [value for value in wanted if value not in names]:
+    selected = present if region is None else _select_values(region, present, names, labels, where)
+    if nameless := [value for value in selected if value not in names]:
         source = repr(table.name) if table else "its own key"
         raise ProbeError(
             f"{where} has {int((values == nameless[0]).sum())} voxels of value {nameless[0]}, "
@@ -260,14 +260,14 @@ def _of_atlas(
     if absent := [labels[value] for value in labels if value and value not in present]:
         listed = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
         notes.append(f"of the key, {len(absent)} regions have no voxel here: {listed}")
-    points = np.isin(values, wanted)
+    points = np.isin(values, selected)
     of_point = [names[value] for value in values[points].tolist()]
     by = f", named by value in {table.name}" if table else ""
-    reason = f"inside {path.name}, {len(wanted)} of {len(present)} values{by}"
+    reason = f"inside {path.name}, {len(selected)} of {len(present)} values{by}"
     return Regions(points, of_point, (path, *((table,) if table else ())), reason, notes)
 
 
-def _chosen(
+def _select_values(
     region: str, present: Sequence[int], names: dict[int, str], labels: dict[int, str], where: str
 ) -> list[int]:
     """Return the values of regions that are named, by their names or values."""
@@ -341,9 +341,9 @@ def read_key(path: Path) -> dict[int, str]:
     where = repr(str(path))
     try:
         if path.suffix.lower() in (".tsv", ".csv"):
-            pairs = _pairs(read_rows(path, where), where)
+            pairs = _read_pairs(read_rows(path, where), where)
         else:
-            pairs = _coloured(path.read_text(encoding="utf-8"), where)
+            pairs = _read_colours(path.read_text(encoding="utf-8"), where)
     except OSError as error:
         raise ProbeError(f"{where} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -369,7 +369,7 @@ def read_key(path: Path) -> dict[int, str]:
     return names
 
 
-def _coloured(text: str, where: str) -> list[tuple[str, str]]:
+def _read_colours(text: str, where: str) -> list[tuple[str, str]]:
     """Return the values and names of FreeSurfer's table of colours."""
     pairs = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -385,7 +385,7 @@ def _coloured(text: str, where: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _pairs(rows: Sequence[Sequence[str]], where: str) -> Iterable[tuple[str, str]]:
+def _read_pairs(rows: Sequence[Sequence[str]], where: str) -> Iterable[tuple[str, str]]:
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     value = next((header.index(c) for c in _VALUE_COLUMNS if c in header), None)
     name = next((header.index(c) for c in _NAME_COLUMNS if c in header), None)

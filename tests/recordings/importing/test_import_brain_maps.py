@@ -1,9 +1,12 @@
 """Single-trial maps of fMRI: which voxel, which picture, and what was not measured."""
 
+import functools
 import os
+import types
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,6 +98,13 @@ class TestImagesOfManyMaps:
         with pytest.raises(ProbeError, match=r"is of run-2, and the image 'run-10_betas.nii' of"):
             read_recording(runs, events=[events[0], events[2], events[1]])
 
+    def test_an_order_that_is_not_of_a_shell_was_meant(self, tmp_path, maps):
+        runs = [volume(tmp_path / f"session{k}.nii", maps + k) for k in (1, 2, 10)]
+        events = [table(tmp_path / f"t{k}.tsv", stimulus_id=SHOWN) for k in range(3)]
+        values = np.concatenate([flat(maps + k) for k in (1, 2, 10)])
+        reading = read_recording(runs, events=events)
+        np.testing.assert_array_equal(reading.responses, grouped(values, SHOWN * 3)[1])
+
     def test_what_bids_calls_not_available_is_a_blank(self, tmp_path, maps):
         names = ["p2", "n/a", "p3", "p1", "p2", "p3"]
         events = table(tmp_path / "t.tsv", stim_file=names)
@@ -122,6 +132,20 @@ class TestImagesOfManyMaps:
         assert "6 presentations were averaged by picture and chunks: 4 means of 1 to 2 each" in (
             reading.notes
         )
+
+    def test_an_average_over_all_is_said_to_be_one(self, tmp_path, maps, pictures):
+        maps[1, 1, 1, 0] = np.nan
+        events = table(tmp_path / "t.tsv", stimulus_id=SHOWN, subject=["x"] * N)
+        reading = read_recording(
+            volume(tmp_path / "b.nii", maps), events=events, average="subject", stimuli=pictures
+        )
+        assert reading.responses.shape == (3, 1, 24)
+        assert np.isnan(reading.responses).sum() == 1  # a mean of what is missing is missing
+        maps[1, 1, 1, 0] = 1
+        recording = read_recording(
+            volume(tmp_path / "b.nii", maps), events=events, average="subject", stimuli=pictures
+        ).save(tmp_path / "out")
+        assert recording.describe()["averaged"] is True
 
     def test_the_order_of_the_maps_on_disk_does_not_matter(self, tmp_path, maps, trials):
         """A map that is saved in C order by another tool is the same map."""
@@ -152,6 +176,12 @@ class TestImagesOfOneMap:
         assert reading.neuroid_columns["subject"] == ["sub-01"] * 24
         assert reading.response_unit == "effect size of a GLM"
         assert len(reading.paths) == N
+
+    def test_one_map_alone(self, tmp_path, maps):
+        """nilearn 0.14.1: of a 3-D image, NiftiMasker gives one axis only."""
+        path = volume(tmp_path / "contrast-p1_stat-effect_statmap.nii", maps[..., :1])
+        reading = read_recording(path)
+        np.testing.assert_array_equal(reading.responses, flat(maps)[None, :1])
 
     def test_other_statistics_beside(self, tmp_path, maps):
         folder = self.write(tmp_path / "betas", maps)
@@ -205,6 +235,66 @@ class TestImagesOfOneMap:
         mask(folder / "V4.nii.gz", (0, 0, 0))
         reading = read_recording(folder, stimuli=pictures, mask=folder / "V4.nii.gz")
         assert reading.responses.shape == (3, 2, 1)  # a mask beside the maps is no map
+
+
+def test_a_folder_that_nilearn_wrote(tmp_path, monkeypatch):
+    """save_glm_to_bids 0.14.1: five statistics of each contrast, two of the model, and a mask."""
+    glm = pytest.importorskip("nilearn.glm", reason="nilearn is not installed")
+    first_level = pytest.importorskip("nilearn.glm.first_level")
+    names = ["dog_a-1", "img_2"]
+    (tmp_path / "pictures").mkdir()
+    for k, name in enumerate(names):
+        Image.new("RGB", (8, 8), (k, 0, 0)).save(tmp_path / "pictures" / f"{name}.png")
+    rng = np.random.default_rng(0)
+    bold = nibabel.Nifti1Image(rng.normal(100, 1, size=(*SHAPE, 40)).astype(np.float32), AFFINE)
+    measured = nibabel.Nifti1Image((np.arange(24).reshape(SHAPE) > 3).astype(np.uint8), AFFINE)
+    onsets = {"onset": [4.0, 24.0, 44.0, 60.0], "duration": 1.0, "trial_type": names * 2}
+    generate_report = (
+        first_level.FirstLevelModel.generate_report
+    )  # which takes ten seconds and is not read
+    written = types.SimpleNamespace(save_as_html=lambda *_: None)
+    monkeypatch.setattr(
+        first_level.FirstLevelModel, "generate_report",
+        functools.wraps(generate_report)(lambda *_, **__: written),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = first_level.FirstLevelModel(t_r=2, mask_img=measured, minimize_memory=False)
+        model.fit(bold, events=pd.DataFrame(onsets))
+        glm.save_glm_to_bids(model, contrasts=names, out_dir=tmp_path / "out", prefix="sub-01")
+        effects = [model.compute_contrast(n, output_type="effect_size").get_fdata() for n in names]
+    with pytest.raises(ProbeError, match=r"the statistic .*'effect'.* name one with --variable"):
+        read_recording(tmp_path / "out" / "sub-01")
+    reading = read_recording(
+        tmp_path / "out" / "sub-01", variable="effect", stimuli=tmp_path / "pictures"
+    )
+    assert reading.stimulus_ids == ("dog_a-1.png", "img_2.png")
+    np.testing.assert_allclose(
+        reading.responses[:, 0], [one.reshape(-1)[4:] for one in effects], rtol=1e-6
+    )
+    assert "4 of 24 voxels are 0 or NaN in all maps: not measured, left out" in reading.notes
+    assert "not read of the folder: 1 mask" in reading.notes
+
+
+class TestGLMsingle:
+    """With wanthdf5, betasmd is (x, y, z, trial) or (voxel, trial); a .npy is a pickle."""
+
+    def test_voxels_and_trials(self, tmp_path, maps):
+        values = flat(maps).T  # voxel × trial
+        with h5py.File(tmp_path / "TYPED_FITHRF_GLMDENOISE_RR.hdf5", "w") as file:
+            file["betasmd"], file["R2"] = values, values[:, :1]
+        (tmp_path / "names.txt").write_text("\n".join(SHOWN))
+        reading = read_recording(
+            tmp_path / "TYPED_FITHRF_GLMDENOISE_RR.hdf5", variable="betasmd", axes="voxel,trial",
+            labels=tmp_path / "names.txt",
+        )  # fmt: skip
+        np.testing.assert_array_equal(reading.responses, grouped(values.T)[1])
+
+    def test_a_volume_without_an_affine(self, tmp_path, maps):
+        with h5py.File(tmp_path / "betas.hdf5", "w") as file:
+            file["betasmd"] = maps
+        with pytest.raises(ProbeError, match=r"have no affine: save them .*nibabel.Nifti1Image"):
+            read_recording(tmp_path / "betas.hdf5", mask=mask(tmp_path / "V4.nii"))
 
 
 class TestMasks:
@@ -331,6 +421,7 @@ class TestAtlases:
 
     def test_without_a_key_regions_are_values(self, read):
         reading = read(dtype=np.float32)  # as many tools write atlases
+        assert read(dtype=np.uint8).neuroid_columns == reading.neuroid_columns
         assert list(dict.fromkeys(reading.neuroid_columns["region"])) == ["1", "2", "5"]
         assert any("has no key" in note for note in reading.notes)
 

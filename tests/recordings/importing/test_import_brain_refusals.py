@@ -132,13 +132,17 @@ def one_and_many(folder):
     return folder / "betas"
 
 
-def without_x(folder):
-    """The first row of the sform is 0: nibabel itself refuses to write that."""
-    path = series()(folder)
-    content = bytearray(path.read_bytes())
-    content[280:296] = bytes(16)
-    path.write_bytes(content)
-    return path
+def patched(offset, content):
+    """Write what nibabel refuses to write."""
+
+    def write(folder):
+        path = series()(folder)
+        whole = bytearray(path.read_bytes())
+        whole[offset : offset + len(content)] = content
+        path.write_bytes(whole)
+        return path
+
+    return write
 
 
 def array(folder):
@@ -180,7 +184,10 @@ CASES = {
     "text": (raw("b.nii", b"not an image"), E, "called .nii but is no such file"),
     "gzip of text": (raw("b.nii.gz", gzip.compress(b"no")), E, "called .nii.gz but is no such"),
     "cut header": (cut(series(), 200), E, "cut or damaged"),
-    "cut values": (cut(series(), 500), E, r"cut or damaged \(Expected 576 bytes, got 148"),
+    "cut values": (cut(series(), 500), E, r"3 × 4 × 2 × 3 values, 576 bytes, and the file has 500"),
+    "cut by a byte": (cut(series(), 927), E, r"cut or damaged \(Expected 576 bytes, got 575"),
+    "an axis of impossible length": (patched(42, b"\xff\x7f"), E, "32767 × 4 × 2 × 3 values"),
+    "an axis of negative length": (patched(42, b"\xff\xff"), E, "cut or damaged"),
     "cut gzip": (cut(series("b.nii.gz"), 700), E, "cut or damaged"),
     "cut GIfTI": (cut(surface_file("hemi-L.func.gii"), 900), E, "cut or damaged"),
     "image of a pair": (pair("img"), E, "is half of a pair of .hdr and .img: save it as one file"),
@@ -197,7 +204,7 @@ CASES = {
     "complex": (series(values=MAPS + 1j), E, "values of type complex128"),
     "five axes": (series(values=np.ones((*SHAPE, 2, 3))), E, "lengths 3 × 4 × 2 × 2 × 3"),
     "two axes": (series(values=np.ones((3, 4))), E, "expected x, y, z and one of volumes"),
-    "an affine of zeros": (without_x, E, "places no voxels"),
+    "an affine of zeros": (patched(280, bytes(16)), E, "places no voxels"),
     "a mesh": (mesh, E, "holds the mesh of a surface"),
     "arrays of two lengths": (
         surface_file("hemi-L.gii", [VERTICES[0], VERTICES[1, :4]]), E, "arrays of several lengths"
@@ -265,14 +272,22 @@ CASES = {
     "one table for two images": (
         several(series("run-1_b.nii"), series("run-2_b.nii")), E, "name one table for each image"
     ),
+    "tables in the order of a shell": (
+        several(*(series(f"session{k}.nii") for k in (1, 10, 2))),
+        {"events": several(*(rows(f"t{k}.tsv") for k in "abc"))},
+        "whether .*session10.nii' comes before .*session2.nii' depends",
+    ),
     "a table of another run": (
         series("run-1_b.nii"), {"events": rows("run-02_events.tsv")}, "is of run-2, and the image"
     ),
     "a list of other length": (
-        series(), {"labels": raw("names.txt", b"a\nb\n")}, "3 maps in 1 images, .* 2 names"
+        series(), {"labels": raw("names.txt", b"a\nb\n")}, "3 maps in 1 image, .* 2 names"
     ),
     "a list and a table": (
         series(), {**E, "labels": raw("names.txt", b"a\nb\nc\n")}, "may both name maps"
+    ),
+    "a list for images of one map": (
+        maps("contrast-a.nii"), {"labels": "stimulus_id"}, "--labels stimulus_id is a column of it"
     ),
     "names that tell nothing": (
         maps("beta_0001.nii", "beta_0002.nii"), {}, "do not tell which picture .* --events"
@@ -398,6 +413,27 @@ CASES = {
     "no value": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(index=["V1"], name=["1"])},
         "'V1' is no value of an atlas",
+    ),
+    "a fraction for a value": (
+        series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(index=["1.5"], name=["V1"])},
+        "'1.5' is no value of an atlas, a whole number",
+    ),
+    "a key of uneven rows": (
+        series(),
+        {**E, "mask": roi("a.nii", ATLAS), "key": raw("k.tsv", b"index\tname\n1\n")},
+        "1 cells for 2 columns in row 1",
+    ),
+    "a key in Latin-1": (
+        series(), {**E, "mask": roi("a.nii", ATLAS), "key": raw("k.txt", b"1 V\xe9\n")},
+        "not text in UTF-8",
+    ),
+    "two keys": (
+        series(), {
+            **E, "mask": lambda f: [
+                key(**ALL)(f).rename(f / "desc-x_dseg.tsv"), key(**ALL)(f).rename(f / "dseg.tsv"),
+                roi("space-X_desc-x_dseg.nii", ATLAS)(f),
+            ][-1],
+        }, "its key may be 'desc-x_dseg.tsv' or 'dseg.tsv': name one with --key",
     ),
     "other columns": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(number=[1], area=["1"])},
