@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from probe.alignment import align
     from probe.attribution import saliency
     from probe.comparison import rsa
-    from probe.encoding import Encoding, Encodings, encode, open_encoding
+    from probe.encoding import Encoding, EncodingOverTime, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAOverTime, RSAResult
@@ -43,6 +43,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Encoding",
+    "EncodingOverTime",
     "Encodings",
     "ProbeError",
     "RSAMap",
@@ -76,6 +77,7 @@ __all__ = [
 
 _FUNCTIONS = {
     "Encoding": "probe.encoding",
+    "EncodingOverTime": "probe.encoding",
     "Encodings": "probe.encoding",
     "ProbeError": "probe.errors",
     "RSAMap": "probe.result",

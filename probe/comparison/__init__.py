@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from probe.cluster import Cluster, connect
 from probe.comparison.compare import N_SPLITS, command_line, compare
-from probe.comparison.inputs import Settings, in_time, load_network, load_recordings
+from probe.comparison.inputs import Settings, load_network, load_recordings
 from probe.comparison.layer_rdms import UNTRAINED_SEEDS, NetworkRDMs
 from probe.comparison.over_time import compare_over_time
 from probe.errors import ProbeError
@@ -25,6 +25,7 @@ from probe.models.several import check_models
 from probe.progress import track
 from probe.recordings import Recording
 from probe.recordings.several import EVERY, several
+from probe.recordings.timing import Step, Time, in_time
 from probe.result import Failure, RSAMap, RSAOverTime, RSAResult
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def rsa(
     batch_size: int | None = None,
     cluster: str | Client | Cluster | None = None,
     accept_licence: bool = False,
-    time: tuple[float, float] | str | None = None,
-    step: float | str | None = None,
+    time: Time = None,
+    step: Step = None,
     output: str | Path | None = None,
     progress: bool | None = None,
 ) -> RSAResult | RSAMap | RSAOverTime:
@@ -173,7 +174,7 @@ def rsa(
     networks = check_models(named_models or [model], weights, preprocessing)
     with connect(cluster) as workers:
         loaded = in_time(
-            load_recordings(named_datasets or [dataset], region, subject, settings), settings
+            load_recordings(named_datasets or [dataset], region, subject, settings), time, step
         )
         if not one:
             return _compare_all(networks, loaded, settings, output, workers)

@@ -115,9 +115,12 @@ def plot_over_time(
         below.set_ylim(len(names) - 0.4, -0.6)
         below.tick_params(axis="y", length=0)
         below.set_xlabel("time after stimulus onset (ms)")
+        explained = "dots: peak" + (", with 95 % CI" if peaks["latency_low"].notna().any() else "")
+        if len(clusters):
+            explained += f"\nbars: clusters, p < {alpha:g}".replace("0.", ".")
         below.text(
             1.015, 1.0,
-            f"dots: peak, with 95 % CI\nbars: clusters, p < {alpha:g}".replace("0.", "."),
+            explained,
             transform=below.transAxes, va="top", fontsize=STYLE["legend.fontsize"],
         )  # fmt: skip
         sns.despine(ax=top)
@@ -196,6 +199,6 @@ def plot_generalisation(
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
         bar = figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.045, 1.0)))
-        bar.set_label(textwrap.fill(label, 34))
+        bar.set_label(label.replace(" (", "\n("))
         bar.outline.set_linewidth(0.5)
     return ax
