@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from probe.attribution import saliency
     from probe.comparison import rsa
     from probe.comparison.searchlight import searchlight
-    from probe.encoding import Encoding, Encodings, encode, open_encoding
+    from probe.encoding import Encoding, EncodingOverTime, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
     from probe.result import RSAMap, RSAOverTime, RSAResult
@@ -45,6 +45,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Encoding",
+    "EncodingOverTime",
     "Encodings",
     "ProbeError",
     "RSAMap",
@@ -81,6 +82,7 @@ __all__ = [
 
 _FUNCTIONS = {
     "Encoding": "probe.encoding",
+    "EncodingOverTime": "probe.encoding",
     "Encodings": "probe.encoding",
     "ProbeError": "probe.errors",
     "RSAMap": "probe.result",

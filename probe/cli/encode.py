@@ -10,7 +10,7 @@ import typer
 from probe.cli import complete, options
 
 if TYPE_CHECKING:
-    from probe.encoding import Encoding, Encodings
+    from probe.encoding import Encoding, EncodingOverTime, Encodings
 
 
 def encode(
@@ -73,6 +73,8 @@ def encode(
     seed: Annotated[
         int, typer.Option(min=0, help="Of folds, permutations, resamples, and random weights.")
     ] = 0,
+    time: options.Time = None,
+    step: options.Step = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
     cluster: options.Cluster = None,
@@ -94,6 +96,10 @@ def encode(
     divided among them (bands.csv, bands.png), and a site is read from all of them. Name few layers:
     the time grows with them.
 
+    With --time and --step, the sites of a recording with a time axis are fitted at every step: a
+    line per layer, with the latency of its peak, and how far a fit carries to other times. No sites
+    are kept.
+
     The sites are kept, and are targets from then on: their number follows the recording's name.
 
     \b
@@ -103,6 +109,7 @@ def encode(
       probe encode -m alexnet,vgg16 -d v4,./mylab --method pls
       probe encode -m alexnet -d v4 --layers relu2,relu3 --method banded
       probe encode -m alexnet -d v4 --layers relu3 --protocol brainscore-pls
+      probe encode -m alexnet -d ./session --time 0,300ms --step 10ms
 
     \b
     Then:
@@ -118,7 +125,8 @@ def encode(
     place = output or results.default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
         protocol or (method if method != "ridge" else None),
-        f"reliability{min_reliability:g}" if min_reliability is not None else None, verb="encode",
+        f"reliability{min_reliability:g}" if min_reliability is not None else None,
+        time and time.replace(",", "-"), step and f"step-{step}", verb="encode",
     )  # fmt: skip
     with results.place_for(place) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))
@@ -127,12 +135,14 @@ def encode(
             n_components=n_components, splits=splits, groups=groups, region=region,
             subject=subject, min_reliability=min_reliability, weights=weights,
             preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
-            device=device, batch_size=batch_size,
-            cluster=cluster, accept_licence=accept_licence, output=folder,
+            device=device, batch_size=batch_size, cluster=cluster, accept_licence=accept_licence,
+            time=time, step=step, output=folder,
         )  # fmt: skip
     verb = "replaced" if replaced else "wrote"
     if as_json:
         typer.echo(fitted.to_json())
+    elif isinstance(fitted, encoding.EncodingOverTime):
+        _put(fitted, [f"{verb} {folder / name}" for name in fitted.FILES], folds="layer")
     elif isinstance(fitted, encoding.Encodings):
         files = [f"{verb} {folder / name}" for name in (*fitted.FILES, *fitted.folders)]
         _put(fitted, files, folds="best layer")
@@ -142,7 +152,7 @@ def encode(
         _put(fitted, files, folds="layer")
 
 
-def _put(fitted: Encoding | Encodings, files: list[str], **layout: Any) -> None:
+def _put(fitted: Encoding | Encodings | EncodingOverTime, files: list[str], **layout: Any) -> None:
     from rich.text import Text
 
     from probe.cli import show

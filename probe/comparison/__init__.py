@@ -25,6 +25,7 @@ from probe.models.several import check_models
 from probe.progress import track
 from probe.recordings import Recording
 from probe.recordings.several import EVERY, several
+from probe.recordings.timing import Step, Time
 from probe.result import Failure, RSAMap, RSAOverTime, RSAResult
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def rsa(
     batch_size: int | None = None,
     cluster: str | Client | Cluster | None = None,
     accept_licence: bool = False,
-    time: tuple[float, float] | str | None = None,
-    step: float | str | None = None,
+    time: Time = None,
+    step: Step = None,
     output: str | Path | None = None,
     progress: bool | None = None,
 ) -> RSAResult | RSAMap | RSAOverTime:

@@ -2,7 +2,8 @@
 
 from probe.encoding.fitting import encode
 from probe.encoding.map import Encodings
+from probe.encoding.over_time import EncodingOverTime
 from probe.encoding.result import Encoding, open_encoding
 from probe.encoding.sites import Head, Site
 
-__all__ = ["Encoding", "Encodings", "Head", "Site", "encode", "open_encoding"]
+__all__ = ["Encoding", "EncodingOverTime", "Encodings", "Head", "Site", "encode", "open_encoding"]

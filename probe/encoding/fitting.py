@@ -44,6 +44,7 @@ from probe.encoding.layer_fit import (
     prepare,
 )
 from probe.encoding.map import Encodings
+from probe.encoding.over_time import EncodingOverTime, generalise, peaks_table, score_over_time
 from probe.encoding.readouts import Readout, layout_of
 from probe.encoding.result import BAND_COLUMNS, Encoding
 from probe.encoding.ridge import Split
@@ -61,9 +62,10 @@ from probe.formats.names import in_order
 from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
 from probe.progress import in_notebook, track
-from probe.recordings import Noise, Recording, select_reliable
+from probe.recordings import Noise, Recording
 from probe.recordings.reliability import check_threshold
-from probe.recordings.several import load_recordings, several
+from probe.recordings.several import load_scored, several
+from probe.recordings.timing import Step, Time, check_steps
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -205,9 +207,11 @@ def encode(
     batch_size: int | None = None,
     cluster: str | Client | Cluster | None = None,
     accept_licence: bool = False,
+    time: Time = None,
+    step: Step = None,
     output: str | Path | None = None,
     progress: bool | None = None,
-) -> Encoding | Encodings:
+) -> Encoding | Encodings | EncodingOverTime:
     """Predict recorded sites from the layers of a network, and keep the sites as targets.
 
     Responses, averaged over repetitions, are predicted by ridge regression on what a layer makes
@@ -282,6 +286,12 @@ def encode(
         Where to compute, see `probe.cluster.connect`: pictures and layers are shared among workers.
     accept_licence : bool
         Accept the terms of a dataset that restricts its use.
+    time : (float, float) or str, optional
+        Of recordings with a time axis: from when to when after stimulus onset, in ms; the end is
+        not included. ``(70, 170)``, or ``"70,170ms"``.
+    step : float or str, optional
+        Divide the time into steps of so many ms, and fit the sites at each: an `EncodingOverTime`.
+        Of one network and one recording. No sites are kept.
     output : str or Path, optional
         A folder in which the results are saved.
     progress : bool, optional
@@ -295,6 +305,8 @@ def encode(
         ``.site(12)``, ``.head()``, ``.predict(pictures)``, ``.save(folder)``.
     Encodings
         Of several.
+    EncodingOverTime
+        With a ``step``.
 
     Raises
     ------
@@ -322,16 +334,22 @@ def encode(
     ).checked(remote=cluster is not None)  # fmt: skip
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != "all" and several(region) is None
+    _, length = check_steps(time, step)
+    if length is not None and not one:
+        raise ProbeError(
+            "over time (--step), one network is fitted to one recording in one region: name one of "
+            "each"
+        )
+    if length is not None and settings.method == "banded":
+        raise ProbeError("method 'banded' is not there over time: choose 'ridge' or 'pls'")
     networks = check_models(named_models or [model], weights, preprocessing)
     fitted: list[Encoding] = []
     with connect(cluster) as workers:
         named = named_datasets or [dataset]
-        loaded = load_recordings(
-            named, region, subject, min_reliability=min_reliability, accept_licence=accept_licence,
-            progress=progress,
+        loaded = load_scored(
+            named, region, subject, time=time, step=step, min_reliability=min_reliability,
+            seed=settings.seed, accept_licence=accept_licence, progress=progress,
         )  # fmt: skip
-        if min_reliability is not None:
-            loaded = [select_reliable(one, min_reliability, seed=settings.seed) for one in loaded]
         for recording in loaded:
             check_recording(recording)
         aliases = _aliases(named, loaded)
@@ -341,6 +359,11 @@ def encode(
                 network_name, weights, preprocessing, seed=settings.seed,
                 accept_licence=accept_licence, progress=progress,
             )  # fmt: skip
+            if length is not None:
+                over_time = fit_over_time(network, loaded[0], settings, workers)
+                if output is not None:
+                    over_time.save(output)
+                return over_time
             for recording in loaded:
                 alias = aliases.get(recording.name, recording.name)
                 if names.count(recording.name) > 1:  # of several regions
@@ -548,6 +571,87 @@ def fit(
         network=network,
         resampled=own.resampled,
         **({} if bands is None else {"bands": bands}),
+    )
+
+
+def fit_over_time(
+    network: Network,
+    recording: Recording,
+    settings: Settings,
+    workers: Cluster | None = None,
+) -> EncodingOverTime:
+    """Fit the sites of one region of a recording at every time with the layers of one network.
+
+    Parameters
+    ----------
+    network : Network
+    recording : Recording
+        Of one region, with a time axis.
+    settings : Settings
+        Of any method but ``banded``.
+    workers : Cluster, optional
+    """
+    flat, times = recording.unfolded(), recording.times
+    assert times is not None  # or it could not be unfolded
+    responses = flat.mean_responses().values
+    noise = Noise.of_repetitions(flat.data["responses"].values)
+    groups = groups_of(recording, settings.groups)
+    splits = splits_of(len(responses), groups, settings)
+    partition = _is_partition(splits, len(responses))
+    counts = _resamples(
+        len(responses), groups, settings.n_resamples, np.random.default_rng(settings.seed)
+    )
+    names = models.resolve(settings.layers, network)
+    infos = [info for info in models.layers(network) if info.name in names]
+    jobs = jobs_of(network, infos, settings, groups)
+    fits = _fit_all(jobs, None, flat, responses, 0, splits, None, settings, workers)
+    curves, tables, across = [], [], []
+    for job, layer_fit in zip(jobs, fits, strict=True):
+        predictions = list(layer_fit.predictions)
+        curve = score_over_time(
+            responses, predictions, splits, noise, counts if partition else None, len(times),
+            partition=partition,
+        )  # fmt: skip
+        rows = {**job.columns, "time_start": times[:, 0], "time_end": times[:, 1], **curve.columns}
+        tables.append(pd.DataFrame(rows))
+        if job.kind == "layer":
+            curves.append(curve)
+            across.append(generalise(responses, predictions, splits, len(times)))
+    facts: dict[str, str | bool | int | None] = {
+        "model": network.name, "dataset": recording.name, "region": recording.regions[0],
+        "simulated": recording.simulated, "n_sites": recording.n_neuroids,
+    }  # fmt: skip
+    table = pd.concat(tables, ignore_index=True)
+    for place, (column, value) in enumerate(facts.items()):
+        table.insert(place, column, value)
+    layers = [info.name for info in infos]
+    ids = recording.data["neuroid_id"].values.astype(str)
+    return EncodingOverTime(
+        table=table,
+        peaks=peaks_table(layers, [info.alias for info in infos], curves, times),
+        sites=pd.DataFrame(
+            {
+                "layer": np.repeat(layers, len(times) * len(ids)),
+                "time_start": np.tile(np.repeat(times[:, 0], len(ids)), len(layers)),
+                "neuroid_id": np.tile(ids, len(layers) * len(times)),
+                "r": np.concatenate([curve.r.ravel() for curve in curves]),
+            }
+        ),
+        generalisation=np.stack(across),
+        times=times,
+        facts={
+            "model": {
+                "name": network.name,
+                **{f"weights_{k}": v for k, v in vars(network.weights).items()},
+                "preprocessing": network.preprocessing.describe(),
+                "layers": layers,
+            },
+            "recording": recording.describe() | {"region": recording.regions[0]},
+            "fit": _facts_of_fit(
+                network, settings, splits, partition, groups, noise, responses, jobs, recording
+            ),
+        },
+        provenance=_provenance(settings, network),
     )
 
 

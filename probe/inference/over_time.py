@@ -122,11 +122,13 @@ def evaluate_over_time(
     shape = len(a.rdms), n_times, n_subjects
     scores = chosen.similarity(a, b).reshape(shape)
     mean = scores.mean(axis=2)
+    # The draws of `evaluate`: at each time, its intervals and permutations are these.
     of_samples, of_permutations = np.random.default_rng(seed).spawn(2)
+    of_stimuli, of_subjects = of_samples.spawn(2)
     half = np.full(mean.shape, np.nan)
     resampled = np.empty((0, *mean.shape))
     if resample == "stimuli":
-        counts = bootstrap_counts(n, n_resamples, of_samples)
+        counts = bootstrap_counts(n, n_resamples, of_stimuli)
         everyone = np.eye(a.pairs.n, dtype=int)[a.pairs.conditions()]
         resampled = _resampled(a, b, chosen, counts @ everyone, n_subjects, track)
         left_out = _resampled(a, b, chosen, (1 - np.eye(n, dtype=int)) @ everyone, n_subjects, None)
@@ -134,7 +136,7 @@ def evaluate_over_time(
         half = stats.t.ppf(0.975, n - 1) * np.sqrt(variance)
     elif resample == "subjects":
         shares = np.full(n_subjects, 1.0 / n_subjects)
-        drawn = of_samples.multinomial(n_subjects, shares, size=n_resamples) / n_subjects
+        drawn = of_subjects.multinomial(n_subjects, shares, size=n_resamples) / n_subjects
         resampled = np.einsum("mts,bs->bmt", scores, drawn)
         half = stats.t.ppf(0.975, n_subjects - 1) * np.sqrt(subject_variance(scores))
     if resample == "subjects":

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ROW = 0.2
 """Height of a layer's row of latencies, in inches."""
 
+MAX_RIBBONS = 4
+"""Of more layers, only the curve that rises highest has its interval: others would hide it."""
+
 
 def plot_over_time(
     table: pd.DataFrame,
@@ -67,6 +70,9 @@ def plot_over_time(
         rows = max(ROW * len(names), 0.5)
         heights = [figure.get_size_inches()[1] - rows - 0.9, rows]
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+        best = peaks.loc[[peaks["score"].idxmax()], "layer"]
+        all_have = len(names) <= MAX_RIBBONS
+        with_ribbons = set(names if all_have else best)
         # Layers are in an order, early to late: so are the colours.
         palette = sns.color_palette("viridis", len(names) + 1)[: len(names)]
         _draw_ceiling(top, layers[layers["layer"] == names[0]], ceiling_label)
@@ -78,11 +84,13 @@ def plot_over_time(
         for k, (name, colour) in enumerate(zip(names, palette, strict=True)):
             of_layer = layers[layers["layer"] == name]
             x = of_layer[["time_start", "time_end"]].mean(axis=1)
-            label = shown[name] or name
-            top.plot(x, of_layer["score"], color=colour, lw=1.5, label=label, zorder=4)
-            top.fill_between(
-                x, of_layer["ci_low"], of_layer["ci_high"], color=colour, alpha=0.13, lw=0, zorder=3
-            )
+            top.plot(x, of_layer["score"], color=colour, lw=1.4, zorder=4)
+            if name in with_ribbons and of_layer["ci_low"].notna().any():
+                top.fill_between(
+                    x, of_layer["ci_low"], of_layer["ci_high"], color=colour, alpha=0.18, lw=0,
+                    zorder=3,
+                    label=None if all_have else f"{interval_label}: {shown[name] or name}",
+                )  # fmt: skip
             _draw_latency(below, k, peaks[peaks["layer"] == name], colour)
             of_clusters = clusters[(clusters["layer"] == name) & (clusters["p"] < alpha)]
             for start, end in of_clusters[["time_start", "time_end"]].to_numpy():
@@ -94,17 +102,25 @@ def plot_over_time(
                 ax.axvline(0.0, color="0.6", lw=0.8, ls=":", zorder=0)
         top.set_ylabel(ylabel)
         top.set_title(textwrap.fill(title, 84, break_long_words=False), loc="left")
-        top.legend(
-            title=f"ribbons: {interval_label}" if interval_label else None, alignment="left",
-            loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
-        )  # fmt: skip
+        handles, labels = top.get_legend_handles_labels()
+        of_all = f"ribbons: {interval_label}" if all_have and interval_label else None
+        if handles or of_all:
+            top.legend(
+                handles, labels, title=of_all, alignment="left", loc="upper left",
+                bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
+            )  # fmt: skip
         below.set_yticks(range(len(names)), [shown[name] or name for name in names])
+        for tick, colour in zip(below.get_yticklabels(), palette, strict=True):
+            tick.set_color(colour)
         below.set_ylim(len(names) - 0.4, -0.6)
         below.tick_params(axis="y", length=0)
         below.set_xlabel("time after stimulus onset (ms)")
+        explained = "dots: peak" + (", with 95 % CI" if peaks["latency_low"].notna().any() else "")
+        if len(clusters):
+            explained += f"\nbars: clusters, p < {alpha:g}".replace("0.", ".")
         below.text(
             1.015, 1.0,
-            f"dots: peak, with 95 % CI\nbars: clusters, p < {alpha:g}".replace("0.", "."),
+            explained,
             transform=below.transAxes, va="top", fontsize=STYLE["legend.fontsize"],
         )  # fmt: skip
         sns.despine(ax=top)
@@ -182,6 +198,7 @@ def plot_generalisation(
         ax.set_title(textwrap.fill(title, 58, break_long_words=False), loc="left")
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
-        bar = figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.045, 1.0)), label=label)
+        bar = figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.045, 1.0)))
+        bar.set_label(label.replace(" (", "\n("))
         bar.outline.set_linewidth(0.5)
     return ax

@@ -11,8 +11,9 @@ from typing import Any
 
 from probe import recordings
 from probe.errors import ProbeError, suggest
-from probe.recordings import Recording
+from probe.recordings import Recording, select_reliable
 from probe.recordings.brainscore import Part
+from probe.recordings.timing import Step, Time, in_time
 
 EVERY = "all"
 """Word for every region of a recording."""
@@ -111,6 +112,51 @@ def load_recordings(
             raise ProbeError(f"{name} has none of these regions{suggest(wanted[0], names)}")
         pairs += [(dataset, name) for name in chosen]
     return _different((dataset, load(dataset, name)) for dataset, name in pairs)
+
+
+def load_scored(
+    datasets: Sequence[str | Recording],
+    region: str | Sequence[str] | None = None,
+    subject: str | None = None,
+    *,
+    time: Time = None,
+    step: Step = None,
+    min_reliability: float | None = None,
+    seed: int = 0,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> list[Recording]:
+    """Load recordings as they are scored: in a window of time, and their reliable neuroids.
+
+    Parameters
+    ----------
+    datasets, region, subject, accept_licence, progress
+        See `load_recordings`.
+    time, step
+        See `probe.recordings.timing.in_time`.
+    min_reliability : float, optional
+        Keep the neuroids that are at least as reliable in this time, see
+        `probe.recordings.select_reliable`. By default all.
+    seed : int
+        Of the division of the repetitions for that.
+
+    Returns
+    -------
+    list of Recording
+
+    Raises
+    ------
+    ProbeError
+        If a recording cannot be had, lacks what is asked of it, or has no reliable neuroids.
+    """
+    loaded = load_recordings(
+        datasets, region, subject, min_reliability=min_reliability, accept_licence=accept_licence,
+        progress=progress,
+    )  # fmt: skip
+    loaded = in_time(loaded, time, step)
+    if min_reliability is None:
+        return loaded
+    return [select_reliable(recording, min_reliability, seed=seed) for recording in loaded]
 
 
 def _regions_of(
