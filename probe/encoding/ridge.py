@@ -525,10 +525,12 @@ def _errors_of_groups(
             errors = of_groups / makers
         else:
             try:
-                errors = np.linalg.solve(makers, of_groups)
+                # Of small blocks and many sites, several times as fast as solve.
+                errors = np.linalg.inv(makers) @ of_groups
             except np.linalg.LinAlgError:
                 return np.full_like(total, np.inf)
-        total += np.einsum("gsm,gsm->m", errors, errors)
+        errors = errors.reshape(-1, len(total))
+        total += np.einsum("nm,nm->m", errors, errors)
     return total
 
 

@@ -1,5 +1,6 @@
 """What comparisons found: one network with one recording, and several with several."""
 
+from probe.result.derivatives import save_derivatives
 from probe.result.folder import default_folder, place_for, writable_folder, write_atomically
 from probe.result.map import Failure, RSAMap
 from probe.result.over_time import RSAOverTime
@@ -19,6 +20,7 @@ __all__ = [
     "check_correction",
     "default_folder",
     "place_for",
+    "save_derivatives",
     "writable_folder",
     "write_atomically",
 ]
