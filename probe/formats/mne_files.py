@@ -88,25 +88,25 @@ def read_sensors(path: Path, kind: str) -> Sensors:
     """
     import mne  # an extra, and it takes a while to import
 
-    found = "epochs"
     with warnings.catch_warnings(), mne.utils.use_log_level("ERROR"):
         warnings.simplefilter("ignore")  # of names that do not end in -epo.fif
-        try:
-            if kind == kinds.EEGLAB:
-                instance = mne.read_epochs_eeglab(path)
-            elif (found := mne.what(path)) == "epochs":
-                instance = mne.read_epochs(path, proj=False)
-            elif found == "evoked":
-                instance = mne.read_evokeds(path, proj=False)
-        except Exception as error:  # whatever the bytes of a damaged file lead mne to
-            raise ValueError(
-                f"is cut or damaged, or of a kind that mne does not read ({_first_line(error)})"
-            ) from None
-        if found == "epochs":
-            return _epochs(instance)
-        if found == "evoked":
-            return _evoked(instance)
-    if found == "unknown":
+        if kind == kinds.EEGLAB:
+            try:
+                epochs = mne.read_epochs_eeglab(path)
+            except Exception as error:  # whatever the bytes of a damaged file lead mne to
+                raise ValueError(
+                    f"is cut or damaged, or of a kind that mne does not read ({_first_line(error)})"
+                ) from None
+            return _epochs(epochs)
+        for read, convert in ((mne.read_evokeds, _evoked), (mne.read_epochs, _epochs)):
+            try:
+                instance = read(path, proj=False)
+            except Exception:  # it is of the other kind, or damaged
+                continue
+            if instance != []:  # evoked responses, of a file that has none
+                return convert(instance)
+        found = mne.what(path)
+    if found in ("epochs", "evoked", "unknown"):
         raise ValueError(
             "is a FIF file that is cut or damaged, or of a kind that mne does not know"
         )
