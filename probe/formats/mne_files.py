@@ -8,6 +8,8 @@ What mne 1.13 gives and a recording must not take as it comes:
   are not used.
 - epochs that were dropped are in no list that was kept beside the file. Labels come from the
   epochs that are there.
+- projections that are in the file and were not applied are applied on reading, without a word.
+  Here values are as they were saved.
 - an evoked response may be a standard error (``kind``). These are left out.
 - FIF keeps single precision: values are right to 6e-8 of themselves.
 """
@@ -86,25 +88,25 @@ def read_sensors(path: Path, kind: str) -> Sensors:
     """
     import mne  # an extra, and it takes a while to import
 
-    found = "epochs"
     with warnings.catch_warnings(), mne.utils.use_log_level("ERROR"):
         warnings.simplefilter("ignore")  # of names that do not end in -epo.fif
-        try:
-            if kind == kinds.EEGLAB:
-                instance = mne.read_epochs_eeglab(path)
-            elif (found := mne.what(path)) == "epochs":
-                instance = mne.read_epochs(path)
-            elif found == "evoked":
-                instance = mne.read_evokeds(path)
-        except Exception as error:  # whatever the bytes of a damaged file lead mne to
-            raise ValueError(
-                f"is cut or damaged, or of a kind that mne does not read ({_first_line(error)})"
-            ) from None
-        if found == "epochs":
-            return _epochs(instance)
-        if found == "evoked":
-            return _evoked(instance)
-    if found == "unknown":
+        if kind == kinds.EEGLAB:
+            try:
+                epochs = mne.read_epochs_eeglab(path)
+            except Exception as error:  # whatever the bytes of a damaged file lead mne to
+                raise ValueError(
+                    f"is cut or damaged, or of a kind that mne does not read ({_first_line(error)})"
+                ) from None
+            return _epochs(epochs)
+        for read, convert in ((mne.read_evokeds, _evoked), (mne.read_epochs, _epochs)):
+            try:
+                instance = read(path, proj=False)
+            except Exception:  # it is of the other kind, or damaged
+                continue
+            if instance != []:  # evoked responses, of a file that has none
+                return convert(instance)
+        found = mne.what(path)
+    if found in ("epochs", "evoked", "unknown"):
         raise ValueError(
             "is a FIF file that is cut or damaged, or of a kind that mne does not know"
         )
@@ -199,6 +201,13 @@ def _processing(instance: Any) -> list[str]:
         start, end = instance.baseline
         span = f"{1000 * start:.6g} to {1000 * end:.6g} ms"
         baseline = f"the mean of {span} was subtracted as baseline"
-    projectors = len(instance.info["projs"]) if instance.proj else 0
-    applied = f"{projectors} projectors of the file are applied, as mne does"
-    return [baseline, applied] if projectors else [baseline]
+    notes = [baseline]
+    active = [bool(projector["active"]) for projector in instance.info["projs"]]
+    if n := sum(active):
+        notes.append(f"projections applied before (SSP, average reference): {n}")
+    if n := len(active) - sum(active):
+        notes.append(
+            f"projections in the file that are not applied, as the values were saved: {n} (mne "
+            "applies them on reading)"
+        )
+    return notes

@@ -70,7 +70,7 @@ def test_the_sample_of_mne():
     assert reading.averaged
     assert reading.responses.shape == (4, 1, 421, 366)
     with mne.utils.use_log_level("ERROR"):
-        evoked = mne.read_evokeds(sample())
+        evoked = mne.read_evokeds(sample(), proj=False)
     channels = [evoked[0].ch_names.index(n) for n in reading.neuroid_columns["neuroid_id"]]
     expected = np.stack([one.data[channels].T for one in evoked])
     np.testing.assert_array_equal(reading.responses[:, 0], expected)
@@ -81,7 +81,7 @@ def test_a_window_has_no_sample_that_lies_outside():
     """mne's crop to 70–170 ms takes 61 samples, the first at 69.9 ms; 60 lie in the window."""
     reading = read_recording(sample(), window="70,170ms")
     with mne.utils.use_log_level("ERROR"):
-        evoked = mne.read_evokeds(sample())
+        evoked = mne.read_evokeds(sample(), proj=False)
     cropped = evoked[0].copy().crop(0.07, 0.17).times
     assert len(cropped) == 61
     assert cropped[0] < 0.07 < cropped[1]
@@ -194,6 +194,25 @@ def test_what_was_done_before_is_said(tmp_path):
     assert "the mean of -100 to 0 ms was subtracted as baseline" in reading.notes
     plain = read_recording(save(make_epochs(), tmp_path / "p-epo.fif"))
     assert "no baseline was subtracted" in plain.notes
+
+
+def test_projections_are_not_applied_on_reading(tmp_path):
+    """mne's read_epochs applies what the file has; values are as they were saved."""
+    eeg = make_epochs().pick(["EEG 001", "EEG 002"])
+    eeg.set_eeg_reference(projection=True, verbose="error")
+    path = save(eeg, tmp_path / "s-epo.fif")
+    reading = read_recording(path)
+    np.testing.assert_array_equal(reading.responses, responses_of(PICTURES, values()[:, 2:4]))
+    theirs = mne.read_epochs(path, verbose="error").get_data()
+    np.testing.assert_allclose(theirs.sum(axis=1), 0.0, atol=1e-15)  # one direction is gone
+    assert any(
+        "that are not applied, as the values were saved: 1 (mne" in note for note in reading.notes
+    )
+    applied = save(eeg.copy().apply_proj(), tmp_path / "a-epo.fif")
+    assert any(
+        "projections applied before (SSP, average reference): 1" in n
+        for n in read_recording(applied).notes
+    )
 
 
 def test_standard_errors_are_no_responses(tmp_path):
