@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cluster import Cluster, connect
-from probe.comparison.compare import N_SPLITS, command_line, compare
+from probe.comparison.compare import N_SPLITS, compare
 from probe.comparison.inputs import Settings, load_network, load_recordings
 from probe.comparison.layer_rdms import UNTRAINED_SEEDS, NetworkRDMs
 from probe.comparison.over_time import compare_over_time
@@ -27,6 +27,7 @@ from probe.recordings import Recording
 from probe.recordings.several import EVERY, several
 from probe.recordings.timing import Step, Time
 from probe.result import Failure, RSAMap, RSAOverTime, RSAResult
+from probe.result.provenance import command_line
 
 if TYPE_CHECKING:
     from distributed import Client

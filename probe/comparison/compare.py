@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-import platform
-import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +18,10 @@ from probe.errors import ProbeError
 from probe.inference.evaluate import MIN_STIMULI
 from probe.inference.resampling import Executor
 from probe.models import Network
-from probe.progress import in_notebook, track
+from probe.progress import track
 from probe.recordings import Recording
 from probe.result import Ceiling, Choice, RSAResult
+from probe.result.provenance import provenance_of
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator, n_conditions
 from probe.similarity.rdm_set import RDMs
@@ -358,11 +354,6 @@ def _by_subject(
     )
 
 
-def command_line() -> list[str] | None:
-    """Give the words of the command; None in a notebook, whose kernel's say nothing."""
-    return None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
 def settings_of(network: Network, settings: Settings, **others: Any) -> dict[str, Any]:
     """Say which settings a comparison had, ``others`` among them."""
     return {
@@ -376,27 +367,4 @@ def settings_of(network: Network, settings: Settings, **others: Any) -> dict[str
         "batch_size": settings.batch_size,
         **({"time": list(settings.time)} if settings.time else {}),
         **({"step": settings.step} if settings.step else {}),
-    }
-
-
-def provenance_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Say with what a result was computed: versions, settings, and the command."""
-    packages = [
-        "cnn-probe",
-        "torch",
-        "torchvision",
-        "numpy",
-        "scipy",
-        "pandas",
-        "pillow",
-        "xarray",
-        "zarr",
-    ]
-    return {
-        "command": command_line(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": settings,
-        "versions": {name: metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
-        "platform": platform.platform(),
     }

@@ -14,7 +14,6 @@ from probe.comparison.compare import (
     choose_comparator,
     facts_of,
     named_rdms,
-    provenance_of,
     settings_of,
 )
 from probe.comparison.inputs import Settings
@@ -23,6 +22,7 @@ from probe.errors import ProbeError
 from probe.progress import track
 from probe.recordings import Recording
 from probe.result import RSAOverTime
+from probe.result.provenance import provenance_of
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from probe import recordings
-from probe.comparison.compare import choose_comparator, facts_of_network, provenance_of
+from probe.comparison.compare import choose_comparator, facts_of_network
 from probe.comparison.inputs import Settings, load_network
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
 from probe.errors import ProbeError
@@ -25,6 +25,7 @@ from probe.progress import track
 from probe.recordings import Recording
 from probe.recordings.several import several
 from probe.recordings.space import HEMISPHERES, Surface, Volume, space_of
+from probe.result.provenance import provenance_of
 from probe.result.searchlight import NEED_NIBABEL, SearchlightResult, SubjectMaps
 from probe.similarity.neighbourhoods import (
     PRODUCT_METRICS,

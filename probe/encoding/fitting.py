@@ -10,13 +10,9 @@ import contextlib
 import math
 import operator
 import os
-import platform
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +57,12 @@ from probe.errors import ProbeError, suggest
 from probe.formats.names import in_order
 from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
-from probe.progress import in_notebook, track
+from probe.progress import track
 from probe.recordings import Noise, Recording
 from probe.recordings.reliability import check_threshold
 from probe.recordings.several import load_scored, several
 from probe.recordings.timing import Step, Time, check_steps
+from probe.result.provenance import NETWORK_PACKAGES, provenance_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -1330,11 +1327,8 @@ def _facts_of_fit(
 
 
 def _provenance(settings: Settings, network: Network) -> dict[str, Any]:
-    packages = ["cnn-probe", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas"]
-    return {
-        "command": None if in_notebook() else [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": {
+    return provenance_of(
+        {
             "readout": settings.readout,
             "method": settings.method,
             "n_components": settings.n_components,
@@ -1344,10 +1338,8 @@ def _provenance(settings: Settings, network: Network) -> dict[str, Any]:
             "min_reliability": settings.min_reliability,
             "device": ",".join(map(str, devices_of(network, settings.device))),
         },
-        "versions": {name: metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
-        "platform": platform.platform(),
-    }
+        (*NETWORK_PACKAGES, "scikit-learn"),
+    )
 
 
 def _aliases(named: Sequence[str | Recording], loaded: Sequence[Recording]) -> dict[str, str]:

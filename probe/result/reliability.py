@@ -5,11 +5,8 @@ from __future__ import annotations
 import html
 import json
 import math
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,6 +27,7 @@ from probe.recordings import (
 from probe.recordings.several import load_recordings
 from probe.result.folder import writable_folder, write_all
 from probe.result.picture import as_html, figure_png
+from probe.result.provenance import PACKAGES, provenance_of
 from probe.result.text import count, number, plain
 from probe.similarity import METRICS
 from probe.similarity.rdms import NOISE_METRICS
@@ -351,7 +349,9 @@ def _measure(
         "n_splits": n_splits,
         "remarks": remarks,
     }
-    return Reliability(neuroids, rdms, pd.DataFrame(times), facts, _provenance(settings))
+    return Reliability(
+        neuroids, rdms, pd.DataFrame(times), facts, provenance_of(settings, PACKAGES)
+    )
 
 
 def _over_time(
@@ -453,14 +453,3 @@ def _joined(parts: list[Reliability]) -> Reliability:
         table("neuroids"), table("rdms"), table("times"),
         first.facts | {"recording": recording, "remarks": remarks}, first.provenance,
     )  # fmt: skip
-
-
-def _provenance(settings: dict[str, Any]) -> dict[str, Any]:
-    packages = ("cnn-probe", "numpy", "scipy", "pandas", "xarray")
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": settings,
-        "versions": {name: metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
-        "platform": platform.platform(),
-    }
