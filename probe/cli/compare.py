@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -248,10 +247,8 @@ def _record(
 ) -> dict[str, Any]:
     """Give everything as plain values."""
     import hashlib
-    import platform
-    from datetime import UTC, datetime
-    from importlib import metadata
 
+    from probe.result.provenance import provenance_of
     from probe.result.text import plain
 
     return {
@@ -270,16 +267,8 @@ def _record(
             ]
         ),
         "notes": notes,
-        "provenance": {
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "sha256": {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
-            "versions": {
-                name: metadata.version(name) for name in ("cnn-probe", "numpy", "scipy", "numba")
-            }
-            | {"python": platform.python_version()},
-            "platform": platform.platform(),
-        },
+        "provenance": provenance_of(settings, ("numpy", "scipy", "numba"))
+        | {"sha256": {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}},
     }
 
 
