@@ -198,7 +198,7 @@ def plot_generalisation(
         ax.set_title(textwrap.fill(title, 58, break_long_words=False), loc="left")
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
-        bar = figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.045, 1.0)))
+        bar = figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.04)
         bar.set_label(label.replace(" (", "\n("))
         bar.outline.set_linewidth(0.5)
     return ax

@@ -131,11 +131,14 @@ class RSAOverTime(Compared):
             raise ProbeError(f"no generalisation over time is known: {self.ceiling}")
         recording = self.facts["recording"]
         several = len(recording["subjects"]) > 1
+        names = dict.fromkeys(
+            (recording["name"], recording["region"])
+        )  # a folder may name no region
         return plot_generalisation(
             self.generalisation, self.times, ax=ax,
             label=f"{self.symbol} between RDMs "
             + ("(a subject and all others)" if several else "(halves of the repetitions)"),
-            title=f"{recording['name']}, {recording['region']}: RDMs at two times",
+            title=f"{', '.join(names)}: RDMs at two times",
         )  # fmt: skip
 
     def save(self, path: str | Path) -> list[Path]:
