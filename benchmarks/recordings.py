@@ -1,8 +1,8 @@
 """How fast a searchlight is: `probe` beside rsatoolbox, on the same neighbourhoods, in one run.
 
 Run ``python benchmarks/recordings.py``; it takes about five minutes. 92 conditions, 20,000 voxels
-in a ball, neighbourhoods of 93 voxels (rsatoolbox's: nearer than three voxels). `probe` computes
-all 20,000 maps' worth; rsatoolbox is given some hundred centres, since its centres take one time
+in a ball, neighbourhoods of 93 voxels (rsatoolbox's: nearer than three voxels). `probe` scores all
+20,000 centres; rsatoolbox is given some hundred centres, since its centres take one time
 each, and what is compared is the time per centre. Seconds are those of the processor, of all
 threads together: on a machine that others use, the wall clock says little. That the scores of these
 centres are the same is checked in the same run.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,13 +145,12 @@ def searchlight(
     given = several(dataset) or [dataset]
     subjects = _subjects(given, region, subject, settings)
     spaces = [space_of(recording) for recording in subjects.values()]
-    for (name, space), first in zip(
-        zip(subjects, spaces, strict=True), [spaces[0]] * len(spaces), strict=True
-    ):
-        if not first.same_grid(space):
+    first = next(iter(subjects))
+    for name, space in zip(subjects, spaces, strict=True):
+        if not spaces[0].same_grid(space):
             raise ProbeError(
-                f"{name} and {next(iter(subjects))} are not on one grid (shape, affine or space "
-                "differ): bring all subjects to one, or name one of them (--subject)"
+                f"{name} and {first} are not on one grid (shape, affine or space differ): bring "
+                "all subjects to one, or name one of them (--subject)"
             )
     graphs = _graphs(surface, spaces)
     network_rdms = NetworkRDMs(load_network(networks[0], settings), settings)
@@ -402,6 +403,16 @@ def _put_together(
     if not permutations:
         test = "none"
     recording = next(iter(subjects.values()))
+    provenance = provenance_of(
+        {
+            "seed": settings.seed,
+            "permutations": permutations,
+            "device": settings.device,
+            "batch_size": settings.batch_size,
+        }
+    )
+    if importlib.util.find_spec("nibabel"):
+        provenance["versions"]["nibabel"] = metadata.version("nibabel")
     described = recording.describe() | {
         "regions": list(dict.fromkeys(r for s in subjects.values() for r in s.regions)),
         "subjects": list(maps) if len(maps) > 1 else recording.subjects,
@@ -424,14 +435,7 @@ def _put_together(
             "recording": described,
             "comparison": comparison | {"test": test},
         },
-        provenance=provenance_of(
-            {
-                "seed": settings.seed,
-                "permutations": permutations,
-                "device": settings.device,
-                "batch_size": settings.batch_size,
-            }
-        ),
+        provenance=provenance,
     )
 
 

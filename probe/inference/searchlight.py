@@ -130,8 +130,7 @@ def searchlight_scores(
     orders = np.array([rng.permutation(original.pairs.n) for _ in range(n_permutations)])
     passes = max(1, -(-n_permutations * n_models * n_pairs * 4 // NULL_BYTES))
     for k, chunk in enumerate(np.array_split(np.arange(n_permutations), passes)):
-        permuted = _permuted(original, orders[chunk]) if len(chunk) else None
-        permuted_vectors = _single(chosen.vectors(permuted)) if permuted else None
+        permuted, permuted_vectors = _permuted(chosen, original, orders[chunk])
 
         def one(
             part: slice,
@@ -140,26 +139,25 @@ def searchlight_scores(
             permuted: PreparedRDMs | None = permuted,
             permuted_vectors: np.ndarray | None = permuted_vectors,
         ) -> None:
-            blocks: list[PreparedRDMs] = []
-            vectors: list[np.ndarray] = []
+            by_chance: list[np.ndarray] = []
+            single: list[np.ndarray] = []
             for start in range(part.start, part.stop, rdms.block):
                 of_centres = rdms.compute(slice(start, min(start + rdms.block, part.stop)))
                 defined = np.flatnonzero(~_is_undefined(of_centres))
                 if not len(defined):
                     continue
                 block = PreparedRDMs(of_centres[defined], original.pairs)
-                of_block = chosen.vectors(block)
+                vectors = chosen.vectors(block)
                 if first:
                     scores[:, start + defined] = _compare(
-                        chosen, original, model_vectors, block, of_block
+                        chosen, original, model_vectors, block, vectors
                     )
-                if permuted is not None and of_block is None:
-                    blocks.append(block)
-                elif permuted is not None and of_block is not None:
-                    vectors.append(of_block.astype(np.float32))
-            by_chance = [chosen.similarity(permuted, block) for block in blocks if permuted]
-            if vectors:
-                by_chance.append(permuted_vectors @ np.concatenate(vectors).T)
+                if permuted is not None:
+                    by_chance.append(chosen.similarity(permuted, block))
+                elif permuted_vectors is not None and vectors is not None:
+                    single.append(vectors.astype(np.float32))
+            if single:
+                by_chance.append(permuted_vectors @ np.concatenate(single).T)
             for some in by_chance:
                 largest = _max(some.T).reshape(len(chunk), n_models)
                 with lock:
@@ -172,14 +170,26 @@ def searchlight_scores(
     return SearchlightScores(scores, null)
 
 
-def _permuted(models: PreparedRDMs, orders: np.ndarray) -> PreparedRDMs:
-    """RDMs of all models under the first order, then of all under the second, and so on."""
-    rows = [models.rdms[:, models.pairs.permuted(order)] for order in orders]
-    return PreparedRDMs(np.concatenate(rows), models.pairs)
+def _permuted(
+    comparator: Comparator, models: PreparedRDMs, orders: np.ndarray
+) -> tuple[PreparedRDMs | None, np.ndarray | None]:
+    """Models whose conditions are permuted: all by the first order, then all by the second, ….
 
-
-def _single(vectors: np.ndarray | None) -> np.ndarray | None:
-    return None if vectors is None else vectors.astype(np.float32)
+    As vectors (n_orders · M, d) in single precision, where the comparator has them, else as RDMs.
+    """
+    if not len(orders):
+        return None, None
+    rdms = [models.rdms[:, models.pairs.permuted(order)] for order in orders[:1]]
+    first = comparator.vectors(PreparedRDMs(rdms[0], models.pairs))
+    if first is None:
+        rdms += [models.rdms[:, models.pairs.permuted(order)] for order in orders[1:]]
+        return PreparedRDMs(np.concatenate(rdms), models.pairs), None
+    vectors = np.empty((len(orders), *first.shape), dtype=np.float32)
+    vectors[0] = first
+    for k, order in enumerate(orders[1:], start=1):
+        permuted = PreparedRDMs(models.rdms[:, models.pairs.permuted(order)], models.pairs)
+        vectors[k] = comparator.vectors(permuted)
+    return None, vectors.reshape(-1, first.shape[1])
 
 
 def _compare(
