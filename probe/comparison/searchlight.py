@@ -235,6 +235,7 @@ def _subjects(
                 accept_licence=settings.accept_licence, progress=settings.progress,
             )  # fmt: skip
         recording = recording.select(region, subject)
+        recording.refuse_time()
         if recording.n_stimuli < MIN_STIMULI:
             raise ProbeError(
                 f"recording {recording.name!r} has {recording.n_stimuli} stimuli, too few for an "

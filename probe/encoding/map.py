@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import json
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from probe.encoding.scoring import paired
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.plots.encoding import plot_encodings
 from probe.result.folder import plain_name, writable_folder, write_all
+from probe.result.summarised import Summarised
 from probe.result.text import number, p_value, plain
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Encodings(Sequence[Encoding]):
+class Encodings(Summarised, Sequence[Encoding]):
     """Several fits: shows, plots and saves itself, and holds each `Encoding`.
 
     Attributes
@@ -176,18 +175,6 @@ class Encodings(Sequence[Encoding]):
             },
             indent=2, ensure_ascii=False, allow_nan=False,
         )  # fmt: skip
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        image = base64.b64encode(self._png()).decode()
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%;"
-            f"width:820px' src='data:image/png;base64,{image}'>"
-        )
 
     def _png(self) -> bytes:
         from matplotlib import pyplot as plt

@@ -5,8 +5,6 @@ Every site at every time is a column of responses: a layer is decomposed once fo
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +32,7 @@ POOLED = ("r", "r_ceiled")
 """Scores that are given over time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EncodingOverTime(Compared):
     """Sites of a recording, predicted from the layers of a network at every time.
 
@@ -218,18 +216,6 @@ class EncodingOverTime(Compared):
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        image = base64.b64encode(self._png()).decode()
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%;"
-            f"width:820px' src='data:image/png;base64,{image}'>"
-        )
 
     def _png(self) -> bytes:
         return png(self.plot, over_time_size(len(self.peaks)), self.title)

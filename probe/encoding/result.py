@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
 import io
 import json
 import zipfile
@@ -32,6 +30,7 @@ from probe.plots.layers import figure_size
 from probe.progress import track
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
+from probe.result.summarised import Summarised
 from probe.result.text import chosen, count, number, p_value, plain
 from probe.stimuli import StimulusSet, image_set
 
@@ -51,7 +50,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Encoding:
+class Encoding(Summarised):
     """Recorded sites, fitted with the layers of a network. Shows, plots and saves itself.
 
     Attributes
@@ -566,23 +565,11 @@ class Encoding:
             )
         return notes
 
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        pictures = [self._png(), png_of(self.plot_sites(), self.title)]
+    def _pngs(self) -> list[bytes]:
+        pngs = [self._png(), png_of(self.plot_sites(), self.title)]
         if self.is_banded:
-            pictures.append(png_of(self.plot_bands(), self.title))
-        shown = "".join(
-            f"<img alt='{html.escape(self.title)}' style='max-width:100%;width:820px' "
-            f"src='data:image/png;base64,{base64.b64encode(content).decode()}'>"
-            for content in pictures
-        )
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul>{shown}"
-        )
+            pngs.append(png_of(self.plot_bands(), self.title))
+        return pngs
 
     def _png(self) -> bytes:
         rows = self.layers

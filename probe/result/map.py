@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import pandas as pd
 from probe.plots.regions import map_size, plot_regions
 from probe.result.folder import plain_name, writable_folder, write_all
 from probe.result.single import RSAResult, check_correction, png
+from probe.result.summarised import Summarised
 from probe.result.text import corrected, number, p_value, plain, share
 
 if TYPE_CHECKING:
@@ -50,8 +49,8 @@ class Failure:
         return f"{self.model} and {self.dataset} ({self.region}): {text}"
 
 
-@dataclass(frozen=True)
-class RSAMap:
+@dataclass(frozen=True, repr=False)
+class RSAMap(Summarised):
     """Networks compared with regions: a layer × region map. Shows, plots and saves itself.
 
     Parameters
@@ -285,18 +284,6 @@ class RSAMap:
             where = "" if everywhere else f" with {', '.join(names)}"
             notes.append(f"{model}{where}: {remark}")
         return [*dict.fromkeys(notes), *(f"Failed: {f.message}" for f in self.failures)]
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        image = base64.b64encode(self._png()).decode()
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%' "
-            f"src='data:image/png;base64,{image}'>"
-        )
 
     def _png(self) -> bytes:
         size, heights = map_size(self.cells, self.best)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,7 @@ TESTS = {
 """What gives the p-values of clusters, by what is resampled."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RSAOverTime(Compared):
     """A network compared with a recording at every time. Shows, plots and saves itself.
 
@@ -252,18 +250,6 @@ class RSAOverTime(Compared):
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        image = base64.b64encode(self._png()).decode()
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%;"
-            f"width:820px' src='data:image/png;base64,{image}'>"
-        )
 
     def _png(self) -> bytes:
         return png(self.plot, over_time_size(len(self.peaks)), self.title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Iterator
@@ -26,8 +25,9 @@ from probe.recordings import (
 )
 from probe.recordings.several import load_recordings
 from probe.result.folder import writable_folder, write_all
-from probe.result.picture import as_html, figure_png
+from probe.result.picture import figure_png
 from probe.result.provenance import PACKAGES, provenance_of
+from probe.result.summarised import Summarised
 from probe.result.text import count, number, plain
 from probe.similarity import METRICS
 from probe.similarity.rdms import NOISE_METRICS
@@ -41,7 +41,7 @@ COMPARATOR = "spearman"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reliability:
+class Reliability(Summarised):
     """How well recorded responses repeat. Shows, plots and saves itself.
 
     Attributes
@@ -218,15 +218,6 @@ class Reliability:
     def to_json(self) -> str:
         """Return the same as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        table = self.summary().to_html(index=False)
-        figure = as_html(self._png(), self.title)
-        return f"<p><b>{html.escape(self.title)}</b></p>{table}<ul>{notes}</ul>{figure}"
 
     def _png(self) -> bytes:
         return figure_png(self.plot(), {"title": self.title} | self.provenance["settings"], dpi=200)

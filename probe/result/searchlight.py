@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import importlib.util
 import io
 import json
@@ -23,6 +21,7 @@ from probe.plots.searchlight import figure_size, plot_slices, plot_surfaces, sur
 from probe.recordings.space import HEMISPHERES, Surface, Volume
 from probe.result.folder import plain_name, writable_folder, write_all
 from probe.result.single import png
+from probe.result.summarised import Summarised
 from probe.result.text import count, number, p_value, plain
 from probe.similarity import get_comparator
 
@@ -54,8 +53,8 @@ class SubjectMaps:
     sizes: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class SearchlightResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchlightResult(Summarised):
     """Layers of a network compared with the neighbourhood of every voxel or vertex.
 
     Shows, plots and saves itself.
@@ -416,18 +415,6 @@ class SearchlightResult:
             for file in _names(name, space, sorted(self.meshes))
         ]
         return [*names, self.TABLE, self.FIGURE, self.SIDECAR]
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        image = base64.b64encode(self._png()).decode()
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%' "
-            f"src='data:image/png;base64,{image}'>"
-        )
 
     def _png(self) -> bytes:
         chosen = self._chosen(None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import json
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from probe.plots import plot_layers
 from probe.plots.layers import STYLE, figure_size
 from probe.plots.rdms import METRIC_LABELS
 from probe.result.folder import writable_folder, write_all
+from probe.result.summarised import Summarised
 from probe.result.text import CORRECTIONS, chosen, corrected, number, p_value, plain, share
 from probe.similarity import get_comparator
 
@@ -84,7 +83,7 @@ class Choice:
     n_splits: int
 
 
-class Compared:
+class Compared(Summarised):
     """What is said of every comparison of a network with a recording."""
 
     facts: dict[str, Any]
@@ -155,7 +154,7 @@ class Compared:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RSAResult(Compared):
     """A network compared with a recording. Shows, plots and saves itself.
 
@@ -385,18 +384,6 @@ class RSAResult(Compared):
         if others and below.any() and len(others) <= 5:
             which += f" (not {', '.join(others)})"
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        image = base64.b64encode(self._png()).decode()
-        return (
-            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
-            f"<ul>{notes}</ul><img alt='{html.escape(self.title)}' style='max-width:100%;"
-            f"width:820px' src='data:image/png;base64,{image}'>"
-        )
 
     def _png(self) -> bytes:
         names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]

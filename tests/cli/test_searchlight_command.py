@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe import recordings
-from probe.recordings import Recording
 from probe.recordings.folder import responses_hash
 
 SHAPE = (5, 4, 3)
@@ -19,7 +17,7 @@ AFFINE = np.array([[-2.0, 0, 0, 4], [0, 2, 0, -3], [0, 0, 2, -2], [0, 0, 0, 1]])
 
 
 @pytest.fixture
-def brain(write_lab, tmp_path, monkeypatch):
+def brain(write_lab, tmp_path):
     """Writes a folder of voxels, as an import of brain images does."""
 
     def write(name, seed=0):
@@ -38,16 +36,6 @@ def brain(write_lab, tmp_path, monkeypatch):
         (folder / "recording.json").write_text(json.dumps(manifest))
         return folder
 
-    read = recordings.from_folder
-
-    def read_with_space(folder):
-        """As the folder's reader does where brain images are imported."""
-        recording = read(folder)
-        manifest = json.loads((Path(folder) / "recording.json").read_text())
-        space = {name: manifest[name] for name in ("volume_shape", "affine", "space")}
-        return Recording(recording.data.assign_attrs(space), recording.stimuli)
-
-    monkeypatch.setattr(recordings, "from_folder", read_with_space)
     return write
 
 

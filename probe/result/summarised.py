@@ -1,0 +1,49 @@
+"""How a result shows itself."""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+
+import pandas as pd
+
+from probe.result.picture import as_html
+
+
+class Summarised(ABC):
+    """A result that shows itself, in a shell and in a notebook: title, table, notes, figures.
+
+    A dataclass that derives from it says ``repr=False``.
+    """
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """One line that says what was compared or measured."""
+
+    @abstractmethod
+    def summary(self) -> pd.DataFrame:
+        """Return the table that is read, rounded and named for people."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """Return what a reader has to know of the numbers, a sentence or two each."""
+
+    @abstractmethod
+    def _png(self) -> bytes:
+        """Return the figure as the content of a PNG file."""
+
+    def _pngs(self) -> list[bytes]:
+        """Return all figures that a notebook shows."""
+        return [self._png()]
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        figures = "".join(as_html(png, self.title) for png in self._pngs())
+        return (
+            f"<p><b>{html.escape(self.title)}</b></p>{self.summary().to_html(index=False)}"
+            f"<ul>{notes}</ul>{figures}"
+        )
