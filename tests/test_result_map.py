@@ -84,11 +84,11 @@ def found(nets):
 def simulated(nets):
     """Two simulated recordings, one of them named twice, and which were loaded."""
     loads = []
-    load = recordings.load
+    load = recordings.load_part
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "probe.recordings.load",
-            lambda name, **k: loads.append(name) or load(name, **k),
+            "probe.recordings.load_part",
+            lambda name, *rest: loads.append(name) or load(name, *rest),
         )
         return rsa(nets[:1], "sim-v4, sim-v1/3,sim-v4", layers=["0"], **QUICK), loads
 

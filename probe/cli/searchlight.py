@@ -50,6 +50,7 @@ def searchlight(
             show_default=False,
         ),
     ] = None,
+    time: options.Time = None,
     permutations: Annotated[
         int,
         typer.Option(
@@ -109,15 +110,17 @@ def searchlight(
 
     other_weights = None if weights == "imagenet" else weights
     place = output or results.default_folder(
-        model, several(dataset) or dataset, region, subject, other_weights, verb="searchlight"
-    )
+        model, several(dataset) or dataset, region, subject, other_weights,
+        time and time.replace(",", "-"), verb="searchlight",
+    )  # fmt: skip
     with results.place_for(place) as folder:
         replaced = (folder / "searchlight.json").exists()
         found = run(
             model, several(dataset) or dataset, radius=radius, layers=layers, metric=metric,
             comparator=comparator, region=region, subject=subject, surface=surface or (),
-            permutations=permutations, weights=weights, preprocessing=preprocessing, seed=seed,
-            device=device, batch_size=batch_size, accept_licence=accept_licence, output=folder,
+            time=time, permutations=permutations, weights=weights, preprocessing=preprocessing,
+            seed=seed, device=device, batch_size=batch_size, accept_licence=accept_licence,
+            output=folder,
         )  # fmt: skip
     if as_json:
         typer.echo(found.to_json())

@@ -27,6 +27,7 @@ from probe.progress import track
 from probe.recordings import Recording
 from probe.recordings.several import several
 from probe.recordings.space import HEMISPHERES, Surface, Volume, space_of
+from probe.recordings.timing import Time, in_time
 from probe.result.provenance import provenance_of
 from probe.result.searchlight import NEED_NIBABEL, SearchlightResult, SubjectMaps
 from probe.similarity.neighbourhoods import (
@@ -57,6 +58,7 @@ def searchlight(
     region: str | None = None,
     subject: str | None = None,
     surface: str | Path | Sequence[str | Path] = (),
+    time: Time = None,
     permutations: int = 1000,
     weights: str = "imagenet",
     preprocessing: str = "resize",
@@ -101,6 +103,9 @@ def searchlight(
     surface : path or sequence of paths, optional
         The mesh of each hemisphere, GIfTI, for a recording of vertices. Whose it is, is taken from
         the file or its name (``hemi-L``, ``lh``), or said in front: ``'L=mesh.gii'``.
+    time : (float, float) or str, optional
+        Of recordings with a time axis: the window after stimulus onset that is mapped, in ms or as
+        ``'70,170ms'``.
     permutations : int
         Of stimuli, or sign flips; all flips that there are, if these are not more. 0: no tests.
     weights, preprocessing, device, batch_size, accept_licence
@@ -139,7 +144,7 @@ def searchlight(
         layers=layers, metric=metric, comparator=comparator, weights=weights,
         preprocessing=preprocessing, baselines=False, resample="none", test="permutation",
         n_resamples=max(2, permutations), seed=seed, device=device, batch_size=batch_size,
-        accept_licence=accept_licence, progress=progress,
+        accept_licence=accept_licence, progress=progress, time=time,
     ).checked()  # fmt: skip
     networks = check_models([model], weights, preprocessing)
     given = several(dataset) or [dataset]
@@ -234,8 +239,7 @@ def _subjects(
                 str(dataset), region=region, subject=subject,
                 accept_licence=settings.accept_licence, progress=settings.progress,
             )  # fmt: skip
-        recording = recording.select(region, subject)
-        recording.refuse_time()
+        (recording,) = in_time([recording.select(region, subject)], settings.time, None)
         if recording.n_stimuli < MIN_STIMULI:
             raise ProbeError(
                 f"recording {recording.name!r} has {recording.n_stimuli} stimuli, too few for an "

@@ -173,6 +173,23 @@ def test_the_order_of_voxels_and_stimuli_changes_nothing(found, network, pattern
     assert other.p_of_best is None
 
 
+def test_a_window_of_time(found, network, patterns, stimuli):
+    """The mean over two of three times is that of the brain without time."""
+    data = brain(patterns, stimuli).data
+    responses = data["responses"].values
+    noise = RNG(8).normal(size=responses.shape)
+    timed = np.stack([responses - noise, responses + noise, 9.0 * noise], axis=2)
+    dims = ("stimulus", "repetition", "time", "neuroid")
+    along = {"time_start": ("time", [0.0, 10.0, 20.0]), "time_end": ("time", [10.0, 20.0, 30.0])}
+    recording = Recording(
+        data.drop_vars("responses").assign(responses=(dims, timed)).assign_coords(along), stimuli
+    )
+    result = run(network, recording, time="0,20ms", permutations=0)
+    np.testing.assert_allclose(result.scores, found.scores, atol=1e-12)
+    with pytest.raises(ProbeError, match=r"has a time axis .* name a window"):
+        run(network, recording)
+
+
 @pytest.mark.parametrize("metric", ["mahalanobis", "crossnobis", "euclidean"])
 def test_metrics_that_know_the_noise(network, patterns, stimuli, metric):
     recording = brain(patterns, stimuli, n_repetitions=4, signal=3.0)
