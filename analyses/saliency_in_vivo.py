@@ -1,6 +1,6 @@
 """Saliency tested in the animal: which maps tell how a V4 neuron's response falls by a deletion?
 
-    python analyses/saliency_in_vivo.py [--sites 8] [--output results/saliency_in_vivo]
+    python analyses/saliency_in_vivo.py [--sites 6] [--output results/saliency_in_vivo]
 
 Session 210305 of Cowley et al. showed 100 photographs whole, with one region blurred (A), and with
 another blurred (B). For heads of neurons on several layers and networks, fitted without the
