@@ -169,7 +169,10 @@ def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
         assert gap(alexnet, images, target) < 0.01
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "name",
+    ["squeezenet1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)],  # half a minute
+)
 def test_completeness_on_classifiers(name: str) -> None:
     try:
         network = models.load(name)
