@@ -600,7 +600,11 @@ def fit_over_time(
     )
     names = models.resolve(settings.layers, network)
     infos = [info for info in models.layers(network) if info.name in names]
-    jobs = jobs_of(network, infos, settings, groups)
+    # Components, and a penalty of all sites, are of one time, as if it were fitted alone.
+    jobs = [
+        replace(job, plan=replace(job.plan, n_at_a_time=recording.n_neuroids))
+        for job in jobs_of(network, infos, settings, groups)
+    ]
     fits = _fit_all(jobs, None, flat, responses, 0, splits, None, settings, workers)
     curves, tables, across = [], [], []
     for job, layer_fit in zip(jobs, fits, strict=True):

@@ -75,6 +75,17 @@ def test_each_time_is_as_if_alone(lab, curves, splits):
             )
 
 
+@pytest.mark.parametrize(
+    "options", [{"method": "pls", "n_components": 3}, {"protocol": "brainscore-ridgecv"}]
+)
+def test_what_sites_share_is_of_one_time(lab, options):
+    together = fitted(lab, time=(0, 80), step=20, layers=LAYERS[:1], **options)
+    assert isinstance(together, EncodingOverTime)
+    for k, start in enumerate((0, 20, 40, 60)):
+        alone = fitted(lab, time=(start, start + 20), layers=LAYERS[:1], **options).table
+        np.testing.assert_allclose(together.table["r"][k], alone["r"][0], rtol=1e-5, atol=1e-6)
+
+
 def test_peaks_and_what_carries_over(curves):
     assert curves.times[:, 0].tolist() == [0, 20, 40, 60]
     assert curves.peaks["latency"].tolist() == [70.0, 70.0]
