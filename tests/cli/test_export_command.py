@@ -26,4 +26,16 @@ def test_what_cannot_be(run, lab):
     assert "takes 3 or more of 5" in run(
         "datasets", "export", lab, "out.nc", "--min-reliability", ".5"
     ).error  # fmt: skip
+    assert "there is no folder 'nowhere'" in run("datasets", "export", lab, "nowhere/out.nc").error
     assert not list(Path().iterdir())
+
+
+def test_a_file_holds_one_region(run, lab):
+    n = np.load(Path(lab) / "responses.npy").shape[-1]
+    rows = [f"n{k},{'V1' if k < 2 else 'V4'}" for k in range(n)]
+    (Path(lab) / "neuroids.csv").write_text("\n".join(["neuroid_id,region", *rows]))
+    ran = run("datasets", "export", lab, "out.nc", "--region", "all")
+    assert ran.code == 2
+    assert "a file holds one region, not V1, V4: name one (--region)" in ran.error
+    assert not Path("out.nc").exists()
+    assert run("datasets", "export", lab, "out.nc", "--region", "V4").code == 0
