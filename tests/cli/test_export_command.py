@@ -21,6 +21,25 @@ def test_what_is_written_can_be_imported(suffix, run, lab):
     )
 
 
+@pytest.mark.parametrize("suffix", ["nc", "csv", "parquet"])
+def test_times_come_back(suffix, run, lab):
+    whole = np.load(Path(lab) / "responses.npy")
+    values = np.stack([whole, 2 * whole, -whole], axis=2)
+    np.save(Path(lab) / "responses.npy", values)
+    (Path(lab) / "times.csv").write_text("time_start_ms,time_end_ms\n0,10\n10,20\n20,30\n")
+    assert run("datasets", "export", lab, f"out.{suffix}").code == 0
+    again = ("datasets", "import", f"out.{suffix}", "--stimuli", Path(lab) / "images")
+    unit = ("--time-unit", "ms") if suffix == "nc" else ()
+    assert "has 3 time bins: name the window to take" in run(*again, *unit, "-o", "no").error
+    ran = run(*again, *unit, "--step", "10ms", "-o", "again")
+    assert (ran.code, ran.err) == (0, "")
+    np.testing.assert_array_equal(np.load("again/responses.npy"), values)
+    assert Path("again/times.csv").read_text().split()[1:] == ["0,10", "10,20", "20,30"]
+    ran = run(*again, *unit, "--window", "10,30ms", "-o", "window")
+    assert (ran.code, ran.err) == (0, "")
+    np.testing.assert_allclose(np.load("window/responses.npy"), values[:, :, 1:].mean(axis=2))
+
+
 def test_what_cannot_be(run, lab):
     assert "ends in .nc, .csv, .parquet" in run("datasets", "export", lab, "out.mat").error
     assert "takes 3 or more of 5" in run(
