@@ -521,7 +521,16 @@ def export(
         recording = select_reliable(recording, min_reliability, seed=seed)
     replaced = file.expanduser().exists()
     path = recording.save(file)
-    show.put(repr(recording).strip("<>"), f"{'replaced' if replaced else 'wrote'} {path}")
+    attrs = recording.data.attrs
+    lost = [
+        *(["the affine of the voxels"] if "affine" in attrs else []),
+        *(["that responses are averages"] if attrs.get("averaged") else []),
+    ]
+    show.put(
+        repr(recording).strip("<>"),
+        *([f"not kept in the file: {', and '.join(lost)}"] if lost else []),
+        f"{'replaced' if replaced else 'wrote'} {path}",
+    )
 
 
 def _details(entry: Available) -> str:

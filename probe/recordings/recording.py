@@ -654,7 +654,8 @@ optional
             Its end tells the kind. ``.nc``: netCDF as Brain-Score has it (presentation × neuroid ×
             time_bin, every coordinate along one of them, no index), with ``animal`` for subject.
             ``.csv``, ``.parquet``: a tidy table, one row per response. `probe datasets import`
-            reads each. A file of this name is replaced.
+            reads each. A file of this name is replaced. Neither holds the affine of voxels, nor
+            that responses are averages.
 
         Returns
         -------

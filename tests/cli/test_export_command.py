@@ -1,9 +1,12 @@
 """``probe datasets export``: written, and imported again."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from probe.recordings.folder import responses_hash
 
 
 @pytest.mark.parametrize("suffix", ["nc", "csv", "parquet"])
@@ -38,6 +41,17 @@ def test_times_come_back(suffix, run, lab):
     ran = run(*again, *unit, "--window", "10,30ms", "-o", "window")
     assert (ran.code, ran.err) == (0, "")
     np.testing.assert_allclose(np.load("window/responses.npy"), values[:, :, 1:].mean(axis=2))
+
+
+def test_what_is_lost_is_said(run, lab):
+    values = np.load(Path(lab) / "responses.npy")
+    record = {
+        "title": "", "citation": "", "licence": "", "response_unit": "", "averaged": True,
+        "responses_sha256": responses_hash(values.astype(np.float64)),
+    }  # fmt: skip
+    (Path(lab) / "recording.json").write_text(json.dumps(record))
+    ran = run("datasets", "export", lab, "out.csv")
+    assert ran.out.splitlines()[-2] == "not kept in the file: that responses are averages"
 
 
 def test_what_cannot_be(run, lab):
