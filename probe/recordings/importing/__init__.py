@@ -375,7 +375,8 @@ def _reading(
         space=presented.space,
         times=presented.times,
         counts=presented.counts,
-        averaged=presented.averaged or (options.average is not None and responses.shape[1] == 1),
+        # Several averages of a picture are its repetitions.
+        averaged=responses.shape[1] == 1 and (presented.averaged or options.average is not None),
         stimuli=stimuli,
     )
 
