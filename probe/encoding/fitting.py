@@ -367,6 +367,8 @@ def encode(
                     alias = f"{alias}@{recording.regions[0]}"
                 if selection := recording.describe()["selection"]:  # other sites by these numbers
                     alias = f"{alias}@reliability{selection['threshold']:g}"
+                if window := recording.describe().get("window"):  # other responses of these sites
+                    alias = f"{alias}@{window[0]:g}-{window[1]:g}ms"
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)

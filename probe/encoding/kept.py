@@ -265,6 +265,7 @@ def _is_called(about: dict[str, Any], name: str) -> bool:
     recording = str(about["recording"]["name"])
     if about["recording"].get("used") is not None:
         return False  # a fit to some stimuli, for a check
-    if about["recording"].get("selection"):  # of a selection, the numbers mean other sites
+    # Of a selection, the numbers mean other sites; in another window, sites respond otherwise.
+    if about["recording"].get("selection") or about["recording"].get("window"):
         return name == str(about["dataset"])
     return name in (str(about["dataset"]), recording) or recordings.canonical(name) == recording
