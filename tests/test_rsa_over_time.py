@@ -105,7 +105,8 @@ def test_what_is_in_the_tables(curves):
     assert curves.generalisation.shape == (3, 3)
     assert not curves.simulated
     assert "3 times of 20 ms, 40 to 100 ms after stimulus onset" in repr(curves)
-    assert "<img " in curves._repr_html_()
+    assert '<img src="data:image/png;base64,' in curves._repr_html_()
+    assert f'alt="{curves.title}"' in curves._repr_html_()
 
 
 def test_saves_itself(curves, tmp_path):
@@ -219,3 +220,21 @@ def test_the_command(lab, tmp_path, monkeypatch, capsys):
 
 def test_public_names():
     assert probe.RSAOverTime is RSAOverTime
+
+
+def test_the_window_and_the_choice_of_neuroids_are_said(lab):
+    one = untrained(lab, time="60,80ms")
+    assert "Responses from 60 to 80 ms after stimulus onset." in one.notes()
+    assert one.facts["recording"]["window"] == [60, 80]
+    both = untrained(lab, time="60,80ms", step="10ms", min_reliability=0)
+    (said,) = [note for note in both.notes() if note.startswith("Neuroids with reliability ≥ 0: ")]
+    assert said.endswith("chosen on other repetitions.")
+    assert "window" not in both.facts["recording"]
+
+
+def test_regions_of_a_path(lab):
+    found = rsa(
+        "squeezenet1_1", [lab], region=["V4"], layers=LAYERS, weights="random", time="60,80ms",
+        n_resamples=20, baselines=False,
+    )  # fmt: skip
+    assert [one.facts["recording"]["region"] for one in found] == ["V4"]

@@ -510,14 +510,27 @@ def export(
     from probe.recordings import select_reliable
     from probe.recordings.several import load_recordings
 
-    (recording,) = load_recordings(
+    loaded = load_recordings(
         [name], region, subject, min_reliability=min_reliability, accept_licence=accept_licence
     )
+    if len(loaded) > 1:
+        there = ", ".join(recording.regions[0] for recording in loaded)
+        raise ProbeError(f"a file holds one region, not {there}: name one (--region)")
+    (recording,) = loaded
     if min_reliability is not None:
         recording = select_reliable(recording, min_reliability, seed=seed)
     replaced = file.expanduser().exists()
     path = recording.save(file)
-    show.put(repr(recording).strip("<>"), f"{'replaced' if replaced else 'wrote'} {path}")
+    attrs = recording.data.attrs
+    lost = [
+        *(["the affine of the voxels"] if "affine" in attrs else []),
+        *(["that responses are averages"] if attrs.get("averaged") else []),
+    ]
+    show.put(
+        repr(recording).strip("<>"),
+        *([f"not kept in the file: {', and '.join(lost)}"] if lost else []),
+        f"{'replaced' if replaced else 'wrote'} {path}",
+    )
 
 
 def _details(entry: Available) -> str:

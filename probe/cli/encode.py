@@ -100,7 +100,8 @@ def encode(
     line per layer, with the latency of its peak, and how far a fit carries to other times. No sites
     are kept.
 
-    The sites are kept, and are targets from then on: their number follows the recording's name.
+    The sites are kept, and are targets from then on: their number follows the recording's name,
+    and the window of --time, as in site:./session@70-170ms:12.
 
     \b
     Examples:

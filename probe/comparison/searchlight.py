@@ -414,6 +414,7 @@ def _put_together(
             "permutations": permutations,
             "device": settings.device,
             "batch_size": settings.batch_size,
+            **({"time": list(settings.time)} if settings.time else {}),
         }
     )
     if importlib.util.find_spec("nibabel"):

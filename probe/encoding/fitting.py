@@ -367,6 +367,8 @@ def encode(
                     alias = f"{alias}@{recording.regions[0]}"
                 if selection := recording.describe()["selection"]:  # other sites by these numbers
                     alias = f"{alias}@reliability{selection['threshold']:g}"
+                if window := recording.describe().get("window"):  # other responses of these sites
+                    alias = f"{alias}@{window[0]:g}-{window[1]:g}ms"
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)
@@ -600,7 +602,11 @@ def fit_over_time(
     )
     names = models.resolve(settings.layers, network)
     infos = [info for info in models.layers(network) if info.name in names]
-    jobs = jobs_of(network, infos, settings, groups)
+    # Components, and a penalty of all sites, are of one time, as if it were fitted alone.
+    jobs = [
+        replace(job, plan=replace(job.plan, n_at_a_time=recording.n_neuroids))
+        for job in jobs_of(network, infos, settings, groups)
+    ]
     fits = _fit_all(jobs, None, flat, responses, 0, splits, None, settings, workers)
     curves, tables, across = [], [], []
     for job, layer_fit in zip(jobs, fits, strict=True):

@@ -72,6 +72,7 @@ def keep(encoding: Encoding) -> Path | None:
         "stimuli": encoding.facts["recording"]["stimulus_hash"],
         "used": encoding.facts["recording"]["used"],
         "selection": encoding.facts["recording"].get("selection"),
+        "neuroids": [str(name) for name in encoding.sites["neuroid_id"]],
         "subjects": encoding.facts["recording"]["subjects"],
         "source": encoding.facts["recording"]["source_hash"],
         "settings": encoding.provenance["settings"],
@@ -94,17 +95,23 @@ def find_fit(
     identity = Identity.of(network)
     wanted = [int(k) for k in stimuli]
     names = models.resolve(layers, network)
+    described = recording.describe()
+    neuroids = [str(name) for name in recording.data["neuroid_id"].values]
     for place, about in _listed():
         if (
             about["recording"].get("used") == wanted
             and about["recording"]["name"] == recording.name
             and about["recording"]["stimulus_hash"] == recording.stimuli.hash
-            and about["recording"]["source_hash"] == recording.describe()["source_hash"]
+            and about["recording"]["source_hash"] == described["source_hash"]
+            # Other repetitions were kept, even if all neuroids were.
+            and about["recording"].get("selection") == described["selection"]
             and about["region"] == recording.regions[0]
             and about["model"]["layers"] == names
             and about["identity"] == vars(identity)
         ):
-            return open_encoding(place, network)
+            encoding = open_encoding(place, network)
+            if [str(name) for name in encoding.sites["neuroid_id"]] == neuroids:
+                return encoding
     return None
 
 
@@ -258,6 +265,7 @@ def _is_called(about: dict[str, Any], name: str) -> bool:
     recording = str(about["recording"]["name"])
     if about["recording"].get("used") is not None:
         return False  # a fit to some stimuli, for a check
-    if about["recording"].get("selection"):  # of a selection, the numbers mean other sites
+    # Of a selection, the numbers mean other sites; in another window, sites respond otherwise.
+    if about["recording"].get("selection") or about["recording"].get("window"):
         return name == str(about["dataset"])
     return name in (str(about["dataset"]), recording) or recordings.canonical(name) == recording

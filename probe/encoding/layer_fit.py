@@ -59,6 +59,9 @@ class Plan:
     groups : tuple of int, optional
         A label per stimulus: those of one are left out together when penalties are chosen. PLS has
         none to choose.
+    n_at_a_time : int, optional
+        Sites of which components, or one penalty, are: so many after each other, as those of one
+        time. By default all.
     """
 
     readout: str = "field"
@@ -68,6 +71,7 @@ class Plan:
     alphas: tuple[float, ...] | None = None
     seed: int = 0
     groups: tuple[int, ...] | None = None
+    n_at_a_time: int | None = None
 
     def n_candidates(self, layout: Layout | None) -> int:
         """Tell how many candidates are solved for a layer: the work, for a progress bar."""
@@ -98,7 +102,9 @@ class Plan:
             The first so many are recorded, the others permuted. Components, or one penalty, are of
             all sites together, and permuted ones would change them.
         """
-        if not self.each_by_itself:
+        if not self.each_by_itself and self.n_at_a_time is not None:
+            edges = [*range(0, n_sites, self.n_at_a_time), n_sites]
+        elif not self.each_by_itself:
             edges = [0, n_kept, n_sites] if n_kept < n_sites else [0, n_sites]
         else:
             n_blocks = -(-n_sites // SITES)

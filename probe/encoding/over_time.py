@@ -22,7 +22,7 @@ from probe.recordings import Noise
 from probe.result import writable_folder
 from probe.result.folder import write_all
 from probe.result.single import Compared, png
-from probe.result.text import number, plain
+from probe.result.text import number, plain, said_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -205,6 +205,7 @@ class EncodingOverTime(Compared):
             f"{len(times)} times of {times[0, 1] - times[0, 0]:g} ms, {times[0, 0]:g} to "
             f"{times[-1, 1]:g} ms after stimulus onset. The peak is the highest of them: its r is "
             "biased upwards.",
+            *said_of(self.facts["recording"]),
             f"r: {self.facts['fit']['aggregate']}; medians over sites.",
         ]
         others = self.table[self.table["kind"] != "layer"]

@@ -31,7 +31,7 @@ from probe.progress import track
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import png
 from probe.result.summarised import Summarised
-from probe.result.text import chosen, count, number, p_value, plain
+from probe.result.text import chosen, count, number, p_value, plain, said_of
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
@@ -506,9 +506,8 @@ class Encoding(Summarised):
         )
         # Of one site, medians over sites are its own scores.
         over = f"Medians over {count(len(self), 'site')}; " if len(self) > 1 else ""
-        selection = self.facts["recording"].get("selection")
         notes = [
-            *([f"{selection['said'].capitalize()}."] if selection else []),
+            *said_of(self.facts["recording"]),
             f"{over}{fit['aggregate']}. Intervals: 95 % over "
             f"{fit['units']}, {fit['n_resamples']:,} resamples."
             if self.table["r_low"].notna().any()

@@ -165,7 +165,7 @@ def read_assembly(
         },
         attrs={
             **attrs,
-            "averaged": manifest.responses.averaged,
+            "averaged": manifest.responses.averaged and not layout.repeats,
             "response_unit": _unit(manifest, reading, layout),
             **({} if reading.counts is None else {"counts": reading.counts}),
             **_selection(part.min_reliability, *wanted),

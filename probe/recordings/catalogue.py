@@ -118,6 +118,11 @@ def named(name: str) -> Named:
     head = split_name(name)[0]
     if head.startswith("sim-"):
         raise ProbeError(f"{head!r} is simulated: it has no files, and nothing to cite")
+    if Path(name).expanduser().is_dir():
+        raise ProbeError(
+            f"{name!r} is a folder of your own: it has no manifest, and what is known of it is in "
+            "its recording.json"
+        )
     words = [word for m in manifests().values() for word in (m.name, *m.aliases)]
     raise ProbeError(f"there is no dataset {head!r}{suggest(head, words)} (see `probe datasets`)")
 

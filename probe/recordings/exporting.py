@@ -39,6 +39,10 @@ def save(recording: Recording, path: Path | str) -> Path:
             f"recording {recording.name!r} holds RDMs only, no responses to write: "
             "recording.rdms() gives them"
         )
+    if not path.parent.is_dir():
+        raise ProbeError(
+            f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}"
+        )
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
     try:
         writer(recording, partial)

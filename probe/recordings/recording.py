@@ -56,7 +56,8 @@ class Recording:
         ``response_unit`` what a response is, ``averaged`` whether the one repetition is a mean
         over several, and ``simulated`` whether it was generated; ``stimulus_order`` what told
         which response belongs to which stimulus; ``counts`` whether responses in time bins are
-        counts; ``selection`` how neuroids were chosen, see `probe.recordings.select_reliable`.
+        counts; ``window`` of what times they are, in ms, if `window` put them together;
+        ``selection`` how neuroids were chosen, see `probe.recordings.select_reliable`.
     stimuli : StimulusSet
         What was shown. Pictures that the recording does not name are left out, and the rest is
         brought into the recording's order.
@@ -246,10 +247,12 @@ class Recording:
             If there is no time axis, or no times make up the window; the message names the borders
             that would work.
         """
+        start, end = float(start), float(end)
         values, counts = self._gathered([(start, end)])
         span = f"{'sum' if counts else 'mean'} over {start:g} to {end:g} ms after onset"
         data = self.data.drop_dims("time").assign(responses=(RESPONSE_DIMS, values[:, :, 0]))
-        return Recording(self._marked(data, span, f"{start!r} {end!r}"), self.stimuli)
+        data = self._marked(data, span, f"{start!r} {end!r}").assign_attrs(window=(start, end))
+        return Recording(data, self.stimuli)
 
     def in_steps(self, start: float, end: float, step: float) -> Recording:
         """Put the responses together in steps of a window of time.
@@ -271,6 +274,7 @@ class Recording:
             As `window`.
         """
         self._require_times()
+        start, end, step = float(start), float(end), float(step)
         try:
             windows = steps_of(start, end, step)
         except ValueError as error:
@@ -629,6 +633,7 @@ optional
             "n_stimuli": self.n_stimuli,
             "n_neuroids": self.n_neuroids,
             **({} if (times := self.times) is None else {"time": describe_times(times)}),
+            **({"window": list(attrs["window"])} if "window" in attrs else {}),
             "n_repetitions": None if low_high is None else list(low_high),
             "averaged": bool(attrs.get("averaged", False)),
             "selection": attrs.get("selection"),
@@ -649,7 +654,8 @@ optional
             Its end tells the kind. ``.nc``: netCDF as Brain-Score has it (presentation × neuroid ×
             time_bin, every coordinate along one of them, no index), with ``animal`` for subject.
             ``.csv``, ``.parquet``: a tidy table, one row per response. `probe datasets import`
-            reads each. A file of this name is replaced.
+            reads each. A file of this name is replaced. Neither holds the affine of voxels, nor
+            that responses are averages.
 
         Returns
         -------

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -229,8 +228,9 @@ def select_reliable(recording: Recording, threshold: float, *, seed: int = 0) ->
     Kriegeskorte et al. 2009, Nat Neurosci 12:535 (circular analysis).
     """
     threshold = check_threshold(threshold)
-    if recording.data.attrs.get("selection", {}).get("threshold") == threshold:
-        return recording  # as its loader chose
+    selection = recording.data.attrs.get("selection", {})
+    if (selection.get("by"), selection.get("threshold")) == ("published", threshold):
+        return recording  # as its loader chose, which left the others unread
     if not recording.has_responses:
         raise ProbeError(
             f"recording {recording.name!r} holds RDMs only: there are no neuroids to choose "
@@ -259,7 +259,7 @@ def select_reliable(recording: Recording, threshold: float, *, seed: int = 0) ->
         if by == "published"
         else "chosen on other repetitions"
     )
-    selection: dict[str, Any] = {
+    selection = {
         "threshold": threshold,
         "n_kept": len(kept),
         "n": n,

@@ -108,7 +108,7 @@ def load_recordings(
     for dataset, names in zip(datasets, there, strict=True):
         chosen = names if EVERY in wanted else [name for name in wanted if name in names]
         if not chosen:
-            name = dataset if isinstance(dataset, str) else dataset.name
+            name = dataset.name if isinstance(dataset, Recording) else str(dataset)
             raise ProbeError(f"{name} has none of these regions{suggest(wanted[0], names)}")
         pairs += [(dataset, name) for name in chosen]
     return _different((dataset, load(dataset, name)) for dataset, name in pairs)
@@ -164,8 +164,9 @@ def _regions_of(
 ) -> list[str]:
     if isinstance(dataset, Recording):
         return dataset.regions
-    if not isinstance(dataset, str):
+    if not isinstance(dataset, str | Path):
         return load(dataset, None).regions  # says what it is
+    dataset = str(dataset)
     head = recordings.head_of(dataset)
     for entry in recordings.available():
         if head in (entry.name, *entry.aliases):

@@ -15,7 +15,7 @@ from probe.plots.over_time import over_time_size, plot_generalisation, plot_over
 from probe.plots.rdms import METRIC_LABELS
 from probe.result.folder import writable_folder, write_all
 from probe.result.single import Compared, interval_label, png
-from probe.result.text import number, p_value, plain
+from probe.result.text import number, p_value, plain, said_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -226,6 +226,7 @@ class RSAOverTime(Compared):
         notes = [
             f"{len(times)} times of {widths[0]:g} ms, {times[0, 0]:g} to {times[-1, 1]:g} ms after "
             "stimulus onset. The peak is the highest of them: its score is biased upwards.",
+            *said_of(self.facts["recording"]),
         ]
         known = self.table[["ceiling_lower", "ceiling_upper"]].dropna()
         if len(known):

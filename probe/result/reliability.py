@@ -28,7 +28,7 @@ from probe.result.folder import writable_folder, write_all
 from probe.result.picture import figure_png
 from probe.result.provenance import PACKAGES, provenance_of
 from probe.result.summarised import Summarised
-from probe.result.text import count, number, plain
+from probe.result.text import count, number, plain, said_of
 from probe.similarity import METRICS
 from probe.similarity.rdms import NOISE_METRICS
 from probe.stimuli import StimulusSet
@@ -152,8 +152,7 @@ class Reliability(Summarised):
         for row in self.rdms[self.rdms["note"] != ""].to_dict("records"):
             if not self.published:
                 notes.append(f"{row['region']}, {row['subject']}: no RDM, since {row['note']}.")
-        if selection := self.facts["recording"].get("selection"):
-            notes.append(f"{selection['said'].capitalize()}.")
+        notes += said_of(self.facts["recording"])
         if self.facts["recording"]["simulated"]:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes

@@ -22,7 +22,7 @@ from probe.recordings.space import HEMISPHERES, Surface, Volume
 from probe.result.folder import plain_name, writable_folder, write_all
 from probe.result.single import png
 from probe.result.summarised import Summarised
-from probe.result.text import count, number, p_value, plain
+from probe.result.text import count, number, p_value, plain, said_of
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
@@ -367,8 +367,9 @@ class SearchlightResult(Summarised):
         sizes = np.concatenate([own.sizes for own in self.by_subject.values()])
         what = "voxels" if self.places == "voxel" else "vertices"
         notes = [
+            *said_of(self.facts["recording"]),
             f"Neighbourhoods of {sizes.min():,} to {sizes.max():,} {what} "
-            f"(median {np.median(sizes):,.0f})."
+            f"(median {np.median(sizes):,.0f}).",
         ]
         n_without = int((self.best < 0).sum())
         if n_without:

@@ -19,7 +19,16 @@ from probe.plots.layers import STYLE, figure_size
 from probe.plots.rdms import METRIC_LABELS
 from probe.result.folder import writable_folder, write_all
 from probe.result.summarised import Summarised
-from probe.result.text import CORRECTIONS, chosen, corrected, number, p_value, plain, share
+from probe.result.text import (
+    CORRECTIONS,
+    chosen,
+    corrected,
+    number,
+    p_value,
+    plain,
+    said_of,
+    share,
+)
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
@@ -330,9 +339,7 @@ class RSAResult(Compared):
             Of the p-values that are spoken of.
         """
         check_correction(correction)
-        notes = []
-        if selection := self.facts["recording"].get("selection"):
-            notes.append(f"{selection['said'].capitalize()}.")
+        notes = said_of(self.facts["recording"])
         if self.ceiling.known:
             notes.append(
                 f"Noise ceiling {number(self.ceiling.lower)} to {number(self.ceiling.upper)}: "

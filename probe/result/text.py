@@ -42,6 +42,17 @@ def chosen(recording: dict[str, Any]) -> str:
     return f" with reliability ≥ {selection['threshold']:g}" if selection else ""
 
 
+def said_of(recording: dict[str, Any]) -> list[str]:
+    """Say in sentences which neuroids of a recording were kept, and in which window of time."""
+    sentences = []
+    if selection := recording.get("selection"):
+        sentences.append(f"{selection['said'].capitalize()}.")
+    if window := recording.get("window"):
+        start, end = window
+        sentences.append(f"Responses from {start:g} to {end:g} ms after stimulus onset.")
+    return sentences
+
+
 def share(*of_bounds: float) -> str:
     """Write shares of a ceiling's bounds as percentages, the lower one first."""
     known = sorted(100 * share for share in of_bounds if np.isfinite(share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +148,11 @@ def test_cite(run, own, served):
     assert "simulated" in run("datasets", "cite", "sim-v4").error
     assert "did you mean 'doe2026'" in run("datasets", "cite", "doe2025").error
     assert "no session '7'" in run("datasets", "show", "v4/7").error
+
+
+def test_a_folder_of_ones_own_has_no_manifest(run):
+    Path("mylab").mkdir()
+    assert "'./mylab' is a folder of your own" in run("datasets", "cite", "./mylab").error
 
 
 def test_a_broken_manifest_is_named_and_completion_keeps_silent(run, own):

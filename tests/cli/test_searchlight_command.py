@@ -73,6 +73,22 @@ def test_prints_a_table_and_writes_maps(searchlight, brain):
     assert "replaced maps" in searchlight(brain("two"), "-o", "maps").out
 
 
+def test_the_window_is_said(searchlight, brain):
+    folder = brain("one")
+    whole = np.load(folder / "responses.npy")
+    np.save(folder / "responses.npy", np.stack([whole, 2 * whole, -whole], axis=2))
+    (folder / "times.csv").write_text("time_start_ms,time_end_ms\n0,10\n10,20\n20,30\n")
+    manifest = json.loads((folder / "recording.json").read_text())
+    times = np.array([[0.0, 10.0], [10.0, 20.0], [20.0, 30.0]])
+    digest = responses_hash(np.load(folder / "responses.npy"), times)
+    (folder / "recording.json").write_text(json.dumps(manifest | {"responses_sha256": digest}))
+    ran = searchlight(folder, "--time", "10,30ms", "-o", "maps")
+    assert (ran.code, ran.err) == (0, "")
+    assert "Responses from 10 to 30 ms after stimulus onset." in ran.out
+    sidecar = json.loads(Path("maps/searchlight.json").read_text())
+    assert sidecar["provenance"]["settings"]["time"] == [10, 30]
+
+
 def test_json_is_all_that_is_printed(searchlight, brain):
     ran = searchlight(brain("one"), "--json")
     (folder,) = Path("results").iterdir()

@@ -9,10 +9,11 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from probe import cli
-from probe.encoding import EncodingOverTime, encode
+from probe import cli, models, targets
+from probe.encoding import EncodingOverTime, Site, encode, kept
 from probe.encoding.over_time import generalise
 from probe.errors import ProbeError
+from probe.recordings import from_folder
 
 LAYERS = ["features.0", "features.3"]
 
@@ -73,6 +74,32 @@ def test_each_time_is_as_if_alone(lab, curves, splits):
             np.testing.assert_allclose(
                 at.loc[LAYERS, column], alone.loc[LAYERS, column], rtol=1e-5, atol=1e-6
             )
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "pls", "n_components": 3}, {"protocol": "brainscore-ridgecv"}]
+)
+def test_what_sites_share_is_of_one_time(lab, options):
+    together = fitted(lab, time=(0, 80), step=20, layers=LAYERS[:1], **options)
+    assert isinstance(together, EncodingOverTime)
+    for k, start in enumerate((0, 20, 40, 60)):
+        alone = fitted(lab, time=(start, start + 20), layers=LAYERS[:1], **options).table
+        np.testing.assert_allclose(together.table["r"][k], alone["r"][0], rtol=1e-5, atol=1e-6)
+
+
+def test_sites_of_a_window_are_named_after_it(lab):
+    for start in (0, 40):
+        fitted(lab, time=(start, start + 20), layers=LAYERS[:1])
+    network = models.load("squeezenet1_1", "random")
+    early, late = (targets.parse(f"site:{lab}@{when}:1", network) for when in ("0-20ms", "40-60ms"))
+    assert isinstance(early, Site)
+    assert isinstance(late, Site)
+    recording = from_folder(lab)
+    for site, start in ((early, 0), (late, 40)):
+        mean = recording.window(start, start + 20).mean_responses().values[:, 1].mean()
+        assert float(site.means[0][0]) == pytest.approx(mean, rel=1e-5)
+    with pytest.raises(ProbeError, match="no sites of 'lab' were fitted yet"):
+        kept.find_site("site:lab:1", network)
 
 
 def test_peaks_and_what_carries_over(curves):

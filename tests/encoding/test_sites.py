@@ -17,6 +17,7 @@ import probe
 from probe import images, models, targets
 from probe.attribution import METHODS
 from probe.encoding import kept
+from probe.encoding.halves import fit_half
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.recordings import Recording
@@ -113,6 +114,27 @@ def together(network):
     return probe.encode(
         network, recorded("summed"), layers="relu,second", method="banded", readout="flat", **QUICK
     )
+
+
+def test_a_kept_fit_is_of_these_neuroids_and_repetitions(network, monkeypatch, tmp_path):
+    monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+    recording = recorded("again")
+    some = np.arange(0, 30, 2)
+
+    def sites(recording):
+        found = fit_half(network, recording, some, alias="again", layers="relu", progress=False)
+        return list(found.sites["neuroid_id"]), found.sites["mean"].tolist()
+
+    first = sites(recording.select(neuroids=[0, 1]))
+    assert first[0] == ["u0", "u1"]
+    assert sites(recording.select(neuroids=[2, 3]))[0] == ["u2", "u3"]
+    assert sites(recording.select(neuroids=[0, 1])) == first
+    # A selection by reliability keeps half of the repetitions, under the same source.
+    data = recording.select(neuroids=[0, 1]).data.isel(repetition=[0])
+    data = data.assign_attrs(selection={"threshold": 0.0, "said": "on other repetitions"})
+    other = sites(Recording(data, recording.stimuli))
+    assert other[0] == first[0]
+    assert other[1] != first[1]
 
 
 @pytest.fixture(scope="module")

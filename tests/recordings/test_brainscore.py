@@ -97,10 +97,15 @@ class TestWhatIsRead:
 
     def test_a_time_bin_that_means_nothing_is_not_told(self, tmp_path):
         """Brain-Score's Hebart2023: fMRI with a time bin of 70 to 170 ms."""
-        example(tmp_path)
+        example(tmp_path, n_repetitions=1)
         text = MANIFEST.replace('time_unit = "ms"', "averaged = true")
         facts = read(tmp_path, text=text).describe()
         assert (facts["response_unit"], facts["averaged"]) == ("spikes", True)
+
+    def test_what_was_repeated_is_not_averaged(self, tmp_path):
+        example(tmp_path, n_repetitions=3)
+        facts = read(tmp_path, text=f"{MANIFEST}averaged = true\n").describe()
+        assert (facts["n_repetitions"], facts["averaged"]) == ([3, 3], False)
 
     def test_several_time_bins_are_put_together_in_the_published_window(self, tmp_path):
         rng = np.random.default_rng(3)

@@ -280,3 +280,13 @@ def test_what_counts_is_kept_with_the_folder(lab):
     (lab / "recording.json").write_text(json.dumps(record | {"counts": 1}))
     with pytest.raises(ProbeError, match="'counts' is to be true or false"):
         from_folder(lab)
+
+
+def test_the_same_window_is_the_same_recording(counted):
+    def hash_of(recording):
+        return recording.describe()["source_hash"]
+
+    assert hash_of(counted.window(20, 50)) == hash_of(counted.window(np.float64(20), 50.0))
+    assert hash_of(counted.window(20, 50)) != hash_of(counted.window(20, 60))
+    steps = counted.in_steps(0, 40, 20), counted.in_steps(0.0, 40.0, np.int64(20))
+    assert hash_of(steps[0]) == hash_of(steps[1])

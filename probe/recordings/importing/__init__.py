@@ -375,7 +375,8 @@ def _reading(
         space=presented.space,
         times=presented.times,
         counts=presented.counts,
-        averaged=presented.averaged or (options.average is not None and responses.shape[1] == 1),
+        # Several averages of a picture are its repetitions.
+        averaged=responses.shape[1] == 1 and (presented.averaged or options.average is not None),
         stimuli=stimuli,
     )
 
@@ -418,7 +419,7 @@ def _averaged(
     position = {key: k for k, key in enumerate(dict.fromkeys(keys))}
     rows = np.array([position[key] for key in keys])
     n = len(position)
-    sums = np.zeros((n, values.shape[1]))
+    sums = np.zeros((n, *values.shape[1:]))
     np.add.at(sums, rows, values)
     counts = np.bincount(rows, minlength=n)
     kept = {c: per for c, v in columns.items() if (per := _per_stimulus(v, rows, n)) is not None}
@@ -428,7 +429,8 @@ def _averaged(
     note = (
         f"{len(names)} presentations were averaged by picture and {by}: {n} means of {sizes} each"
     )
-    return [name for name, _ in position], sums / counts[:, None], kept, note
+    means = sums / counts.reshape(n, *[1] * (values.ndim - 1))
+    return [name for name, _ in position], means, kept, note
 
 
 def _repetitions(stimulus: np.ndarray, n_stimuli: int) -> np.ndarray:

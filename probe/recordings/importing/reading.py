@@ -69,7 +69,7 @@ class Reading:
     counts : bool or None
         Whether the responses count something; None where it is not known.
     averaged : bool
-        Whether they are means over presentations that the file does not have.
+        Whether the one repetition is a mean over several.
     """
 
     paths: tuple[Path, ...]

@@ -12,6 +12,7 @@ import numpy as np
 from probe.errors import ProbeError, suggest
 from probe.formats.names import repeated
 from probe.formats.tables import as_number, read_rows
+from probe.recordings.folder import TIMES
 from probe.recordings.importing.options import Options
 from probe.recordings.importing.presented import (
     LABELS,
@@ -27,6 +28,7 @@ from probe.recordings.importing.presented import (
 )
 from probe.recordings.importing.spikes import count_all
 from probe.recordings.importing.time_bins import in_ms, put_together
+from probe.recordings.times import check_times
 
 RESPONSES = (
     "response", "responses", "spike_count", "spike_counts", "count", "counts", "spikes", "rate",
@@ -129,11 +131,12 @@ def from_columns(
         raise ProbeError(
             f"{where} holds neither spikes nor bins: leave out --presentations, --bins"
         )
-    if options.window is not None or options.step is not None:
+    over_time = all(name in columns for name in TIMES)
+    if not over_time and (options.window is not None or options.step is not None):
         option = "--window" if options.window is not None else "--step"
         raise ProbeError(
             f"{where} holds responses, no times: {option} has nothing to choose from (spikes take "
-            "a column spike_time_s or spike_time_ms)"
+            f"a column spike_time_s or spike_time_ms, responses over time {' and '.join(TIMES)})"
         )
     return _from_rows(columns, where, options, matches)
 
@@ -244,7 +247,7 @@ def _neuroid_column(columns: Columns, where: str) -> str:
 def _from_rows(
     columns: Columns, where: str, options: Options, matches: Callable[[Collection[str]], bool]
 ) -> Presented:
-    """One row per presentation and neuroid."""
+    """One row per presentation and neuroid, or per presentation, neuroid and time."""
     label = label_column(columns, where, options, matches)
     neuroid = _neuroid_column(columns, where)
     if options.variable is not None and options.variable not in columns:
@@ -287,7 +290,9 @@ def _from_rows(
     column_of = {unit: k for k, unit in enumerate(units)}
     rows = np.array([row_of[key] for key in keys])
     cols = np.array([column_of[unit] for unit in ids])
-    _refuse_twice(rows, cols, ids, pictures, shown_by, repetition, where)
+    times, at = _times_of(columns, where)
+    cells = cols * len(times) + at
+    _refuse_twice(rows, cells, ids, pictures, shown_by, repetition, where)
     label_of: dict[Any, str] = {}
     for k, (key, picture) in enumerate(zip(keys, pictures, strict=True), 1):
         if label_of.setdefault(key, picture) != picture:
@@ -296,14 +301,23 @@ def _from_rows(
                 f"counting the header, of {picture!r}: a presentation shows one picture (what "
                 "numbers the showings of each picture is to be called 'repetition')"
             )
-    responses = np.full((len(showings), len(units)), np.nan)
-    responses[rows, cols] = values
+    responses = np.full((len(showings), len(times), len(units)), np.nan)
+    responses[rows, at, cols] = values
     used = {label, neuroid, response, shown_by, repetition}
+    used |= set(TIMES) if all(name in columns for name in TIMES) else set()
     of_neuroid, of_presentation = _belonging(
         {c: v for c, v in columns.items() if c not in used}, rows, cols
     )
     absent = int(responses.size - len(ids))
     notes = [f"{absent} of {responses.size} responses have no row: missing"] if absent else []
+    axes = [Axis("presentation", len(showings), reason)]
+    kept, counts, unit = None, None, ""
+    if len(times) > 1 or options.window is not None or options.step is not None:
+        axes.append(Axis("time", len(times), f"the columns {' and '.join(TIMES)}"))
+        responses, kept, counts, unit, note = put_together(responses, times, options, where)
+        notes.append(note)
+    else:
+        responses = responses[:, 0]
     return Presented(
         responses,
         [label_of[key] for key in showings],
@@ -311,13 +325,28 @@ def _from_rows(
         of_presentation,
         {"neuroid_id": units, **rename_known(of_neuroid)},
         response,
-        (
-            Axis("presentation", len(showings), reason),
-            Axis("neuroid", len(units), f"the column {neuroid}"),
-        ),
-        "",
+        (*axes, Axis("neuroid", len(units), f"the column {neuroid}")),
+        unit,
         notes,
+        kept,
+        counts,
     )
+
+
+def _times_of(columns: Columns, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return all times in ms, (n_times, 2), and which of them each row is of.
+
+    Without both columns of times there is one time, of which nothing is known.
+    """
+    n = len(next(iter(columns.values())))
+    if not all(name in columns for name in TIMES):
+        return np.zeros((1, 2)), np.zeros(n, dtype=np.int64)
+    each = np.column_stack([numbers(columns[name], name, where) for name in TIMES])
+    times, at = np.unique(in_ms(each, "ms"), axis=0, return_inverse=True)
+    try:
+        return check_times(times), at.reshape(n)
+    except ValueError as error:
+        raise ProbeError(f"{where}, columns {' and '.join(TIMES)}: {error}") from None
 
 
 def _refuse_twice(

@@ -229,6 +229,18 @@ def test_standard_errors_are_no_responses(tmp_path):
     assert "left out: 1 standard errors" in reading.notes
 
 
+def test_several_averages_of_a_picture_are_its_repetitions(tmp_path):
+    with mne.utils.use_log_level("ERROR"):
+        epochs = make_epochs()
+        evoked = [epochs[first:].average(picks="all") for first in (0, 4)]
+        evoked[0].comment = evoked[1].comment = "p1"
+        mne.write_evokeds(tmp_path / "s-ave.fif", evoked)
+    reading = read_recording(tmp_path / "s-ave.fif")
+    assert reading.responses.shape[:2] == (1, 2)
+    assert not reading.averaged
+    assert ("repetitions", "2") in reading.describe()
+
+
 def test_steps_of_samples(tmp_path):
     path = save(make_epochs(), tmp_path / "s-epo.fif")
     reading = read_recording(path, window="0,100ms", step="20ms")

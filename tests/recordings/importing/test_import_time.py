@@ -144,3 +144,20 @@ def test_files_side_by_side_have_the_same_times(tmp_path):
         4,
         6,
     )
+
+
+def test_presentations_over_time_are_averaged(tmp_path, pictures, session):
+    names = session.shown[:3]
+    values = np.random.default_rng(3).normal(size=(12, 4, 2))  # presentation, time bin, neuroid
+    dims = ("presentation", "time_bin", "neuroid")
+    coords = {
+        "stimulus_id": ("presentation", [name for name in names for _ in range(4)]),
+        "run": ("presentation", [1, 1, 2, 2] * 3),
+        "neuroid_id": ("neuroid", ["a", "b"]),
+        "time_bin_start_ms": ("time_bin", [0, 10, 20, 30]),
+        "time_bin_end_ms": ("time_bin", [10, 20, 30, 40]),
+    }
+    xr.Dataset({"responses": (dims, values)}, coords).to_netcdf(tmp_path / "a.nc")
+    reading = read_recording(tmp_path / "a.nc", stimuli=pictures, step="10ms", average="run")
+    expected = values.reshape(3, 2, 2, 4, 2).mean(axis=2)
+    np.testing.assert_allclose(reading.responses, expected, rtol=1e-12)
