@@ -84,10 +84,11 @@ class Unavailable(ProbeError):
     def __init__(self, asset: Asset, tried: Iterable[str]) -> None:
         self.asset, self.tried = asset, tuple(tried)
         see = f" (see {asset.homepage})" if asset.homepage else ""
+        connect = "connect to the network and run again, or " if asset.url else ""
         super().__init__(
-            f"{asset} is not on this machine; tried: {'; '.join(self.tried)}. Ways out: connect to "
-            f"the network and run again, or put the file into a mirror folder (PROBE_MIRROR=DIR, "
-            f"as DIR/{asset}), or get it elsewhere{see} and run `probe assets add FILE`"
+            f"{asset} is not on this machine; tried: {'; '.join(self.tried)}. Ways out: {connect}"
+            f"put the file into a mirror folder (PROBE_MIRROR=DIR, as DIR/{asset}), or get it "
+            f"elsewhere{see} and run `probe assets add FILE`"
         )
 
 

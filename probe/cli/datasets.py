@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from probe.cli import complete, options
@@ -289,10 +290,14 @@ def import_(
     folder = output or _folder_for(files[0])
     if not dry_run:
         if stimuli is None and picture_axes is None and all(file.exists() for file in files):
+            inside = (
+                "; of pictures inside the file, say with --picture-axes how they lie"
+                if files[0].suffix.lower() == ".nwb"
+                else ""
+            )
             raise ProbeError(
-                "where are the pictures? Name their folder with --stimuli; of pictures inside an "
-                "NWB file, say with --picture-axes how they lie (or add --dry-run, which only says "
-                "how the file is read)"
+                f"where are the pictures? Name their folder with --stimuli{inside} (or add "
+                "--dry-run, which only says how the file is read)"
             )
         check_free(folder.expanduser())
     reading = read_recording(
@@ -305,8 +310,21 @@ def import_(
     if not dry_run:
         reading.save(folder)
         shown = folder if folder.is_absolute() else f"./{folder.as_posix().removeprefix('./')}"
-        lines = ["", f"wrote {shown}", f"probe rsa --model alexnet --dataset {shown}"]
+        over_time = "" if reading.times is None else _over_time(reading.times)
+        lines = ["", f"wrote {shown}", f"probe rsa --model alexnet --dataset {shown}{over_time}"]
     show.put(show.facts(reading.describe()), *lines)
+
+
+def _over_time(times: np.ndarray) -> str:
+    """Return the options by which such times are compared: bins one by one, samples by 10 ms."""
+    first, last = float(times[0, 0]), float(times[-1, 1])
+    if times[0, 1] > times[0, 0]:
+        return f" --time {first:g},{last:g}ms --step {times[0, 1] - times[0, 0]:g}ms"
+    step = 10.0
+    if len(times) < 2 or times[1, 0] - times[0, 0] > step:
+        return f" --time {first:g},{last:g}ms"
+    first, last = np.ceil(first / step) * step, np.floor(last / step) * step
+    return f" --time {first:g},{last:g}ms --step {step:g}ms"
 
 
 Name = Annotated[
@@ -453,7 +471,7 @@ def new(
 
     \b
     Example:
-      export PROBE_MANIFESTS=~/manifests
+      mkdir -p ~/manifests && export PROBE_MANIFESTS=~/manifests
       probe datasets new smith2026 assembly.nc stimuli.csv stimuli.zip
       probe assets add assembly.nc stimuli.csv stimuli.zip
       probe rsa --model alexnet --dataset smith2026

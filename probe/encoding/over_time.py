@@ -162,7 +162,7 @@ class EncodingOverTime(Compared):
                 "figure.png": self._png(),
                 "generalisation.png": png(
                     lambda figure: self.plot_generalisation(ax=figure.add_subplot()), (4.6, 3.8),
-                    self.title,
+                    self.title, square=True,
                 ),
                 "encoding.json": f"{self.to_json()}\n".encode(),
             },

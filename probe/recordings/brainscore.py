@@ -243,6 +243,10 @@ class _Told(ProbeError):
     """What is wrong, in the words of the dataset already."""
 
 
+def _of_responses(arrays: Mapping[str, Variable]) -> list[str]:
+    return [name for name, v in arrays.items() if {"presentation", "neuroid"} <= set(v.dims or ())]
+
+
 def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     """Find the responses and the names of pictures, and see that time can be made one window."""
     try:
@@ -255,7 +259,10 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
         raise _differs(assembly, f"it {error}") from None
     # What lies in a group is beside the responses, as is what one did to other pictures.
     arrays = {name: v for name, v in content.arrays.items() if "." not in name and v.dims}
-    found = [name for name, v in arrays.items() if {"presentation", "neuroid"} <= set(v.dims or ())]
+    found = _of_responses(arrays)
+    if not found:  # an assembly may be called after its lab, as in dicarlo.MajajHong2015
+        arrays = {name: v for name, v in content.arrays.items() if v.dims}
+        found = _of_responses(arrays)
     if len(found) != 1:
         held = [f"{name} ({', '.join(v.dims or ())})" for name, v in arrays.items()]
         raise _differs(

@@ -172,6 +172,7 @@ class RSAOverTime(Compared):
                 lambda figure: self.plot_generalisation(figure.add_subplot()),
                 (4.4, 3.8),
                 self.title,
+                square=True,
             )
         written = write_all(folder, contents)
         try:

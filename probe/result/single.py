@@ -159,7 +159,7 @@ class Compared(Summarised):
                 (f"{n_resamples:,} resamples of {over}" if over else "no resampling")
                 + f" · test: {comparison['test']}",
             ),
-            ("cite", recording["citation"]),
+            *([("cite", recording["citation"])] if recording["citation"] else []),
         ]
 
 
@@ -397,14 +397,19 @@ class RSAResult(Compared):
         return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
 
 
-def png(draw: Callable[[Figure], Any], size: tuple[float, float], title: str) -> bytes:
-    """Draw a figure in our own style, and give it as the content of a PNG file."""
+def png(
+    draw: Callable[[Figure], Any], size: tuple[float, float], title: str, *, square: bool = False
+) -> bytes:
+    """Draw a figure in our own style, and give it as the content of a PNG file.
+
+    One of ``square`` Axes needs another layout: beside them, the constrained one cuts labels off.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     # Not through pyplot: a notebook would show the figure a second time.
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="compressed" if square else "constrained")
         FigureCanvasAgg(figure)
         draw(figure)
         buffer = io.BytesIO()

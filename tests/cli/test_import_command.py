@@ -36,7 +36,7 @@ def test_import_and_compare(run, rsa, responses, images, lab):
     assert imported.stimuli.hash == direct.stimuli.hash
     compared = rsa("./session")
     assert compared.code == 0
-    assert "recording imported from session.npz" in compared.out
+    assert "imported from session.npz" in compared.out
 
 
 def test_dry_run_needs_no_pictures_and_writes_nothing(run, responses, tmp_path):
@@ -56,7 +56,34 @@ def test_where_two_readings_fit_the_option_is_named(run, responses, images, tmp_
 
 
 def test_pictures_are_asked_for_before_the_work(run, responses):
-    assert "--stimuli" in run("datasets", "import", responses).error
+    error = run("datasets", "import", responses).error
+    assert "--stimuli" in error
+    assert "--picture-axes" not in error  # only NWB files hold pictures
+
+
+@pytest.mark.parametrize(
+    ("options", "over_time"),
+    [
+        (
+            ("--bins", "0,10ms", "--window", "0,20ms", "--step", "10ms"),
+            " --time 0,20ms --step 10ms",
+        ),
+        (("--bins", "0,10ms", "--window", "0,20ms"), ""),
+    ],
+)
+def test_what_is_proposed_next_is_a_command_that_works(
+    run, rsa, images, tmp_path, options, over_time
+):
+    counts = np.random.default_rng(4).poisson(6.0, (6, 12, 3, 2))
+    names = [f"p{k:02d}" for k in range(12)]
+    np.savez(tmp_path / "binned.npz", resp=counts, image_id=names)
+    ran = run(
+        "datasets", "import", tmp_path / "binned.npz", "--stimuli", images,
+        "--axes", "unit,image,repeat,time", *options,
+    )  # fmt: skip
+    proposed = ran.out.splitlines()[-1]
+    assert proposed == f"probe rsa --model alexnet --dataset ./binned{over_time}"
+    assert rsa("./binned", *over_time.split()).code == 0
 
 
 def test_nothing_is_overwritten(run, responses, images, tmp_path):

@@ -1,5 +1,6 @@
 """Sites at every time: the fits of each time alone, computed together."""
 
+import io
 import json
 
 import matplotlib as mpl
@@ -13,7 +14,9 @@ from probe import cli, models, targets
 from probe.encoding import EncodingOverTime, Site, encode, kept
 from probe.encoding.over_time import generalise
 from probe.errors import ProbeError
+from probe.plots.over_time import plot_generalisation
 from probe.recordings import from_folder
+from probe.result.single import png
 
 LAYERS = ["features.0", "features.3"]
 
@@ -152,6 +155,23 @@ def test_saves_and_draws_itself(curves, tmp_path):
     # Columns of the picture are the times of fitting.
     np.testing.assert_allclose(ax.images[0].get_array(), curves.generalisation[0].T)
     assert "4 times of 20 ms" in repr(curves)
+
+
+def test_no_label_of_a_saved_generalisation_is_cut_off():
+    starts = np.arange(0.0, 300.0, 60.0)
+
+    def draw(figure):
+        ax = plot_generalisation(
+            np.eye(5), np.column_stack([starts, starts + 60.0]), ax=figure.add_subplot(),
+            label="r of held-out responses (median over sites)",
+            title="features.6: fitted at one time, tested at another",
+        )  # fmt: skip
+        ax.set_ylabel("tested at (ms after onset)")
+
+    with Image.open(io.BytesIO(png(draw, (4.6, 3.8), "title", square=True))) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    for edge in (pixels[:4], pixels[-4:], pixels[:, :4], pixels[:, -4:]):
+        assert (edge == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class TestWhatIsRead:
         [
             {},
             {"name": "__xarray_dataarray_variable__"},
+            {"name": "doe.Doe2026.public"},
             {"chunks": (7, 3, 1), "gzip": 4},
             {"dims": ("neuroid", "presentation", "time_bin")},
             {"dims": ("neuroid", "presentation"), "bins": None},

@@ -14,6 +14,9 @@ from probe.recordings.importing.presented import Presented
 from probe.recordings.pictures import picture_names
 from probe.stimuli import StimulusSet
 
+INSIDE = "the file"
+"""What a set of pictures is called that were inside the file of the responses."""
+
 
 def pictures_inside(
     presented: Presented, names: Sequence[str], options: Options, where: str, notes: list[str]
@@ -86,4 +89,4 @@ def pictures_inside(
     first = "rows" if options.picture_axes == "y,x" else "columns"
     notes.append(f"the pictures are those inside the file, read {first} first as you say")
     ids = [f"{str(name).removesuffix('.png')}.png" for name in meant]
-    return StimulusSet(ids, files, f"pictures of {presented.label_name}")
+    return StimulusSet(ids, files, INSIDE)

@@ -24,6 +24,7 @@ from probe.formats import kinds
 from probe.formats.names import repeated
 from probe.formats.nifti import Grid
 from probe.recordings.folder import MANIFEST, NEUROIDS, TIMES, from_folder, responses_hash
+from probe.recordings.importing.inside import INSIDE
 from probe.recordings.importing.presented import Axis, texts
 from probe.recordings.recording import TIME_DIMS, Recording
 from probe.recordings.times import describe_times
@@ -119,7 +120,7 @@ class Reading:
             ("neuroids", f"{responses.shape[-1]}, {_few(self.neuroid_columns['neuroid_id'])}"),
         ]
         if self.grid is not None or "vertex" in self.neuroid_columns:
-            space = self.space or "of which the names do not say what it is"
+            space = self.space or "not named by the files"
             lines.append(("space", f"{space}{f'; {self.grid}' if self.grid else ''}"))
         for name in ("region", "subject", "hemisphere"):
             if name in self.neuroid_columns:
@@ -197,7 +198,7 @@ class Reading:
                 times = {name: self.times[:, k] for k, name in enumerate(TIMES)}
                 _write_csv(partial / "times.csv", times)
             record = {
-                "title": title or f"recording imported from {_named(self.paths)}",
+                "title": title or f"imported from {_named(self.paths)}",
                 "citation": citation,
                 "licence": licence,
                 "response_unit": self.response_unit,
@@ -230,7 +231,8 @@ class Reading:
     def _matched(self) -> str:
         if self.stimuli is None:
             return "not looked for (--stimuli)"
-        return f"all found in {self.stimuli.name!r} by name"
+        name = self.stimuli.name
+        return f"all found in {name if name == INSIDE else repr(name)} by name"
 
     def __repr__(self) -> str:
         return "\n".join(["<reading", *(f"  {what}: {how}" for what, how in self.describe()), ">"])

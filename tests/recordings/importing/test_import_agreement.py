@@ -296,7 +296,7 @@ def test_what_was_written_validates_again_elsewhere(session, pictures, tmp_path)
     described = again.describe()
     assert described == saved
     assert (described["citation"], described["licence"]) == ("Doe 2026", "CC0")
-    assert described["title"] == "recording imported from tidy.csv"
+    assert described["title"] == "imported from tidy.csv"
     record = json.loads((tmp_path / "elsewhere" / "one" / "recording.json").read_text())
     assert [source["name"] for source in record["sources"]] == ["tidy.csv"]
     assert "axis: neuroid (4): the column unit_id" in record["reading"]

@@ -68,6 +68,7 @@ def test_pictures_of_a_column(tmp_path, axes, colours):
             pixels[:, :, 3] = 255
     path = write(tmp_path / "s.nwb", stored=stored)
     reading = read_recording(path, window="0,500ms", picture_axes=axes)
+    assert "all found in the file by name" in dict(reading.describe())["pictures"]
     recording = reading.save(tmp_path / "s")
     assert recording.stimuli.ids == ("b.png", "a.png", "c.jpg.png")  # what they are now
     np.testing.assert_array_equal(
