@@ -125,7 +125,7 @@ Step = Annotated[
     str | None,
     typer.Option(
         metavar="LENGTH",
-        help="Divide --time into steps, as in 10ms, and compare at each.",
+        help="Divide --time into steps, as in 10ms, and compare, or fit, at each.",
         show_default=False,
     ),
 ]

@@ -64,6 +64,7 @@ class Sensors:
     n_before: int = 0
     averaged: bool = False
     notes: list[str] = field(default_factory=list)
+    subject: str = ""
 
 
 def read_sensors(path: Path, kind: str) -> Sensors:
@@ -139,6 +140,7 @@ def _epochs(epochs: Any) -> Sensors:
         np.ascontiguousarray(values, dtype=np.float64), np.asarray(epochs.times),
         [epochs.ch_names[k] for k in kept], [epochs.get_channel_types()[k] for k in kept],
         events, columns, n_before - ignored, False, [*notes, *_processing(epochs)],
+        _subject(epochs),
     )  # fmt: skip
 
 
@@ -161,6 +163,7 @@ def _evoked(all_evoked: list[Any]) -> Sensors:
         np.stack([one.data[kept].T for one in evoked]).astype(np.float64), np.asarray(first.times),
         [first.ch_names[k] for k in kept], [first.get_channel_types()[k] for k in kept],
         [one.comment or "" for one in evoked], {}, 0, True, [*notes, *_processing(first)],
+        _subject(first),
     )  # fmt: skip
 
 
@@ -192,6 +195,11 @@ def _channels(instance: Any) -> tuple[list[int], list[str]]:
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{n} {kind}" for kind, n in counts.items())
+
+
+def _subject(instance: Any) -> str:
+    """Return what the file calls the person; empty where it does not say."""
+    return str((instance.info["subject_info"] or {}).get("his_id") or "")
 
 
 def _processing(instance: Any) -> list[str]:

@@ -17,6 +17,7 @@ from probe.formats.names import as_texts
 from probe.recordings.times import (
     all_counts,
     are_instants,
+    check_even,
     check_times,
     describe_time,
     describe_times,
@@ -273,12 +274,13 @@ class Recording:
         ProbeError
             As `window`.
         """
-        self._require_times()
+        times = self._require_times()
         start, end, step = float(start), float(end), float(step)
         try:
             windows = steps_of(start, end, step)
+            check_even(times, windows)
         except ValueError as error:
-            raise ProbeError(str(error)) from None
+            raise ProbeError(f"recording {self.name!r}: {error}") from None
         values, counts = self._gathered(windows.tolist())
         span = f"{'sum' if counts else 'mean'} over {step:g} ms"
         data = self.data.drop_dims("time").assign(responses=(TIME_DIMS, values))

@@ -139,6 +139,36 @@ def _nearest(borders: np.ndarray, time: float) -> str:
     return " or ".join(dict.fromkeys(f"{border:g}" for border in both))
 
 
+def check_even(times: np.ndarray, windows: np.ndarray) -> None:
+    """See that steps hold about as many samples each: means over more have less noise.
+
+    Parameters
+    ----------
+    times : numpy.ndarray, shape (n_times, 2)
+        In ms. Of time bins, which make up steps exactly, there is nothing to see.
+    windows : numpy.ndarray, shape (n_windows, 2)
+        Steps of one length, in ms.
+
+    Raises
+    ------
+    ValueError
+        If one holds half as many samples again as another, or more; the message says which steps
+        would do.
+    """
+    if not are_instants(times) or len(times) < 2:
+        return
+    held = [len(members(times, *window)) for window in windows]
+    if max(held) >= 1.5 * min(held):
+        step = windows[0, 1] - windows[0, 0]
+        gap = float(np.median(np.diff(np.sort(times[:, 0]))))
+        fewer = max(1, int(step / gap))
+        raise ValueError(
+            f"steps of {step:g} ms hold {min(held)} to {max(held)} samples, which lie {gap:.6g} ms "
+            f"apart, so that their noise differs: choose steps of {fewer * gap:.6g} or "
+            f"{(fewer + 1) * gap:.6g} ms"
+        )
+
+
 def steps_of(start: float, end: float, step: float) -> np.ndarray:
     """Return the windows of one length that a longer one is divided into.
 

@@ -91,6 +91,8 @@ def from_sensors(
         "channel_type": sensors.types,
         "unit": [UNITS[kind] for kind in sensors.types],
     }
+    if sensors.subject:
+        columns["subject"] = [sensors.subject] * n_channels
     return Presented(
         values, labels, label_name,
         {name: cells for name, cells in sensors.columns.items() if name != label_name},

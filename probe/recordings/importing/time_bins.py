@@ -6,7 +6,14 @@ import numpy as np
 
 from probe.errors import ProbeError
 from probe.recordings.importing.options import Options, Span
-from probe.recordings.times import all_counts, are_instants, gather, members, steps_of
+from probe.recordings.times import (
+    all_counts,
+    are_instants,
+    check_even,
+    gather,
+    members,
+    steps_of,
+)
 
 NANOSECOND = 6
 """Decimals of a millisecond to which times are kept: 0.07 s is 70 ms."""
@@ -80,6 +87,7 @@ def put_together(
             "or keep them in steps, as in --step 10ms"
         )
     try:
+        check_even(times, np.asarray(windows))
         used = np.concatenate([members(times, *window) for window in windows])
         counts = not instants and all_counts(values[..., used, :])
         gathered = [gather(values, times, *window, counts=counts) for window in windows]

@@ -77,6 +77,27 @@ def test_the_sample_of_mne():
     np.testing.assert_allclose(reading.times[:, 0], 1000 * evoked[0].times, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("step", ["15ms", "25ms"])
+def test_steps_hold_as_many_samples_each(tmp_path, pictures, step):
+    """A mean over two samples has less noise than one: curves would be jagged by themselves."""
+    path = save(make_epochs(), tmp_path / "s-epo.fif")
+    with pytest.raises(ProbeError, match=r"hold \d to \d samples, .* 10 ms apart.* of \d0 or"):
+        read_recording(path, stimuli=pictures, window="0,150ms", step=step)
+    whole = read_recording(path, stimuli=pictures).save(tmp_path / "out")
+    with pytest.raises(ProbeError, match=r"their noise differs: choose steps of \d0 or \d0"):
+        whole.in_steps(0, 150, float(step.removesuffix("ms")))
+    assert len(whole.in_steps(0, 160, 20).times) == 8
+
+
+def test_the_subject_is_the_files(tmp_path):
+    epochs = make_epochs()
+    epochs.info["subject_info"] = {"his_id": "S05"}
+    reading = read_recording(save(epochs, tmp_path / "s-epo.fif"))
+    assert set(reading.neuroid_columns["subject"]) == {"S05"}
+    with pytest.raises(ProbeError, match="names the subject itself: S05"):
+        read_recording(tmp_path / "s-epo.fif", subject="S06")
+
+
 def test_a_window_has_no_sample_that_lies_outside():
     """mne's crop to 70–170 ms takes 61 samples, the first at 69.9 ms; 60 lie in the window."""
     reading = read_recording(sample(), window="70,170ms")
