@@ -66,6 +66,12 @@ def compare_over_time(
     except ValueError as error:
         raise ProbeError(f"{network.name} and {recording.name}: {error}") from None
     generalisation, ceiling, how = _ceiling(recording, of_layers.ceiling, comparator, settings)
+    undefined = 0 if generalisation is None else int(np.isnan(np.diagonal(generalisation)).sum())
+    if undefined:
+        remarks.append(
+            f"No noise ceiling at {undefined} of {len(times)} times: there, the RDM of some half "
+            "of the repetitions is undefined, as where a stimulus has no response."
+        )
 
     middles = times.mean(axis=1)
     latencies = inference.latencies(of_layers.peaks, of_layers.resampled_peaks, middles)

@@ -42,12 +42,14 @@ def time_generalisation(
     numpy.ndarray, shape (n_times, n_times)
         Between the RDM at the time of the row and that of the column, averaged with the same the
         other way round. What repeats at one time and does not at another is on the diagonal alone,
-        which is the reliability of the RDM at each time.
+        which is the reliability of the RDM at each time. NaN at times at which the RDM of some half
+        is undefined, as where a stimulus has no response.
 
     Raises
     ------
     ProbeError
-        If there is no time axis, one subject and no repetitions, or a distance is undefined.
+        If there is no time axis, one subject and no repetitions, or a distance is undefined: of
+        one subject, at all times.
 
     References
     ----------
@@ -59,10 +61,14 @@ def time_generalisation(
             compare(_pooled(np.delete(rdms, s, axis=1), comparator), rdms[:, s], comparator)
             for s in range(len(subjects))
         ]
+        defined = np.ones(rdms.shape[0], dtype=bool)
     else:
-        between = [compare(a, b, comparator) for a, b in _halves(recording, metric, n_splits, seed)]
+        halves, defined = _halves(recording, metric, n_splits, seed)
+        between = [compare(a[defined], b[defined], comparator) for a, b in halves]
     mean = np.mean(np.stack([np.asarray(one) for one in between]), axis=0)
-    return np.asarray((mean + mean.T) / 2.0)
+    generalisation = np.full((len(defined), len(defined)), np.nan)
+    generalisation[np.ix_(defined, defined)] = (mean + mean.T) / 2.0
+    return generalisation
 
 
 def _pooled(rdms: np.ndarray, comparator: str) -> np.ndarray:
@@ -73,8 +79,11 @@ def _pooled(rdms: np.ndarray, comparator: str) -> np.ndarray:
 
 def _halves(
     recording: Recording, metric: str, n_splits: int, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """RDMs (n_times, n_pairs) of two halves of the repetitions, ``n_splits`` times."""
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    """RDMs (n_times, n_pairs) of two halves of the repetitions, ``n_splits`` times.
+
+    The second array says at which times all of them are defined, (n_times,); the others are NaN.
+    """
     times = recording.times
     flat = recording.unfolded()
     assert times is not None  # or it could not be unfolded
@@ -82,15 +91,24 @@ def _halves(
     noisy = metric in NOISY
     found = []
     rdm_of = recording.rdm_of_repetitions if noisy else recording.rdm_of
+    defined = np.ones(len(times), dtype=bool)
+    n_pairs = recording.n_stimuli * (recording.n_stimuli - 1) // 2
     for halves in _half_repetitions(flat, n_splits, seed):
         both = []
         for half in halves:
             half = half if noisy else np.nanmean(half, axis=1)
             over_time = half.reshape(*half.shape[:-1], len(times), -1)
-            at = [over_time[..., k, :] for k in range(len(times))]
-            both.append(np.stack([rdm_of(responses, metric, whose) for responses in at]))
+            rdms = np.full((len(times), n_pairs), np.nan)
+            for k in np.flatnonzero(defined):
+                try:
+                    rdms[k] = rdm_of(over_time[..., k, :], metric, whose)
+                except ProbeError:
+                    defined[k] = False
+                    if not defined.any():
+                        raise
+            both.append(rdms)
         found.append((both[0], both[1]))
-    return found
+    return found, defined
 
 
 def reliability_over_time(generalisation: np.ndarray) -> np.ndarray:

@@ -47,6 +47,21 @@ def test_the_diagonal_is_the_reliability_of_each_time():
             assert reliability_over_time(found)[k] == pytest.approx(expected, abs=1e-10)
 
 
+def test_a_time_of_which_a_half_has_no_rdm_is_unknown_alone():
+    """A stimulus that is answered in one repetition only has no pattern in the other half."""
+    values = made().data["responses"].values.copy()
+    values[0, 1:, 3] = 0.0
+    found = time_generalisation(recording(values, BINS[:4]))
+    assert np.isnan(found[3]).all()
+    assert np.isnan(found[:, 3]).all()
+    others = time_generalisation(made())[:3, :3]
+    np.testing.assert_allclose(found[:3, :3], others, rtol=1e-12)
+    assert np.isnan(reliability_over_time(found)[3])
+    values[0, 1:] = 0.0
+    with pytest.raises(ProbeError, match="half of the repetitions"):
+        time_generalisation(recording(values, BINS[:4]))
+
+
 def test_noise_that_lasts_does_not_generalise():
     """Plain RDMs share the noise of one showing at two times; those of other showings do not."""
     session = made(lasting=2.0, noise=0.1)
