@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from probe.cli import complete, options
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from probe.recordings import Available
 
 MANY = 20
@@ -316,15 +318,22 @@ def import_(
 
 
 def _over_time(times: np.ndarray) -> str:
-    """Return the options by which such times are compared: bins one by one, samples by 10 ms."""
+    """Return the options by which such times are compared: bins one by one, samples by 10 ms.
+
+    Without a step, where steps of 10 ms would not hold about as many samples each.
+    """
+    from probe.recordings.times import check_even, steps_of
+
     first, last = float(times[0, 0]), float(times[-1, 1])
     if times[0, 1] > times[0, 0]:
         return f" --time {first:g},{last:g}ms --step {times[0, 1] - times[0, 0]:g}ms"
-    step = 10.0
-    if len(times) < 2 or times[1, 0] - times[0, 0] > step:
+    step = 10
+    begin, end = math.ceil(first / step) * step, math.floor(last / step) * step
+    try:
+        check_even(times, steps_of(begin, end, step))
+    except ValueError:
         return f" --time {first:g},{last:g}ms"
-    first, last = np.ceil(first / step) * step, np.floor(last / step) * step
-    return f" --time {first:g},{last:g}ms --step {step:g}ms"
+    return f" --time {begin},{end}ms --step {step}ms"
 
 
 Name = Annotated[
@@ -378,15 +387,15 @@ def show(name: Name) -> None:
         published = f"of each neuroid, {responses.reliability} in the file (--min-reliability)"
         lines.append(("reliability", published if responses.reliability else "not published"))
     many = len(manifest.files) > MANY
-    held = catalogue.places_of(dataset)
-    here = [asset for asset, path in held if path is not None]
-    for asset, path in held if not many else []:
+    files = catalogue.places_of(dataset)
+    here = [asset for asset, path in files if path is not None]
+    for asset, path in files if not many else []:
         length = catalogue.size_of(asset, path)
-        known = f", {size(length)}" if length else ""
-        lines.append(("file", f"{asset.name}{known}: {path or 'not here'}"))
-    lines.append(("here", f"{len(here)} of {len(held)} files"))
+        length_text = f", {size(length)}" if length else ""
+        lines.append(("file", f"{asset.name}{length_text}: {path or 'not here'}"))
+    lines.append(("here", f"{len(here)} of {len(files)} files"))
     put(facts(lines))
-    if len(here) < len(held):
+    if len(here) < len(files):
         put("", f"Get them: probe datasets fetch {name}")
 
 
@@ -420,18 +429,18 @@ def verify(name: Name) -> None:
     from probe.cli.show import put, table
     from probe.recordings import verify_files
 
-    held = verify_files(name)
-    if not any(file.path for file in held):
+    files = verify_files(name)
+    if not any(file.path for file in files):
         raise ProbeError(f"no file of {name} is here: probe datasets fetch {name}")
     rows = []
-    for file in held:
+    for file in files:
         state = "differs" if file.differs else "good" if file.path else "not here"
         rows.append([file.asset.name, state, str(file.path or "")])
         if file.differs:
             rows.append(["", "", f"has {file.found}, expected {file.asset.hash}"])
     put(table(["file", "", "where"], rows, folds="where"))
-    if wrong := [file for file in held if file.differs]:
-        put(f"{len(wrong)} of {sum(bool(file.path) for file in held)} files differ")
+    if wrong := [file for file in files if file.differs]:
+        put(f"{len(wrong)} of {sum(bool(file.path) for file in files)} files differ")
         raise typer.Exit(1)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from probe.cli import complete
+from probe.cli.datasets import _over_time
 from probe.recordings import from_folder
 from probe.recordings.importing.options import AXIS_WORDS, PICTURE_AXES, TIME_UNITS
 
@@ -181,3 +182,13 @@ def test_completion():
     assert tuple(AXIS_WORDS) == complete.AXES
     assert tuple(TIME_UNITS) == complete.TIME_UNITS
     assert complete.PICTURE_AXES == PICTURE_AXES
+
+
+@pytest.mark.parametrize(
+    ("gap", "expected"),
+    [(10, "--time -100,190ms --step 10ms"), (20, "--time -100,480ms"), (1, "--time -100,-70ms --step 10ms"),
+     (6.66, "--time -100,93.14ms")],
+)  # fmt: skip
+def test_steps_are_proposed_that_hold_as_many_samples_each(gap, expected):
+    instants = np.arange(30) * gap - 100.0
+    assert _over_time(np.stack([instants, instants], axis=1)) == f" {expected}"
