@@ -127,7 +127,7 @@ def encode(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
         protocol or (method if method != "ridge" else None),
         f"reliability{min_reliability:g}" if min_reliability is not None else None,
-        time and time.replace(",", "-"), step and f"step-{step}", verb="encode",
+        time, step and f"step-{step}", verb="encode",
     )  # fmt: skip
     with results.place_for(place) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))

@@ -52,17 +52,17 @@ def reliability(
     place = output or results.default_folder([], dataset, region, subject, verb="reliability")
     with results.place_for(place) as folder:
         replaced = (folder / "reliability.json").exists()
-        found = reliability(
+        result = reliability(
             dataset, region=region, subject=subject, metric=metric, seed=seed,
             accept_licence=accept_licence, output=folder,
         )  # fmt: skip
     if as_json:
-        typer.echo(found.to_json())
+        typer.echo(result.to_json())
         return
     verb = "replaced" if replaced else "wrote"
-    summary = found.summary()
+    summary = result.summary()
     show.put(
-        Text(found.title, style="bold"),
+        Text(result.title, style="bold"),
         "",
         show.table(
             list(summary.columns),
@@ -71,7 +71,7 @@ def reliability(
             folds="region",
         ),
         "",
-        *(Text(note) for note in found.notes()),
+        *(Text(note) for note in result.notes()),
         "",
-        *(Text(f"{verb} {folder / name}", style="dim") for name in found.files),
+        *(Text(f"{verb} {folder / name}", style="dim") for name in result.files),
     )

@@ -108,7 +108,7 @@ def rsa(
     place = output or results.default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
         f"reliability{min_reliability:g}" if min_reliability is not None else None,
-        time and time.replace(",", "-"), step and f"step-{step}",
+        time, step and f"step-{step}",
     )  # fmt: skip
     with results.place_for(place) as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="no result for")  # told at the end

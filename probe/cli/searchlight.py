@@ -111,11 +111,11 @@ def searchlight(
     other_weights = None if weights == "imagenet" else weights
     place = output or results.default_folder(
         model, several(dataset) or dataset, region, subject, other_weights,
-        time and time.replace(",", "-"), verb="searchlight",
+        time, verb="searchlight",
     )  # fmt: skip
     with results.place_for(place) as folder:
         replaced = (folder / "searchlight.json").exists()
-        found = run(
+        result = run(
             model, several(dataset) or dataset, radius=radius, layers=layers, metric=metric,
             comparator=comparator, region=region, subject=subject, surface=surface or (),
             time=time, permutations=permutations, weights=weights, preprocessing=preprocessing,
@@ -123,17 +123,17 @@ def searchlight(
             output=folder,
         )  # fmt: skip
     if as_json:
-        typer.echo(found.to_json())
+        typer.echo(result.to_json())
         return
-    summary = found.summary()
+    summary = result.summary()
     verb = "replaced" if replaced else "wrote"
-    maps = [name for name in found.files if name.endswith((".nii.gz", ".gii"))]
-    others = [name for name in found.files if name not in maps]
-    if (folder / found.GLASS_BRAIN).exists():
-        others.append(found.GLASS_BRAIN)
+    maps = [name for name in result.files if name.endswith((".nii.gz", ".gii"))]
+    others = [name for name in result.files if name not in maps]
+    if (folder / result.GLASS_BRAIN).exists():
+        others.append(result.GLASS_BRAIN)
     ending = "*.nii.gz" if maps[0].endswith(".gz") else "*.shape.gii"
     show.put(
-        Text(found.title, style="bold"),
+        Text(result.title, style="bold"),
         "",
         show.table(
             list(summary.columns),
@@ -142,7 +142,7 @@ def searchlight(
             folds="layer",
         ),
         "",
-        *(Text(note) for note in found.notes()),
+        *(Text(note) for note in result.notes()),
         "",
         Text(f"{verb} {folder / ending} ({len(maps)} maps)", style="dim"),
         *(Text(f"{verb} {folder / name}", style="dim") for name in others),

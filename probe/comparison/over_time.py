@@ -97,7 +97,7 @@ def compare_over_time(
         ],
         columns=["layer", "time_start", "time_end", "p"],
     )
-    drawn = of_layers.resampled_peaks
+    resampled = of_layers.resampled_peaks
     return RSAOverTime(
         table=_table(
             network_rdms, recording, settings, comparator, rdms, data, of_layers, ceiling
@@ -106,7 +106,7 @@ def compare_over_time(
         clusters=clusters,
         ceiling=how,
         generalisation=generalisation,
-        latencies=np.where(drawn >= 0, middles[drawn], np.nan),
+        latencies=np.where(resampled >= 0, middles[resampled], np.nan),
         rdms=named_rdms(network_rdms, rdms, recording, settings),
         facts=facts_of(
             network, rdms, recording, settings, comparator, of_layers.resample,
@@ -195,12 +195,12 @@ def _table(
     if len(rdms.pixels):
         tables.append(rows("pixels", ["pixels"], [""], score=scores(rdms.pixels)))
     for init_seed, of_seed in rdms.untrained.items():
-        found = np.full((len(of_seed), n_times), np.nan)
+        of_untrained = np.full((len(of_seed), n_times), np.nan)
         defined = np.isfinite(of_seed).all(axis=1)
         if defined.any():
-            found[defined] = scores(of_seed[defined])
+            of_untrained[defined] = scores(of_seed[defined])
         tables.append(
-            rows("untrained", rdms.names, aliases, score=found).assign(init_seed=init_seed)
+            rows("untrained", rdms.names, aliases, score=of_untrained).assign(init_seed=init_seed)
         )
     table = pd.concat(tables, ignore_index=True)
     if "init_seed" in table:

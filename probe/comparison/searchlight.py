@@ -228,7 +228,7 @@ def _subjects(
     datasets: Sequence[Any], region: str | None, subject: str | None, settings: Settings
 ) -> dict[str, Recording]:
     """Load recordings, and take them apart: one per subject, by name."""
-    found: dict[str, Recording] = {}
+    subjects: dict[str, Recording] = {}
     for dataset in datasets:
         if isinstance(dataset, Recording):
             recording = dataset
@@ -249,10 +249,10 @@ def _subjects(
         for name in names:
             # Folders that name no subject all have one of the same name.
             label = f"{recording.name}, {name}" if len(names) > 1 else recording.name
-            if label in found:
+            if label in subjects:
                 raise ProbeError(f"two recordings are called {label!r}: each needs its own name")
-            found[label] = recording.select(None, name) if len(names) > 1 else recording
-    return found
+            subjects[label] = recording.select(None, name) if len(names) > 1 else recording
+    return subjects
 
 
 def _graphs(

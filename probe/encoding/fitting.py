@@ -365,9 +365,10 @@ def encode(
                 alias = aliases.get(recording.name, recording.name)
                 if names.count(recording.name) > 1:  # of several regions
                     alias = f"{alias}@{recording.regions[0]}"
-                if selection := recording.describe()["selection"]:  # other sites by these numbers
+                about = recording.describe()
+                if selection := about["selection"]:  # other sites by these numbers
                     alias = f"{alias}@reliability{selection['threshold']:g}"
-                if window := recording.describe().get("window"):  # other responses of these sites
+                if window := about.get("window"):  # other responses of these sites
                     alias = f"{alias}@{window[0]:g}-{window[1]:g}ms"
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)

@@ -21,6 +21,7 @@ from probe.plots.over_time import over_time_size, plot_generalisation, plot_over
 from probe.recordings import Noise
 from probe.result import writable_folder
 from probe.result.folder import write_all
+from probe.result.over_time import peaks_text
 from probe.result.single import Compared, png
 from probe.result.text import number, plain, said_of
 
@@ -180,23 +181,7 @@ class EncodingOverTime(Compared):
 
     def summary(self) -> pd.DataFrame:
         """Give the layers as a person reads them: one row per layer, of strings."""
-        rows = self.peaks
-        shown: dict[str, list[str]] = {"layer": list(rows["layer"])}
-        if rows["alias"].any():
-            shown["alias"] = list(rows["alias"])
-        shown["peak"] = [f"{latency:g} ms" for latency in rows["latency"]]
-        if rows["latency_low"].notna().any():
-            shown["95 % CI"] = [
-                f"{low:g} to {high:g}"
-                for low, high in rows[["latency_low", "latency_high"]].to_numpy()
-            ]
-        shown["r there"] = [number(r) for r in rows["score"]]
-        if rows["ci_low"].notna().any():
-            shown["95 % CI of it"] = [
-                f"{number(low)} to {number(high)}"
-                for low, high in rows[["ci_low", "ci_high"]].to_numpy()
-            ]
-        return pd.DataFrame(shown)
+        return pd.DataFrame(peaks_text(self.peaks, "r"))
 
     def notes(self) -> list[str]:
         """Say in sentences what the table alone does not."""

@@ -495,8 +495,8 @@ def _best_penalties(
 def _within(maker: np.ndarray, half: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Compute the blocks of the training stimuli's residual maker: (n_groups, size, size)."""
     of_groups = np.moveaxis(half[:, block], 0, 2)
-    whole = maker[block[:, :, None], block[:, None, :]]
-    return np.asarray(whole - of_groups @ of_groups.swapaxes(1, 2))
+    of_maker = maker[block[:, :, None], block[:, None, :]]
+    return np.asarray(of_maker - of_groups @ of_groups.swapaxes(1, 2))
 
 
 def _errors_of_groups(

@@ -10,7 +10,8 @@ from xml.parsers.expat import ExpatError
 
 import numpy as np
 
-_STRUCTURES = {"CortexLeft": "L", "CortexRight": "R"}
+from probe.formats.nifti import HEMISPHERES
+
 _IN_NAME = re.compile(r"(?<![A-Za-z0-9])([LR]|lh|rh)(?![A-Za-z0-9])")
 """As in hemi-L, lh.pial, sub-01.R.midthickness."""
 
@@ -79,7 +80,7 @@ def gifti_content(values: np.ndarray, hemisphere: str) -> bytes:
     import nibabel
     from nibabel import gifti
 
-    structure = next(s for s, side in _STRUCTURES.items() if side == hemisphere)
+    structure = next(s for s, side in HEMISPHERES.items() if side == hemisphere)
     array = gifti.GiftiDataArray(
         np.asarray(values, dtype=np.float32),
         intent=nibabel.nifti1.intent_codes["NIFTI_INTENT_SHAPE"],
@@ -116,7 +117,7 @@ def read_mesh(path: Path) -> Mesh:
         "AnatomicalStructurePrimary"
     )
     sides = {match[0].upper() for match in _IN_NAME.findall(path.name)}
-    hemisphere = _STRUCTURES.get(said or "", sides.pop() if len(sides) == 1 else "")
+    hemisphere = HEMISPHERES.get(said or "", sides.pop() if len(sides) == 1 else "")
     return Mesh(
         np.asarray(points[0].data, dtype=np.float64),
         np.asarray(triangles[0].data, dtype=np.int64),

@@ -106,14 +106,14 @@ def read_sensors(path: Path, kind: str) -> Sensors:
                 continue
             if instance != []:  # evoked responses, of a file that has none
                 return convert(instance)
-        found = mne.what(path)
-    if found in ("epochs", "evoked", "unknown"):
+        content = mne.what(path)
+    if content in ("epochs", "evoked", "unknown"):
         raise ValueError(
             "is a FIF file that is cut or damaged, or of a kind that mne does not know"
         )
     raise ValueError(
-        f"is a FIF file that holds {found}: expected epochs or evoked responses (mne.Epochs makes "
-        "epochs of raw data)"
+        f"is a FIF file that holds {content}: expected epochs or evoked responses (mne.Epochs "
+        "makes epochs of raw data)"
     )
 
 
@@ -125,7 +125,7 @@ def _first_line(error: Exception) -> str:
 def _epochs(epochs: Any) -> Sensors:
     if not len(epochs):
         raise ValueError("holds no epochs: all were dropped")
-    kept, notes = _channels(epochs)
+    picks, notes = _channels(epochs)
     name_of = {code: name for name, code in epochs.event_id.items()}
     events = [name_of[code] for code in epochs.events[:, 2]]
     columns: dict[str, list[Any]] = {}
@@ -135,10 +135,10 @@ def _epochs(epochs: Any) -> Sensors:
     ignored = sum("IGNORED" in reasons for reasons in epochs.drop_log)
     if n_dropped := n_before - ignored - len(epochs):
         notes.append(f"{n_dropped} of {n_before - ignored} epochs were dropped before")
-    values = epochs.get_data(picks=kept, copy=True).transpose(0, 2, 1)
+    values = epochs.get_data(picks=picks, copy=True).transpose(0, 2, 1)
     return Sensors(
         np.ascontiguousarray(values, dtype=np.float64), np.asarray(epochs.times),
-        [epochs.ch_names[k] for k in kept], [epochs.get_channel_types()[k] for k in kept],
+        [epochs.ch_names[k] for k in picks], [epochs.get_channel_types()[k] for k in picks],
         events, columns, n_before - ignored, False, [*notes, *_processing(epochs)],
         _subject(epochs),
     )  # fmt: skip
@@ -149,7 +149,7 @@ def _evoked(all_evoked: list[Any]) -> Sensors:
     if not evoked:
         raise ValueError("holds standard errors only, no averages")
     first = evoked[0]
-    kept, notes = _channels(first)
+    picks, notes = _channels(first)
     if errors := len(all_evoked) - len(evoked):
         notes.append(f"left out: {errors} standard errors")
     for other in evoked[1:]:
@@ -160,8 +160,8 @@ def _evoked(all_evoked: list[Any]) -> Sensors:
     averages = sorted({one.nave for one in evoked})
     notes.append(f"averages of {averages[0]}{f' to {averages[-1]}' if averages[1:] else ''} epochs")
     return Sensors(
-        np.stack([one.data[kept].T for one in evoked]).astype(np.float64), np.asarray(first.times),
-        [first.ch_names[k] for k in kept], [first.get_channel_types()[k] for k in kept],
+        np.stack([one.data[picks].T for one in evoked]).astype(np.float64), np.asarray(first.times),
+        [first.ch_names[k] for k in picks], [first.get_channel_types()[k] for k in picks],
         [one.comment or "" for one in evoked], {}, 0, True, [*notes, *_processing(first)],
         _subject(first),
     )  # fmt: skip
@@ -171,7 +171,7 @@ def _channels(instance: Any) -> tuple[list[int], list[str]]:
     """Return which channels measure the brain and are not bad, and what is left out, in words."""
     types = instance.get_channel_types()
     bads = set(instance.info["bads"])
-    kept: list[int] = []
+    picks: list[int] = []
     bad: list[str] = []
     left_out: dict[str, int] = {}
     for k, (name, kind) in enumerate(zip(instance.ch_names, types, strict=True)):
@@ -180,8 +180,8 @@ def _channels(instance: Any) -> tuple[list[int], list[str]]:
         elif name in bads:
             bad.append(name)
         else:
-            kept.append(k)
-    if not kept:
+            picks.append(k)
+    if not picks:
         raise ValueError(
             f"has no good channel that measures the brain: there are {_listed(left_out) or 'none'}"
             + (f" and bad ones, {', '.join(bad[:5])}" if bad else "")
@@ -190,7 +190,7 @@ def _channels(instance: Any) -> tuple[list[int], list[str]]:
     if bad:
         listed = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
         notes.append(f"left out: {len(bad)} bad channel{'s' if bad[1:] else ''}, {listed}")
-    return kept, notes
+    return picks, notes
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -24,7 +24,8 @@ _GZIP_AT_MOST = 1032
 """By so much, gzip makes a file smaller at most."""
 
 _MESH = ("NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE")
-_HEMISPHERES = {"CortexLeft": "L", "CortexRight": "R"}
+HEMISPHERES = {"CortexLeft": "L", "CortexRight": "R"}
+"""What GIfTI calls them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +137,9 @@ class BrainImage:
             proxy = self._content.dataobj
             raw = np.asanyarray(proxy.get_unscaled())
             raw = raw.reshape(*self.grid.shape, self.n_maps, order="F")
-            kept = np.ones(self.grid.shape, bool) if points is None else points
+            chosen = np.ones(self.grid.shape, bool) if points is None else points
             # As nibabel's get_fdata, which would hold the whole file as float64.
-            values = raw[kept.reshape(self.grid.shape)].T.astype(np.float64)
+            values = raw[chosen.reshape(self.grid.shape)].T.astype(np.float64)
             if (proxy.slope, proxy.inter) != (1.0, 0.0):
                 values = values * proxy.slope + proxy.inter
             return values
@@ -217,11 +218,11 @@ def _check_size(path: Path, shape: tuple[int, ...], itemsize: int) -> None:
     """See that a file is as long as its header tells, before so much memory is asked for."""
     size = path.stat().st_size
     most = size * (_GZIP_AT_MOST if path.name.lower().endswith(".gz") else 1)
-    told = math.prod(shape) * itemsize
-    if min(shape, default=0) < 1 or told > most:
+    expected = math.prod(shape) * itemsize
+    if min(shape, default=0) < 1 or expected > most:
         lengths = " × ".join(map(str, shape))
         raise ValueError(
-            f"is an image that is cut or damaged (its header tells of {lengths} values, {told} "
+            f"is an image that is cut or damaged (its header tells of {lengths} values, {expected} "
             f"bytes, and the file has {size})"
         )
 
@@ -273,7 +274,7 @@ def read_gifti(path: Path) -> BrainImage:
         values = np.stack(arrays)
     else:
         raise ValueError("holds arrays of several lengths: expected one value per vertex in each")
-    hemispheres = {_HEMISPHERES[one] for one in structures if one in _HEMISPHERES}
+    hemispheres = {HEMISPHERES[one] for one in structures if one in HEMISPHERES}
     if len(hemispheres) > 1:
         raise ValueError("says that it is of both hemispheres: expected one file for each")
     intent = str(names[0]) if len(set(names)) == 1 else ""

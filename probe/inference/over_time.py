@@ -136,8 +136,8 @@ def evaluate_over_time(
         half = stats.t.ppf(0.975, n - 1) * np.sqrt(variance)
     elif resample == "subjects":
         shares = np.full(n_subjects, 1.0 / n_subjects)
-        drawn = of_subjects.multinomial(n_subjects, shares, size=n_resamples) / n_subjects
-        resampled = np.einsum("mts,bs->bmt", scores, drawn)
+        weights = of_subjects.multinomial(n_subjects, shares, size=n_resamples) / n_subjects
+        resampled = np.einsum("mts,bs->bmt", scores, weights)
         half = stats.t.ppf(0.975, n_subjects - 1) * np.sqrt(subject_variance(scores))
     if resample == "subjects":
         clusters = _sign_flipped(scores, n_resamples, int(of_permutations.integers(2**31)))
@@ -166,8 +166,8 @@ def peaks_of(curves: np.ndarray) -> np.ndarray:
     """Return when curves (B, M, T) are highest, (B, M); −1 for one that has no value."""
     if not len(curves):
         return np.empty(curves.shape[:2], dtype=int)
-    known = np.isfinite(curves)
-    return np.where(known.any(axis=2), np.where(known, curves, -np.inf).argmax(axis=2), -1)
+    finite = np.isfinite(curves)
+    return np.where(finite.any(axis=2), np.where(finite, curves, -np.inf).argmax(axis=2), -1)
 
 
 def latencies(peaks: np.ndarray, resampled: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -186,13 +186,13 @@ def latencies(peaks: np.ndarray, resampled: np.ndarray, times: np.ndarray) -> np
         Latency, and the 2.5th and 97.5th percentile of those in resamples, NaN without any. They
         are times that there are, never in between.
     """
-    found = np.full((len(peaks), 3), np.nan)
-    found[:, 0] = times[peaks]
+    intervals = np.full((len(peaks), 3), np.nan)
+    intervals[:, 0] = times[peaks]
     for k, of_model in enumerate(resampled.T):
         if len(known := of_model[of_model >= 0]):
-            found[k, 1] = np.quantile(times[known], 0.025, method="lower")
-            found[k, 2] = np.quantile(times[known], 0.975, method="higher")
-    return found
+            intervals[k, 1] = np.quantile(times[known], 0.025, method="lower")
+            intervals[k, 2] = np.quantile(times[known], 0.975, method="higher")
+    return intervals
 
 
 def permutation_clusters(
@@ -353,14 +353,14 @@ def _sign_flipped(
     along = sparse.diags_array(
         [np.ones(n_times - 1)] * 2, offsets=[-1, 1], shape=(n_times, n_times)
     )
-    found = cluster_test(
+    tested = cluster_test(
         scores.transpose(2, 0, 1).reshape(n_subjects, -1), tail="greater",
         n_permutations=n_permutations, seed=seed,
         adjacency=sparse.block_diag([along] * n_models),
     )  # fmt: skip
     return [
         (int(points[0]) // n_times, int(points[0]) % n_times, int(points[-1]) % n_times, float(p))
-        for points, p in zip(found.clusters, found.p_values, strict=True)
+        for points, p in zip(tested.clusters, tested.p_values, strict=True)
     ]
 
 

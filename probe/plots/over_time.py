@@ -185,7 +185,7 @@ def plot_generalisation(
             first, last = times[0, 0], times[-1, 1]
         limit = float(np.nanmax(np.abs(similarity)))
         below = bool(np.nanmin(similarity) < -0.1 * limit)
-        drawn = ax.imshow(
+        mapped = ax.imshow(
             similarity, origin="lower", extent=(first, last, first, last), vmax=limit,
             cmap="RdBu_r" if below else "magma", vmin=-limit if below else 0.0,
             interpolation="nearest",
@@ -198,7 +198,7 @@ def plot_generalisation(
         ax.set_title(textwrap.fill(title, 58, break_long_words=False), loc="left")
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
-        bar = figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.04)
+        bar = figure.colorbar(mapped, ax=ax, fraction=0.046, pad=0.04)
         bar.set_label(label.replace(" (", "\n("))
         bar.outline.set_linewidth(0.5)
     return ax

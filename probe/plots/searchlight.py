@@ -130,7 +130,7 @@ def plot_slices(
     for row, values in enumerate(scores):
         for ax, level in zip(axes[row], levels, strict=True):
             image = slice_of(values, level)
-            drawn = ax.imshow(
+            mapped = ax.imshow(
                 image, origin="lower", cmap=colours, norm=norm, interpolation="nearest",
                 aspect=height / width,
             )  # fmt: skip
@@ -138,7 +138,7 @@ def plot_slices(
                 marked = slice_of(significant[row].astype(float), level) > 0
                 ax.add_collection(LineCollection(_outline(marked), colors="k", linewidths=0.8))
     figure.colorbar(
-        drawn, ax=axes[: len(scores)].ravel().tolist(), label=symbol, fraction=0.03, pad=0.02,
+        mapped, ax=axes[: len(scores)].ravel().tolist(), label=symbol, fraction=0.03, pad=0.02,
         aspect=8 * len(scores),
     )  # fmt: skip
     if best is not None:
@@ -149,12 +149,12 @@ def plot_slices(
                 aspect=height / width,
             )  # fmt: skip
             values = np.where(best < 0, np.nan, best.astype(float))
-            drawn = ax.imshow(
+            mapped = ax.imshow(
                 slice_of(values, level), origin="lower", cmap=palette,
                 norm=Normalize(-0.5, len(names) - 0.5), interpolation="nearest",
                 aspect=height / width,
             )  # fmt: skip
-        _legend(figure, drawn, axes[-1].tolist(), names, ticks)
+        _legend(figure, mapped, axes[-1].tolist(), names, ticks)
     for row, name in enumerate([*names, *([best_label] if best is not None else [])]):
         axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
     heights = affine[2, 2] * levels + affine[2, 3]

@@ -113,9 +113,9 @@ def read_assembly(
     wanted: list[int] = []
 
     def keep(neuroids: Mapping[str, list[Any]]) -> np.ndarray:
-        kept = _kept(neuroids, layout.n_neuroids, manifest, part, assembly)
-        wanted.append(int(kept.sum()))
-        reliable = _reliable(neuroids, kept, manifest, part, assembly)
+        chosen = _kept(neuroids, layout.n_neuroids, manifest, part, assembly)
+        wanted.append(int(chosen.sum()))
+        reliable = _reliable(neuroids, chosen, manifest, part, assembly)
         wanted.append(int(reliable.sum()))
         _check_memory(manifest, wanted[-1], layout)
         return reliable
@@ -259,18 +259,19 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
         raise _differs(assembly, f"it {error}") from None
     # What lies in a group is beside the responses, as is what one did to other pictures.
     arrays = {name: v for name, v in content.arrays.items() if "." not in name and v.dims}
-    found = _of_responses(arrays)
-    if not found:  # an assembly may be called after its lab, as in dicarlo.MajajHong2015
+    of_responses = _of_responses(arrays)
+    if not of_responses:  # an assembly may be called after its lab, as in dicarlo.MajajHong2015
         arrays = {name: v for name, v in content.arrays.items() if v.dims}
-        found = _of_responses(arrays)
-    if len(found) != 1:
+        of_responses = _of_responses(arrays)
+    if len(of_responses) != 1:
         held = [f"{name} ({', '.join(v.dims or ())})" for name, v in arrays.items()]
         raise _differs(
             assembly,
-            f"expected one array of presentation × neuroid, and there are {len(found)}: it has "
+            f"expected one array of presentation × neuroid, and there are {len(of_responses)}: "
+            "it has "
             + (", ".join(held[:6]) + (", …" if len(held) > 6 else "") if held else "nothing"),
         )
-    responses = arrays[found[0]]
+    responses = arrays[of_responses[0]]
     labels = next((i for i in IDS if _along(arrays.get(i), "presentation")), None)
     if labels is None:
         raise _differs(assembly, "no stimulus_id says what each presentation was of")
@@ -279,19 +280,21 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     lengths = dict(zip(responses.dims or (), responses.values.shape, strict=True))
     n_times = lengths.get("time_bin", 1)
     borders = [arrays.get(f"time_bin_{end}") for end in ("start", "end")]
-    known = [float(b.read().flat[0]) for b in borders if b is not None and not b.is_text]
-    if n_times > 1 and (len(known) < 2 or manifest.responses.time_unit is None):
+    span_borders = [float(b.read().flat[0]) for b in borders if b is not None and not b.is_text]
+    if n_times > 1 and (len(span_borders) < 2 or manifest.responses.time_unit is None):
         raise _differs(
             assembly,
             f"it has {n_times} time bins, and when each is is not known: expected time_bin_start "
             "and time_bin_end, and their time_unit in the manifest",
         )
-    span = (known[0], known[1]) if len(known) == 2 else None
+    span = (span_borders[0], span_borders[1]) if len(span_borders) == 2 else None
     named = [name for name in texts(arrays[labels].read().tolist()) if name]
-    shown = tuple(dict.fromkeys(named))
+    pictures = tuple(dict.fromkeys(named))
     n_presentations, n_neuroids = lengths["presentation"], lengths["neuroid"]
-    repeats = len(shown) < len(named)
-    return _Layout(found[0], labels, n_presentations, n_neuroids, n_times, shown, repeats, span)
+    repeats = len(pictures) < len(named)
+    return _Layout(
+        of_responses[0], labels, n_presentations, n_neuroids, n_times, pictures, repeats, span
+    )
 
 
 def _along(variable: Variable | None, dimension: str) -> bool:
@@ -302,7 +305,7 @@ def _kept(
     neuroids: Mapping[str, list[Any]], n: int, manifest: Manifest, part: Part, path: Path
 ) -> np.ndarray:
     """Return which neuroids are wanted, by what the file says of them."""
-    kept = np.ones(n, dtype=bool)
+    chosen = np.ones(n, dtype=bool)
     for what, wanted in (("region", part.region), ("subject", part.subject)):
         if wanted is None:
             continue
@@ -314,12 +317,12 @@ def _kept(
             continue
         names = texts(neuroids[what])
         of_neuroids = np.array(names, dtype=object)
-        if wanted not in of_neuroids[kept]:
-            there = [name for name in dict.fromkeys(of_neuroids[kept]) if name]
+        if wanted not in of_neuroids[chosen]:
+            there = [name for name in dict.fromkeys(of_neuroids[chosen]) if name]
             within = f" in {part.region}" if what == "subject" and part.region else ""
             raise _Told(f"{manifest.name} has no {what} {wanted!r}{within}{suggest(wanted, there)}")
-        kept &= of_neuroids == wanted
-    return kept
+        chosen &= of_neuroids == wanted
+    return chosen
 
 
 def _reliable(

@@ -68,7 +68,7 @@ def recorded() -> dict[str, Manifest]:
     return {name: m for name, m in manifests().items() if m.loader is not None}
 
 
-def find_named(name: str, known: Mapping[str, Manifest] | None = None) -> Named | None:
+def find_named(name: str, candidates: Mapping[str, Manifest] | None = None) -> Named | None:
     """Return the dataset and session that a name means; None where it means none.
 
     Parameters
@@ -83,13 +83,13 @@ def find_named(name: str, known: Mapping[str, Manifest] | None = None) -> Named 
     ProbeError
         If the dataset has no such session.
     """
-    known = manifests() if known is None else known
+    candidates = manifests() if candidates is None else candidates
     head, slash, tail = split_name(name)
-    aliases = {alias: (m, what) for m in known.values() for alias, what in m.aliases.items()}
+    aliases = {alias: (m, what) for m in candidates.values() for alias, what in m.aliases.items()}
     region = None
     session = tail if slash else None
-    if head in known:
-        manifest = known[head]
+    if head in candidates:
+        manifest = candidates[head]
     elif head in aliases:
         manifest, alias = aliases[head]
         session = alias.session if session is None else session
@@ -112,9 +112,9 @@ def named(name: str) -> Named:
     ProbeError
         If there is none with a manifest.
     """
-    found = find_named(name)
-    if found is not None:
-        return found
+    dataset = find_named(name)
+    if dataset is not None:
+        return dataset
     head = split_name(name)[0]
     if head.startswith("sim-"):
         raise ProbeError(f"{head!r} is simulated: it has no files, and nothing to cite")
@@ -142,8 +142,11 @@ def places_of(dataset: Named) -> list[tuple[Asset, Path | None]]:
     Those of all sessions; the pictures of another manifest included.
     """
     of_others = [a for a in files_of(dataset) if a.collection != dataset.manifest.name]
-    own = [assets.of_manifest(dataset.manifest, file.name) for file in dataset.manifest.files]
-    return [(asset, _spots(asset)[0]) for asset in (*own, *of_others)]
+    return [(asset, _spots(asset)[0]) for asset in (*_of_all_sessions(dataset), *of_others)]
+
+
+def _of_all_sessions(dataset: Named) -> list[Asset]:
+    return [assets.of_manifest(dataset.manifest, file.name) for file in dataset.manifest.files]
 
 
 def size_of(asset: Asset, path: Path | None) -> int | None:
@@ -206,20 +209,16 @@ def verify_files(name: str, *, progress: bool | None = None) -> list[HeldFile]:
         If there is no such dataset, or a file cannot be read.
     """
     dataset = named(name)
-    whole = not split_name(name)[1]
-    listed = (
-        [assets.of_manifest(dataset.manifest, file.name) for file in dataset.manifest.files]
-        if whole
-        else files_of(dataset)
-    )
+    names_session = bool(split_name(name)[1])
+    listed = files_of(dataset) if names_session else _of_all_sessions(dataset)
     spots = [(asset, path) for asset in listed for path in _spots(asset)]
     bar = track(total=len(spots), desc="verifying", unit="file", progress=progress)
-    held = []
+    files = []
     with bar:
         for asset, path in spots:
-            held.append(HeldFile(asset, path, "" if path is None else _hash(asset, path)))
+            files.append(HeldFile(asset, path, "" if path is None else _hash(asset, path)))
             bar.update()
-    return held
+    return files
 
 
 def _spots(asset: Asset) -> list[Path | None]:

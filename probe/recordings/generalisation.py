@@ -6,7 +6,7 @@ import numpy as np
 
 from probe.errors import ProbeError
 from probe.recordings.recording import Recording
-from probe.recordings.reliability import _half_repetitions
+from probe.recordings.reliability import half_repetitions
 from probe.similarity import compare, get_comparator
 
 NOISY = ("mahalanobis", "crossnobis")
@@ -89,11 +89,11 @@ def _halves(
     assert times is not None  # or it could not be unfolded
     whose = f"{recording.subjects[0]} (half of the repetitions)"
     noisy = metric in NOISY
-    found = []
+    pairs = []
     rdm_of = recording.rdm_of_repetitions if noisy else recording.rdm_of
     defined = np.ones(len(times), dtype=bool)
     n_pairs = recording.n_stimuli * (recording.n_stimuli - 1) // 2
-    for halves in _half_repetitions(flat, n_splits, seed):
+    for halves in half_repetitions(flat, n_splits, seed):
         both = []
         for half in halves:
             half = half if noisy else np.nanmean(half, axis=1)
@@ -107,8 +107,8 @@ def _halves(
                     if not defined.any():
                         raise
             both.append(rdms)
-        found.append((both[0], both[1]))
-    return found, defined
+        pairs.append((both[0], both[1]))
+    return pairs, defined
 
 
 def reliability_over_time(generalisation: np.ndarray) -> np.ndarray:

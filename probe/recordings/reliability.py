@@ -245,14 +245,14 @@ def select_reliable(recording: Recording, threshold: float, *, seed: int = 0) ->
         _check_telling(recording, telling)
         scored = np.where(telling, np.nan, responses)
         reliability, by = _reliability_of_part(responses, telling), "other repetitions"
-    kept = np.flatnonzero(reliability >= threshold)  # NaN, of which nothing is known, is not
+    chosen = np.flatnonzero(reliability >= threshold)  # NaN, of which nothing is known, is not
     n = len(reliability)
-    if not kept.size:
+    if not chosen.size:
         highest = np.nanmax(reliability, initial=-np.inf)
-        told = f"the highest is {highest:.3f}" if np.isfinite(highest) else "none is known"
+        of_highest = f"the highest is {highest:.3f}" if np.isfinite(highest) else "none is known"
         raise ProbeError(
             f"recording {recording.name!r}: no neuroid of {n} has a reliability ≥ {threshold:g}, "
-            f"{told}: lower min_reliability (--min-reliability)"
+            f"{of_highest}: lower min_reliability (--min-reliability)"
         )
     how = (
         "as published, of the same responses"
@@ -261,14 +261,14 @@ def select_reliable(recording: Recording, threshold: float, *, seed: int = 0) ->
     )
     selection = {
         "threshold": threshold,
-        "n_kept": len(kept),
+        "n_kept": len(chosen),
         "n": n,
         "seed": None if by == "published" else int(seed),
         "by": by,
-        "said": f"neuroids with reliability ≥ {threshold:g}: {len(kept)} of {n}, {how}",
+        "said": f"neuroids with reliability ≥ {threshold:g}: {len(chosen)} of {n}, {how}",
     }
     data = recording.data.assign(responses=recording.data["responses"].copy(data=scored))
-    data = data.isel(neuroid=kept)
+    data = data.isel(neuroid=chosen)
     present = np.isfinite(data["responses"].values).any(
         axis=tuple(k for k, dim in enumerate(data["responses"].dims) if dim != "repetition")
     )
@@ -307,15 +307,15 @@ def _check_telling(recording: Recording, telling: np.ndarray) -> None:
     ------
     ProbeError
     """
-    several = (telling.sum(axis=1) > 1).reshape(len(telling), -1).any(axis=1)
-    if (n := int(several.sum())) < MIN_STIMULI:
+    repeated = (telling.sum(axis=1) > 1).reshape(len(telling), -1).any(axis=1)
+    if (n := int(repeated.sum())) < MIN_STIMULI:
         low, high = recording.n_repetitions or (0, 0)
-        shown = f"{low} to {high}" if low < high else str(low)
-        held = "means over repetitions" if recording.data.attrs.get("averaged") else "responses"
+        n_repeats = f"{low} to {high}" if low < high else str(low)
+        contents = "means over repetitions" if recording.data.attrs.get("averaged") else "responses"
         raise ProbeError(
-            f"recording {recording.name!r} holds {held}, {shown} of each stimulus, and no published"
-            f" reliability: to choose neuroids on some repetitions and score others takes 3 or more"
-            f" of {MIN_STIMULI} or more stimuli ({n} have them); leave out min_reliability "
+            f"recording {recording.name!r} holds {contents}, {n_repeats} of each stimulus, and no "
+            f"published reliability: to choose neuroids on some repetitions and score others takes 3 or "
+            f"more of {MIN_STIMULI} or more stimuli ({n} have them); leave out min_reliability "
             "(--min-reliability)"
         )
 
@@ -345,9 +345,11 @@ def _reliability_of_part(responses: np.ndarray, telling: np.ndarray) -> np.ndarr
         noise_variance = over_stimuli(noise.variance)
         signal = total - noise_variance * over_stimuli(noise.shares)
         varies = (n >= MIN_STIMULI) & (total > 1e-12 * over_stimuli(means**2))
-        whole = noise_variance * (1.0 / counts).mean(axis=0)
+        noise_of_means = noise_variance * (1.0 / counts).mean(axis=0)
         # With noise alone, signal + noise may lie near zero, or below.
-        return np.where(varies & (signal > -whole), signal / (signal + whole), np.nan)
+        return np.where(
+            varies & (signal > -noise_of_means), signal / (signal + noise_of_means), np.nan
+        )
 
 
 def split_half(
@@ -397,7 +399,7 @@ def split_half(
     similarities = []
     noisy = metric in ("mahalanobis", "crossnobis")
     rdm_of = recording.rdm_of_repetitions if noisy else recording.rdm_of
-    for halves in (_half_repetitions if noisy else _halves)(recording, n_splits, seed):
+    for halves in (half_repetitions if noisy else _halves)(recording, n_splits, seed):
         a, b = (rdm_of(half, metric, whose) for half in halves)
         similarities.append(compare(a, b, comparator))
     splits = np.array(similarities, dtype=np.float64)
@@ -458,12 +460,12 @@ def _halves(
     recording: Recording, n_splits: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the mean responses (stimulus, neuroid) of two random halves, ``n_splits`` times."""
-    for halves in _half_repetitions(recording, n_splits, seed):
+    for halves in half_repetitions(recording, n_splits, seed):
         a, b = (np.nanmean(half, axis=1) for half in halves)
         yield a, b
 
 
-def _half_repetitions(
+def half_repetitions(
     recording: Recording, n_splits: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the responses of two random halves, NaN what is in the other, ``n_splits`` times."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from probe.errors import ProbeError
+from probe.formats.nifti import Grid
 from probe.recordings.recording import Recording
 
 HEMISPHERES = ("L", "R")
@@ -50,11 +51,9 @@ class Volume:
 
     def same_grid(self, other: Any) -> bool:
         """Whether the voxels of another space are those of this one, to a hundredth of a voxel."""
-        if not isinstance(other, Volume) or self.shape != other.shape or self.name != other.name:
+        if not isinstance(other, Volume) or self.name != other.name:
             return False
-        corners = np.array(np.meshgrid(*([0, n - 1] for n in self.shape), [1])).reshape(4, -1)
-        size = np.linalg.norm(self.affine[:3, :3], axis=0).min()
-        return bool(np.abs((self.affine - other.affine) @ corners).max() <= 0.01 * size)
+        return Grid(self.shape, self.affine).agrees_with(Grid(other.shape, other.affine))
 
     def take(self, chosen: np.ndarray) -> Volume:
         """Keep some of the voxels."""

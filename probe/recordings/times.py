@@ -93,28 +93,28 @@ def members(times: np.ndarray, start: float, end: float) -> np.ndarray:
         ordered = np.sort(starts)
         gap = float(np.diff(ordered).min()) if len(ordered) > 1 else 1.0
         slack = ROUNDING * gap
-        kept = np.flatnonzero((starts >= start - slack) & (starts < end - slack))
-        if not kept.size:
+        positions = np.flatnonzero((starts >= start - slack) & (starts < end - slack))
+        if not positions.size:
             raise ValueError(
                 f"no sample lies in the window {start:g} to {end:g} ms: they lie from "
                 f"{ordered[0]:g} to {ordered[-1]:g} ms, {gap:.6g} ms apart"
             )
-        return kept[np.argsort(starts[kept])]
+        return positions[np.argsort(starts[positions])]
     slack = ROUNDING * float(np.min(ends - starts))
-    kept = np.flatnonzero((starts >= start - slack) & (ends <= end + slack))
-    kept = kept[np.argsort(starts[kept])]
+    positions = np.flatnonzero((starts >= start - slack) & (ends <= end + slack))
+    positions = positions[np.argsort(starts[positions])]
     reaches = (
-        kept.size
-        and abs(starts[kept[0]] - start) <= slack
-        and abs(ends[kept[-1]] - end) <= slack
-        and np.all(np.abs(starts[kept[1:]] - ends[kept[:-1]]) <= slack)
+        positions.size
+        and abs(starts[positions[0]] - start) <= slack
+        and abs(ends[positions[-1]] - end) <= slack
+        and np.all(np.abs(starts[positions[1:]] - ends[positions[:-1]]) <= slack)
     )
     if not reaches:
         raise ValueError(
             f"no time bins make up the window {start:g} to {end:g} ms exactly: "
             f"{_remedy(starts, ends, start, end)}"
         )
-    return kept
+    return positions
 
 
 def _remedy(starts: np.ndarray, ends: np.ndarray, start: float, end: float) -> str:
@@ -157,15 +157,15 @@ def check_even(times: np.ndarray, windows: np.ndarray) -> None:
     """
     if not are_instants(times) or len(times) < 2:
         return
-    held = [len(members(times, *window)) for window in windows]
-    if max(held) >= 1.5 * min(held):
+    n_samples = [len(members(times, *window)) for window in windows]
+    if max(n_samples) >= 1.5 * min(n_samples):
         step = windows[0, 1] - windows[0, 0]
         gap = float(np.median(np.diff(np.sort(times[:, 0]))))
         fewer = max(1, int(step / gap))
         raise ValueError(
-            f"steps of {step:g} ms hold {min(held)} to {max(held)} samples, which lie {gap:.6g} ms "
-            f"apart, so that their noise differs: choose steps of {fewer * gap:.6g} or "
-            f"{(fewer + 1) * gap:.6g} ms"
+            f"steps of {step:g} ms hold {min(n_samples)} to {max(n_samples)} samples, which lie "
+            f"{gap:.6g} ms apart, so that their noise differs: choose steps of {fewer * gap:.6g} "
+            f"or {(fewer + 1) * gap:.6g} ms"
         )
 
 
@@ -228,17 +228,17 @@ def gather(
     """
     if not start < end:
         raise ValueError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
-    kept = members(times, start, end)
-    taken = values[..., kept, :]
+    positions = members(times, start, end)
+    selected = values[..., positions, :]
     if counts:
-        return np.asarray(taken.sum(axis=-2))
-    widths = times[kept, 1] - times[kept, 0]
+        return np.asarray(selected.sum(axis=-2))
+    widths = times[positions, 1] - times[positions, 0]
     if are_instants(times) or np.ptp(widths) <= ROUNDING * widths.max():
-        return np.asarray(taken.mean(axis=-2))
-    return np.asarray(np.average(taken, axis=-2, weights=widths))
+        return np.asarray(selected.mean(axis=-2))
+    return np.asarray(np.average(selected, axis=-2, weights=widths))
 
 
 def all_counts(values: np.ndarray) -> bool:
     """Return whether all values that are there are whole numbers ≥ 0, as counts are."""
-    known = values[np.isfinite(values)]
-    return bool(np.all(known >= 0) and np.all(known == np.round(known)))
+    present = values[np.isfinite(values)]
+    return bool(np.all(present >= 0) and np.all(present == np.round(present)))

@@ -7,8 +7,12 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    from probe.similarity.rdm_set import RDMs
 
 MAX_NAME = 120
 """Longer names of folders end in a hash instead."""
@@ -102,6 +106,20 @@ def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:
             ) from None
         written.append(folder / name)
     return written
+
+
+def write_rdms(path: Path, rdms: RDMs) -> Path:
+    """Write RDMs into a file, whole or not at all.
+
+    Raises
+    ------
+    ProbeError
+        If it cannot be written.
+    """
+    try:
+        return rdms.save(path)
+    except OSError as error:
+        raise ProbeError(f"{str(path)!r} cannot be written ({error.strerror})") from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

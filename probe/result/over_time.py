@@ -13,7 +13,7 @@ import pandas as pd
 from probe.errors import ProbeError
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
 from probe.plots.rdms import METRIC_LABELS
-from probe.result.folder import writable_folder, write_all
+from probe.result.folder import writable_folder, write_all, write_rdms
 from probe.result.single import Compared, interval_label, png
 from probe.result.text import number, p_value, plain, said_of
 
@@ -128,14 +128,14 @@ class RSAOverTime(Compared):
         if self.generalisation is None:
             raise ProbeError(f"no generalisation over time is known: {self.ceiling}")
         recording = self.facts["recording"]
-        several = len(recording["subjects"]) > 1
+        has_subjects = len(recording["subjects"]) > 1
         names = dict.fromkeys(
             (recording["name"], recording["region"])
         )  # a folder may name no region
         return plot_generalisation(
             self.generalisation, self.times, ax=ax,
             label=f"{self.symbol} between RDMs "
-            + ("(a subject and all others)" if several else "(halves of the repetitions)"),
+            + ("(a subject and all others)" if has_subjects else "(halves of the repetitions)"),
             title=f"{', '.join(names)}: RDMs at two times",
         )  # fmt: skip
 
@@ -175,12 +175,7 @@ class RSAOverTime(Compared):
                 square=True,
             )
         written = write_all(folder, contents)
-        try:
-            written.append(self.rdms.save(folder / "rdms.npz"))
-        except OSError as error:
-            raise ProbeError(
-                f"{str(folder / 'rdms.npz')!r} cannot be written ({error.strerror})"
-            ) from None
+        written.append(write_rdms(folder / "rdms.npz", self.rdms))
         # Last: where it is, the others are of the same comparison.
         return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
 
@@ -201,24 +196,9 @@ class RSAOverTime(Compared):
 
     def summary(self) -> pd.DataFrame:
         """Give the layers as a person reads them: one row per layer, of strings."""
-        rows = self.peaks
-        shown: dict[str, list[str]] = {"layer": list(rows["layer"])}
-        if rows["alias"].any():
-            shown["alias"] = list(rows["alias"])
-        shown["peak"] = [f"{latency:g} ms" for latency in rows["latency"]]
-        if rows["latency_low"].notna().any():
-            shown["95 % CI"] = [
-                f"{low:g} to {high:g}"
-                for low, high in rows[["latency_low", "latency_high"]].to_numpy()
-            ]
-        shown["score there"] = [number(score) for score in rows["score"]]
-        if rows["ci_low"].notna().any():
-            shown["95 % CI of it"] = [
-                f"{number(low)} to {number(high)}"
-                for low, high in rows[["ci_low", "ci_high"]].to_numpy()
-            ]
-        shown["p (cluster)"] = [p_value(p) for p in rows["p"]]
-        return pd.DataFrame(shown)
+        columns = peaks_text(self.peaks, "score")
+        columns["p (cluster)"] = [p_value(p) for p in self.peaks["p"]]
+        return pd.DataFrame(columns)
 
     def notes(self) -> list[str]:
         """Say in sentences what the table alone does not."""
@@ -229,11 +209,11 @@ class RSAOverTime(Compared):
             "stimulus onset. The peak is the highest of them: its score is biased upwards.",
             *said_of(self.facts["recording"]),
         ]
-        known = self.table[["ceiling_lower", "ceiling_upper"]].dropna()
-        if len(known):
+        ceilings = self.table[["ceiling_lower", "ceiling_upper"]].dropna()
+        if len(ceilings):
             notes.append(
-                f"Noise ceiling at most {number(known['ceiling_lower'].max())} to "
-                f"{number(known['ceiling_upper'].max())}: {self.ceiling}."
+                f"Noise ceiling at most {number(ceilings['ceiling_lower'].max())} to "
+                f"{number(ceilings['ceiling_upper'].max())}: {self.ceiling}."
             )
         else:
             notes.append(f"Noise ceiling unknown: {self.ceiling}.")
@@ -255,3 +235,31 @@ class RSAOverTime(Compared):
 
     def _png(self) -> bytes:
         return png(self.plot, over_time_size(len(self.peaks)), self.title)
+
+
+def peaks_text(peaks: pd.DataFrame, score: str) -> dict[str, list[str]]:
+    """Return columns of text about the peaks of curves, one row per layer.
+
+    Parameters
+    ----------
+    peaks : pandas.DataFrame
+        With the columns layer, alias, latency, score, and low and high ends of their intervals.
+    score : str
+        What a score is called.
+    """
+    columns: dict[str, list[str]] = {"layer": list(peaks["layer"])}
+    if peaks["alias"].any():
+        columns["alias"] = list(peaks["alias"])
+    columns["peak"] = [f"{latency:g} ms" for latency in peaks["latency"]]
+    if peaks["latency_low"].notna().any():
+        columns["95 % CI"] = [
+            f"{low:g} to {high:g}"
+            for low, high in peaks[["latency_low", "latency_high"]].to_numpy()
+        ]
+    columns[f"{score} there"] = [number(value) for value in peaks["score"]]
+    if peaks["ci_low"].notna().any():
+        columns["95 % CI of it"] = [
+            f"{number(low)} to {number(high)}"
+            for low, high in peaks[["ci_low", "ci_high"]].to_numpy()
+        ]
+    return columns

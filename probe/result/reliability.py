@@ -287,10 +287,10 @@ def reliability(
             [dataset], region, subject, accept_licence=accept_licence, progress=progress
         )
     ]
-    found = _joined(parts)
+    result = _joined(parts)
     if output is not None:
-        found.save(output)
-    return found
+        result.save(output)
+    return result
 
 
 def _measure(
@@ -305,22 +305,24 @@ def _measure(
     low, high = recording.n_repetitions or (0, 0)
     published = published_reliability(recording)
     if high < 2 and published is None:
-        held = "means over repetitions" if recording.data.attrs.get("averaged") else "one response"
+        contents = (
+            "means over repetitions" if recording.data.attrs.get("averaged") else "one response"
+        )
         raise ProbeError(
-            f"recording {recording.name!r} holds {held} of each stimulus, and no published "
+            f"recording {recording.name!r} holds {contents} of each stimulus, and no published "
             "reliability: how reliable it is cannot be known"
         )
-    whole, at_times = _over_time(recording.data, recording.stimuli)
-    neuroids = variance_components(whole)
+    mean_over_times, at_times = _over_time(recording.data, recording.stimuli)
+    neuroids = variance_components(mean_over_times)
     halves, remarks = None, []
     if low > 1:
-        halves = neuroid_reliability(whole, n_splits, seed)
+        halves = neuroid_reliability(mean_over_times, n_splits, seed)
     elif high > 1:
         remarks.append("No halves: some stimulus was shown once.")
     neuroids["r_halves"] = np.nan if halves is None else halves["r"]
     neuroids["spearman_brown"] = np.nan if halves is None else halves["spearman_brown"]
     neuroids["published"] = np.nan if published is None else published
-    rdms = pd.DataFrame(_rdms(whole, metric, n_splits, seed))
+    rdms = pd.DataFrame(_rdms(mean_over_times, metric, n_splits, seed))
     if at_times:
         remarks.append("Of the mean over all times, but for what is over time.")
     times = [
@@ -353,13 +355,13 @@ def _over_time(
     along = [str(name) for name, coord in data.coords.items() if "time" in coord.dims]
     bare = data.drop_vars(along)
     mean = bare["responses"].mean("time", keep_attrs=True)
-    whole = Recording(bare.drop_vars("responses").assign(responses=mean), stimuli)
+    mean_over_times = Recording(bare.drop_vars("responses").assign(responses=mean), stimuli)
     borders = zip(data["time_start"].values, data["time_end"].values, strict=True)
     at_times = [
         (float(start), float(end), Recording(bare.isel(time=k), stimuli))
         for k, (start, end) in enumerate(borders)
     ]
-    return whole, at_times
+    return mean_over_times, at_times
 
 
 def _parts(recording: Recording) -> Iterator[Recording]:
@@ -409,10 +411,10 @@ def _at_a_time(
 
 
 def _quartiles(values: pd.Series) -> tuple[float, float, float]:
-    known = values.dropna()
-    if not len(known):
+    present = values.dropna()
+    if not len(present):
         return (math.nan,) * 3
-    low, median, high = np.quantile(known, (0.25, 0.5, 0.75))
+    low, median, high = np.quantile(present, (0.25, 0.5, 0.75))
     return float(low), float(median), float(high)
 
 

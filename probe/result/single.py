@@ -17,7 +17,7 @@ from probe.errors import ProbeError, suggest
 from probe.plots import plot_layers
 from probe.plots.layers import STYLE, figure_size
 from probe.plots.rdms import METRIC_LABELS
-from probe.result.folder import writable_folder, write_all
+from probe.result.folder import writable_folder, write_all, write_rdms
 from probe.result.summarised import Summarised
 from probe.result.text import (
     CORRECTIONS,
@@ -267,12 +267,7 @@ class RSAResult(Compared):
             },
         )
         for name, rdms in (("rdms.npz", self.rdms), ("recording.npz", self.recorded)):
-            try:
-                written.append(rdms.save(folder / name))
-            except OSError as error:
-                raise ProbeError(
-                    f"{str(folder / name)!r} cannot be written ({error.strerror})"
-                ) from None
+            written.append(write_rdms(folder / name, rdms))
         # Last: where it is, the others are of the same comparison.
         return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
 

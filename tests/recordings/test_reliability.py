@@ -8,7 +8,7 @@ import xarray as xr
 
 from probe.errors import ProbeError
 from probe.recordings import Recording, neuroid_reliability, simulate_v1, split_half
-from probe.recordings.reliability import _half_repetitions, _halves
+from probe.recordings.reliability import _halves, half_repetitions
 from probe.similarity import compare
 from probe.stimuli import StimulusSet
 
@@ -133,7 +133,7 @@ def test_halves_estimate_their_own_noise(metric):
     made = recording(signal_and_noise(n_stimuli=20, n_repetitions=8, n_neuroids=6))
     found = split_half(made, metric, "pearson", n_splits=2, seed=3)
     by_hand = []
-    for halves in _half_repetitions(made, 2, 3):
+    for halves in half_repetitions(made, 2, 3):
         assert all((np.isfinite(half).sum(axis=1) == 4).all() for half in halves)
         assert (np.isfinite(halves[0]) != np.isfinite(halves[1])).all()
         by_hand.append(

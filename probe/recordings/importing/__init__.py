@@ -227,8 +227,8 @@ def read_recording(
 def _paths(named: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...]:
     if named is None:
         return ()
-    several = [named] if isinstance(named, str | Path) else list(named)
-    return tuple(Path(one).expanduser() for one in several)
+    paths = [named] if isinstance(named, str | Path) else list(named)
+    return tuple(Path(one).expanduser() for one in paths)
 
 
 def _picture_set(stimuli: Path | str | StimulusSet) -> StimulusSet:
