@@ -186,9 +186,13 @@ def test_completion():
 
 @pytest.mark.parametrize(
     ("gap", "expected"),
-    [(10, "--time -100,190ms --step 10ms"), (20, "--time -100,480ms"), (1, "--time -100,-70ms --step 10ms"),
-     (6.66, "--time -100,93.14ms")],
-)  # fmt: skip
+    [
+        (10, "--time -100,190ms --step 10ms"),
+        (20, "--time -100,480ms"),
+        (1, "--time -100,-80ms --step 10ms"),
+        (6.66, "--time -100,93.14ms"),
+    ],
+)
 def test_steps_are_proposed_that_hold_as_many_samples_each(gap, expected):
     instants = np.arange(30) * gap - 100.0
     assert _over_time(np.stack([instants, instants], axis=1)) == f" {expected}"
