@@ -315,8 +315,8 @@ def _check_telling(recording: Recording, telling: np.ndarray) -> None:
         raise ProbeError(
             f"recording {recording.name!r} holds {contents}, {n_repeats} of each stimulus, and no "
             f"published reliability: to choose neuroids on some repetitions and score others takes "
-            f"3 or more of {MIN_STIMULI} or more stimuli ({n} have them); leave out min_reliability "
-            "(--min-reliability)"
+            f"3 or more of {MIN_STIMULI} or more stimuli ({n} have them); leave out "
+            "min_reliability (--min-reliability)"
         )
 
 
