@@ -78,10 +78,10 @@ from probe.encoding import Encoding, open_encoding
 from probe.encoding.fitting import Settings, fit
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.output.pictures import figure_png
 from probe.plots.layers import STYLE
 from probe.progress import track
 from probe.recordings import Recording, simulate_v4_compact, v4_compact_rates
-from probe.result.picture import figure_png
 from probe.similarity import compare, rdm
 from probe.stimuli import StimulusSet
 from probe.synthesis.superstimulus import (

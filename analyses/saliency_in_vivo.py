@@ -37,10 +37,10 @@ from probe.attribution import InVivo, deletion_in_vivo, held_out_masses, referen
 from probe.attribution.in_vivo import REFERENCES
 from probe.encoding.held_out import HeldOut, fit_held_out
 from probe.errors import ProbeError
+from probe.output.pictures import figure_png
 from probe.plots.layers import STYLE
 from probe.progress import track
 from probe.recordings import Deletions, Recording, find_deletions
-from probe.result.picture import figure_png
 
 DATASET = "v4:210305"
 

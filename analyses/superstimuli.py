@@ -20,9 +20,9 @@ import pandas as pd
 
 import probe
 from probe import recordings
+from probe.output.pictures import figure_png
 from probe.plots.layers import STYLE
 from probe.recordings import variance_components
-from probe.result.picture import figure_png
 
 RUNS = (
     ("alexnet", (), "squeezenet1_1"),

@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     )
     from probe.alignment import align
     from probe.attribution import saliency
-    from probe.comparison import rsa
+    from probe.comparison import Reliability, RSAMap, RSAOverTime, RSAResult, reliability, rsa
     from probe.comparison.searchlight import searchlight
     from probe.encoding import Encoding, EncodingOverTime, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
-    from probe.result import RSAMap, RSAOverTime, RSAResult
-    from probe.result.reliability import Reliability, reliability
     from probe.synthesis.atlas import atlas
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
@@ -85,10 +83,10 @@ _FUNCTIONS = {
     "EncodingOverTime": "probe.encoding",
     "Encodings": "probe.encoding",
     "ProbeError": "probe.errors",
-    "RSAMap": "probe.result",
-    "RSAOverTime": "probe.result",
-    "RSAResult": "probe.result",
-    "Reliability": "probe.result.reliability",
+    "RSAMap": "probe.comparison",
+    "RSAOverTime": "probe.comparison",
+    "RSAResult": "probe.comparison",
+    "Reliability": "probe.comparison",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",
     "dream": "probe.synthesis.dream",
@@ -96,7 +94,7 @@ _FUNCTIONS = {
     "extract": "probe.extraction",
     "open_activations": "probe.extraction",
     "open_encoding": "probe.encoding",
-    "reliability": "probe.result.reliability",
+    "reliability": "probe.comparison",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
     "searchlight": "probe.comparison.searchlight",

@@ -22,11 +22,12 @@ from probe import models, recordings
 from probe.activations import extract
 from probe.assets.manifest import manifests
 from probe.comparison import UNTRAINED_SEEDS, rsa
+from probe.comparison.result import RSAResult
 from probe.errors import ProbeError
 from probe.inference import evaluate
 from probe.models import Network
+from probe.output.files import default_folder
 from probe.recordings import Recording
-from probe.result import RSAResult, default_folder
 from probe.similarity import COMPARATORS, compare, get_comparator, rdm
 from probe.similarity.rdm_set import RDMs
 from probe.stimuli import StimulusSet

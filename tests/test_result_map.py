@@ -18,11 +18,12 @@ from torch import nn
 
 from probe import models, recordings
 from probe.comparison import rsa
+from probe.comparison.result import RSAResult
+from probe.comparison.result_map import RSAMap
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.recordings import Recording
 from probe.recordings.several import several
-from probe.result import RSAMap, RSAResult
 from probe.stimuli import StimulusSet
 
 QUICK = {"baselines": False, "n_resamples": 10, "progress": False}

@@ -16,9 +16,9 @@ from scipy.stats import spearmanr
 import probe
 from probe import cli
 from probe.comparison import rsa
+from probe.comparison.result_over_time import RSAOverTime
 from probe.errors import ProbeError
 from probe.recordings import from_folder
-from probe.result import RSAOverTime
 
 LAYERS = ["features.0", "features.3"]
 FILES = {

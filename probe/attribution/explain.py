@@ -31,11 +31,11 @@ from probe.attribution.trust import Trust, trust
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.registry import neurons
+from probe.output.files import plain_name
+from probe.output.pictures import as_html, figure_png, place_of, write
 from probe.plots import maps
 from probe.plots.maps import Style
 from probe.progress import track
-from probe.result.folder import plain_name
-from probe.result.picture import as_html, figure_png, place_of, write
 from probe.targets import Target
 from probe.targets.kinds import check_single
 

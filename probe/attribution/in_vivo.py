@@ -30,12 +30,12 @@ from probe.errors import ProbeError
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.resampling import bootstrap_counts
 from probe.inference.significance import ROUNDING, t_test
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import png
+from probe.output.text import number, p_value
 from probe.plots.deletions import plot_in_vivo
 from probe.progress import track
 from probe.recordings import Deletions, Noise, Recording, find_deletions
-from probe.result.folder import writable_folder, write_all
-from probe.result.single import png
-from probe.result.text import number, p_value
 from probe.targets import Several
 
 if TYPE_CHECKING:

@@ -18,10 +18,9 @@ from probe.attribution.gradients import as_baseline
 from probe.attribution.methods import Method
 from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
+from probe.output.pictures import FIGURE_STYLE, as_html, figure_png, place_of, write
+from probe.output.text import number
 from probe.plots import plot_curves, plot_randomisation
-from probe.plots.layers import STYLE
-from probe.result.picture import as_html, figure_png, place_of, write
-from probe.result.text import number
 from probe.targets import Class, Target
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Trust:
         """Draw deletion and insertion curves, and the randomisation test."""
         from matplotlib import pyplot as plt
 
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(FIGURE_STYLE):
             figure = plt.figure(figsize=(10.5, 3.6), dpi=200, layout="constrained")
             left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
             curves = {

@@ -110,7 +110,7 @@ def atlas(
       probe atlas alexnet features.7 --images v4 --target site:v4:12
     """  # noqa: D301
     from probe.extraction import stimuli_of
-    from probe.result.folder import plain_name
+    from probe.output.files import plain_name
     from probe.synthesis.atlas import atlas, check_place
 
     place = check_place(output or Path(plain_name("atlas", model, layer) + ".png"))

@@ -72,11 +72,10 @@ def compare(
       probe compare models.npz subjects.npz --n-resamples 100000 --cluster slurm:10
     """  # noqa: D301
     from probe import inference
-    from probe import result as results
     from probe.cluster import connect
     from probe.inference.evaluate import RESAMPLES, TESTS
+    from probe.output.files import place_for, write_all
     from probe.progress import track
-    from probe.result.folder import write_all
     from probe.similarity import COMPARATORS
 
     for what, given, known in (
@@ -96,7 +95,7 @@ def compare(
                 "Spearman's."
             )
     place = output or _default_folder(files)
-    with connect(cluster) as workers, results.place_for(place) as folder:
+    with connect(cluster) as workers, place_for(place) as folder:
         replaced = (folder / "result.json").exists()
         try:
             found = inference.evaluate(
@@ -230,7 +229,7 @@ def _with_labels(message: str, models: RDMs, data: RDMs) -> str:
 
 
 def _default_folder(files: list[Path]) -> Path:
-    from probe.result.folder import plain_name
+    from probe.output.files import plain_name
 
     # A file's folder, too: several results have files of the same names.
     parts = [f"{p.parent.name}-{p.stem}" if p.parent.name else p.stem for p in files]
@@ -248,8 +247,8 @@ def _record(
     """Give everything as plain values."""
     import hashlib
 
-    from probe.result.provenance import provenance_of
-    from probe.result.text import plain
+    from probe.output.provenance import provenance_of
+    from probe.output.text import plain
 
     return {
         "models": list(models.labels),
@@ -285,8 +284,8 @@ def _picture(
     with mpl.rc_context({"backend": "agg"}):  # no window is opened
         from matplotlib import pyplot as plt
 
+        from probe.output.pictures import FIGURE_STYLE
         from probe.plots import plot_scores
-        from probe.plots.layers import STYLE
         from probe.similarity import get_comparator
 
         ax = plot_scores(
@@ -298,7 +297,7 @@ def _picture(
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
         buffer = io.BytesIO()
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(FIGURE_STYLE):
             figure.savefig(buffer, format="png", metadata={"Title": _title(models, data)})
         plt.close(figure)
     return buffer.getvalue()
@@ -328,7 +327,7 @@ def _show(
     from rich.text import Text
 
     from probe.cli import show
-    from probe.result.text import corrected, number, p_value, share
+    from probe.output.text import corrected, number, p_value, share
     from probe.similarity import get_comparator
 
     table = found.table(models.labels).sort_values("score", ascending=False, kind="stable")

@@ -9,7 +9,7 @@ import typer
 
 from probe.errors import ProbeError
 
-# As in probe.inference and probe.result, which take a while to import.
+# As in probe.inference and probe.output, which take a while to import.
 RESAMPLES = ("stimuli", "subjects", "both", "none")
 TESTS = ("auto", "permutation", "t", "bootstrap", "sign-flip")
 CORRECTIONS = ("fdr", "holm", "none")

@@ -119,17 +119,17 @@ def encode(
       probe dream photo.jpg --target site:v4:12
     """  # noqa: D301
     from probe import encoding
-    from probe import result as results
+    from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
     other_weights = None if weights == "imagenet" else weights
-    place = output or results.default_folder(
+    place = output or default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
         protocol or (method if method != "ridge" else None),
         f"reliability{min_reliability:g}" if min_reliability is not None else None,
         time, step and f"step-{step}", verb="encode",
     )  # fmt: skip
-    with results.place_for(place) as folder:
+    with place_for(place) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))
         fitted = encoding.encode(
             model, dataset, layers=layers, readout=readout, method=method, protocol=protocol,

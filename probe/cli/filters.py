@@ -132,8 +132,8 @@ def filters(
 
     from probe import features
     from probe.features.projections import check_method
-    from probe.result.folder import plain_name
-    from probe.result.picture import place_of
+    from probe.output.files import plain_name
+    from probe.output.pictures import place_of
 
     of = image.stem if image is not None else Path(images or "").name
     place = place_of(output or plain_name("filters", model, layer, of) + ".png", ".png")

@@ -75,8 +75,8 @@ def invariance(
       probe invariance resnet18 --images ~/photos --transform translation
       probe invariance alexnet --layers conv,fc6 -o alexnet.csv
     """  # noqa: D301
-    from probe.result.folder import plain_name
-    from probe.result.picture import place_of
+    from probe.output.files import plain_name
+    from probe.output.pictures import place_of
     from probe.tuning import invariance
 
     place = place_of(output or plain_name("invariance", model) + ".png", ".png", ".csv")

@@ -46,7 +46,7 @@ def previews(
 
     def show(pixels: np.ndarray) -> None:
         from probe import images
-        from probe.result.picture import write
+        from probe.output.pictures import write
 
         write(shown, images.png(pixels, {}))
 

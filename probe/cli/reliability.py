@@ -45,12 +45,12 @@ def reliability(
     """  # noqa: D301
     from rich.text import Text
 
-    from probe import result as results
     from probe.cli import show
-    from probe.result.reliability import reliability
+    from probe.comparison.result_reliability import reliability
+    from probe.output.files import default_folder, place_for
 
-    place = output or results.default_folder([], dataset, region, subject, verb="reliability")
-    with results.place_for(place) as folder:
+    place = output or default_folder([], dataset, region, subject, verb="reliability")
+    with place_for(place) as folder:
         replaced = (folder / "reliability.json").exists()
         result = reliability(
             dataset, region=region, subject=subject, metric=metric, seed=seed,

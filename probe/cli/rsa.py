@@ -13,7 +13,9 @@ from probe.cli import complete, options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from probe.result import RSAMap, RSAOverTime, RSAResult
+    from probe.comparison.result import RSAResult
+    from probe.comparison.result_map import RSAMap
+    from probe.comparison.result_over_time import RSAOverTime
 
 
 def rsa(
@@ -99,18 +101,20 @@ def rsa(
       probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster slurm:3
     """  # noqa: D301
     from probe import comparison
-    from probe import result as results
+    from probe.comparison import RSAMap, RSAOverTime
+    from probe.comparison.result import check_correction
+    from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
     # Whether there is a place for the result is known before the work, not after it.
-    results.check_correction(correction)
+    check_correction(correction)
     other_weights = None if weights == "imagenet" else weights
-    place = output or results.default_folder(
+    place = output or default_folder(
         several(model) or model, several(dataset) or dataset, region, subject, other_weights,
         f"reliability{min_reliability:g}" if min_reliability is not None else None,
         time, step and f"step-{step}",
     )  # fmt: skip
-    with results.place_for(place) as folder, warnings.catch_warnings():
+    with place_for(place) as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="no result for")  # told at the end
         replaced = any((folder / name).exists() for name in ("result.json", "map.csv"))
         found = comparison.rsa(
@@ -140,13 +144,13 @@ def rsa(
     verb = "replaced" if replaced else "wrote"
     if as_json:
         typer.echo(found.to_json())
-    elif isinstance(found, results.RSAOverTime):
+    elif isinstance(found, RSAOverTime):
         _show_over_time(found, folder, verb)
-    elif isinstance(found, results.RSAMap):
+    elif isinstance(found, RSAMap):
         _show_map(found, folder, verb, correction)
     else:
         _show(found, folder, verb, correction)
-    if isinstance(found, results.RSAMap) and found.failures:
+    if isinstance(found, RSAMap) and found.failures:
         for failure in found.failures:
             typer.echo(f"probe: error: no result for {failure.message}", err=True)
         raise typer.Exit(2)

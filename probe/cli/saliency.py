@@ -135,9 +135,9 @@ def saliency(
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
     from probe.attribution.explain import default_method
+    from probe.output.files import plain_name
+    from probe.output.pictures import place_of
     from probe.plots.maps import check_style
-    from probe.result.folder import plain_name
-    from probe.result.picture import place_of
 
     check_style(style)
     method = default_method(model, target) if method is None else method

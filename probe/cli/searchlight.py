@@ -103,17 +103,17 @@ def searchlight(
     """  # noqa: D301
     from rich.text import Text
 
-    from probe import result as results
     from probe.cli import show
     from probe.comparison.searchlight import searchlight as run
+    from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
     other_weights = None if weights == "imagenet" else weights
-    place = output or results.default_folder(
+    place = output or default_folder(
         model, several(dataset) or dataset, region, subject, other_weights,
         time, verb="searchlight",
     )  # fmt: skip
-    with results.place_for(place) as folder:
+    with place_for(place) as folder:
         replaced = (folder / "searchlight.json").exists()
         result = run(
             model, several(dataset) or dataset, radius=radius, layers=layers, metric=metric,

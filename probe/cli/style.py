@@ -245,7 +245,7 @@ def style(
 
 def _name(pictures: Sequence[Path | None], kind: str) -> str:
     """Give the name of what is made of some pictures."""
-    from probe.result.folder import plain_name
+    from probe.output.files import plain_name
 
     return plain_name(*(path.stem for path in pictures if path is not None)) + kind
 

@@ -255,7 +255,7 @@ def visualize(
             "name a model and what to visualize, such as: probe visualize alexnet conv5:84"
         )
 
-    from probe.result.folder import plain_name
+    from probe.output.files import plain_name
     from probe.synthesis.visualisation import check_place
     from probe.synthesis.visualise import prepare
 
@@ -294,7 +294,7 @@ def _superstimulus(
     from rich.text import Text
 
     from probe.cli import show
-    from probe.result.folder import plain_name
+    from probe.output.files import plain_name
     from probe.synthesis.superstimulus import superstimulus
 
     place = output or Path(f"{plain_name('superstimulus', *sites)}.png")

@@ -14,14 +14,14 @@ from probe import inference, recordings
 from probe.activations.extract import devices_of
 from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
+from probe.comparison.result import Ceiling, Choice, RSAResult
 from probe.errors import ProbeError
 from probe.inference.evaluate import MIN_STIMULI
 from probe.inference.resampling import Executor
 from probe.models import Network
+from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording
-from probe.result import Ceiling, Choice, RSAResult
-from probe.result.provenance import provenance_of
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator, n_conditions
 from probe.similarity.rdm_set import RDMs

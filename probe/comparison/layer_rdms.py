@@ -16,8 +16,8 @@ from probe.cluster import Cluster
 from probe.comparison.inputs import Settings
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.output.files import write_atomically
 from probe.progress import track
-from probe.result import write_atomically
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.rdms import NOISE_METRICS, BadPatternError

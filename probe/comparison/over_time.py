@@ -18,11 +18,11 @@ from probe.comparison.compare import (
 )
 from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import LayerRDMs, NetworkRDMs
+from probe.comparison.result_over_time import RSAOverTime
 from probe.errors import ProbeError
+from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording
-from probe.result import RSAOverTime
-from probe.result.provenance import provenance_of
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator
 

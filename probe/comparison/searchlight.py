@@ -16,6 +16,7 @@ from probe import recordings
 from probe.comparison.compare import choose_comparator, facts_of_network
 from probe.comparison.inputs import Settings, load_network
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
+from probe.comparison.result_searchlight import NEED_NIBABEL, SearchlightResult, SubjectMaps
 from probe.errors import ProbeError
 from probe.formats import brain_maps
 from probe.inference.clusters import cluster_test, max_statistic_test
@@ -23,13 +24,12 @@ from probe.inference.evaluate import MIN_STIMULI
 from probe.inference.searchlight import NeighbourhoodRDMs, searchlight_scores
 from probe.models import Network
 from probe.models.several import check_models
+from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording
 from probe.recordings.several import several
 from probe.recordings.space import HEMISPHERES, Surface, Volume, space_of
 from probe.recordings.timing import Time, in_time
-from probe.result.provenance import provenance_of
-from probe.result.searchlight import NEED_NIBABEL, SearchlightResult, SubjectMaps
 from probe.similarity.neighbourhoods import (
     PRODUCT_METRICS,
     Neighbourhoods,

@@ -57,12 +57,12 @@ from probe.errors import ProbeError, suggest
 from probe.formats.names import in_order
 from probe.models import LayerInfo, Network
 from probe.models.several import check_models, load_network
+from probe.output.provenance import NETWORK_PACKAGES, provenance_of
 from probe.progress import track
 from probe.recordings import Noise, Recording
 from probe.recordings.reliability import check_threshold
 from probe.recordings.several import load_scored, several
 from probe.recordings.timing import Step, Time, check_steps
-from probe.result.provenance import NETWORK_PACKAGES, provenance_of
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -17,7 +17,7 @@ from probe import assets, models, recordings
 from probe.encoding.result import Encoding, open_encoding
 from probe.encoding.sites import Identity, Site
 from probe.errors import ProbeError, suggest
-from probe.result.folder import plain_name
+from probe.output.files import plain_name
 
 if TYPE_CHECKING:
     from probe.models import Network

@@ -16,10 +16,10 @@ import pandas as pd
 from probe.encoding.result import Encoding
 from probe.encoding.scoring import paired
 from probe.inference.multiplicity import benjamini_hochberg, holm
+from probe.output.files import plain_name, writable_folder, write_all
+from probe.output.summarised import Summarised
+from probe.output.text import number, p_value, plain
 from probe.plots.encoding import plot_encodings
-from probe.result.folder import plain_name, writable_folder, write_all
-from probe.result.summarised import Summarised
-from probe.result.text import number, p_value, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

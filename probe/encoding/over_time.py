@@ -17,13 +17,12 @@ from probe.encoding import scores
 from probe.encoding.ridge import Split
 from probe.encoding.scoring import averages_within, score
 from probe.inference.over_time import latencies, peaks_of
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import png
+from probe.output.summarised import Compared
+from probe.output.text import number, peaks_text, plain, said_of
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
 from probe.recordings import Noise
-from probe.result import writable_folder
-from probe.result.folder import write_all
-from probe.result.over_time import peaks_text
-from probe.result.single import Compared, png
-from probe.result.text import number, plain, said_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,13 +25,13 @@ from probe.encoding.readouts import Readout, ReadoutModule
 from probe.encoding.sites import ALL, Head, Identity, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import png
+from probe.output.summarised import Summarised
+from probe.output.text import chosen, count, number, p_value, plain, said_of
 from probe.plots.encoding import plot_bands, plot_encoding, plot_sites
 from probe.plots.layers import figure_size
 from probe.progress import track
-from probe.result.folder import writable_folder, write_all
-from probe.result.single import png
-from probe.result.summarised import Summarised
-from probe.result.text import chosen, count, number, p_value, plain, said_of
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import nn
 from probe import models
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
-from probe.result.picture import as_html, figure_png, place_of, write
+from probe.output.pictures import as_html, figure_png, place_of, write
 
 if TYPE_CHECKING:
     import pandas as pd

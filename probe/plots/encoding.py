@@ -9,7 +9,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.plots.layers import STYLE, in_lines, plot_layers
+from probe.output.pictures import FIGURE_STYLE
+from probe.plots.layers import in_lines, plot_layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +93,7 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
     import seaborn as sns
     from matplotlib import pyplot as plt
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         r = sites["r"].to_numpy(np.float64)
         alone = len(sites) == 1 and not np.isfinite(sites["reliability"].to_numpy(float)).any()
         figure, axes = plt.subplots(
@@ -140,7 +141,7 @@ def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> 
     rows = table[table["kind"] == "layer"]
     names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
     colours = sns.color_palette("viridis", len(names))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, (left, right) = plt.subplots(
             1, 2, figsize=(8.2, 2.6 + 0.12 * len(names)), dpi=200, layout="constrained",
             width_ratios=[2, 3],
@@ -268,7 +269,7 @@ def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = No
     from matplotlib import pyplot as plt
 
     own = ax is None
-    with mpl.rc_context(STYLE if own else {}):
+    with mpl.rc_context(FIGURE_STYLE if own else {}):
         if ax is None:
             _, ax = plt.subplots(figsize=(7.6, 3.9), layout="constrained", dpi=200)
         rows = table[table["kind"] == "layer"]

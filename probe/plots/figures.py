@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         return
     from matplotlib import pyplot as plt
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure = plt.figure(figsize=(width, height), dpi=200)
         ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         try:

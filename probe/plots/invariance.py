@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def plot_invariance(table: pd.DataFrame, *, title: str = "") -> Figure:
     maps = set(table.loc[table["error"].notna(), "layer"])
     rows = [("error", "equivariance error\n‖Φ(Tx) − T′Φ(x)‖ / ‖T′Φ(x)‖")] if maps else []
     rows.append(("correlation", "invariance\ncorrelation with response to x"))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             len(rows),
             len(transforms),

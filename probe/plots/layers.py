@@ -5,28 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from probe.output.pictures import FIGURE_STYLE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-STYLE: Any = {
-    "font.size": 9,
-    "axes.linewidth": 0.8,
-    "axes.labelsize": 9,
-    "axes.titlesize": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "savefig.dpi": 300,
-}
-"""For figures of our own; in a user's Axes the user's own settings hold."""
 
 CHARACTER = 0.0076
 """Width of a character in inches, per point of font size."""
@@ -73,7 +61,7 @@ def plot_layers(
     # Aliases are short, and what the literature calls the layers; paths are in the table.
     names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
     own = ax is None
-    with mpl.rc_context(STYLE) if own else contextlib.nullcontext():
+    with mpl.rc_context(FIGURE_STYLE) if own else contextlib.nullcontext():
         if ax is None:
             _, ax = plt.subplots(figsize=figure_size(names), layout="constrained", dpi=200)
         if ceiling is not None and np.isfinite(ceiling).all():

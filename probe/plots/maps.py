@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 
 from probe.errors import ProbeError, suggest
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def plot_map(
         from matplotlib import pyplot as plt
 
         height, width = picture.shape[:2]
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(FIGURE_STYLE):
             figure = plt.figure(figsize=(4.0, 4.0 * height / width + 0.3), layout="constrained")
             ax = figure.add_subplot()
     end = scale_of(values) if scale is None else scale
@@ -169,7 +169,7 @@ def plot_side_by_side(
 
     height, width = picture.shape[:2]
     end = scale_of(values)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure = plt.figure(
             figsize=(9.0, 2.75 * height / width + 0.65), dpi=200, layout="constrained"
         )
@@ -217,7 +217,7 @@ def plot_sheet(
         n_rows, n_columns = len(maps), 1 + len(columns)
         places = [(r, c + 1) for r in range(n_rows) for c in range(len(columns))]
     side = min(2.1, 10.0 / n_columns)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure = plt.figure(
             figsize=(side * n_columns + 0.3, (side * height / width + 0.28) * n_rows + 0.3),
             dpi=200,

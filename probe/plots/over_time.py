@@ -9,8 +9,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from probe.output.pictures import FIGURE_STYLE
 from probe.plots.figures import own_figure
-from probe.plots.layers import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def plot_over_time(
     layers = table[table["kind"] == "layer"]
     names = list(dict.fromkeys(layers["layer"]))
     shown = dict(zip(layers["layer"], layers["alias"], strict=True))
-    with mpl.rc_context(STYLE if figure is None else {}):
+    with mpl.rc_context(FIGURE_STYLE if figure is None else {}):
         if figure is None:
             figure = plt.figure(figsize=over_time_size(len(names)), layout="constrained", dpi=200)
         rows = max(ROW * len(names), 0.5)
@@ -121,7 +121,7 @@ def plot_over_time(
         below.text(
             1.015, 1.0,
             explained,
-            transform=below.transAxes, va="top", fontsize=STYLE["legend.fontsize"],
+            transform=below.transAxes, va="top", fontsize=FIGURE_STYLE["legend.fontsize"],
         )  # fmt: skip
         sns.despine(ax=top)
         sns.despine(ax=below, left=True)

@@ -11,7 +11,8 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 
-from probe.plots.layers import CHARACTER, STYLE, in_lines, name_places
+from probe.output.pictures import FIGURE_STYLE
+from probe.plots.layers import CHARACTER, in_lines, name_places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def plot_regions(
 
     networks = list(dict.fromkeys(cells["model"]))
     own = axes is None
-    with mpl.rc_context(STYLE) if own else contextlib.nullcontext():
+    with mpl.rc_context(FIGURE_STYLE) if own else contextlib.nullcontext():
         if axes is None:
             size, heights = map_size(cells, best)
             _, grid = plt.subplots(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,8 @@ def plot_reliability(
     Parameters
     ----------
     neuroids : pandas.DataFrame
-        `probe.result.reliability.Reliability.neuroids`: ``region``, ``subject``, and the column
-        that is drawn. Sorted, from the most reliable: the x axis tells which share of the neuroids
+        `probe.comparison.Reliability.neuroids`: ``region``, ``subject``, and the column that is
+        drawn. Sorted, from the most reliable: the x axis tells which share of the neuroids
         is at least as reliable.
     rdms : pandas.DataFrame
         ``region``, ``subject``, ``r_halves``, ``r_low``, ``r_high``, ``spearman_brown``. Where all
@@ -65,7 +65,7 @@ def plot_reliability(
     over_time = times is not None and len(times) > 0
     widths = [3.0, *([1.9] if with_rdms else []), *([3.2] if over_time else [])]
     below = 0.2 * len(groups)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, row = plt.subplots(
             1, len(widths), figsize=(sum(widths) + 0.6, 2.9 + below), squeeze=False, dpi=200,
             width_ratios=widths, layout="constrained",

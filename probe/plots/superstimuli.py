@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def plot_superstimuli(
     sites = list(dict.fromkeys(table["site"]))[:MAX_ROWS]
     per_site = int((table["picture"] == "superstimulus").sum() / max(table["site"].nunique(), 1))
     columns = per_site + len(beside)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         wide = SIDE * columns + 2.9
         figure = plt.figure(
             figsize=(wide, (SIDE + 0.32) * len(sites) + 1.0), dpi=200, layout="constrained"

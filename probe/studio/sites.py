@@ -59,7 +59,7 @@ def of_recording(key: str) -> list[tuple[str, str]]:
     """
     from probe.encoding.result import open_encoding
     from probe.encoding.sites import ALL
-    from probe.result.text import number
+    from probe.output.text import number
 
     sites = open_encoding(_fit(key).path).sites
     sites = sites[sites["sd"] > 0].sort_values("r", ascending=False, kind="stable")

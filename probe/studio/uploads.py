@@ -14,7 +14,7 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.result.folder import plain_name
+from probe.output.files import plain_name
 
 MEGABYTES = 200
 """Size of a file that is taken, at most."""

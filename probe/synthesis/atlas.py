@@ -27,11 +27,11 @@ from probe.activations.survey import survey
 from probe.encoding.sites import Site
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
 from probe.plots.figures import own_figure
 from probe.plots.layers import in_lines
 from probe.plots.maps import SIGNED
 from probe.progress import track
-from probe.result.picture import as_html, figure_png, place_of, save_picture, write
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.atlas_attribution import attributions, check_depends
 from probe.synthesis.optimise import Precision, Unfinished

@@ -31,8 +31,8 @@ from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Original, Picture
 from probe.models import Network
+from probe.output.pictures import Made
 from probe.progress import finishing
-from probe.result.picture import Made
 from probe.synthesis.looks import Look, look_of
 from probe.synthesis.optimise import (
     PRECISIONS,
@@ -109,7 +109,7 @@ class Guided(Target):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dream(Made):
-    """A dreamt picture, and how it was made: see `probe.result.picture.Made`."""
+    """A dreamt picture, and how it was made: see `probe.output.pictures.Made`."""
 
 
 def dream(

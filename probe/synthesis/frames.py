@@ -20,8 +20,8 @@ from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Movie, Pace
 from probe.models import Network
+from probe.output.pictures import save_animation, write
 from probe.progress import finishing, track
-from probe.result.picture import save_animation, write
 from probe.synthesis.flow import motion, seen_before
 from probe.synthesis.optimise import Stopped, Unfinished, as_array, on_threads
 
@@ -115,7 +115,7 @@ def frame_by_frame(
     n_frames : int
         At most.
     output, pace, quality
-        As for `probe.result.picture.save_animation`.
+        As for `probe.output.pictures.save_animation`.
     progress : bool, optional
 
     Returns

@@ -28,8 +28,8 @@ from probe.activations.relus import Rectified
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.output.replacing import replacing
 from probe.progress import track
-from probe.result.folder import replacing
 from probe.synthesis.parameterisations import Parameterisation
 from probe.synthesis.transforms import Transform, generator
 from probe.targets import Target

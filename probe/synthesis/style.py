@@ -20,8 +20,8 @@ from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Picture
 from probe.models import Network
+from probe.output.pictures import Made
 from probe.progress import finishing
-from probe.result.picture import Made
 from probe.synthesis.optimise import (
     PRECISIONS,
     Precision,
@@ -58,7 +58,7 @@ CHOSEN = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stylised(Made):
-    """A picture in another's style, and how it was made: see `probe.result.picture.Made`.
+    """A picture in another's style, and how it was made: see `probe.output.pictures.Made`.
 
     Attributes
     ----------

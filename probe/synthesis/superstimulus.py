@@ -35,11 +35,11 @@ from probe.encoding.result import Encoding
 from probe.encoding.sites import ALL, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.output.files import plain_name, writable_folder
+from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
 from probe.plots.superstimuli import plot_superstimuli
 from probe.progress import finishing, track
 from probe.recordings import Recording
-from probe.result.folder import plain_name, writable_folder
-from probe.result.picture import as_html, figure_png, place_of, save_picture, write
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.objectives import Diverse, Each
 from probe.synthesis.optimise import (

@@ -14,9 +14,9 @@ import pandas as pd
 
 from probe import images
 from probe.errors import ProbeError
+from probe.output.files import plain_name, writable_folder
+from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
 from probe.plots.pictures import plot_pictures
-from probe.result.folder import plain_name, writable_folder
-from probe.result.picture import as_html, figure_png, place_of, save_picture, write
 from probe.synthesis.objectives import Between
 from probe.targets import Channel, Target
 

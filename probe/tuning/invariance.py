@@ -30,9 +30,9 @@ from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network, ReceptiveField
 from probe.models.preprocessing import Preprocessing
+from probe.output.pictures import figure_png, place_of, write
+from probe.output.text import plain
 from probe.progress import track
-from probe.result.picture import figure_png, place_of, write
-from probe.result.text import plain
 from probe.stimuli import StimulusSet, image_set, pasupathy_connor_shapes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from probe.cli import complete
 from probe.inference.evaluate import RESAMPLES, TESTS
-from probe.result import CORRECTIONS
+from probe.output.text import CORRECTIONS
 
 
 @pytest.mark.parametrize(

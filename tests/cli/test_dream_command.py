@@ -14,7 +14,7 @@ from PIL import Image
 from probe import images
 from probe.cli import complete
 from probe.images import read_movie
-from probe.result.picture import save_animation
+from probe.output.pictures import save_animation
 from probe.synthesis import dream as dreams
 from probe.synthesis.looks import PRESETS
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from probe import images, models
-from probe.result.picture import save_animation
+from probe.output.pictures import save_animation
 
 QUICK = (
     *("-m", "vgg11", "--weights", "random", "--size", 48, "--steps", 2),
@@ -65,7 +65,7 @@ def test_a_picture_that_says_how_it_was_made_and_is_made_again(style, run):
 
 def test_a_texture_and_previews(style, monkeypatch):
     written = []
-    monkeypatch.setattr("probe.result.picture.write", watching(written))
+    monkeypatch.setattr("probe.output.pictures.write", watching(written))
     ran = style("--texture", "straw.png", "--tileable", "-o", "tile.png", "--preview", 2)
     assert (ran.code, ran.err) == (0, "")
     assert [path.name for path in written].count("tile-preview.png") == 2
@@ -76,7 +76,7 @@ def test_a_texture_and_previews(style, monkeypatch):
 
 
 def watching(written):
-    from probe.result.picture import write
+    from probe.output.pictures import write
 
     def note(path, content):
         written.append(path)

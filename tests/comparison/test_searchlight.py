@@ -19,13 +19,13 @@ from PIL import Image
 from torch import nn
 
 import probe
+from probe.comparison.result_searchlight import SearchlightResult
 from probe.comparison.searchlight import read_radius
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.preprocessing import Preprocessing
 from probe.recordings import Recording
 from probe.recordings.space import Volume
-from probe.result.searchlight import SearchlightResult
 from probe.similarity import compare, rdm
 from probe.similarity.neighbourhoods import ball_neighbourhoods
 from probe.stimuli import StimulusSet

@@ -12,12 +12,12 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from probe import cli, models, targets
+from probe.comparison.result import png
 from probe.encoding import EncodingOverTime, Site, encode, kept
 from probe.encoding.over_time import generalise
 from probe.errors import ProbeError
 from probe.plots.over_time import plot_generalisation
 from probe.recordings import from_folder
-from probe.result.single import png
 
 LAYERS = ["features.0", "features.3"]
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import probe
+from probe.comparison.derivatives import labels, save_derivatives
+from probe.comparison.result_map import RSAMap
 from probe.errors import ProbeError
-from probe.result import RSAMap, save_derivatives
-from probe.result.derivatives import labels
 
 
 @pytest.fixture(scope="module")

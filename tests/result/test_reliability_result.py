@@ -14,11 +14,11 @@ import xarray as xr
 from matplotlib import pyplot as plt
 
 import probe
+from probe.comparison.result_reliability import _at_a_time, _over_time
 from probe.errors import ProbeError
 from probe.plots import plot_reliability
 from probe.recordings import Recording, split_half, variance_components
 from probe.recordings.reliability import PUBLISHED
-from probe.result.reliability import _at_a_time, _over_time
 from probe.similarity import compare
 from probe.stimuli import StimulusSet
 

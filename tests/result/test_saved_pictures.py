@@ -7,7 +7,7 @@ import pytest
 
 from probe import images
 from probe.errors import ProbeError
-from probe.result.picture import save_animation, save_picture
+from probe.output.pictures import save_animation, save_picture
 
 PIXELS = np.random.default_rng(0).random((12, 16, 3), dtype=np.float32)
 ABOUT = {"command": "dream", "seed": 3, "words": "größer"}

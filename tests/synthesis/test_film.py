@@ -13,7 +13,7 @@ from skimage import data
 from probe import models
 from probe.errors import ProbeError
 from probe.images import about, read_movie
-from probe.result.picture import save_animation
+from probe.output.pictures import save_animation
 from probe.synthesis import frames
 from probe.synthesis.dream import dream
 from probe.synthesis.film import dream_film, dream_zoom

@@ -18,7 +18,7 @@ from probe import models
 from probe.errors import ProbeError
 from probe.images import about, read_movie
 from probe.models import Network
-from probe.result.picture import save_animation
+from probe.output.pictures import save_animation
 from probe.synthesis import frames, style_film
 from probe.synthesis.flow import carried, motion, seen_before
 from probe.synthesis.style import prepare, style

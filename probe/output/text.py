@@ -70,3 +70,31 @@ def corrected(column: str, correction: str) -> tuple[str, str]:
     """Name the column of a table that holds a corrected p-value, and its heading."""
     name = CORRECTIONS[correction]
     return (f"{column}_{correction}", f"p ({name})") if name else (column, "p")
+
+
+def peaks_text(peaks: pd.DataFrame, score: str) -> dict[str, list[str]]:
+    """Return columns of text about the peaks of curves, one row per layer.
+
+    Parameters
+    ----------
+    peaks : pandas.DataFrame
+        With the columns layer, alias, latency, score, and low and high ends of their intervals.
+    score : str
+        What a score is called.
+    """
+    columns: dict[str, list[str]] = {"layer": list(peaks["layer"])}
+    if peaks["alias"].any():
+        columns["alias"] = list(peaks["alias"])
+    columns["peak"] = [f"{latency:g} ms" for latency in peaks["latency"]]
+    if peaks["latency_low"].notna().any():
+        columns["95 % CI"] = [
+            f"{low:g} to {high:g}"
+            for low, high in peaks[["latency_low", "latency_high"]].to_numpy()
+        ]
+    columns[f"{score} there"] = [number(value) for value in peaks["score"]]
+    if peaks["ci_low"].notna().any():
+        columns["95 % CI of it"] = [
+            f"{number(low)} to {number(high)}"
+            for low, high in peaks[["ci_low", "ci_high"]].to_numpy()
+        ]
+    return columns

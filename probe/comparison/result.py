@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError, suggest
-from probe.plots import plot_layers
-from probe.plots.layers import STYLE, figure_size
-from probe.plots.rdms import METRIC_LABELS
-from probe.result.folder import writable_folder, write_all, write_rdms
-from probe.result.summarised import Summarised
-from probe.result.text import (
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import png
+from probe.output.summarised import Compared
+from probe.output.text import (
     CORRECTIONS,
-    chosen,
     corrected,
     number,
     p_value,
@@ -29,11 +23,13 @@ from probe.result.text import (
     said_of,
     share,
 )
+from probe.plots import plot_layers
+from probe.plots.layers import figure_size
+from probe.plots.rdms import METRIC_LABELS
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from probe.similarity.rdm_set import RDMs
 
@@ -92,45 +88,13 @@ class Choice:
     n_splits: int
 
 
-class Compared(Summarised):
-    """What is said of every comparison of a network with a recording."""
-
-    facts: dict[str, Any]
-    provenance: dict[str, Any]
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the recording was generated."""
-        return bool(self.facts["recording"]["simulated"])
-
-    @property
-    def model(self) -> str:
-        """The network, and in brackets which weights it has."""
-        model = self.facts["model"]
-        trained = {"imagenet": "ImageNet weights", "random": "untrained"}
-        weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
-        return f"{model['name']} ({weights})"
+class RSAComparison(Compared):
+    """A network and a recording compared by their RDMs."""
 
     @property
     def symbol(self) -> str:
         """What a score is called on an axis."""
         return get_comparator(self.facts["comparison"]["comparator"]).symbol
-
-    @property
-    def title(self) -> str:
-        """One line that says what is compared with what."""
-        recording = self.facts["recording"]
-        neuroids = recording["n_neuroids"]
-        subjects = recording["subjects"]
-        region = recording["region"]
-        parts = [
-            None if region == recording["name"] else region,  # a folder that names none
-            f"{neuroids} neuroids{chosen(recording)}" if neuroids else None,
-            f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}",
-            f"{recording['n_stimuli']} stimuli",
-        ]
-        mark = "SIMULATED recording " if self.simulated else ""
-        return f"{self.model} and {mark}{recording['name']}: " + ", ".join(p for p in parts if p)
 
     def describe(self) -> list[tuple[str, str]]:
         """Say what was compared with what, as (name, text) lines."""
@@ -164,7 +128,7 @@ class Compared(Summarised):
 
 
 @dataclass(frozen=True, repr=False)
-class RSAResult(Compared):
+class RSAResult(RSAComparison):
     """A network compared with a recording. Shows, plots and saves itself.
 
     Attributes
@@ -392,26 +356,6 @@ class RSAResult(Compared):
         return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
 
 
-def png(
-    draw: Callable[[Figure], Any], size: tuple[float, float], title: str, *, square: bool = False
-) -> bytes:
-    """Draw a figure in our own style, and give it as the content of a PNG file.
-
-    One of ``square`` Axes needs another layout: beside them, the constrained one cuts labels off.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Not through pyplot: a notebook would show the figure a second time.
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="compressed" if square else "constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Title": title})
-    return buffer.getvalue()
-
-
 def check_correction(correction: str) -> None:
     """Refuse a correction that does not exist.
 
@@ -426,3 +370,17 @@ def check_correction(correction: str) -> None:
 def interval_label(resample: str | None) -> str:
     """Say what a 95 % interval speaks of."""
     return f"95 % CI over {OVER[resample]}" if resample else ""
+
+
+def write_rdms(path: Path, rdms: RDMs) -> Path:
+    """Write RDMs into a file, whole or not at all.
+
+    Raises
+    ------
+    ProbeError
+        If it cannot be written.
+    """
+    try:
+        return rdms.save(path)
+    except OSError as error:
+        raise ProbeError(f"{str(path)!r} cannot be written ({error.strerror})") from None

@@ -14,6 +14,11 @@ import pandas as pd
 import xarray as xr
 
 from probe.errors import ProbeError, suggest
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import figure_png
+from probe.output.provenance import PACKAGES, provenance_of
+from probe.output.summarised import Summarised
+from probe.output.text import count, number, plain, said_of
 from probe.plots.reliability import plot_reliability
 from probe.progress import track
 from probe.recordings import (
@@ -24,11 +29,6 @@ from probe.recordings import (
     variance_components,
 )
 from probe.recordings.several import load_recordings
-from probe.result.folder import writable_folder, write_all
-from probe.result.picture import figure_png
-from probe.result.provenance import PACKAGES, provenance_of
-from probe.result.summarised import Summarised
-from probe.result.text import count, number, plain, said_of
 from probe.similarity import METRICS
 from probe.similarity.rdms import NOISE_METRICS
 from probe.stimuli import StimulusSet

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from probe.comparison.result import RSAResult, check_correction
+from probe.output.files import plain_name, writable_folder, write_all
+from probe.output.pictures import png
+from probe.output.summarised import Summarised
+from probe.output.text import corrected, number, p_value, plain, share
 from probe.plots.regions import map_size, plot_regions
-from probe.result.folder import plain_name, writable_folder, write_all
-from probe.result.single import RSAResult, check_correction, png
-from probe.result.summarised import Summarised
-from probe.result.text import corrected, number, p_value, plain, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

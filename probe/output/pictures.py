@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.result.folder import replacing, write_atomically
+from probe.output.files import write_atomically
+from probe.output.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,6 +89,41 @@ class Made:
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
         return f"<{type(self).__name__} {self.title}, {width}×{height}>"
+
+
+FIGURE_STYLE: Any = {
+    "font.size": 9,
+    "axes.linewidth": 0.8,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "savefig.dpi": 300,
+}
+"""For figures of our own; in a user's Axes the user's own settings hold."""
+
+
+def png(
+    draw: Callable[[Figure], Any], size: tuple[float, float], title: str, *, square: bool = False
+) -> bytes:
+    """Draw a figure in our own style, and give it as the content of a PNG file.
+
+    One of ``square`` Axes needs another layout: beside them, the constrained one cuts labels off.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Not through pyplot: a notebook would show the figure a second time.
+    with mpl.rc_context(FIGURE_STYLE):
+        figure = Figure(figsize=size, layout="compressed" if square else "constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Title": title})
+    return buffer.getvalue()
 
 
 def figure_png(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from probe.comparison.result import RSAComparison, interval_label, write_rdms
 from probe.errors import ProbeError
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import png
+from probe.output.text import number, p_value, peaks_text, plain, said_of
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
 from probe.plots.rdms import METRIC_LABELS
-from probe.result.folder import writable_folder, write_all, write_rdms
-from probe.result.single import Compared, interval_label, png
-from probe.result.text import number, p_value, plain, said_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ TESTS = {
 
 
 @dataclass(frozen=True, repr=False)
-class RSAOverTime(Compared):
+class RSAOverTime(RSAComparison):
     """A network compared with a recording at every time. Shows, plots and saves itself.
 
     Attributes
@@ -235,31 +236,3 @@ class RSAOverTime(Compared):
 
     def _png(self) -> bytes:
         return png(self.plot, over_time_size(len(self.peaks)), self.title)
-
-
-def peaks_text(peaks: pd.DataFrame, score: str) -> dict[str, list[str]]:
-    """Return columns of text about the peaks of curves, one row per layer.
-
-    Parameters
-    ----------
-    peaks : pandas.DataFrame
-        With the columns layer, alias, latency, score, and low and high ends of their intervals.
-    score : str
-        What a score is called.
-    """
-    columns: dict[str, list[str]] = {"layer": list(peaks["layer"])}
-    if peaks["alias"].any():
-        columns["alias"] = list(peaks["alias"])
-    columns["peak"] = [f"{latency:g} ms" for latency in peaks["latency"]]
-    if peaks["latency_low"].notna().any():
-        columns["95 % CI"] = [
-            f"{low:g} to {high:g}"
-            for low, high in peaks[["latency_low", "latency_high"]].to_numpy()
-        ]
-    columns[f"{score} there"] = [number(value) for value in peaks["score"]]
-    if peaks["ci_low"].notna().any():
-        columns["95 % CI of it"] = [
-            f"{number(low)} to {number(high)}"
-            for low, high in peaks[["ci_low", "ci_high"]].to_numpy()
-        ]
-    return columns

@@ -16,13 +16,12 @@ import pandas as pd
 
 from probe.errors import ProbeError, suggest
 from probe.formats import brain_maps
-from probe.plots.layers import STYLE
+from probe.output.files import plain_name, writable_folder, write_all
+from probe.output.pictures import FIGURE_STYLE, png
+from probe.output.summarised import Summarised
+from probe.output.text import count, number, p_value, plain, said_of
 from probe.plots.searchlight import figure_size, plot_slices, plot_surfaces, surface_figure_size
 from probe.recordings.space import HEMISPHERES, Surface, Volume
-from probe.result.folder import plain_name, writable_folder, write_all
-from probe.result.single import png
-from probe.result.summarised import Summarised
-from probe.result.text import count, number, p_value, plain, said_of
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ class SearchlightResult(Summarised):
         from matplotlib import pyplot as plt
 
         chosen = self._chosen(layers)
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(FIGURE_STYLE):
             figure = plt.figure(figsize=self._figure_size(chosen), layout="constrained", dpi=150)
             self._draw(figure, chosen)
         return figure

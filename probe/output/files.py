@@ -7,12 +7,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from probe.errors import ProbeError
-
-if TYPE_CHECKING:
-    from probe.similarity.rdm_set import RDMs
+from probe.output.replacing import replacing
 
 MAX_NAME = 120
 """Longer names of folders end in a hash instead."""
@@ -108,32 +105,7 @@ def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:
     return written
 
 
-def write_rdms(path: Path, rdms: RDMs) -> Path:
-    """Write RDMs into a file, whole or not at all.
-
-    Raises
-    ------
-    ProbeError
-        If it cannot be written.
-    """
-    try:
-        return rdms.save(path)
-    except OSError as error:
-        raise ProbeError(f"{str(path)!r} cannot be written ({error.strerror})") from None
-
-
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(content)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a place to write to; what lies there at the end takes the place of ``path``."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -8,10 +8,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from probe.comparison.result import RSAResult
+from probe.comparison.result_map import RSAMap
 from probe.errors import ProbeError
-from probe.result.folder import writable_folder, write_all
-from probe.result.map import RSAMap
-from probe.result.single import RSAResult
+from probe.output.files import writable_folder, write_all
 
 BIDS_VERSION = "1.10.0"
 
