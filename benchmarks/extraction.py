@@ -37,8 +37,9 @@ from torch import Tensor
 import probe
 from probe import models
 from probe.activations.capture import capture, forward_until
-from probe.activations.engine import autocast, freed_memory_kept
+from probe.activations.engine import autocast
 from probe.models import Network
+from probe.models.devices import keep_freed_memory
 from probe.stimuli import StimulusSet
 
 BATCH = 32
@@ -153,7 +154,7 @@ def throughput(files: Path, turns: int, name: str) -> None:
     }
 
     def kept(_folder: Path) -> None:
-        with freed_memory_kept():
+        with keep_freed_memory():
             bare(network, pictures.tensors, torch.channels_last)
 
     def ours(layers: str, reduce: str, source: str) -> Candidate:
@@ -444,7 +445,7 @@ def reducers(files: Path, turns: int, name: str) -> None:
         spent["forward"].append(time.perf_counter() - start - reducing)
         spent[key].append(reducing)
 
-    with freed_memory_kept():
+    with keep_freed_memory():
         for _ in range(max(3, turns)):
             for key in candidates:
                 run(key)

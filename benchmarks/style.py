@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from probe import models
-from probe.activations.engine import freed_memory_kept
+from probe.models.devices import keep_freed_memory
 from probe.synthesis.style import CONTENT_LAYER, LAYERS
 from probe.synthesis.style_network import style_network
 from probe.synthesis.style_objective import (
@@ -106,7 +106,7 @@ def time_steps(sizes: list[int], turns: int) -> None:
         best = dict.fromkeys(steps, float("inf"))
         for _ in range(turns):
             for what, step in steps.items():
-                with freed_memory_kept() if "ours" in what else nullcontext():
+                with keep_freed_memory() if "ours" in what else nullcontext():
                     step()
                     begun = clock()
                     step()
@@ -126,7 +126,7 @@ def measure(size: int, loss: Loss) -> None:
     models.load("vgg16", "random")
     before = peak()
     step = ours(size, loss, "auto")
-    with freed_memory_kept():
+    with keep_freed_memory():
         for _ in range(2):
             step()
     print(f"{size:6} {loss:24} {peak():8.2f} {before:8.2f}", flush=True)

@@ -33,7 +33,7 @@ import torch
 
 from probe import models
 from probe.activations.capture import differentiable
-from probe.activations.extract import working
+from probe.models.devices import on_device
 from probe.synthesis.optimise import Precision, computes_bfloat16, optimise, through
 from probe.synthesis.parameterisations import Fourier
 from probe.synthesis.transforms import DEFAULT, generator
@@ -56,7 +56,7 @@ def ours(precision: Precision) -> Callable[[], object]:
         made = Fourier(1, (SIZE, SIZE))
         slopes = through(network, Channel(LAYER, CHANNEL), DEFAULT, precision=precision)
         adam = torch.optim.Adam(made.parameters, lr=0.05)
-        with working(network, "cpu", channels_last=True):
+        with on_device(network, "cpu", channels_last=True):
             optimise(made, slopes, adam, STEPS, progress=False)
 
     return run

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from probe import models, recordings
-from probe.activations.extract import Extraction, resolve_device
+from probe.activations.extract import Extraction
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.models.devices import resolve_device
 from probe.progress import track
 from probe.recordings import Recording
 from probe.similarity.alignment import ALIGNMENTS, Representation

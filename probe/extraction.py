@@ -20,11 +20,12 @@ from probe import cluster as clusters
 from probe import models, recordings
 from probe.activations import ActivationStore, cache
 from probe.activations.engine import AUTOCAST
-from probe.activations.extract import Extraction, resolve_device
+from probe.activations.extract import Extraction
 from probe.activations.reduce import Reducer, parse
 from probe.activations.shards import DTYPES, ShardLayout
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network
+from probe.models.devices import resolve_device
 from probe.progress import note
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set

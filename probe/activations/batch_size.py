@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from probe import assets, models
-from probe.activations.engine import LEAST_BATCH, home_of
+from probe.activations.engine import LEAST_BATCH
 from probe.activations.store import key_of, write_text
 from probe.models import Network
+from probe.models.devices import home_of
 from probe.models.hooks import watched
 
 MOST_ON_CPU = 32

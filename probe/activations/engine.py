@@ -7,7 +7,6 @@ copied to their places from within the hooks; other threads write what is comple
 from __future__ import annotations
 
 import copy
-import ctypes
 import itertools
 import math
 import os
@@ -16,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +30,7 @@ from probe.activations.shards import ShardBuffer, ShardWriter, shard_writer
 from probe.activations.store import ActivationStore
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import home_of, keep_freed_memory, out_of_memory
 from probe.stimuli import StimulusSet
 
 PIXELS = "(pixels)"
@@ -161,7 +161,7 @@ def _on_device(
     missing = _missing(job, store)
     batches = _batches(job, missing, waiting)
     with ExitStack() as stack:
-        stack.enter_context(freed_memory_kept())
+        stack.enter_context(keep_freed_memory())
         stack.callback(module.to, home)
         module.to(device)
         shards = _Shards(store, job.layers, stack.enter_context(shard_writer()))
@@ -202,23 +202,6 @@ def _on_device(
             if stop.is_set():
                 break
     return size
-
-
-def home_of(module: nn.Module) -> torch.device:
-    """Tell where a network lies.
-
-    Raises
-    ------
-    ProbeError
-        If it lies on several devices: it could be moved, but not put back as it was.
-    """
-    found = {part.device for part in itertools.chain(module.parameters(), module.buffers())}
-    if len(found) > 1:
-        raise ProbeError(
-            f"the network lies on several devices ({', '.join(sorted(map(str, found)))}): move it "
-            "to one of them"
-        )
-    return found.pop() if found else torch.device("cpu")
 
 
 def autocast(device: torch.device, name: str) -> torch.autocast:
@@ -283,59 +266,11 @@ def _check_axis(layer: str, output: Tensor, n: int) -> None:
         )
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory, the device's or the machine's, is too small."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    words = (
-        "can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED",
-        "could not create a primitive", "could not create a memory",  # oneDNN's
-        "can't start new thread",
-    )  # fmt: skip
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-
-
 def _too_large(network: Network, what: str) -> ProbeError:
     return ProbeError(
         f"{network.name} does not fit into memory, not even with {what} at a time: choose another "
         "device (--device), or smaller pictures"
     )
-
-
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
-_keeping = 0
-_keeping_lock = threading.Lock()
-
-
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Keep memory that is freed for the next batch, instead of giving it back to the system.
-
-    Every output of a layer is larger than what the C library keeps by default: its pages would be
-    returned, and cleared and mapped anew for the next one, which can take longer than a
-    convolution. Afterwards all is as by default. Only glibc can be told so; elsewhere nothing
-    happens.
-    """
-    global _keeping
-    try:
-        library = ctypes.CDLL(None)
-        mallopt, malloc_trim = library.mallopt, library.malloc_trim
-    except (OSError, AttributeError):
-        yield
-        return
-    with _keeping_lock:
-        _keeping += 1
-        mallopt(_MMAP_THRESHOLD, 2**30)
-        mallopt(_TRIM_THRESHOLD, 2**30)
-    try:
-        yield
-    finally:
-        with _keeping_lock:
-            _keeping -= 1
-            if not _keeping:
-                mallopt(_MMAP_THRESHOLD, 2**25)  # the most that it comes to by itself
-                mallopt(_TRIM_THRESHOLD, 2**26)
-                malloc_trim(0)
 
 
 def _fits(work: Callable[..., None], *given: object) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,22 +25,14 @@ from torch import nn
 from probe import assets, images, models
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
-from probe.activations.engine import (
-    AUTOCAST,
-    LEAST_BATCH,
-    PIXELS,
-    Job,
-    compute,
-    home_of,
-    out_of_memory,
-    output_shapes,
-)
+from probe.activations.engine import AUTOCAST, LEAST_BATCH, PIXELS, Job, compute, output_shapes
 from probe.activations.reduce import PCA, Components, Reducer, Unreduced
 from probe.activations.shards import DTYPES, ShardLayout, ShardWriter, shard_writer
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.cluster import Cluster
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.models.devices import devices_of, out_of_memory, resolve_device
 from probe.models.layouts import ORDERS
 from probe.models.weights import state_sha256
 from probe.progress import finishing, note, track
@@ -56,8 +48,6 @@ SCATTERED = 8
 
 TASKS = 256
 """Into which the work is cut for a cluster, at most."""
-
-DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -555,66 +545,6 @@ def _copy_shards(
         writer.put(buffer, len(part), target.shard(int(k)))
 
 
-@contextmanager
-def working(
-    network: Network, device: str, *, channels_last: bool = False
-) -> Iterator[tuple[torch.device, torch.dtype]]:
-    """Have a network on a device, and put it back.
-
-    Parameters
-    ----------
-    network : Network
-    device : str
-        See `devices_of`; of several, the first.
-    channels_last : bool
-        Lay weights out with the channels last, too, for work that takes many passes: whatever is
-        computed with them is laid out so, and many operations are faster with it.
-
-    Yields
-    ------
-    torch.device, torch.dtype
-        What its pictures have to be on, and of.
-    """
-    module, place = network.module, devices_of(network, device)[0]
-    home = home_of(module)
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
-    tensors = [*module.parameters(), *module.buffers()] if channels_last else []
-    given = [tensor.data for tensor in tensors]
-    try:
-        module.to(place)
-        if channels_last:
-            module.to(memory_format=torch.channels_last)
-        yield place, dtype
-    finally:
-        module.to(home)
-        for tensor, data in zip(tensors, given, strict=True):
-            tensor.data = data
-
-
-def resolve_device(device: str) -> torch.device:
-    """Find a device by name.
-
-    Raises
-    ------
-    ProbeError
-        If there is no such device on this machine.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        if found.type not in DEVICES:
-            raise RuntimeError("nothing is computed there")
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError):
-        there = ["cpu"] + [f"cuda:{k}" for k in range(torch.cuda.device_count())]
-        there += ["mps"] if torch.backends.mps.is_available() else []
-        raise ProbeError(
-            f"device {device!r} is not on this machine; there is {', '.join(there)}"
-        ) from None
-    return found
-
-
 def _aliases(network: Network) -> dict[str, str]:
     """Give the paths of layers by their aliases, but for those that are another layer's path."""
     if network.architecture is None:
@@ -622,29 +552,3 @@ def _aliases(network: Network) -> dict[str, str]:
     infos = models.layers(network)
     paths = {info.name for info in infos}
     return {info.alias: info.name for info in infos if info.alias and info.alias not in paths}
-
-
-def devices_of(network: Network, device: str) -> list[torch.device]:
-    """Find the devices to work on.
-
-    Parameters
-    ----------
-    network : Network
-        A module of the user's own works where it lies, unless told otherwise.
-    device : str
-        As in `extract`.
-
-    Raises
-    ------
-    ProbeError
-        If one is not on this machine, or they are of different kinds, whose digits differ.
-    """
-    home = home_of(network.module)
-    if device == "auto" and network.weights.kind == "user":
-        return [home]
-    found = [resolve_device(name.strip()) for name in str(device).split(",")]
-    if len({d.type for d in found}) > 1:
-        raise ProbeError(f"devices {device!r} are of different kinds, and compute other digits")
-    if len(found) == 1 and found[0].type == "cuda" and found[0].index is None:
-        found = [torch.device("cuda", k) for k in range(torch.cuda.device_count())]
-    return found

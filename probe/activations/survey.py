@@ -11,10 +11,10 @@ from torch import Tensor
 
 from probe.activations import batch_size as batch_sizes
 from probe.activations.capture import forward_until
-from probe.activations.engine import filled_up, freed_memory_kept, out_of_memory, read_ahead
-from probe.activations.extract import working
+from probe.activations.engine import filled_up, read_ahead
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import keep_freed_memory, on_device, out_of_memory
 from probe.progress import track
 from probe.stimuli import StimulusSet
 
@@ -56,7 +56,7 @@ def survey(
     def receive(rows: range, _layer: str, output: Tensor) -> None:
         see(rows, output[: len(rows)])  # without what filled up their batch
 
-    with working(network, device) as (place, dtype), freed_memory_kept():
+    with on_device(network, device) as (place, dtype), keep_freed_memory():
         size = min(batch_size or batch_sizes.choose(network, place), len(stimuli))
         try:
             for rows, inputs in batches(network, stimuli, size, place, dtype, progress=progress):
@@ -88,7 +88,7 @@ def batches(
     size : int
         Pictures in a batch.
     device, dtype
-        As `probe.activations.extract.working` gives them.
+        As `probe.models.devices.on_device` gives them.
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
 

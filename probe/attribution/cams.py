@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probe.activations.capture import differentiable, split_name
-from probe.activations.engine import out_of_memory
 from probe.attribution.gradients import at_least, checked
 from probe.attribution.rectifiers import guided_backprop
 from probe.errors import ProbeError
+from probe.models.devices import out_of_memory
 from probe.models.layouts import Layout, layouts
 from probe.targets import Target, by_channel, gradient
 

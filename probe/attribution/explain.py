@@ -22,14 +22,13 @@ from torch import Tensor, nn
 
 from probe import images, models, targets
 from probe.activations.batch_size import with_graph
-from probe.activations.engine import out_of_memory
-from probe.activations.extract import working
 from probe.attribution import methods
 from probe.attribution.maps import at_picture
 from probe.attribution.methods import Method
 from probe.attribution.trust import Trust, trust
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import on_device, out_of_memory
 from probe.models.registry import neurons
 from probe.output.files import plain_name
 from probe.output.pictures import as_html, figure_png, place_of, write
@@ -208,7 +207,7 @@ class Saliency:
         """
         of = self.method
         given = {**self.given, "progress": False} if of.has_progress else self.given
-        with working(self.network, device) as (place, dtype):
+        with on_device(self.network, device) as (place, dtype):
             return trust(
                 of, partial(of.function, **given), self.network.module,
                 self.inputs.to(place, dtype), self.explained, self.values, title=self.title,
@@ -362,7 +361,7 @@ def saliency(
     if target is not None:
         target = targets.read(target, network)
     seen = network.preprocessing(picture)[None]
-    with working(network, device) as (place, dtype):
+    with on_device(network, device) as (place, dtype):
         inputs = seen.to(place, dtype)
         wanted = target or targets.predicted(network, inputs)
         layers = _layers(layer, network, wanted) if any(m.needs_layer for m in chosen) else []

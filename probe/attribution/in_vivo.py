@@ -20,7 +20,6 @@ from scipy.ndimage import gaussian_filter
 
 from probe import recordings
 from probe.activations.batch_size import with_graph
-from probe.activations.extract import working
 from probe.attribution import methods as known_methods
 from probe.attribution.maps import at_picture
 from probe.attribution.methods import Method
@@ -30,6 +29,7 @@ from probe.errors import ProbeError
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.resampling import bootstrap_counts
 from probe.inference.significance import ROUNDING, t_test
+from probe.models.devices import on_device
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import png
 from probe.output.text import number, p_value
@@ -334,7 +334,7 @@ def held_out_masses(
     masses = {name: np.zeros(shape) for name in uses}
     work = [(name, fold) for name in uses for fold in np.unique(folds)]
     size = batch_size or with_graph(network)
-    with working(network, device) as (where, dtype):
+    with on_device(network, device) as (where, dtype):
         for name, fold in track(work, desc="maps", unit="fold", progress=progress):
             method, settings = uses[name]
             rows = np.flatnonzero(folds == fold)

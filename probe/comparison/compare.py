@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from probe import inference, recordings
-from probe.activations.extract import devices_of
 from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
 from probe.comparison.result import Ceiling, Choice, RSAResult
@@ -19,6 +18,7 @@ from probe.errors import ProbeError
 from probe.inference.evaluate import MIN_STIMULI
 from probe.inference.resampling import Executor
 from probe.models import Network
+from probe.models.devices import devices_of
 from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording

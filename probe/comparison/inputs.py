@@ -6,11 +6,11 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from probe.activations.extract import resolve_device
 from probe.errors import ProbeError, suggest
 from probe.inference.evaluate import RESAMPLES, TESTS
 from probe.models import Network
 from probe.models import several as several_networks
+from probe.models.devices import resolve_device
 from probe.recordings import Recording
 from probe.recordings import several as several_recordings
 from probe.recordings.reliability import check_threshold

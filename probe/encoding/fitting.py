@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from probe import assets, models, recordings
 from probe.activations import PIXELS, Extraction
-from probe.activations.extract import WHOLE, devices_of, resolve_device
+from probe.activations.extract import WHOLE
 from probe.activations.reduce import GaussianFields
 from probe.activations.store import ActivationStore
 from probe.cluster import Cluster, connect
@@ -56,6 +56,7 @@ from probe.encoding.sites import Identity
 from probe.errors import ProbeError, suggest
 from probe.formats.names import in_order
 from probe.models import LayerInfo, Network
+from probe.models.devices import devices_of, resolve_device
 from probe.models.several import check_models, load_network
 from probe.output.provenance import NETWORK_PACKAGES, provenance_of
 from probe.progress import track

@@ -19,12 +19,12 @@ from torch import nn
 
 from probe import images, models
 from probe.activations.capture import capture
-from probe.activations.extract import working
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import Readout, ReadoutModule
 from probe.encoding.sites import ALL, Head, Identity, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import png
 from probe.output.summarised import Summarised
@@ -326,7 +326,7 @@ class Encoding(Summarised):
             raise ProbeError("there are no pictures to predict responses to")
         rows = []
         starts = range(0, len(names), BATCH)
-        with working(network, device) as (place, dtype):
+        with on_device(network, device) as (place, dtype):
             for start in track(starts, desc="predict", unit="batch", progress=progress):
                 batch = [opened(k) for k in range(start, min(start + BATCH, len(names)))]
                 inputs = torch.stack([network.preprocessing(one) for one in batch])

@@ -14,7 +14,6 @@ from torch import nn
 
 from probe import images
 from probe.activations.capture import capture
-from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
 from probe.features.shown import (
     Shown,
@@ -24,6 +23,7 @@ from probe.features.shown import (
     titled,
 )
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.plots import filters
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def activation_maps(
             f"{'×'.join(map(str, info.output_shape)) or 'a number'}"
         )
     inputs = network.preprocessing(picture)
-    with working(network, device) as (place, dtype):
+    with on_device(network, device) as (place, dtype):
         output = capture(network.module, inputs[None].to(place, dtype), [info.name])[info.name]
     values = output[0].float().cpu().numpy()
     if not np.isfinite(values).all():

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from probe.activations.extract import working
 from probe.attribution.rectifiers import deconvnet, guided_backprop
 from probe.errors import ProbeError, suggest
 from probe.features.patches import TopPatches
 from probe.features.shown import Shown
+from probe.models.devices import on_device
 from probe.plots import filters
 from probe.progress import track
 from probe.targets import Unit
@@ -140,7 +140,7 @@ def projections(
         for rank in range(k)
         if patches.excited(channel, rank)
     ]
-    with working(network, device) as (place, dtype):
+    with on_device(network, device) as (place, dtype):
         for row, rank, channel in track(wanted, desc=method, unit="patch", progress=progress):
             unit = Unit(patches.layer, channel, patches.at(channel, rank))
             inputs = patches.inputs(channel, rank)[None].to(place, dtype)

@@ -9,11 +9,10 @@ import torch
 from probe import models
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import OUTPUT, differentiable
-from probe.activations.engine import out_of_memory
-from probe.activations.extract import working
 from probe.activations.survey import batches
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import on_device, out_of_memory
 from probe.stimuli import StimulusSet
 from probe.targets import Target, by_channel, gradient
 
@@ -42,7 +41,7 @@ def check_depends(network: Network, layer: str, target: Target, device: str) -> 
                 f"target {target.name!r} is read from {name!r}, which lies before {layer!r}, and "
                 f"nothing there drives it: make the atlas of {name!r}, or of a layer before it"
             )
-    with working(network, device) as (on, dtype):
+    with on_device(network, device) as (on, dtype):
         grey = torch.zeros(1, 3, *network.preprocessing.size, device=on, dtype=dtype)
         outputs = differentiable(network.module, grey, [layer, *target.layers], cut=layer)
         beside = [name for name in target.layers if not outputs[name].requires_grad]
@@ -101,7 +100,7 @@ def attributions(
     found = np.empty(len(where), np.float32)
     stimulus = where["stimulus"].to_numpy()
     position = tuple(where[axis].to_numpy() for axis in where.columns.drop("stimulus"))
-    with working(network, device) as (on, dtype):
+    with on_device(network, device) as (on, dtype):
         size = min(batch_size or with_graph(network), len(stimuli))
         try:
             for rows, inputs in batches(network, stimuli, size, on, dtype, progress=progress):

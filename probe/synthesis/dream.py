@@ -27,10 +27,10 @@ from torch.nn import functional as F
 
 from probe import images, models, targets
 from probe.activations.capture import differentiable
-from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Original, Picture
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.output.pictures import Made
 from probe.progress import finishing
 from probe.synthesis.looks import Look, look_of
@@ -273,7 +273,7 @@ class Plan:
         with (
             finishing() as stop,
             on_threads(self.threads),
-            working(self.network, self.device, channels_last=True) as (place, _),
+            on_device(self.network, self.device, channels_last=True) as (place, _),
         ):
             pixels = self.pixels.to(place)
             mask = None if self.mask is None else self.mask.to(place)
@@ -377,7 +377,7 @@ def prepare(
     look = look_of(network, preset, layers, target is None)
     look = replace(look, **chosen)
     threads = threads or torch.get_num_threads()
-    with on_threads(threads), working(network, device, channels_last=True) as (place, _):
+    with on_threads(threads), on_device(network, device, channels_last=True) as (place, _):
         if precision == "auto":
             precision = "bfloat16" if computes_bfloat16(place) else "float32"
         wanted = (

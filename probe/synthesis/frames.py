@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from probe import images
-from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Movie, Pace
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.output.pictures import save_animation, write
 from probe.progress import finishing, track
 from probe.synthesis.flow import motion, seen_before
@@ -108,7 +108,7 @@ def frame_by_frame(
     make : callable
         See `Make`.
     network, device
-        See `probe.activations.extract.working`.
+        See `probe.models.devices.on_device`.
     threads : int
     about : mapping
         Everything that decides the film, as plain values.
@@ -126,7 +126,7 @@ def frame_by_frame(
     unfinished = Unfinished(about)
     folder = unfinished.path.with_suffix("")
     last = unfinished.load() or {}
-    at_work = working(network, device, channels_last=True)
+    at_work = on_device(network, device, channels_last=True)
     with on_threads(threads), finishing() as stop, at_work as (place, _), suppress(Stopped):
         first = last.get("number", 0)
         for number in track(

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from probe import images, models
-from probe.activations.extract import working
 from probe.errors import ProbeError
 from probe.images import Picture
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.output.pictures import Made
 from probe.progress import finishing
 from probe.synthesis.optimise import (
@@ -233,7 +233,7 @@ class Plan:
         """Make the picture, from where it was interrupted, if it was."""
         unfinished = Unfinished(self.about)
         pixels = None
-        at_work = working(self.network, self.device, channels_last=True)
+        at_work = on_device(self.network, self.device, channels_last=True)
         with on_threads(self.threads), at_work as (place, _), finishing() as stop:
             run = Run(self.given, self.network, self.settings, self.seed, place)
             with suppress(Stopped):
@@ -306,7 +306,7 @@ def prepare(
     )
     settings["model"] = network.name
     if settings["precision"] == "auto":
-        with working(network, device) as (place, _):
+        with on_device(network, device) as (place, _):
             settings["precision"] = "bfloat16" if computes_bfloat16(place) else "float32"
     about = {
         **network.provenance(), "made": "style", "settings": settings, "seed": seed,

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from probe.activations.engine import freed_memory_kept
 from probe.images import Picture, read_movie
 from probe.models import Network
+from probe.models.devices import keep_freed_memory
 from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
 from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
@@ -124,7 +124,7 @@ def style_film(
     )  # fmt: skip
 
 
-@freed_memory_kept()
+@keep_freed_memory()
 def followed(
     run: Run,
     last: Mapping[str, Any],

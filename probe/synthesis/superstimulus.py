@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from probe import models, recordings, targets
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import capture
-from probe.activations.extract import working
 from probe.encoding.fitting import check_recording
 from probe.encoding.halves import fit_half, halves
 from probe.encoding.kept import split_name
@@ -35,6 +34,7 @@ from probe.encoding.result import Encoding
 from probe.encoding.sites import ALL, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.output.files import plain_name, writable_folder
 from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
 from probe.plots.superstimuli import plot_superstimuli
@@ -629,7 +629,7 @@ class _all_working:
     """Have several networks on a device, and put them back."""
 
     def __init__(self, networks: Sequence[Network], device: str) -> None:
-        self._contexts = [working(n, device, channels_last=True) for n in networks]
+        self._contexts = [on_device(n, device, channels_last=True) for n in networks]
 
     def __enter__(self) -> torch.device:
         devices = [context.__enter__()[0] for context in self._contexts]
@@ -757,7 +757,7 @@ class _Judgement:
         """Give the predictions of sites for pictures in 0–1, (n, n_sites)."""
         layers = list(dict.fromkeys(layer for site in sites for layer in site.layers))
         values = []
-        with working(network, self.device) as (place, dtype):
+        with on_device(network, self.device) as (place, dtype):
             for batch in pictures.split(BATCH):
                 seen = Resized(network.preprocessing.size)(batch, torch.default_generator)
                 seen = network.preprocessing.normalise(seen.to(place)).to(dtype)

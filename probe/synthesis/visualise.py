@@ -25,10 +25,9 @@ from torch import Tensor, nn
 from probe import images, models, targets
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import differentiable
-from probe.activations.engine import out_of_memory
-from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network
+from probe.models.devices import on_device, out_of_memory
 from probe.plots.pictures import tiled
 from probe.progress import finishing, track
 from probe.synthesis.natural import Maco, OverNoise
@@ -286,7 +285,7 @@ class Plan:
         progress: bool | None = None,
     ) -> Visualisation:
         """Make them, from where it was interrupted; they stay in the cache until `finished`."""
-        at_work = working(self.network, self.device, channels_last=True)
+        at_work = on_device(self.network, self.device, channels_last=True)
         with on_threads(self.threads), at_work as (place, _):
             with finishing() as stop:
                 pictures, taken = self._made(place, stop, preview, preview_every, progress)
@@ -475,7 +474,7 @@ def prepare(
         )
     shape = sides or network.preprocessing.size
     threads = threads or torch.get_num_threads()
-    with on_threads(threads), working(network, device, channels_last=True) as (place, _):
+    with on_threads(threads), on_device(network, device, channels_last=True) as (place, _):
         grey = _grey(network, each, shape, place)
         if precision == "auto":
             precision = "bfloat16" if computes_bfloat16(place) else "float32"

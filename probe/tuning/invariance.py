@@ -26,9 +26,9 @@ from torch.nn import functional
 from probe import images as pictures
 from probe import models
 from probe.activations.capture import forward_until
-from probe.activations.extract import working
 from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network, ReceptiveField
+from probe.models.devices import on_device
 from probe.models.preprocessing import Preprocessing
 from probe.output.pictures import figure_png, place_of, write
 from probe.output.text import plain
@@ -239,7 +239,7 @@ def invariance(
     if not wanted:
         raise ProbeError(f"{network.name}: none of the layers has weights")
     stimuli = _shapes(network.input_shape[1]) if stimuli is None else stimuli
-    with working(network, device) as (place, dtype):
+    with on_device(network, device) as (place, dtype):
         table = _measure(network, stimuli, wanted, chosen, place, dtype, batch_size, progress)
     return Invariance(
         table,

@@ -22,10 +22,10 @@ from probe.activations import (
     extract,
     shards,
 )
-from probe.activations.extract import working
 from probe.activations.reduce import PCA, parse
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import on_device
 from probe.recordings import simulate_v1
 from probe.stimuli import StimulusSet, image_set
 
@@ -553,7 +553,7 @@ def test_weights_lie_as_they_did_when_work_is_done(fails: bool) -> None:
     module = network.module
     tensors = [*module.parameters(), *module.buffers()]
     before = [(t.data_ptr(), t.stride(), t.detach().numpy().tobytes()) for t in tensors]
-    with contextlib.suppress(ValueError), working(network, "cpu", channels_last=True):
+    with contextlib.suppress(ValueError), on_device(network, "cpu", channels_last=True):
         kernels = [p for p in module.parameters() if p.ndim == 4]
         assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
         assert not all(p.is_contiguous() for p in kernels)
