@@ -30,9 +30,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
         Starts with a semicolon, so that it can be put after any message.
     """
     options = list(known)
-    by_folded = {option.casefold(): option for option in options}
+    first = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
+    return nearest(name, options) or (f"; known: {first}" if options else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error message with the nearest known names, empty if none is near."""
+    by_folded = {option.casefold(): option for option in known}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
-    if near:
-        return "; did you mean " + " or ".join(repr(by_folded[n]) for n in near) + "?"
-    shown = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
-    return f"; known: {shown}" if options else ""
+    return "; did you mean " + " or ".join(repr(by_folded[n]) for n in near) + "?" if near else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from probe.cli import complete
 from probe.errors import ProbeError
+from probe.settings import Settings, option_of
 
 MODEL = (
     "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
@@ -189,6 +190,25 @@ AsJson = Annotated[
 AcceptLicence = Annotated[
     bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
 ]
+
+
+def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
+    """Return the option of a command that stands for an option of a settings class.
+
+    Parameters
+    ----------
+    settings : type of Settings
+    name : str
+        Of the field, whose help text and default it has.
+    *flags : str
+        How it is written, where it is not ``--NAME``.
+    **more
+        For `typer.Option`, such as ``autocompletion``.
+    """
+    known = option_of(settings, name)
+    default = getattr(settings, name)
+    more.setdefault("show_default", known.unset or (default is not None))
+    return typer.Option(*flags, help=known.help, **more)
 
 
 def numbers(text: str) -> list[int]:
