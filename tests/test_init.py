@@ -25,7 +25,7 @@ def test_every_public_name_is_there():
     for name in probe.__all__:
         assert getattr(probe, name) is not None
         assert name in dir(probe)
-    assert probe.rsa.__module__ == "probe.comparison"
+    assert probe.rsa.__module__ == "probe.comparison.pipeline"
 
 
 def test_dir_before_anything_was_loaded():

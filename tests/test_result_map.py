@@ -296,7 +296,7 @@ class TestFailures:
                 raise KeyboardInterrupt
             return compare(*args)
 
-        monkeypatch.setattr(comparison, "compare", interrupted)
+        monkeypatch.setattr(pipeline, "compare", interrupted)
         with pytest.raises(KeyboardInterrupt):
             rsa(nets, recording("mine"), region="all", layers=["0"], output=tmp_path, **QUICK)
         assert {p.name for p in tmp_path.iterdir()} == {"one-mine-V1", "one-mine-V4"}
