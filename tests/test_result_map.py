@@ -286,9 +286,9 @@ class TestFailures:
             rsa(broken[0][:1], broken[1], layers=["0"], **QUICK)
 
     def test_what_was_finished_before_an_interruption_is_kept(self, nets, tmp_path, monkeypatch):
-        from probe import comparison
+        from probe.comparison import pipeline
 
-        compare, calls = comparison.compare, []
+        compare, calls = pipeline.compare, []
 
         def interrupted(*args):
             calls.append(args)
