@@ -376,8 +376,8 @@ def precision(files: Path, turns: int, name: str, weights: str) -> None:
     layers = models.resolve("default", network)
     tensors = Pictures.of(network, files).tensors[: 2 * BATCH]
     variants = {
-        "contiguous float32": (torch.contiguous_format, "none"),
-        "channels_last float32": (torch.channels_last, "none"),
+        "contiguous float32": (torch.contiguous_format, "float32"),
+        "channels_last float32": (torch.channels_last, "float32"),
         "contiguous bfloat16": (torch.contiguous_format, "bfloat16"),
         "channels_last bfloat16": (torch.channels_last, "bfloat16"),
     }

@@ -20,12 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from probe import assets
 from probe.activations.components import Components
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.errors import ProbeError
+from probe.output.replacing import PARTIAL_SUFFIX
 from probe.progress import track
 from probe.stimuli.stimulus_set import hash_of
 
@@ -184,31 +183,6 @@ def find(key: str | Path, folder: str | Path | None = None) -> Path:
     raise ProbeError(
         f"no activations with key {text!r} in {str(root(folder))!r}{there} (see `probe cache ls`)"
     )
-
-
-def summary(store: ActivationStore) -> pd.DataFrame:
-    """Tell what a store holds, one row per layer.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``layer``; ``shape`` of the layer's output for one stimulus, such as ``256×13×13``;
-        ``neuroids`` that are kept of it; ``complete``, the share of the stimuli that is there, 0 to
-        1; and ``GB`` of them on disk.
-    """
-    rows = []
-    for layer in store.layers:
-        array = store.array(layer)
-        rows.append(
-            {
-                "layer": layer,
-                "shape": "×".join(map(str, array.output_shape)),
-                "neuroids": array.shape[1],
-                "complete": array.share_done(),
-                "GB": len(array.shards()) * array.layout.n_bytes / 1e9,
-            }
-        )
-    return pd.DataFrame(rows, columns=["layer", "shape", "neuroids", "complete", "GB"])
 
 
 def title(model: str, stimuli: str, n_stimuli: int, n_layers: int) -> str:
@@ -467,7 +441,7 @@ def _unread(path: Path) -> str:
 
 def _is_torn(path: Path) -> bool:
     """Tell whether a store was not even begun when its process was killed."""
-    return all(inside.suffix == ".partial" for inside in path.iterdir())
+    return all(inside.suffix == PARTIAL_SUFFIX for inside in path.iterdir())
 
 
 def _has_layers(path: Path) -> bool:
@@ -518,7 +492,7 @@ def _leftovers(stores: Path) -> Iterator[tuple[Path, str]]:
         if _is_torn(path):
             yield path, TORN
         elif (path / "zarr.json").is_file():
-            yield from ((p, TORN) for p in sorted(path.rglob("*.partial")))
+            yield from ((p, TORN) for p in sorted(path.rglob(f"*{PARTIAL_SUFFIX}")))
     yield from ((p, LOCK) for p in sorted(locks.glob("*.lock")))
 
 

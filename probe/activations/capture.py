@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from probe.errors import ProbeError, suggest
 from probe.models.hooks import watched
 from probe.models.layouts import Call, Layout, layouts
-from probe.models.network import MissingLayer
+from probe.models.missing import MissingLayer
 
 Receive = Callable[[str, Tensor], None]
 

@@ -25,12 +25,13 @@ from torch import nn
 from probe import assets, images, models
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
-from probe.activations.engine import AUTOCAST, LEAST_BATCH, PIXELS, Job, compute, output_shapes
+from probe.activations.engine import LEAST_BATCH, PIXELS, Job, compute, output_shapes
 from probe.activations.reduce import PCA, Components, Reducer, Unreduced
-from probe.activations.shards import DTYPES, ShardLayout, ShardWriter, shard_writer
+from probe.activations.shards import ShardLayout, ShardWriter, shard_writer
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.cluster import Cluster
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError
+from probe.extraction_settings import NO_AUTOCAST, ExtractSettings, precision_of
 from probe.models import Network
 from probe.models.devices import devices_of, out_of_memory, resolve_device
 from probe.models.layouts import ORDERS
@@ -61,8 +62,9 @@ class Extraction:
     reducer : Reducer
     dtype : str
         As which they are stored: one of `probe.activations.shards.DTYPES`.
-    autocast : str
-        With which digits the network computes: ``none`` (its own), ``bfloat16``, ``float16``.
+    precision : str
+        What the network computes in: ``float32`` (or whatever its own parameters are),
+        ``bfloat16``, ``float16``.
     device : str
         See `devices_of`.
     folder : path, optional
@@ -75,18 +77,13 @@ class Extraction:
     stimuli: StimulusSet
     reducer: Reducer = WHOLE
     dtype: str = "float32"
-    autocast: str = "none"
+    precision: str = "float32"
     device: str = "auto"
     folder: Path | None = None
     remote: bool = False
 
     def __post_init__(self) -> None:
-        for what, given, known in (
-            ("dtype", self.dtype, DTYPES),
-            ("autocast", self.autocast, AUTOCAST),
-        ):
-            if given not in known:
-                raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+        ExtractSettings(dtype=self.dtype, precision=self.precision).checked()
 
     @cached_property
     def devices(self) -> list[torch.device]:
@@ -119,7 +116,7 @@ class Extraction:
             "stimuli": self.stimuli.hash,
             "reducer": self.reducer.key(),
             "dtype": self.dtype,
-            "autocast": self.autocast,
+            "autocast": self._autocast,
             # A GPU convolves with fewer digits (TF32), unless told otherwise.
             "device": self.devices[0].type,
             # Kernels change between releases, and values with them in the last digits.
@@ -131,6 +128,11 @@ class Extraction:
             "colours": images.COLOURS,
             "probe": metadata.version("cnn-probe"),
         }
+
+    @property
+    def _autocast(self) -> str:
+        """The precision, as stores have called it from the first version on."""
+        return NO_AUTOCAST if self.precision == "float32" else self.precision
 
     @cached_property
     def path(self) -> Path:
@@ -199,7 +201,7 @@ class Extraction:
             "reduce": self.reducer.name,
             "reduced": self.reducer.describe(),
             "dtype": self.dtype,
-            "autocast": self.autocast,
+            "autocast": self._autocast,
             "skipped": [list(bad) for bad in stimuli.skipped],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "layers": list(layers),
@@ -262,7 +264,7 @@ class Extraction:
             tuple(missing),
             store.path,
             reducer,
-            self.autocast,
+            self.precision,
             channels_last,
             size,
         )
@@ -413,16 +415,9 @@ def extract(
     stimuli: StimulusSet,
     layers: Sequence[str],
     *,
-    reduce: str | Reducer = "none",
-    dtype: str = "float32",
-    autocast: str = "none",
-    batch_size: int | None = None,
-    device: str = "auto",
     cluster: Cluster | None = None,
-    folder: Path | str | None = None,
-    force: bool = False,
-    seed: int = 0,
     progress: bool | None = None,
+    **options: Any,
 ) -> ActivationStore:
     """Run a network over a stimulus set and keep the outputs of some layers.
 
@@ -439,28 +434,13 @@ def extract(
         See `probe.stimuli.image_set`.
     layers : sequence of str
         Layer names as `capture` takes them, or `PIXELS` for the network's preprocessed input.
-    reduce : str or Reducer
-        What is kept of a layer; see `probe.activations.reduce.parse`.
-    dtype : {"float32", "float16", "bfloat16"}
-        As which it is stored.
-    autocast : {"none", "bfloat16", "float16"}
-        With which digits the network computes.
-    batch_size : int, optional
-        Stimuli per forward pass; by default what suits the network and the device. It is halved
-        when memory runs out.
-    device : str
-        ``auto`` (all CUDA devices if there are any), ``cpu``, ``cuda`` (all), ``cuda:1``, ``mps``,
-        or several with commas.
     cluster : Cluster, optional
         From `probe.cluster.connect`: blocks of stimuli are computed by its workers.
-    folder : path, optional
-        Where the store is put; by default, into the cache.
-    force : bool
-        Begin even if the disk seems too small.
-    seed : int
-        Of random projections and choices.
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
+    **options
+        ``reduce``, ``dtype``, ``precision``, ``batch_size``, ``device``, ``folder``, ``force`` and
+        ``seed``, as for `probe.extract`. ``device`` may be several with commas; ``cuda`` is all.
 
     Returns
     -------
@@ -473,12 +453,27 @@ def extract(
         If an image cannot be read, a layer or the device does not exist, or the disk is too small
         or full.
     """
+    if "autocast" in options:
+        options["precision"] = precision_of(options.pop("autocast"))
+    settings = ExtractSettings(**options).checked()
+    reduce = settings.reduce
     if isinstance(reduce, str):
-        reduce = reducers.parse(reduce, n_stimuli=len(stimuli), seed=seed)
-    place = None if folder is None else Path(folder).expanduser()
-    extraction = Extraction(network, stimuli, reduce, dtype, autocast, device, place)
+        reduce = reducers.parse(reduce, n_stimuli=len(stimuli), seed=settings.seed)
+    extraction = Extraction(
+        network,
+        stimuli,
+        reduce,
+        settings.dtype,
+        settings.precision,
+        settings.device,
+        None if settings.folder is None else Path(settings.folder).expanduser(),
+    )
     return extraction.run(
-        layers, batch_size=batch_size, cluster=cluster, force=force, progress=progress
+        layers,
+        batch_size=settings.batch_size,
+        cluster=cluster,
+        force=settings.force,
+        progress=progress,
     )
 
 

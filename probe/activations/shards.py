@@ -27,6 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probe.output.replacing import replacing
+
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """What activations can be stored as."""
 
@@ -316,19 +318,13 @@ def write_shard(path: Path, memory: mmap.mmap, n_bytes: int) -> None:
     Past the page cache where the file system can: filling it with gigabytes that nobody reads soon
     costs more than the disk does, and throws out what others need.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    try:
+    with replacing(path) as partial:
         try:
             _write_aligned(partial, memory, n_bytes, getattr(os, "O_DIRECT", 0))
         except OSError as error:
             if error.errno not in _NO_DIRECT:
                 raise
             _write_aligned(partial, memory, n_bytes, 0)
-        os.replace(partial, path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
 
 
 def _write_aligned(path: Path, memory: mmap.mmap, n_bytes: int, flags: int) -> None:
@@ -339,8 +335,6 @@ def _write_aligned(path: Path, memory: mmap.mmap, n_bytes: int, flags: int) -> N
         while left:
             left = left[os.write(descriptor, left) :]
         os.ftruncate(descriptor, n_bytes)
-        # A name that survives a power cut must not be that of a file that did not.
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from probe.assets import checks
-from probe.errors import ProbeError, suggest
-
-if TYPE_CHECKING:
-    from probe.assets.manifest import Manifest
+from probe.errors import ProbeError
+from probe.output.replacing import replacing
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8,63}")
@@ -106,51 +102,6 @@ def mirror_dirs() -> list[Path]:
     return [Path(part).expanduser() for part in parts if part]
 
 
-def of_manifest(manifest: Manifest, file_name: str) -> Asset:
-    """Look up one file of a manifest.
-
-    Raises
-    ------
-    ProbeError
-        If the manifest has no such file; the message gives the nearest names.
-    """
-    for file in manifest.files:
-        if file.name == file_name:
-            return Asset(
-                collection=manifest.name,
-                name=file.name,
-                hash=":".join(file.checksum),
-                url=file.url,
-                licence=manifest.licence.name,
-                restricted=manifest.licence.restricted,
-                note=manifest.licence.note,
-                homepage=manifest.homepage,
-            )
-    known = [file.name for file in manifest.files]
-    raise ProbeError(
-        f"dataset {manifest.name!r} has no file {file_name!r}{suggest(file_name, known)}"
-    )
-
-
-def manifest_assets() -> list[Asset]:
-    """Give every file of every manifest."""
-    from probe.assets.manifest import manifests
-
-    return [of_manifest(m, file.name) for m in manifests().values() for file in m.files]
-
-
-def fetch(
-    manifest: Manifest,
-    file_name: str,
-    *,
-    accept_licence: bool = False,
-    progress: bool | None = None,
-) -> Path:
-    """Fetch one file of a manifest; see `fetch_asset`."""
-    asset = of_manifest(manifest, file_name)
-    return fetch_asset(asset, accept_licence=accept_licence, progress=progress)
-
-
 def fetch_asset(
     asset: Asset, *, accept_licence: bool = False, progress: bool | None = None
 ) -> Path:
@@ -218,46 +169,27 @@ def places(asset: Asset) -> list[tuple[str, Path, bool]]:
     return [(kind, path, path.is_file()) for kind, path in spots]
 
 
-def add(path: Path | str, known: Iterable[Asset] | None = None) -> list[Path]:
-    """Copy a user's own file into the cache, recognised by its hash alone.
-
-    Parameters
-    ----------
-    path : path
-        The file, under whatever name.
-    known : iterable of Asset, optional
-        What it may be; by default the files of all manifests. (`probe.models.weights.known_assets`
-        gives the weights.)
-
-    Returns
-    -------
-    list of pathlib.Path
-        Where it lies now; more than one if two collections hold the same bytes.
-
-    Raises
-    ------
-    ProbeError
-        If the file cannot be read, or is none of the known ones.
-    """
+def add_known(path: Path | str, known: Iterable[Asset]) -> list[Path]:
+    """Copy a user's own file into the cache, recognised by its hash alone; see `assets.add`."""
     path = Path(path)
     try:
-        found = checks.digest_of(path)
+        digest = checks.digest_of(path)
     except OSError as error:
         raise ProbeError(f"file {str(path)!r} cannot be read ({error.strerror})") from None
-    known = list(manifest_assets() if known is None else known)
-    wanted = [asset for asset in known if checks.matches(asset.hash, found)]
-    if not wanted:
+    known = list(known)
+    matching = [asset for asset in known if checks.matches(asset.hash, digest)]
+    if not matching:
         named = [asset for asset in known if asset.name == path.name]
         why = (
             f"{named[0]} should have {named[0].hash}"
             if named
             else f"it is none of the {len(known)} files that probe knows (`probe assets list`)"
         )
-        raise ProbeError(f"file {str(path)!r} has sha256:{found.sha256}; {why}")
-    for asset in wanted:
+        raise ProbeError(f"file {str(path)!r} has sha256:{digest.sha256}; {why}")
+    for asset in matching:
         with held(asset.path):
-            _copy(path, asset.path, lambda got: None if got == found else _changed(path))
-    return [asset.path for asset in wanted]
+            _copy(path, asset.path, lambda copied: None if copied == digest else _changed(path))
+    return [asset.path for asset in matching]
 
 
 @dataclass(frozen=True)
@@ -297,10 +229,9 @@ def derive(collection: str, name: str, make: Callable[[], bytes]) -> Path:
     if _derived_is_good(path):
         return path
     content = make()
-    with held(path), _temporary(path) as (temporary, out):
-        out.write(content)
-        out.close()
-        os.replace(temporary, path)
+    with held(path):
+        with _shared(path) as partial:
+            partial.write_bytes(content)
         checks.note(path)
     return path
 
@@ -363,12 +294,11 @@ def _copy_checked(asset: Asset, source: Path, what: str, do: str) -> None:
 def _copy(source: Path, path: Path, wrong: Callable[[checks.Digest], str | None]) -> None:
     if not os.access(source, os.R_OK):
         raise ProbeError(f"file {str(source)!r} may not be read")
-    with open(source, "rb") as opened, _temporary(path) as (temporary, out):
-        found = checks.digest(opened, copy_to=out)
-        out.close()
-        if message := wrong(found):
+    with open(source, "rb") as opened, _shared(path) as partial:
+        with open(partial, "wb") as copy:
+            digest = checks.digest(opened, copy_to=copy)
+        if message := wrong(digest):
             raise ProbeError(message)
-        os.replace(temporary, path)
     checks.note(path)
 
 
@@ -459,13 +389,8 @@ def held(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[N
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a file beside `path`, to be moved there; whatever happens, it does not stay behind."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    out = os.fdopen(handle, "wb")
-    try:
-        os.chmod(name, 0o644)  # mkstemp's 0600 would keep a shared cache from being shared
-        yield Path(name), out
-    finally:
-        out.close()
-        Path(name).unlink(missing_ok=True)
+def _shared(path: Path) -> Iterator[Path]:
+    """Write a file, whole or not at all, that other users of the same cache can read."""
+    with replacing(path) as partial:
+        yield partial
+        os.chmod(partial, 0o644)  # whatever the umask of who wrote it: its content is public

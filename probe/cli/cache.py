@@ -127,7 +127,7 @@ def show_one(key: Key, folder: Folder = None, as_json: AsJson = False) -> None:
     from probe.cli import show
 
     store = ActivationStore(cache.find(key, folder))
-    summary = cache.summary(store)
+    summary = store.summary()
     if as_json:
         record = {"key": store.key, "path": str(store.path), "n_stimuli": store.n_stimuli}
         record |= {"layers": summary.to_dict("records"), "about": store.about}

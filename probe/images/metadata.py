@@ -11,13 +11,11 @@ import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from probe.errors import ProbeError
-from probe.images.reading import reason
+from probe.images.reading import MOVIES, reason
+from probe.images.video import pyav
 
 KEY = "probe"
 """Under which the settings stand."""
-
-MOVIES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
-"""How the names of films end, in lower case. Animated GIF and WebP files are pictures."""
 
 MOST = 60_000
 """Bytes of text that fit into the metadata of a JPEG file, with some room for the camera's."""
@@ -115,9 +113,7 @@ def _inside(path: Path) -> tuple[str, str]:
     nothing = "its metadata say nothing, and no .json file lies beside it"
     try:
         if path.suffix.lower() in MOVIES:
-            from probe.images.movies import comment_of
-
-            text = comment_of(path)
+            text = _comment_of(path)
             return (text, "") if text.startswith(_START) else ("", nothing)
         with Image.open(path) as opened:
             opened.load()
@@ -129,6 +125,12 @@ def _inside(path: Path) -> tuple[str, str]:
             return "", nothing
     except Exception as error:  # Pillow's many readers raise many kinds
         return "", reason(error)
+
+
+def _comment_of(path: Path) -> str:
+    """Return the comment in the metadata of a film; empty if there is none."""
+    with pyav().open(str(path), metadata_errors="replace") as container:
+        return str(container.metadata.get("comment", ""))
 
 
 def _texts(opened: Image.Image) -> list[str]:

@@ -18,9 +18,9 @@ from PIL import Image, ImageSequence
 from probe.errors import ProbeError
 from probe.images import video
 from probe.images.colour import Numbers, Profile, to_srgb
-from probe.images.metadata import MOVIES, as_text, exif_of
+from probe.images.metadata import as_text, exif_of
 from probe.images.mp4 import check_mp4, sound_note, write_mp4
-from probe.images.reading import Unreadable, over_grey, reason, to_rgb
+from probe.images.reading import MOVIES, Unreadable, over_grey, reason, to_rgb
 from probe.images.tags import meaning_of
 
 ANIMATED = (".gif", ".webp", ".mp4")
@@ -185,12 +185,6 @@ def read_movie(path: str | Path, into: str | Path | None = None) -> Movie:
             f"its times are rounded to {float(1000 * unit):g} ms, the unit of {kind} files"
         )
     return replace(movie, keeps_alpha=keeps, notes=tuple(notes))
-
-
-def comment_of(path: Path) -> str:
-    """Give the comment in the metadata of a film; empty if there is none."""
-    with video.pyav().open(str(path), metadata_errors="replace") as container:
-        return str(container.metadata.get("comment", ""))
 
 
 def _kind(path: str | Path) -> str:

@@ -25,6 +25,9 @@ SUFFIXES = (
 )
 """How the names of picture files end, in lower case."""
 
+MOVIES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
+"""How the names of films end, in lower case. Animated GIF and WebP files are pictures."""
+
 
 Picture = str | Path | bytes | np.ndarray | Image.Image
 """A picture as a user gives it: a file, its content, an array, a Pillow image."""
