@@ -4,6 +4,9 @@ A shard holds some stimuli of one layer: its chunks one after the other, each a 
 its CRC-32C, then an index of where they are, with a CRC-32C too (the layout of Zarr's codecs
 ``sharding_indexed`` and ``crc32c``). Nothing is compressed, so that the size of a file is known
 beforehand, and what a batch gives is copied straight to its place. Any Zarr reader reads them.
+
+Zarr's own codecs write the same bytes, in 2.7 to 13 times the time: each chunk is copied three
+times on its way, and goes through the page cache (``benchmarks/extraction.py --only write``).
 """
 
 from __future__ import annotations
