@@ -366,16 +366,16 @@ def stimuli_of(
         names = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
         there = Path(images).expanduser().exists()
         if images in names or (recordings.head_of(images) in names and not there):
-            found = recordings.load(images, accept_licence=accept_licence, progress=progress)
-            return stimuli_of(found, skip_bad, accept_licence, progress)
+            recording = recordings.load(images, accept_licence=accept_licence, progress=progress)
+            return stimuli_of(recording, skip_bad, accept_licence, progress)
         if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name
-            beside = [
+            folders = [
                 path.name
                 for path in Path().iterdir()
                 if path.is_dir() and not path.name.startswith(".")
             ]
             raise ProbeError(
                 f"images {images!r} are no folder, file or dataset"
-                f"{suggest(images, [*names, *beside])} (see `probe datasets`)"
+                f"{suggest(images, [*names, *folders])} (see `probe datasets`)"
             )
     return image_set(images, root=root, skip_bad=skip_bad, progress=progress)

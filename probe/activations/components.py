@@ -131,14 +131,14 @@ class Components:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                found = cls(
+                loaded = cls(
                     file["components"],
                     file["mean"],
                     file["variance"],
                     float(file["total_variance"]),
                 )
-            rows, d = found.components.shape
-            if found.mean.shape != (d,) or found.variance.shape != (rows,):
+            rows, d = loaded.components.shape
+            if loaded.mean.shape != (d,) or loaded.variance.shape != (rows,):
                 raise ValueError
         except FileNotFoundError:
             raise ProbeError(f"no principal components at {str(path)!r}") from None
@@ -148,7 +148,7 @@ class Components:
                 f"file {str(path)!r} does not hold principal components, or is damaged: "
                 "remove it, and they are fitted anew"
             ) from None
-        return found
+        return loaded
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Give components and mean as tensors."""

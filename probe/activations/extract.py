@@ -105,10 +105,10 @@ class Extraction:
         after the next edit: its activations are never taken for those of an earlier one.
         """
         network = self.network
-        own = network.weights.kind == "user" or _is_tampered_with(network.module)
+        is_unique = network.weights.kind == "user" or _is_tampered_with(network.module)
         return {
             "format": FORMAT,
-            "model": uuid.uuid4().hex if own else network.name,
+            "model": uuid.uuid4().hex if is_unique else network.name,
             # As they are now: whoever loaded the network may have cut or changed it since.
             "weights": state_sha256(network.module.state_dict()),
             "modules": _hash_of_modules(network.module),
@@ -220,12 +220,12 @@ class Extraction:
         store = ActivationStore.create(self.path, self.request, about, columns)
         store.sweep()
         # Other files may be left out of the same set now, and its metadata may be others.
-        kept = ("stimuli", "skipped", "aliases")
-        store.remember(**{name: about[name] for name in kept})
+        current = ("stimuli", "skipped", "aliases")
+        store.remember(**{name: about[name] for name in current})
         store.refresh(columns)
         # In the order of the network, whoever asked for which first.
-        known = store.about["layers"]
-        store.remember(layers=known + [layer for layer in layers if layer not in known])
+        listed = store.about["layers"]
+        store.remember(layers=listed + [layer for layer in layers if layer not in listed])
         return store
 
     def _complete(
@@ -308,11 +308,11 @@ class Extraction:
                 sum(int((~done[block * rows : (block + 1) * rows]).sum()) for block in task)
                 for task in tasks
             ]
-            found = cluster.map(
+            results = cluster.map(
                 compute_blocks, tasks, shared=(job, self.devices[0]),
                 sizes=sizes, desc=desc, unit="img", progress=progress,
             )  # fmt: skip
-            ended = min(size for _, size in found)
+            ended = min(size for _, size in results)
             store.sweep()  # what workers left that were lost
             return ended
         bar = track(total=n, initial=int(done.sum()), desc=desc, unit="img", progress=progress)
@@ -338,14 +338,14 @@ class Extraction:
         apart = self.path.with_name(f"{self.path.name}.fitting")
         if unfitted := [layer for layer in layers if not files[layer].exists()]:
             rows = self.reducer.positions(len(self.stimuli))
-            whole = replace(
+            unreduced = replace(
                 self,
                 stimuli=self.stimuli.subset([int(row) for row in rows]),
                 reducer=WHOLE,
                 dtype="float32",
                 folder=apart,
             )
-            activations = whole.run(unfitted, **how)
+            activations = unreduced.run(unfitted, **how)
             for layer in track(unfitted, desc="PCA", unit="layer", progress=how["progress"]):
                 self.reducer.fit(layer, activations.array(layer)).save(files[layer])
         shutil.rmtree(apart, ignore_errors=True)
@@ -374,8 +374,8 @@ class Extraction:
         for folder in sorted(self.path.parent.iterdir()):
             try:
                 # Most are of another network: seen before their long lists are parsed.
-                known = self.request["weights"] in (folder / "zarr.json").read_text()
-                other = ActivationStore(folder) if known and folder != self.path else None
+                is_same_network = self.request["weights"] in (folder / "zarr.json").read_text()
+                other = ActivationStore(folder) if is_same_network and folder != self.path else None
             except (OSError, ValueError):  # whatever is wrong there is its own concern
                 continue
             if other is not None and all(

@@ -207,14 +207,14 @@ class ShardBuffer:
     def fill(self, start: int, values: Tensor) -> None:
         """Copy rows of values, shape (n, neuroids), to their places."""
         rows = self.rows[start : start + len(values)]
-        columns, whole = (
+        columns, n_full = (
             self.layout.chunk_columns,
             self.layout.neuroids // self.layout.chunk_columns,
         )
-        cut = whole * columns
-        rows[:, :whole].copy_(values[:, :cut].reshape(len(values), whole, columns))
+        cut = n_full * columns
+        rows[:, :n_full].copy_(values[:, :cut].reshape(len(values), n_full, columns))
         if cut < self.layout.neuroids:
-            rows[:, whole, : self.layout.neuroids - cut].copy_(values[:, cut:])
+            rows[:, n_full, : self.layout.neuroids - cut].copy_(values[:, cut:])
 
     def seal(self, n_rows: int) -> None:
         """Add the checksums and the index to a shard of so many stimuli."""
@@ -239,12 +239,12 @@ class ShardWriter:
         self._pending = 0
         self._error: BaseException | None = None
         # All threads begin now: later there may be too little memory to begin one.
-        begun = threading.Barrier(WRITERS)
+        started = threading.Barrier(WRITERS)
         try:
             for _ in range(WRITERS):
-                self._pool.submit(begun.wait)
+                self._pool.submit(started.wait)
         except RuntimeError:
-            begun.abort()
+            started.abort()
             raise
 
     def buffer(self, layout: ShardLayout) -> ShardBuffer:

@@ -126,9 +126,9 @@ class ActivationStore(Mapping[str, xr.DataArray]):
     @property
     def layers(self) -> list[str]:
         """Layers of which at least a part is there, in the order in which they were asked for."""
-        known = {_folder(layer) for layer in self._layers}
+        folders = {_folder(layer) for layer in self._layers}
         for folder in self.path.iterdir():
-            if folder.name not in known and (folder / "zarr.json").is_file():
+            if folder.name not in folders and (folder / "zarr.json").is_file():
                 array = LayerArray(folder)
                 self._layers[array.layer] = array
         order = {layer: k for k, layer in enumerate(self.about.get("layers", []))}
@@ -185,11 +185,11 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         ProbeError
             If the layer is not there.
         """
-        found = self._find(layer)
-        if found is None:
-            known = [*self.layers, *(a for a in self._aliases if self._find(a) is not None)]
-            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, known)}")
-        return found
+        array = self._find(layer)
+        if array is None:
+            names = [*self.layers, *(a for a in self._aliases if self._find(a) is not None)]
+            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, names)}")
+        return array
 
     def complete(self, layer: str) -> LayerArray:
         """Open one layer, of which nothing is missing.
@@ -444,10 +444,10 @@ class LayerArray(BackendArray):
         row_key, column_key = key if isinstance(key, tuple) else (key, slice(None))
         rows = np.arange(self.shape[0])[row_key]
         columns = np.arange(self.shape[1])[column_key]
-        found = np.empty((rows.size, columns.size), dtype=np.float32)
-        if found.size:
-            self._read_into(found, np.atleast_1d(rows), np.atleast_1d(columns))
-        return found.reshape(rows.shape + columns.shape)
+        values = np.empty((rows.size, columns.size), dtype=np.float32)
+        if values.size:
+            self._read_into(values, np.atleast_1d(rows), np.atleast_1d(columns))
+        return values.reshape(rows.shape + columns.shape)
 
     def _read_into(self, out: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
         size, width = self.layout.rows, self.layout.chunk_columns

@@ -89,12 +89,12 @@ def note(path: Path) -> Digest:
     if 0 <= age < _TICK_NS:
         time.sleep((_TICK_NS - age) / 1e9)
     times = _times(path)
-    found = digest_of(path)
+    digest = digest_of(path)
     record = record_path(path)
     # Without a record (a cache that we may only read) every check is a full one.
     with contextlib.suppress(OSError), replacing(record) as partial:
-        partial.write_text(json.dumps({**found._asdict(), **times}))
-    return found
+        partial.write_text(json.dumps({**digest._asdict(), **times}))
+    return digest
 
 
 def discard(path: Path) -> str:

@@ -131,9 +131,9 @@ def fetch_asset(
     ProbeError
         If its hash is wrong, or a licence must be accepted first.
     """
-    found = find(asset)
-    if found is not None:
-        return found
+    path = find(asset)
+    if path is not None:
+        return path
     if asset.restricted and not accept_licence:
         raise ProbeError(
             f"{asset} is under a restricted licence, {asset.licence}"
@@ -142,8 +142,8 @@ def fetch_asset(
             + "; if you accept it, run again with --accept-licence (in Python: accept_licence=True)"
         )
     with held(asset.path):
-        if (found := _in_cache(asset)) is not None:  # another process was quicker
-            return found
+        if (path := _in_cache(asset)) is not None:  # another process was quicker
+            return path
         _download(asset, progress)
     return asset.path
 
@@ -156,11 +156,11 @@ def find(asset: Asset) -> Path | None:
     ProbeError
         If there is such a file, with a wrong hash.
     """
-    found = _in_cache(asset)
-    if found is None and any(place.is_file() for place in _in_mirrors(asset)):
+    path = _in_cache(asset)
+    if path is None and any(file.is_file() for file in _in_mirrors(asset)):
         with held(asset.path):
-            found = _in_cache(asset) or _from_mirror(asset)
-    return found
+            path = _in_cache(asset) or _from_mirror(asset)
+    return path
 
 
 def places(asset: Asset) -> list[tuple[str, Path, bool]]:
@@ -169,21 +169,21 @@ def places(asset: Asset) -> list[tuple[str, Path, bool]]:
     return [(kind, path, path.is_file()) for kind, path in spots]
 
 
-def add_known(path: Path | str, known: Iterable[Asset]) -> list[Path]:
+def add_known(path: Path | str, assets: Iterable[Asset]) -> list[Path]:
     """Copy a user's own file into the cache, recognised by its hash alone; see `assets.add`."""
     path = Path(path)
     try:
         digest = checks.digest_of(path)
     except OSError as error:
         raise ProbeError(f"file {str(path)!r} cannot be read ({error.strerror})") from None
-    known = list(known)
-    matching = [asset for asset in known if checks.matches(asset.hash, digest)]
+    assets = list(assets)
+    matching = [asset for asset in assets if checks.matches(asset.hash, digest)]
     if not matching:
-        named = [asset for asset in known if asset.name == path.name]
+        named = [asset for asset in assets if asset.name == path.name]
         why = (
             f"{named[0]} should have {named[0].hash}"
             if named
-            else f"it is none of the {len(known)} files that probe knows (`probe assets list`)"
+            else f"it is none of the {len(assets)} files that probe knows (`probe assets list`)"
         )
         raise ProbeError(f"file {str(path)!r} has sha256:{digest.sha256}; {why}")
     for asset in matching:
@@ -251,10 +251,10 @@ def _derived_is_good(path: Path) -> bool:
     expected = checks.noted_before(path)
     if not path.is_file() or expected is None:
         return False  # without its record nobody knows what it is: made anew
-    found = checks.check(path)
-    if found != expected:
+    digest = checks.check(path)
+    if digest != expected:
         was = f"sha256:{expected.sha256}"
-        raise ProbeError(_wrong(f"cached file {path}", was, found, checks.discard(path)))
+        raise ProbeError(_wrong(f"cached file {path}", was, digest, checks.discard(path)))
     return True
 
 
@@ -266,9 +266,9 @@ def _in_cache(asset: Asset) -> Path | None:
     before = checks.noted_before(path)
     if before is not None and checks.matches(expected, before):
         expected = f"sha256:{before.sha256}"  # stricter where only a prefix is published
-    found = checks.check(path)
-    if not checks.matches(expected, found):
-        raise ProbeError(_wrong(f"cached file {path}", expected, found, checks.discard(path)))
+    digest = checks.check(path)
+    if not checks.matches(expected, digest):
+        raise ProbeError(_wrong(f"cached file {path}", expected, digest, checks.discard(path)))
     return path
 
 
@@ -277,9 +277,9 @@ def _in_mirrors(asset: Asset) -> list[Path]:
 
 
 def _from_mirror(asset: Asset) -> Path | None:
-    for place in _in_mirrors(asset):
-        if place.is_file():
-            _copy_checked(asset, place, f"mirror file {place}", "replace that file")
+    for path in _in_mirrors(asset):
+        if path.is_file():
+            _copy_checked(asset, path, f"mirror file {path}", "replace that file")
             return asset.path
     return None
 
@@ -306,18 +306,18 @@ def _download(asset: Asset, progress: bool | None) -> None:
     from probe.assets.download import Failed, download
 
     tried = [f"cache {asset.path} (no such file)"]
-    tried += [f"mirror {place} (no such file)" for place in _in_mirrors(asset)]
+    tried += [f"mirror {file} (no such file)" for file in _in_mirrors(asset)]
     if not mirror_dirs():
         tried.append("mirror (PROBE_MIRROR is not set)")
     if asset.url is None:
         raise Unavailable(asset, [*tried, "download (no address is known for it)"])
 
     def wrong(path: Path) -> str | None:
-        found = checks.digest_of(path)
+        digest = checks.digest_of(path)
         do = "nothing was kept: run again to download it anew"
-        if checks.matches(asset.hash, found):
+        if checks.matches(asset.hash, digest):
             return None
-        return _wrong(f"{asset}, downloaded from {asset.url},", asset.hash, found, do)
+        return _wrong(f"{asset}, downloaded from {asset.url},", asset.hash, digest, do)
 
     if urlsplit(asset.url).scheme == "file":
         source = Path(url2pathname(urlsplit(asset.url).path))

@@ -317,10 +317,10 @@ class Manifest(_Table):
             raise ValueError("a recording needs at least one [[regions]] table")
         if bool(self.sessions) != (self.default_session is not None):
             raise ValueError("sessions and default_session belong together")
-        wanted = [("default_session", self.default_session)]
-        wanted += [(f"files.{file.name}.session", file.session) for file in self.files]
-        wanted += [(f"aliases.{name}.session", a.session) for name, a in self.aliases.items()]
-        for where, session in wanted:
+        named = [("default_session", self.default_session)]
+        named += [(f"files.{file.name}.session", file.session) for file in self.files]
+        named += [(f"aliases.{name}.session", a.session) for name, a in self.aliases.items()]
+        for where, session in named:
             if session is not None and session not in self.sessions:
                 raise ValueError(f"{where} names session {session!r}, which has no table")
         regions = {region.name for region in self.regions}
@@ -487,9 +487,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.cache
 def _shipped(folder: Path) -> dict[str, Manifest]:
-    found = {path.stem: Manifest.load(path) for path in sorted(folder.glob("*.toml"))}
-    _check_together({}, found, {name: folder / f"{name}.toml" for name in found})
-    return found
+    read = {path.stem: Manifest.load(path) for path in sorted(folder.glob("*.toml"))}
+    _check_together({}, read, {name: folder / f"{name}.toml" for name in read})
+    return read
 
 
 @functools.lru_cache(maxsize=2)
@@ -505,9 +505,9 @@ def _own(folder: Path, stamped: tuple[tuple[Path, int, int], ...]) -> dict[str, 
                 f"manifest {str(path)!r}: what begins with {SIMULATED!r} is simulated: call yours "
                 "otherwise"
             )
-    found = {name: Manifest.load(path) for name, path in paths.items()}
-    _check_together(shipped, found, paths)
-    return found
+    read = {name: Manifest.load(path) for name, path in paths.items()}
+    _check_together(shipped, read, paths)
+    return read
 
 
 SIMULATED = "sim-"

@@ -199,13 +199,13 @@ def _read_index(path: Path) -> Any:
         if kind is _read_safetensors:
             from safetensors.torch import load_file
 
-            held = load_file(shard)
+            tensors = load_file(shard)
         else:
-            held = kind(shard)
+            tensors = kind(shard)
         for name in (name for name, home in files.items() if home == file):
-            if name not in held:
+            if name not in tensors:
                 raise ProbeError(f"weights {str(shard)!r} lack {name!r}, which {path.name} names")
-            state[name] = held[name]
+            state[name] = tensors[name]
     return state
 
 
@@ -243,11 +243,11 @@ def _numpys_own() -> list[Any]:
     """Give what torch's safe reader needs to know for arrays and scalars of numpy."""
     rebuild = np.zeros(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
-    known: list[Any] = [np.ndarray, np.dtype]
-    known += dict.fromkeys(type(np.dtype(code)) for code in "?bhilqBHILQefdgFDGSUOmM")
+    allowed: list[Any] = [np.ndarray, np.dtype]
+    allowed += dict.fromkeys(type(np.dtype(code)) for code in "?bhilqBHILQefdgFDGSUOmM")
     for home in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy 1 and 2
-        known += [(rebuild, f"{home}._reconstruct"), (scalar, f"{home}.scalar")]
-    return known
+        allowed += [(rebuild, f"{home}._reconstruct"), (scalar, f"{home}.scalar")]
+    return allowed
 
 
 _NUMPY = _numpys_own()

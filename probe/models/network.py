@@ -365,17 +365,18 @@ def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
 def _imagenet(
     architecture: str, accept_licence: bool, progress: bool | None
 ) -> tuple[nn.Module, WeightsInfo, dict[str, str]]:
-    found = imagenet(architecture, accept_licence=accept_licence, progress=progress)
+    published = imagenet(architecture, accept_licence=accept_licence, progress=progress)
     module = blueprint(architecture)
     missing = {}
     for child, part in module.named_children():
-        wanted = part.state_dict(prefix=f"{child}.")
-        if wanted and not any(key in found.state for key in wanted):
-            missing[child] = _why_missing(architecture, child, found.source)
+        names = part.state_dict(prefix=f"{child}.")
+        if names and not any(key in published.state for key in names):
+            missing[child] = _why_missing(architecture, child, published.source)
             setattr(module, child, Missing(missing[child]))
-    fill(module, found.state, architecture, f"the weights from {found.source}")
+    fill(module, published.state, architecture, f"the weights from {published.source}")
     kind = "published" if neurons(architecture) else "imagenet"
-    info = WeightsInfo(kind, found.source, state_sha256(module.state_dict()), found.file_sha256)
+    sha256 = state_sha256(module.state_dict())
+    info = WeightsInfo(kind, published.source, sha256, published.file_sha256)
     return module, info, missing
 
 

@@ -69,9 +69,10 @@ class Preprocessing:
                 f"fit {self.fit!r} needs a height and a width to resize to, and a crop"
             )
         if self.interpolation.upper() not in Image.Resampling.__members__:
-            known = [filter_.name.lower() for filter_ in Image.Resampling]
+            filters = [filter_.name.lower() for filter_ in Image.Resampling]
             raise ProbeError(
-                f"unknown interpolation {self.interpolation!r}{suggest(self.interpolation, known)}"
+                f"unknown interpolation {self.interpolation!r}"
+                f"{suggest(self.interpolation, filters)}"
             )
 
     @property
@@ -291,8 +292,10 @@ def _of_timm(
         resize = enlarged[0] if height == width else enlarged
     filter_ = config["interpolation"]
     mean, std = tuple(config["mean"]), tuple(config["std"])
-    whole = fit == "squash" and resize == crop
-    ours = Preprocessing("torchvision", resize, None if whole else crop, filter_, mean, std, fit)
+    uncropped = fit == "squash" and resize == crop
+    ours = Preprocessing(
+        "torchvision", resize, None if uncropped else crop, filter_, mean, std, fit
+    )
     other = _torchvisions_weights(about)
     return ours, None if other is None else _of_torchvision(other)
 

@@ -131,8 +131,8 @@ def todays_name(name: str, architecture: str) -> str:
 
 def without_values(module: nn.Module) -> list[str]:
     """Name the parameters and buffers of a blueprint that nothing was put into."""
-    held = (*module.named_parameters(), *module.named_buffers())
-    return [name for name, tensor in held if tensor.is_meta]
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    return [name for name, tensor in tensors if tensor.is_meta]
 
 
 def published_as(architecture: str, sha256: str) -> Any:

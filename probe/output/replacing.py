@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{writer}{PARTIAL_SUFFIX}")
     try:
         yield partial
-        _flush(partial)
+        flush(partial)
         os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the first of two errors is the one to tell
@@ -55,7 +55,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Bring the bytes of a file from the system's memory to the disk."""
     # A name that survives a power cut must not be that of a file that did not.
     descriptor = os.open(path, os.O_RDWR)
     try:

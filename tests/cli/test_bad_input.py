@@ -209,7 +209,7 @@ class TestForeignFiles:
             "of_manifest",
             lambda *a: dataclasses.replace(real(*a), url="https://127.0.0.1:9/file"),
         )
-        monkeypatch.setattr(download, "PAUSE", 0.0)
+        monkeypatch.setattr(download, "FIRST_PAUSE_S", 0.0)
         error = rsa("v4").error
         for part in (
             "cowley2023/images_210325.zip", "cache", "PROBE_MIRROR is not set",

