@@ -9,6 +9,7 @@ part:
   ``create_feature_extractor``, which keep the same layers with ``numpy.save``;
 - ``memory``: its peak, for a growing number of images;
 - ``store``: bytes on disk, and reading, beside zarr-python and ``numpy.load``;
+- ``write``: shards beside those of zarr-python's own codecs;
 - ``precision``: memory format and autocast, in speed and in error;
 - ``reducers``: what each costs.
 
@@ -19,6 +20,7 @@ random, unless told otherwise, which changes no time.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -36,8 +38,12 @@ from torch import Tensor
 
 import probe
 from probe import models
+from probe.activations import ActivationStore
 from probe.activations.capture import capture, forward_until
 from probe.activations.engine import autocast
+from probe.activations.reduce import Unreduced
+from probe.activations.shards import shard_writer
+from probe.activations.store import LayerArray
 from probe.models import Network
 from probe.models.devices import keep_freed_memory
 from probe.stimuli import StimulusSet
@@ -352,6 +358,61 @@ def store(files: Path, turns: int, reduce: str, layer: str = "features.0") -> No
                 )
 
 
+def write(turns: int) -> None:
+    print("\nWriting a layer in batches, by our writer and by zarr's own codecs, to the same bytes")
+    for name, n_stimuli, shape in (
+        ("VGG-16 conv1_1", 16, (64, 224, 224)),
+        ("AlexNet conv1", 256, (64, 55, 55)),
+        ("ResNet-50 pool", 8192, (2048, 1, 1)),
+    ):
+        values = torch.randn(n_stimuli, *shape).flatten(1)
+        layer = functools.partial(_one_layer, n_stimuli=n_stimuli, shape=shape)
+        candidates: dict[str, Candidate] = {
+            "probe": lambda folder, v=values, layer=layer: write_shards(layer(folder), v),
+            "zarr": lambda folder, v=values, layer=layer: write_zarr(layer(folder), v),
+        }
+        with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+            candidates["probe"](Path(first))
+            candidates["zarr"](Path(second))
+            files = [file.relative_to(first) for file in Path(first).rglob("c.*")]
+            assert files
+            assert all(Path(first, f).read_bytes() == Path(second, f).read_bytes() for f in files)
+        times = in_turns(max(5, turns), candidates)
+        print(
+            f"  {name:<15} {values.nbytes / 1e6:6.1f} MB: probe {times['probe'] * 1e3:.0f} ms "
+            f"({values.nbytes / 1e9 / times['probe']:.2f} GB/s), zarr {times['zarr'] * 1e3:.0f} ms "
+            f"= {times['zarr'] / times['probe']:.2f} ×"
+        )
+
+
+def _one_layer(folder: Path, n_stimuli: int, shape: tuple[int, ...]) -> LayerArray:
+    stimuli = {"stimulus_id": [str(k) for k in range(n_stimuli)]}
+    created = ActivationStore.create(folder / "store", {"dtype": "float32"}, {}, stimuli)
+    created.create_layer("layer", shape, ("channel", "y", "x"), Unreduced())
+    return created.array("layer")
+
+
+def write_shards(array: LayerArray, values: Tensor) -> None:
+    rows = array.layout.rows
+    with shard_writer() as writer:
+        for start in range(0, len(values), rows):
+            buffer = writer.buffer(array.layout)
+            buffer.fill(0, values[start : start + rows])
+            writer.put(buffer, len(values[start : start + rows]), array.shard(start // rows))
+
+
+def write_zarr(array: LayerArray, values: Tensor) -> None:
+    """Write batches of whole shards, and flush them to the disk, as ours are."""
+    import zarr
+
+    peer, rows = zarr.open_array(array.path, mode="r+"), max(BATCH, array.layout.rows)
+    for start in range(0, len(values), rows):
+        peer[start : start + rows] = values[start : start + rows].numpy()
+    for file in array.shards():
+        with open(file, "rb") as written:
+            os.fsync(written.fileno())
+
+
 def remember(file: Path) -> None:
     """Have the system keep a file in memory."""
     file.read_bytes()
@@ -376,8 +437,8 @@ def precision(files: Path, turns: int, name: str, weights: str) -> None:
     layers = models.resolve("default", network)
     tensors = Pictures.of(network, files).tensors[: 2 * BATCH]
     variants = {
-        "contiguous float32": (torch.contiguous_format, "none"),
-        "channels_last float32": (torch.channels_last, "none"),
+        "contiguous float32": (torch.contiguous_format, "float32"),
+        "channels_last float32": (torch.channels_last, "float32"),
         "contiguous bfloat16": (torch.contiguous_format, "bfloat16"),
         "channels_last bfloat16": (torch.channels_last, "bfloat16"),
     }
@@ -462,7 +523,7 @@ def reducers(files: Path, turns: int, name: str) -> None:
         )
 
 
-PARTS = ("throughput", "peers", "memory", "store", "precision", "reducers")
+PARTS = ("throughput", "peers", "memory", "store", "write", "precision", "reducers")
 
 
 def main() -> None:
@@ -486,6 +547,8 @@ def main() -> None:
         with photographs(given.images) as files:
             for name in CASES:
                 throughput(files, given.turns, name)
+    if "write" in given.only:
+        write(given.turns)
     with photographs(given.few) as files:
         if "peers" in given.only:
             peers(files, given.turns, "resnet50", "default")

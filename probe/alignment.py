@@ -97,7 +97,7 @@ accept_licence, progress
             raise ProbeError(f"{what} is {number}; wanted 0 or more")
     seed = operator.index(seed)
     resolve_device(device)
-    model = models.given(model, weights, preprocessing)  # before anything is downloaded
+    model = models.check_model(model, weights, preprocessing)  # before anything is downloaded
     if isinstance(dataset, Recording):
         recording = dataset.select(region, subject)
     else:
@@ -113,17 +113,9 @@ accept_licence, progress
             f"recording {recording.name!r} holds RDMs only, and {method} aligns responses: "
             "compare it with probe.rsa"
         )
-    if isinstance(model, str):
-        network = models.load(
-            model,
-            weights,
-            seed=seed,
-            preprocessing=preprocessing,
-            accept_licence=accept_licence,
-            progress=progress,
-        )
-    else:
-        network = model
+    network = models.as_network(
+        model, weights, preprocessing, seed=seed, accept_licence=accept_licence, progress=progress
+    )
     names = models.resolve(layers, network)
 
     # One set of responses per region and subject, and the stimuli in other orders.

@@ -19,11 +19,11 @@ import xarray as xr
 from probe import cluster as clusters
 from probe import models, recordings
 from probe.activations import ActivationStore, cache
-from probe.activations.engine import AUTOCAST
 from probe.activations.extract import Extraction
 from probe.activations.reduce import Reducer, parse
-from probe.activations.shards import DTYPES, ShardLayout
+from probe.activations.shards import ShardLayout
 from probe.errors import ProbeError, suggest
+from probe.extraction_settings import ExtractSettings, precision_of
 from probe.models import LayerInfo, Network
 from probe.models.devices import resolve_device
 from probe.progress import note
@@ -46,7 +46,7 @@ def extract(
     *,
     reduce: str | Reducer = "none",
     dtype: str = "float32",
-    autocast: str = "none",
+    precision: str = "float32",
     weights: str = "imagenet",
     preprocessing: str = "resize",
     seed: int = 0,
@@ -59,6 +59,7 @@ def extract(
     force: bool = False,
     accept_licence: bool = False,
     progress: bool | None = None,
+    autocast: str | None = None,
 ) -> ActivationStore:
     """Extract the activations of a network's layers for any set of pictures.
 
@@ -83,8 +84,9 @@ def extract(
         `probe.activations.reduce.parse`.
     dtype : {'float32', 'float16', 'bfloat16'}
         How values are stored.
-    autocast : {'none', 'bfloat16', 'float16'}
-        With which digits the network computes; ``none`` are its own.
+    precision : {'float32', 'bfloat16', 'float16'}
+        What the network computes in. ``float32`` leaves a network of yours in what its own
+        parameters are.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
@@ -110,6 +112,8 @@ def extract(
         Accept the terms of a dataset that restricts its use.
     progress : bool, optional
         Show progress bars; by default when a person is watching.
+    autocast : str, optional
+        What ``precision`` was called in earlier versions, with ``none`` for ``float32``.
 
     Returns
     -------
@@ -127,13 +131,14 @@ def extract(
     >>> store = probe.extract("resnet50", "stimuli/", reduce="srp:4096")  # doctest: +SKIP
     >>> store["layer4.2"].sel(stimulus=0).values  # doctest: +SKIP
     """
+    if autocast is not None:
+        precision = precision_of(autocast)
+    settings = ExtractSettings.of(locals())
     planned = plan(
-        model, images, layers, reduce=reduce, dtype=dtype, autocast=autocast, weights=weights,
-        preprocessing=preprocessing, seed=seed, device=device, skip_bad=skip_bad, root=root,
-        folder=folder, accept_licence=accept_licence, cluster=cluster, progress=progress,
-    )  # fmt: skip
+        model, images, settings, accept_licence=accept_licence, cluster=cluster, progress=progress
+    )
     with clusters.connect(cluster) as workers:
-        return planned.run(batch_size=batch_size, cluster=workers, force=force, progress=progress)
+        return planned.run(cluster=workers, progress=progress)
 
 
 def open_activations(
@@ -195,10 +200,12 @@ class Plan:
     ----------
     extraction : Extraction
     layers : tuple of LayerInfo
+    settings : ExtractSettings
     """
 
     extraction: Extraction
     layers: tuple[LayerInfo, ...]
+    settings: ExtractSettings
 
     @property
     def title(self) -> str:
@@ -249,19 +256,14 @@ class Plan:
         return replace(self, extraction=self.extraction.on(cluster))
 
     def run(
-        self,
-        *,
-        batch_size: int | None = None,
-        cluster: clusters.Cluster | None = None,
-        force: bool = False,
-        progress: bool | None = None,
+        self, *, cluster: clusters.Cluster | None = None, progress: bool | None = None
     ) -> ActivationStore:
         """Extract what is missing; see `extract`."""
         return self.extraction.run(
             [info.name for info in self.layers],
-            batch_size=batch_size,
+            batch_size=self.settings.batch_size,
             cluster=cluster,
-            force=force,
+            force=self.settings.force,
             progress=progress,
         )
 
@@ -269,67 +271,79 @@ class Plan:
 def plan(
     model: str | Network | nn.Module,
     images: str | Path | StimulusSet | Recording,
-    layers: str | Sequence[str] = "default",
+    settings: ExtractSettings = ExtractSettings(),  # noqa: B008  # which is frozen
     *,
-    reduce: str | Reducer = "none",
-    dtype: str = "float32",
-    autocast: str = "none",
-    weights: str = "imagenet",
-    preprocessing: str = "resize",
-    seed: int = 0,
-    device: str = "auto",
-    skip_bad: bool = False,
-    root: str | Path | None = None,
-    folder: str | Path | None = None,
     accept_licence: bool = False,
     cluster: str | Client | clusters.Cluster | None = None,
     progress: bool | None = None,
 ) -> Plan:
-    """See that all there is to an extraction exists, and look at the pictures; see `extract`.
+    """Check that all there is to an extraction exists, and look at the pictures.
 
-    Slips of the pen are told before a picture is read or a file downloaded. With a cluster, the
-    device is that of its workers.
+    What is misspelled is told before a picture is read or a file downloaded.
+
+    Parameters
+    ----------
+    model, images, accept_licence, progress
+        As for `extract`.
+    settings : ExtractSettings
+    cluster : str, dask.distributed.Client or Cluster, optional
+        With one, the device is that of its workers.
+
+    Raises
+    ------
+    ProbeError
+        As `extract` does.
     """
+    settings = settings.checked()
     clusters.check(cluster)
-    model = models.given(model, weights, preprocessing)
-    models.resolve(layers, model)
-    for what, given, known in (("dtype", dtype, DTYPES), ("autocast", autocast, AUTOCAST)):
-        if given not in known:
-            raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+    model = models.check_model(model, settings.weights, settings.preprocessing)
+    models.resolve(settings.layers, model)
+    reduce = settings.reduce
     if isinstance(reduce, str):
-        parse(reduce, n_stimuli=_MANY, seed=seed)
+        parse(reduce, n_stimuli=_MANY, seed=settings.seed)
     if cluster is None:
-        for name in device.split(","):
+        for name in settings.device.split(","):
             resolve_device(name.strip())
-    stimuli = stimuli_of(images, skip_bad, accept_licence, progress, root)
+    stimuli = stimuli_of(images, settings.skip_bad, accept_licence, progress, settings.root)
     if isinstance(reduce, str):
-        reduce = parse(reduce, n_stimuli=len(stimuli), seed=seed)
-    network = (
-        model
-        if isinstance(model, Network)
-        else models.load(
-            model,
-            weights,
-            seed=seed,
-            preprocessing=preprocessing,
-            accept_licence=accept_licence,
-            progress=progress,
-        )
+        reduce = parse(reduce, n_stimuli=len(stimuli), seed=settings.seed)
+    network = models.as_network(
+        model,
+        settings.weights,
+        settings.preprocessing,
+        seed=settings.seed,
+        accept_licence=accept_licence,
+        progress=progress,
     )
-    place = None if folder is None else Path(folder).expanduser().absolute()
-    names = models.resolve(layers, network)  # some weights may be missing
-    chosen = [info for info in models.layers(network) if info.name in names]
-    if reduce.by_channel and layers == "all":
-        unknown = [info.name for info in chosen if not info.axes_known]
-        if unknown:
-            shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
-            note(
-                f"left out, since it is not known which axis their channels are: {shown} "
-                f"({len(unknown)} of {len(chosen)} layers)",
-                progress,
-            )
-            chosen = [info for info in chosen if info.name not in unknown]
-    return Plan(Extraction(network, stimuli, reduce, dtype, autocast, device, place), tuple(chosen))
+    folder = settings.folder
+    extraction = Extraction(
+        network,
+        stimuli,
+        reduce,
+        settings.dtype,
+        settings.precision,
+        settings.device,
+        None if folder is None else Path(folder).expanduser().absolute(),
+    )
+    return Plan(extraction, _layers(network, settings, reduce, progress), settings)
+
+
+def _layers(
+    network: Network, settings: ExtractSettings, reducer: Reducer, progress: bool | None
+) -> tuple[LayerInfo, ...]:
+    names = models.resolve(settings.layers, network)  # some weights may be missing
+    infos = tuple(info for info in models.layers(network) if info.name in names)
+    if not reducer.by_channel or settings.layers != "all":
+        return infos
+    without_channels = [info.name for info in infos if not info.axes_known]
+    if without_channels:
+        listed = ", ".join(without_channels[:3]) + (" …" if len(without_channels) > 3 else "")
+        note(
+            f"left out, since it is not known which axis their channels are: {listed} "
+            f"({len(without_channels)} of {len(infos)} layers)",
+            progress,
+        )
+    return tuple(info for info in infos if info.axes_known)
 
 
 def stimuli_of(
@@ -352,16 +366,16 @@ def stimuli_of(
         names = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]
         there = Path(images).expanduser().exists()
         if images in names or (recordings.head_of(images) in names and not there):
-            found = recordings.load(images, accept_licence=accept_licence, progress=progress)
-            return stimuli_of(found, skip_bad, accept_licence, progress)
+            recording = recordings.load(images, accept_licence=accept_licence, progress=progress)
+            return stimuli_of(recording, skip_bad, accept_licence, progress)
         if not there and re.fullmatch(r"[\w-]+", images):  # no path, no pattern, no file's name
-            beside = [
+            folders = [
                 path.name
                 for path in Path().iterdir()
                 if path.is_dir() and not path.name.startswith(".")
             ]
             raise ProbeError(
                 f"images {images!r} are no folder, file or dataset"
-                f"{suggest(images, [*names, *beside])} (see `probe datasets`)"
+                f"{suggest(images, [*names, *folders])} (see `probe datasets`)"
             )
     return image_set(images, root=root, skip_bad=skip_bad, progress=progress)

@@ -118,10 +118,10 @@ class Settings:
             ``NAME VALUE: expected …``, with the nearest word where there are choices.
         """
         for f in fields(self):
-            known, value = f.metadata[_KEY], getattr(self, f.name)
-            if value is not None and not known.allows(value):
-                near = nearest(str(value), known.choices)
-                raise ProbeError(f"{f.name} {value!r}: expected {known.expected}{near}")
+            about, value = f.metadata[_KEY], getattr(self, f.name)
+            if value is not None and not about.allows(value):
+                near = nearest(str(value), about.choices)
+                raise ProbeError(f"{f.name} {value!r}: expected {about.expected}{near}")
         return self
 
     def to_about(self) -> dict[str, Any]:

@@ -22,8 +22,8 @@ import worker_tasks
 import xarray as xr
 from torch import nn
 
-from probe import cluster, inference
-from probe.cluster import Cluster, connect
+from probe import inference
+from probe.cluster import Cluster, connect, connecting, restarting, slurm, tasks
 from probe.comparison import rsa
 from probe.errors import ProbeError
 from probe.inference import Model
@@ -64,16 +64,16 @@ class TestTheWord:
     @pytest.mark.parametrize(
         ("spec", "message"),
         [
-            ("local", "cluster 'local' names no number of processes; wanted local:4"),
-            ("local:0", "'local:0' names no number of processes"),
-            ("local:x", "'local:x' names no number of processes"),
-            ("local:-1", "'local:-1' names no number of processes"),
-            ("slurm:0", "'slurm:0' names no number of jobs; wanted slurm:4"),
-            ("tcp://here", "'tcp://here' is no address; wanted tcp://HOST:PORT"),
-            ("tcp://here:0", "'tcp://here:0' is no address"),
-            ("tcp://here:99999", "'tcp://here:99999' is no address"),
-            ("http://here:80", "'http://here:80' is unknown; wanted local:4 (processes), tcp://"),
-            ("", "cluster '' is unknown"),
+            ("local", "cluster 'local': expected a number of processes, such as local:4"),
+            ("local:0", "'local:0': expected a number of processes"),
+            ("local:x", "'local:x': expected a number of processes"),
+            ("local:-1", "'local:-1': expected a number of processes"),
+            ("slurm:0", "'slurm:0': expected a number of jobs, such as slurm:4"),
+            ("tcp://here", "'tcp://here': expected tcp://HOST:PORT"),
+            ("tcp://here:0", "'tcp://here:0': expected tcp://HOST:PORT"),
+            ("tcp://here:99999", "'tcp://here:99999': expected tcp://HOST:PORT"),
+            ("http://here:80", "'http://here:80': expected local:4 (processes), tcp://"),
+            ("", "cluster '': expected local:4"),
         ],
     )
     def test_that_is_none(self, spec, message):
@@ -96,9 +96,9 @@ class TestTheWord:
         ("spec", "missing"), [("local:2", "distributed"), ("slurm", "dask_jobqueue")]
     )
     def test_a_missing_package_is_named(self, spec, missing, monkeypatch):
-        find = cluster.importlib.util.find_spec
+        find = connecting.importlib.util.find_spec
         monkeypatch.setattr(
-            cluster.importlib.util,
+            connecting.importlib.util,
             "find_spec",
             lambda name: None if name == missing else find(name),
         )
@@ -106,13 +106,13 @@ class TestTheWord:
             pass
 
     def test_nobody_answers(self, monkeypatch):
-        monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+        monkeypatch.setattr(connecting, "SCHEDULER_TIMEOUT_S", 0.5)
         spec = "tcp://127.0.0.1:9"
         with pytest.raises(ProbeError, match=f"no Dask scheduler answers at {spec}"), connect(spec):
             pass
 
     def test_something_else_answers(self, web, monkeypatch):
-        monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+        monkeypatch.setattr(connecting, "SCHEDULER_TIMEOUT_S", 0.5)
         spec = web[1].replace("http", "tcp")
         with pytest.raises(ProbeError, match="no Dask scheduler answers"), connect(spec):
             pass
@@ -124,7 +124,7 @@ class TestTheWord:
             pass
 
     def test_what_is_no_cluster(self):
-        message = r"wanted .* distributed\.Client, not int"
+        message = r"expected .* distributed\.Client, not int"
         with pytest.raises(ProbeError, match=message), connect(4):
             pass
 
@@ -200,7 +200,7 @@ class TestMap:
             seen.append(options)
             return Bar()
 
-        monkeypatch.setattr(cluster, "track", track)
+        monkeypatch.setattr(tasks, "track", track)
         list(
             workers.map(
                 worker_tasks.square,
@@ -277,7 +277,7 @@ class TestFailures:
         assert found == {k: k for k in (0, 1, 2, 4, 5)}
 
     def test_another_version_is_told_by_the_worker(self, workers, monkeypatch):
-        monkeypatch.setattr(cluster.metadata, "version", lambda name: "9.9")
+        monkeypatch.setattr(tasks.metadata, "version", lambda name: "9.9")
         with pytest.raises(ProbeError, match=r"a worker has cnn-probe 0\.\S+, here it is 9\.9"):
             list(workers.map(worker_tasks.square, [1]))
 
@@ -345,7 +345,7 @@ class TestProcessesOfThisMachine:
         with connect("local:1") as own:
             (server,) = (
                 child for child in psutil.Process().children()
-                if "_serve(1, " in " ".join(child.cmdline())
+                if "serve(1, " in " ".join(child.cmdline())
             )  # fmt: skip
             others = server.children(recursive=True)
             results = own.map(worker_tasks.told, range(100), shared=[tmp_path / "x"])
@@ -410,7 +410,7 @@ class TestQueue:
     def test_ctrl_c_stays_what_it_was(self):
         """In a process that has not imported the package yet, which takes it for itself."""
         code = (
-            "import signal; from probe import cluster; cluster._slurm(); "
+            "import signal; from probe.cluster import slurm; slurm.import_jobqueue(); "
             "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
@@ -419,7 +419,7 @@ class TestQueue:
     def _queue(self, tmp_path, monkeypatch):
         import dask
 
-        cluster._slurm()  # which reads its own configuration
+        slurm.import_jobqueue()  # which reads its own configuration
 
         for name, lines in QUEUE.items():
             script = tmp_path / name
@@ -438,8 +438,9 @@ class TestQueue:
     def test_jobs_are_queued_again_when_they_end_and_cancelled_at_the_end(
         self, monkeypatch, tmp_path
     ):
-        monkeypatch.setitem(cluster.ABSENT, "slurm", 0.5)
-        monkeypatch.setattr(cluster, "LOOK", 0.02)
+        monkeypatch.setattr(slurm, "ABSENT_S", 0.5)
+        monkeypatch.setattr(restarting, "LOOKING_INTERVAL_S", 0.02)
+        monkeypatch.setattr(tasks, "COUNTING_INTERVAL_S", 0.02)
         with connect("slurm:1") as jobs:
             found = []
             for index, _ in jobs.map(worker_tasks.told, range(40), shared=[tmp_path / "x"]):

@@ -18,6 +18,7 @@ from probe import extraction, models, recordings
 from probe.activations import ActivationStore, cache, capture
 from probe.activations.reduce import SpatialMean
 from probe.errors import ProbeError
+from probe.extraction_settings import ExtractSettings
 from probe.models import Network
 from probe.stimuli import StimulusSet, image_set
 
@@ -77,13 +78,14 @@ class TestExtract:
 
     def test_a_recording_stands_for_its_stimuli(self, pictures: Path) -> None:
         recording = recordings.load("sim-v1")
+        settings = ExtractSettings(LAYERS, weights="random")
         for images in ("sim-v1", "sim-v1/0", recording):
-            planned = extraction.plan("squeezenet1_1", images, LAYERS, weights="random")
+            planned = extraction.plan("squeezenet1_1", images, settings)
             assert planned.extraction.stimuli.hash == recording.stimuli.hash
             assert planned.title.startswith(f"squeezenet1_1 · {recording.name}, 180 stimuli")
         shutil.copytree(pictures, "sim-v1")
         for images, n in (("sim-v1", 180), ("./sim-v1", 5), ("sim-v1/p0.png", 1)):
-            planned = extraction.plan("squeezenet1_1", images, LAYERS, weights="random")
+            planned = extraction.plan("squeezenet1_1", images, settings)
             assert len(planned.extraction.stimuli) == n
 
     def test_a_module_of_ones_own(self, pictures: Path) -> None:
@@ -124,8 +126,8 @@ class TestExtract:
         ({"layers": "features.00"}, r"no layer 'features.00'; did you mean 'features\.0'"),
         ({"reduce": "srq:12"}, "reducer 'srq:12' does not exist; there is none, mean"),
         ({"reduce": "units:0"}, "'0' is not a positive whole number"),
-        ({"dtype": "float61"}, "dtype 'float61' is unknown; did you mean 'float16'"),
-        ({"autocast": "bfloat"}, "autocast 'bfloat' is unknown; did you mean 'bfloat16'"),
+        ({"dtype": "float61"}, "dtype 'float61': expected one of .*; did you mean 'float16'"),
+        ({"precision": "bfloat"}, "precision 'bfloat': expected .*; did you mean 'bfloat16'"),
         ({"device": "gpu"}, "device 'gpu' is not on this machine; there is cpu"),
     ],
 )
@@ -163,9 +165,8 @@ def test_images_that_are_not_there(images: str, message: str) -> None:
 
 
 def test_a_plan_foretells_what_it_takes(pictures: Path) -> None:
-    planned = extraction.plan(
-        "squeezenet1_1", pictures, LAYERS, reduce="srp:64", dtype="float16", weights="random"
-    )
+    settings = ExtractSettings(LAYERS, reduce="srp:64", dtype="float16", weights="random")
+    planned = extraction.plan("squeezenet1_1", pictures, settings)
     before = planned.table()
     assert not planned.extraction.path.exists()
     assert before["layer"].tolist() == LAYERS.split(",")
@@ -177,7 +178,7 @@ def test_a_plan_foretells_what_it_takes(pictures: Path) -> None:
     half = planned.table()
     assert half["there"].tolist() == [1.0, 0.0]
     assert planned.share_there(half) == pytest.approx(0.5)
-    after = cache.summary(planned.run())
+    after = planned.run().summary()
     np.testing.assert_allclose(after["GB"], before["GB"])
     assert after[["layer", "shape", "neuroids"]].equals(before[["layer", "shape", "neuroids"]])
     assert planned.share_there(planned.table()) == 1
@@ -233,3 +234,15 @@ class TestOpen:
             probe.open_activations(tmp_path / "none")
         with pytest.raises(ProbeError, match="no activations in"):
             probe.open_activations(pictures)
+
+
+def test_autocast_is_what_precision_was_called(pictures: Path) -> None:
+    fewer = extract(pictures, precision="bfloat16", reduce="mean")
+    with pytest.warns(DeprecationWarning, match="'bfloat16' is called precision='bfloat16' now"):
+        assert extract(pictures, autocast="bfloat16", reduce="mean").path == fewer.path
+    with pytest.warns(DeprecationWarning, match="autocast='none' is called precision='float32'"):
+        whole = extract(pictures, autocast="none", reduce="mean")
+    assert whole.path == extract(pictures, reduce="mean").path
+    # As stores were described before: what they hold is found again.
+    assert (whole.request["autocast"], fewer.request["autocast"]) == ("none", "bfloat16")
+    assert "precision" not in whole.request

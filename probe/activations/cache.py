@@ -20,12 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from probe import assets
 from probe.activations.components import Components
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.errors import ProbeError
+from probe.output.replacing import PARTIAL_SUFFIX
 from probe.progress import track
 from probe.stimuli.stimulus_set import hash_of
 
@@ -135,9 +134,9 @@ def root(folder: str | Path | None = None) -> Path:
 
 def entries(folder: str | Path | None = None) -> list[Entry]:
     """List the stores, the last used first."""
-    found = [_entry(path) for path in _folders(root(folder))]
-    found = [entry for entry in found if entry.state != FOREIGN]
-    return sorted(found, key=lambda entry: entry.used, reverse=True)
+    entries = [_entry(path) for path in _folders(root(folder))]
+    entries = [entry for entry in entries if entry.state != FOREIGN]
+    return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
 
 def shown(keys: Iterable[str]) -> dict[str, str]:
@@ -186,31 +185,6 @@ def find(key: str | Path, folder: str | Path | None = None) -> Path:
     )
 
 
-def summary(store: ActivationStore) -> pd.DataFrame:
-    """Tell what a store holds, one row per layer.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``layer``; ``shape`` of the layer's output for one stimulus, such as ``256×13×13``;
-        ``neuroids`` that are kept of it; ``complete``, the share of the stimuli that is there, 0 to
-        1; and ``GB`` of them on disk.
-    """
-    rows = []
-    for layer in store.layers:
-        array = store.array(layer)
-        rows.append(
-            {
-                "layer": layer,
-                "shape": "×".join(map(str, array.output_shape)),
-                "neuroids": array.shape[1],
-                "complete": array.share_done(),
-                "GB": len(array.shards()) * array.layout.n_bytes / 1e9,
-            }
-        )
-    return pd.DataFrame(rows, columns=["layer", "shape", "neuroids", "complete", "GB"])
-
-
 def title(model: str, stimuli: str, n_stimuli: int, n_layers: int) -> str:
     """Say in one line what a store holds."""
     pictures = f"{n_stimuli:,} {'stimulus' if n_stimuli == 1 else 'stimuli'}"
@@ -231,9 +205,9 @@ def facts(store: ActivationStore) -> list[tuple[str, str]]:
 
 def skipped(left_out: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Say which pictures were left out, and why, as a (name, text) line, or none."""
-    told = [f"{name} ({reason})" for name, reason in left_out]
-    more = f", and {len(told) - 5} more" if len(told) > 5 else ""
-    return [("skipped", f"{len(told)}: {', '.join(told[:5])}{more}")] if told else []
+    lines = [f"{name} ({reason})" for name, reason in left_out]
+    more = f", and {len(lines) - 5} more" if len(lines) > 5 else ""
+    return [("skipped", f"{len(lines)}: {', '.join(lines[:5])}{more}")] if lines else []
 
 
 def rdms() -> tuple[int, int]:
@@ -342,25 +316,25 @@ def removable(
         there[path] = _entry(path)
         if there[path].state == FOREIGN:
             raise ProbeError(f"{str(path)!r} holds no activations of probe's, and is not removed")
-    found = [
+    removals = [
         Removal(path, STORE, _in_words(entry), entry.n_bytes, entry.used, _is_held(path))
         for path, entry in there.items()
         if path in named or entry.state in states
     ]
     if everything or old_format:
-        gone = {removal.path for removal in found}
-        found += [r for r in leftovers(folder) if not gone & {r.path, *r.path.parents}]
-    return [removal for removal in found if removal.used.timestamp() <= before]
+        gone = {removal.path for removal in removals}
+        removals += [r for r in leftovers(folder) if not gone & {r.path, *r.path.parents}]
+    return [removal for removal in removals if removal.used.timestamp() <= before]
 
 
 def leftovers(folder: str | Path | None = None) -> list[Removal]:
     """List what processes that were killed left, and lock files that nobody holds."""
-    found = []
+    removals = []
     for path, kind in _leftovers(root(folder)):
         removal = Removal(path, kind, kind, _bytes_of(path), _used(path), _is_held(path))
         if not (kind == LOCK and removal.held):
-            found.append(removal)
-    return found
+            removals.append(removal)
+    return removals
 
 
 def remove(removals: Iterable[Removal]) -> list[Removal]:
@@ -398,10 +372,10 @@ def remove(removals: Iterable[Removal]) -> list[Removal]:
 
 def free_bytes(folder: str | Path | None = None) -> int:
     """Tell how much room the disk of the stores has, whether or not the folder is there yet."""
-    place = root(folder).absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    existing = root(folder).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
 
 
 def _check_description(store: ActivationStore) -> None:
@@ -467,7 +441,7 @@ def _unread(path: Path) -> str:
 
 def _is_torn(path: Path) -> bool:
     """Tell whether a store was not even begun when its process was killed."""
-    return all(inside.suffix == ".partial" for inside in path.iterdir())
+    return all(inside.suffix == PARTIAL_SUFFIX for inside in path.iterdir())
 
 
 def _has_layers(path: Path) -> bool:
@@ -499,7 +473,7 @@ def _entry(path: Path) -> Entry:
 
 def _names(store: ActivationStore) -> dict[str, str]:
     names = {"model": "model", "weights": "weights", "stimuli": "stimuli", "reducer": "reduce"}
-    return {name: str(store.about.get(kept, "")) for name, kept in names.items()}
+    return {name: str(store.about.get(key, "")) for name, key in names.items()}
 
 
 def _in_words(entry: Entry) -> str:
@@ -518,7 +492,7 @@ def _leftovers(stores: Path) -> Iterator[tuple[Path, str]]:
         if _is_torn(path):
             yield path, TORN
         elif (path / "zarr.json").is_file():
-            yield from ((p, TORN) for p in sorted(path.rglob("*.partial")))
+            yield from ((p, TORN) for p in sorted(path.rglob(f"*{PARTIAL_SUFFIX}")))
     yield from ((p, LOCK) for p in sorted(locks.glob("*.lock")))
 
 
@@ -602,7 +576,7 @@ def _used(path: Path) -> datetime:
 def _bytes_of(path: Path) -> int:
     if not path.is_dir():
         return _size(path)
-    return sum(_size(Path(place, f)) for place, _, files in os.walk(path) for f in files)
+    return sum(_size(Path(folder, f)) for folder, _, files in os.walk(path) for f in files)
 
 
 def _size(path: Path) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from probe.errors import ProbeError, suggest
 from probe.models.hooks import watched
 from probe.models.layouts import Call, Layout, layouts
-from probe.models.network import MissingLayer
+from probe.models.missing import MissingLayer
 
 Receive = Callable[[str, Tensor], None]
 
@@ -122,20 +122,20 @@ def tapped(
     ProbeError
         If a path does not exist in the module.
     """
-    wanted = set(layers)
+    remaining = set(layers)
     modules = dict(module.named_modules())
     paths = dict.fromkeys(split_name(name)[0] for name in layers)
     for path in paths:
         if path not in modules or not path:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
-    known = _layouts(module, input_shape)
+    layouts = _layouts(module, input_shape)
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> None:
         if returned is not None and call == 0:
             returned[f"{path}{place}"] = tuple(tensor.shape)
         for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
-            if name in wanted:
-                layout = known.get((path, call, place))
+            if name in remaining:
+                layout = layouts.get((path, call, place))
                 receive(name, layout.arrange(tensor) if layout else tensor)
 
     with watched(module, paths, saw) as calls:
@@ -216,15 +216,15 @@ def differentiable(
     ProbeError
         If a layer does not exist, or is not called.
     """
-    wanted, left = dict.fromkeys(layers), set(layers)
-    found: dict[str, Tensor] = {}
+    ordered, left = dict.fromkeys(layers), set(layers)
+    outputs: dict[str, Tensor] = {}
     returned: dict[str, tuple[int, ...]] = {}
     modules = dict(module.named_modules())
-    paths = dict.fromkeys(split_name(name)[0] for name in wanted)
+    paths = dict.fromkeys(split_name(name)[0] for name in ordered)
     for path in paths:
         if path not in modules:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
-    known = _layouts(module, inputs.shape[1:])
+    layouts = _layouts(module, inputs.shape[1:])
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> Tensor | None:
         if call == 0:
@@ -232,13 +232,13 @@ def differentiable(
         for name in (f"{path}:{call}{place}", f"{path}{place}" if call == 0 else None):
             if name not in left:
                 continue
-            layout = known.get((path, call, place))
+            layout = layouts.get((path, call, place))
             tensor = layout.arrange(tensor) if layout else tensor
             if name == cut:
                 torch.set_grad_enabled(True)
                 tensor = tensor.detach() if change is None else change(tensor.detach())
                 tensor = tensor.detach().requires_grad_()
-            found[name] = tensor
+            outputs[name] = tensor
             left.discard(name)
             if not left:
                 raise _LastLayerReachedError
@@ -253,7 +253,7 @@ def differentiable(
             # A copy: a network may normalise its input in place.
             module(inputs.clone())
         except _LastLayerReachedError:
-            return {name: found[name] for name in wanted}
+            return {name: outputs[name] for name in ordered}
     raise ProbeError(_no_output(min(left), calls, returned))
 
 
@@ -283,15 +283,15 @@ def list_parts(parts: Mapping[str, tuple[int, ...]], path: str = "") -> str:
     path : str
         Of the layer; empty for the network.
     """
-    shown = ", ".join(
-        f"{path}{place} ({'×'.join(map(str, shape[1:])) or 'one number'})"
-        for place, shape in list(parts.items())[:12]
+    listed = ", ".join(
+        f"{path}{part} ({'×'.join(map(str, shape[1:])) or 'one number'})"
+        for part, shape in list(parts.items())[:12]
     )
     if list(parts) == [""]:
-        return f"one tensor, {shown}"
+        return f"one tensor, {listed}"
     more = f" and {len(parts) - 12} more" if len(parts) > 12 else ""
     example = f"{path}{next(iter(parts))}"
-    return f"{len(parts)} tensors, {shown}{more}: name one, such as {example} or {example}:0"
+    return f"{len(parts)} tensors, {listed}{more}: name one, such as {example} or {example}:0"
 
 
 def _layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:

@@ -11,7 +11,6 @@ every step, and depends on the order of the stimuli.
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from probe.errors import ProbeError
+from probe.output.replacing import replacing
 
 _COLUMNS = 2**14  # units that a fit holds at once: as many as the store keeps in one piece
 _TOGETHER = 16  # stimuli that a CPU projects at once
@@ -111,22 +111,14 @@ class Components:
 
     def save(self, path: str | Path) -> None:
         """Write an npz file, whole or not at all."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with open(partial, "wb") as file:
-                np.savez(
-                    file,
-                    components=self.components,
-                    mean=self.mean,
-                    variance=self.variance,
-                    total_variance=self.total_variance,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(Path(path)) as partial, open(partial, "wb") as file:
+            np.savez(
+                file,
+                components=self.components,
+                mean=self.mean,
+                variance=self.variance,
+                total_variance=self.total_variance,
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Components:
@@ -139,14 +131,14 @@ class Components:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                found = cls(
+                loaded = cls(
                     file["components"],
                     file["mean"],
                     file["variance"],
                     float(file["total_variance"]),
                 )
-            rows, d = found.components.shape
-            if found.mean.shape != (d,) or found.variance.shape != (rows,):
+            rows, d = loaded.components.shape
+            if loaded.mean.shape != (d,) or loaded.variance.shape != (rows,):
                 raise ValueError
         except FileNotFoundError:
             raise ProbeError(f"no principal components at {str(path)!r}") from None
@@ -156,7 +148,7 @@ class Components:
                 f"file {str(path)!r} does not hold principal components, or is damaged: "
                 "remove it, and they are fitted anew"
             ) from None
-        return found
+        return loaded
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Give components and mean as tensors."""

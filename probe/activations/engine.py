@@ -36,7 +36,8 @@ from probe.stimuli import StimulusSet
 PIXELS = "(pixels)"
 """Name under which the network's input itself is kept, as if it were a layer."""
 
-AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a network computes in; float32 stands for what its own parameters are."""
 
 MOST_READERS = 8
 """Threads that decode and preprocess pictures, at most."""
@@ -62,7 +63,7 @@ class Job:
     path : pathlib.Path
         The store, in which there is room for all of them.
     reducer : Reducer
-    autocast : str
+    precision : str
         One of `AUTOCAST`.
     channels_last : bool
         Whether pictures lie in memory pixel by pixel, which convolutions prefer.
@@ -75,7 +76,7 @@ class Job:
     layers: tuple[str, ...]
     path: Path
     reducer: Reducer
-    autocast: str
+    precision: str
     channels_last: bool
     batch_size: int
 
@@ -181,7 +182,7 @@ def _on_device(
                 at_device = images.to(device, dtype, non_blocking=True, copy=True)
                 if job.channels_last:
                     at_device = at_device.contiguous(memory_format=torch.channels_last)
-                with autocast(device, job.autocast):
+                with autocast(device, job.precision):
                     forward_until(module, at_device, inner, receive)
 
         pin = device.type == "cuda"
@@ -204,9 +205,9 @@ def _on_device(
     return size
 
 
-def autocast(device: torch.device, name: str) -> torch.autocast:
-    """Compute with fewer digits, if asked for."""
-    dtype = AUTOCAST[name]
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a network computes in one of `AUTOCAST`."""
+    dtype = AUTOCAST[precision]
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 

@@ -25,12 +25,13 @@ from torch import nn
 from probe import assets, images, models
 from probe.activations import batch_size as batch_sizes
 from probe.activations import reduce as reducers
-from probe.activations.engine import AUTOCAST, LEAST_BATCH, PIXELS, Job, compute, output_shapes
+from probe.activations.engine import LEAST_BATCH, PIXELS, Job, compute, output_shapes
 from probe.activations.reduce import PCA, Components, Reducer, Unreduced
-from probe.activations.shards import DTYPES, ShardLayout, ShardWriter, shard_writer
+from probe.activations.shards import ShardLayout, ShardWriter, shard_writer
 from probe.activations.store import FORMAT, ActivationStore, LayerArray, key_of
 from probe.cluster import Cluster
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError
+from probe.extraction_settings import NO_AUTOCAST, ExtractSettings, precision_of
 from probe.models import Network
 from probe.models.devices import devices_of, out_of_memory, resolve_device
 from probe.models.layouts import ORDERS
@@ -61,8 +62,9 @@ class Extraction:
     reducer : Reducer
     dtype : str
         As which they are stored: one of `probe.activations.shards.DTYPES`.
-    autocast : str
-        With which digits the network computes: ``none`` (its own), ``bfloat16``, ``float16``.
+    precision : str
+        What the network computes in: ``float32`` (or whatever its own parameters are),
+        ``bfloat16``, ``float16``.
     device : str
         See `devices_of`.
     folder : path, optional
@@ -75,18 +77,13 @@ class Extraction:
     stimuli: StimulusSet
     reducer: Reducer = WHOLE
     dtype: str = "float32"
-    autocast: str = "none"
+    precision: str = "float32"
     device: str = "auto"
     folder: Path | None = None
     remote: bool = False
 
     def __post_init__(self) -> None:
-        for what, given, known in (
-            ("dtype", self.dtype, DTYPES),
-            ("autocast", self.autocast, AUTOCAST),
-        ):
-            if given not in known:
-                raise ProbeError(f"{what} {given!r} is unknown{suggest(given, known)}")
+        ExtractSettings(dtype=self.dtype, precision=self.precision).checked()
 
     @cached_property
     def devices(self) -> list[torch.device]:
@@ -108,10 +105,10 @@ class Extraction:
         after the next edit: its activations are never taken for those of an earlier one.
         """
         network = self.network
-        own = network.weights.kind == "user" or _is_tampered_with(network.module)
+        is_unique = network.weights.kind == "user" or _is_tampered_with(network.module)
         return {
             "format": FORMAT,
-            "model": uuid.uuid4().hex if own else network.name,
+            "model": uuid.uuid4().hex if is_unique else network.name,
             # As they are now: whoever loaded the network may have cut or changed it since.
             "weights": state_sha256(network.module.state_dict()),
             "modules": _hash_of_modules(network.module),
@@ -119,7 +116,7 @@ class Extraction:
             "stimuli": self.stimuli.hash,
             "reducer": self.reducer.key(),
             "dtype": self.dtype,
-            "autocast": self.autocast,
+            "autocast": self._autocast,
             # A GPU convolves with fewer digits (TF32), unless told otherwise.
             "device": self.devices[0].type,
             # Kernels change between releases, and values with them in the last digits.
@@ -131,6 +128,11 @@ class Extraction:
             "colours": images.COLOURS,
             "probe": metadata.version("cnn-probe"),
         }
+
+    @property
+    def _autocast(self) -> str:
+        """The precision, as stores have called it from the first version on."""
+        return NO_AUTOCAST if self.precision == "float32" else self.precision
 
     @cached_property
     def path(self) -> Path:
@@ -199,7 +201,7 @@ class Extraction:
             "reduce": self.reducer.name,
             "reduced": self.reducer.describe(),
             "dtype": self.dtype,
-            "autocast": self.autocast,
+            "autocast": self._autocast,
             "skipped": [list(bad) for bad in stimuli.skipped],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "layers": list(layers),
@@ -218,12 +220,12 @@ class Extraction:
         store = ActivationStore.create(self.path, self.request, about, columns)
         store.sweep()
         # Other files may be left out of the same set now, and its metadata may be others.
-        kept = ("stimuli", "skipped", "aliases")
-        store.remember(**{name: about[name] for name in kept})
+        current = ("stimuli", "skipped", "aliases")
+        store.remember(**{name: about[name] for name in current})
         store.refresh(columns)
         # In the order of the network, whoever asked for which first.
-        known = store.about["layers"]
-        store.remember(layers=known + [layer for layer in layers if layer not in known])
+        listed = store.about["layers"]
+        store.remember(layers=listed + [layer for layer in layers if layer not in listed])
         return store
 
     def _complete(
@@ -262,7 +264,7 @@ class Extraction:
             tuple(missing),
             store.path,
             reducer,
-            self.autocast,
+            self.precision,
             channels_last,
             size,
         )
@@ -306,11 +308,11 @@ class Extraction:
                 sum(int((~done[block * rows : (block + 1) * rows]).sum()) for block in task)
                 for task in tasks
             ]
-            found = cluster.map(
+            results = cluster.map(
                 compute_blocks, tasks, shared=(job, self.devices[0]),
                 sizes=sizes, desc=desc, unit="img", progress=progress,
             )  # fmt: skip
-            ended = min(size for _, size in found)
+            ended = min(size for _, size in results)
             store.sweep()  # what workers left that were lost
             return ended
         bar = track(total=n, initial=int(done.sum()), desc=desc, unit="img", progress=progress)
@@ -336,14 +338,14 @@ class Extraction:
         apart = self.path.with_name(f"{self.path.name}.fitting")
         if unfitted := [layer for layer in layers if not files[layer].exists()]:
             rows = self.reducer.positions(len(self.stimuli))
-            whole = replace(
+            unreduced = replace(
                 self,
                 stimuli=self.stimuli.subset([int(row) for row in rows]),
                 reducer=WHOLE,
                 dtype="float32",
                 folder=apart,
             )
-            activations = whole.run(unfitted, **how)
+            activations = unreduced.run(unfitted, **how)
             for layer in track(unfitted, desc="PCA", unit="layer", progress=how["progress"]):
                 self.reducer.fit(layer, activations.array(layer)).save(files[layer])
         shutil.rmtree(apart, ignore_errors=True)
@@ -372,8 +374,8 @@ class Extraction:
         for folder in sorted(self.path.parent.iterdir()):
             try:
                 # Most are of another network: seen before their long lists are parsed.
-                known = self.request["weights"] in (folder / "zarr.json").read_text()
-                other = ActivationStore(folder) if known and folder != self.path else None
+                is_same_network = self.request["weights"] in (folder / "zarr.json").read_text()
+                other = ActivationStore(folder) if is_same_network and folder != self.path else None
             except (OSError, ValueError):  # whatever is wrong there is its own concern
                 continue
             if other is not None and all(
@@ -413,16 +415,9 @@ def extract(
     stimuli: StimulusSet,
     layers: Sequence[str],
     *,
-    reduce: str | Reducer = "none",
-    dtype: str = "float32",
-    autocast: str = "none",
-    batch_size: int | None = None,
-    device: str = "auto",
     cluster: Cluster | None = None,
-    folder: Path | str | None = None,
-    force: bool = False,
-    seed: int = 0,
     progress: bool | None = None,
+    **options: Any,
 ) -> ActivationStore:
     """Run a network over a stimulus set and keep the outputs of some layers.
 
@@ -439,28 +434,13 @@ def extract(
         See `probe.stimuli.image_set`.
     layers : sequence of str
         Layer names as `capture` takes them, or `PIXELS` for the network's preprocessed input.
-    reduce : str or Reducer
-        What is kept of a layer; see `probe.activations.reduce.parse`.
-    dtype : {"float32", "float16", "bfloat16"}
-        As which it is stored.
-    autocast : {"none", "bfloat16", "float16"}
-        With which digits the network computes.
-    batch_size : int, optional
-        Stimuli per forward pass; by default what suits the network and the device. It is halved
-        when memory runs out.
-    device : str
-        ``auto`` (all CUDA devices if there are any), ``cpu``, ``cuda`` (all), ``cuda:1``, ``mps``,
-        or several with commas.
     cluster : Cluster, optional
         From `probe.cluster.connect`: blocks of stimuli are computed by its workers.
-    folder : path, optional
-        Where the store is put; by default, into the cache.
-    force : bool
-        Begin even if the disk seems too small.
-    seed : int
-        Of random projections and choices.
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
+    **options
+        ``reduce``, ``dtype``, ``precision``, ``batch_size``, ``device``, ``folder``, ``force`` and
+        ``seed``, as for `probe.extract`. ``device`` may be several with commas; ``cuda`` is all.
 
     Returns
     -------
@@ -473,12 +453,27 @@ def extract(
         If an image cannot be read, a layer or the device does not exist, or the disk is too small
         or full.
     """
+    if "autocast" in options:
+        options["precision"] = precision_of(options.pop("autocast"))
+    settings = ExtractSettings(**options).checked()
+    reduce = settings.reduce
     if isinstance(reduce, str):
-        reduce = reducers.parse(reduce, n_stimuli=len(stimuli), seed=seed)
-    place = None if folder is None else Path(folder).expanduser()
-    extraction = Extraction(network, stimuli, reduce, dtype, autocast, device, place)
+        reduce = reducers.parse(reduce, n_stimuli=len(stimuli), seed=settings.seed)
+    extraction = Extraction(
+        network,
+        stimuli,
+        reduce,
+        settings.dtype,
+        settings.precision,
+        settings.device,
+        None if settings.folder is None else Path(settings.folder).expanduser(),
+    )
     return extraction.run(
-        layers, batch_size=batch_size, cluster=cluster, force=force, progress=progress
+        layers,
+        batch_size=settings.batch_size,
+        cluster=cluster,
+        force=settings.force,
+        progress=progress,
     )
 
 

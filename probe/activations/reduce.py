@@ -104,10 +104,10 @@ class Reducer(ABC):
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Make what all batches need when it is first wanted, and keep it in this process."""
-        kept = vars(self).setdefault("_kept", {})
-        if key not in kept:
-            kept[key] = make()
-        return kept[key]
+        cached = vars(self).setdefault("_kept", {})
+        if key not in cached:
+            cached[key] = make()
+        return cached[key]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_kept"}
@@ -476,12 +476,12 @@ class PCA(Reducer):
             raise ProbeError(
                 f"no principal components of layer {layer!r}{suggest(layer, self.fitted)}"
             )
-        found, d = self.fitted[layer], math.prod(output.shape[1:])
-        if len(found.mean) != d:
+        fitted, d = self.fitted[layer], math.prod(output.shape[1:])
+        if len(fitted.mean) != d:
             raise ProbeError(
-                f"layer {layer!r} has {d} units; its components were fitted to {len(found.mean)}"
+                f"layer {layer!r} has {d} units; its components were fitted to {len(fitted.mean)}"
             )
-        return project(output, *self.once((layer, output.device), lambda: found.on(output.device)))
+        return project(output, *self.once((layer, output.device), lambda: fitted.on(output.device)))
 
 
 FORMS = (

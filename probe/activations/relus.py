@@ -86,22 +86,22 @@ def _as_relu(
 ) -> tuple[Tensor, float, bool] | None:
     """Read a call as a ReLU: its input, its upper end, and whether it works in place."""
     name = _CALLS[called]
-    given = dict(zip(_PARAMETERS[name], args, strict=False)) | dict(kwargs)
+    arguments = dict(zip(_PARAMETERS[name], args, strict=False)) | dict(kwargs)
     lower: Any = 0.0
     upper: Any = inf
     if name == "relu6":
         upper = 6.0
     elif name == "hardtanh":
-        lower, upper = given.get("min_val", -1.0), given.get("max_val", 1.0)
+        lower, upper = arguments.get("min_val", -1.0), arguments.get("max_val", 1.0)
     elif name == "threshold":
-        lower = given["threshold"] if given["threshold"] == given["value"] else inf
+        lower = arguments["threshold"] if arguments["threshold"] == arguments["value"] else inf
     elif name != "relu":
-        lower, upper = given.get("min"), given.get("max")
+        lower, upper = arguments.get("min"), arguments.get("max")
         upper = inf if upper is None else upper
     if isinstance(lower, Tensor) or isinstance(upper, Tensor) or lower != 0 or upper <= 0:
         return None
-    inputs: Tensor = given["input"] if "input" in given else given["self"]
-    return inputs, float(upper), called.endswith("_") or bool(given.get("inplace"))
+    inputs: Tensor = arguments["input"] if "input" in arguments else arguments["self"]
+    return inputs, float(upper), called.endswith("_") or bool(arguments.get("inplace"))
 
 
 class _Rectifier(torch.autograd.Function):

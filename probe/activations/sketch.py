@@ -86,9 +86,9 @@ class Sketch:
         n_rows = math.ceil(d / length)
         shape = s, math.ceil(n_rows / 32), length
         n_pairs = math.ceil(math.prod(shape) / 2)
-        drawn = random_words(n_pairs + s * n_rows, "projection", seed, layer)
-        words = drawn[:n_pairs].view(np.int32)[: math.prod(shape)].reshape(shape)
-        fractions = drawn[n_pairs:].reshape(s, n_rows) >> np.uint64(32)
+        random_values = random_words(n_pairs + s * n_rows, "projection", seed, layer)
+        words = random_values[:n_pairs].view(np.int32)[: math.prod(shape)].reshape(shape)
+        fractions = random_values[n_pairs:].reshape(s, n_rows) >> np.uint64(32)
         shifts = (fractions * widths[:, np.newaxis].astype(np.uint64)) >> np.uint64(32)
         sketch = cls(
             torch.from_numpy(words.copy()).to(device),
@@ -122,7 +122,7 @@ def add_on_cpu(output: Tensor, sketch: Sketch) -> Tensor:
     output = output.detach()
     n, d = len(output), math.prod(output.shape[1:])
     sums = torch.empty((n, len(sketch.correction)))
-    drawn = (
+    words = (
         sketch.words.numpy().view(np.uint32),
         sketch.shifts.numpy(),
         sketch.widths.numpy(),
@@ -137,12 +137,12 @@ def add_on_cpu(output: Tensor, sketch: Sketch) -> Tensor:
         units = in_order(output[first : first + step]).contiguous().numpy()
         into = sums[first : first + step].numpy()
         if threads == 1:
-            compiled(_add)(units, *drawn, into)
+            compiled(_add)(units, *words, into)
             continue
         cuts = [len(units) * t // threads for t in range(threads + 1)]
         parts = [slice(a, b) for a, b in itertools.pairwise(cuts) if a < b]
         with ThreadPoolExecutor(len(parts)) as pool:
-            added = [pool.submit(compiled(_add), units[p], *drawn, into[p]) for p in parts]
+            added = [pool.submit(compiled(_add), units[p], *words, into[p]) for p in parts]
         for part in added:
             part.result()
     return sums

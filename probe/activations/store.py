@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +27,7 @@ from xarray.core import indexing
 
 from probe.activations.shards import DamagedShard, ShardLayout
 from probe.errors import ProbeError, suggest
+from probe.output.replacing import PARTIAL_SUFFIX, replacing
 
 if TYPE_CHECKING:
     from probe.activations.reduce import Reducer
@@ -126,9 +126,9 @@ class ActivationStore(Mapping[str, xr.DataArray]):
     @property
     def layers(self) -> list[str]:
         """Layers of which at least a part is there, in the order in which they were asked for."""
-        known = {_folder(layer) for layer in self._layers}
+        folders = {_folder(layer) for layer in self._layers}
         for folder in self.path.iterdir():
-            if folder.name not in known and (folder / "zarr.json").is_file():
+            if folder.name not in folders and (folder / "zarr.json").is_file():
                 array = LayerArray(folder)
                 self._layers[array.layer] = array
         order = {layer: k for k, layer in enumerate(self.about.get("layers", []))}
@@ -185,11 +185,11 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         ProbeError
             If the layer is not there.
         """
-        found = self._find(layer)
-        if found is None:
-            known = [*self.layers, *(a for a in self._aliases if self._find(a) is not None)]
-            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, known)}")
-        return found
+        array = self._find(layer)
+        if array is None:
+            names = [*self.layers, *(a for a in self._aliases if self._find(a) is not None)]
+            raise ProbeError(f"no activations of layer {layer!r}{suggest(layer, names)}")
+        return array
 
     def complete(self, layer: str) -> LayerArray:
         """Open one layer, of which nothing is missing.
@@ -271,7 +271,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
 
     def sweep(self) -> None:
         """Remove what a killed process left of shards that it was writing."""
-        for torn in self.path.rglob("*.partial"):
+        for torn in self.path.rglob(f"*{PARTIAL_SUFFIX}"):
             torn.unlink(missing_ok=True)
 
     def remember(self, **about: Any) -> None:
@@ -304,12 +304,33 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         of = f"{self.about.get('model', '?')}, {self.n_stimuli:,} stimuli"
         return f"<activations {self.key[:8]} of {of}: {len(self)} layers in {str(self.path)!r}>"
 
-    def _repr_html_(self) -> str:
-        from probe.activations.cache import summary
+    def summary(self) -> pd.DataFrame:
+        """Return what a store holds, one row per layer.
 
-        return f"<p>{self!r}</p>".replace("<a", "&lt;a").replace("'>", "'&gt;") + summary(
-            self
-        ).to_html(index=False)
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``layer``; ``shape`` of the layer's output for one stimulus, such as
+            ``256×13×13``; ``neuroids`` that are kept of it; ``complete``, the share of the stimuli
+            that is there, 0 to 1; and ``GB`` of them on disk.
+        """
+        rows = []
+        for layer in self.layers:
+            array = self.array(layer)
+            rows.append(
+                {
+                    "layer": layer,
+                    "shape": "×".join(map(str, array.output_shape)),
+                    "neuroids": array.shape[1],
+                    "complete": array.share_done(),
+                    "GB": len(array.shards()) * array.layout.n_bytes / 1e9,
+                }
+            )
+        return pd.DataFrame(rows, columns=["layer", "shape", "neuroids", "complete", "GB"])
+
+    def _repr_html_(self) -> str:
+        title = f"<p>{self!r}</p>".replace("<a", "&lt;a").replace("'>", "'&gt;")
+        return title + self.summary().to_html(index=False)
 
     @property
     def _aliases(self) -> dict[str, str]:
@@ -423,10 +444,10 @@ class LayerArray(BackendArray):
         row_key, column_key = key if isinstance(key, tuple) else (key, slice(None))
         rows = np.arange(self.shape[0])[row_key]
         columns = np.arange(self.shape[1])[column_key]
-        found = np.empty((rows.size, columns.size), dtype=np.float32)
-        if found.size:
-            self._read_into(found, np.atleast_1d(rows), np.atleast_1d(columns))
-        return found.reshape(rows.shape + columns.shape)
+        values = np.empty((rows.size, columns.size), dtype=np.float32)
+        if values.size:
+            self._read_into(values, np.atleast_1d(rows), np.atleast_1d(columns))
+        return values.reshape(rows.shape + columns.shape)
 
     def _read_into(self, out: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
         size, width = self.layout.rows, self.layout.chunk_columns
@@ -479,17 +500,8 @@ def _write_group(
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file that is there entirely, or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(partial, path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _damaged(path: Path, file: str, error: BaseException) -> ProbeError:

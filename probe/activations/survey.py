@@ -56,10 +56,10 @@ def survey(
     def receive(rows: range, _layer: str, output: Tensor) -> None:
         see(rows, output[: len(rows)])  # without what filled up their batch
 
-    with on_device(network, device) as (place, dtype), keep_freed_memory():
-        size = min(batch_size or batch_sizes.choose(network, place), len(stimuli))
+    with on_device(network, device) as (target, dtype), keep_freed_memory():
+        size = min(batch_size or batch_sizes.choose(network, target), len(stimuli))
         try:
-            for rows, inputs in batches(network, stimuli, size, place, dtype, progress=progress):
+            for rows, inputs in batches(network, stimuli, size, target, dtype, progress=progress):
                 forward_until(network.module, inputs, [layer], partial(receive, rows))
         except Exception as error:
             if not out_of_memory(error):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from probe.output.replacing import replacing
 
 CHUNK = 1 << 20
 _TICK_NS = 20_000_000  # coarser than the clock that file systems stamp with
@@ -88,14 +89,12 @@ def note(path: Path) -> Digest:
     if 0 <= age < _TICK_NS:
         time.sleep((_TICK_NS - age) / 1e9)
     times = _times(path)
-    found = digest_of(path)
+    digest = digest_of(path)
     record = record_path(path)
-    temporary = record.with_name(f"{record.name}.{os.getpid()}")
     # Without a record (a cache that we may only read) every check is a full one.
-    with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps({**found._asdict(), **times}))
-        os.replace(temporary, record)
-    return found
+    with contextlib.suppress(OSError), replacing(record) as partial:
+        partial.write_text(json.dumps({**digest._asdict(), **times}))
+    return digest
 
 
 def discard(path: Path) -> str:

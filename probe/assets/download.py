@@ -1,31 +1,45 @@
-"""A downloader for pooch that goes on where a broken download stopped."""
+"""Downloads that go on where a broken one stopped.
+
+With requests alone: pooch, which fetches files and checks their hashes, begins anew each time, and
+its downloaders hide the server's answer, which says whether the rest of the file comes or all.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from probe.errors import ProbeError
+from probe.output.replacing import flush
 from probe.progress import track
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0  # seconds
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 60.0
+
 TRIES = 5
-CHUNK = 1 << 14  # bytes; what came of an unfinished chunk is lost when the connection breaks
-PAUSE = 0.5  # seconds before the second try; doubles with each try that brought nothing
-TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+
+CHUNK_BYTES = 1 << 14
+"""What came of an unfinished chunk is lost when the connection breaks."""
+
+FIRST_PAUSE_S = 0.5
+"""Seconds before the second try; doubled with each try that brought nothing."""
+
+TRANSIENT_ERRORS = {408, 425, 429, 500, 502, 503, 504}
+"""Status codes of HTTP after which another try may succeed."""
 
 
 class Failed(Exception):
     """No file came from this address; the message is the reason."""
 
 
-def download(url: str, destination: Path, matches: Any, progress: bool | None = None) -> None:
+def download(
+    url: str,
+    destination: Path,
+    wrong: Callable[[Path], str | None],
+    progress: bool | None = None,
+) -> None:
     """Download one file, resuming and retrying, and put it into place in one step.
 
     Parameters
@@ -34,8 +48,8 @@ def download(url: str, destination: Path, matches: Any, progress: bool | None = 
         An ``http(s)://`` address.
     destination : path
         Where the file goes. An unfinished download stays beside it as ``NAME.part``.
-    matches : callable
-        Takes the path of the whole file and gives None if it is right, else what is wrong with it.
+    wrong : callable
+        Takes the path of the whole file and returns what is wrong with it, or None.
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
 
@@ -46,55 +60,51 @@ def download(url: str, destination: Path, matches: Any, progress: bool | None = 
     ProbeError
         If what came is not what it should be; nothing is left behind.
     """
-    import pooch
     import requests
 
     try:
-        with _quiet(pooch.get_logger()):
-            pooch.retrieve(
-                url,
-                known_hash=None,  # `matches` checks: it knows hash prefixes, and tells when to redo
-                fname=destination.name,
-                path=destination.parent,
-                downloader=_Resuming(destination, matches, progress),
-            )
+        _Download(url, destination, progress).into_place(wrong)
     except requests.HTTPError as error:
         raise Failed(f"HTTP {error.response.status_code} {error.response.reason}") from None
     except requests.RequestException as error:
         raise Failed(_reason(error)) from None
 
 
-class _Resuming:
-    def __init__(self, destination: Path, matches: Any, progress: bool | None) -> None:
+class _Download:
+    """One file on its way, as ``NAME.part``: what has come of it outlives this process."""
+
+    def __init__(self, url: str, destination: Path, progress: bool | None) -> None:
+        self.url = url
+        self.destination = destination
         self.part = destination.with_name(destination.name + ".part")
-        self.name = destination.name
-        self.matches = matches
         self.progress = progress
 
-    def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
+    def into_place(self, wrong: Callable[[Path], str | None]) -> None:
+        """Fetch what is missing, check the whole, and put it into place."""
         resumed = self.part.exists()
-        self._fill(url)
-        wrong = self.matches(self.part)
-        if wrong and resumed:
+        self._fill()
+        message = wrong(self.part)
+        if message and resumed:
             # The file on the server may have changed since the first half came: once more, whole.
             self.part.unlink()
-            self._fill(url)
-            wrong = self.matches(self.part)
-        if wrong:
+            self._fill()
+            message = wrong(self.part)
+        if message:
             self.part.unlink()
-            raise ProbeError(wrong)
-        os.replace(self.part, output_file)
+            raise ProbeError(message)
+        flush(self.part)
+        os.replace(self.part, self.destination)
 
-    def _fill(self, url: str) -> None:
+    def _fill(self) -> None:
         import requests
 
         tries = 0
         while True:
             before = self._have()
             try:
-                return self._go_on(url)
+                return self._go_on()
             except requests.HTTPError as error:
-                if error.response.status_code not in TRANSIENT:
+                if error.response.status_code not in TRANSIENT_ERRORS:
                     raise
                 failure: requests.RequestException = error
             except (requests.ConnectionError, requests.Timeout) as error:
@@ -106,9 +116,9 @@ class _Resuming:
             never_met = isinstance(failure, requests.ConnectionError) and not self._have()
             if tries >= (2 if never_met else TRIES):
                 raise failure
-            time.sleep(PAUSE * 2 ** (tries - 1))
+            time.sleep(FIRST_PAUSE_S * 2 ** (tries - 1))
 
-    def _go_on(self, url: str) -> None:
+    def _go_on(self) -> None:
         """Ask for what is missing, and append it."""
         import requests
 
@@ -116,13 +126,13 @@ class _Resuming:
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-        timeout = (CONNECT_TIMEOUT, READ_TIMEOUT)
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
+        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        with requests.get(self.url, headers=headers, stream=True, timeout=timeout) as answer:
             if have and answer.status_code == 416:
                 if answer.headers.get("Content-Range") == f"bytes */{have}":
                     return None  # everything was there already
                 self.part.unlink()
-                return self._go_on(url)
+                return self._go_on()
             answer.raise_for_status()
             # 200 is the whole file again, 206 the rest; anything but the rest from where we
             # stopped starts over.
@@ -136,31 +146,20 @@ class _Resuming:
             bar = track(
                 total=have + int(length) if length else None,
                 initial=have,
-                desc=self.name,
+                desc=self.destination.name,
                 unit="B",
                 unit_scale=True,
                 unit_divisor=1024,
                 progress=self.progress,
             )
             with bar, open(self.part, "ab" if goes_on else "wb") as out:
-                for chunk in answer.iter_content(CHUNK):
+                for chunk in answer.iter_content(CHUNK_BYTES):
                     out.write(chunk)
                     bar.update(len(chunk))
         return None
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Keep pooch from announcing what our own bar shows."""
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _reason(error: BaseException) -> str:

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from probe.assets import checks
-from probe.errors import ProbeError, suggest
-
-if TYPE_CHECKING:
-    from probe.assets.manifest import Manifest
+from probe.errors import ProbeError
+from probe.output.replacing import replacing
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8,63}")
@@ -106,51 +102,6 @@ def mirror_dirs() -> list[Path]:
     return [Path(part).expanduser() for part in parts if part]
 
 
-def of_manifest(manifest: Manifest, file_name: str) -> Asset:
-    """Look up one file of a manifest.
-
-    Raises
-    ------
-    ProbeError
-        If the manifest has no such file; the message gives the nearest names.
-    """
-    for file in manifest.files:
-        if file.name == file_name:
-            return Asset(
-                collection=manifest.name,
-                name=file.name,
-                hash=":".join(file.checksum),
-                url=file.url,
-                licence=manifest.licence.name,
-                restricted=manifest.licence.restricted,
-                note=manifest.licence.note,
-                homepage=manifest.homepage,
-            )
-    known = [file.name for file in manifest.files]
-    raise ProbeError(
-        f"dataset {manifest.name!r} has no file {file_name!r}{suggest(file_name, known)}"
-    )
-
-
-def manifest_assets() -> list[Asset]:
-    """Give every file of every manifest."""
-    from probe.assets.manifest import manifests
-
-    return [of_manifest(m, file.name) for m in manifests().values() for file in m.files]
-
-
-def fetch(
-    manifest: Manifest,
-    file_name: str,
-    *,
-    accept_licence: bool = False,
-    progress: bool | None = None,
-) -> Path:
-    """Fetch one file of a manifest; see `fetch_asset`."""
-    asset = of_manifest(manifest, file_name)
-    return fetch_asset(asset, accept_licence=accept_licence, progress=progress)
-
-
 def fetch_asset(
     asset: Asset, *, accept_licence: bool = False, progress: bool | None = None
 ) -> Path:
@@ -180,9 +131,9 @@ def fetch_asset(
     ProbeError
         If its hash is wrong, or a licence must be accepted first.
     """
-    found = find(asset)
-    if found is not None:
-        return found
+    path = find(asset)
+    if path is not None:
+        return path
     if asset.restricted and not accept_licence:
         raise ProbeError(
             f"{asset} is under a restricted licence, {asset.licence}"
@@ -191,8 +142,8 @@ def fetch_asset(
             + "; if you accept it, run again with --accept-licence (in Python: accept_licence=True)"
         )
     with held(asset.path):
-        if (found := _in_cache(asset)) is not None:  # another process was quicker
-            return found
+        if (path := _in_cache(asset)) is not None:  # another process was quicker
+            return path
         _download(asset, progress)
     return asset.path
 
@@ -205,11 +156,11 @@ def find(asset: Asset) -> Path | None:
     ProbeError
         If there is such a file, with a wrong hash.
     """
-    found = _in_cache(asset)
-    if found is None and any(place.is_file() for place in _in_mirrors(asset)):
+    path = _in_cache(asset)
+    if path is None and any(file.is_file() for file in _in_mirrors(asset)):
         with held(asset.path):
-            found = _in_cache(asset) or _from_mirror(asset)
-    return found
+            path = _in_cache(asset) or _from_mirror(asset)
+    return path
 
 
 def places(asset: Asset) -> list[tuple[str, Path, bool]]:
@@ -218,46 +169,27 @@ def places(asset: Asset) -> list[tuple[str, Path, bool]]:
     return [(kind, path, path.is_file()) for kind, path in spots]
 
 
-def add(path: Path | str, known: Iterable[Asset] | None = None) -> list[Path]:
-    """Copy a user's own file into the cache, recognised by its hash alone.
-
-    Parameters
-    ----------
-    path : path
-        The file, under whatever name.
-    known : iterable of Asset, optional
-        What it may be; by default the files of all manifests. (`probe.models.weights.known_assets`
-        gives the weights.)
-
-    Returns
-    -------
-    list of pathlib.Path
-        Where it lies now; more than one if two collections hold the same bytes.
-
-    Raises
-    ------
-    ProbeError
-        If the file cannot be read, or is none of the known ones.
-    """
+def add_known(path: Path | str, assets: Iterable[Asset]) -> list[Path]:
+    """Copy a user's own file into the cache, recognised by its hash alone; see `assets.add`."""
     path = Path(path)
     try:
-        found = checks.digest_of(path)
+        digest = checks.digest_of(path)
     except OSError as error:
         raise ProbeError(f"file {str(path)!r} cannot be read ({error.strerror})") from None
-    known = list(manifest_assets() if known is None else known)
-    wanted = [asset for asset in known if checks.matches(asset.hash, found)]
-    if not wanted:
-        named = [asset for asset in known if asset.name == path.name]
+    assets = list(assets)
+    matching = [asset for asset in assets if checks.matches(asset.hash, digest)]
+    if not matching:
+        named = [asset for asset in assets if asset.name == path.name]
         why = (
             f"{named[0]} should have {named[0].hash}"
             if named
-            else f"it is none of the {len(known)} files that probe knows (`probe assets list`)"
+            else f"it is none of the {len(assets)} files that probe knows (`probe assets list`)"
         )
-        raise ProbeError(f"file {str(path)!r} has sha256:{found.sha256}; {why}")
-    for asset in wanted:
+        raise ProbeError(f"file {str(path)!r} has sha256:{digest.sha256}; {why}")
+    for asset in matching:
         with held(asset.path):
-            _copy(path, asset.path, lambda got: None if got == found else _changed(path))
-    return [asset.path for asset in wanted]
+            _copy(path, asset.path, lambda copied: None if copied == digest else _changed(path))
+    return [asset.path for asset in matching]
 
 
 @dataclass(frozen=True)
@@ -297,10 +229,9 @@ def derive(collection: str, name: str, make: Callable[[], bytes]) -> Path:
     if _derived_is_good(path):
         return path
     content = make()
-    with held(path), _temporary(path) as (temporary, out):
-        out.write(content)
-        out.close()
-        os.replace(temporary, path)
+    with held(path):
+        with _shared(path) as partial:
+            partial.write_bytes(content)
         checks.note(path)
     return path
 
@@ -320,10 +251,10 @@ def _derived_is_good(path: Path) -> bool:
     expected = checks.noted_before(path)
     if not path.is_file() or expected is None:
         return False  # without its record nobody knows what it is: made anew
-    found = checks.check(path)
-    if found != expected:
+    digest = checks.check(path)
+    if digest != expected:
         was = f"sha256:{expected.sha256}"
-        raise ProbeError(_wrong(f"cached file {path}", was, found, checks.discard(path)))
+        raise ProbeError(_wrong(f"cached file {path}", was, digest, checks.discard(path)))
     return True
 
 
@@ -335,9 +266,9 @@ def _in_cache(asset: Asset) -> Path | None:
     before = checks.noted_before(path)
     if before is not None and checks.matches(expected, before):
         expected = f"sha256:{before.sha256}"  # stricter where only a prefix is published
-    found = checks.check(path)
-    if not checks.matches(expected, found):
-        raise ProbeError(_wrong(f"cached file {path}", expected, found, checks.discard(path)))
+    digest = checks.check(path)
+    if not checks.matches(expected, digest):
+        raise ProbeError(_wrong(f"cached file {path}", expected, digest, checks.discard(path)))
     return path
 
 
@@ -346,9 +277,9 @@ def _in_mirrors(asset: Asset) -> list[Path]:
 
 
 def _from_mirror(asset: Asset) -> Path | None:
-    for place in _in_mirrors(asset):
-        if place.is_file():
-            _copy_checked(asset, place, f"mirror file {place}", "replace that file")
+    for path in _in_mirrors(asset):
+        if path.is_file():
+            _copy_checked(asset, path, f"mirror file {path}", "replace that file")
             return asset.path
     return None
 
@@ -363,12 +294,11 @@ def _copy_checked(asset: Asset, source: Path, what: str, do: str) -> None:
 def _copy(source: Path, path: Path, wrong: Callable[[checks.Digest], str | None]) -> None:
     if not os.access(source, os.R_OK):
         raise ProbeError(f"file {str(source)!r} may not be read")
-    with open(source, "rb") as opened, _temporary(path) as (temporary, out):
-        found = checks.digest(opened, copy_to=out)
-        out.close()
-        if message := wrong(found):
+    with open(source, "rb") as opened, _shared(path) as partial:
+        with open(partial, "wb") as copy:
+            digest = checks.digest(opened, copy_to=copy)
+        if message := wrong(digest):
             raise ProbeError(message)
-        os.replace(temporary, path)
     checks.note(path)
 
 
@@ -376,18 +306,18 @@ def _download(asset: Asset, progress: bool | None) -> None:
     from probe.assets.download import Failed, download
 
     tried = [f"cache {asset.path} (no such file)"]
-    tried += [f"mirror {place} (no such file)" for place in _in_mirrors(asset)]
+    tried += [f"mirror {file} (no such file)" for file in _in_mirrors(asset)]
     if not mirror_dirs():
         tried.append("mirror (PROBE_MIRROR is not set)")
     if asset.url is None:
         raise Unavailable(asset, [*tried, "download (no address is known for it)"])
 
     def wrong(path: Path) -> str | None:
-        found = checks.digest_of(path)
+        digest = checks.digest_of(path)
         do = "nothing was kept: run again to download it anew"
-        if checks.matches(asset.hash, found):
+        if checks.matches(asset.hash, digest):
             return None
-        return _wrong(f"{asset}, downloaded from {asset.url},", asset.hash, found, do)
+        return _wrong(f"{asset}, downloaded from {asset.url},", asset.hash, digest, do)
 
     if urlsplit(asset.url).scheme == "file":
         source = Path(url2pathname(urlsplit(asset.url).path))
@@ -459,13 +389,8 @@ def held(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[N
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a file beside `path`, to be moved there; whatever happens, it does not stay behind."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    out = os.fdopen(handle, "wb")
-    try:
-        os.chmod(name, 0o644)  # mkstemp's 0600 would keep a shared cache from being shared
-        yield Path(name), out
-    finally:
-        out.close()
-        Path(name).unlink(missing_ok=True)
+def _shared(path: Path) -> Iterator[Path]:
+    """Write a file, whole or not at all, that other users of the same cache can read."""
+    with replacing(path) as partial:
+        yield partial
+        os.chmod(partial, 0o644)  # whatever the umask of who wrote it: its content is public

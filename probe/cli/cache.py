@@ -85,12 +85,12 @@ def ls(folder: Folder = None, as_json: AsJson = False) -> None:
     from probe.activations import cache
     from probe.cli import show
 
-    found = cache.entries(folder)
+    entries = cache.entries(folder)
     if as_json:
-        typer.echo(json.dumps([_plain(entry) for entry in found], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([_plain(entry) for entry in entries], indent=2, ensure_ascii=False))
         return
-    listed = [entry for entry in found if entry.state != "old"]
-    old = [entry for entry in found if entry.state == "old"]
+    listed = [entry for entry in entries if entry.state != "old"]
+    old = [entry for entry in entries if entry.state == "old"]
     torn = [r for r in cache.leftovers(folder) if r.kind == cache.TORN and not r.held]
     lines = []
     for things, what in ((old, "outdated store"), (torn, cache.TORN)):
@@ -100,13 +100,13 @@ def ls(folder: Folder = None, as_json: AsJson = False) -> None:
                 f"{show.count(len(things), what)}, {show.size(n_bytes)}: "
                 "probe cache prune --old-format"
             )
-    total = sum(entry.n_bytes for entry in found)
+    total = sum(entry.n_bytes for entry in entries)
     if folder is None:
         n_rdms, n_bytes = cache.rdms()
         lines.append(f"{show.count(n_rdms, 'RDM')} of layers, {show.size(n_bytes)}")
         total += n_bytes
     lines.append(f"{show.size(total)} in all, {show.size(cache.free_bytes(folder))} free")
-    short, now = cache.shown(entry.key for entry in found), datetime.now(UTC)
+    short, now = cache.shown(entry.key for entry in entries), datetime.now(UTC)
     table = show.table(
         ["key", "network", "stimuli", "layers", "kept", "size", "unused"],
         [_row(entry, short[entry.key], now) for entry in listed],
@@ -127,7 +127,7 @@ def show_one(key: Key, folder: Folder = None, as_json: AsJson = False) -> None:
     from probe.cli import show
 
     store = ActivationStore(cache.find(key, folder))
-    summary = cache.summary(store)
+    summary = store.summary()
     if as_json:
         record = {"key": store.key, "path": str(store.path), "n_stimuli": store.n_stimuli}
         record |= {"layers": summary.to_dict("records"), "about": store.about}
@@ -187,8 +187,8 @@ def verify(
         typer.echo(f"{show.count(n_files, 'file')}, {show.size(n_bytes)}: all as they were written")
         return
     for what in damage:
-        place = f"layer {what.layer}: {what.path} " if what.layer else ""
-        typer.echo(f"{place}{what.reason}{' (removed)' if what.repaired else ''}")
+        where = f"layer {what.layer}: {what.path} " if what.layer else ""
+        typer.echo(f"{where}{what.reason}{' (removed)' if what.repaired else ''}")
     left = [what for what in damage if not what.repaired]
     typer.echo(
         f"{len(damage)} damaged of {show.count(n_files, 'file')}, {show.size(n_bytes)}; "
@@ -253,12 +253,12 @@ def prune(
         )
     if not (yes or dry_run or sys.stdin.isatty()):
         raise ProbeError("nothing was removed, since nobody can be asked: add --yes, or --dry-run")
-    found = cache.removable(
+    removals = cache.removable(
         keys or (), incomplete=incomplete, old_format=old_format, everything=everything,
         older_than=older_than, folder=folder,
     )  # fmt: skip
     now = datetime.now(UTC)
-    stores = [removal for removal in found if removal.kind == cache.STORE]
+    stores = [removal for removal in removals if removal.kind == cache.STORE]
     short = cache.shown(removal.path.name for removal in stores)
     for removal in stores:
         stays = "; stays, since a process is writing it" if removal.held else ""
@@ -266,7 +266,7 @@ def prune(
             f"{short[removal.path.name]}  {removal.what}, {show.size(removal.n_bytes)}, "
             f"unused for {_since(removal.used, now)}{stays}"
         )
-    free = [removal for removal in found if not removal.held]
+    free = [removal for removal in removals if not removal.held]
     if not free:
         typer.echo("Nothing to remove.")
     elif dry_run:
@@ -284,14 +284,14 @@ def _row(entry: Entry, key: str, now: datetime) -> list[str]:
     if entry.state in cache.UNREAD:
         what = cache.UNREAD[entry.state]
         return [key, what, "", "", "", show.size(entry.n_bytes), _since(entry.used, now)]
-    kept = "all" if entry.reducer == "none" else entry.reducer
+    reduction = "all" if entry.reducer == "none" else entry.reducer
     share = "" if entry.state == "complete" else f" ({show.percent(entry.share)})"
     return [
         key,
         entry.model if entry.weights == "imagenet" else f"{entry.model} ({entry.weights})",
         f"{entry.stimuli} ({entry.n_stimuli:,})",
         f"{len(entry.layers)}{share}",
-        f"{kept} {entry.dtype}",
+        f"{reduction} {entry.dtype}",
         show.size(entry.n_bytes),
         _since(entry.used, now),
     ]

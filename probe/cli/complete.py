@@ -19,8 +19,6 @@ REDUCERS = (
     "none", "mean", "max", "srp:4096", "srp:auto", "srp:eps=0.2", "units:1000", "pca:100",
     "pca:100@500",
 )  # fmt: skip
-DTYPES = ("float32", "float16", "bfloat16")
-AUTOCASTS = ("none", "float16", "bfloat16")
 
 # As in probe.attribution and probe.plots, which import torch and matplotlib.
 SALIENCY_METHODS = (
@@ -168,16 +166,6 @@ def preprocessing(incomplete: str) -> list[str]:
 def reducers(incomplete: str) -> list[str]:
     """Complete what is kept of a layer's output."""
     return [word for word in REDUCERS if word.startswith(incomplete)]
-
-
-def dtypes(incomplete: str) -> list[str]:
-    """Complete how values are stored."""
-    return [word for word in DTYPES if word.startswith(incomplete)]
-
-
-def autocasts(incomplete: str) -> list[str]:
-    """Complete how a network computes."""
-    return [word for word in AUTOCASTS if word.startswith(incomplete)]
 
 
 def clusters(incomplete: str) -> list[str]:

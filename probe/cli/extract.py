@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from probe.cli import complete, options
+from probe.extraction_settings import NO_AUTOCAST, ExtractSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,54 +33,31 @@ def extract(
             autocompletion=complete.images,
         ),
     ],
-    layers: options.Layers = "default",
+    layers: Annotated[
+        str, options.of(ExtractSettings, "layers", autocompletion=complete.layer_words)
+    ] = ExtractSettings.layers,
     reduce: Annotated[
-        str,
-        typer.Option(
-            help="What is kept of a layer: none (all of it), mean or max over positions, srp:4096 "
-            "(sparse random projection; srp:auto chooses how many), units:1000 (so many, drawn "
-            "at random), pca:100@500 (components, fitted to 500 of the stimuli).",
-            autocompletion=complete.reducers,
-        ),
-    ] = "none",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="How values are stored: float32, float16, bfloat16.",
-            autocompletion=complete.dtypes,
-        ),
-    ] = "float32",
-    autocast: Annotated[
-        str,
-        typer.Option(
-            help="Compute with fewer digits, faster on a GPU: none, bfloat16, float16.",
-            autocompletion=complete.autocasts,
-        ),
-    ] = "none",
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of random weights, projections and choices.")
-    ] = 0,
-    batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
+        str, options.of(ExtractSettings, "reduce", autocompletion=complete.reducers)
+    ] = ExtractSettings.reduce,
+    dtype: Annotated[str, options.of(ExtractSettings, "dtype")] = ExtractSettings.dtype,
+    precision: Annotated[str, options.of(ExtractSettings, "precision")] = ExtractSettings.precision,
+    autocast: Annotated[str | None, typer.Option(hidden=True)] = None,
+    weights: Annotated[
+        str, options.of(ExtractSettings, "weights", autocompletion=complete.weights)
+    ] = ExtractSettings.weights,
+    preprocessing: Annotated[
+        str, options.of(ExtractSettings, "preprocessing")
+    ] = ExtractSettings.preprocessing,
+    seed: Annotated[int, options.of(ExtractSettings, "seed")] = ExtractSettings.seed,
+    batch_size: Annotated[
+        int | None, options.of(ExtractSettings, "batch_size")
+    ] = ExtractSettings.batch_size,
+    device: Annotated[str, options.of(ExtractSettings, "device")] = ExtractSettings.device,
     cluster: options.Cluster = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read.")
-    ] = False,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder in which the pictures of a table lie, if it names them as on another "
-            "machine."
-        ),
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where the activations go.", show_default="the cache")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Begin even if the disk seems too small.")
-    ] = False,
+    skip_bad: Annotated[bool, options.of(ExtractSettings, "skip_bad", "--skip-bad")] = False,
+    root: Annotated[Path | None, options.of(ExtractSettings, "root")] = None,
+    folder: Annotated[Path | None, options.of(ExtractSettings, "folder")] = None,
+    force: Annotated[bool, options.of(ExtractSettings, "force", "--force")] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only say what it would take, and what is there already."),
@@ -113,20 +91,12 @@ def extract(
     from probe import extraction
     from probe.cluster import connect
 
+    if autocast is not None:
+        precision = "float32" if autocast == NO_AUTOCAST else autocast
     plan = extraction.plan(
         model,
         images,
-        layers,
-        reduce=reduce,
-        dtype=dtype,
-        autocast=autocast,
-        weights=weights,
-        preprocessing=preprocessing,
-        seed=seed,
-        device=device,
-        skip_bad=skip_bad,
-        root=root,
-        folder=folder,
+        ExtractSettings.of(locals()),
         accept_licence=accept_licence,
         cluster=cluster,
     )
@@ -134,7 +104,7 @@ def extract(
         plan = plan.on(workers)
         table = plan.table()
         if not dry_run:
-            store = plan.run(batch_size=batch_size, cluster=workers, force=force)
+            store = plan.run(cluster=workers)
     if dry_run:
         _foretell(plan, table, as_json)
     else:
@@ -190,7 +160,7 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
     from probe.cli import show
 
     names, left_out = list(before["layer"]), plan.extraction.stimuli.skipped
-    summary = cache.summary(store).set_index("layer").loc[names].reset_index()
+    summary = store.summary().set_index("layer").loc[names].reset_index()
     there = plan.share_there(before)
     if as_json:
         record = {"key": store.key, "path": str(store.path), "n_stimuli": store.n_stimuli}

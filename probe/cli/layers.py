@@ -65,14 +65,14 @@ def layers(
     infos = models.layers(model, pixels)
     chosen = [i.name for i in infos] if select == "all" else models.resolve(select, model)
     infos = [info for info in infos if info.name in chosen]
-    known = models.measures(model, pixels)
+    measured = models.measures(model, pixels)
     if as_json:
-        typer.echo(json.dumps([_record(info, known) for info in infos], indent=2))
+        typer.echo(json.dumps([_record(info, measured) for info in infos], indent=2))
     elif as_csv:
-        found = models.describe(model, pixels)
-        typer.echo(found[found["layer"].isin(chosen)].to_csv(index=False), nl=False)
+        layers = models.describe(model, pixels)
+        typer.echo(layers[layers["layer"].isin(chosen)].to_csv(index=False), nl=False)
     else:
-        _show(infos, known)
+        _show(infos, measured)
 
 
 def _record(info: LayerInfo, known: Measures) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def _record(info: LayerInfo, known: Measures) -> dict[str, Any]:
 
 
 def _pixels(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)[x×](\d+)", text.strip().lower())
-    height, width = (int(part) for part in found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip().lower())
+    height, width = (int(part) for part in match.groups()) if match else (0, 0)
     if not height or not width:
         raise ProbeError(f"size {text!r} is not HEIGHTxWIDTH in pixels, such as 224x224")
     return height, width

@@ -29,14 +29,14 @@ def models(
 
     # All neurons by their names would be twice as many lines as there are networks.
     sessions = {f"{COMPACT}{session}": n for session, n in compact_sessions().items()}
-    found = [name for name in names() if pattern in name]
+    matching = [name for name in names() if pattern in name]
     neurons = [name for name in sessions if pattern in name]
     neurons = neurons or [name for name in compact_names() if pattern in name]
-    if not (found or neurons):
+    if not (matching or neurons):
         raise ProbeError(
             f"no model's name contains {pattern!r}{suggest(pattern, [*names(), *sessions])}"
         )
-    for name in found:
+    for name in matching:
         note = PACKAGED.get(name)
         typer.echo(f"{name:<24}{note}" if note else name)
     megabytes = compact_megabytes()

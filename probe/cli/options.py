@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
@@ -199,7 +200,7 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
     ----------
     settings : type of Settings
     name : str
-        Of the field, whose help text and default it has.
+        Of the field, whose help text and default it has, and whose choices are completed.
     *flags : str
         How it is written, where it is not ``--NAME``.
     **more
@@ -208,7 +209,13 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
     known = option_of(settings, name)
     default = getattr(settings, name)
     more.setdefault("show_default", known.unset or (default is not None))
+    if known.choices:
+        more.setdefault("autocompletion", lambda incomplete: _beginning(incomplete, known.choices))
     return typer.Option(*flags, help=known.help, **more)
+
+
+def _beginning(start: str, words: Collection[str]) -> list[str]:
+    return [word for word in words if word.startswith(start)]
 
 
 def numbers(text: str) -> list[int]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from probe.errors import ProbeError, suggest
 from probe.inference.evaluate import RESAMPLES, TESTS
-from probe.models import Network
-from probe.models import several as several_networks
+from probe.models import Network, as_network
 from probe.models.devices import resolve_device
 from probe.recordings import Recording
 from probe.recordings import several as several_recordings
@@ -95,7 +94,7 @@ def _check_over_time(resample: str | None, test: str) -> None:
 
 def load_network(model: str | Network, settings: Settings) -> Network:
     """Load a network by its name, with the weights and the preprocessing of the settings."""
-    return several_networks.load_network(
+    return as_network(
         model,
         settings.weights,
         settings.preprocessing,

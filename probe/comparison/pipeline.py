@@ -23,8 +23,7 @@ from probe.comparison.result import RSAResult
 from probe.comparison.result_map import Failure, RSAMap
 from probe.comparison.result_over_time import RSAOverTime
 from probe.errors import ProbeError
-from probe.models import Network
-from probe.models.several import check_models
+from probe.models import Network, check_models
 from probe.output.provenance import command_line
 from probe.progress import track
 from probe.recordings import Recording

@@ -22,8 +22,7 @@ from probe.formats import brain_maps
 from probe.inference.clusters import cluster_test, max_statistic_test
 from probe.inference.evaluate import MIN_STIMULI
 from probe.inference.searchlight import NeighbourhoodRDMs, searchlight_scores
-from probe.models import Network
-from probe.models.several import check_models
+from probe.models import Network, check_models
 from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording

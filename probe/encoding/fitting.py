@@ -55,9 +55,8 @@ from probe.encoding.scoring import (
 from probe.encoding.sites import Identity
 from probe.errors import ProbeError, suggest
 from probe.formats.names import in_order
-from probe.models import LayerInfo, Network
+from probe.models import LayerInfo, Network, as_network, check_models
 from probe.models.devices import devices_of, resolve_device
-from probe.models.several import check_models, load_network
 from probe.output.provenance import NETWORK_PACKAGES, provenance_of
 from probe.progress import track
 from probe.recordings import Noise, Recording
@@ -353,7 +352,7 @@ def encode(
         aliases = _aliases(named, loaded)
         names = [recording.name for recording in loaded]
         for network_name in networks:
-            network = load_network(
+            network = as_network(
                 network_name, weights, preprocessing, seed=settings.seed,
                 accept_licence=accept_licence, progress=progress,
             )  # fmt: skip

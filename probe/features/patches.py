@@ -27,7 +27,7 @@ from probe.features.shown import (
     network_of,
     titled,
 )
-from probe.models import Network
+from probe.models import Network, check_model
 from probe.models.layer_table import measures
 from probe.models.receptive_fields import ReceptiveField
 from probe.plots import filters
@@ -287,7 +287,7 @@ def _checked(
     model: str | Network | nn.Module, layer: str, channels: Sequence[int] | None
 ) -> Network:
     """Load the network, when it is known to have the layer and the channels."""
-    given = Network.from_module(model) if isinstance(model, nn.Module) else model
+    given = check_model(model)
     info = called(layer, given)
     check_channels(channels or [0], info.n_channels, info.name)
     return network_of(given, layer)

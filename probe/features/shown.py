@@ -83,11 +83,9 @@ class Shown(ABC):
 
 def network_of(model: str | Network | nn.Module, layer: str | None) -> Network:
     """Load a network that is named; a layer that it does not have is told before."""
-    if isinstance(model, str):
-        if layer is not None:
-            called(layer, model)
-        return models.load(model)
-    return model if isinstance(model, Network) else Network.from_module(model)
+    if isinstance(model, str) and layer is not None:
+        called(layer, model)
+    return models.as_network(model)
 
 
 def called(layer: str, network: Network | str) -> LayerInfo:

@@ -1,9 +1,10 @@
 """Pictures in and out: for networks, to work on and give back, and as films."""
 
-from probe.images.metadata import MOVIES, about, as_text, side_car
+from probe.images.metadata import about, as_text, side_car
 from probe.images.movies import ANIMATED, Movie, Pace, check_animation, read_movie, write_frames
 from probe.images.reading import (
     GREY,
+    MOVIES,
     SUFFIXES,
     Picture,
     Unreadable,

@@ -251,9 +251,9 @@ def read_profile(content: bytes) -> Profile:
 @cache
 def srgb() -> Profile:
     """Give the profile of sRGB, the same bytes every time."""
-    made = bytearray(_lcms(None).tobytes())
-    made[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # when it was made: not now
-    content = bytes(made)
+    profile_bytes = bytearray(_lcms(None).tobytes())
+    profile_bytes[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # when it was made: not now
+    content = bytes(profile_bytes)
     tags = _tags(content)
     return Profile(
         content,
@@ -405,11 +405,11 @@ def _by_lcms(levels: np.ndarray, here: bytes, there: bytes) -> np.ndarray:
     """Convert at 8 bits, by LittleCMS."""
     picture = as_pillow(levels)
     try:
-        made = ImageCms.profileToProfile(picture, _lcms(here), _lcms(there), outputMode="RGB")
+        converted = ImageCms.profileToProfile(picture, _lcms(here), _lcms(there), outputMode="RGB")
     except ImageCms.PyCMSError as error:
         raise ValueError(str(error)) from None
-    assert made is not None  # it is not done in place
-    return np.asarray(made, np.float32) / 255
+    assert converted is not None  # it is not done in place
+    return np.asarray(converted, np.float32) / 255
 
 
 def as_pillow(levels: np.ndarray) -> Image.Image:

@@ -11,13 +11,11 @@ import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from probe.errors import ProbeError
-from probe.images.reading import reason
+from probe.images.reading import MOVIES, reason
+from probe.images.video import pyav
 
 KEY = "probe"
 """Under which the settings stand."""
-
-MOVIES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
-"""How the names of films end, in lower case. Animated GIF and WebP files are pictures."""
 
 MOST = 60_000
 """Bytes of text that fit into the metadata of a JPEG file, with some room for the camera's."""
@@ -115,9 +113,7 @@ def _inside(path: Path) -> tuple[str, str]:
     nothing = "its metadata say nothing, and no .json file lies beside it"
     try:
         if path.suffix.lower() in MOVIES:
-            from probe.images.movies import comment_of
-
-            text = comment_of(path)
+            text = _comment_of(path)
             return (text, "") if text.startswith(_START) else ("", nothing)
         with Image.open(path) as opened:
             opened.load()
@@ -131,14 +127,22 @@ def _inside(path: Path) -> tuple[str, str]:
         return "", reason(error)
 
 
+def _comment_of(path: Path) -> str:
+    """Return the comment in the metadata of a film; empty if there is none."""
+    with pyav().open(str(path), metadata_errors="replace") as container:
+        return str(container.metadata.get("comment", ""))
+
+
 def _texts(opened: Image.Image) -> list[str]:
     """Give what a file says of itself: TIFF, GIF, then what has EXIF."""
     exif = opened.getexif()
-    found = [opened.info.get("comment"), exif.get(_BASE.ImageDescription)]
+    comments = [opened.info.get("comment"), exif.get(_BASE.ImageDescription)]
     comment = exif.get_ifd(_EXIF).get(_BASE.UserComment)
     if isinstance(comment, bytes):
-        found.append(comment.removeprefix(_ASCII))
-    texts = [text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in found]
+        comments.append(comment.removeprefix(_ASCII))
+    texts = [
+        text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in comments
+    ]
     return [text for text in texts if isinstance(text, str)]
 
 
@@ -148,15 +152,15 @@ def kept_exif(exif: Image.Exif) -> bytes:
     Not the orientation, which has been applied, the thumbnail, and the size. Empty if nothing is
     left.
     """
-    kept = Image.Exif()
+    still_true = Image.Exif()
     for tag in _KEPT:
         if tag in exif:
-            kept[tag] = exif[tag]
+            still_true[tag] = exif[tag]
     inner = {k: v for k, v in exif.get_ifd(_EXIF).items() if k not in _LEFT_OUT}
-    for place, part in ((_EXIF, inner), (_GPS, dict(exif.get_ifd(_GPS)))):
+    for where, part in ((_EXIF, inner), (_GPS, dict(exif.get_ifd(_GPS)))):
         if part:
-            kept[place] = part
-    return kept.tobytes() if len(kept) else b""
+            still_true[where] = part
+    return still_true.tobytes() if len(still_true) else b""
 
 
 def exif_of(kept: bytes, *, srgb: bool, text: str = "") -> Image.Exif:
@@ -178,16 +182,16 @@ def exif_of(kept: bytes, *, srgb: bool, text: str = "") -> Image.Exif:
     inner[_BASE.ColorSpace] = 1 if srgb else 0xFFFF
     if text and len(text) <= MOST:
         inner[_BASE.UserComment] = _ASCII + text.encode("ascii")
-    made = Image.Exif()
+    written = Image.Exif()
     for tag, value in exif.items():
-        made[tag] = dict(exif.get_ifd(tag)) if tag == _GPS else value
-    made[_EXIF] = inner
-    return made
+        written[tag] = dict(exif.get_ifd(tag)) if tag == _GPS else value
+    written[_EXIF] = inner
+    return written
 
 
 def tiff_tags(exif: Image.Exif) -> TiffImagePlugin.ImageFileDirectory_v2:
     """Give EXIF data as the entries of a TIFF file."""
-    made = TiffImagePlugin.ImageFileDirectory_v2()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, value in exif.items():
-        made[tag] = value
-    return made
+        tags[tag] = value
+    return tags

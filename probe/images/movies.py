@@ -18,9 +18,9 @@ from PIL import Image, ImageSequence
 from probe.errors import ProbeError
 from probe.images import video
 from probe.images.colour import Numbers, Profile, to_srgb
-from probe.images.metadata import MOVIES, as_text, exif_of
+from probe.images.metadata import as_text, exif_of
 from probe.images.mp4 import check_mp4, sound_note, write_mp4
-from probe.images.reading import Unreadable, over_grey, reason, to_rgb
+from probe.images.reading import MOVIES, Unreadable, over_grey, reason, to_rgb
 from probe.images.tags import meaning_of
 
 ANIMATED = (".gif", ".webp", ".mp4")
@@ -185,12 +185,6 @@ def read_movie(path: str | Path, into: str | Path | None = None) -> Movie:
             f"its times are rounded to {float(1000 * unit):g} ms, the unit of {kind} files"
         )
     return replace(movie, keeps_alpha=keeps, notes=tuple(notes))
-
-
-def comment_of(path: Path) -> str:
-    """Give the comment in the metadata of a film; empty if there is none."""
-    with video.pyav().open(str(path), metadata_errors="replace") as container:
-        return str(container.metadata.get("comment", ""))
 
 
 def _kind(path: str | Path) -> str:
@@ -368,12 +362,12 @@ def _write_gif(
     time_of: Callable[[int], Fraction],
     about: Mapping[str, Any],
 ) -> int:
-    with tempfile.TemporaryFile() as kept:
+    with tempfile.TemporaryFile() as file:
         first = next(frames)
         shape, count = first.shape, 0
         samples: list[np.ndarray] = []
         for frame in itertools.chain([first], frames):
-            kept.write(np.ascontiguousarray(frame).data)
+            file.write(np.ascontiguousarray(frame).data)
             # A few pixels of every frame, spread over it in steps that no pattern repeats in.
             pixels = frame.reshape(-1, 3)
             samples.append(pixels[(7919 * np.arange(min(len(pixels), SAMPLE))) % len(pixels)])
@@ -388,9 +382,9 @@ def _write_gif(
         step = float(np.sqrt(12 * (error**2).mean()))
 
         def indexed() -> Iterator[Image.Image]:
-            kept.seek(0)
+            file.seek(0)
             for _ in range(count):
-                frame = np.frombuffer(kept.read(int(np.prod(shape))), np.uint8).reshape(shape)
+                frame = np.frombuffer(file.read(int(np.prod(shape))), np.uint8).reshape(shape)
                 yield _dithered(frame, palette, step)
 
         pictures = indexed()
@@ -459,20 +453,20 @@ def _video(path: Path, kind: str | None) -> Movie:
 
 def _animation(path: Path) -> Movie:
     with Image.open(path) as opened:
-        shown = _times_shown(opened)
-        if len(shown) < 2:
+        times = _times_shown(opened)
+        if len(times) < 2:
             raise ValueError("it is a single picture, no animation")
-        total = sum(one.lasting for one in shown)
-        count = sum(one.times for one in shown)
+        total = sum(one.lasting for one in times)
+        count = sum(one.times for one in times)
         notes: list[str] = []
         meaning = meaning_of(opened, path.read_bytes(), notes)
         if isinstance(meaning, Profile) and not meaning.is_srgb and not notes:
             notes.append("its colours were converted to sRGB, by its colour profile")
-        if not all(one.says for one in shown):
+        if not all(one.says for one in times):
             notes.append(
                 "frames that do not say how long they are shown last 100 ms, as in browsers"
             )
-        alpha = any(one.alpha for one in shown)
+        alpha = any(one.alpha for one in times)
         fps = float(1000 * count / total)
         return Movie(path, fps, opened.size, count, has_alpha=alpha, notes=tuple(notes))
 
@@ -490,18 +484,18 @@ def _times_of_picture(path: Path) -> tuple[Fraction, ...]:
 
 def _frames_of_picture(path: Path, alpha: bool) -> Iterator[np.ndarray]:
     with Image.open(path) as opened:
-        shown = _times_shown(opened)
+        times = _times_shown(opened)
         meaning = meaning_of(opened, path.read_bytes(), [])
         if isinstance(meaning, Profile) and (meaning.is_srgb or meaning.kind != "RGB"):
             meaning = None
-        for one, frame in zip(shown, ImageSequence.Iterator(opened), strict=True):
+        for one, frame in zip(times, ImageSequence.Iterator(opened), strict=True):
             levels = np.array(frame.convert("RGBA") if alpha else to_rgb(frame))
             if meaning is not None:
                 rgb = np.ascontiguousarray(levels[..., :3])
-                seen = (
+                opaque = (
                     meaning.to_srgb(rgb) if isinstance(meaning, Numbers) else to_srgb(rgb, meaning)
                 )
-                levels[..., :3] = np.floor(seen * 255 + 0.5)
+                levels[..., :3] = np.floor(opaque * 255 + 0.5)
             yield from [levels] * one.times
 
 

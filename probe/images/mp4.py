@@ -136,8 +136,8 @@ def write_mp4(
         heard = next(packets, None)
         for frame in itertools.chain([first], frames):
             even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), "edge")
-            shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-            coded = shown.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            coded = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
             begins, ends = (round(time_of(count + k) / unit) for k in (0, 1))
             coded.pts, coded.time_base = begins, unit
             lasting[begins] = ends - begins

@@ -25,6 +25,9 @@ SUFFIXES = (
 )
 """How the names of picture files end, in lower case."""
 
+MOVIES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
+"""How the names of films end, in lower case. Animated GIF and WebP files are pictures."""
+
 
 Picture = str | Path | bytes | np.ndarray | Image.Image
 """A picture as a user gives it: a file, its content, an array, a Pillow image."""
@@ -138,11 +141,11 @@ def mend(opened: Any) -> None:
         return
     if opened.tile[0].codec_name == "raw" and 16 in opened.tag_v2.get(258, (1,)):
         opened.use_load_libtiff = True
-        place = (0, 0, opened.tag_v2[256], opened.tag_v2[257])
+        extents = (0, 0, opened.tag_v2[256], opened.tag_v2[257])
         # Up to Pillow 12, the decoder is told the compression, too.
         older = (opened._compression,) if int(PIL.__version__.split(".")[0]) < 13 else ()
         args = (f"{opened.mode};16N", *older, False, opened.tag_v2.offset)
-        opened.tile = [ImageFile._Tile("libtiff", place, 0, args)]
+        opened.tile = [ImageFile._Tile("libtiff", extents, 0, args)]
 
 
 def check(content: bytes, name: str) -> tuple[int, bool]:
@@ -200,8 +203,8 @@ _SOI, _EOI, _TEM = 0xD8, 0xD9, 0x01
 def _reaches_its_end(jpeg: bytes) -> bool:
     """Walk the markers of a JPEG file (ITU-T T.81, annex B): is there one for the end?"""
     at = 0
-    while found := _MARKER.search(jpeg, at):
-        marker, at = found[0][1], found.end()
+    while following := _MARKER.search(jpeg, at):
+        marker, at = following[0][1], following.end()
         if marker == _EOI:
             return True
         if marker not in (_SOI, _TEM):  # all others begin with their length

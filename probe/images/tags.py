@@ -56,13 +56,13 @@ def meaning_of(
     if opened.format != "PNG" or "srgb" in opened.info:
         return None
     try:
-        made = _by_gamma(opened)
+        from_gamma = _by_gamma(opened)
     except ValueError as error:
         notes.append(f"what it says of its colours was left out ({reason(error)})")
         return None
-    if made is not None and not made.is_srgb:
+    if from_gamma is not None and not from_gamma.is_srgb:
         notes.append("its colours were converted to sRGB, by its gamma and primaries")
-        return made
+        return from_gamma
     return None
 
 
@@ -84,10 +84,10 @@ def _numbers(opened: Image.Image, content: bytes) -> Numbers | None:
                 int(told_by_heif["color_primaries"]), int(told_by_heif["transfer_characteristics"])
             )
     if opened.format == "AVIF" and "icc_profile" not in opened.info:
-        told = set(_nclx(content))
-        if len(told) > 1:
+        pairs = set(_nclx(content))
+        if len(pairs) > 1:
             raise ValueError("it tells them in several ways")
-        for primaries, transfer in told:
+        for primaries, transfer in pairs:
             return Numbers(primaries, transfer)
     return None
 

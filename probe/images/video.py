@@ -167,11 +167,11 @@ class Film:
 
     def _decoded(self) -> Iterator[Any]:
         name = self.video.codec_context.name
-        own = pyav().codecs_available
+        codecs = pyav().codecs_available
         decoder = _ALPHA_DECODERS.get(name.removeprefix("lib").removeprefix("vpx-"))
         tags = {key.lower(): value for key, value in self.video.metadata.items()}
         # FFmpeg writes it in capitals where it was told to (-metadata:s:v alpha_mode=1).
-        if tags.get("alpha_mode") != "1" or decoder not in own:
+        if tags.get("alpha_mode") != "1" or decoder not in codecs:
             yield from self.container.decode(self.video)
             return
         context = pyav().CodecContext.create(decoder, "r")
@@ -247,10 +247,10 @@ def times_of(film: Film) -> tuple[Fraction, ...]:
         # It says how long it is as a whole, or else its last frame lasts as long as the one before.
         rate = film.video.average_rate
         gap = times[-1] - times[-2] if len(times) > 1 else 1 / rate if rate else Fraction(1, 25)
-        whole = film.video.duration
+        duration = film.video.duration
         end = times[-1] + gap
-        if whole and times[0] + whole * film.video.time_base > times[-1]:
-            end = times[0] + whole * film.video.time_base
+        if duration and times[0] + duration * film.video.time_base > times[-1]:
+            end = times[0] + duration * film.video.time_base
     return tuple(time - begins for time in (*times, end))
 
 
@@ -274,10 +274,10 @@ def _turn(frame: Any) -> np.ndarray:
         if not (sizes > 0).all():
             raise ValueError("its display matrix makes nothing of it")
         turn = turn / sizes[:, None]
-        whole = np.rint(turn)
-        if np.abs(turn - whole).max() > 0.01 or abs(round(np.linalg.det(whole))) != 1:
+        rounded = np.rint(turn)
+        if np.abs(turn - rounded).max() > 0.01 or abs(round(np.linalg.det(rounded))) != 1:
             raise ValueError("it is to be turned by another angle than quarter turns")
-        return whole.astype(int)
+        return rounded.astype(int)
     return np.eye(2, dtype=int)
 
 

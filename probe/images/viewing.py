@@ -73,12 +73,12 @@ def read(source: Picture, name: str) -> Image.Image:
         original = open_picture(source if content is None else content, limit=np.inf)
         eight = np.floor(original.pixels * 255 + 0.5).astype(np.uint8)
         if original.alpha is None:
-            seen = Image.fromarray(eight)
+            rgb = Image.fromarray(eight)
         else:
             alpha = np.floor(original.alpha * 255 + 0.5).astype(np.uint8)
-            seen = over_grey(Image.fromarray(np.dstack([eight, alpha])))
-        seen.info[NOTES] = original.remarks
-        return seen
+            rgb = over_grey(Image.fromarray(np.dstack([eight, alpha])))
+        rgb.info[NOTES] = original.remarks
+        return rgb
 
 
 def notes_of(picture: Image.Image) -> list[str]:

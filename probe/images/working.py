@@ -293,8 +293,8 @@ def _exif(opened: Image.Image, notes: list[str]) -> tuple[int, bytes]:
     orientation = 1
     try:
         exif = opened.getexif()
-        found = exif.get(ExifTags.Base.Orientation, 1)
-        orientation = found if isinstance(found, int) else 1
+        value = exif.get(ExifTags.Base.Orientation, 1)
+        orientation = value if isinstance(value, int) else 1
         return orientation, kept_exif(exif)
     except Exception as error:  # EXIF data break in many ways
         notes.append(f"its EXIF data were left out ({reason(error)})")

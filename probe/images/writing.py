@@ -50,8 +50,8 @@ def png(picture: Image.Image | np.ndarray, about: Mapping[str, Any]) -> bytes:
     info = PngImagePlugin.PngInfo()
     info.add_itxt(KEY, json.dumps(about, ensure_ascii=False))
     out = io.BytesIO()
-    made = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    made.save(out, "png", pnginfo=info)
+    pillow = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    pillow.save(out, "png", pnginfo=info)
     return out.getvalue()
 
 
@@ -228,8 +228,8 @@ def _png(levels: np.ndarray, about: Mapping[str, Any], exif: bytes, profile: byt
     else:
         chunks.append((b"sRGB", b"\0"))  # perceptual
     if exif:
-        kept = exif_of(exif, srgb=not profile).tobytes()
-        chunks.append((b"eXIf", kept.removeprefix(b"Exif\0\0")))
+        content = exif_of(exif, srgb=not profile).tobytes()
+        chunks.append((b"eXIf", content.removeprefix(b"Exif\0\0")))
     chunks.append((b"iTXt", KEY.encode() + bytes(5) + text.encode("ascii")))
     chunks += [(b"IDAT", part) for part in _idat(levels)]
     chunks.append((b"IEND", b""))

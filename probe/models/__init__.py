@@ -20,7 +20,15 @@ if TYPE_CHECKING:
         resolve,
         trace,
     )
-    from probe.models.network import Network, WeightsInfo, given, load
+    from probe.models.network import (
+        Network,
+        WeightsInfo,
+        as_network,
+        check_model,
+        check_models,
+        load,
+    )
+    from probe.models.network import check_model as given
     from probe.models.preprocessing import Preprocessing
     from probe.models.receptive_fields import ReceptiveField
     from probe.models.registry import names
@@ -33,6 +41,9 @@ __all__ = [
     "Preprocessing",
     "ReceptiveField",
     "WeightsInfo",
+    "as_network",
+    "check_model",
+    "check_models",
     "default_layers",
     "describe",
     "given",
@@ -53,9 +64,11 @@ _HOME = {
     "Preprocessing": "preprocessing",
     "ReceptiveField": "receptive_fields",
     "WeightsInfo": "network",
+    "as_network": "network",
+    "check_model": "network",
+    "check_models": "network",
     "default_layers": "layer_table",
     "describe": "layer_table",
-    "given": "network",
     "known_assets": "weights",
     "load": "network",
     "measures": "layer_table",
@@ -70,4 +83,6 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"probe.models.{_HOME[name]}"), name)
+    if name == "given":  # what `check_model` was called
+        return __getattr__("check_model")
     raise AttributeError(f"module 'probe.models' has no attribute {name!r}")

@@ -9,6 +9,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from probe.errors import ProbeError, suggest
+from probe.models.compact import build_compact
+from probe.models.efficientnet_lite import efficientnet_lite0
 from probe.models.registry import COMPACT
 
 
@@ -31,16 +33,10 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     if architecture.startswith("timm:"):
         return import_timm(architecture).create_model(architecture[5:], **options).eval()
     if architecture.startswith(COMPACT):
-        from probe.models.compact import build_compact
-
         return build_compact(architecture).eval()
     if architecture == "efficientnet_lite0":
-        from probe.models.efficientnet_lite import efficientnet_lite0
-
         return efficientnet_lite0(**options).eval()
     from torchvision.models import get_model_builder
-
-    from probe.models.weights import official
 
     # What torchvision's builders set only together with pretrained weights, but is part of the
     # network: the input is scaled back, and the picture has the size that the weights know.
@@ -51,6 +47,14 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     if architecture.startswith("vit_"):
         options["image_size"] = official(architecture).meta["min_size"][0]
     return get_model_builder(architecture)(weights=None, **options).eval()
+
+
+def official(architecture: str) -> Any:
+    """Return torchvision's weights of a network: the first on ImageNet-1K, or its default."""
+    from torchvision.models import get_model_weights
+
+    choice = get_model_weights(architecture)
+    return choice.__members__.get("IMAGENET1K_V1", choice["DEFAULT"])
 
 
 def blueprint(architecture: str, num_classes: int | None = None) -> nn.Module:

@@ -11,11 +11,13 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from probe.errors import ProbeError
 from probe.formats.pickles import read_arrays
@@ -34,6 +36,25 @@ _NO_WEIGHTS = (  # how a file begins, what it is, and what would work
 )
 
 _SCRIPT = "save its weights alone: torch.save({state}, 'weights.pth')"
+
+
+@dataclass(frozen=True)
+class PublishedState:
+    """A state dict, and where it came from.
+
+    Attributes
+    ----------
+    state : dict of str to Tensor
+        Names and shapes as in the architecture; perhaps only a part of it.
+    source : str
+        For people.
+    file_sha256 : str or None
+        Of the file that the weights were published in; None where there are several.
+    """
+
+    state: dict[str, Tensor]
+    source: str
+    file_sha256: str | None
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -178,13 +199,13 @@ def _read_index(path: Path) -> Any:
         if kind is _read_safetensors:
             from safetensors.torch import load_file
 
-            held = load_file(shard)
+            tensors = load_file(shard)
         else:
-            held = kind(shard)
+            tensors = kind(shard)
         for name in (name for name, home in files.items() if home == file):
-            if name not in held:
+            if name not in tensors:
                 raise ProbeError(f"weights {str(shard)!r} lack {name!r}, which {path.name} names")
-            state[name] = held[name]
+            state[name] = tensors[name]
     return state
 
 
@@ -222,11 +243,11 @@ def _numpys_own() -> list[Any]:
     """Give what torch's safe reader needs to know for arrays and scalars of numpy."""
     rebuild = np.zeros(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
-    known: list[Any] = [np.ndarray, np.dtype]
-    known += dict.fromkeys(type(np.dtype(code)) for code in "?bhilqBHILQefdgFDGSUOmM")
+    allowed: list[Any] = [np.ndarray, np.dtype]
+    allowed += dict.fromkeys(type(np.dtype(code)) for code in "?bhilqBHILQefdgFDGSUOmM")
     for home in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy 1 and 2
-        known += [(rebuild, f"{home}._reconstruct"), (scalar, f"{home}.scalar")]
-    return known
+        allowed += [(rebuild, f"{home}._reconstruct"), (scalar, f"{home}.scalar")]
+    return allowed
 
 
 _NUMPY = _numpys_own()
@@ -275,3 +296,22 @@ def _stand_in(full: str) -> type:
         return instead
 
     return type("Inert", (), {"__new__": new, "inert": True, "full": full})
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a published state dict, never running what its file says.
+
+    Floating-point tensors become float32.
+
+    Raises
+    ------
+    ProbeError
+        If the file cannot be read, or holds no state dict.
+    """
+    state = read_checkpoint(path)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ProbeError(f"weights {str(path)!r} hold no state dict (names and tensors)")
+    for key, value in state.items():  # in place: torch's own dict carries version numbers
+        if value.is_floating_point():
+            state[key] = value.float()
+    return state

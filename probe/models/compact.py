@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from probe.assets import Asset, Unavailable, fetch_asset, find, of_manifest
 from probe.assets.checks import check
 from probe.assets.manifest import manifests
+from probe.models.checkpoints import PublishedState, read_state
 from probe.models.efficientnet_lite import SameConv2d
-from probe.models.network import MissingLayer, Network, WeightsInfo
+from probe.models.missing import MissingLayer
 from probe.models.registry import COMPACT, COMPACT_SOURCE, neurons
-from probe.models.weights import Found, read_state, state_sha256
 from probe.progress import track
 
 MANIFEST = "cowley2023-compact"
@@ -132,7 +132,7 @@ def build_compact(architecture: str) -> nn.Module:
     return Neuron(widths[0]) if _is_one(architecture) else Population(widths)
 
 
-def published(architecture: str, progress: bool | None = None) -> Found:
+def published_neurons(architecture: str, progress: bool | None = None) -> PublishedState:
     """Get the published weights of ``v4-compact:NEURONS``.
 
     Raises
@@ -143,7 +143,7 @@ def published(architecture: str, progress: bool | None = None) -> Found:
     labels = neurons(architecture)
     paths = _fetch(labels, progress)
     if _is_one(architecture):
-        return Found(
+        return PublishedState(
             _state(paths[0]), f"{paths[0].name} ({COMPACT_SOURCE})", check(paths[0]).sha256
         )
     state = {
@@ -151,32 +151,9 @@ def published(architecture: str, progress: bool | None = None) -> Found:
         for k, path in enumerate(paths)
         for name, tensor in _state(path).items()
     }
-    return Found(state, f"{len(paths)} files, {paths[0].name} and on ({COMPACT_SOURCE})", None)
-
-
-def one_of(network: Network, neuron: int) -> Network:
-    """Return one neuron of a session as a network of its own, which is what it is.
-
-    Parameters
-    ----------
-    network : Network
-        All neurons of a session, as published.
-    neuron : int
-
-    Returns
-    -------
-    Network
-        As `probe.models.load` gives it by its own name; the parameters are the session's.
-    """
-    label = neurons(network.architecture or "")[neuron]
-    module = network.module.get_submodule(f"neurons.{neuron}")
-    path = asset_of(label).path
-    weights = WeightsInfo(
-        network.weights.kind, f"{path.name} ({COMPACT_SOURCE})", state_sha256(module.state_dict()),
-        check(path).sha256,
-    )  # fmt: skip
-    name = COMPACT + label
-    return Network(module, name, weights, network.preprocessing, architecture=name)
+    return PublishedState(
+        state, f"{len(paths)} files, {paths[0].name} and on ({COMPACT_SOURCE})", None
+    )
 
 
 def asset_of(label: str) -> Asset:

@@ -37,19 +37,19 @@ def on_device(
     torch.device, torch.dtype
         What its pictures have to be on, and of.
     """
-    module, place = network.module, devices_of(network, device)[0]
+    module, target = network.module, devices_of(network, device)[0]
     home = home_of(module)
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
     tensors = [*module.parameters(), *module.buffers()] if channels_last else []
-    given = [tensor.data for tensor in tensors]
+    data_before = [tensor.data for tensor in tensors]
     try:
-        module.to(place)
+        module.to(target)
         if channels_last:
             module.to(memory_format=torch.channels_last)
-        yield place, dtype
+        yield target, dtype
     finally:
         module.to(home)
-        for tensor, data in zip(tensors, given, strict=True):
+        for tensor, data in zip(tensors, data_before, strict=True):
             tensor.data = data
 
 
@@ -64,17 +64,17 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
-        if found.type not in DEVICES:
+        resolved = torch.device(device)
+        if resolved.type not in DEVICES:
             raise RuntimeError("nothing is computed there")
-        torch.empty(1, device=found)
+        torch.empty(1, device=resolved)
     except (RuntimeError, AssertionError):
         there = ["cpu"] + [f"cuda:{k}" for k in range(torch.cuda.device_count())]
         there += ["mps"] if torch.backends.mps.is_available() else []
         raise ProbeError(
             f"device {device!r} is not on this machine; there is {', '.join(there)}"
         ) from None
-    return found
+    return resolved
 
 
 def devices_of(network: Network, device: str) -> list[torch.device]:
@@ -95,12 +95,12 @@ def devices_of(network: Network, device: str) -> list[torch.device]:
     home = home_of(network.module)
     if device == "auto" and network.weights.kind == "user":
         return [home]
-    found = [resolve_device(name.strip()) for name in str(device).split(",")]
-    if len({d.type for d in found}) > 1:
+    devices = [resolve_device(name.strip()) for name in str(device).split(",")]
+    if len({d.type for d in devices}) > 1:
         raise ProbeError(f"devices {device!r} are of different kinds, and compute other digits")
-    if len(found) == 1 and found[0].type == "cuda" and found[0].index is None:
-        found = [torch.device("cuda", k) for k in range(torch.cuda.device_count())]
-    return found
+    if len(devices) == 1 and devices[0].type == "cuda" and devices[0].index is None:
+        devices = [torch.device("cuda", k) for k in range(torch.cuda.device_count())]
+    return devices
 
 
 def home_of(module: nn.Module) -> torch.device:
@@ -111,13 +111,13 @@ def home_of(module: nn.Module) -> torch.device:
     ProbeError
         If it lies on several devices: it could be moved, but not put back as it was.
     """
-    found = {part.device for part in itertools.chain(module.parameters(), module.buffers())}
-    if len(found) > 1:
+    devices = {part.device for part in itertools.chain(module.parameters(), module.buffers())}
+    if len(devices) > 1:
         raise ProbeError(
-            f"the network lies on several devices ({', '.join(sorted(map(str, found)))}): move it "
-            "to one of them"
+            f"the network lies on several devices ({', '.join(sorted(map(str, devices)))}): "
+            "move it to one of them"
         )
-    return found.pop() if found else torch.device("cpu")
+    return devices.pop() if devices else torch.device("cpu")
 
 
 def out_of_memory(error: BaseException) -> bool:

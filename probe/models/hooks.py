@@ -63,8 +63,8 @@ def watched(
             call = calls[path]
             calls[path] += 1
             instead = {}
-            for place, tensor in tensors(output):
-                if (other := saw(path, call, place, tensor)) is not None:
+            for part, tensor in tensors(output):
+                if (other := saw(path, call, part, tensor)) is not None:
                     instead[id(tensor)] = other
             return _replaced(output, instead) if instead else None
 
@@ -111,8 +111,8 @@ def tensors(output: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
     A tensor, or the only tensor of a tuple, list, dict or dataclass, has the empty place; else the
     places are ``[0]``, ``[1]`` or ``[key]``, nested if need be.
     """
-    found = list(_nested(output, place))
-    yield from ([(place, found[0][1])] if len(found) == 1 else found)
+    parts = list(_nested(output, place))
+    yield from ([(place, parts[0][1])] if len(parts) == 1 else parts)
 
 
 def _nested(output: Any, place: str) -> Iterator[tuple[str, Tensor]]:

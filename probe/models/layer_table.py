@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint
 from probe.models.layouts import Layout, Output, outputs_of
-from probe.models.network import MissingLayer, Network
+from probe.models.missing import MissingLayer
+from probe.models.network import Network
 from probe.models.preprocessing import for_network
 from probe.models.receptive_fields import ReceptiveField, measure
 from probe.models.registry import LAYER_WORDS, parse
@@ -277,10 +278,10 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
     """
     import pandas as pd
 
-    known = measures(network, size)
+    measured = measures(network, size)
     rows = []
     for info in layers(network, size):
-        field = known.fields[info.name]
+        field = measured.fields[info.name]
         pairs = {
             ("field_height", "field_width"): None if field is None else field.size,
             ("jump_y", "jump_x"): None if field is None else field.jump,
@@ -301,7 +302,7 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
                 },
                 "whole": field is not None and field.whole,
                 "parameters": info.n_parameters,
-                "multiply_adds": known.multiply_adds[info.name],
+                "multiply_adds": measured.multiply_adds[info.name],
                 "default": info.default,
             }
         )
@@ -419,9 +420,9 @@ def _stands_for(word: str, info: LayerInfo) -> bool:
 def _unknown(word: str, infos: list[LayerInfo], network: Network | str, title: str) -> str:
     if word and word in dict(_module(network).named_modules()):
         return f"layer {word!r} of {title!r} is never called as a module: it returns nothing to see"
-    known = [name for info in infos for name in (info.name, info.alias) if name]
-    known += LAYER_WORDS
-    return f"model {title!r} has no layer {word!r}{suggest(word, known)} (see `probe layers`)"
+    words = [name for info in infos for name in (info.name, info.alias) if name]
+    words += LAYER_WORDS
+    return f"model {title!r} has no layer {word!r}{suggest(word, words)} (see `probe layers`)"
 
 
 def _module(network: Network | str) -> nn.Module:
@@ -457,7 +458,7 @@ def _describe(module: nn.Module, traced: Iterable[Output]) -> list[LayerInfo]:
     infos = []
     for output in traced:
         part = parts[output.path]
-        several = calls[output.path] > 1
+        is_repeated = calls[output.path] > 1
         infos.append(
             LayerInfo(
                 name=_name(output.path, output.call, output.part, calls[output.path]),
@@ -466,7 +467,7 @@ def _describe(module: nn.Module, traced: Iterable[Output]) -> list[LayerInfo]:
                 kind="block" if _holds_others(part) else _kind(part),
                 output_shape=output.shape_of_one,
                 n_parameters=sum(p.numel() for p in part.parameters()),
-                call=output.call if several else None,
+                call=output.call if is_repeated else None,
                 path=output.path,
                 # One number for a picture makes no pattern that could be compared.
                 default=output.path in compared and math.prod(output.shape_of_one) > 1,
@@ -522,7 +523,7 @@ def _aliases(module: nn.Module) -> dict[str, str]:
 
 def _in_fires(module: nn.Module) -> dict[str, str]:
     """Name SqueezeNet's modules as its paper and its Caffe model do: conv1, fire2, …, conv10."""
-    found: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     number = 0
     for part in ("features", "classifier"):
         for i, layer in enumerate(module.get_submodule(part).children()):
@@ -530,22 +531,22 @@ def _in_fires(module: nn.Module) -> dict[str, str]:
             block = type(layer).__name__ == "Fire"
             number += block or kind == "conv"
             if block:
-                found[path] = f"fire{number}"
+                aliases[path] = f"fire{number}"
                 for inner, _ in layer.named_children():
                     # Caffe's relu_expand1x1, where torchvision has expand1x1_activation.
                     name, activation, _ = inner.partition("_activation")
                     name = "squeeze1x1" if name == "squeeze" else name
                     prefix = "relu_" if activation else ""
-                    found[f"{path}.{inner}"] = f"fire{number}/{prefix}{name}"
+                    aliases[f"{path}.{inner}"] = f"fire{number}/{prefix}{name}"
             elif kind in ("conv", "relu", "pool"):
-                found[path] = f"{kind}{number}"
-    return found
+                aliases[path] = f"{kind}{number}"
+    return aliases
 
 
 def _in_stages(module: nn.Module) -> dict[str, str]:
     """Name the modules of AlexNet and VGG: conv1, conv3_2, relu3_2, pool3, fc6."""
     architecture = type(module).__name__
-    found: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     block, unit = 1, 0
     parts = dict(module.named_modules())
     for i, part in enumerate(parts["features"].children()):
@@ -554,11 +555,11 @@ def _in_stages(module: nn.Module) -> dict[str, str]:
         here = f"{block}_{unit}" if architecture == "VGG" else f"{unit}"
         if kind == "pool" and architecture == "VGG":
             here, block, unit = f"{block}", block + 1, 0
-        found[f"features.{i}"] = {"norm": "bn"}.get(kind, kind) + here
+        aliases[f"features.{i}"] = {"norm": "bn"}.get(kind, kind) + here
     number = 5  # both have five stages of convolutions
     for i, part in enumerate(parts["classifier"].children()):
         kind = _kind(part)
         number += kind == "linear"
         if kind in ("linear", "relu"):
-            found[f"classifier.{i}"] = {"linear": "fc"}.get(kind, kind) + f"{number}"
-    return found
+            aliases[f"classifier.{i}"] = {"linear": "fc"}.get(kind, kind) + f"{number}"
+    return aliases

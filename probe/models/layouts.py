@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from probe.errors import ProbeError
 from probe.models.hooks import watched
-from probe.models.network import MissingLayer
+from probe.models.missing import MissingLayer
 from probe.models.receptive_fields import Homes, trace_homes
 
 N_PICTURES = 2

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from probe.assets.checks import digest_of
+from probe.assets.checks import check, digest_of
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
+from probe.models.compact import asset_of
+from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
-from probe.models.registry import ModelName, neurons, parse
+from probe.models.registry import COMPACT, COMPACT_SOURCE, ModelName, neurons, parse
 from probe.models.weights import fill, imagenet, official_asset, published_as, state_sha256
 from probe.models.wrappings import fit_weights
 from probe.progress import note
@@ -47,26 +49,6 @@ class WeightsInfo:
     sha256: str
     file_sha256: str | None = None
     seed: int | None = None
-
-
-class MissingLayer(ProbeError):
-    """A part of a network whose weights are not there was asked to compute."""
-
-
-class Missing(nn.Module):
-    """Stands where weights are missing, so that nothing random passes for trained."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-    def forward(self, *args: object, **kwargs: object) -> Tensor:
-        """Say why nothing can be computed here."""
-        raise MissingLayer(self.reason)
-
-    def extra_repr(self) -> str:
-        """Show the reason where the network is printed."""
-        return self.reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,21 +130,39 @@ class Network:
         return cls(module, name or type(module).__name__, weights, chosen)
 
 
-def given(
-    model: str | Network | nn.Module, weights: str | Path, preprocessing: str
+def check_model(
+    model: str | Network | nn.Module,
+    weights: str | Path = "imagenet",
+    preprocessing: Preprocessing | str | None = "resize",
 ) -> str | Network:
-    """Check a model as a user gives it: a name that exists, or a network of theirs.
+    """Check a model as a user names or brings it, before anything is downloaded.
+
+    Parameters
+    ----------
+    model : str, Network or torch.nn.Module
+        A name as in `load`, or a network of one's own.
+    weights, preprocessing
+        As in `load`. A network of one's own brings its own.
+
+    Returns
+    -------
+    str or Network
+        The name, of a network that exists; or the user's network.
 
     Raises
     ------
     ProbeError
         If there is none of this name, or weights or preprocessing are asked of a network that has
         its own.
+
+    See Also
+    --------
+    as_network : The network itself.
     """
     if isinstance(model, str):
         parse(model)
         return model
-    if (weights, preprocessing) != ("imagenet", "resize"):
+    if (weights, preprocessing or "resize") != ("imagenet", "resize"):
         raise ProbeError(
             "weights and preprocessing go with a model's name; give those of a network of yours to "
             "probe.models.load or probe.models.Network.from_module"
@@ -173,6 +173,85 @@ def given(
             "or a torch.nn.Module"
         )
     return model if isinstance(model, Network) else Network.from_module(model)
+
+
+def as_network(
+    model: str | Network | nn.Module,
+    weights: str | Path = "imagenet",
+    preprocessing: Preprocessing | str | None = "resize",
+    *,
+    seed: int = 0,
+    accept_licence: bool = False,
+    progress: bool | None = None,
+) -> Network:
+    """Return the network that a user names or brings.
+
+    Parameters
+    ----------
+    model : str, Network or torch.nn.Module
+        A name, which is loaded; or a network of one's own, which is never changed.
+    weights, preprocessing, seed, accept_licence, progress
+        As in `load`, for a name.
+
+    Raises
+    ------
+    ProbeError
+        See `check_model` and `load`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> as_network(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).name
+    'Sequential'
+    """
+    model = check_model(model, weights, preprocessing)
+    if isinstance(model, Network):
+        return model
+    return load(
+        model,
+        weights,
+        seed=seed,
+        preprocessing=preprocessing,
+        accept_licence=accept_licence,
+        progress=progress,
+    )
+
+
+def check_models(
+    models: Sequence[str | Network | nn.Module],
+    weights: str | Path = "imagenet",
+    preprocessing: str = "resize",
+) -> list[str | Network]:
+    """Check models that a user names at once, and leave out those named twice.
+
+    Parameters
+    ----------
+    models : sequence of str, Network or torch.nn.Module
+    weights, preprocessing
+        As in `load`.
+
+    Returns
+    -------
+    list of str or Network
+
+    Raises
+    ------
+    ProbeError
+        As `check_model` does; or if two networks of one's own have one name.
+    """
+    checked: dict[str, str | Network] = {}
+    for model in models:
+        network = check_model(model, weights, preprocessing)
+        if isinstance(network, str):
+            checked[network] = network
+            continue
+        if network.name in checked:
+            raise ProbeError(
+                f"two networks are called {network.name!r}; probe.models.Network.from_module("
+                "module, name=…) tells them apart"
+            )
+        checked[network.name] = network
+    return list(checked.values())
 
 
 def load(
@@ -244,6 +323,31 @@ def load(
     return Network(module, name, info, preprocessing, missing, architecture)
 
 
+def neuron_of(network: Network, neuron: int) -> Network:
+    """Return one neuron of a session as a network of its own, which is what it is.
+
+    Parameters
+    ----------
+    network : Network
+        All neurons of a session, as published.
+    neuron : int
+
+    Returns
+    -------
+    Network
+        As `load` returns it by its own name; the parameters are the session's.
+    """
+    label = neurons(network.architecture or "")[neuron]
+    module = network.module.get_submodule(f"neurons.{neuron}")
+    path = asset_of(label).path
+    weights = WeightsInfo(
+        network.weights.kind, f"{path.name} ({COMPACT_SOURCE})", state_sha256(module.state_dict()),
+        check(path).sha256,
+    )  # fmt: skip
+    name = COMPACT + label
+    return Network(module, name, weights, network.preprocessing, architecture=name)
+
+
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in module.named_parameters()}
 
@@ -261,17 +365,18 @@ def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
 def _imagenet(
     architecture: str, accept_licence: bool, progress: bool | None
 ) -> tuple[nn.Module, WeightsInfo, dict[str, str]]:
-    found = imagenet(architecture, accept_licence=accept_licence, progress=progress)
+    published = imagenet(architecture, accept_licence=accept_licence, progress=progress)
     module = blueprint(architecture)
     missing = {}
     for child, part in module.named_children():
-        wanted = part.state_dict(prefix=f"{child}.")
-        if wanted and not any(key in found.state for key in wanted):
-            missing[child] = _why_missing(architecture, child, found.source)
+        names = part.state_dict(prefix=f"{child}.")
+        if names and not any(key in published.state for key in names):
+            missing[child] = _why_missing(architecture, child, published.source)
             setattr(module, child, Missing(missing[child]))
-    fill(module, found.state, architecture, f"the weights from {found.source}")
+    fill(module, published.state, architecture, f"the weights from {published.source}")
     kind = "published" if neurons(architecture) else "imagenet"
-    info = WeightsInfo(kind, found.source, state_sha256(module.state_dict()), found.file_sha256)
+    sha256 = state_sha256(module.state_dict())
+    info = WeightsInfo(kind, published.source, sha256, published.file_sha256)
     return module, info, missing
 
 

@@ -51,8 +51,8 @@ class Packaged:
 
     def find(self) -> Path | None:
         """Give the converted file if no download is needed for it."""
-        found = find_derived("converted", self._file)
-        return self.fetch() if found is None and find(self.source.asset) is not None else found
+        path = find_derived("converted", self._file)
+        return self.fetch() if path is None and find(self.source.asset) is not None else path
 
     def fetch(self, progress: bool | None = None) -> Path:
         """Give the converted file (safetensors), getting and converting it if need be."""
@@ -105,9 +105,9 @@ def _convolutions(root: str, architecture: str) -> Callable[[bytes], State]:
 
     def convert(content: bytes) -> State:
         layers = read_arrays(content)[root]
-        wanted = [k for k in blueprint(architecture).state_dict() if k.startswith("features.")]
+        names = [k for k in blueprint(architecture).state_dict() if k.startswith("features.")]
         state = {}
-        for i, name in enumerate(k.removesuffix(".weight") for k in wanted if k.endswith("weight")):
+        for i, name in enumerate(k.removesuffix(".weight") for k in names if k.endswith("weight")):
             state[f"{name}.weight"] = torch.from_numpy(_oihw(layers[f"Conv_{i}"]["kernel"]))
             state[f"{name}.bias"] = torch.from_numpy(layers[f"Conv_{i}"]["bias"])
         return state

@@ -14,7 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
-from probe.models.registry import COMPACT
+from probe.models.architectures import blueprint, import_timm, official
+from probe.models.compact import MEAN, SIZE
+from probe.models.registry import COMPACT, torchvision_names
 
 KINDS = ("resize", "torchvision")
 FITS = ("squash", "cover", "border")
@@ -67,9 +69,10 @@ class Preprocessing:
                 f"fit {self.fit!r} needs a height and a width to resize to, and a crop"
             )
         if self.interpolation.upper() not in Image.Resampling.__members__:
-            known = [filter_.name.lower() for filter_ in Image.Resampling]
+            filters = [filter_.name.lower() for filter_ in Image.Resampling]
             raise ProbeError(
-                f"unknown interpolation {self.interpolation!r}{suggest(self.interpolation, known)}"
+                f"unknown interpolation {self.interpolation!r}"
+                f"{suggest(self.interpolation, filters)}"
             )
 
     @property
@@ -250,8 +253,6 @@ def _for_photographs(
 ) -> tuple[Preprocessing, Preprocessing | None]:
     """Return what the weights' authors do, and, of weights that timm took over, torchvision's."""
     if architecture.startswith(COMPACT):
-        from probe.models.compact import MEAN, SIZE
-
         red, green, blue = (value / 255 for value in MEAN)
         return Preprocessing("torchvision", SIZE, mean=(red, green, blue), std=(1 / 255,) * 3), None
     if architecture == "efficientnet_lite0":
@@ -259,8 +260,6 @@ def _for_photographs(
         return Preprocessing("torchvision", 256, (224, 224), "bicubic", mean, std), None
     if architecture.startswith("timm:"):
         return _of_timm(architecture, module)
-    from probe.models.weights import official
-
     return _of_torchvision(weights or official(architecture)), None
 
 
@@ -276,8 +275,6 @@ def _of_timm(
     architecture: str, module: nn.Module | None
 ) -> tuple[Preprocessing, Preprocessing | None]:
     """Do as timm's own transforms for evaluation: `timm.data.create_transform`."""
-    from probe.models.architectures import blueprint, import_timm
-
     timm = import_timm(architecture)
     registered: Any = None if module is not None else timm.get_pretrained_cfg(architecture[5:])
     if registered is None:
@@ -295,8 +292,10 @@ def _of_timm(
         resize = enlarged[0] if height == width else enlarged
     filter_ = config["interpolation"]
     mean, std = tuple(config["mean"]), tuple(config["std"])
-    whole = fit == "squash" and resize == crop
-    ours = Preprocessing("torchvision", resize, None if whole else crop, filter_, mean, std, fit)
+    uncropped = fit == "squash" and resize == crop
+    ours = Preprocessing(
+        "torchvision", resize, None if uncropped else crop, filter_, mean, std, fit
+    )
     other = _torchvisions_weights(about)
     return ours, None if other is None else _of_torchvision(other)
 
@@ -304,8 +303,6 @@ def _of_timm(
 def _torchvisions_weights(about: dict[str, Any]) -> Any:
     """Find which of torchvision's weights timm has, by address or tag; None if it has its own."""
     from torchvision.models import get_model_weights
-
-    from probe.models.registry import torchvision_names
 
     published = {
         weights.url.rsplit("/", 1)[-1]: weights

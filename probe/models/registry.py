@@ -82,8 +82,8 @@ def parse(text: str) -> ModelName:
     if text.startswith(COMPACT):
         neurons(text)
     elif not text.startswith("timm:") and text not in names():
-        known = [*names(), *(COMPACT + session for session in compact_sessions())]
-        raise ProbeError(f"unknown model {text!r}{suggest(text, known)} (see `probe models`)")
+        known_names = [*names(), *(COMPACT + session for session in compact_sessions())]
+        raise ProbeError(f"unknown model {text!r}{suggest(text, known_names)} (see `probe models`)")
     return ModelName(text, text)
 
 
@@ -124,17 +124,17 @@ def neurons(architecture: str) -> tuple[str, ...]:
     if not architecture.startswith(COMPACT):
         return ()
     session, dash, neuron = architecture.removeprefix(COMPACT).partition("-")
-    known = compact_sessions()
-    if session not in known:
+    sessions = compact_sessions()
+    if session not in sessions:
         raise ProbeError(
             f"model {architecture!r}: no session {session!r} was published as networks"
-            f"{suggest(session, known)}"
+            f"{suggest(session, sessions)}"
         )
-    labels = tuple(f"{session}-{k}" for k in range(known[session]))
+    labels = tuple(f"{session}-{k}" for k in range(sessions[session]))
     if dash and f"{session}-{neuron}" not in labels:
         raise ProbeError(
             f"model {architecture!r}: session {session} has the neurons 0 to "
-            f"{known[session] - 1}, numbered as in the published files"
+            f"{sessions[session] - 1}, numbered as in the published files"
         )
     return (f"{session}-{neuron}",) if dash else labels
 
@@ -173,7 +173,7 @@ def torchvision_names() -> tuple[str, ...]:
     spec = importlib.util.find_spec("torchvision")
     assert spec is not None  # a dependency
     assert spec.submodule_search_locations is not None
-    found = []
+    names = []
     for file in sorted(Path(spec.submodule_search_locations[0], "models").glob("*.py")):
         source = file.read_text(encoding="utf-8")
         if "register_model" not in source:
@@ -184,6 +184,6 @@ def torchvision_names() -> tuple[str, ...]:
                     if isinstance(decorator, ast.Call) and (
                         getattr(decorator.func, "id", None) == "register_model"
                     ):
-                        given = [*decorator.args, *(k.value for k in decorator.keywords)]
-                        found.append(ast.literal_eval(given[0]) if given else node.name)
-    return tuple(found)
+                        arguments = [*decorator.args, *(k.value for k in decorator.keywords)]
+                        names.append(ast.literal_eval(arguments[0]) if arguments else node.name)
+    return tuple(names)

@@ -6,8 +6,6 @@ import hashlib
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -19,35 +17,11 @@ from torch.nn.parameter import is_lazy
 from probe.assets import Asset, Unavailable, fetch_asset, find
 from probe.assets.checks import check
 from probe.errors import ProbeError
-from probe.models.checkpoints import read_checkpoint
-from probe.models.registry import COMPACT
-
-
-@dataclass(frozen=True)
-class Found:
-    """A state dict, and where it came from.
-
-    Attributes
-    ----------
-    state : dict of str to Tensor
-        Names and shapes as in the architecture; perhaps only a part of it.
-    source : str
-        For people.
-    file_sha256 : str or None
-        Of the file that the weights were published in; None where there are several.
-    """
-
-    state: dict[str, Tensor]
-    source: str
-    file_sha256: str | None
-
-
-def official(architecture: str) -> Any:
-    """Give torchvision's weights of a network: the first on ImageNet-1K, or its default."""
-    from torchvision.models import get_model_weights
-
-    choice = get_model_weights(architecture)
-    return choice.__members__.get("IMAGENET1K_V1", choice["DEFAULT"])
+from probe.models.architectures import official
+from probe.models.checkpoints import PublishedState, read_state
+from probe.models.compact import published_neurons
+from probe.models.packaged import PACKAGED
+from probe.models.registry import COMPACT, names
 
 
 def official_asset(architecture: str) -> Asset | None:
@@ -76,16 +50,13 @@ def official_asset(architecture: str) -> Asset | None:
 
 def known_assets() -> list[Asset]:
     """Give every weight file that probe knows: torchvision's, and those inside packages."""
-    from probe.models.packaged import PACKAGED
-    from probe.models.registry import names
-
     files = [asset for name in names() if (asset := official_asset(name)) is not None]
     return files + [packaged.source.asset for packaged in PACKAGED.values()]
 
 
 def imagenet(
     architecture: str, *, accept_licence: bool = False, progress: bool | None = None
-) -> Found:
+) -> PublishedState:
     """Get the ImageNet weights of a network, or those with which V4 neurons were published.
 
     In order: torchvision's file or converted package weights, if here (cache, then mirror);
@@ -96,12 +67,8 @@ def imagenet(
     Unavailable
         If they are nowhere to be had.
     """
-    from probe.models.packaged import PACKAGED
-
     if architecture.startswith(COMPACT):
-        from probe.models.compact import published
-
-        return published(architecture, progress)
+        return published_neurons(architecture, progress)
     asset = official_asset(architecture)
     packaged = PACKAGED.get(architecture)
     path = None if asset is None else find(asset)
@@ -118,7 +85,7 @@ def imagenet(
             tried = error.tried
     if path is not None:
         source = f"torchvision {official(architecture)} ({path.name})"
-        return Found(read_state(path), source, check(path).sha256)
+        return PublishedState(read_state(path), source, check(path).sha256)
     assert packaged is not None  # what torchvision does not know comes from a package
     if converted is None:
         try:
@@ -126,26 +93,7 @@ def imagenet(
         except Unavailable as error:
             raise Unavailable(asset or error.asset, (*tried, *error.tried)) from None
     source = f"Python package {packaged.source} ({packaged.what})"
-    return Found(read_state(converted), source, packaged.source.member_sha256)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a published state dict, never running what its file says.
-
-    Floating-point tensors become float32.
-
-    Raises
-    ------
-    ProbeError
-        If the file cannot be read, or holds no state dict.
-    """
-    state = read_checkpoint(path)
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ProbeError(f"weights {str(path)!r} hold no state dict (names and tensors)")
-    for key, value in state.items():  # in place: torch's own dict carries version numbers
-        if value.is_floating_point():
-            state[key] = value.float()
-    return state
+    return PublishedState(read_state(converted), source, packaged.source.member_sha256)
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], architecture: str, what: str) -> None:
@@ -183,8 +131,8 @@ def todays_name(name: str, architecture: str) -> str:
 
 def without_values(module: nn.Module) -> list[str]:
     """Name the parameters and buffers of a blueprint that nothing was put into."""
-    held = (*module.named_parameters(), *module.named_buffers())
-    return [name for name, tensor in held if tensor.is_meta]
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    return [name for name, tensor in tensors if tensor.is_meta]
 
 
 def published_as(architecture: str, sha256: str) -> Any:

@@ -123,18 +123,18 @@ def fit_weights(content: Any, architecture: str, what: str, part: str | None = N
         If nothing in it fits, with the nearest mismatch, or if several parts do.
     """
     dictionaries = list(_dictionaries(content))
-    whole = _pickled_module(content)
-    if not dictionaries and whole is not None:
-        raise ProbeError(_of_pickled_module(whole, what))
+    pickled = _pickled_module(content)
+    if not dictionaries and pickled is not None:
+        raise ProbeError(_of_pickled_module(pickled, what))
     if not dictionaries:
         raise ProbeError(f"{what} hold no state dict (names and tensors), but {_seen(content)}")
     shapes = _shapes(blueprint(architecture))
-    parts = [p for found in dictionaries for p in _parts(*found, architecture, shapes)]
+    parts = [p for located in dictionaries for p in _parts(*located, architecture, shapes)]
     if part is not None:
-        known = sorted({p.name for p in parts if p.name and p.state.keys() & shapes.keys()})
+        names = sorted({p.name for p in parts if p.name and p.state.keys() & shapes.keys()})
         parts = [p for p in parts if _is_named(p, part)]
         if not parts:
-            raise ProbeError(f"{what} have no part {part!r}{suggest(part, known)}")
+            raise ProbeError(f"{what} have no part {part!r}{suggest(part, names)}")
     fits, nearest = [], _Mismatch()
     for candidate in parts:
         outcome = _fit(candidate, architecture, shapes)
@@ -143,8 +143,8 @@ def fit_weights(content: Any, architecture: str, what: str, part: str | None = N
         elif outcome.fitting > nearest.fitting:
             nearest = outcome
     if not fits:
-        if whole is not None and nearest.fitting <= 0:
-            raise ProbeError(_of_pickled_module(whole, what))
+        if pickled is not None and nearest.fitting <= 0:
+            raise ProbeError(_of_pickled_module(pickled, what))
         raise ProbeError(f"{what} do not fit the architecture {architecture!r}: {_told(nearest)}")
     return _only(fits, what)
 
@@ -189,13 +189,13 @@ def _dictionaries(
     if len(keys) > DEEPEST:
         return
     if isinstance(content, Mapping):
-        held = {
+        tensors = {
             name: value if isinstance(value, Tensor) else _tensor(value)
             for name, value in content.items()
             if isinstance(name, str) and (isinstance(value, Tensor) or _is_array(value))
         }
-        if held:
-            yield keys, held, getattr(content, "_metadata", None)
+        if tensors:
+            yield keys, tensors, getattr(content, "_metadata", None)
         inner = [(key, value) for key, value in content.items() if isinstance(key, str)]
     elif isinstance(content, (list, tuple)):
         inner = [(str(k), value) for k, value in enumerate(content)]

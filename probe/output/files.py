@@ -44,10 +44,10 @@ def default_folder(
 def plain_name(*parts: str | None) -> str:
     """Join words to a name that every file system takes."""
     name = "-".join(filter(None, parts))
-    made = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-    if len(made) > MAX_NAME:
-        made = f"{made[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return made
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    if len(plain) > MAX_NAME:
+        plain = f"{plain[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return plain
 
 
 def writable_folder(path: str | Path) -> Path:
@@ -76,13 +76,13 @@ def writable_folder(path: str | Path) -> Path:
 def place_for(path: str | Path) -> Iterator[Path]:
     """Make a folder that can be written; if nothing is put there, no trace of it is left."""
     folder = Path(path).expanduser()
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    new_folders = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
         yield writable_folder(folder)
     finally:
-        for place in made:
+        for created in new_folders:
             with contextlib.suppress(OSError):  # it holds something
-                place.rmdir()
+                created.rmdir()
 
 
 def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:

@@ -82,9 +82,9 @@ class Made:
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
-        shown = self.picture
-        shown.thumbnail((SHOWN, SHOWN))
-        return as_html(images.png(shown, self.about), self.title)
+        picture = self.picture
+        picture.thumbnail((SHOWN, SHOWN))
+        return as_html(images.png(picture, self.about), self.title)
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
@@ -174,11 +174,11 @@ def place_of(path: str | Path, *kinds: str) -> Path:
     ProbeError
         If it ends otherwise.
     """
-    place = Path(path).expanduser()
-    if place.suffix.lower() not in kinds:
-        known = " or ".join(f"{kind} ({MEANT[kind]})" for kind in kinds)
-        raise ProbeError(f"{str(place)!r} cannot be written: its name has to end in {known}")
-    return place
+    file = Path(path).expanduser()
+    if file.suffix.lower() not in kinds:
+        allowed = " or ".join(f"{kind} ({MEANT[kind]})" for kind in kinds)
+        raise ProbeError(f"{str(file)!r} cannot be written: its name has to end in {allowed}")
+    return file
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -226,13 +226,13 @@ def save_picture(
         If it cannot be written so (`probe.images.check_kind` tells this before there is a picture),
         or not there.
     """
-    place = Path(path).expanduser()
+    file = Path(path).expanduser()
     content = images.encode(
-        place, pixels, about, like=like, keep_profile=keep_profile, quality=quality, depth=depth
+        file, pixels, about, like=like, keep_profile=keep_profile, quality=quality, depth=depth
     )
-    write(place, content)
-    write(images.side_car(place), images.as_text(about, indent=2).encode())
-    return place
+    write(file, content)
+    write(images.side_car(file), images.as_text(about, indent=2).encode())
+    return file
 
 
 def save_animation(
@@ -264,14 +264,14 @@ def save_animation(
         If it cannot be written so (`probe.images.check_animation` tells this before there is a
         frame), or not there.
     """
-    place = Path(path).expanduser()
-    kind = images.check_animation(place, pace)
-    beside = images.as_text(about, indent=2).encode()
+    file = Path(path).expanduser()
+    kind = images.check_animation(file, pace)
+    side_car = images.as_text(about, indent=2).encode()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as partial:
             images.write_frames(partial, kind, frames, pace, about, quality=quality)
     except OSError as error:
-        raise ProbeError(f"{str(place)!r} cannot be written ({error.strerror})") from None
-    write(images.side_car(place), beside)
-    return place
+        raise ProbeError(f"{str(file)!r} cannot be written ({error.strerror})") from None
+    write(images.side_car(file), side_car)
+    return file

@@ -55,10 +55,10 @@ def said_of(recording: dict[str, Any]) -> list[str]:
 
 def share(*of_bounds: float) -> str:
     """Write shares of a ceiling's bounds as percentages, the lower one first."""
-    known = sorted(100 * share for share in of_bounds if np.isfinite(share))
-    if known and known[0] < 0:
+    shares = sorted(100 * share for share in of_bounds if np.isfinite(share))
+    if shares and shares[0] < 0:
         return "<0 %"
-    return "–".join(dict.fromkeys(f"{share:.0f}" for share in known)) + " %" if known else ""
+    return "–".join(dict.fromkeys(f"{share:.0f}" for share in shares)) + " %" if shares else ""
 
 
 def p_value(value: float) -> str:

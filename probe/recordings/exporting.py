@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pandas as pd
 
 from probe.errors import ProbeError
 from probe.formats.netcdf import write_netcdf
+from probe.output.replacing import replacing
 
 if TYPE_CHECKING:
     from probe.recordings.recording import Recording
@@ -43,15 +43,12 @@ def save(recording: Recording, path: Path | str) -> Path:
         raise ProbeError(
             f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}"
         )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
     try:
-        writer(recording, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            writer(recording, partial)
     except OSError as error:
         reason = error.strerror or str(error).split("\n")[0]
         raise ProbeError(f"{str(path)!r} cannot be written ({reason})") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
@@ -152,7 +149,7 @@ def _write_csv(recording: Recording, path: Path) -> None:
 def _write_parquet(recording: Recording, path: Path) -> None:
     if importlib.util.find_spec("pyarrow") is None:
         raise ProbeError(
-            f"{path.suffix} files need pyarrow: pip install 'cnn-probe[parquet]', or write .csv"
+            ".parquet files need pyarrow: pip install 'cnn-probe[parquet]', or write .csv"
         )
     tidy(recording).to_parquet(path, index=False, engine="pyarrow")
 

@@ -15,14 +15,37 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probe.formats.names import as_texts, counts_positions
 from probe.formats.pickles import read_arrays
 from probe.formats.tables import as_number, read_rows
-from probe.similarity.rdm_set import STIMULUS_IDS, TIDY, RDMs
+
+if TYPE_CHECKING:
+    from probe.similarity.rdm_set import RDMs
+
+STIMULUS_IDS = (
+    "stimulus_ids",
+    "stimulus_id",
+    "stimuli",
+    "stimulus",
+    "stimulus_names",
+    "stimulus_name",
+    "conditions",
+    "condition",
+    "image_names",
+    "image_name",
+    "image_ids",
+    "image_id",
+    "images",
+    "image",
+)
+"""What the names of stimuli may be called in others' files, in this order and in any case."""
+
+TIDY = ("label", "stimulus_a", "stimulus_b", "distance")
+"""Columns of a table with one row per RDM and pair."""
 
 KEYS = {"distances", "labels", "stimulus_ids", "metric", "attrs"}
 """The arrays of a file that `RDMs.save` writes."""
@@ -45,7 +68,7 @@ LONG = (
 """Columns of long tables: the RDM, the two stimuli, and their distance."""
 
 
-def read(path: Path) -> RDMs:
+def read(path: Path, rdms_type: type[RDMs]) -> RDMs:
     """Read a file of RDMs, see `RDMs.load`."""
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -55,7 +78,7 @@ def read(path: Path) -> RDMs:
             f"file {str(path)!r} may hold anything: RDMs are read from {', '.join(READERS)}"
         )
     try:
-        rdms, labelled = READERS[suffix](path)
+        rdms, labelled = READERS[suffix](path, rdms_type)
     except _UnreadableError as error:
         raise ValueError(f"file {str(path)!r} {error}") from None
     except ValueError as error:
@@ -77,7 +100,7 @@ class _Unread:
         self.remedy = remedy
 
 
-def _npy(path: Path) -> tuple[RDMs, bool]:
+def _npy(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
@@ -85,22 +108,22 @@ def _npy(path: Path) -> tuple[RDMs, bool]:
     if not isinstance(array, np.ndarray):
         array.close()
         raise _UnreadableError("holds several arrays: call it .npz")
-    return RDMs.from_array(_rdms_first(array)), False
+    return rdms_type.from_array(_rdms_first(array)), False
 
 
-def _npz(path: Path) -> tuple[RDMs, bool]:
+def _npz(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     try:
         with np.load(path, allow_pickle=False) as opened:
             arrays = {name: _member(opened, name) for name in opened.files}
     except AttributeError:  # a single array
-        return _npy(path)
+        return _npy(path, rdms_type)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _no_numbers(".npz or .npy", error) from None
     if not set(arrays) >= KEYS:
-        return _from_arrays(arrays)
+        return _from_arrays(arrays, rdms_type)
     # Three RDMs of three stimuli look alike condensed and square: what `save` wrote is condensed.
     attrs = json.loads(str(arrays["attrs"]) or "{}")
-    rdms = RDMs(
+    rdms = rdms_type(
         arrays["distances"],
         tuple(_texts(arrays["labels"], "labels")),
         tuple(_texts(arrays["stimulus_ids"], "stimulus_ids")),
@@ -127,18 +150,18 @@ def _member(opened: Any, name: str) -> Any:
             return _Unread("save it as text, np.array(names, dtype=str)")
 
 
-def _mat(path: Path) -> tuple[RDMs, bool]:
+def _mat(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     import h5py  # only here: they take a while to import
     import scipy.io
 
     if h5py.is_hdf5(path):  # v7.3
-        return _from_arrays(_read_hdf5(path, _matlab_value))
+        return _from_arrays(_read_hdf5(path, _matlab_value), rdms_type)
     try:
         found = scipy.io.loadmat(path, chars_as_strings=True)
     except Exception as error:  # SciPy's reader lets many kinds through on a broken file
         raise _no_numbers("MATLAB", error) from None
     arrays = {name: _unwrapped(v) for name, v in found.items() if not name.startswith("__")}
-    return _from_arrays(arrays)
+    return _from_arrays(arrays, rdms_type)
 
 
 def _unwrapped(value: Any) -> Any:
@@ -159,11 +182,11 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def _hdf5(path: Path) -> tuple[RDMs, bool]:
+def _hdf5(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     arrays = _read_hdf5(path, _plain_value)
     if "dissimilarities" in arrays and "pattern_descriptors" in arrays:
-        return _from_rsatoolbox(arrays)
-    return _from_arrays(arrays)
+        return _from_rsatoolbox(arrays, rdms_type)
+    return _from_arrays(arrays, rdms_type)
 
 
 def _read_hdf5(path: Path, value: Callable[[Any, Any], Any]) -> dict[str, Any]:
@@ -208,7 +231,7 @@ def _matlab_value(item: Any, root: Any) -> Any:
     return item[()].T
 
 
-def _pickle(path: Path) -> tuple[RDMs, bool]:
+def _pickle(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     try:
         found = read_arrays(path.read_bytes())
     except Exception as error:  # a broken pickle raises nearly anything
@@ -218,10 +241,10 @@ def _pickle(path: Path) -> tuple[RDMs, bool]:
         ) from None
     if not (isinstance(found, dict) and {"dissimilarities", "pattern_descriptors"} <= set(found)):
         raise _UnreadableError("is not what rsatoolbox saves; write arrays to an .npz file")
-    return _from_rsatoolbox(found)
+    return _from_rsatoolbox(found, rdms_type)
 
 
-def _from_rsatoolbox(found: Mapping[str, Any]) -> tuple[RDMs, bool]:
+def _from_rsatoolbox(found: Mapping[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     def columns(name: str) -> dict[str, list[Any]]:
         # A list that is no array was written as a group of numbered items.
         return {
@@ -234,7 +257,7 @@ def _from_rsatoolbox(found: Mapping[str, Any]) -> tuple[RDMs, bool]:
     of_rdms = columns("rdm_descriptors")
     measure = found.get("dissimilarity_measure")
     of_all = found.get("descriptors") or {}
-    rdms = RDMs._from_descriptors(
+    rdms = rdms_type._from_descriptors(
         found["dissimilarities"],
         of_rdms,
         columns("pattern_descriptors"),
@@ -245,7 +268,7 @@ def _from_rsatoolbox(found: Mapping[str, Any]) -> tuple[RDMs, bool]:
     return rdms, rdms.labels != default or "label" in of_rdms
 
 
-def _from_arrays(arrays: dict[str, Any]) -> tuple[RDMs, bool]:
+def _from_arrays(arrays: dict[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     """Find RDMs, and the names that belong to them, among the arrays of a file."""
     lower = {name.casefold(): name for name in arrays}
     labels: list[str] = []
@@ -255,7 +278,7 @@ def _from_arrays(arrays: dict[str, Any]) -> tuple[RDMs, bool]:
     found = named[0] if named else None
     usual = {*STIMULUS_IDS, *LABELS, EITHER, "metric", "attrs"}
     if found is not None and isinstance(arrays[found], np.ndarray) and arrays[found].dtype.names:
-        squares, labels = _structs(arrays[found], found)
+        squares, labels = _structs(arrays[found], found, rdms_type)
     elif found is not None:
         squares = arrays[found]
     else:
@@ -265,13 +288,13 @@ def _from_arrays(arrays: dict[str, Any]) -> tuple[RDMs, bool]:
             likely = [name for name in numeric if _single(arrays[name]) is not None]
             numeric = likely or numeric
         if len(structs) == 1:
-            squares, labels = _structs(arrays[structs[0]], structs[0])
+            squares, labels = _structs(arrays[structs[0]], structs[0], rdms_type)
             found = structs[0]
         elif len(numeric) == 1:
             (found,) = numeric
             squares = arrays[found]
         elif len({_single(arrays[name]) for name in numeric} - {None}) == 1:
-            squares = np.stack([_condensed(arrays[name], name) for name in numeric])
+            squares = np.stack([_condensed(arrays[name], name, rdms_type) for name in numeric])
             labels = numeric
         else:
             raise _UnreadableError(
@@ -283,7 +306,7 @@ def _from_arrays(arrays: dict[str, Any]) -> tuple[RDMs, bool]:
     known = (lower[name] for name in STIMULUS_IDS if name in lower)
     ids_of = next((name for name in known if np.ndim(arrays[name]) < 3), None)  # not of pixels
     n_named = np.size(arrays[ids_of]) if ids_of else None
-    values = RDMs.from_array(_rdms_first(np.asarray(squares), n_named), labels)
+    values = rdms_type.from_array(_rdms_first(np.asarray(squares), n_named), labels)
     labels_of = next((lower[name] for name in LABELS if name in lower), None)
     if EITHER in lower:
         either = lower[EITHER]
@@ -303,7 +326,7 @@ def _from_arrays(arrays: dict[str, Any]) -> tuple[RDMs, bool]:
         _refuse_hidden_names(arrays, {found, labels_of, *labels}, values.n_stimuli)
     ids = [] if ids_of is None else _texts(arrays[ids_of], ids_of)
     metric = "".join(_texts(arrays[lower["metric"]], "metric")) if "metric" in lower else ""
-    return RDMs(values.distances, tuple(labels), tuple(ids), metric or None), bool(labels)
+    return rdms_type(values.distances, tuple(labels), tuple(ids), metric or None), bool(labels)
 
 
 def _refuse_hidden_names(arrays: dict[str, Any], others: set[Any], n: int) -> None:
@@ -346,12 +369,12 @@ def _single(values: np.ndarray) -> int | None:
     return _n_of_pairs(values.size) if max(values.shape, default=0) == values.size else None
 
 
-def _condensed(values: np.ndarray, name: str) -> np.ndarray:
+def _condensed(values: np.ndarray, name: str, rdms_type: type[RDMs]) -> np.ndarray:
     vector = values.ndim == 1 or 1 in values.shape
-    return RDMs.from_array(values.ravel() if vector else values, [name]).distances[0]
+    return rdms_type.from_array(values.ravel() if vector else values, [name]).distances[0]
 
 
-def _structs(values: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
+def _structs(values: np.ndarray, name: str, rdms_type: type[RDMs]) -> tuple[np.ndarray, list[str]]:
     """Take structs with the fields RDM and name, as MATLAB's RSA toolbox keeps them."""
     fields = {field.casefold(): field for field in values.dtype.names or ()}
     if "rdm" not in fields:
@@ -361,7 +384,7 @@ def _structs(values: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
     if "name" in fields:
         labels = [str(np.asarray(struct[fields["name"]]).item()).strip() for struct in structs]
     rows = [
-        _condensed(np.asarray(struct[fields["rdm"]]), label)
+        _condensed(np.asarray(struct[fields["rdm"]]), label, rdms_type)
         for struct, label in zip(structs, labels, strict=True)
     ]
     if len({len(row) for row in rows}) > 1:
@@ -427,7 +450,7 @@ def _are_squares(values: np.ndarray) -> bool:
     )
 
 
-def _table(path: Path) -> tuple[RDMs, bool]:
+def _table(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     import pandas as pd  # only here: it takes a while to import
 
     rows = read_rows(path, "the table")
@@ -436,7 +459,7 @@ def _table(path: Path) -> tuple[RDMs, bool]:
     header = [cell.strip() for cell in rows[0]]
     for label, first, second, distance in LONG:
         if {first, second, distance} <= set(header):
-            return _long(header, rows[1:], (label, first, second, distance))
+            return _long(header, rows[1:], (label, first, second, distance), rdms_type)
     comma = not any("." in cell for row in rows for cell in row if _is_number(cell))
     if rows and len(rows[1:]) and all(len(row) == len(header) + 1 for row in rows[1:]):
         header = ["", *header]  # as R writes it without col.names=NA
@@ -472,7 +495,7 @@ def _table(path: Path) -> tuple[RDMs, bool]:
     )
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         if columns is None and names is None and _n_of_pairs(values.shape[-1]):
-            return RDMs.from_array(_rdms_first(values)), False
+            return rdms_type.from_array(_rdms_first(values)), False
         shape = " × ".join(map(str, values.shape))
         raise ValueError(
             f"a table of {shape} distances is not square, and has none of the columns "
@@ -482,8 +505,8 @@ def _table(path: Path) -> tuple[RDMs, bool]:
     stimuli = _names_of_table(columns, names)
     if stimuli and columns and names and sorted(columns) == sorted(names):
         frame = pd.DataFrame(values, index=pd.Index(names, dtype=object), columns=columns)
-        return RDMs.from_pandas(frame), False
-    return RDMs.from_array(values, (), stimuli), False
+        return rdms_type.from_pandas(frame), False
+    return rdms_type.from_array(values, (), stimuli), False
 
 
 def _may_be_names(numbers: list[str], cells: list[list[str]]) -> bool:
@@ -520,7 +543,9 @@ def _r_name(name: str) -> str:
     return name if re.match(r"[^\W\d_]|\.(?!\d)", name) else f"X{name}"
 
 
-def _long(header: list[str], rows: list[list[str]], columns: Sequence[str]) -> tuple[RDMs, bool]:
+def _long(
+    header: list[str], rows: list[list[str]], columns: Sequence[str], rdms_type: type[RDMs]
+) -> tuple[RDMs, bool]:
     import pandas as pd
 
     for k, row in enumerate(rows, start=1):
@@ -538,7 +563,7 @@ def _long(header: list[str], rows: list[list[str]], columns: Sequence[str]) -> t
     frame["distance"] = [
         _number(row[column], comma, k, column + 1) for k, row in enumerate(rows, start=1)
     ]
-    return RDMs.from_pandas(frame), columns[0] in at
+    return rdms_type.from_pandas(frame), columns[0] in at
 
 
 def _is_number(cell: str) -> bool:
@@ -566,7 +591,7 @@ def _no_numbers(kind: str, error: BaseException) -> _UnreadableError:
     )
 
 
-READERS: dict[str, Callable[[Path], tuple[RDMs, bool]]] = {
+READERS: dict[str, Callable[[Path, type[RDMs]], tuple[RDMs, bool]]] = {
     ".npz": _npz,
     ".npy": _npy,
     ".mat": _mat,

@@ -14,6 +14,9 @@ import numpy as np
 from scipy.spatial.distance import squareform
 
 from probe.formats.names import as_text, as_texts, counts_positions
+from probe.output.replacing import replacing
+from probe.similarity import rdm_files
+from probe.similarity.rdm_files import STIMULUS_IDS, TIDY
 from probe.similarity.rdms import n_conditions
 
 if TYPE_CHECKING:
@@ -25,27 +28,6 @@ the rounding error of a matrix that was computed in float32."""
 
 UNTIED = 0.99
 """An RDM with a smaller share of different distances has ties."""
-
-STIMULUS_IDS = (
-    "stimulus_ids",
-    "stimulus_id",
-    "stimuli",
-    "stimulus",
-    "stimulus_names",
-    "stimulus_name",
-    "conditions",
-    "condition",
-    "image_names",
-    "image_name",
-    "image_ids",
-    "image_id",
-    "images",
-    "image",
-)
-"""What the names of stimuli may be called in others' files, in this order and in any case."""
-
-TIDY = ("label", "stimulus_a", "stimulus_b", "distance")
-"""Columns of a table with one row per RDM and pair."""
 
 RSATOOLBOX_METRICS = {"euclidean": "squared euclidean", "mahalanobis": "squared mahalanobis"}
 """What rsatoolbox calls the distances that it names otherwise; they are squared there and here."""
@@ -449,20 +431,15 @@ class RDMs:
             attrs = json.dumps(dict(self.attrs))
         except (TypeError, ValueError) as error:
             raise ValueError(f"the attributes of {self!r} are no JSON: {error}") from None
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                np.savez(
-                    file,
-                    distances=self.distances,
-                    labels=np.array(self.labels),
-                    stimulus_ids=np.array(self.stimulus_ids, dtype=np.str_),
-                    metric=np.array(self.metric or ""),
-                    attrs=np.array(attrs),
-                )
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(
+                file,
+                distances=self.distances,
+                labels=np.array(self.labels),
+                stimulus_ids=np.array(self.stimulus_ids, dtype=np.str_),
+                metric=np.array(self.metric or ""),
+                attrs=np.array(attrs),
+            )
         return path
 
     @classmethod
@@ -496,9 +473,7 @@ class RDMs:
             If there is no such file, it holds no RDMs or several sets of them, how it is to be
             read cannot be told, or it seems to name the stimuli in a way that cannot be read.
         """
-        from probe.similarity.rdm_files import read
-
-        return read(Path(path).expanduser())
+        return rdm_files.read(Path(path).expanduser(), cls)
 
     def to_rsatoolbox(self) -> Any:
         """Make an `rsatoolbox.rdm.RDMs`.

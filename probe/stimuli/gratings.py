@@ -133,12 +133,12 @@ def grating_patterns() -> tuple[Pattern, ...]:
         24 of 1/f noise.
     """
     rng = np.random.default_rng(20010)  # of the textures alone: part of the stimuli's definition
-    made: list[Pattern] = []
+    patterns: list[Pattern] = []
 
     def add(name: str, kind: str, orientation: float, frequency: float, c: np.ndarray) -> None:
-        shown = picture(c)
-        shown.setflags(write=False)
-        made.append(Pattern(name, kind, orientation, frequency, shown))
+        image = picture(c)
+        image.setflags(write=False)
+        patterns.append(Pattern(name, kind, orientation, frequency, image))
 
     for f in FREQUENCIES:
         for o in ORIENTATIONS:
@@ -156,7 +156,7 @@ def grating_patterns() -> tuple[Pattern, ...]:
                 add(name, "oriented noise", o, f, noise(rng, o, f))
     for draw in range(24):
         add(f"noise-1f-{draw + 1:02d}", "noise", np.nan, np.nan, noise(rng))
-    return tuple(made)
+    return tuple(patterns)
 
 
 def grating_set() -> StimulusSet:

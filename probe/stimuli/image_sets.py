@@ -163,12 +163,12 @@ def _list(
 
 
 def _list_folder(folder: Path) -> _Listing:
-    found, closed = _below(folder, lambda inside: True)
-    ids = sorted(relative for relative in found if _is_picture(relative))
+    files, closed = _below(folder, lambda inside: True)
+    ids = sorted(relative for relative in files if _is_picture(relative))
     where = f"folder {str(folder)!r}"
-    closed += _misnamed(folder, found)
+    closed += _misnamed(folder, files)
     if not ids and not closed:
-        raise _no_pictures(where, found)
+        raise _no_pictures(where, files)
     sources = [folder / relative for relative in ids]
     return _Listing(folder.resolve().name or str(folder), where, ids, sources, closed=closed)
 
@@ -189,8 +189,8 @@ def _list_file(path: Path, id_column: str, path_column: str, root: Path | None) 
 
 def _list_pattern(path: Path) -> _Listing:
     folder, parts = _fixed_part(path)
-    found, closed = _below(folder, lambda inside: _matches(inside, parts, in_part=True))
-    matching = [relative for relative in found if _matches(tuple(relative.split("/")), parts)]
+    files, closed = _below(folder, lambda inside: _matches(inside, parts, in_part=True))
+    matching = [relative for relative in files if _matches(tuple(relative.split("/")), parts)]
     ids = sorted(relative for relative in matching if _is_picture(relative))
     where = f"pattern {str(path)!r}"
     closed += _misnamed(folder, matching)
@@ -229,15 +229,15 @@ def _list_table(path: Path, id_column: str, path_column: str, root: Path | None)
     if table.empty:
         raise ProbeError(f"{where} has no rows")
     ids, paths = _texts(table[id_column]), _texts(table[path_column])
-    seen: dict[str, int] = {}
+    row_of: dict[str, int] = {}
     for row, (name, text) in enumerate(zip(ids, paths, strict=True), start=1):
         for column, value in ((id_column, name), (path_column, text)):
             if not value.strip():
                 raise ProbeError(f"{where} has no {column} in row {row}, not counting the header")
-        if seen.setdefault(name, row) != row:
+        if row_of.setdefault(name, row) != row:
             raise ProbeError(
-                f"{where} names {name!r} in row {seen[name]} and again in row {row}, not counting "
-                "the header"
+                f"{where} names {name!r} in row {row_of[name]} and again in row {row}, not "
+                "counting the header"
             )
     others = [c for c in table if c not in (id_column, path_column, "stimulus_id", "")]
     convert = _as_typed if typed else as_written
@@ -537,8 +537,8 @@ def _matches(parts: tuple[str, ...], pattern: tuple[str, ...], in_part: bool = F
     if pattern[0] == "**":
         return _matches(parts, pattern[1:], in_part) or _matches(parts[1:], pattern, in_part)
     # Letters with accents are written in two ways, which look the same.
-    name, wanted = (unicodedata.normalize("NFC", text) for text in (parts[0], pattern[0]))
-    return fnmatch.fnmatchcase(name, wanted) and _matches(parts[1:], pattern[1:], in_part)
+    name, pattern_name = (unicodedata.normalize("NFC", text) for text in (parts[0], pattern[0]))
+    return fnmatch.fnmatchcase(name, pattern_name) and _matches(parts[1:], pattern[1:], in_part)
 
 
 def _as_spelled_on_disk(path: Path) -> Path:
@@ -549,11 +549,11 @@ def _as_spelled_on_disk(path: Path) -> Path:
     """
     if str(path).isascii() or os.path.lexists(path):
         return path
-    found = Path(path.anchor)
+    existing = Path(path.anchor)
     for part in path.parts[1:]:
         forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
-        found /= next((f for f in forms if os.path.lexists(found / f)), part)
-    return found
+        existing /= next((f for f in forms if os.path.lexists(existing / f)), part)
+    return existing
 
 
 def _is_visible(name: str) -> bool:

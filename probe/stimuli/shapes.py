@@ -89,12 +89,12 @@ class Shape:
         -------
         numpy.ndarray, shape (size, size, 3), uint8
         """
-        over = 4  # drawn this much larger, then averaged: smooth edges
-        centre = size * over / 2.0
-        xy = centre + self.points * [radius * size * over, -radius * size * over]
-        canvas = Image.new("L", (size * over, size * over), 0)
+        factor = 4  # drawn this much larger, then averaged: smooth edges
+        centre = size * factor / 2.0
+        xy = centre + self.points * [radius * size * factor, -radius * size * factor]
+        canvas = Image.new("L", (size * factor, size * factor), 0)
         ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in xy], fill=255)
-        share = np.asarray(canvas.reduce(over), dtype=np.float64) / 255.0
+        share = np.asarray(canvas.reduce(factor), dtype=np.float64) / 255.0
         grey = 128.0 + (light - 128.0) * share
         picture = np.repeat(np.rint(grey).astype(np.uint8)[:, :, None], 3, axis=2)
         picture.setflags(write=False)  # stimulus sets keep it
@@ -139,15 +139,15 @@ def build(prototype: str, rotation: float = 0.0, n_points: int = 480) -> Shape:
 @functools.cache
 def pasupathy_connor_shapes() -> tuple[Shape, ...]:
     """All prototypes in all rotations by multiples of 45° that look different."""
-    found = []
+    shapes = []
     for prototype in PROTOTYPES:
-        seen = set()
+        drawn_before = set()
         for step in range(8):
             turned = prototype[-step:] + prototype[:-step] if step else prototype
-            if turned not in seen:
-                seen.add(turned)
-                found.append(build(prototype, 45.0 * step))
-    return tuple(found)
+            if turned not in drawn_before:
+                drawn_before.add(turned)
+                shapes.append(build(prototype, 45.0 * step))
+    return tuple(shapes)
 
 
 def shape_set(shapes: Sequence[Shape] | None = None, size: int = 224) -> StimulusSet:
@@ -180,8 +180,8 @@ def _contour(prototype: str, n_points: int) -> tuple[np.ndarray, np.ndarray]:
 def _control_points(prototype: str) -> np.ndarray:
     """Points that the contour passes through, anticlockwise and closed, shape (n, 2)."""
     points = []
-    for place, kind in enumerate(prototype):
-        angle = np.radians(45.0 * place)
+    for position, kind in enumerate(prototype):
+        angle = np.radians(45.0 * position)
         if kind in _PROJECTIONS:
             tip, reach = _PROJECTIONS[kind]
             # The tip is an arc of a circle, so that its curvature is 1 / tip.

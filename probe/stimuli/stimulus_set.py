@@ -122,14 +122,14 @@ class StimulusSet:
         if isinstance(source, Member):
             return images.read(source.read(), str(source))
         name = str(source) if isinstance(source, Path) else f"{self.name}/{self.ids[position]}"
-        known = self.__dict__.get("content_hashes")
-        if isinstance(source, Path) and known is not None:
+        hashes = self.__dict__.get("content_hashes")
+        if isinstance(source, Path) and hashes is not None:
             # Results go by the hash that the file had: they must not be those of another.
             try:
                 content = source.read_bytes()
             except OSError:
                 return images.read(source, name)  # which says what is wrong
-            if hashlib.sha256(content).hexdigest() != known[position]:
+            if hashlib.sha256(content).hexdigest() != hashes[position]:
                 raise ProbeError(f"image {name!r} has changed since it was listed: start again")
             return images.read(content, name)
         return images.read(source, name)
@@ -153,8 +153,8 @@ class StimulusSet:
             content = source.read_bytes()
         except OSError as error:
             raise images.Unreadable(str(source), error.strerror or str(error)) from None
-        known = self.__dict__.get("content_hashes")
-        if known is not None and hashlib.sha256(content).hexdigest() != known[position]:
+        hashes = self.__dict__.get("content_hashes")
+        if hashes is not None and hashlib.sha256(content).hexdigest() != hashes[position]:
             raise ProbeError(f"image {str(source)!r} has changed since it was listed: start again")
         return content
 
@@ -185,14 +185,14 @@ class StimulusSet:
     def subset(self, positions: Sequence[int]) -> StimulusSet:
         """Make a set of some of the stimuli, in the order given."""
         positions = [int(p) for p in positions]
-        known = self.__dict__.get("content_hashes")  # not computed for the subset's sake
+        hashes = self.__dict__.get("content_hashes")  # not computed for the subset's sake
         return StimulusSet(
             [self.ids[p] for p in positions],
             [self._sources[p] for p in positions],
             self.name,
             metadata=None if self.metadata is None else self.metadata.iloc[positions],
             skipped=self.skipped,
-            content_hashes=None if known is None else [known[p] for p in positions],
+            content_hashes=None if hashes is None else [hashes[p] for p in positions],
         )
 
     @cached_property

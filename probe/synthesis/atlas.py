@@ -427,15 +427,13 @@ def _network(
     progress: bool | None,
 ) -> Network:
     """Load the network, when it is known to have the layer."""
-    given = models.given(model, weights, preprocessing)
+    given = models.check_model(model, weights, preprocessing)
     found = models.resolve([layer], given)
     if len(found) != 1:
         raise ProbeError(f"{layer!r} names {len(found)} layers; an atlas is of one")
     info = next(i for i in models.layers(given) if i.name == found[0])
     info.n_channels  # or it says why there are none  # noqa: B018
-    if isinstance(given, Network):
-        return given
-    return models.load(given, weights, seed=seed, preprocessing=preprocessing, progress=progress)
+    return models.as_network(given, weights, preprocessing, seed=seed, progress=progress)
 
 
 class _Drawn:

@@ -354,7 +354,7 @@ def prepare(
     if model is None and targets.is_site(target):
         model = targets.home(target, progress=progress)
     else:
-        model = models.given(model or DEFAULT_MODEL, weights, "resize")
+        model = models.check_model(model or DEFAULT_MODEL, weights, "resize")
     picture = images.open_picture(image)
     sides = picture.pixels.shape[:2]
     if size is not None:
@@ -368,11 +368,7 @@ def prepare(
         pixels = resized(pixels, sides).clamp(0, 1)
     area, covered = (None, None) if mask is None else _mask(mask, picture, sides)
     other = None if guide is None else images.open_picture(guide)
-    network = (
-        model
-        if isinstance(model, Network)
-        else models.load(model, weights, seed=seed, progress=progress)
-    )
+    network = models.as_network(model, weights, seed=seed, progress=progress)
     network, target = targets.alone(network, target)
     look = look_of(network, preset, layers, target is None)
     look = replace(look, **chosen)

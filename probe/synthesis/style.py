@@ -296,14 +296,10 @@ def prepare(
     settings["layers"] = _layers(settings["layers"], settings["loss"])
     settings["mix"] = None if settings["mix"] is None else list(settings["mix"])
     _check(settings, seed)
-    model = models.given(model, weights, "resize")
+    model = models.check_model(model, weights, "resize")
     given = Given.read(content, styles, masks, style_masks, start, limit)
     given.check(settings)
-    network = (
-        model
-        if isinstance(model, Network)
-        else models.load(model, weights, seed=seed, progress=progress)
-    )
+    network = models.as_network(model, weights, seed=seed, progress=progress)
     settings["model"] = network.name
     if settings["precision"] == "auto":
         with on_device(network, device) as (place, _):

@@ -472,18 +472,14 @@ def _networks(
     if model is None:
         first = targets.home(site, progress=progress)
     else:
-        checked = models.given(model, "imagenet", "resize")
-        first = checked if isinstance(checked, Network) else models.load(checked, progress=progress)
+        first = models.as_network(model, progress=progress)
     if together_with is None:
         taken = (first.name, judge.name if isinstance(judge, Network) else judge)
         together_with = [name for name in PARTNERS if name not in taken][:1]
     if isinstance(together_with, str):
         words = [word.strip() for word in together_with.split(",")]
         together_with = [word for word in words if word not in ("", "none")]
-    others = [
-        one if isinstance(one, Network) else models.load(one, progress=progress)
-        for one in together_with
-    ]
+    others = [models.as_network(one, progress=progress) for one in together_with]
     networks = [first, *others]
     if len({network.name for network in networks}) < len(networks):
         raise ProbeError(f"{first.name} is named twice among the networks that make the picture")
@@ -496,7 +492,7 @@ def _judge(
     names = [network.name for network in makers]
     if judge is None:
         judge = next(name for name in JUDGES if name not in names)
-    network = judge if isinstance(judge, Network) else models.load(judge, progress=progress)
+    network = models.as_network(judge, progress=progress)
     if network.name in names:
         raise ProbeError(
             f"judge {network.name!r} makes the picture itself, and shares its own blind spots: "

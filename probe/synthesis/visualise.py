@@ -453,12 +453,8 @@ def prepare(
             progress=progress,
         )  # fmt: skip
     else:
-        model = models.given(model, weights, preprocessing)
-    network = (
-        model
-        if isinstance(model, Network)
-        else models.load(model, weights, seed=seed, preprocessing=preprocessing, progress=progress)
-    )
+        model = models.check_model(model, weights, preprocessing)
+    network = models.as_network(model, weights, preprocessing, seed=seed, progress=progress)
     if target is None:
         target = str(targets.lone_output(network).index)
     elif not isinstance(target, (str, int, Target)) and len(target) == 1:

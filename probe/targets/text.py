@@ -15,8 +15,8 @@ from probe.activations.capture import OUTPUT, differentiable, list_parts
 from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
-from probe.models.compact import one_of
-from probe.models.network import MissingLayer
+from probe.models.missing import MissingLayer
+from probe.models.network import neuron_of
 from probe.models.registry import COMPACT, neurons
 from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
 
@@ -289,7 +289,7 @@ def alone(
     if len(names) < 2 or not number or network.weights.kind != "published":
         return network, target
     found = class_of(str(target), network)
-    return one_of(network, found.index), found.label
+    return neuron_of(network, found.index), found.label
 
 
 def lone_output(network: Network) -> Response:

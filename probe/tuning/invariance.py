@@ -229,12 +229,10 @@ def invariance(
     chosen = [_transform(transform) for transform in transforms]
     if not chosen:
         raise ProbeError(f"no transform was named; there are {', '.join(TRANSFORMS)}")
-    given = models.given(model, weights, preprocessing)
+    given = models.check_model(model, weights, preprocessing)
     wanted = _layers(given, layers)
     stimuli = None if images is None else image_set(images)
-    network = given
-    if isinstance(network, str):
-        network = models.load(network, weights, seed=seed, preprocessing=preprocessing)
+    network = models.as_network(given, weights, preprocessing, seed=seed)
     wanted = [info for info in wanted if network.available(info.name)]
     if not wanted:
         raise ProbeError(f"{network.name}: none of the layers has weights")

@@ -212,7 +212,7 @@ class TestFind:
 
 
 def test_summary_tells_layer_by_layer(whole: ActivationStore) -> None:
-    table = cache.summary(whole)
+    table = whole.summary()
     assert list(table.columns) == ["layer", "shape", "neuroids", "complete", "GB"]
     assert table["layer"].tolist() == LAYERS
     assert table["shape"].tolist() == ["3×7×7", "4×5×5"]
@@ -221,7 +221,7 @@ def test_summary_tells_layer_by_layer(whole: ActivationStore) -> None:
     for layer, size in zip(LAYERS, table["GB"], strict=True):
         files = (whole.path / layer).glob("c.*")
         assert size * 1e9 == pytest.approx(sum(f.stat().st_size for f in files))
-    assert cache.summary(ActivationStore(_empty(whole))).empty
+    assert ActivationStore(_empty(whole)).summary().empty
 
 
 def _empty(store: ActivationStore) -> Path:

@@ -389,9 +389,12 @@ def test_a_network_on_several_devices_is_not_moved(stimuli: StimulusSet, device:
         Extraction(network, stimuli, device=device).devices  # noqa: B018
 
 
-def test_autocast_is_another_request(network: Network, stimuli: StimulusSet) -> None:
+def test_another_precision_is_another_request(network: Network, stimuli: StimulusSet) -> None:
     whole = extract(network, stimuli, LAYERS, batch_size=4)
-    fewer = extract(network, stimuli, LAYERS, batch_size=4, autocast="bfloat16")
+    fewer = extract(network, stimuli, LAYERS, batch_size=4, precision="bfloat16")
+    with pytest.warns(DeprecationWarning, match="called precision"):
+        again = extract(network, stimuli, LAYERS, batch_size=4, autocast="bfloat16")
+    assert again.path == fewer.path
     assert fewer.path != whole.path
     for layer in LAYERS:
         expected, found = whole.array(layer)[:], fewer.array(layer)[:]

@@ -12,7 +12,7 @@ from probe.assets import Asset, download
 def _own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("PROBE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PROBE_MIRROR", raising=False)
-    monkeypatch.setattr(download, "PAUSE", 0.001)
+    monkeypatch.setattr(download, "FIRST_PAUSE_S", 0.001)
 
 
 class Server:

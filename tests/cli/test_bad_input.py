@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probe.assets import download, files
-from probe.models.weights import official
+from probe.assets import download, manifest
+from probe.models.architectures import official
 
 
 @pytest.mark.parametrize(
@@ -203,13 +203,13 @@ class TestForeignFiles:
         assert not (own_cache / "assets" / "cowley2023" / path.name).exists()
 
     def test_offline_and_not_cached(self, rsa, own_cache, monkeypatch):
-        real = files.of_manifest
+        real = manifest.of_manifest
         monkeypatch.setattr(
-            files,
+            manifest,
             "of_manifest",
             lambda *a: dataclasses.replace(real(*a), url="https://127.0.0.1:9/file"),
         )
-        monkeypatch.setattr(download, "PAUSE", 0.0)
+        monkeypatch.setattr(download, "FIRST_PAUSE_S", 0.0)
         error = rsa("v4").error
         for part in (
             "cowley2023/images_210325.zip", "cache", "PROBE_MIRROR is not set",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from probe import assets
-from probe.activations import ActivationStore, cache
+from probe.activations import ActivationStore
 from probe.cli import complete
 
 LAYERS = "features.0,features.3.squeeze"
@@ -280,7 +280,7 @@ def test_the_store_shows_itself(stores):
     shown = stores[0]._repr_html_()
     assert "features.3.squeeze" in shown
     assert "16×55×55" in shown
-    assert len(cache.summary(stores[0])) == 2
+    assert len(stores[0].summary()) == 2
 
 
 def _size(stores):

@@ -21,6 +21,7 @@ from probe.activations.reduce import FORMS
 from probe.activations.shards import DTYPES
 from probe.cli import complete
 from probe.errors import ProbeError
+from probe.extraction_settings import PRECISIONS, PREPROCESSINGS, STORED
 from probe.models.preprocessing import KINDS
 
 LAYERS = "features.0,features.3.squeeze"
@@ -186,11 +187,12 @@ def test_the_stimuli_of_a_recording(extract):
         (["--layers", "features.33"], ["'features.33'", "did you mean 'features.3'"]),
         (["--reduce", "srp:many"], ["'srp:many'", "srp:4096"]),
         (["--dtype", "float"], ["dtype 'float'", "did you mean 'float32'"]),
-        (["--autocast", "fp16"], ["autocast 'fp16'", "float16"]),
+        (["--precision", "fp16"], ["precision 'fp16': expected one of float32, bfloat16, float16"]),
+        (["--autocast", "fp16"], ["precision 'fp16'", "float16"]),
         (["--weights", "nowhere.pth"], ["'nowhere.pth' do not exist", "imagenet, random"]),
         (["--preprocessing", "resized"], ["'resized'", "did you mean 'resize'"]),
-        (["--seed", "-1"], ["--seed", "greater than or equal to 0", "probe extract --help"]),
-        (["--batch-size", "0"], ["--batch-size", "greater than or equal to 1"]),
+        (["--seed", "-1"], ["seed -1: expected a number ≥ 0"]),
+        (["--batch-size", "0"], ["batch_size 0: expected a number ≥ 1"]),
         (["--device", "gpu"], ["device 'gpu'", "cpu"]),
         (["--cluster", "locale:2"], ["'locale:2'", "local:"]),
         (["--layer", "features.0"], ["No such option: --layer", "--layers"]),
@@ -245,8 +247,6 @@ def test_help_teaches_and_imports_nothing_heavy():
     ("names", "start", "found"),
     [
         (complete.reducers, "srp", ["srp:4096", "srp:auto", "srp:eps=0.2"]),
-        (complete.dtypes, "f", ["float32", "float16"]),
-        (complete.autocasts, "n", ["none"]),
         (complete.clusters, "l", ["local:2", "local:4"]),
         (complete.preprocessing, "", ["resize", "torchvision"]),
         (complete.weights, "r", ["random"]),
@@ -264,9 +264,19 @@ def test_completion(names, start, found):
 
 def test_words_that_are_completed_are_those_that_exist():
     assert complete.REDUCERS == FORMS
-    assert set(complete.DTYPES) == set(DTYPES)
-    assert set(complete.AUTOCASTS) == set(AUTOCAST)
-    assert set(complete.PREPROCESSING) == set(KINDS)
+    assert set(STORED) == set(DTYPES)
+    assert set(PRECISIONS) == set(AUTOCAST)
+    assert set(complete.PREPROCESSING) == set(PREPROCESSINGS) == set(KINDS)
+
+
+def test_an_older_spelling_of_precision(extract):
+    arguments = ("--reduce", "mean", "--json")
+    fewer = json.loads(extract("--precision", "bfloat16", *arguments).out)
+    older = json.loads(extract("--autocast", "bfloat16", *arguments).out)
+    assert older["path"] == fewer["path"]
+    assert older["new"] == 0
+    whole = json.loads(extract("--autocast", "none", *arguments).out)
+    assert whole["path"] == json.loads(extract(*arguments).out)["path"] != fewer["path"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")

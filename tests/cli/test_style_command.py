@@ -23,7 +23,7 @@ QUICK = (
 def _drawn_once():
     """Most of the time would go into random weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "load", lru_cache(2)(models.load))
+        patch.setattr("probe.models.network.load", lru_cache(2)(models.load))
         yield
 
 

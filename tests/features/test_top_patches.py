@@ -238,7 +238,7 @@ class TestBadInput:
             top_patches(small, "nowhere", "conv1", channels)
 
     def test_a_layer_that_does_not_exist_is_told_before_weights_are_loaded(self, monkeypatch):
-        monkeypatch.setattr("probe.models.load", None)
+        monkeypatch.setattr("probe.models.network.load", None)
         with pytest.raises(ProbeError, match=r"no layer 'features\.33'"):
             top_patches("alexnet", "nowhere", "features.33")
 

@@ -10,16 +10,16 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+import probe
 from probe.assets import Unavailable
 from probe.errors import ProbeError
-from probe.models import Network, Preprocessing, load
-from probe.models.architectures import blueprint, build
+from probe.models import Network, Preprocessing, as_network, check_model, check_models, load
+from probe.models.architectures import blueprint, build, official
+from probe.models.checkpoints import read_state
 from probe.models.layer_table import layers
 from probe.models.weights import (
     known_assets,
-    official,
     official_asset,
-    read_state,
     state_sha256,
 )
 
@@ -74,7 +74,7 @@ def test_official_file_from_a_mirror_goes_before_a_package(web, monkeypatch, tmp
 
 def test_nowhere_to_be_had_names_address_and_package(monkeypatch, tmp_path):
     monkeypatch.setattr(official("squeezenet1_1").value, "url", "http://127.0.0.1:9/x-01234567.pth")
-    monkeypatch.setattr("probe.assets.download.PAUSE", 0.0)
+    monkeypatch.setattr("probe.assets.download.FIRST_PAUSE_S", 0.0)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -337,3 +337,52 @@ def test_timm_absent(monkeypatch):
 def test_read_state_names_the_file(tmp_path):
     with pytest.raises(ProbeError, match=r"nothing\.pth' cannot be read"):
         read_state(tmp_path / "nothing.pth")
+
+
+class TestAsNetwork:
+    """One way to a network, by name or one's own."""
+
+    def test_a_network_of_ones_own_is_itself(self):
+        network = Network.from_module(nn.Sequential(nn.Conv2d(3, 4, 3)), name="mine")
+        assert as_network(network) is network
+        assert check_model(network) is network
+
+    def test_a_module_is_wrapped_and_not_changed(self):
+        module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
+        network = as_network(module)
+        assert network.module is module
+        assert module.training
+        assert network.weights.kind == "user"
+
+    def test_a_name_is_loaded_as_load_does(self):
+        network = as_network("squeezenet1_1", "random", "torchvision", seed=3)
+        assert network.weights == load("squeezenet1_1", "random", seed=3).weights
+        assert network.preprocessing == Preprocessing("torchvision", 256, (224, 224))
+        given = Preprocessing("resize", (64, 64))
+        assert as_network("squeezenet1_1", "random", given).preprocessing == given
+
+    @pytest.mark.parametrize(
+        ("model", "more", "reason"),
+        [
+            ("alexnt", {}, "did you mean 'alexnet'"),
+            (nn.ReLU(), {"weights": "random"}, "go with a model's name"),
+            (nn.ReLU(), {"preprocessing": "torchvision"}, "go with a model's name"),
+            (3, {}, "model int is no network: expected a name"),
+        ],
+    )
+    @pytest.mark.parametrize("function", [as_network, check_model])
+    def test_what_is_none_is_refused_before_anything_is_loaded(self, function, model, more, reason):
+        with pytest.raises(ProbeError, match=reason):
+            function(model, **more)
+
+    def test_its_old_name_is_known(self):
+        assert probe.models.given is check_model
+        with pytest.raises(AttributeError, match="no attribute 'taken'"):
+            _ = probe.models.taken
+
+
+def test_models_named_at_once():
+    mine = Network.from_module(nn.ReLU(), name="mine")
+    assert check_models(["alexnet", mine, "alexnet"]) == ["alexnet", mine]
+    with pytest.raises(ProbeError, match=r"two networks are called 'mine'.*tells them apart"):
+        check_models([mine, Network.from_module(nn.Tanh(), name="mine")])

@@ -8,8 +8,8 @@ from PIL import Image
 from torchvision.models import get_model_weights
 
 from probe.errors import ProbeError
+from probe.models.architectures import official
 from probe.models.preprocessing import Preprocessing, for_network
-from probe.models.weights import official
 
 
 def picture(width, height, seed=0):

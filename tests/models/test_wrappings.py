@@ -19,7 +19,7 @@ from probe import models
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build
 from probe.models.layer_table import layers
-from probe.models.network import MissingLayer
+from probe.models.missing import MissingLayer
 from probe.models.weights import state_sha256
 from probe.models.wrappings import fit_weights
 

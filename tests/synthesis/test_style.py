@@ -66,7 +66,7 @@ def _small() -> Any:
     """Begin with small pictures, and draw the weights of VGG-11 once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(style_run, "SMALLEST", 44)
-        patch.setattr(models, "load", lru_cache(1)(models.load))
+        patch.setattr("probe.models.network.load", lru_cache(1)(models.load))
         yield
 
 

@@ -1,0 +1,84 @@
+"""The options of an extraction of activations, each once: for Python and the command line."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from probe.settings import Settings, option
+
+STORED = ("float32", "float16", "bfloat16")
+"""What activations can be stored as; see `probe.activations.shards.DTYPES`."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What a network can compute in; see `probe.activations.engine.AUTOCAST`."""
+
+PREPROCESSINGS = ("resize", "torchvision")
+"""What pictures can go through first; see `probe.models.Preprocessing`."""
+
+NO_AUTOCAST = "none"
+"""What ``autocast`` was where a network computed in float32. Stores are called so still."""
+
+
+@dataclass(frozen=True)
+class ExtractSettings(Settings):
+    """How activations are extracted: the options of `probe.extract`, which explains them."""
+
+    layers: Any = option(
+        "default",
+        "Layer paths or aliases, separated by commas (features.6,conv4), or default, all, conv, "
+        "relu, pool, linear, block. probe layers MODEL lists them.",
+    )
+    reduce: Any = option(
+        "none",
+        "What is kept of a layer: none (all of it), mean or max over positions, srp:4096 (sparse "
+        "random projection; srp:auto chooses how many), units:1000 (so many, drawn at random), "
+        "pca:100@500 (components, fitted to 500 of the stimuli).",
+    )
+    dtype: str = option(
+        "float32", "How values are stored: float32, float16, bfloat16.", choices=STORED
+    )
+    precision: str = option(
+        "float32",
+        "What the network computes in: float32, or bfloat16, float16, which are faster on a GPU.",
+        choices=PRECISIONS,
+    )
+    weights: str = option(
+        "imagenet",
+        "imagenet, random, or the path of a checkpoint; of several sets of weights in it, "
+        "PATH#PART takes one, such as dino.pth#teacher.",
+    )
+    preprocessing: str = option(
+        "resize",
+        "resize: the whole picture, as the animal saw it; torchvision: as the weights were "
+        "trained, with a crop.",
+        choices=PREPROCESSINGS,
+    )
+    seed: int = option(0, "Seed of random weights, projections and choices.", at_least=0)
+    batch_size: int | None = option(
+        None,
+        "Images per forward pass; halved when memory runs out.",
+        at_least=1,
+        unset="what suits network and device",
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.")
+    skip_bad: bool = option(False, "Go on without pictures that cannot be read.")
+    root: str | Path | None = option(
+        None,
+        "Folder in which the pictures of a table lie, if it names them as on another machine.",
+    )
+    folder: str | Path | None = option(None, "Where the activations go.", unset="the cache")
+    force: bool = option(False, "Begin even if the disk seems too small.")
+
+
+def precision_of(autocast: str, *, stacklevel: int = 3) -> str:
+    """Return the precision that an ``autocast`` of earlier versions stands for, and warn."""
+    precision = "float32" if autocast == NO_AUTOCAST else autocast
+    warnings.warn(
+        f"autocast={autocast!r} is called precision={precision!r} now",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
+    return precision
