@@ -35,7 +35,6 @@ from torch.nn import functional as F
 
 from probe import models
 from probe.models.devices import keep_freed_memory
-from probe.synthesis.style import CONTENT_LAYER, LAYERS
 from probe.synthesis.style_network import style_network
 from probe.synthesis.style_objective import (
     Likeness,
@@ -46,6 +45,7 @@ from probe.synthesis.style_objective import (
     style_moments,
     style_term,
 )
+from probe.synthesis.style_settings import LAYERS, StyleSettings
 
 sys.path.append(str(Path(__file__).parents[1] / "analyses"))
 import plain_style
@@ -68,7 +68,9 @@ def ours(size: int, loss: Loss, precision: str) -> Callable[[], object]:
     found = style_moments(network, style, STYLES, precision=precision)
     weights = position_weights(None, (size, size), STYLES, torch.device("cpu"))
     terms = [style_term(layer, found[layer], 1.0, weights[layer], loss) for layer in STYLES]
-    contents = [content_term(network, content, CONTENT_LAYER, 1.0, precision=precision)]
+    contents = [
+        content_term(network, content, StyleSettings.content_layer, 1.0, precision=precision)
+    ]
     slopes = likeness_slopes(network, Likeness(terms, contents), (size, size), precision=precision)
     return partial(slopes, picture, 0)
 

@@ -6,13 +6,8 @@ Pictures are (1, 3, height, width) in 0–1.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-Colours = Literal["style", "keep", "match"]
-COLOURS = ("style", "keep", "match")
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601): the Y of YIQ, which that paper takes for luminance."""

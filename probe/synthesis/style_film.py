@@ -24,8 +24,8 @@ from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
 from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
 from probe.synthesis.optimise import Slopes, Unfinished, as_array, optimise
-from probe.synthesis.style import MODEL, prepare
-from probe.synthesis.style_run import BETAS, RATE, Run
+from probe.synthesis.style import BETAS, STEP_SIZE, Transfer, prepare
+from probe.synthesis.style_settings import StyleSettings
 
 LATER = 0.5
 """Steps of a frame beside those that the last size of the first one takes."""
@@ -38,7 +38,7 @@ def style_film(
     film: str | Path,
     styles: Picture | Sequence[Picture],
     output: str | Path,
-    model: str | Network | nn.Module = MODEL,
+    model: str | Network | nn.Module = "vgg16",
     *,
     quality: int = 90,
     preview: Callable[[np.ndarray], None] | None = None,
@@ -83,7 +83,9 @@ def style_film(
         missing.
     """
     movie = read_movie(film, into=output)
-    plan = prepare(first_of(movie), styles, model, progress=progress, **options)
+    reading = {k: options.pop(k) for k in ("masks", "style_masks", "limit") if k in options}
+    settings = StyleSettings(model=model, **options)
+    plan = prepare(first_of(movie), styles, settings, progress=progress, **reading)
     sha256 = hashlib.sha256(movie.path.read_bytes()).hexdigest()
     about = {
         **plan.about,
@@ -92,7 +94,7 @@ def style_film(
         "notes": list(movie.notes),
     }
     frames = Frames(movie)
-    run: Run | None = None
+    run: Transfer | None = None
 
     def make(
         number: int, last: Mapping[str, Any], place: torch.device, stop: threading.Event
@@ -101,8 +103,8 @@ def style_film(
         if (frame := frames(number)) is None:
             return None
         if run is None:
-            run = Run(plan.given, plan.network, plan.settings, plan.seed, place)
-        run.content = torch.from_numpy(frame).to(place).permute(2, 0, 1)[None] / 255
+            run = Transfer(plan.inputs, plan.network, plan.settings, place)
+        run.pictures.content = torch.from_numpy(frame).to(place).permute(2, 0, 1)[None] / 255
         shown: dict[str, Any] = {
             "preview": preview, "preview_every": preview_every, "stop": stop, "progress": progress,
         }  # fmt: skip
@@ -111,22 +113,22 @@ def style_film(
         else:
             # It takes longer than others: all sizes, like a picture of its own.
             begun = Unfinished(plan.about)
-            run.all(begun.load(), keep=begun.keep, **shown)
+            run.paint(begun.load(), begun.keep, **shown)
             begun.finished()
-            made = _given_on(run, run.shown, run.adam)
+            made = _given_on(run, run.painted, run.adam)
         if preview is not None:
             preview(as_array(made["made"][0]))
         return made
 
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, about, len(movie.times) - 1, output,
-        movie, quality=quality, progress=progress,
+        make, plan.network, plan.settings.device, about["settings"]["threads"], about,
+        len(movie.times) - 1, output, movie, quality=quality, progress=progress,
     )  # fmt: skip
 
 
 @keep_freed_memory()
 def followed(
-    run: Run,
+    run: Transfer,
     last: Mapping[str, Any],
     *,
     stop: threading.Event,
@@ -138,7 +140,7 @@ def followed(
 
     Parameters
     ----------
-    run : Run
+    run : Transfer
         Whose content is the frame.
     last : mapping
         What this gave for the frame before.
@@ -148,11 +150,11 @@ def followed(
     Returns
     -------
     dict
-        At the size of the result: ``frame``; ``shown``, as `Run.shown`; ``squares`` and ``steps``,
-        what Adam knows of slopes; ``made``, the picture.
+        At the size of the result: ``frame``; ``shown``, as `Transfer.painted`; ``squares`` and
+        ``steps``, what Adam knows of slopes; ``made``, the picture.
     """
     size = run.sizes[-1]
-    content = run.content_at(size)
+    content = run.pictures.content_at(size)
     assert content is not None
     there, known = since(content, last["frame"])
     known = known.to(content)
@@ -163,8 +165,8 @@ def followed(
     grey = begun.shape[1] == 1
     fresh = style_colours.luminance(content) if grey else content
     steps = max(1, round(LATER * run.steps(len(run.sizes) - 1)))
-    made = run.painted(known * begun + (1 - known) * fresh, content, size, steps)
-    optimiser = torch.optim.Adam(made.parameters[:1], lr=RATE, betas=BETAS)
+    made = run.canvas(known * begun + (1 - known) * fresh, content, size, steps)
+    optimiser = torch.optim.Adam(made.parameters[:1], lr=STEP_SIZE, betas=BETAS)
     # How steep slopes are is known: Adam would else begin with steps of all pixels that are alike.
     optimiser.state[made.parameters[0]] = {
         "step": torch.tensor(float(last["steps"])),
@@ -172,18 +174,14 @@ def followed(
         "exp_avg_sq": squares.clamp_(min=0),
     }
 
-    def seen(pictures: Tensor) -> None:
-        assert preview is not None
-        preview(as_array(run.coloured(pictures, content)[0]))
-
     optimise(
         made,
-        steadied(run.slopes(content, size), begun, known, STEADINESS),
+        steadied(run.objective(content, size), begun, known, STEADINESS),
         optimiser,
         steps,
-        tolerance=run.settings["tolerance"],
+        tolerance=run.settings.tolerance,
         stop=stop,
-        preview=None if preview is None else seen,
+        preview=run.in_colour(preview, content),
         preview_every=preview_every,
         progress=progress,
         desc="steps",
@@ -191,8 +189,8 @@ def followed(
     return _given_on(run, made.average(), optimiser.state[made.parameters[0]])
 
 
-def _given_on(run: Run, shown: Tensor, adam: Mapping[str, Any]) -> dict[str, Any]:
-    content = run.content_at(run.sizes[-1])
+def _given_on(run: Transfer, shown: Tensor, adam: Mapping[str, Any]) -> dict[str, Any]:
+    content = run.pictures.content_at(run.sizes[-1])
     assert content is not None
     return {
         "frame": content, "shown": shown, "squares": adam["exp_avg_sq"],

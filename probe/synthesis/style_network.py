@@ -11,9 +11,7 @@ from torch import nn
 
 from probe.errors import ProbeError, suggest
 from probe.models import Network
-
-Pooling = Literal["max", "average"]
-POOLINGS = ("max", "average")
+from probe.synthesis.style_settings import Pooling
 
 Padding = Literal["zeros", "replicate", "circular"]
 
@@ -41,8 +39,6 @@ def style_network(network: Network, pooling: Pooling = "max", *, wrap: bool = Fa
     ProbeError
         If it is built otherwise.
     """
-    if pooling not in POOLINGS:
-        raise ProbeError(f"pooling {pooling!r} is unknown; there is {', '.join(POOLINGS)}")
     found = getattr(network.module, "features", None)
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d)
     if not isinstance(found, nn.Sequential) or not all(isinstance(p, kinds) for p in found):

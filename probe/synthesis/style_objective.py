@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,13 +19,11 @@ from torch.nn import functional as F
 from probe import targets
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.synthesis.optimise import Precision, Slopes, autocast
+from probe.synthesis.optimise import Slopes, autocast
 from probe.synthesis.style_losses import Gaussian, Histograms, Moments, gram, moments
 from probe.synthesis.style_network import jump, margin
+from probe.synthesis.style_settings import Loss, Precision
 from probe.targets import Outputs, Target
-
-Loss = Literal["wasserstein", "gram"]
-LOSSES = ("wasserstein", "gram")
 
 GRID = 16
 """Tiles begin at multiples of as many pixels: the jump of the deepest layers, whose poolings then

@@ -23,8 +23,8 @@ from probe import images, models
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.synthesis import style as styles
-from probe.synthesis import style_colours, style_run
-from probe.synthesis.style import style
+from probe.synthesis import style_colours
+from probe.synthesis.style import AveragedPixels, smoothed, style
 from probe.synthesis.style_network import jump, margin, style_network
 from probe.synthesis.style_objective import (
     Likeness,
@@ -38,7 +38,6 @@ from probe.synthesis.style_objective import (
     style_term,
     windows,
 )
-from probe.synthesis.style_run import Painted, smoothed
 from probe.synthesis.transforms import generator
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
@@ -65,7 +64,7 @@ def doubled(network: Network) -> Network:
 def _small() -> Any:
     """Begin with small pictures, and draw the weights of VGG-11 once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style_run, "SMALLEST", 44)
+        patch.setattr(styles, "FIRST_SIDE_PX", 44)
         patch.setattr(models, "load", lru_cache(1)(models.load))
         yield
 
@@ -259,7 +258,7 @@ def test_total_variation() -> None:
 
 
 def test_painted_averages_without_a_trace_of_nothing() -> None:
-    made = Painted(torch.full((1, 3, 2, 2), 0.5), decay=0.9)
+    made = AveragedPixels(torch.full((1, 3, 2, 2), 0.5), decay=0.9)
     torch.testing.assert_close(made.average(), made().detach())
     values = [0.2, 0.4, 1.7]
     for value in values:
@@ -442,7 +441,7 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
     whole = style(drawn(1), drawn(2), **options)
     assert [len(h) for h in whole.history] == [12, 6]
     monkeypatch.setattr(styles, "finishing", interrupted)
-    real, computed = style_run.optimise, []
+    real, computed = styles.optimise, []
 
     def counting(made: Any, slopes: Any, *rest: Any, **how: Any) -> Tensor:
         def counted(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -453,7 +452,7 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
 
         return real(made, counted, *rest, **how)
 
-    monkeypatch.setattr(style_run, "optimise", counting)
+    monkeypatch.setattr(styles, "optimise", counting)
     with pytest.raises(KeyboardInterrupt):
         style(drawn(1), drawn(2), **options)
     assert len(computed) == at
@@ -493,16 +492,16 @@ def test_a_network_of_ones_own_is_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"loss": "l2", "layers": None}, "loss 'l2' is unknown; there is wasserstein, gram"),
+        ({"loss": "l2", "layers": None}, "loss 'l2': expected one of wasserstein, gram"),
         ({"layers": "relu9_1"}, "has no layer 'relu9_1'"),
-        ({"layers": "relu1_1=much"}, "is not LAYER=NUMBER"),
+        ({"layers": "relu1_1=much"}, "layers 'relu1_1=much': expected LAYER=NUMBER"),
         ({"mix": [1, 2]}, "mix has 2 numbers for 1 styles"),
-        ({"mix": [0]}, "not all of them 0"),
-        ({"size": 5}, "size 5 is no number from 32 on"),
-        ({"style_scale": 0}, "style scale 0 is no number above 0"),
-        ({"strength": np.inf}, "strength inf is no number from 0 on"),
-        ({"threads": -1}, "threads -1 is no number from 1 on"),
-        ({"seed": -1}, "seed -1 is no number from 0 on"),
+        ({"mix": [0]}, r"mix \[0\]: expected numbers ≥ 0, not all of them 0"),
+        ({"size": 5}, "size 5: expected a number of pixels ≥ 32"),
+        ({"style_scale": 0}, "style_scale 0: expected a number > 0"),
+        ({"strength": np.inf}, "strength inf: expected a number ≥ 0"),
+        ({"threads": -1}, "threads -1: expected a number ≥ 1"),
+        ({"seed": -1}, "seed -1: expected a number ≥ 0"),
         ({"tileable": True, "colours": "keep"}, "tileable takes 'style' or 'match'"),
         ({"content": np.zeros((48, 64, 4), np.uint8)}, "is transparent all over"),
         ({"styles": np.zeros((48, 64, 4), np.uint8)}, "is transparent all over"),
@@ -511,7 +510,7 @@ def test_a_network_of_ones_own_is_left_as_it_was() -> None:
         ({"masks": np.zeros((48, 64), np.uint8)}, "a mask is black"),
         ({"content": None, "colours": "keep"}, "a texture has none"),
         ({"content": None, "start": "content"}, "a texture has no content"),
-        ({"styles": []}, "no style is given"),
+        ({"styles": []}, "expected at least one picture"),
         ({"model": "squeezenet1_1"}, "looks through a VGG network"),
         ({"start": "none.png"}, "'none.png' does not exist"),
     ],
