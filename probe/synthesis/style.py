@@ -6,7 +6,6 @@ content, styles → pictures at growing sizes → likeness → Adam → moving a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -21,15 +20,12 @@ from probe.images import Picture
 from probe.models import Network
 from probe.models.devices import on_device
 from probe.output.pictures import Made
-from probe.progress import finishing
 from probe.synthesis.optimise import (
     PRECISIONS,
     Precision,
-    Stopped,
-    Unfinished,
     computes_bfloat16,
-    on_threads,
 )
+from probe.synthesis.run import Unfinished, running
 from probe.synthesis.style_colours import COLOURS, Colours
 from probe.synthesis.style_network import POOLINGS, Pooling
 from probe.synthesis.style_objective import LOSSES, Loss
@@ -231,22 +227,17 @@ class Plan:
         progress: bool | None = None,
     ) -> Stylised:
         """Make the picture, from where it was interrupted, if it was."""
-        unfinished = Unfinished(self.about)
-        pixels = None
-        at_work = on_device(self.network, self.device, channels_last=True)
-        with on_threads(self.threads), at_work as (place, _), finishing() as stop:
-            run = Run(self.given, self.network, self.settings, self.seed, place)
-            with suppress(Stopped):
-                pixels = run.all(
-                    unfinished.load(),
-                    keep=unfinished.keep,
-                    stop=stop,
-                    preview=preview,
-                    preview_every=preview_every,
-                    progress=progress,
-                )
-        assert pixels is not None  # or it was stopped, which `finishing` has raised
-        unfinished.finished()
+        store = Unfinished.of(self.about, self.network)
+        assert store is not None  # no target is an object
+        with running(
+            store, self.network, device=self.device, threads=self.threads, preview=preview,
+            preview_every=preview_every, progress=progress,
+        ) as session:  # fmt: skip
+            run = Run(self.given, self.network, self.settings, self.seed, session.device)
+            pixels = run.all(
+                session.state, keep=store.keep, stop=session.stop, preview=preview,
+                preview_every=preview_every, progress=progress,
+            )  # fmt: skip
         return Stylised(
             pixels, self.given.content, title_of(self.about), self.about, tuple(run.history)
         )

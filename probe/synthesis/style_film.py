@@ -22,8 +22,10 @@ from probe.models import Network
 from probe.models.devices import keep_freed_memory
 from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
-from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
-from probe.synthesis.optimise import Slopes, Unfinished, as_array, optimise
+from probe.synthesis.frames import Film, Frames, first_of, frame_by_frame, since
+from probe.synthesis.optimise import Slopes, as_array, optimise
+from probe.synthesis.run import Run as Session
+from probe.synthesis.run import Unfinished
 from probe.synthesis.style import MODEL, prepare
 from probe.synthesis.style_run import BETAS, RATE, Run
 
@@ -94,33 +96,33 @@ def style_film(
     frames = Frames(movie)
     run: Run | None = None
 
-    def make(
-        number: int, last: Mapping[str, Any], place: torch.device, stop: threading.Event
-    ) -> dict[str, Any] | None:
+    def make(number: int, last: Mapping[str, Any], session: Session) -> dict[str, Any] | None:
         nonlocal run
         if (frame := frames(number)) is None:
             return None
         if run is None:
-            run = Run(plan.given, plan.network, plan.settings, plan.seed, place)
-        run.content = torch.from_numpy(frame).to(place).permute(2, 0, 1)[None] / 255
+            run = Run(plan.given, plan.network, plan.settings, plan.seed, session.device)
+        run.content = torch.from_numpy(frame).to(session.device).permute(2, 0, 1)[None] / 255
         shown: dict[str, Any] = {
-            "preview": preview, "preview_every": preview_every, "stop": stop, "progress": progress,
+            "preview": preview, "preview_every": preview_every, "stop": session.stop,
+            "progress": progress,
         }  # fmt: skip
         if last:
             made = followed(run, last, **shown)
         else:
             # It takes longer than others: all sizes, like a picture of its own.
-            begun = Unfinished(plan.about)
+            begun = Unfinished.of(plan.about, plan.network)
+            assert begun is not None  # no target is an object
             run.all(begun.load(), keep=begun.keep, **shown)
-            begun.finished()
+            begun.forget()
             made = _given_on(run, run.shown, run.adam)
-        if preview is not None:
-            preview(as_array(made["made"][0]))
         return made
 
+    store = Unfinished.of(about, plan.network)
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, about, len(movie.times) - 1, output,
-        movie, quality=quality, progress=progress,
+        make, Film(about, store, len(movie.times) - 1, output, movie, quality), plan.network,
+        device=plan.device, threads=plan.threads, preview=preview, preview_every=preview_every,
+        progress=progress,
     )  # fmt: skip
 
 

@@ -307,7 +307,7 @@ class Run:
         Stopped
         """
         first, loop = 0, None
-        if state is not None:
+        if state:
             first, loop = int(state["stage"]), state["loop"]
             self.history = [one.numpy() for one in state["history"]]
         shown = self._start(self.sizes[first])

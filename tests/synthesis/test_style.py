@@ -22,7 +22,7 @@ import probe
 from probe import images, models
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.synthesis import style as styles
+from probe.synthesis import run as runs
 from probe.synthesis import style_colours, style_run
 from probe.synthesis.style import style
 from probe.synthesis.style_network import jump, margin, style_network
@@ -441,7 +441,7 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
     options = QUICK | {"steps": 6}
     whole = style(drawn(1), drawn(2), **options)
     assert [len(h) for h in whole.history] == [12, 6]
-    monkeypatch.setattr(styles, "finishing", interrupted)
+    monkeypatch.setattr(runs, "finishing", interrupted)
     real, computed = style_run.optimise, []
 
     def counting(made: Any, slopes: Any, *rest: Any, **how: Any) -> Tensor:
