@@ -11,11 +11,8 @@ the photograph at its own sharpness.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import log
 from pathlib import Path
 from typing import Any
@@ -32,20 +29,17 @@ from probe.images import Original, Picture
 from probe.models import Network
 from probe.models.devices import on_device
 from probe.output.pictures import Made
-from probe.progress import finishing
 from probe.synthesis.looks import Look, look_of
 from probe.synthesis.optimise import (
     PRECISIONS,
     Precision,
     Slopes,
-    Stopped,
-    Unfinished,
     as_array,
     computes_bfloat16,
-    on_threads,
     optimise,
 )
 from probe.synthesis.parameterisations import Pixels
+from probe.synthesis.run import Run, Unfinished, on_threads, running
 from probe.synthesis.tiles import in_tiles, only_size
 from probe.synthesis.transforms import generator
 from probe.targets import Norm, Outputs, Sum, Target
@@ -242,8 +236,8 @@ class Plan:
         On how many is computed: sums of another number of parts are rounded otherwise.
     about : dict
         Everything that decides the result.
-    named : bool
-        Whether it does tell what the target is: of an object, it has the name alone.
+    store : Unfinished or None
+        Where an interrupted run is kept; see `Unfinished.of`.
     """
 
     original: Original
@@ -258,7 +252,7 @@ class Plan:
     device: str
     threads: int
     about: Mapping[str, Any]
-    named: bool
+    store: Unfinished | None
 
     def run(
         self,
@@ -268,29 +262,18 @@ class Plan:
         progress: bool | None = None,
     ) -> Dream:
         """Dream it, from where it was interrupted, if it was."""
-        unfinished = Unfinished(self.about) if self.named else None
-        detail = None
-        with (
-            finishing() as stop,
-            on_threads(self.threads),
-            on_device(self.network, self.device, channels_last=True) as (place, _),
-        ):
-            pixels = self.pixels.to(place)
-            mask = None if self.mask is None else self.mask.to(place)
-            with suppress(Stopped):  # the signal has its effect when all of these are left
-                detail = dreamt(
-                    pixels, self.network, self.target, self.look, mask=mask, tile=self.tile,
-                    seed=self.seed, precision=self.precision,
-                    state=None if unfinished is None else unfinished.load(),
-                    keep=None if unfinished is None else unfinished.keep,
-                    stop=stop, progress=progress, preview_every=preview_every,
-                    preview=None if preview is None else lambda made: preview(as_array(made[0])),
-                )  # fmt: skip
-        assert detail is not None  # otherwise, it was stopped
-        made = over(pixels, detail, colour=self.look.colour, mask=mask)
-        del pixels, detail
-        if unfinished is not None:
-            unfinished.finished()
+        with running(
+            self.store, self.network, device=self.device, threads=self.threads, preview=preview,
+            preview_every=preview_every, progress=progress,
+        ) as run:  # fmt: skip
+            pixels = self.pixels.to(run.device)
+            mask = None if self.mask is None else self.mask.to(run.device)
+            detail = dreamt(
+                pixels, self.network, self.target, self.look, run, mask=mask, tile=self.tile,
+                seed=self.seed, precision=self.precision,
+            )  # fmt: skip
+            made = over(pixels, detail, colour=self.look.colour, mask=mask)
+            del pixels, detail
         told = self.about["settings"]
         title = f"{told['model']} dreams of {told['target'] or told['layers']}"
         array = made[0].permute(1, 2, 0).cpu().contiguous().numpy()
@@ -373,6 +356,7 @@ def prepare(
         if isinstance(model, Network)
         else models.load(model, weights, seed=seed, progress=progress)
     )
+    named = target
     network, target = targets.alone(network, target)
     look = look_of(network, preset, layers, target is None)
     look = replace(look, **chosen)
@@ -426,7 +410,7 @@ def prepare(
     nothing = np.empty((0, 0, 3), np.float32)
     return Plan(
         replace(picture, pixels=nothing), pixels, area, network, balance, look, tile, seed,
-        precision, device, threads, about, not isinstance(target, Target),
+        precision, device, threads, about, Unfinished.of(about, network, named),
     )  # fmt: skip
 
 
@@ -435,18 +419,13 @@ def dreamt(
     network: Network,
     target: Target,
     look: Look,
+    run: Run,
     *,
     detail: Tensor | None = None,
     mask: Tensor | None = None,
     tile: int | None = None,
     seed: int = 0,
     precision: Precision = "auto",
-    state: Mapping[str, Any] | None = None,
-    keep: Callable[[dict[str, Any]], None] | None = None,
-    stop: threading.Event | None = None,
-    preview: Callable[[Tensor], None] | None = None,
-    preview_every: int = 0,
-    progress: bool | None = None,
 ) -> Tensor:
     """Give what a dream adds to a picture: the detail, which `over` lays over it.
 
@@ -459,6 +438,8 @@ def dreamt(
         See `balanced`.
     look : Look
         Its ``layers`` and ``colour`` play no role here.
+    run : Run
+        A state belongs to an octave.
     detail : torch.Tensor, same shape, optional
         To begin with: what another dream has added to a picture like this one, such as the frame
         before. Each octave begins with so much of it as it can hold.
@@ -466,8 +447,6 @@ def dreamt(
         Where to dream.
     tile, seed, precision
         See `in_tiles`.
-    state, keep, stop, preview, preview_every, progress
-        As in `optimise`; a state belongs to an octave.
 
     Returns
     -------
@@ -476,14 +455,13 @@ def dreamt(
     Raises
     ------
     Stopped
-        See ``stop``.
+        See `running`.
     ProbeError
         If the target does not react to the picture.
     """
     sizes = octaves_of(pixels.shape[-2:], look, only_size(network, target.layers))
     added: Tensor | None = None  # to what was carried
-    first = 0 if state is None else int(state["octave"])
-    inner = None if state is None else state["loop"]
+    first = int(run.state.get("octave", 0))
     for octave, size in enumerate(sizes[first:], first):
         here = resized(pixels, size)
         carried = None if detail is None else resized(detail, size)
@@ -505,25 +483,15 @@ def dreamt(
             _normalised(uphill, target, area, look.laplacian),
             torch.optim.SGD(made.parameters, lr=look.strength / 255, foreach=False),
             look.steps,
-            state=inner,
-            keep=None if keep is None else partial(_kept, keep, octave),
-            stop=stop,
-            preview=preview,
-            preview_every=preview_every,
-            progress=progress,
+            **run.loop(lambda pictures: as_array(pictures[0]), octave=octave),
             desc=f"octave {octave + 1} of {len(sizes)}",
         )
-        inner = None
         added = levelled(made.parameters[0].detach().sub_(here))
         del made, here
         if carried is not None:
             added -= carried
     assert added is not None  # there is an octave
     return added if detail is None else added.add_(detail)
-
-
-def _kept(keep: Callable[[dict[str, Any]], None], octave: int, loop: dict[str, Any]) -> None:
-    keep({"octave": octave, "loop": loop})
 
 
 def over(

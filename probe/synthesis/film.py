@@ -8,7 +8,6 @@ sight is dreamt into within a few frames.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,8 @@ from probe.errors import ProbeError
 from probe.images import Pace, Picture, check_animation, read_movie
 from probe.synthesis.dream import Plan, dreamt, over, prepare, resized
 from probe.synthesis.flow import carried
-from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
+from probe.synthesis.frames import Film, Frames, first_of, frame_by_frame, since
+from probe.synthesis.run import Preview, Run, Unfinished
 
 CARRIED = 0.8
 """Share of a frame's dream that goes on to the next. The steps make up for the rest, so that a
@@ -42,6 +42,8 @@ def dream_film(
     layers: str | None = None,
     *,
     quality: int = 90,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
     **options: Any,
 ) -> Path:
@@ -61,6 +63,10 @@ def dream_film(
         As in `probe.dream`.
     quality : int
         From 1 to 100, of MP4 and WebP.
+    preview : callable, optional
+        Takes the frame that is being dreamt, uint8, (height, width, 3), on every
+        ``preview_every``-th step of an octave, at the octave's size, and when it is done.
+    preview_every : int
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
     **options
@@ -100,7 +106,7 @@ def dream_film(
 
     return _dreamt_frames(
         replace(plan, about=about), following, len(movie.times) - 1, output, movie,
-        quality=quality, progress=progress,
+        quality=quality, preview=preview, preview_every=preview_every, progress=progress,
     )  # fmt: skip
 
 
@@ -114,6 +120,8 @@ def dream_zoom(
     zoom: float = ZOOM,
     fps: float = FPS,
     quality: int = 90,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
     **options: Any,
 ) -> Path:
@@ -132,7 +140,7 @@ def dream_zoom(
         From one frame to the next; above 1.
     fps : float
         Frames a second.
-    quality, progress, **options
+    quality, preview, preview_every, progress, **options
         As in `dream_film`.
 
     Returns
@@ -165,7 +173,7 @@ def dream_zoom(
 
     return _dreamt_frames(
         replace(plan, about=about), following, frames, output, fps, quality=quality,
-        progress=progress,
+        preview=preview, preview_every=preview_every, progress=progress,
     )  # fmt: skip
 
 
@@ -177,7 +185,9 @@ def _dreamt_frames(
     pace: Pace,
     *,
     quality: int,
-    progress: bool | None = None,
+    preview: Preview | None,
+    preview_every: int,
+    progress: bool | None,
 ) -> Path:
     """Dream into one frame after the other, and write the film when all are there.
 
@@ -190,26 +200,26 @@ def _dreamt_frames(
     """
     later = replace(plan.look, steps=max(1, round(plan.look.steps * (1 - CARRIED))))
 
-    def make(
-        number: int, last: Mapping[str, Any], place: torch.device, stop: threading.Event
-    ) -> dict[str, Tensor] | None:
+    def make(number: int, last: Mapping[str, Any], run: Run) -> dict[str, Tensor] | None:
         if (found := following(number, last)) is None:
             return None
-        pixels, detail = (None if one is None else one.to(place) for one in found)
+        pixels, detail = (None if one is None else one.to(run.device) for one in found)
         assert pixels is not None
-        mask = None if plan.mask is None else plan.mask.to(place)
+        mask = None if plan.mask is None else plan.mask.to(run.device)
         # Rolls are the same in every frame: what they leave to chance does not flicker.
         detail = dreamt(
-            pixels, plan.network, plan.target, later if last else plan.look, detail=detail,
-            mask=mask, tile=plan.tile, seed=plan.seed, precision=plan.precision, stop=stop,
-            progress=False,
+            pixels, plan.network, plan.target, later if last else plan.look,
+            run.part(progress=False), detail=detail, mask=mask, tile=plan.tile, seed=plan.seed,
+            precision=plan.precision,
         )  # fmt: skip
         made = over(pixels, detail, colour=plan.look.colour, mask=mask)
         return {"pixels": pixels, "detail": detail, "made": made}
 
+    store = None if plan.store is None else Unfinished.of(plan.about, plan.network)
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, plan.about, n_frames, output, pace,
-        quality=quality, progress=progress,
+        make, Film(plan.about, store, n_frames, output, pace, quality), plan.network,
+        device=plan.device, threads=plan.threads, preview=preview, preview_every=preview_every,
+        progress=progress,
     )  # fmt: skip
 
 

@@ -8,14 +8,11 @@ The two halves meet at the pictures. What a picture is made of, and how its grad
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +22,11 @@ from torch import Tensor
 from probe import targets
 from probe.activations.capture import differentiable
 from probe.activations.relus import Rectified
-from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.output.replacing import replacing
 from probe.progress import track
 from probe.synthesis.parameterisations import Parameterisation
+from probe.synthesis.run import Stopped
 from probe.synthesis.transforms import Transform, generator
 from probe.targets import Target
 
@@ -49,10 +45,6 @@ SAVED_EVERY = 60.0
 
 PATIENCE = 32
 """Steps that are averaged, to tell whether a picture still changes."""
-
-
-class Stopped(Exception):
-    """The loop was asked to stop, and its state is kept."""
 
 
 def optimise(
@@ -255,62 +247,6 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-class Unfinished:
-    """A run that may be stopped, and goes on when the same is asked for again.
-
-    Parameters
-    ----------
-    about : mapping
-        Everything that decides the result, as plain values: it names the file in the cache.
-    """
-
-    def __init__(self, about: Mapping[str, Any]) -> None:
-        text = json.dumps(about, sort_keys=True, default=str)
-        key = hashlib.sha256(text.encode()).hexdigest()[:32]
-        self.path: Path = cache_dir() / "unfinished" / f"{key}.pt"
-
-    def load(self) -> dict[str, Any] | None:
-        """Give the state that was kept last; None if there is none, or none that can be read."""
-        try:
-            return dict(torch.load(self.path, weights_only=True, map_location="cpu"))
-        except FileNotFoundError:
-            return None
-        except Exception:  # damaged: torch raises many kinds
-            self.finished()
-            return None
-
-    def keep(self, state: Mapping[str, Any]) -> None:
-        """Keep a state, whole or not at all.
-
-        Raises
-        ------
-        ProbeError
-            If it cannot be written.
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path) as partial, partial.open("wb") as file:
-                torch.save(dict(state), file)
-        except (OSError, RuntimeError) as error:  # torch's own, when a disk is full
-            why = getattr(error, "strerror", None) or "is the disk full?"
-            raise ProbeError(f"{str(self.path)!r} cannot be written ({why})") from None
-
-    def finished(self) -> None:
-        """Forget it."""
-        self.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def on_threads(n: int) -> Iterator[None]:
-    """Have torch compute on so many threads, which decide the last digits, and so a picture."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(n)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def as_array(picture: Tensor) -> np.ndarray:

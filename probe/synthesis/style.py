@@ -22,7 +22,6 @@ as in Gatys, Ecker & Bethge (2016), from whom this departs where it says so:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
@@ -38,18 +37,10 @@ from probe.images import Picture
 from probe.models import Network
 from probe.models.devices import keep_freed_memory, on_device
 from probe.output.pictures import Made
-from probe.progress import finishing
 from probe.synthesis import style_colours
-from probe.synthesis.optimise import (
-    Slopes,
-    Stopped,
-    Unfinished,
-    as_array,
-    computes_bfloat16,
-    on_threads,
-    optimise,
-)
+from probe.synthesis.optimise import Slopes, as_array, computes_bfloat16, optimise
 from probe.synthesis.parameterisations import Parameterisation
+from probe.synthesis.run import Preview, Run, Unfinished, running
 from probe.synthesis.style_inputs import Region, StyleInputs, StyleTensors, resized
 from probe.synthesis.style_losses import Moments
 from probe.synthesis.style_network import check_layers, style_network
@@ -151,7 +142,7 @@ def style(
     device: str = "auto",
     threads: int | None = None,
     limit: float = images.LIMIT,
-    preview: Callable[[np.ndarray], None] | None = None,
+    preview: Preview | None = None,
     preview_every: int = 0,
     progress: bool | None = None,
 ) -> Stylised:
@@ -325,27 +316,18 @@ class Plan:
     def run(
         self,
         *,
-        preview: Callable[[np.ndarray], None] | None = None,
+        preview: Preview | None = None,
         preview_every: int = 0,
         progress: bool | None = None,
     ) -> Stylised:
         """Make the picture, from where it was interrupted, if it was."""
-        unfinished = Unfinished(self.about)
-        pixels = None
-        at_work = on_device(self.network, self.settings.device, channels_last=True)
-        with (
-            on_threads(self.about["settings"]["threads"]),
-            at_work as (device, _),
-            finishing() as stop,
-        ):
-            transfer = Transfer(self.inputs, self.network, self.settings, device)
-            with suppress(Stopped):
-                pixels = transfer.paint(
-                    unfinished.load(), unfinished.keep, stop=stop, preview=preview,
-                    preview_every=preview_every, progress=progress,
-                )  # fmt: skip
-        assert pixels is not None  # or it was stopped, which `finishing` has raised
-        unfinished.finished()
+        with running(
+            Unfinished.of(self.about, self.network), self.network, device=self.settings.device,
+            threads=self.settings.threads, preview=preview, preview_every=preview_every,
+            progress=progress,
+        ) as run:  # fmt: skip
+            transfer = Transfer(self.inputs, self.network, self.settings, run.device)
+            pixels = transfer.paint(run)
         return Stylised(
             pixels, self.inputs.content, title_of(self.about), self.about, tuple(transfer.history)
         )
@@ -394,34 +376,24 @@ class Transfer:
         self._style_terms: dict[tuple[int, int], tuple[list[StyleTerm], list[HistogramTerm]]] = {}
 
     @keep_freed_memory()  # 1.2 to 1.7 times as fast on two cores
-    def paint(
-        self,
-        state: Mapping[str, Any] | None,
-        keep: Callable[[dict[str, Any]], None],
-        *,
-        preview: Callable[[np.ndarray], None] | None = None,
-        **loop: Any,
-    ) -> np.ndarray:
+    def paint(self, run: Run) -> np.ndarray:
         """Paint the picture from the smallest size to the largest, and return its pixels.
 
         Parameters
         ----------
-        state : mapping or None
-            As ``keep`` was given it: go on from there.
-        keep : callable
-            Is given a state.
-        preview : callable, optional
-        **loop
-            For `optimise`.
+        run : Run
+            A state belongs to a size.
+
+        Returns
+        -------
+        numpy.ndarray, float32, shape (height, width, 3 or 4)
 
         Raises
         ------
         Stopped
         """
-        first, optimisation = 0, None
-        if state is not None:
-            first, optimisation = int(state["stage"]), state["loop"]
-            self.history = [losses.numpy() for losses in state["history"]]
+        first = int(run.state.get("stage", 0))
+        self.history = [losses.numpy() for losses in run.state.get("history", ())]
         painted = self.start(self.sizes[first])
         adam: Mapping[str, Any] | None = None
         for stage, size in list(enumerate(self.sizes))[first:]:
@@ -431,24 +403,16 @@ class Transfer:
             if adam is not None:
                 _carry_over(adam, optimiser, pixels.parameters[0])
             del painted, adam  # pictures of half a gigabyte, at 4,096 pixels
-
-            def keep_stage(optimisation: dict[str, Any], stage: int = stage) -> None:
-                history = [torch.from_numpy(losses) for losses in self.history]
-                keep({"stage": stage, "history": history, "loop": optimisation})
-
+            history = [torch.from_numpy(losses) for losses in self.history]
             values = optimise(
                 pixels,
                 self.objective(content, size),
                 optimiser,
                 self.steps(stage),
                 tolerance=self.settings.tolerance,
-                state=optimisation,
-                keep=keep_stage,
-                preview=self.in_colour(preview, content),
                 desc=f"{size[1]} × {size[0]}",
-                **loop,
+                **run.loop(self.render(content), stage=stage, history=history),
             )
-            optimisation = None
             self.history.append(-values[:, 0].numpy())
             painted = pixels.average()
             adam = optimiser.state[pixels.parameters[0]]
@@ -586,13 +550,9 @@ class Transfer:
         assert content is not None
         return style_colours.with_luminance(content, painted[:, :1])
 
-    def in_colour(
-        self, preview: Callable[[np.ndarray], None] | None, content: Tensor | None
-    ) -> Callable[[Tensor], None] | None:
-        """Return a preview that takes pictures as they are optimised."""
-        if preview is None:
-            return None
-        return lambda pictures: preview(as_array(self.coloured(pictures, content)[0]))
+    def render(self, content: Tensor | None) -> Callable[[Tensor], np.ndarray]:
+        """Return what makes a preview of pictures as they are optimised."""
+        return lambda pictures: as_array(self.coloured(pictures, content)[0])
 
     def _finished(self, painted: Tensor, content: Tensor | None) -> np.ndarray:
         pixels = self.coloured(painted, content)[0].clamp(0, 1)

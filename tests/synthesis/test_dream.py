@@ -39,10 +39,12 @@ from probe.synthesis.dream import (
     resized,
 )
 from probe.synthesis.looks import LOOKS, PRESETS, Look
-from probe.synthesis.optimise import Stopped, Unfinished
+from probe.synthesis.run import Run, Stopped
 from probe.synthesis.scenery import landscape
 from probe.synthesis.tiles import in_tiles
 from probe.targets import Channel, Norm, Sum
+
+CPU = torch.device("cpu")
 
 
 class Small(nn.Module):
@@ -150,29 +152,30 @@ def test_a_dream_that_was_stopped_goes_on_to_the_same_bytes(
     network: Network, photo: np.ndarray, at: int
 ) -> None:
     plan = prepare(photo, network, "second", steps=4, octaves=2, precision="float32")
-    stop, kept, seen = threading.Event(), [], []
+    stop, seen = threading.Event(), []
 
-    def preview(pictures: Tensor) -> None:
-        seen.append(pictures)
+    def preview(picture: np.ndarray) -> None:
+        seen.append(picture)
         if len(seen) == at:
             stop.set()
 
     def run(**given: Any) -> Tensor:
-        return dreamt(plan.pixels, network, plan.target, plan.look, progress=False,
-                      precision="float32", **given)  # fmt: skip
+        run = Run(CPU, progress=False, **given)
+        return dreamt(plan.pixels, network, plan.target, plan.look, run, precision="float32")
 
     whole = run()
     if at == 0:
         stop.set()
+    assert plan.store is not None
     with pytest.raises(Stopped):
-        run(stop=stop, keep=kept.append, preview=preview, preview_every=1)
-    assert kept[-1]["octave"] == at // 4
-    unfinished = Unfinished(plan.about)
-    unfinished.keep(kept[-1])
-    assert torch.equal(run(state=unfinished.load()), whole)
+        run(stop=stop, store=plan.store, preview=preview, preview_every=1)
+    kept = plan.store.load()
+    assert kept is not None
+    assert kept["octave"] == at // 4
+    assert torch.equal(run(state=kept), whole)
     assert np.array_equal(plan.run(progress=False).pixels[None],
                           over(plan.pixels, whole).permute(0, 2, 3, 1).numpy())  # fmt: skip
-    assert unfinished.load() is None
+    assert plan.store.load() is None
 
 
 def test_a_target_that_has_but_a_name_begins_anew(
@@ -196,13 +199,14 @@ def test_detail_that_was_carried_is_added_to(network: Network, photo: np.ndarray
     plan = prepare(photo, network, "second", steps=2, octaves=3, precision="float32")
     carried = levelled(0.02 * torch.randn(plan.pixels.shape, generator=torch.Generator()))
     still = replace(plan.look, strength=1e-6)
-    given: dict[str, Any] = {"progress": False, "precision": "float32"}
-    same = dreamt(plan.pixels, network, plan.target, still, detail=carried, **given)
+    run = Run(CPU, progress=False)
+    given: dict[str, Any] = {"precision": "float32"}
+    same = dreamt(plan.pixels, network, plan.target, still, run, detail=carried, **given)
     inside = (plan.pixels + carried).clamp(0, 1) - plan.pixels
     # What changes slowly is taken out again at every octave.
     assert (same - inside).abs().mean() < 0.1 * inside.abs().mean()
-    other = dreamt(plan.pixels, network, plan.target, plan.look, detail=carried, **given)
-    alone = dreamt(plan.pixels, network, plan.target, plan.look, **given)
+    other = dreamt(plan.pixels, network, plan.target, plan.look, run, detail=carried, **given)
+    alone = dreamt(plan.pixels, network, plan.target, plan.look, run, **given)
     assert not torch.allclose(other, alone, atol=1e-3)
 
 

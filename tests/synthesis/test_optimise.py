@@ -18,8 +18,6 @@ from probe.synthesis.objectives import Each
 from probe.synthesis.optimise import (
     PATIENCE,
     Slopes,
-    Stopped,
-    Unfinished,
     as_array,
     autocast,
     computes_bfloat16,
@@ -27,6 +25,7 @@ from probe.synthesis.optimise import (
     through,
 )
 from probe.synthesis.parameterisations import Fourier, Pixels
+from probe.synthesis.run import Stopped, Unfinished
 from probe.synthesis.transforms import DEFAULT, Jitter, Pad, generator
 from probe.targets import Channel, Function, Norm
 
@@ -254,8 +253,8 @@ def test_a_run_of_other_settings_or_a_damaged_file_begins_anew(
     assert unfinished.load() is None
     assert not unfinished.path.exists()
     unfinished.keep({"stage": 3})
-    unfinished.finished()
-    unfinished.finished()
+    unfinished.forget()
+    unfinished.forget()
     assert list(unfinished.path.parent.iterdir()) == []
 
 

@@ -22,6 +22,7 @@ import probe
 from probe import images, models
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.synthesis import run as runs
 from probe.synthesis import style as styles
 from probe.synthesis import style_colours
 from probe.synthesis.style import AveragedPixels, smoothed, style
@@ -440,7 +441,7 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
     options = QUICK | {"steps": 6}
     whole = style(drawn(1), drawn(2), **options)
     assert [len(h) for h in whole.history] == [12, 6]
-    monkeypatch.setattr(styles, "finishing", interrupted)
+    monkeypatch.setattr(runs, "finishing", interrupted)
     real, computed = styles.optimise, []
 
     def counting(made: Any, slopes: Any, *rest: Any, **how: Any) -> Tensor:
