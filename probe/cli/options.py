@@ -220,7 +220,7 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
 def spread(
     settings: type[Settings], *, without: Collection[str] = (), **written: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command have an option for every field of a settings class.
+    """Return a decorator that gives a command an option for every field of a settings class.
 
     In the command, one parameter of that class stands for them all; it is handed the settings,
     checked.
@@ -238,10 +238,10 @@ def spread(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        (whole,) = (p for p in signature.parameters.values() if p.annotation is settings)
+        (target,) = (p for p in signature.parameters.values() if p.annotation is settings)
         parameters = []
         for parameter in signature.parameters.values():
-            if parameter is not whole:
+            if parameter is not target:
                 parameters.append(parameter)
                 continue
             for name in names:
@@ -257,7 +257,7 @@ def spread(
         @functools.wraps(command)
         def run(**values: Any) -> None:
             of_settings = {name: values.pop(name) for name in names}
-            command(**values, **{whole.name: settings.of(of_settings).checked()})
+            command(**values, **{target.name: settings.of(of_settings).checked()})
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -296,7 +296,7 @@ class Writing(Settings):
 
 
 writing = spread(Writing, as_json=of(Writing, "as_json", "--json"))
-"""Lets a command have the options of `Writing`."""
+"""Gives a command the options of `Writing`."""
 
 
 def numbers(text: str) -> list[int]:

@@ -16,7 +16,7 @@ as in Gatys, Ecker & Bethge (2016), from whom this departs where it says so:
 - Adam, with a step that pixels can take, instead of L-BFGS; the result is an average of its steps.
 
 `Transfer.paint` is the loop over sizes, `Transfer.objective` the loss. The distances stand in
-`style_losses`, their gradient for pictures of any size in `style_objective`.
+`style_losses`, their gradient for pictures of any size in `style_tiles`.
 """
 
 from __future__ import annotations
@@ -42,22 +42,16 @@ from probe.synthesis.optimise import Slopes, as_array, computes_bfloat16, optimi
 from probe.synthesis.parameterisations import Parameterisation
 from probe.synthesis.run import Preview, Run, Unfinished, running
 from probe.synthesis.style_inputs import Region, StyleInputs, StyleTensors, resized
-from probe.synthesis.style_losses import Moments
-from probe.synthesis.style_network import check_layers, style_network
-from probe.synthesis.style_objective import (
-    GRID,
+from probe.synthesis.style_losses import (
     HistogramTerm,
-    Likeness,
+    Moments,
     StyleTerm,
     content_term,
     histogram_term,
-    likeness_slopes,
     mixed,
-    position_weights,
-    style_counts,
-    style_moments,
     style_term,
 )
+from probe.synthesis.style_network import check_layers, style_network
 from probe.synthesis.style_settings import (
     MIN_SIDE_PX,
     Colours,
@@ -65,6 +59,15 @@ from probe.synthesis.style_settings import (
     Pooling,
     Precision,
     StyleSettings,
+)
+from probe.synthesis.style_tiles import (
+    GRID_PX,
+    Likeness,
+    content_features,
+    likeness_slopes,
+    position_weights,
+    style_counts,
+    style_moments,
 )
 from probe.synthesis.transforms import generator
 
@@ -466,10 +469,10 @@ class Transfer:
         if content is not None:
             if settings.colours == "keep":
                 content = style_colours.luminance(content).repeat(1, 3, 1, 1)
-            alpha = self.pictures.alpha_at(size)
-            content_terms = [
-                content_term(self.network, content, settings.content_layer, 1.0, alpha, **how)
-            ]
+            layer, alpha = settings.content_layer, self.pictures.alpha_at(size)
+            positions = position_weights(alpha, size, [layer], self.device)[layer]
+            features = content_features(self.network, content, layer, **how)
+            content_terms = [content_term(layer, features, 1.0, positions)]
         if size not in self._style_terms:
             self._style_terms[size] = self.style_terms(size)
         style_terms, histogram_terms = self._style_terms[size]
@@ -581,7 +584,7 @@ def sizes_of(content: Tensor | None, settings: StyleSettings) -> list[tuple[int,
         factor = longest / max(height, width) / 2 ** (k / 2)
         sides = [round(side * factor) for side in (height, width)]
         if settings.tileable:
-            sides = [max(round(side / GRID), 2) * GRID for side in sides]
+            sides = [max(round(side / GRID_PX), 2) * GRID_PX for side in sides]
         if min(sides) >= MIN_SIDE_PX:
             sizes.append((sides[0], sides[1]))
     if not sizes:
@@ -648,35 +651,31 @@ class AveragedPixels(Parameterisation):
         return self.base + self.mask * (pixels - self.base)
 
 
-def smoothed(slopes: Slopes, weight: float, *, wrap: bool = False) -> Slopes:
-    """Subtract the total variation: the mean square of what neighbouring pixels differ by."""
+def smoothed(gradient: Slopes, weight: float, *, wrap: bool = False) -> Slopes:
+    """Subtract the total variation: the mean squared difference of neighbouring pixels."""
     if not weight:
-        return slopes
+        return gradient
 
-    def both(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        value, slope = slopes(pictures, step)
+    def with_penalty(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        value, slope = gradient(pictures, step)
         pull = weight / pictures.numel()
         for axis in (2, 3):
-            first, second = pictures, pictures.roll(-1, axis)
-            if not wrap:
-                first, second = (
-                    one.narrow(axis, 0, one.shape[axis] - 1) for one in (first, second)
-                )
-            apart = second - first
-            value = value - pull * apart.square().sum()
-            apart *= 2 * pull
-            slope.narrow(axis, 0, apart.shape[axis]).add_(apart)
+            n = pictures.shape[axis] - (0 if wrap else 1)
+            difference = pictures.roll(-1, axis).narrow(axis, 0, n) - pictures.narrow(axis, 0, n)
+            value = value - pull * difference.square().sum()
+            difference *= 2 * pull
+            slope.narrow(axis, 0, n).add_(difference)
             if wrap:
-                slope -= apart.roll(1, axis)
+                slope -= difference.roll(1, axis)
             else:
-                slope.narrow(axis, 1, apart.shape[axis]).sub_(apart)
+                slope.narrow(axis, 1, n).sub_(difference)
         return value, slope
 
-    return both
+    return with_penalty
 
 
 def _carry_over(state: Mapping[str, Any], optimiser: torch.optim.Adam, pixels: Tensor) -> None:
-    """Hand the optimiser's state of a picture on to a larger one."""
+    """Start the optimiser of a larger picture with the state of the one before."""
     carried = {"step": state["step"].clone()}
     for name in ("exp_avg", "exp_avg_sq"):
         carried[name] = F.interpolate(

@@ -16,8 +16,8 @@ from probe import images
 from probe.errors import ProbeError
 from probe.images import Original, Picture, open_picture
 from probe.synthesis import style_colours
-from probe.synthesis.style_objective import check_white
 from probe.synthesis.style_settings import MIN_SIDE_PX, StyleSettings
+from probe.synthesis.style_tiles import check_white
 
 STARTS = ("content", "noise")
 """Words that stand for a start, which may be a picture, too."""

@@ -26,17 +26,16 @@ from probe.synthesis import run as runs
 from probe.synthesis import style as styles
 from probe.synthesis import style_colours
 from probe.synthesis.style import AveragedPixels, smoothed, style
+from probe.synthesis.style_losses import ContentTerm, content_term, histogram_term, style_term
 from probe.synthesis.style_network import jump, margin, style_network
-from probe.synthesis.style_objective import (
+from probe.synthesis.style_tiles import (
     Likeness,
-    content_term,
+    content_features,
     features,
-    histogram_term,
     likeness_slopes,
     position_weights,
     style_counts,
     style_moments,
-    style_term,
     windows,
 )
 from probe.synthesis.transforms import generator
@@ -145,6 +144,12 @@ def test_margins_are_half_of_what_units_see(network: Network) -> None:
         assert margin(style_network(one), [layer]) == wanted
 
 
+def content_of(network: Network, picture: Tensor, tile: int = 512) -> ContentTerm:
+    output = content_features(network, picture, "relu3_2", tile=tile, precision="float32")
+    weights = position_weights(None, picture.shape[-2:], ["relu3_2"], picture.device)
+    return content_term("relu3_2", output, 1.0, weights["relu3_2"])
+
+
 def objective(
     network: Network, loss: Any, mask: Tensor | None, size: tuple[int, int], histogram: float = 0.1
 ) -> Likeness:
@@ -155,7 +160,7 @@ def objective(
     counts = style_counts(network, other, evened, precision="float32")
     return Likeness(
         [style_term(layer, found[layer], 0.3, weights[layer], loss) for layer in LAYERS],
-        [content_term(network, content, "relu3_2", 1.0, precision="float32")],
+        [content_of(network, content)],
         [
             histogram_term(layer, found[layer], counts[layer], histogram, weights[layer])
             for layer in evened
@@ -214,10 +219,7 @@ def test_moments_and_contents_in_tiles_are_those_of_the_whole(network: Network) 
                                    rtol=1e-3, atol=1e-6)  # fmt: skip
         means = [one[layer].mean + one[layer].centre for one in (tiled, whole)]
         torch.testing.assert_close(means[0], means[1], rtol=1e-4, atol=1e-6)
-    terms = [
-        content_term(looking, picture, "relu3_2", 1.0, tile=tile, precision="float32")
-        for tile in (512, 48)
-    ]
+    terms = [content_of(looking, picture, tile) for tile in (512, 48)]
     torch.testing.assert_close(terms[0].features, terms[1].features, rtol=1e-4, atol=1e-6)
     assert terms[0].share == pytest.approx(terms[1].share, rel=1e-4)
 
@@ -512,7 +514,7 @@ def test_a_network_of_ones_own_is_left_as_it_was() -> None:
         ({"content": None, "colours": "keep"}, "a texture has none"),
         ({"content": None, "start": "content"}, "a texture has no content"),
         ({"styles": []}, "expected at least one picture"),
-        ({"model": "squeezenet1_1"}, "looks through a VGG network"),
+        ({"model": "squeezenet1_1"}, "model '.*': expected a VGG network"),
         ({"start": "none.png"}, "'none.png' does not exist"),
     ],
 )

@@ -23,8 +23,8 @@ from probe.synthesis import frames, style_film
 from probe.synthesis.flow import carried, motion, seen_before
 from probe.synthesis.style import Transfer, prepare, style
 from probe.synthesis.style_film import steadied
-from probe.synthesis.style_objective import Likeness, features
 from probe.synthesis.style_settings import StyleSettings
+from probe.synthesis.style_tiles import Likeness, features
 
 pytest.importorskip("av")
 pytest.importorskip("cv2")
