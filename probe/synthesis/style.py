@@ -1,22 +1,26 @@
-"""Style transfer: the content of one picture in the style of others, read from top to bottom.
+"""Style transfer: the content of one picture in the style of others, from top to bottom.
 
-A picture x is sought that minimises, with F_l for what a layer of a VGG network makes of a picture,
+With F_l for what layer l of a VGG network makes of a picture, we look for the picture x with the
+least loss
 
     L(x) = |F_c(x) − F_c(content)|² / |F_c(content)|²                          content
          + strength · Σ_l w_l · D(F_l(x), F_l(style)) / |F_l(style)|²           style
-         + histogram · Σ_l |F_l(x) − F_l(x) with the style's histogram|² / …    (Risser et al. 2017)
+         + histogram · Σ_l |F_l(x) − H_l(x)|² / |F_l(style)|²                   histograms
          + smoothness · TV(x)                                                  total variation
 
-as in Gatys, Ecker & Bethge (2016), from whom this departs where it says so:
+(Gatys, Ecker & Bethge 2016, eq. 7), where H_l(x) is F_l(x) with the style's histogram (Risser et
+al. 2017). We depart from Gatys et al. in that
 
-- D is the Wasserstein distance of means and covariances, which no style makes a thousand times as
-  large as another does; ``loss="gram"`` is theirs.
-- Each term is relative to the size of what it compares with: one strength fits all styles.
-- The picture starts small and grows by √2: large strokes are laid first, and fine ones over them.
-- Adam, with a step that pixels can take, instead of L-BFGS; the result is an average of its steps.
+- D is the Wasserstein distance between two Gaussians with the means and covariances of the
+  features; ``loss="gram"`` is theirs, the squared difference of Gram matrices;
+- each term is relative to the size of what it compares with, so that one strength fits all styles;
+- the picture starts as the content, small, and grows by √2: large strokes come first, and fine ones
+  on top of them (Gatys et al. 2017);
+- Adam optimises its pixels instead of L-BFGS, and the result is a moving average of its steps.
 
-`Transfer.paint` is the loop over sizes, `Transfer.objective` the loss. The distances stand in
-`style_losses`, their gradient for pictures of any size in `style_tiles`.
+`Transfer.paint` is the loop over sizes, `Transfer.objective` the loss. The distances are in
+`style_losses`, their gradient for pictures of any size in `style_tiles`, the pictures, their masks
+and regions in `style_inputs`.
 """
 
 from __future__ import annotations

@@ -285,28 +285,29 @@ def _rising(counts: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class StyleTerm:
-    """The style of one region in one layer: a function of the sums that make up moments.
+class Term:
+    """A part of the loss, of one layer and, of a style, one region.
 
     Attributes
     ----------
     layer : str
     share : float
         What its distance is multiplied by.
-    distance : callable
-        Takes moments.
-    centre : torch.Tensor or None, shape (channels,)
-        About which they are taken.
     weights : torch.Tensor, shape (y, x) or ()
         How much each position of the layer counts; 1 together.
     """
 
     layer: str
     share: float
-    distance: Callable[[Moments], Tensor]
-    centre: Tensor | None
     weights: Tensor
 
+
+@dataclass(frozen=True, eq=False)
+class StyleTerm(Term):
+    """A distance to a style, of moments about ``centre``, or about 0."""
+
+    distance: Callable[[Moments], Tensor]
+    centre: Tensor | None
     n_sums = 2
 
     @property
@@ -326,21 +327,10 @@ class StyleTerm:
 
 
 @dataclass(frozen=True, eq=False)
-class ContentTerm:
-    """What a layer makes of the content: the mean squared difference to it.
+class ContentTerm(Term):
+    """The mean squared difference to what the layer makes of the content, (channels, y, x)."""
 
-    Attributes
-    ----------
-    layer, share, weights
-        As in `StyleTerm`.
-    features : torch.Tensor, shape (channels, y, x)
-    """
-
-    layer: str
-    share: float
     features: Tensor
-    weights: Tensor
-
     n_sums = 1
 
     @property
@@ -359,26 +349,13 @@ class ContentTerm:
 
 
 @dataclass(frozen=True, eq=False)
-class HistogramTerm:
-    """How often each value comes in one region of one layer (Risser et al. 2017).
+class HistogramTerm(Term):
+    """The mean squared difference to features with the style's histogram (Risser et al. 2017)."""
 
-    Attributes
-    ----------
-    layer, share, weights
-        As in `StyleTerm`.
-    style : Histograms
-    """
-
-    layer: str
-    share: float
     style: Histograms
-    weights: Tensor
 
     def loss(self, features: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
-        """Compute what positions add to the mean squared difference to the style's values.
-
-        ``counts`` are those of the whole picture; see `Histograms.counts`.
-        """
+        """Compute what positions add to it; ``counts`` are those of the whole picture."""
         difference = (features.float() - self.style.matched(features, counts)).square()
         return self.share * (difference * weights).sum() / len(features)
 
@@ -394,18 +371,18 @@ def style_term(
     style : Moments
     share : float
     weights : torch.Tensor
-        See `StyleTerm`.
+        See `Term`.
     loss : {"wasserstein", "gram"}
     """
     if loss == "wasserstein":
         gaussian = Gaussian(style)
-        return StyleTerm(layer, share / _size(style), gaussian.distance, gaussian.mean, weights)
+        return StyleTerm(layer, share / _size(style), weights, gaussian.distance, gaussian.mean)
     mean = style.mean + style.centre
     about_zero = Moments(
         mean, style.covariance + torch.outer(mean, mean), torch.zeros_like(style.centre)
     )
     share /= max(float(about_zero.second.square().mean()), MIN_SIZE)
-    return StyleTerm(layer, share, lambda picture: gram(picture, about_zero), None, weights)
+    return StyleTerm(layer, share, weights, lambda picture: gram(picture, about_zero), None)
 
 
 def histogram_term(
@@ -420,7 +397,7 @@ def histogram_term(
     counts : torch.Tensor
         See `Histograms.counts`.
     """
-    return HistogramTerm(layer, share / _size(style), Histograms(style, counts), weights)
+    return HistogramTerm(layer, share / _size(style), weights, Histograms(style, counts))
 
 
 def content_term(layer: str, content: Tensor, share: float, weights: Tensor) -> ContentTerm:
@@ -435,7 +412,7 @@ def content_term(layer: str, content: Tensor, share: float, weights: Tensor) -> 
         As in `style_term`.
     """
     size = float((content.float().square().mean(0) * weights).sum())
-    return ContentTerm(layer, share / max(size, MIN_SIZE), content, weights)
+    return ContentTerm(layer, share / max(size, MIN_SIZE), weights, content)
 
 
 def _size(style: Moments) -> float:

@@ -60,7 +60,9 @@ class StyleSettings(Settings):
     )  # fmt: skip
     content_layer: str = option("relu4_2", "Layer in which the content is compared.")
     pooling: Pooling = option(
-        "max", "max, or average, which is smoother.", choices=get_args(Pooling)
+        "max",
+        "How features are pooled: max, or average, which is smoother.",
+        choices=get_args(Pooling),
     )
     histogram: float = option(
         0.0,
@@ -86,7 +88,7 @@ class StyleSettings(Settings):
     )
     tolerance: float = option(
         0.0,
-        "Go on to the next size when 32 steps reduce the loss by less than this share.",
+        "Share of the loss: go on to the next size when 32 steps reduce it by less.",
         at_least=0,
     )
     precision: Precision = option(
