@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, made, options
+from probe.cli import complete, options, outputs, remake
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def style(
         given["styles"] = styles
     given |= {k: v for k, v in {"masks": mask, "style_masks": style_mask}.items() if v}
     if repeat is not None:
-        said = made.given_anew(context, wanted)
+        said = remake.given_anew(context, wanted)
         settings, given = _repeated(repeat, said, given)
         wanted |= settings
         output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
@@ -215,7 +215,7 @@ def style(
     how = {**given, **wanted, "device": device}
     read = [*contents, repeat, Path(how["start"]) if how["start"] else None]
     read += [file for name in ("styles", "masks", "style_masks") for file in given.get(name, [])]
-    if any(made.is_film(content, output) for content in contents):
+    if any(outputs.is_film(content, output) for content in contents):
         _film(contents, output, read, how, preview=preview, quality=quality, as_json=as_json)
         return
 
@@ -223,16 +223,16 @@ def style(
     from probe.synthesis.style import prepare
 
     names = [_name([content, *given["styles"]], ".png") for content in contents]
-    places = made.places(names, output, read)
+    places = outputs.paths_of(names, output, read)
     records = []
     for content, place in zip(contents, places, strict=True):
         plan = prepare(content, **how)
         images.check_kind(place, plan.given.content, keep_profile=keep_profile)
         # A batch goes on where it ended.
-        if len(contents) > 1 and made.is_there(place, plan.about):
+        if len(contents) > 1 and remake.is_there(place, plan.about):
             painted = None
         else:
-            with made.previews(place, preview, read) as show:
+            with outputs.previews(place, preview, read) as show:
                 painted = plan.run(preview=show, preview_every=preview)
             painted.save(place, keep_profile=keep_profile, quality=quality)
         records.append({"about": plan.about, "file": str(place)})
@@ -270,8 +270,8 @@ def _film(
     (film,) = contents
     assert film is not None  # a texture is no film
     place = output or Path(_name([film, *how["styles"]], ".mp4"))
-    made.check_apart(place, read)
-    with made.previews(place, preview, read) as shown:
+    outputs.check_apart(place, read)
+    with outputs.previews(place, preview, read) as shown:
         style_film(film, output=place, quality=quality, preview=shown, preview_every=preview, **how)
     about = images.about(place)
     if as_json:
@@ -297,9 +297,9 @@ def _repeated(
     """Read how a picture was made: the settings, with what is given anew, and of which pictures."""
 
     def found(one: Mapping[str, str], film: bool = False) -> Path:
-        return made.source(one["name"], one["sha256"], path, film=film)
+        return remake.source(one["name"], one["sha256"], path, film=film)
 
-    about = made.how_made(path, "style", "style film")
+    about = remake.how_made(path, "style", "style film")
     settings = {**about["settings"], "seed": about["seed"], **said}
     if "loss" in said and "layers" not in said:
         settings["layers"] = None  # each has its own
@@ -319,7 +319,7 @@ def _repeated(
     if begun_with is not None:
         settings["start"] = str(begun_with)
     if not set(said) & {"model", "weights", "seed"}:
-        made.check_weights(path, about, settings)
+        remake.check_weights(path, about, settings)
     return settings, sources
 
 
