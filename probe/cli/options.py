@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from probe.cli import complete
 from probe.errors import ProbeError
-from probe.settings import Settings, option, option_of
+from probe.settings import Settings, option_of
 
 MODEL = (
     "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
@@ -212,91 +208,7 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
     known = option_of(settings, name)
     default = getattr(settings, name)
     more.setdefault("show_default", known.unset or (default is not None))
-    if known.choices:
-        more.setdefault("autocompletion", _completion(known.choices))
     return typer.Option(*flags, help=known.help, **more)
-
-
-def spread(
-    settings: type[Settings], *, without: Collection[str] = (), **written: Any
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command an option for every field of a settings class.
-
-    In the command, one parameter of that class stands for them all; it is handed the settings,
-    checked.
-
-    Parameters
-    ----------
-    settings : type of Settings
-    without : collection of str
-        Fields that are no options of the command; they have their defaults.
-    **written
-        By field: what `of` returns, for options with other flags or a completion of their own.
-    """
-    hints = get_type_hints(settings)
-    names = [f.name for f in fields(settings) if f.name not in without]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        (target,) = (p for p in signature.parameters.values() if p.annotation is settings)
-        parameters = []
-        for parameter in signature.parameters.values():
-            if parameter is not target:
-                parameters.append(parameter)
-                continue
-            for name in names:
-                kind = _written_type(hints[name], getattr(settings, name))
-                flags = (f"--{name.replace('_', '-')}",) if kind is bool else ()  # and no --no-…
-                info = written.get(name) or of(settings, name, *flags)
-                parameters.append(
-                    parameter.replace(
-                        name=name, default=getattr(settings, name), annotation=Annotated[kind, info]
-                    )
-                )
-
-        @functools.wraps(command)
-        def run(**values: Any) -> None:
-            of_settings = {name: values.pop(name) for name in names}
-            command(**values, **{target.name: settings.of(of_settings).checked()})
-
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        return run
-
-    return decorate
-
-
-def _written_type(hint: Any, default: Any) -> Any:
-    """Return as what an option is read: numbers and flags as they are, all else as text."""
-    if hint in (bool, int, float, int | None, float | None):
-        return hint
-    return str if isinstance(default, str) else str | None
-
-
-def _completion(words: Collection[str]) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return complete
-
-
-@dataclass(frozen=True)
-class Writing(Settings):
-    """How a command writes and prints what it made."""
-
-    preview: int = option(
-        0,
-        "Write OUTPUT-preview.png after every so many steps, and remove it when the picture is "
-        "done; 0 never writes it.",
-        at_least=0,
-    )
-    keep_profile: bool = option(False, "Write the picture in its own colour profile.")
-    quality: int = option(95, "Quality of .jpg and .webp files.", at_least=1, at_most=100)
-    as_json: bool = option(False, "Print the result as JSON, and nothing else, on stdout.")
-
-
-writing = spread(Writing, as_json=of(Writing, "as_json", "--json"))
-"""Gives a command the options of `Writing`."""
 
 
 def numbers(text: str) -> list[int]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, made, options
+from probe.cli import complete, outputs, remake
+from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
 from probe.synthesis.style_settings import StyleSettings
 
@@ -40,13 +41,17 @@ class Sources:
         return [*self.contents, *self.styles, *self.masks, *self.style_masks]
 
 
-@options.spread(
+@with_settings(
     StyleSettings,
-    without=("threads",),
-    weights=options.of(StyleSettings, "weights", autocompletion=complete.weights),
-    model=options.of(StyleSettings, "model", "--model", "-m", autocompletion=complete.models),
+    mix={"type": str | None},
+    layers={"type": str | None},
+    colours={"flags": ("--colours", "--colors")},
+    start={"type": str | None},
+    weights={"autocompletion": complete.weights},
+    threads=None,
+    model={"flags": ("--model", "-m"), "type": str, "autocompletion": complete.models},
 )
-@options.writing
+@with_writing
 def style(
     context: typer.Context,
     pictures: Annotated[
@@ -107,7 +112,7 @@ def style(
     ] = None,
     *,
     settings: StyleSettings,
-    writing: options.Writing,
+    writing: Writing,
 ) -> None:
     """Paint a picture or a film anew in the style of others.
 
@@ -125,6 +130,7 @@ def style(
       probe style --texture moss.jpg --tileable --size 512 -o tile.png
       probe style --from out.png --size 1024
     """  # noqa: D301
+    writing.checked()
     if texture and styles:
         raise ProbeError("with --texture all pictures are styles: leave out --style")
     files: list[Path] = pictures or []
@@ -135,7 +141,7 @@ def style(
     else:
         sources = Sources(files[:1], files[1:], mask or [], style_mask or [])
     if repeat is not None:
-        anew = made.given_anew(context, vars(settings))
+        anew = remake.given_anew(context, vars(settings))
         settings, sources = _repeated(repeat, anew, sources)
         output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
     if not sources.contents or not sources.styles:
@@ -144,7 +150,7 @@ def style(
             "--texture and a style alone"
         )
     read = [*sources.all, repeat, Path(settings.start) if settings.start else None]
-    if any(made.is_film(content, output) for content in sources.contents):
+    if any(outputs.is_film(content, output) for content in sources.contents):
         records = [_paint_film(sources, settings, writing, output, read)]
     else:
         records = _paint_pictures(sources, settings, writing, output, read)
@@ -155,7 +161,7 @@ def style(
 def _paint_pictures(
     sources: Sources,
     settings: StyleSettings,
-    writing: options.Writing,
+    writing: Writing,
     output: Path | None,
     read: Sequence[Path | None],
 ) -> list[dict[str, Any]]:
@@ -165,15 +171,15 @@ def _paint_pictures(
 
     names = [_name([content, *sources.styles], ".png") for content in sources.contents]
     records = []
-    for content, path in zip(sources.contents, made.places(names, output, read), strict=True):
+    for content, path in zip(sources.contents, outputs.paths_of(names, output, read), strict=True):
         plan = prepare(
             content, sources.styles, settings, masks=sources.masks, style_masks=sources.style_masks
         )
         images.check_kind(path, plan.inputs.content, keep_profile=writing.keep_profile)
         painted = None
         # A batch goes on where it ended.
-        if len(names) == 1 or not made.is_there(path, plan.about):
-            with made.previews(path, writing.preview, read) as preview:
+        if len(names) == 1 or not remake.is_there(path, plan.about):
+            with outputs.previews(path, writing.preview, read) as preview:
                 painted = plan.run(preview=preview, preview_every=writing.preview)
             painted.save(path, keep_profile=writing.keep_profile, quality=writing.quality)
         records.append({"about": plan.about, "files": [str(path)]})
@@ -185,7 +191,7 @@ def _paint_pictures(
 def _paint_film(
     sources: Sources,
     settings: StyleSettings,
-    writing: options.Writing,
+    writing: Writing,
     output: Path | None,
     read: Sequence[Path | None],
 ) -> dict[str, Any]:
@@ -197,12 +203,12 @@ def _paint_film(
     if len(sources.contents) > 1:
         raise ProbeError(f"films are painted one by one: {len(sources.contents)} files are named")
     if writing.keep_profile:
-        raise ProbeError("--keep-profile goes with pictures: a film has no colour profile")
+        raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
     (film,) = sources.contents
     assert film is not None  # a texture is no film
     path = output or Path(_name([film, *sources.styles], ".mp4"))
-    made.check_apart(path, read)
-    with made.previews(path, writing.preview, read) as preview:
+    outputs.check_apart(path, read)
+    with outputs.previews(path, writing.preview, read) as preview:
         style_film(
             film, sources.styles, path, masks=sources.masks, style_masks=sources.style_masks,
             quality=writing.quality, preview=preview, preview_every=writing.preview,
@@ -227,9 +233,9 @@ def _repeated(
     """Read how and of what a picture was made; what is named anew takes the place of that."""
 
     def find(source: Mapping[str, str], *, film: bool = False) -> Path:
-        return made.source(source["name"], source["sha256"], path, film=film)
+        return remake.source(source["name"], source["sha256"], path, film=film)
 
-    about = made.how_made(path, "style", "style film")
+    about = remake.how_made(path, "style", "style film")
     settings = replace(StyleSettings.from_about(about), **anew)
     if "loss" in anew and "layers" not in anew:
         settings = replace(settings, layers=None)  # each loss has its own
@@ -246,7 +252,7 @@ def _repeated(
         sources.style_masks or [find(source) for source in about["style_masks"]],
     )
     if not set(anew) & {"model", "weights", "seed"}:
-        made.check_weights(path, about, vars(settings))
+        remake.check_weights(path, about, vars(settings))
     return settings, sources
 
 

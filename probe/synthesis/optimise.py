@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,24 +27,22 @@ from probe.models import Network
 from probe.progress import track
 from probe.synthesis.parameterisations import Parameterisation
 from probe.synthesis.run import Stopped
+from probe.synthesis.settings import PRECISIONS, Precision
 from probe.synthesis.transforms import Transform, generator
 from probe.targets import Target
-
-Precision = Literal["auto", "float32", "bfloat16"]
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 Slopes = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """Takes pictures, (n, 3 or 4, height, width) in 0–1, and the number of the step; gives the
 objective's number for each, (n,), and the gradient of their sum with respect to the pictures."""
 
-WAKING = 16
+REDIRECTED_STEPS = 16
 """Steps in which silent ReLUs are woken (Olah et al. 2017, in their code)."""
 
-SAVED_EVERY = 60.0
+SAVE_INTERVAL_S = 60.0
 """Seconds between two states that are kept, in case nobody is asked before the end."""
 
-PATIENCE = 32
-"""Steps that are averaged, to tell whether a picture still changes."""
+WINDOW_STEPS = 32
+"""Steps that are averaged, to decide whether a picture still changes."""
 
 
 def optimise(
@@ -77,7 +75,7 @@ def optimise(
         Over ``made.parameters``; of any kind, also one that asks for several evaluations of a step.
     steps : int
     tolerance : float
-        Stop early when the objective, averaged over `PATIENCE` steps, has grown by less than this
+        Stop early when the objective, averaged over `WINDOW_STEPS`, has grown by less than this
         share of its magnitude since the average before; 0 never stops.
     state : mapping, optional
         As ``keep`` was given it: go on from there.
@@ -129,7 +127,7 @@ def optimise(
             if keep is not None:
                 keep(now())
             raise Stopped
-        if keep is not None and time.monotonic() - saved > SAVED_EVERY:
+        if keep is not None and time.monotonic() - saved > SAVE_INTERVAL_S:
             keep(now())
             saved = time.monotonic()
         values: list[Tensor] = []
@@ -160,9 +158,11 @@ def optimise(
 
 
 def _settled(history: list[Tensor], tolerance: float) -> bool:
-    if len(history) < 2 * PATIENCE or len(history) % PATIENCE:
+    if len(history) < 2 * WINDOW_STEPS or len(history) % WINDOW_STEPS:
         return False
-    before, now = (torch.stack(history[k:][:PATIENCE]).mean() for k in (-2 * PATIENCE, -PATIENCE))
+    before, now = (
+        torch.stack(history[k:][:WINDOW_STEPS]).mean() for k in (-2 * WINDOW_STEPS, -WINDOW_STEPS)
+    )
     return bool(now - before <= tolerance * before.abs())
 
 
@@ -172,10 +172,10 @@ def through(
     transforms: Sequence[Transform] = (),
     *,
     seed: int = 0,
-    waking: int = WAKING,
+    waking: int = REDIRECTED_STEPS,
     precision: Precision = "auto",
 ) -> Slopes:
-    """Give the gradient of a target through transforms and a network.
+    """Return the gradient of a target through transforms and a network.
 
     Parameters
     ----------
@@ -225,8 +225,8 @@ def through(
     return slopes
 
 
-def autocast(precision: str, device: torch.device) -> Any:
-    """Give the context in which a network computes as is wanted.
+def autocast(precision: Precision, device: torch.device) -> Any:
+    """Return the context in which a network computes in a precision.
 
     Raises
     ------
@@ -235,13 +235,19 @@ def autocast(precision: str, device: torch.device) -> Any:
     """
     if precision not in PRECISIONS:
         raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
-    if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    half = resolve_precision(precision, device) == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return the precision that ``auto`` is on a device; see `computes_bfloat16`."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if computes_bfloat16(device) else "float32"
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Tell whether a processor has instructions for bfloat16; others are slower with it."""
+    """Return whether a processor has instructions for bfloat16; others are slower with it."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
@@ -250,6 +256,6 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def as_array(picture: Tensor) -> np.ndarray:
-    """Give a picture, (channels, height, width) in 0–1, as uint8, (height, width, channels)."""
+    """Return a picture, (channels, height, width) in 0–1, as uint8, (height, width, channels)."""
     pixels = picture.detach().float().cpu().clamp(0, 1).mul(255).round().byte()
     return pixels.permute(1, 2, 0).contiguous().numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# ruff: noqa: RUF009 (an option is a field)
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -9,11 +11,11 @@ from typing import Any, Literal, Self, get_args
 
 from probe.errors import ProbeError
 from probe.settings import Settings, option
+from probe.synthesis.settings import DEVICE, PRECISION, PRECISIONS, WEIGHTS, Precision
 
 Loss = Literal["wasserstein", "gram"]
 Pooling = Literal["max", "average"]
 Colours = Literal["style", "keep", "match"]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 LAYERS: Mapping[str, Mapping[str, float]] = {
     "wasserstein": dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0),
@@ -91,28 +93,19 @@ class StyleSettings(Settings):
         "Share of the loss: go on to the next size when 32 steps reduce it by less.",
         at_least=0,
     )
-    precision: Precision = option(
-        "auto",
-        "auto, float32 or bfloat16; auto is bfloat16 where the processor computes it, which is "
-        "several times faster.",
-        choices=get_args(Precision),
-    )
+    precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
     start: Any = option(
         None,
         "Picture to start from: content, noise, or a picture file.",
         unset="content; for a texture, noise",
     )
-    weights: str = option(
-        "imagenet",
-        "imagenet, random, or the path of a checkpoint; of several sets of weights in it, "
-        "PATH#PART takes one, such as dino.pth#teacher.",
-    )
+    weights: str = option("imagenet", WEIGHTS)
     threads: int | None = option(
         None, "Processor threads to compute on.", at_least=1, unset="as many as torch uses"
     )
     model: Any = option("vgg16", "Network to look through: vgg16, vgg19, or another VGG.")
     seed: int = option(0, "Seed of noise and random weights.", at_least=0)
-    device: str = option("auto", "Device to compute on: auto, cpu, cuda, cuda:1, mps.")
+    device: str = option("auto", DEVICE)
 
     def checked(self) -> Self:
         """Return the settings, every value of which is allowed; layers as a mapping, mix as a list.

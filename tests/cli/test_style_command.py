@@ -42,7 +42,7 @@ def style(run, own_cache):
 
 
 def test_a_picture_that_says_how_it_was_made_and_is_made_again(style, run):
-    ran = style("photo.png", "waves.jpg", "straw.png", "--mix", "2,1", "--colours", "match")
+    ran = style("photo.png", "waves.jpg", "straw.png", "--mix", "2,1", "--colors", "match")
     assert (ran.code, ran.err) == (0, "")
     assert "photo.png in the style of waves.jpg and straw.png" in ran.out
     assert "photo-waves-straw.png" in ran.out
@@ -179,6 +179,6 @@ def test_a_film_that_is_made_again(style, run):
         (("clip.mp4", "photo.png", "--style", "waves.jpg"), "one by one: 2 files"),
         (("clip.mp4", "waves.jpg", "-o", "clip.mp4"), "is one of the pictures"),
         (("clip.mp4", "waves.jpg", "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
-        (("clip.mp4", "waves.jpg", "--keep-profile"), "--keep-profile goes with pictures"),
+        (("clip.mp4", "waves.jpg", "--keep-profile"), "--keep-profile: expected a picture"),
     ):
         assert says in style(*arguments).error

@@ -16,7 +16,7 @@ from probe.errors import ProbeError
 from probe.models import Network
 from probe.synthesis.objectives import Each
 from probe.synthesis.optimise import (
-    PATIENCE,
+    WINDOW_STEPS,
     Slopes,
     as_array,
     autocast,
@@ -199,16 +199,16 @@ def test_it_stops_when_nothing_grows_any_more() -> None:
     def run(tolerance: float) -> int:
         made = Pixels(torch.full((1, 3, 4, 4), 0.5))
         optimiser = torch.optim.SGD(made.parameters, lr=0.05)
-        values = optimise(made, lifted, optimiser, 40 * PATIENCE, tolerance=tolerance)
+        values = optimise(made, lifted, optimiser, 40 * WINDOW_STEPS, tolerance=tolerance)
         return len(values)
 
     def lifted(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         values, slope = climbing(pictures, step)
         return values + 10, slope
 
-    assert run(0.0) == 40 * PATIENCE
+    assert run(0.0) == 40 * WINDOW_STEPS
     # The distance shrinks by 0.9 in each step. From 10 - 3 the first mean grows by more than 1 %.
-    assert run(0.01) == 3 * PATIENCE
+    assert run(0.01) == 3 * WINDOW_STEPS
 
 
 def test_previews_come_every_so_many_steps() -> None:
