@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # ruff: noqa: RUF009 (an option is a field)
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
