@@ -41,7 +41,7 @@ from probe.synthesis.style_settings import LAYERS, Loss, StyleSettings
 from probe.synthesis.style_tiles import (
     Likeness,
     content_features,
-    likeness_slopes,
+    likeness_gradient,
     position_weights,
     style_moments,
 )
@@ -71,7 +71,9 @@ def ours(size: int, loss: Loss, precision: str) -> Callable[[], object]:
     output = content_features(network, content, layer, precision=precision)
     positions = position_weights(None, (size, size), [layer], torch.device("cpu"))[layer]
     contents = [content_term(layer, output, 1.0, positions)]
-    slopes = likeness_slopes(network, Likeness(terms, contents), (size, size), precision=precision)
+    slopes = likeness_gradient(
+        network, Likeness(terms, contents), (size, size), precision=precision
+    )
     return partial(slopes, picture, 0)
 
 

@@ -68,7 +68,7 @@ from probe.synthesis.style_tiles import (
     GRID_PX,
     Likeness,
     content_features,
-    likeness_slopes,
+    likeness_gradient,
     position_weights,
     style_counts,
     style_moments,
@@ -469,6 +469,7 @@ class Transfer:
         """Return the gradient of −L at one size: see the head of this file."""
         settings = self.settings
         how: dict[str, Any] = {"wrap": settings.tileable, "precision": settings.precision}
+        # Content: squared differences, as Gatys et al. have it, but relative to its own size.
         content_terms = []
         if content is not None:
             if settings.colours == "keep":
@@ -477,11 +478,13 @@ class Transfer:
             positions = position_weights(alpha, size, [layer], self.device)[layer]
             features = content_features(self.network, content, layer, **how)
             content_terms = [content_term(layer, features, 1.0, positions)]
+        # Style and histograms: measured once at each size.
         if size not in self._style_terms:
             self._style_terms[size] = self.style_terms(size)
         style_terms, histogram_terms = self._style_terms[size]
         likeness = Likeness(style_terms, content_terms, histogram_terms)
-        gradient = likeness_slopes(self.network, likeness, size, **how)
+        # The gradient comes from tiles where the picture is large; total variation needs no layer.
+        gradient = likeness_gradient(self.network, likeness, size, **how)
         smoothness = SMOOTHNESS_WEIGHT * settings.smoothness
         return smoothed(gradient, smoothness, wrap=settings.tileable)
 

@@ -9,8 +9,9 @@ tile see, this is the gradient of the whole picture, and not an approximation of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -191,6 +192,22 @@ class Likeness(Target):
             losses.append(term.loss(features, weights, counted))
         return torch.stack([loss.to(losses[-1].device) for loss in losses]).sum()
 
+    def part(
+        self,
+        outputs: Outputs,
+        window: Window,
+        gradients: Sequence[Tensor],
+        counts: Sequence[Tensor],
+    ) -> Tensor:
+        """Compute minus the sums of a window, each weighted with the gradient of the loss along it.
+
+        Its gradient is what the window adds to that of the likeness.
+        """
+        sums = self.sums(outputs, window)
+        terms = [(s * gradient).sum() for s, gradient in zip(sums, gradients, strict=True)]
+        terms.append(self.histogram_loss(outputs, counts, window))
+        return -torch.stack(terms).sum().view(1)
+
 
 def _cut(window: Window | None, layer: str, outputs: Outputs, *values: Tensor) -> list[Tensor]:
     """Return a window's positions of a layer, and its part of values for all positions."""
@@ -200,31 +217,7 @@ def _cut(window: Window | None, layer: str, outputs: Outputs, *values: Tensor) -
     return [window.inside(layer, features), *(window.part(layer, value) for value in values)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Weighted(Target):
-    """The sums of a window, each weighted with the gradient of the loss along it."""
-
-    likeness: Likeness
-    window: Window
-    gradients: Sequence[Tensor]
-    counts: Sequence[Tensor]
-
-    @property
-    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.likeness.layers
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.likeness.name
-
-    def __call__(self, outputs: Outputs) -> Tensor:
-        sums = self.likeness.sums(outputs, self.window)
-        terms = [(s * gradient).sum() for s, gradient in zip(sums, self.gradients, strict=True)]
-        terms.append(self.likeness.histogram_loss(outputs, self.counts, self.window))
-        return -torch.stack(terms).sum().view(1)
-
-
-def likeness_slopes(
+def likeness_gradient(
     network: Network,
     likeness: Likeness,
     size: Sequence[int],
@@ -253,7 +246,7 @@ def likeness_slopes(
     """
     tiles = windows(size, tile, margin(network, list(likeness.layers)), wrap=wrap)
     if len(tiles) == 1:
-        return lambda pictures, step: _gradient(network, likeness, pictures, precision)
+        return lambda pictures, step: _gradient(network, likeness, likeness, pictures, precision)
 
     def in_tiles(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         sums: list[Tensor] = []
@@ -273,8 +266,10 @@ def likeness_slopes(
         value = sum(weighted) - loss.detach()
         total = torch.zeros_like(pictures)
         for window in tiles:
-            part = _Weighted(likeness, window, gradients, counts)
-            part_value, gradient = _gradient(network, part, window.cut(pictures), precision)
+            part = partial(likeness.part, window=window, gradients=gradients, counts=counts)
+            part_value, gradient = _gradient(
+                network, likeness, part, window.cut(pictures), precision
+            )
             value = value + part_value
             window.add_to(total, gradient)
         return value.view(1), total
@@ -287,13 +282,17 @@ def _added(sums: list[Tensor], more: list[Tensor]) -> list[Tensor]:
 
 
 def _gradient(
-    network: Network, target: Target, pictures: Tensor, precision: Precision
+    network: Network,
+    likeness: Likeness,
+    value_of: Callable[[Outputs], Tensor],
+    pictures: Tensor,
+    precision: Precision,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the value of a target, and its gradient with respect to pictures."""
+    """Compute a value of what the layers of a likeness make of pictures, and its gradient."""
     leaf = pictures.detach().requires_grad_()
     with torch.enable_grad():
-        value = target(features(network, leaf, target.layers, precision))
-    (gradient,) = targets.gradient(value, [leaf], target)
+        value = value_of(features(network, leaf, likeness.layers, precision))
+    (gradient,) = targets.gradient(value, [leaf], likeness)
     return value.detach(), gradient
 
 
@@ -349,7 +348,7 @@ def style_moments(
     Parameters
     ----------
     network, tile, precision
-        As in `likeness_slopes`.
+        As in `likeness_gradient`.
     picture : torch.Tensor, shape (1, 3, height, width)
     layers : sequence of str
     mask : torch.Tensor, shape (height, width), optional
@@ -415,7 +414,7 @@ def content_features(
     Parameters
     ----------
     network, tile, wrap, precision
-        As in `likeness_slopes`.
+        As in `likeness_gradient`.
     picture : torch.Tensor, shape (1, 3, height, width)
     layer : str
     """

@@ -32,7 +32,7 @@ from probe.synthesis.style_tiles import (
     Likeness,
     content_features,
     features,
-    likeness_slopes,
+    likeness_gradient,
     position_weights,
     style_counts,
     style_moments,
@@ -187,7 +187,7 @@ def test_tiles_give_the_gradient_of_the_whole(
     likeness = objective(looking, loss, mask, size)
     picture = tensor(drawn(3, *size))
     whole, tiled = (
-        likeness_slopes(looking, likeness, size, tile=tile, wrap=wrap, precision="float32")(
+        likeness_gradient(looking, likeness, size, tile=tile, wrap=wrap, precision="float32")(
             picture, 0
         )
         for tile in (512, 48)
@@ -240,7 +240,7 @@ def test_the_loss_is_that_of_gatys_relative_to_the_style(network: Network) -> No
         )
         loss = loss + 0.3 * (ours - theirs).square().mean() / theirs.square().mean()
     (slope,) = torch.autograd.grad(loss, picture)
-    value, found = likeness_slopes(looking, likeness, size, precision="float32")(
+    value, found = likeness_gradient(looking, likeness, size, precision="float32")(
         picture.detach(), 0
     )
     assert float(-value) == pytest.approx(float(loss.detach()), rel=1e-4)
