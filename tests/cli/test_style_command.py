@@ -163,14 +163,19 @@ def test_many_pictures_go_on_where_they_ended(style, monkeypatch):
     assert images.about("made/waves-straw.png")["content"]["name"] == "waves.jpg"
 
 
-def test_a_film_that_is_made_again(style, run):
+def test_a_film_that_is_made_again(style, run, monkeypatch):
     pytest.importorskip("av")
     pytest.importorskip("cv2")
     noise = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
     save_animation("clip.mp4", noise, 10, {})
-    ran = style("clip.mp4", "waves.jpg", "-o", "out.gif")
+    written = []
+    monkeypatch.setattr("probe.output.pictures.write", watching(written))
+    ran = style("clip.mp4", "waves.jpg", "-o", "out.gif", "--preview", 2)
     assert (ran.code, ran.err) == (0, "")
     assert "wrote out.gif" in ran.out
+    # Every second of the first frame's 4 steps and the others' 2, and every frame when it is done.
+    assert [path.name for path in written].count("out-preview.png") == 2 + 2 * 1 + 3
+    assert not Path("out-preview.png").exists()
     made = images.read_movie("out.gif")
     assert (made.n_frames, made.size) == (3, (48, 32))
     assert run("style", "--from", "out.gif").code == 0
