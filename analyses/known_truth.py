@@ -84,6 +84,7 @@ from probe.progress import track
 from probe.recordings import Recording, simulate_v4_compact, v4_compact_rates
 from probe.similarity import compare, rdm
 from probe.stimuli import StimulusSet
+from probe.synthesis.run import running
 from probe.synthesis.superstimulus import (
     STEP,
     Budget,
@@ -467,10 +468,14 @@ def make_superstimuli(
         return np.asarray(pictures.permute(0, 2, 3, 1).mul(255).round().byte())
 
     settings: Any = {
-        "budget": budget, "size": budget.size, "diverse": 1, "steps": effort.steps, "lr": STEP,
-        "seed": effort.seed, "precision": "float32", "device": "auto", "stop": None,
-        "progress": None,
+        "diverse": 1, "steps": effort.steps, "lr": STEP, "seed": effort.seed,
+        "precision": "float32",
     }  # fmt: skip
+
+    def make(network: Network, targets: Sequence[Target], masks: Tensor) -> np.ndarray:
+        with running(None, network) as run:
+            return make_pictures([network], [targets], masks, budget, run, **settings)
+
     unknown = [np.nan] * m
     for n, (encoding, pictures) in fits.items():
         sites = [encoding.site(k) for k in range(m)]
@@ -479,7 +484,7 @@ def make_superstimuli(
         if n == max(fits):
             variants["superstimulus, whole"] = whole
         for kind, mask in variants.items():
-            made = make_pictures([network], [sites], mask, **settings)
+            made = make(network, sites, mask)
             values = predict(network, sites, made)
             add(kind, n, made, values)
         best = pictures[means[pictures].argmax(axis=0)]
@@ -488,7 +493,7 @@ def make_superstimuli(
         add("best recorded, budget", n, spent(best, masks), unknown)
     made = np.concatenate(
         [
-            make_pictures([one], [[Response(0)]], whole[:1], **settings)
+            make(one, [Response(0)], whole[:1])
             for one in track(truth.networks, desc="true superstimuli", unit="neuron")
         ]
     )

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,11 @@ from torch import Tensor
 
 from probe import models
 from probe.activations.capture import differentiable
-from probe.synthesis import dream as dreams
-from probe.synthesis.looks import LOOKS, Look
+from probe.synthesis import deepdream
 from probe.synthesis.optimise import autocast, optimise
 from probe.synthesis.parameterisations import Pixels
+from probe.synthesis.presets import BASE, LOOKS
+from probe.synthesis.run import Run
 from probe.synthesis.scenery import landscape
 from probe.synthesis.tiles import in_tiles
 from probe.targets import Norm
@@ -56,8 +58,8 @@ def timed(model: str, side: int, turns: int) -> bool:
     layer = LOOKS[model]["creatures"].layers
     pixels = picture(side)
     made = Pixels(pixels)
-    uphill = in_tiles(network, Norm(layer), jitter=dreams.JITTER)
-    slopes = dreams._normalised(uphill, Norm(layer), None, False)
+    uphill = in_tiles(network, Norm(layer), jitter=deepdream.JITTER_PX)
+    slopes = deepdream.normalise_gradient(uphill, Norm(layer), None, laplacian=False)
     descent = torch.optim.SGD(made.parameters, lr=0.006, foreach=False)
 
     def ours() -> None:
@@ -118,13 +120,14 @@ def seams(model: str, side: int, tile: int) -> bool:
     network = models.load(model, "random")
     layer = LOOKS[model]["creatures"].layers
     pixels = picture(side)
-    look = Look(layer, octaves=1, steps=1, strength=4.0)
+    settings = replace(BASE, octaves=1, steps=1, strength=4.0, tile=tile)
     # Without a roll, borders lie where they can be found.
-    jitter, dreams.JITTER = dreams.JITTER, 0
+    jitter, deepdream.JITTER_PX = deepdream.JITTER_PX, 0
     try:
-        detail = dreams.dreamt(pixels, network, Norm(layer), look, tile=tile, progress=False)
+        run = Run(pixels.device, progress=False)
+        detail = deepdream.dream_detail(pixels, network, Norm(layer), settings, run)
     finally:
-        dreams.JITTER = jitter
+        deepdream.JITTER_PX = jitter
     steps = np.abs(np.diff(detail[0].numpy(), axis=2)).mean((0, 1))
     borders = np.arange(tile - 1, len(steps), tile)
     alike = np.arange(32 - 1, len(steps), 32)

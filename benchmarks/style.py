@@ -35,16 +35,15 @@ from torch.nn import functional as F
 
 from probe import models
 from probe.models.devices import keep_freed_memory
-from probe.synthesis.style import CONTENT_LAYER, LAYERS
+from probe.synthesis.style_losses import content_term, style_term
 from probe.synthesis.style_network import style_network
-from probe.synthesis.style_objective import (
+from probe.synthesis.style_settings import LAYERS, Loss, StyleSettings
+from probe.synthesis.style_tiles import (
     Likeness,
-    Loss,
-    content_term,
-    likeness_slopes,
+    content_features,
+    likeness_gradient,
     position_weights,
     style_moments,
-    style_term,
 )
 
 sys.path.append(str(Path(__file__).parents[1] / "analyses"))
@@ -68,8 +67,13 @@ def ours(size: int, loss: Loss, precision: str) -> Callable[[], object]:
     found = style_moments(network, style, STYLES, precision=precision)
     weights = position_weights(None, (size, size), STYLES, torch.device("cpu"))
     terms = [style_term(layer, found[layer], 1.0, weights[layer], loss) for layer in STYLES]
-    contents = [content_term(network, content, CONTENT_LAYER, 1.0, precision=precision)]
-    slopes = likeness_slopes(network, Likeness(terms, contents), (size, size), precision=precision)
+    layer = StyleSettings.content_layer
+    output = content_features(network, content, layer, precision=precision)
+    positions = position_weights(None, (size, size), [layer], torch.device("cpu"))[layer]
+    contents = [content_term(layer, output, 1.0, positions)]
+    slopes = likeness_gradient(
+        network, Likeness(terms, contents), (size, size), precision=precision
+    )
     return partial(slopes, picture, 0)
 
 

@@ -4,21 +4,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, made, options
+from probe.cli import complete, outputs, remake
+from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
+from probe.synthesis.style_settings import StyleSettings
 
 if TYPE_CHECKING:
     from probe.synthesis.style import Plan, Stylised
 
-SOURCES = ("content", "styles", "masks", "style_masks", "begun_with")
-"""How the pictures are called that a picture is made from."""
+
+@dataclass(frozen=True)
+class Sources:
+    """The files that pictures are made from.
+
+    Attributes
+    ----------
+    contents : list of Path or None
+        Each is painted anew, by itself; None stands for the content of a texture.
+    styles, masks, style_masks : list of Path
+    """
+
+    contents: Sequence[Path | None]
+    styles: Sequence[Path]
+    masks: Sequence[Path]
+    style_masks: Sequence[Path]
+
+    @property
+    def all(self) -> list[Path | None]:
+        """All files, none of which may be written over."""
+        return [*self.contents, *self.styles, *self.masks, *self.style_masks]
 
 
+@with_settings(
+    StyleSettings,
+    mix={"type": str | None},
+    layers={"type": str | None},
+    colours={"flags": ("--colours", "--colors")},
+    start={"type": str | None},
+    weights={"autocompletion": complete.weights},
+    threads=None,
+    model={"flags": ("--model", "-m"), "type": str, "autocompletion": complete.models},
+)
+@with_writing
 def style(
     context: typer.Context,
     pictures: Annotated[
@@ -53,115 +86,33 @@ def style(
     texture: Annotated[
         bool, typer.Option("--texture", help="All pictures are styles: make a texture of them.")
     ] = False,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Longer side, in pixels.", show_default="the content's own, at most 512"),
-    ] = None,
-    strength: Annotated[
-        float, typer.Option(help="Of the style: 2 is twice as much, 0.5 half as much.")
-    ] = 1.0,
-    mix: Annotated[
-        str | None,
-        typer.Option(
-            help="What each of several styles counts, with commas: 2,1.",
-            show_default="all the same",
-        ),
-    ] = None,
-    colours: Annotated[
-        str,
-        typer.Option(
-            help="style: those of the style; keep: those of the content, only the brightness is "
-            "painted; match: the style's, after it was given the content's hues.",
-            autocompletion=complete.style_colours,
-        ),
-    ] = "style",
     mask: Annotated[
         list[Path] | None,
         typer.Option(
             help="Where to paint: a picture that is white there and black elsewhere, with edges as "
-            "soft as you like. Given once for each style, each goes to its own place.",
+            "soft as you like. Given once for each style, each style has a region of its own.",
             show_default=False,
         ),
     ] = None,
     style_mask: Annotated[
         list[Path] | None,
-        typer.Option(help="Which part of the style counts, likewise.", show_default=False),
-    ] = None,
-    style_scale: Annotated[
-        float, typer.Option(help="Below 1, finer strokes; above, coarser ones.")
-    ] = 1.0,
-    tileable: Annotated[
-        bool, typer.Option("--tileable", help="Make borders that fit, for a pattern without seams.")
-    ] = False,
-    start: Annotated[
-        str | None,
         typer.Option(
-            help="What to begin with: content, noise, or a picture file.",
-            show_default="content; for a texture, noise",
+            help="Which part of a style counts: a picture that is white there and black elsewhere.",
+            show_default=False,
         ),
     ] = None,
-    loss: Annotated[
-        str,
-        typer.Option(
-            help="What makes a style: wasserstein (means and covariances of features) or gram "
-            "(Gatys et al. 2016).",
-            autocompletion=complete.style_losses,
-        ),
-    ] = "wasserstein",
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            help="What each layer counts for the style: relu1_1=1,relu3_1=0.5.",
-            show_default="relu1_1 to relu5_1",
-        ),
-    ] = None,
-    content_layer: Annotated[str, typer.Option(help="What the content is compared in.")] = (
-        "relu4_2"
-    ),
-    pooling: Annotated[
-        str,
-        typer.Option(help="max, or average, which is smoother.", autocompletion=complete.poolings),
-    ] = "max",
-    histogram: Annotated[
-        float,
-        typer.Option(
-            help="Against washed-out results, 1: that each value comes as often as in the style "
-            "(Risser et al. 2017)."
-        ),
-    ] = 0.0,
-    smoothness: Annotated[float, typer.Option(help="Against noise.")] = 1.0,
-    steps: Annotated[
-        int, typer.Option(min=1, help="At each size; twice as many at the first.")
-    ] = 100,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            help="Leave a size early when 32 steps gain less than this share of the loss."
-        ),
-    ] = 0.0,
     repeat: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            help="Make this picture or film again, to the byte, which `probe style` made, or with "
-            "other options or pictures if some are given.",
+            help="Make a picture or film that `probe style` made again, to the byte; with other "
+            "options or pictures, if some are given.",
             show_default=False,
         ),
     ] = None,
-    preview: options.Preview = 0,
-    keep_profile: options.KeepProfile = False,
-    quality: options.Quality = 95,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", "-m", help="vgg16, vgg19, or another VGG.", autocompletion=complete.models
-        ),
-    ] = "vgg16",
-    weights: options.Weights = "imagenet",
-    precision: options.Precision = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of noise and random weights.")] = 0,
-    device: options.Device = "auto",
-    as_json: options.AsJson = False,
+    *,
+    settings: StyleSettings,
+    writing: Writing,
 ) -> None:
     """Paint a picture or a film anew in the style of others.
 
@@ -179,151 +130,133 @@ def style(
       probe style --texture moss.jpg --tileable --size 512 -o tile.png
       probe style --from out.png --size 1024
     """  # noqa: D301
-    wanted: dict[str, Any] = {
-        "size": size, "strength": strength, "mix": _numbers(mix), "loss": loss,
-        "content_layer": content_layer, "pooling": pooling, "histogram": histogram,
-        "smoothness": smoothness, "style_scale": style_scale, "colours": colours,
-        "tileable": tileable, "start": start,
-        "steps": steps, "tolerance": tolerance, "weights": weights, "precision": precision,
-        "model": model, "seed": seed,
-    }  # fmt: skip
-    if layers is not None:
-        wanted["layers"] = layers
-    files: list[Path] = pictures or []
-    given: dict[str, Any] = {}
+    writing.checked()
     if texture and styles:
         raise ProbeError("with --texture all pictures are styles: leave out --style")
-    if files:
-        given["content"] = [None] if texture else files if styles else files[:1]
-        # With --from, a content alone takes on the styles of before.
-        if painted_in := styles or (files if texture else files[1:]):
-            given["styles"] = painted_in
+    files: list[Path] = pictures or []
+    if texture:
+        sources = Sources([None] if files else [], files, mask or [], style_mask or [])
     elif styles:
-        given["styles"] = styles
-    given |= {k: v for k, v in {"masks": mask, "style_masks": style_mask}.items() if v}
+        sources = Sources(files, styles, mask or [], style_mask or [])
+    else:
+        sources = Sources(files[:1], files[1:], mask or [], style_mask or [])
     if repeat is not None:
-        said = made.given_anew(context, wanted)
-        settings, given = _repeated(repeat, said, given)
-        wanted |= settings
+        anew = remake.given_anew(context, vars(settings))
+        settings, sources = _repeated(repeat, anew, sources)
         output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
-    contents: list[Path | None] = given.pop("content", [])
-    if not contents or not given.get("styles"):
+    if not sources.contents or not sources.styles:
         raise ProbeError(
             "name a picture and a style, such as: probe style photo.jpg painting.jpg; or "
             "--texture and a style alone"
         )
-    how = {**given, **wanted, "device": device}
-    read = [*contents, repeat, Path(how["start"]) if how["start"] else None]
-    read += [file for name in ("styles", "masks", "style_masks") for file in given.get(name, [])]
-    if any(made.is_film(content, output) for content in contents):
-        _film(contents, output, read, how, preview=preview, quality=quality, as_json=as_json)
-        return
+    read = [*sources.all, repeat, Path(settings.start) if settings.start else None]
+    if any(outputs.is_film(content, output) for content in sources.contents):
+        records = [_paint_film(sources, settings, writing, output, read)]
+    else:
+        records = _paint_pictures(sources, settings, writing, output, read)
+    if writing.as_json:
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
 
+
+def _paint_pictures(
+    sources: Sources,
+    settings: StyleSettings,
+    writing: Writing,
+    output: Path | None,
+    read: Sequence[Path | None],
+) -> list[dict[str, Any]]:
+    """Paint pictures one after the other; return what was made of each, and how."""
     from probe import images
     from probe.synthesis.style import prepare
 
-    names = [_name([content, *given["styles"]], ".png") for content in contents]
-    places = made.places(names, output, read)
+    names = [_name([content, *sources.styles], ".png") for content in sources.contents]
     records = []
-    for content, place in zip(contents, places, strict=True):
-        plan = prepare(content, **how)
-        images.check_kind(place, plan.given.content, keep_profile=keep_profile)
+    for content, path in zip(sources.contents, outputs.paths_of(names, output, read), strict=True):
+        plan = prepare(
+            content, sources.styles, settings, masks=sources.masks, style_masks=sources.style_masks
+        )
+        images.check_kind(path, plan.inputs.content, keep_profile=writing.keep_profile)
+        painted = None
         # A batch goes on where it ended.
-        if len(contents) > 1 and made.is_there(place, plan.about):
-            painted = None
-        else:
-            with made.previews(place, preview, read) as show:
-                painted = plan.run(preview=show, preview_every=preview)
-            painted.save(place, keep_profile=keep_profile, quality=quality)
-        records.append({"about": plan.about, "file": str(place)})
-        if not as_json:
-            _show(plan, painted, place)
-    if as_json:
-        printed = records if len(records) > 1 else records[0]
-        typer.echo(json.dumps(printed, indent=2, ensure_ascii=False))
+        if len(names) == 1 or not remake.is_there(path, plan.about):
+            with outputs.previews(path, writing.preview, read) as preview:
+                painted = plan.run(preview=preview, preview_every=writing.preview)
+            painted.save(path, keep_profile=writing.keep_profile, quality=writing.quality)
+        records.append({"about": plan.about, "files": [str(path)]})
+        if not writing.as_json:
+            _show(plan, painted, path)
+    return records
+
+
+def _paint_film(
+    sources: Sources,
+    settings: StyleSettings,
+    writing: Writing,
+    output: Path | None,
+    read: Sequence[Path | None],
+) -> dict[str, Any]:
+    """Paint a film; return what was made, and how."""
+    from probe import images
+    from probe.cli import show
+    from probe.synthesis.style_film import style_film
+
+    if len(sources.contents) > 1:
+        raise ProbeError(f"films are painted one by one: {len(sources.contents)} files are named")
+    if writing.keep_profile:
+        raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
+    (film,) = sources.contents
+    assert film is not None  # a texture is no film
+    path = output or Path(_name([film, *sources.styles], ".mp4"))
+    outputs.check_apart(path, read)
+    with outputs.previews(path, writing.preview, read) as preview:
+        style_film(
+            film, sources.styles, path, masks=sources.masks, style_masks=sources.style_masks,
+            quality=writing.quality, preview=preview, preview_every=writing.preview,
+            **vars(settings),
+        )  # fmt: skip
+    about = images.about(path)
+    if not writing.as_json:
+        show.put(f"wrote {path}", *(f"note: {note}" for note in about.get("notes", ())))
+    return {"about": about, "files": [str(path)]}
 
 
 def _name(pictures: Sequence[Path | None], kind: str) -> str:
-    """Give the name of what is made of some pictures."""
+    """Return the name of what is made of some pictures."""
     from probe.output.files import plain_name
 
     return plain_name(*(path.stem for path in pictures if path is not None)) + kind
 
 
-def _film(
-    contents: Sequence[Path | None],
-    output: Path | None,
-    read: Sequence[Path | None],
-    how: Mapping[str, Any],
-    *,
-    preview: int,
-    quality: int,
-    as_json: bool,
-) -> None:
-    """Paint a film anew."""
-    from probe import images
-    from probe.cli import show
-    from probe.synthesis.style_film import style_film
-
-    if len(contents) > 1:
-        raise ProbeError(f"films are painted one by one: {len(contents)} files are named")
-    (film,) = contents
-    assert film is not None  # a texture is no film
-    place = output or Path(_name([film, *how["styles"]], ".mp4"))
-    made.check_apart(place, read)
-    with made.previews(place, preview, read) as shown:
-        style_film(film, output=place, quality=quality, preview=shown, preview_every=preview, **how)
-    about = images.about(place)
-    if as_json:
-        record = {"about": about, "file": str(place)}
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
-    else:
-        show.put(f"wrote {place}", *(f"note: {note}" for note in about.get("notes", ())))
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    """Read numbers with commas."""
-    if text is None:
-        return None
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise ProbeError(f"mix {text!r} is no numbers with commas, such as 2,1") from None
-
-
 def _repeated(
-    path: Path, said: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read how a picture was made: the settings, with what is given anew, and of which pictures."""
+    path: Path, anew: Mapping[str, Any], sources: Sources
+) -> tuple[StyleSettings, Sources]:
+    """Read how and of what a picture was made; what is named anew takes the place of that."""
 
-    def found(one: Mapping[str, str], film: bool = False) -> Path:
-        return made.source(one["name"], one["sha256"], path, film=film)
+    def find(source: Mapping[str, str], *, film: bool = False) -> Path:
+        return remake.source(source["name"], source["sha256"], path, film=film)
 
-    about = made.how_made(path, "style", "style film")
-    settings = {**about["settings"], "seed": about["seed"], **said}
-    if "loss" in said and "layers" not in said:
-        settings["layers"] = None  # each has its own
-    sources: dict[str, Any] = {}
-    for name in SOURCES:
-        before = about[name]
-        if name in given or (name == "begun_with" and "start" in said):
-            sources[name] = given.get(name)
-        elif name == "content":
-            film = about["made"] == "style film"
-            sources[name] = [None if before is None else found(before, film)]
-        elif isinstance(before, list):
-            sources[name] = [found(one) for one in before]
-        else:
-            sources[name] = None if before is None else found(before)
-    begun_with = sources.pop("begun_with")
-    if begun_with is not None:
-        settings["start"] = str(begun_with)
-    if not set(said) & {"model", "weights", "seed"}:
-        made.check_weights(path, about, settings)
+    about = remake.how_made(path, "style", "style film")
+    settings = replace(StyleSettings.from_about(about), **anew)
+    if "loss" in anew and "layers" not in anew:
+        settings = replace(settings, layers=None)  # each loss has its own
+    if "start" not in anew and about["begun_with"]:
+        settings = replace(settings, start=str(find(about["begun_with"])))
+    contents = sources.contents
+    if not contents:
+        content, film = about["content"], about["made"] == "style film"
+        contents = [None if content is None else find(content, film=film)]
+    sources = Sources(
+        contents,
+        sources.styles or [find(source) for source in about["styles"]],
+        sources.masks or [find(source) for source in about["masks"]],
+        sources.style_masks or [find(source) for source in about["style_masks"]],
+    )
+    if not set(anew) & {"model", "weights", "seed"}:
+        remake.check_weights(path, about, vars(settings))
     return settings, sources
 
 
-def _show(plan: Plan, painted: Stylised | None, place: Path) -> None:
+def _show(plan: Plan, painted: Stylised | None, path: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -339,7 +272,7 @@ def _show(plan: Plan, painted: Stylised | None, place: Path) -> None:
             ("loss", f"{loss[0]:.3g} → {loss[-1]:.3g} at the last size"),
         ]
     facts += [("weights", str(plan.about["weights"]))]
-    content = plan.given.content
+    content = plan.inputs.content
     facts += [("note", note) for note in (content.remarks if content else ())]
-    facts += [("wrote" if painted else "was there", str(place))]
+    facts += [("wrote" if painted else "was there", str(path))]
     show.put(Text(title_of(plan.about), style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

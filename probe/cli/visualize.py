@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, made, options
+from probe.cli import complete, options, outputs, remake
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def visualize(
             )
         _superstimulus(
             sites, wanted, output, judge=judge, together_with=together_with,
-            photographs=photographs, masked=mask, given=made.given_anew(context, wanted),
+            photographs=photographs, masked=mask, given=remake.given_anew(context, wanted),
             as_json=as_json,
         )  # fmt: skip
         return
@@ -246,7 +246,7 @@ def visualize(
         wanted["seed"] = seed_of_weights if weights == "random" else seed
     picture = None
     if repeat is not None:
-        given = made.given_anew(context, {**wanted, "patches": patches})
+        given = remake.given_anew(context, {**wanted, "patches": patches})
         settings, picture = _repeated(repeat, given)
         patches = settings.pop("patches", None)
         wanted |= settings
@@ -262,12 +262,12 @@ def visualize(
     words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"] or []
     name = plain_name("visualize", wanted["model"], *words, channels)
     place = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
-    made.check_apart(place, [repeat])
+    outputs.check_apart(place, [repeat])
     plan = prepare(**wanted)
     n = 2 if patches is not None else 1 if picture is not None else len(plan.each)
     check_place(place, n, transparent=plan.transparent)
     of_patches = None if patches is None else _Photographs(patches, plan)
-    with made.previews(place, preview, [repeat]) as show:
+    with outputs.previews(place, preview, [repeat]) as show:
         found = plan.run(preview=show, preview_every=preview)
     if picture is not None:
         found = found[picture]
@@ -339,7 +339,7 @@ def _superstimulus(
 
 def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     """Read how a picture was made: the settings, with what is given anew, and which it was."""
-    about = made.how_made(path, "visualize")
+    about = remake.how_made(path, "visualize")
     # What is given anew decides for itself how many pictures go through together.
     settings = {**about["settings"], **({"batch_size": None} if given else {}), **given}
     if "parameterisation" in given and "lr" not in given:
@@ -347,7 +347,7 @@ def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | 
     of = ("model", "weights", "preprocessing")
     if not set(given) & {*of, "seed"}:
         preprocessing = settings["preprocessing"]
-        made.check_weights(path, about, settings, preprocessing=preprocessing)
+        remake.check_weights(path, about, settings, preprocessing=preprocessing)
     alone = "picture" in about and not set(given) & {"target", "channels"}
     if alone and "patches" not in given:
         settings.pop("patches", None)  # they are on sheets alone

@@ -34,7 +34,8 @@ from probe.plots.maps import SIGNED
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.atlas_attribution import attributions, check_depends
-from probe.synthesis.optimise import Precision, Unfinished
+from probe.synthesis.optimise import Precision
+from probe.synthesis.run import Unfinished, running
 from probe.synthesis.transforms import generator
 from probe.synthesis.visualise import visualize
 from probe.targets import Direction, Sum, Target, by_channel, read, said
@@ -547,21 +548,22 @@ def _made(
     **settings: Any,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Make the pictures, some at a time, and measure them."""
-    unfinished = Unfinished(about)
-    kept = unfinished.load() or {"pictures": [], "value": [], "silent": []}
     at_once = min(batch_size or AT_ONCE, len(directions))
-    done = sum(map(len, kept["pictures"]))
-    bar = track(
-        total=len(directions), initial=done, desc="atlas", unit="picture", progress=progress
-    )
-    with bar:
-        for start in range(done, len(directions), at_once):
-            chunk = directions[start : start + at_once]
-            found = visualize(network, chunk, batch_size=at_once, progress=False, **settings)
-            kept["pictures"].append(torch.from_numpy(found.pictures))
-            kept["value"] += found.table["value"].tolist()
-            kept["silent"] += found.table["silent"].tolist()
-            unfinished.keep(kept)
-            bar.update(len(chunk))
-    unfinished.finished()
-    return torch.cat(kept["pictures"]).numpy(), {n: kept[n] for n in ("value", "silent")}
+    store = Unfinished.of(about, network)
+    with running(store, network, device=settings["device"]) as run:
+        state = {"pictures": [], "value": [], "silent": []} | run.state
+        done = sum(map(len, state["pictures"]))
+        bar = track(
+            total=len(directions), initial=done, desc="atlas", unit="picture", progress=progress
+        )
+        with bar:
+            for start in range(done, len(directions), at_once):
+                run.check()
+                chunk = directions[start : start + at_once]
+                found = visualize(network, chunk, batch_size=at_once, progress=False, **settings)
+                state["pictures"].append(torch.from_numpy(found.pictures))
+                state["value"] += found.table["value"].tolist()
+                state["silent"] += found.table["silent"].tolist()
+                run.keep(**state)
+                bar.update(len(chunk))
+    return torch.cat(state["pictures"]).numpy(), {n: state[n] for n in ("value", "silent")}

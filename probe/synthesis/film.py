@@ -8,7 +8,6 @@ sight is dreamt into within a few frames.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,21 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probe.errors import ProbeError
 from probe.images import Pace, Picture, check_animation, read_movie
-from probe.synthesis.dream import Plan, dreamt, over, prepare, resized
+from probe.synthesis.deepdream import blend, dream_detail, resize
+from probe.synthesis.dream import Plan, prepare
 from probe.synthesis.flow import carried
-from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
+from probe.synthesis.frames import Film, Frames, first_of, frame_by_frame, since
+from probe.synthesis.run import Preview, Run, Unfinished
+from probe.synthesis.settings import DreamSettings, ZoomSettings
 
 CARRIED = 0.8
 """Share of a frame's dream that goes on to the next. The steps make up for the rest, so that a
 frame of a film has as much of a dream as a single picture."""
-
-FPS = 25.0
-"""Frames a second of a picture that is zoomed into."""
-
-ZOOM = 1.05
-"""From one frame to the next (Mordvintsev et al. 2015)."""
 
 
 def dream_film(
@@ -42,6 +37,8 @@ def dream_film(
     layers: str | None = None,
     *,
     quality: int = 90,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
     **options: Any,
 ) -> Path:
@@ -61,6 +58,10 @@ def dream_film(
         As in `probe.dream`.
     quality : int
         From 1 to 100, of MP4 and WebP.
+    preview : callable, optional
+        Takes the frame that is being dreamt, uint8, (height, width, 3), on every
+        ``preview_every``-th step of an octave, at the octave's size, and when it is done.
+    preview_every : int
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
     **options
@@ -78,7 +79,8 @@ def dream_film(
         missing.
     """
     movie = read_movie(film, into=output)
-    plan = prepare(first_of(movie), model, layers, progress=progress, **options)
+    settings = DreamSettings(model=model, layers=layers, **options)
+    plan = prepare(first_of(movie), settings, progress=progress)
     about = {
         **plan.about,
         "made": "dream film",
@@ -92,15 +94,15 @@ def dream_film(
     def following(number: int, last: Mapping[str, Any]) -> tuple[Tensor, Tensor | None] | None:
         if (frame := frames(number)) is None:
             return None
-        pixels = resized(_tensor(frame), sides).clamp(0, 1)
+        pixels = resize(_tensor(frame), sides).clamp(0, 1)
         if not last:
             return pixels, None
-        there, known = since(pixels, last["pixels"])
-        return pixels, CARRIED * known * carried(last["detail"][0], there)[None]
+        there, visible = since(pixels, last["pixels"])
+        return pixels, CARRIED * visible * carried(last["detail"][0], there)[None]
 
     return _dreamt_frames(
         replace(plan, about=about), following, len(movie.times) - 1, output, movie,
-        quality=quality, progress=progress,
+        quality=quality, preview=preview, preview_every=preview_every, progress=progress,
     )  # fmt: skip
 
 
@@ -110,14 +112,17 @@ def dream_zoom(
     model: Any = None,
     layers: str | None = None,
     *,
-    frames: int = 100,
-    zoom: float = ZOOM,
-    fps: float = FPS,
+    frames: int = ZoomSettings.frames,
+    zoom: float = ZoomSettings.zoom,
+    fps: float = ZoomSettings.fps,
     quality: int = 90,
+    name: str | None = None,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
     **options: Any,
 ) -> Path:
-    """Dream into a picture, enlarge it a little about its middle, dream into that, and so on.
+    """Dream into a picture, enlarge it a little about its centre, dream into that, and so on.
 
     Parameters
     ----------
@@ -127,12 +132,14 @@ def dream_zoom(
     model, layers
         As in `probe.dream`.
     frames : int
-        How many.
+        Number of frames.
     zoom : float
-        From one frame to the next; above 1.
+        Magnification from one frame to the next; above 1.
     fps : float
         Frames a second.
-    quality, progress, **options
+    name : str, optional
+        How the record calls the picture; by default, as its file is called.
+    quality, preview, preview_every, progress, **options
         As in `dream_film`.
 
     Returns
@@ -146,17 +153,15 @@ def dream_zoom(
         As in `dream_film`.
     """
     check_animation(output, fps)
-    if frames < 1:
-        raise ProbeError(f"{frames} frames are none: at least 1")
-    if not 1 < zoom <= 2:
-        raise ProbeError(f"zoom {zoom:g} is not above 1 and at most 2")
-    plan = prepare(image, model, layers, progress=progress, **options)
+    camera = ZoomSettings(frames, zoom, fps).checked()
+    settings = DreamSettings(model=model, layers=layers, **options)
+    plan = prepare(image, settings, name=name, progress=progress)
     about = {**plan.about, "made": "dream zoom"}
-    about["settings"] = {**about["settings"], "frames": frames, "zoom": zoom, "fps": fps}
+    about["settings"] = {**about["settings"], **camera.to_about()}
     height, width = plan.pixels.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    middle = (width - 1) / 2, (height - 1) / 2
-    there = torch.stack([(x - middle[0]) * (1 / zoom - 1), (y - middle[1]) * (1 / zoom - 1)])
+    centre = (width - 1) / 2, (height - 1) / 2
+    there = torch.stack([(x - centre[0]) * (1 / zoom - 1), (y - centre[1]) * (1 / zoom - 1)])
 
     def following(number: int, last: Mapping[str, Any]) -> tuple[Tensor, Tensor | None] | None:
         if not last:
@@ -165,7 +170,7 @@ def dream_zoom(
 
     return _dreamt_frames(
         replace(plan, about=about), following, frames, output, fps, quality=quality,
-        progress=progress,
+        preview=preview, preview_every=preview_every, progress=progress,
     )  # fmt: skip
 
 
@@ -177,7 +182,9 @@ def _dreamt_frames(
     pace: Pace,
     *,
     quality: int,
-    progress: bool | None = None,
+    preview: Preview | None,
+    preview_every: int,
+    progress: bool | None,
 ) -> Path:
     """Dream into one frame after the other, and write the film when all are there.
 
@@ -188,28 +195,30 @@ def _dreamt_frames(
         ``pixels``, ``detail`` and ``made``. Gives the frame and the detail to begin with; None when
         there are no more.
     """
-    later = replace(plan.look, steps=max(1, round(plan.look.steps * (1 - CARRIED))))
+    settings, network = plan.settings, plan.network
+    assert settings.steps is not None  # resolved
+    assert settings.threads is not None
+    later = replace(settings, steps=max(1, round(settings.steps * (1 - CARRIED))))
 
-    def make(
-        number: int, last: Mapping[str, Any], place: torch.device, stop: threading.Event
-    ) -> dict[str, Tensor] | None:
-        if (found := following(number, last)) is None:
+    def make(number: int, last: Mapping[str, Any], run: Run) -> dict[str, Tensor] | None:
+        if (frame := following(number, last)) is None:
             return None
-        pixels, detail = (None if one is None else one.to(place) for one in found)
+        pixels, detail = (None if part is None else part.to(run.device) for part in frame)
         assert pixels is not None
-        mask = None if plan.mask is None else plan.mask.to(place)
+        mask = None if plan.mask is None else plan.mask.to(run.device)
         # Rolls are the same in every frame: what they leave to chance does not flicker.
-        detail = dreamt(
-            pixels, plan.network, plan.target, later if last else plan.look, detail=detail,
-            mask=mask, tile=plan.tile, seed=plan.seed, precision=plan.precision, stop=stop,
-            progress=False,
+        detail = dream_detail(
+            pixels, network, plan.target, later if last else settings, run.part(progress=False),
+            detail=detail, mask=mask,
         )  # fmt: skip
-        made = over(pixels, detail, colour=plan.look.colour, mask=mask)
-        return {"pixels": pixels, "detail": detail, "made": made}
+        picture = blend(pixels, detail, colour=settings.colour or 0.0, mask=mask)
+        return {"pixels": pixels, "detail": detail, "made": picture}
 
+    store = None if plan.store is None else Unfinished.of(plan.about, plan.network)
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, plan.about, n_frames, output, pace,
-        quality=quality, progress=progress,
+        make, Film(plan.about, store, n_frames, output, pace, quality), network,
+        device=settings.device, threads=settings.threads, preview=preview,
+        preview_every=preview_every, progress=progress,
     )  # fmt: skip
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,18 +19,40 @@ from probe import images
 from probe.errors import ProbeError
 from probe.images import Movie, Pace
 from probe.models import Network
-from probe.models.devices import on_device
 from probe.output.pictures import save_animation, write
-from probe.progress import finishing, track
+from probe.progress import track
 from probe.synthesis.flow import motion, seen_before
-from probe.synthesis.optimise import Stopped, Unfinished, as_array, on_threads
+from probe.synthesis.optimise import as_array
+from probe.synthesis.run import Preview, Run, Unfinished, running
 
-Make = Callable[
-    [int, Mapping[str, Any], torch.device, threading.Event], Mapping[str, Any] | None
-]  # fmt: skip
-"""Takes the number of a frame, what it gave for the one before (nothing, of the first), where to
-compute, and what is set when it shall stop. Gives what the next frame is made from: tensors, among
-them the frame, ``made``, (1, 3, height, width) in 0–1; None when there are no more."""
+Make = Callable[[int, Mapping[str, Any], Run], Mapping[str, Any] | None]
+"""Takes the number of a frame, what it gave for the one before (nothing, of the first), and the
+run. Gives what the next frame is made from: tensors, among them the frame, ``made``, (1, 3, height,
+width) in 0–1; None when there are no more."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film that is going to be written.
+
+    Attributes
+    ----------
+    about : mapping
+        Everything that decides it, as plain values.
+    store : Unfinished or None
+        Where it is kept while it is unfinished.
+    n_frames : int
+        At most.
+    output, pace, quality
+        As for `probe.output.pictures.save_animation`.
+    """
+
+    about: Mapping[str, Any]
+    store: Unfinished | None
+    n_frames: int
+    output: str | Path
+    pace: Pace
+    quality: int
 
 
 class Frames:
@@ -88,15 +110,13 @@ def since(frame: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
 
 def frame_by_frame(
     make: Make,
+    film: Film,
     network: Network,
-    device: str,
-    threads: int,
-    about: Mapping[str, Any],
-    n_frames: int,
-    output: str | Path,
-    pace: Pace,
     *,
-    quality: int,
+    device: str,
+    threads: int | None,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
 ) -> Path:
     """Make one frame after the other, and write the film when all are there.
@@ -107,43 +127,51 @@ def frame_by_frame(
     ----------
     make : callable
         See `Make`.
-    network, device
-        See `probe.models.devices.on_device`.
-    threads : int
-    about : mapping
-        Everything that decides the film, as plain values.
-    n_frames : int
-        At most.
-    output, pace, quality
-        As for `probe.output.pictures.save_animation`.
-    progress : bool, optional
+    film : Film
+    network : Network
+    device, threads, preview, preview_every, progress
+        See `probe.synthesis.run.running`. Every frame that is made is a preview, too.
 
     Returns
     -------
     Path
         The file.
     """
-    unfinished = Unfinished(about)
-    folder = unfinished.path.with_suffix("")
-    last = unfinished.load() or {}
-    at_work = on_device(network, device, channels_last=True)
-    with on_threads(threads), finishing() as stop, at_work as (place, _), suppress(Stopped):
-        first = last.get("number", 0)
-        for number in track(
-            range(first, n_frames), desc="frames", unit="frame", total=n_frames, initial=first,
-            progress=progress,
-        ):  # fmt: skip
-            if stop.is_set():
-                raise Stopped
-            if (found := make(number, last, place, stop)) is None:
-                break
-            write(folder / f"{number:06d}.png", images.png(as_array(found["made"][0]), {}))
-            last = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in found.items()}
-            last["number"] = number + 1
-            unfinished.keep(last)
-    written = (folder / f"{number:06d}.png" for number in range(last["number"]))
-    frames = (np.asarray(images.read(path, path.name)) for path in written)
-    path = save_animation(output, frames, pace, about, quality=quality)
-    unfinished.finished()
-    shutil.rmtree(folder, ignore_errors=True)
+    with _folder_of(film.store) as folder:
+        with running(
+            film.store, network, device=device, threads=threads, forget=False, preview=preview,
+            preview_every=preview_every, progress=progress,
+        ) as run:  # fmt: skip
+            last = run.state
+            first = last.get("number", 0)
+            for number in track(
+                range(first, film.n_frames), desc="frames", unit="frame", total=film.n_frames,
+                initial=first, progress=progress,
+            ):  # fmt: skip
+                run.check()
+                if (state := make(number, last, run)) is None:
+                    break
+                frame = as_array(state["made"][0])
+                write(folder / f"{number:06d}.png", images.png(frame, {}))
+                if preview is not None:
+                    preview(frame)
+                last = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in state.items()}
+                last["number"] = number + 1
+                run.keep(**last)
+        paths = (folder / f"{number:06d}.png" for number in range(last["number"]))
+        frames = (np.asarray(images.read(path, path.name)) for path in paths)
+        path = save_animation(film.output, frames, film.pace, film.about, quality=film.quality)
+    if film.store is not None:
+        film.store.forget()
+        shutil.rmtree(folder, ignore_errors=True)
     return path
+
+
+@contextmanager
+def _folder_of(store: Unfinished | None) -> Iterator[Path]:
+    """Return a folder for frames: beside the state, or one that goes at the end."""
+    if store is not None:
+        yield store.path.with_suffix("")
+    else:
+        with tempfile.TemporaryDirectory(prefix="probe-film-") as folder:
+            yield Path(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import cos, pi, sin
 
 import torch
@@ -122,3 +122,38 @@ class Diverse(Target):
         value = self.target(outputs)
         # Layers differ in scale: the weight is a share of the value.
         return value + DIVERSITY * value.detach().abs() * self.unlike(outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Guided(Target):
+    """How like the features of a guide a layer's are: the mean product with the most alike.
+
+    At every position, the one of the guide's features counts whose dot product with the picture's
+    is largest (Mordvintsev et al. 2015, in their code).
+
+    Attributes
+    ----------
+    layer : str
+    features : torch.Tensor, shape (positions, channels)
+        What the layer returned for the guide.
+    """
+
+    layer: str
+    features: Tensor = field(repr=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The layer."""
+        return (self.layer,)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """For titles."""
+        return f"{self.layer} like the guide"
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        """See `Target.__call__`."""
+        features = by_channel(outputs[self.layer]).flatten(2)
+        guide = self.features.to(features)
+        nearest = torch.einsum("pc,ncq->nqp", guide, features.detach()).argmax(2)
+        return torch.einsum("nqc,ncq->n", guide[nearest], features) / features.shape[2]

@@ -8,15 +8,12 @@ The two halves meet at the pictures. What a picture is made of, and how its grad
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,34 +22,27 @@ from torch import Tensor
 from probe import targets
 from probe.activations.capture import differentiable
 from probe.activations.relus import Rectified
-from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.output.replacing import replacing
 from probe.progress import track
 from probe.synthesis.parameterisations import Parameterisation
+from probe.synthesis.run import Stopped
+from probe.synthesis.settings import PRECISIONS, Precision
 from probe.synthesis.transforms import Transform, generator
 from probe.targets import Target
-
-Precision = Literal["auto", "float32", "bfloat16"]
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 Slopes = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """Takes pictures, (n, 3 or 4, height, width) in 0–1, and the number of the step; gives the
 objective's number for each, (n,), and the gradient of their sum with respect to the pictures."""
 
-WAKING = 16
+REDIRECTED_STEPS = 16
 """Steps in which silent ReLUs are woken (Olah et al. 2017, in their code)."""
 
-SAVED_EVERY = 60.0
+SAVE_INTERVAL_S = 60.0
 """Seconds between two states that are kept, in case nobody is asked before the end."""
 
-PATIENCE = 32
-"""Steps that are averaged, to tell whether a picture still changes."""
-
-
-class Stopped(Exception):
-    """The loop was asked to stop, and its state is kept."""
+WINDOW_STEPS = 32
+"""Steps that are averaged, to decide whether a picture still changes."""
 
 
 def optimise(
@@ -85,7 +75,7 @@ def optimise(
         Over ``made.parameters``; of any kind, also one that asks for several evaluations of a step.
     steps : int
     tolerance : float
-        Stop early when the objective, averaged over `PATIENCE` steps, has grown by less than this
+        Stop early when the objective, averaged over `WINDOW_STEPS`, has grown by less than this
         share of its magnitude since the average before; 0 never stops.
     state : mapping, optional
         As ``keep`` was given it: go on from there.
@@ -137,7 +127,7 @@ def optimise(
             if keep is not None:
                 keep(now())
             raise Stopped
-        if keep is not None and time.monotonic() - saved > SAVED_EVERY:
+        if keep is not None and time.monotonic() - saved > SAVE_INTERVAL_S:
             keep(now())
             saved = time.monotonic()
         values: list[Tensor] = []
@@ -168,9 +158,11 @@ def optimise(
 
 
 def _settled(history: list[Tensor], tolerance: float) -> bool:
-    if len(history) < 2 * PATIENCE or len(history) % PATIENCE:
+    if len(history) < 2 * WINDOW_STEPS or len(history) % WINDOW_STEPS:
         return False
-    before, now = (torch.stack(history[k:][:PATIENCE]).mean() for k in (-2 * PATIENCE, -PATIENCE))
+    before, now = (
+        torch.stack(history[k:][:WINDOW_STEPS]).mean() for k in (-2 * WINDOW_STEPS, -WINDOW_STEPS)
+    )
     return bool(now - before <= tolerance * before.abs())
 
 
@@ -180,10 +172,10 @@ def through(
     transforms: Sequence[Transform] = (),
     *,
     seed: int = 0,
-    waking: int = WAKING,
+    waking: int = REDIRECTED_STEPS,
     precision: Precision = "auto",
 ) -> Slopes:
-    """Give the gradient of a target through transforms and a network.
+    """Return the gradient of a target through transforms and a network.
 
     Parameters
     ----------
@@ -233,8 +225,8 @@ def through(
     return slopes
 
 
-def autocast(precision: str, device: torch.device) -> Any:
-    """Give the context in which a network computes as is wanted.
+def autocast(precision: Precision, device: torch.device) -> Any:
+    """Return the context in which a network computes in a precision.
 
     Raises
     ------
@@ -243,13 +235,19 @@ def autocast(precision: str, device: torch.device) -> Any:
     """
     if precision not in PRECISIONS:
         raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
-    if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    half = resolve_precision(precision, device) == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return the precision that ``auto`` is on a device; see `computes_bfloat16`."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if computes_bfloat16(device) else "float32"
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Tell whether a processor has instructions for bfloat16; others are slower with it."""
+    """Return whether a processor has instructions for bfloat16; others are slower with it."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
@@ -257,63 +255,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-class Unfinished:
-    """A run that may be stopped, and goes on when the same is asked for again.
-
-    Parameters
-    ----------
-    about : mapping
-        Everything that decides the result, as plain values: it names the file in the cache.
-    """
-
-    def __init__(self, about: Mapping[str, Any]) -> None:
-        text = json.dumps(about, sort_keys=True, default=str)
-        key = hashlib.sha256(text.encode()).hexdigest()[:32]
-        self.path: Path = cache_dir() / "unfinished" / f"{key}.pt"
-
-    def load(self) -> dict[str, Any] | None:
-        """Give the state that was kept last; None if there is none, or none that can be read."""
-        try:
-            return dict(torch.load(self.path, weights_only=True, map_location="cpu"))
-        except FileNotFoundError:
-            return None
-        except Exception:  # damaged: torch raises many kinds
-            self.finished()
-            return None
-
-    def keep(self, state: Mapping[str, Any]) -> None:
-        """Keep a state, whole or not at all.
-
-        Raises
-        ------
-        ProbeError
-            If it cannot be written.
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path) as partial, partial.open("wb") as file:
-                torch.save(dict(state), file)
-        except (OSError, RuntimeError) as error:  # torch's own, when a disk is full
-            why = getattr(error, "strerror", None) or "is the disk full?"
-            raise ProbeError(f"{str(self.path)!r} cannot be written ({why})") from None
-
-    def finished(self) -> None:
-        """Forget it."""
-        self.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def on_threads(n: int) -> Iterator[None]:
-    """Have torch compute on so many threads, which decide the last digits, and so a picture."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(n)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def as_array(picture: Tensor) -> np.ndarray:
-    """Give a picture, (channels, height, width) in 0–1, as uint8, (height, width, channels)."""
+    """Return a picture, (channels, height, width) in 0–1, as uint8, (height, width, channels)."""
     pixels = picture.detach().float().cpu().clamp(0, 1).mul(255).round().byte()
     return pixels.permute(1, 2, 0).contiguous().numpy()

@@ -1,59 +1,104 @@
-"""Style transfer: the content of one picture in the style of others.
+"""Style transfer: the content of one picture in the style of others, from top to bottom.
 
-content, styles → pictures at growing sizes → likeness → Adam → moving average → `Stylised`
+With F_l for what layer l of a VGG network makes of a picture, we look for the picture x with the
+least loss
+
+    L(x) = |F_c(x) − F_c(content)|² / |F_c(content)|²                          content
+         + strength · Σ_l w_l · D(F_l(x), F_l(style)) / |F_l(style)|²           style
+         + histogram · Σ_l |F_l(x) − H_l(x)|² / |F_l(style)|²                   histograms
+         + smoothness · TV(x)                                                  total variation
+
+(Gatys, Ecker & Bethge 2016, eq. 7), where H_l(x) is F_l(x) with the style's histogram (Risser et
+al. 2017). We depart from Gatys et al. in that
+
+- D is the Wasserstein distance between two Gaussians with the means and covariances of the
+  features; ``loss="gram"`` is theirs, the squared difference of Gram matrices;
+- each term is relative to the size of what it compares with, so that one strength fits all styles;
+- the picture starts as the content, small, and grows by √2: large strokes come first, and fine ones
+  on top of them (Gatys et al. 2017);
+- Adam optimises its pixels instead of L-BFGS, and the result is a moving average of its steps.
+
+`Transfer.paint` is the loop over sizes, `Transfer.objective` the loss. The distances are in
+`style_losses`, their gradient for pictures of any size in `style_tiles`, the pictures, their masks
+and regions in `style_inputs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import log2
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from probe import images, models
 from probe.errors import ProbeError
 from probe.images import Picture
 from probe.models import Network
-from probe.models.devices import on_device
+from probe.models.devices import keep_freed_memory, on_device
 from probe.output.pictures import Made
-from probe.progress import finishing
-from probe.synthesis.optimise import (
-    PRECISIONS,
-    Precision,
-    Stopped,
-    Unfinished,
-    computes_bfloat16,
-    on_threads,
+from probe.synthesis import style_colours
+from probe.synthesis.optimise import Slopes, as_array, computes_bfloat16, optimise
+from probe.synthesis.parameterisations import Parameterisation
+from probe.synthesis.run import Preview, Run, Unfinished, running
+from probe.synthesis.style_inputs import Region, StyleInputs, StyleTensors, resized
+from probe.synthesis.style_losses import (
+    HistogramTerm,
+    Moments,
+    StyleTerm,
+    content_term,
+    histogram_term,
+    mixed,
+    style_term,
 )
-from probe.synthesis.style_colours import COLOURS, Colours
-from probe.synthesis.style_network import POOLINGS, Pooling
-from probe.synthesis.style_objective import LOSSES, Loss
-from probe.synthesis.style_run import LEAST_SIDE, Given, Run, is_word
+from probe.synthesis.style_network import check_layers, style_network
+from probe.synthesis.style_settings import (
+    MIN_SIDE_PX,
+    Colours,
+    Loss,
+    Pooling,
+    Precision,
+    StyleSettings,
+)
+from probe.synthesis.style_tiles import (
+    GRID_PX,
+    Likeness,
+    content_features,
+    likeness_gradient,
+    position_weights,
+    style_counts,
+    style_moments,
+)
+from probe.synthesis.transforms import generator
 
-MODEL = "vgg16"
+STYLE_WEIGHT: Mapping[str, float] = {"wasserstein": 5.0, "gram": 15.0}
+"""Weight of the style beside the content at strength 1: by eye, such that it is on all of the
+picture, and faces are faces."""
 
-LAYERS: Mapping[str, Mapping[str, float]] = {
-    "wasserstein": dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0),
-    "gram": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 0.5, "relu5_1": 0.1},
-}
-"""What the distance to the style counts in each layer, relative to the style's own size there, with
-each loss. Deep down, a photograph's Gram matrix may be twenty times off: weighed like the others,
-it would spoil their colours and the content alike."""
+HISTOGRAM_LAYERS = ("relu1_1", "relu4_1")
+"""In which histograms are compared (Risser et al. 2017)."""
 
-CONTENT_LAYER = "relu4_2"
+HISTOGRAM_WEIGHT = 0.2
+"""Weight of the histograms of each layer, beside all layers' style, at histogram 1."""
 
-STEPS = 100
+SMOOTHNESS_WEIGHT = 1.0
+"""Weight of the total variation at smoothness 1."""
 
-CHOSEN = (
-    "size", "strength", "mix", "loss", "layers", "content_layer", "pooling", "histogram",
-    "smoothness", "style_scale", "colours", "tileable", "steps", "tolerance", "precision",
-)  # fmt: skip
-"""The options that are plain values."""
+FIRST_SIDE_PX = 128
+"""Longer side of the first size."""
+
+DEFAULT_SIDE_PX = 512
+"""Longer side of the result, at most, unless a size is asked for."""
+
+STEP_SIZE, BETAS = 0.02, (0.9, 0.99)
+"""Of Adam, for pixels in 0–1."""
+
+AVERAGED_SHARE = 0.2
+"""Share of a size's steps over which its result is averaged."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,7 +115,7 @@ class Stylised(Made):
 
 
 def title_of(about: Mapping[str, Any]) -> str:
-    """Say in one line what a picture is."""
+    """Return in one line what a picture is."""
     styles = " and ".join(style["name"] for style in about["styles"])
     content = about["content"]
     return f"{content['name']} in the style of {styles}" if content else f"texture of {styles}"
@@ -79,14 +124,14 @@ def title_of(about: Mapping[str, Any]) -> str:
 def style(
     content: Picture | None,
     styles: Picture | Sequence[Picture],
-    model: str | Network | nn.Module = MODEL,
+    model: str | Network | nn.Module = "vgg16",
     *,
     size: int | None = None,
     strength: float = 1.0,
     mix: Sequence[float] | None = None,
     loss: Loss = "wasserstein",
     layers: Mapping[str, float] | str | None = None,
-    content_layer: str = CONTENT_LAYER,
+    content_layer: str = "relu4_2",
     pooling: Pooling = "max",
     histogram: float = 0.0,
     smoothness: float = 1.0,
@@ -96,7 +141,7 @@ def style(
     style_masks: Picture | Sequence[Picture] = (),
     tileable: bool = False,
     start: str | Picture | None = None,
-    steps: int = STEPS,
+    steps: int = 100,
     tolerance: float = 0.0,
     weights: str = "imagenet",
     seed: int = 0,
@@ -104,47 +149,50 @@ def style(
     device: str = "auto",
     threads: int | None = None,
     limit: float = images.LIMIT,
-    preview: Callable[[np.ndarray], None] | None = None,
+    preview: Preview | None = None,
     preview_every: int = 0,
     progress: bool | None = None,
 ) -> Stylised:
-    """Make a picture with the content of one picture in the style of others.
+    """Paint the content of one picture in the style of others.
 
-    A run that is interrupted is kept: the same call goes on with it.
+    An interrupted call goes on where it ended when it is made again.
 
     Parameters
     ----------
     content : path, bytes, uint8 array (height, width[, 3 or 4]), Pillow image, or None
         None: a texture, with nothing but style.
     styles : picture or sequence of pictures
-        What is transparent in them, or in the content, does not count.
+        Transparent pixels of styles and content do not count.
     model : str, Network or torch.nn.Module
         Of the VGG family.
     size : int, optional
-        Pixels along the longer side; by default the content's, but at most `LONGEST`.
+        Pixels along the longer side, at least 32; by default the content's, but at most 512.
     strength : float
-        Of the style beside the content; 2 is twice as much as 1.
-    mix : sequence of float, optional
-        What each style counts; by default all the same.
+        Weight of the style beside the content, at least 0; 2 is twice as much as 1.
+    mix : sequence of float or str, optional
+        Weight of each style, at least 0, such as ``2,1``; by default all the same.
     loss : {"wasserstein", "gram"}
-        Between what layers make of two styles: the Wasserstein distance of their means and
+        Distance between what layers make of two styles: the Wasserstein distance of their means and
         covariances, or the squared difference of Gram matrices (Gatys et al. 2016).
     layers : mapping of str to float, or str, optional
-        What the style counts in each layer; as a string, ``relu1_1=1,relu3_1=0.5``. By default,
-        `LAYERS` of the loss.
+        Weight of the style in each layer; as a string, ``relu1_1=1,relu3_1=0.5``. By default,
+        `probe.synthesis.style_settings.LAYERS` of the loss.
     content_layer : str
+        Layer in which the content is compared.
     pooling : {"max", "average"}
+        ``average`` gives smoother pictures (Gatys et al. 2016).
     histogram : float
-        What it counts that each value comes as often as in the style, against washed-out results
+        Weight of matching each feature's histogram to the style's, against washed-out results
         (Risser et al. 2017).
     smoothness : float
-        Of the total variation.
+        Weight of the total variation.
     style_scale : float
-        Of strokes: 0.5 makes them half as wide, 2 twice. At 1, styles are as large as the picture
-        is, or as they are, if they are smaller.
+        Width of strokes: 0.5 makes them half as wide, 2 twice. At 1, styles are as large as the
+        picture, or as they are, if they are smaller.
     colours : {"style", "keep", "match"}
-        Those of the style; those of the content, of which the luminance alone is painted; or of the
-        style after its colours were given the content's mean and covariance.
+        Those of the style; those of the content, of which the luminance alone is painted; or those
+        of the style after its colours were given the content's mean and covariance (Gatys et al.
+        2017).
     masks : picture or sequence of pictures
         White where the picture is painted; elsewhere it stays as it is. One for all styles, or one
         for each, which then has a region of its own.
@@ -153,25 +201,25 @@ def style(
     tileable : bool
         Make borders fit when pictures are laid beside each other; sides become multiples of 16.
     start : "content", "noise" or picture, optional
-        What is begun with; by default the content, and of textures noise.
+        Picture to start from; by default the content, and noise for textures.
     steps : int
-        At each size; twice as many at the first.
+        Steps of the optimiser at each size; twice as many at the first.
     tolerance : float
         Go on to the next size when the loss shrinks by less than this share in 32 steps.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     seed : int
-        Of noise and random weights.
+        Seed of noise and random weights.
     precision : {"auto", "float32", "bfloat16"}
         ``auto``: bfloat16 where the processor computes it by itself, and float32 elsewhere.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     threads : int, optional
-        As many as torch uses by itself; another number rounds otherwise.
+        By default as many as torch uses by itself; another number rounds otherwise.
     limit : float
         Megapixels of a picture that is read, at most.
     preview : callable, optional
-        Is given the picture, uint8, (height, width, 3), on every ``preview_every``-th step.
+        Called with the picture, uint8, (height, width, 3), on every ``preview_every``-th step.
     preview_every : int
     progress : bool, optional
         Show progress bars; by default when a person is watching.
@@ -183,7 +231,12 @@ def style(
     Raises
     ------
     ProbeError
-        If something that was named does not exist, or does not go together.
+        If a value is out of its range, something that was named does not exist, or options do not
+        go together.
+
+    See Also
+    --------
+    probe.dream : Pictures that grow out of a picture.
 
     Examples
     --------
@@ -191,14 +244,58 @@ def style(
     >>> probe.style(None, "moss.jpg", size=512, tileable=True).save("tile.png")  # doctest: +SKIP
     """
     plan = prepare(
-        content, styles, model, size=size, strength=strength, mix=mix, loss=loss, layers=layers,
-        content_layer=content_layer, pooling=pooling, histogram=histogram, smoothness=smoothness,
-        style_scale=style_scale, colours=colours, masks=masks, style_masks=style_masks,
-        tileable=tileable, start=start, steps=steps, tolerance=tolerance, weights=weights,
-        seed=seed, precision=precision, device=device, threads=threads, limit=limit,
-        progress=progress,
+        content, styles, StyleSettings.of(locals()),
+        masks=masks, style_masks=style_masks, limit=limit, progress=progress,
     )  # fmt: skip
     return plan.run(preview=preview, preview_every=preview_every, progress=progress)
+
+
+def prepare(
+    content: Picture | None,
+    styles: Picture | Sequence[Picture],
+    settings: StyleSettings,
+    *,
+    masks: Picture | Sequence[Picture] = (),
+    style_masks: Picture | Sequence[Picture] = (),
+    limit: float = images.LIMIT,
+    progress: bool | None = None,
+) -> Plan:
+    """Read and check everything that a run takes, which `Plan.run` then makes.
+
+    Parameters
+    ----------
+    content, styles, masks, style_masks, limit
+        As in `style`.
+    settings : StyleSettings
+    progress : bool, optional
+        Show a bar for weights that are downloaded.
+
+    Raises
+    ------
+    ProbeError
+        See `style`.
+    """
+    settings = settings.checked()
+    model = models.check_model(settings.model, settings.weights, "resize")
+    inputs = StyleInputs.read(content, styles, masks, style_masks, settings.start, limit)
+    inputs.check(settings)
+    network = models.as_network(model, settings.weights, seed=settings.seed, progress=progress)
+    precision = settings.precision
+    if precision == "auto":
+        with on_device(network, settings.device) as (device, _):
+            precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    settings = replace(
+        settings,
+        model=network.name,
+        precision=precision,
+        start=settings.start if inputs.start is None else "picture",
+        threads=settings.threads or torch.get_num_threads(),
+    )
+    about = {
+        **network.provenance(), "made": "style", "settings": settings.to_about(),
+        "seed": settings.seed, **inputs.about(),
+    }  # fmt: skip
+    return Plan(inputs, network, settings, about)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,158 +304,384 @@ class Plan:
 
     Attributes
     ----------
-    given : Given
+    inputs : StyleInputs
     network : Network
-    settings, seed, device, threads
-        As in `style`.
+    settings : StyleSettings
     about : dict
         Everything that decides the result, as plain values.
     """
 
-    given: Given
+    inputs: StyleInputs
     network: Network
-    settings: Mapping[str, Any]
-    seed: int
-    device: str
-    threads: int
+    settings: StyleSettings
     about: Mapping[str, Any]
 
     def run(
         self,
         *,
-        preview: Callable[[np.ndarray], None] | None = None,
+        preview: Preview | None = None,
         preview_every: int = 0,
         progress: bool | None = None,
     ) -> Stylised:
         """Make the picture, from where it was interrupted, if it was."""
-        unfinished = Unfinished(self.about)
-        pixels = None
-        at_work = on_device(self.network, self.device, channels_last=True)
-        with on_threads(self.threads), at_work as (place, _), finishing() as stop:
-            run = Run(self.given, self.network, self.settings, self.seed, place)
-            with suppress(Stopped):
-                pixels = run.all(
-                    unfinished.load(),
-                    keep=unfinished.keep,
-                    stop=stop,
-                    preview=preview,
-                    preview_every=preview_every,
-                    progress=progress,
-                )
-        assert pixels is not None  # or it was stopped, which `finishing` has raised
-        unfinished.finished()
+        with running(
+            Unfinished.of(self.about, self.network), self.network, device=self.settings.device,
+            threads=self.settings.threads, preview=preview, preview_every=preview_every,
+            progress=progress,
+        ) as run:  # fmt: skip
+            transfer = Transfer(self.inputs, self.network, self.settings, run.device)
+            pixels = transfer.paint(run)
         return Stylised(
-            pixels, self.given.content, title_of(self.about), self.about, tuple(run.history)
+            pixels, self.inputs.content, title_of(self.about), self.about, tuple(transfer.history)
         )
 
 
-def prepare(
-    content: Picture | None,
-    styles: Picture | Sequence[Picture],
-    model: str | Network | nn.Module = MODEL,
-    *,
-    masks: Picture | Sequence[Picture] = (),
-    style_masks: Picture | Sequence[Picture] = (),
-    start: str | Picture | None = None,
-    weights: str = "imagenet",
-    seed: int = 0,
-    device: str = "auto",
-    threads: int | None = None,
-    limit: float = images.LIMIT,
-    progress: bool | None = None,
-    **chosen: Any,
-) -> Plan:
-    """Find and check everything that a run takes, which `Plan.run` then makes.
+class Transfer:
+    """One picture, painted at one size after the other.
+
+    Attributes
+    ----------
+    pictures : StyleTensors
+    sizes : list of (int, int)
+        Heights and widths; the last is that of the result.
+    history : list of numpy.ndarray
+        See `Stylised`.
+    painted, adam
+        After `paint`: the picture, of one channel if colours are kept, and the optimiser's state.
+    """
+
+    painted: Tensor
+    adam: Mapping[str, Any]
+
+    def __init__(
+        self,
+        inputs: StyleInputs,
+        network: Network,
+        settings: StyleSettings,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.device = settings, device
+        self.history: list[np.ndarray] = []
+        # What is painted wraps around its borders if it has to; the styles never do.
+        self.style_network = style_network(network, settings.pooling)
+        self.network = (
+            style_network(network, settings.pooling, wrap=True)
+            if settings.tileable
+            else self.style_network
+        )
+        layers = [*settings.layer_weights]
+        layers += [settings.content_layer] if inputs.content else []
+        layers += HISTOGRAM_LAYERS if settings.histogram else []
+        check_layers(self.style_network, layers)
+        self.pictures = StyleTensors(inputs, settings, device)
+        self.sizes = sizes_of(self.pictures.content, settings)
+        # They are the same for all frames of a film.
+        self._style_terms: dict[tuple[int, int], tuple[list[StyleTerm], list[HistogramTerm]]] = {}
+
+    @keep_freed_memory()  # 1.2 to 1.7 times as fast on two cores
+    def paint(self, run: Run) -> np.ndarray:
+        """Paint the picture from the smallest size to the largest, and return its pixels.
+
+        Parameters
+        ----------
+        run : Run
+            A state belongs to a size.
+
+        Returns
+        -------
+        numpy.ndarray, float32, shape (height, width, 3 or 4)
+
+        Raises
+        ------
+        Stopped
+        """
+        first = int(run.state.get("stage", 0))
+        self.history = [losses.numpy() for losses in run.state.get("history", ())]
+        painted = self.start(self.sizes[first])
+        adam: Mapping[str, Any] | None = None
+        for stage, size in list(enumerate(self.sizes))[first:]:
+            content = self.pictures.content_at(size)
+            pixels = self.canvas(painted, content, size, self.steps(stage))
+            optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)
+            if adam is not None:
+                _carry_over(adam, optimiser, pixels.parameters[0])
+            del painted, adam  # pictures of half a gigabyte, at 4,096 pixels
+            history = [torch.from_numpy(losses) for losses in self.history]
+            values = optimise(
+                pixels,
+                self.objective(content, size),
+                optimiser,
+                self.steps(stage),
+                tolerance=self.settings.tolerance,
+                desc=f"{size[1]} × {size[0]}",
+                **run.loop(self.render(content), stage=stage, history=history),
+            )
+            self.history.append(-values[:, 0].numpy())
+            painted = pixels.average()
+            adam = optimiser.state[pixels.parameters[0]]
+        assert adam is not None  # there is a size
+        self.painted, self.adam = painted, adam
+        return self._finished(painted, content)
+
+    def steps(self, stage: int) -> int:
+        """Return how many steps a size takes: twice as many at the first, which has most to do."""
+        return int(self.settings.steps) * (2 if stage == 0 else 1)
+
+    def start(self, size: tuple[int, int]) -> Tensor:
+        """Return the picture to start from, (1, 3, height, width)."""
+        if self.pictures.start is not None:
+            return resized(self.pictures.start, size)
+        content = self.pictures.content_at(size)
+        # Gatys et al. start from noise. From the content, fewer steps do, and it stays clear.
+        if content is not None and self.settings.start != "noise":
+            return content
+        # Noise in the colours of the first style.
+        mean, covariance = style_colours.mean_and_covariance(
+            self.pictures.styles[0], self.pictures.style_masks[0]
+        )
+        noise = torch.randn(1, 3, *size, generator=generator(self.settings.seed)).to(self.device)
+        root = torch.linalg.cholesky(covariance + 1e-6 * torch.eye(3).to(covariance)).to(noise)
+        return (torch.einsum("dc,nchw->ndhw", root, noise) + mean.to(noise)[:, None]).clamp(0, 1)
+
+    def canvas(
+        self, painted: Tensor, content: Tensor | None, size: tuple[int, int], steps: int
+    ) -> AveragedPixels:
+        """Return the pixels of a size, which start as those of the size before."""
+        start = resized(painted, size)
+        base, bounds = content, None
+        if self.settings.colours == "keep":
+            assert content is not None  # `StyleInputs.check` has made sure
+            # Luminance alone is painted (Gatys et al. 2017), no brighter than the chroma allows.
+            bounds = style_colours.luminance_bounds(content)
+            base = style_colours.luminance(content)
+            start = start if start.shape[1] == 1 else style_colours.luminance(start)
+        # Long runs remember a hundred steps (1 − 1/0.99), short ones fewer: else the average would
+        # still hold what they began with.
+        decay = max(min(0.99, 1 - 1 / max(AVERAGED_SHARE * steps, 1)), 0.0)
+        mask = self.pictures.painted_mask(size)
+        return AveragedPixels(start, base, mask, bounds=bounds, decay=decay)
+
+    def objective(self, content: Tensor | None, size: tuple[int, int]) -> Slopes:
+        """Return the gradient of −L at one size: see the head of this file."""
+        settings = self.settings
+        how: dict[str, Any] = {"wrap": settings.tileable, "precision": settings.precision}
+        # Content: squared differences, as Gatys et al. have it, but relative to its own size.
+        content_terms = []
+        if content is not None:
+            if settings.colours == "keep":
+                content = style_colours.luminance(content).repeat(1, 3, 1, 1)
+            layer, alpha = settings.content_layer, self.pictures.alpha_at(size)
+            positions = position_weights(alpha, size, [layer], self.device)[layer]
+            features = content_features(self.network, content, layer, **how)
+            content_terms = [content_term(layer, features, 1.0, positions)]
+        # Style and histograms: measured once at each size.
+        if size not in self._style_terms:
+            self._style_terms[size] = self.style_terms(size)
+        style_terms, histogram_terms = self._style_terms[size]
+        likeness = Likeness(style_terms, content_terms, histogram_terms)
+        # The gradient comes from tiles where the picture is large; total variation needs no layer.
+        gradient = likeness_gradient(self.network, likeness, size, **how)
+        smoothness = SMOOTHNESS_WEIGHT * settings.smoothness
+        return smoothed(gradient, smoothness, wrap=settings.tileable)
+
+    def style_terms(self, size: tuple[int, int]) -> tuple[list[StyleTerm], list[HistogramTerm]]:
+        """Return the terms of the style in every region and layer, and those of histograms."""
+        layer_weights = self.settings.layer_weights
+        style_layers = [layer for layer, weight in layer_weights.items() if weight]
+        histogram_layers = HISTOGRAM_LAYERS if self.settings.histogram else ()
+        layers = list(dict.fromkeys([*style_layers, *histogram_layers]))
+        strength = self.settings.strength * STYLE_WEIGHT[self.settings.loss]
+        terms, histograms = [], []
+        for region in self.pictures.regions:
+            mask = self.pictures.region_mask(region, size)
+            positions = position_weights(mask, size, layers, self.device)
+            moments = self._moments(region, size, layers)
+            # A region pulls at each of its pixels as hard as the whole would.
+            area = 1.0 if mask is None else float(mask.mean())
+            weight = strength * area * region.pull
+            for layer in style_layers:
+                share = weight * layer_weights[layer] / sum(layer_weights.values())
+                terms.append(
+                    style_term(layer, moments[layer], share, positions[layer], self.settings.loss)
+                )
+            if histogram_layers:
+                weight *= HISTOGRAM_WEIGHT * self.settings.histogram
+                counts = self._counts(
+                    region, size, {layer: moments[layer] for layer in histogram_layers}
+                )
+                histograms += [
+                    histogram_term(layer, moments[layer], counts[layer], weight, positions[layer])
+                    for layer in histogram_layers
+                ]
+        return terms, histograms
+
+    def _moments(
+        self, region: Region, size: tuple[int, int], layers: Sequence[str]
+    ) -> dict[str, Moments]:
+        """Return the moments of a region's styles, mixed."""
+        of_styles: list[dict[str, Moments]] = []
+        for k in region.styles:
+            # Only moments about the same centres can be mixed: those of the first style.
+            first = of_styles[0] if of_styles else {}
+            centres = {layer: first[layer].centre for layer in first}
+            style, mask = self.pictures.style_at(k, size)
+            of_styles.append(
+                style_moments(
+                    self.style_network, style, layers, mask, centres,
+                    precision=self.settings.precision,
+                )
+            )  # fmt: skip
+        return {
+            layer: mixed([moments[layer] for moments in of_styles], region.weights)
+            for layer in layers
+        }
+
+    def _counts(
+        self, region: Region, size: tuple[int, int], moments: Mapping[str, Moments]
+    ) -> dict[str, Tensor]:
+        """Return the histograms of a region's styles, mixed."""
+        total: dict[str, Tensor] = {}
+        for k, weight in zip(region.styles, region.weights, strict=True):
+            style, mask = self.pictures.style_at(k, size)
+            counts = style_counts(
+                self.style_network, style, moments, mask, precision=self.settings.precision
+            )
+            total = {layer: total.get(layer, 0) + weight * counts[layer] for layer in moments}
+        return total
+
+    def coloured(self, painted: Tensor, content: Tensor | None) -> Tensor:
+        """Return a picture with the content's colours, if these are kept."""
+        if self.settings.colours != "keep":
+            return painted
+        assert content is not None
+        return style_colours.with_luminance(content, painted[:, :1])
+
+    def render(self, content: Tensor | None) -> Callable[[Tensor], np.ndarray]:
+        """Return what makes a preview of pictures as they are optimised."""
+        return lambda pictures: as_array(self.coloured(pictures, content)[0])
+
+    def _finished(self, painted: Tensor, content: Tensor | None) -> np.ndarray:
+        pixels = self.coloured(painted, content)[0].clamp(0, 1)
+        if (alpha := self.pictures.alpha_at((pixels.shape[1], pixels.shape[2]))) is not None:
+            pixels = torch.cat([pixels, alpha[None]])
+        return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
+
+
+def sizes_of(content: Tensor | None, settings: StyleSettings) -> list[tuple[int, int]]:
+    """Return the sizes of the picture, height and width, each √2 times the one before.
+
+    Raises
+    ------
+    ProbeError
+        If even the largest is too narrow for the network.
+    """
+    if content is None:
+        height = width = 1
+        longest = settings.size or DEFAULT_SIDE_PX
+    else:
+        height, width = content.shape[-2:]
+        longest = settings.size or min(max(height, width), DEFAULT_SIDE_PX)
+    n_smaller = max(int(2 * log2(longest / FIRST_SIDE_PX) + 0.05), 0)
+    sizes = []
+    for k in range(n_smaller, -1, -1):
+        factor = longest / max(height, width) / 2 ** (k / 2)
+        sides = [round(side * factor) for side in (height, width)]
+        if settings.tileable:
+            sides = [max(round(side / GRID_PX), 2) * GRID_PX for side in sides]
+        if min(sides) >= MIN_SIDE_PX:
+            sizes.append((sides[0], sides[1]))
+    if not sizes:
+        raise ProbeError(
+            f"size {longest}: expected a larger one, as the picture's shorter side then has "
+            f"{min(sides)} pixels, and needs {MIN_SIDE_PX}"
+        )
+    return sizes
+
+
+class AveragedPixels(Parameterisation):
+    """Pixels, and their moving average: the picture without the noise of single steps.
 
     Parameters
     ----------
-    content, styles, model, masks, style_masks, start, weights, seed, device, threads, limit
-        As in `style`.
-    progress : bool, optional
-        Show a bar for weights that are fetched.
-    **chosen
-        The other options of `style`; by default as there.
-
-    Raises
-    ------
-    ProbeError
-        See `style`.
+    start : torch.Tensor, shape (1, 1 or 3, height, width)
+        In 0–1; of one channel, a grey picture.
+    base : torch.Tensor, shape as ``start``, optional
+        What shows where ``mask`` does not.
+    mask : torch.Tensor, shape (height, width), optional
+    bounds : (torch.Tensor, torch.Tensor), optional
+        The least and the largest value of every pixel; by default 0 and 1.
+    decay : float
+        What is left of the average in each step.
     """
-    defaults = style.__kwdefaults__ or {}
-    if unknown := set(chosen) - set(CHOSEN):
-        raise TypeError(f"style has no option {', '.join(sorted(unknown))}")
-    settings: dict[str, Any] = {
-        **{name: chosen.get(name, defaults[name]) for name in CHOSEN},
-        "start": start if start is None or is_word(start) else "picture",
-        "weights": weights,
-        "threads": torch.get_num_threads() if threads is None else threads,
-    }
-    settings["layers"] = _layers(settings["layers"], settings["loss"])
-    settings["mix"] = None if settings["mix"] is None else list(settings["mix"])
-    _check(settings, seed)
-    model = models.check_model(model, weights, "resize")
-    given = Given.read(content, styles, masks, style_masks, start, limit)
-    given.check(settings)
-    network = models.as_network(model, weights, seed=seed, progress=progress)
-    settings["model"] = network.name
-    if settings["precision"] == "auto":
-        with on_device(network, device) as (place, _):
-            settings["precision"] = "bfloat16" if computes_bfloat16(place) else "float32"
-    about = {
-        **network.provenance(), "made": "style", "settings": settings, "seed": seed,
-        **given.about(),
-    }  # fmt: skip
-    return Plan(given, network, settings, seed, device, settings["threads"], about)
+
+    def __init__(
+        self,
+        start: Tensor,
+        base: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        bounds: tuple[Tensor, Tensor] | None = None,
+        decay: float = 0.99,
+    ) -> None:
+        self.base, self.mask, self.decay = base, mask, decay
+        self.bounds = bounds or (start.new_zeros(()), start.new_ones(()))
+        pixels = start.detach().clone().requires_grad_()
+        # What a stopped run goes on with: the average, and of how many steps.
+        self.parameters = [pixels, torch.zeros_like(start), start.new_zeros(())]
+
+    def __call__(self) -> Tensor:
+        """Return the picture."""
+        return self._masked(self.parameters[0]).expand(-1, 3, -1, -1)
+
+    def bound(self) -> None:
+        """Clip the pixels, and take them into the average."""
+        pixels, average, count = self.parameters
+        with torch.no_grad():
+            pixels.clamp_(*self.bounds)
+            average.mul_(self.decay).add_(pixels, alpha=1 - self.decay)
+            count += 1
+
+    def average(self) -> Tensor:
+        """Return the average, as ``start``."""
+        pixels, average, count = (p.detach() for p in self.parameters)
+        if not count:
+            return self._masked(pixels)
+        return self._masked(average / (1 - self.decay ** float(count)))
+
+    def _masked(self, pixels: Tensor) -> Tensor:
+        if self.base is None or self.mask is None:
+            return pixels
+        return self.base + self.mask * (pixels - self.base)
 
 
-def _layers(layers: Mapping[str, float] | str | None, loss: Loss) -> dict[str, float]:
-    """Read what each layer counts."""
-    if layers is None:
-        layers = LAYERS.get(loss, {})  # of an unknown loss, `_check` will say so
-    if not isinstance(layers, str):
-        return {name: float(share) for name, share in layers.items()}
-    found = {}
-    for part in layers.split(","):
-        name, equals, share = part.partition("=")
-        try:
-            found[name.strip()] = float(share) if equals else 1.0
-        except ValueError:
-            raise ProbeError(
-                f"layers {part.strip()!r} is not LAYER=NUMBER, such as relu3_1=0.5"
-            ) from None
-    return found
+def smoothed(gradient: Slopes, weight: float, *, wrap: bool = False) -> Slopes:
+    """Subtract the total variation: the mean squared difference of neighbouring pixels."""
+    if not weight:
+        return gradient
+
+    def with_penalty(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        value, slope = gradient(pictures, step)
+        pull = weight / pictures.numel()
+        for axis in (2, 3):
+            n = pictures.shape[axis] - (0 if wrap else 1)
+            difference = pictures.roll(-1, axis).narrow(axis, 0, n) - pictures.narrow(axis, 0, n)
+            value = value - pull * difference.square().sum()
+            difference *= 2 * pull
+            slope.narrow(axis, 0, n).add_(difference)
+            if wrap:
+                slope -= difference.roll(1, axis)
+            else:
+                slope.narrow(axis, 1, n).sub_(difference)
+        return value, slope
+
+    return with_penalty
 
 
-def _check(settings: Mapping[str, Any], seed: int) -> None:
-    """Check what can be told without pictures.
-
-    Raises
-    ------
-    ProbeError
-        If a word is unknown, or a number out of its range.
-    """
-    words = {"loss": LOSSES, "pooling": POOLINGS, "colours": COLOURS, "precision": PRECISIONS}
-    for name, known in words.items():
-        if settings[name] not in known:
-            raise ProbeError(f"{name} {settings[name]!r} is unknown; there is {', '.join(known)}")
-    least = {
-        "strength": 0,
-        "histogram": 0,
-        "smoothness": 0,
-        "tolerance": 0,
-        "steps": 1,
-        "size": LEAST_SIDE,
-        "threads": 1,
-    }
-    for name, low in least.items():
-        if settings[name] is not None and not low <= settings[name] < inf:
-            raise ProbeError(f"{name} {settings[name]} is no number from {low} on")
-    if not 0 < settings["style_scale"] < inf:
-        raise ProbeError(f"style scale {settings['style_scale']} is no number above 0")
-    if seed < 0:
-        raise ProbeError(f"seed {seed} is no number from 0 on")
-    for name in ("mix", "layers"):
-        shares = settings[name]
-        shares = list(shares.values()) if isinstance(shares, dict) else shares
-        if shares is not None and not (all(0 <= s < inf for s in shares) and sum(shares) > 0):
-            raise ProbeError(f"{name} has to be numbers from 0 on, and not all of them 0")
+def _carry_over(state: Mapping[str, Any], optimiser: torch.optim.Adam, pixels: Tensor) -> None:
+    """Start the optimiser of a larger picture with the state of the one before."""
+    carried = {"step": state["step"].clone()}
+    for name in ("exp_avg", "exp_avg_sq"):
+        carried[name] = F.interpolate(
+            state[name], pixels.shape[-2:], mode="bilinear", align_corners=False
+        )  # fmt: skip
+    optimiser.state[pixels] = carried

@@ -6,56 +6,54 @@ Pictures are (1, 3, height, width) in 0–1.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-Colours = Literal["style", "keep", "match"]
-COLOURS = ("style", "keep", "match")
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601): the Y of YIQ, which that paper takes for luminance."""
 
 
 def luminance(picture: Tensor) -> Tensor:
-    """Give the luminance, (1, 1, height, width)."""
+    """Return the luminance, (1, 1, height, width)."""
     weights = torch.tensor(LUMA).to(picture)[:, None, None]
     return (picture * weights).sum(1, keepdim=True)
 
 
 def luminance_bounds(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the least and the largest luminance that each pixel can have in its chroma.
+    """Return the least and the largest luminance that each pixel can have in its chroma.
 
     With the same added to red, green and blue, the chroma (I and Q of YIQ) stays; none of the three
     may leave 0–1.
     """
-    own = luminance(picture)
+    luma = luminance(picture)
     least, most = picture.amin(1, keepdim=True), picture.amax(1, keepdim=True)
-    return own - least, own + (1 - most)
+    return luma - least, luma + (1 - most)
 
 
-def with_luminance(picture: Tensor, wanted: Tensor) -> Tensor:
-    """Give a picture another luminance, (1, 1, height, width), as far as its chroma allows."""
+def with_luminance(picture: Tensor, luma: Tensor) -> Tensor:
+    """Return a picture with another luminance, as far as its chroma allows.
+
+    ``luma`` is (1, 1, height, width).
+    """
     low, high = luminance_bounds(picture)
-    wanted = torch.minimum(torch.maximum(wanted, low), high)
-    return (picture + wanted - luminance(picture)).clamp(0, 1)
+    luma = torch.minimum(torch.maximum(luma, low), high)
+    return (picture + luma - luminance(picture)).clamp(0, 1)
 
 
-def mean_and_covariance(picture: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Give the mean, (channels, 1), and the covariance of colours, in float64.
+def mean_and_covariance(picture: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Compute the mean, (channels, 1), and the covariance of colours, in float64.
 
-    ``seen``, (height, width), says how much each pixel counts; by default all the same.
+    ``mask``, (height, width), says how much each pixel counts; by default all the same.
     """
     flat = picture[0].flatten(1).double()
-    counts = torch.ones_like(flat[0]) if seen is None else seen.flatten().double()
+    counts = torch.ones_like(flat[0]) if mask is None else mask.flatten().double()
     counts = counts / counts.sum()
     mean = (flat * counts).sum(1, keepdim=True)
     return mean, (flat - mean) * counts @ (flat - mean).T
 
 
 def filled(picture: Tensor, alpha: Tensor | None) -> Tensor:
-    """Give what cannot be seen at all the mean of the colours that can."""
+    """Return a picture whose transparent pixels have the mean of the colours that can be seen."""
     if alpha is None:
         return picture
     mean, _ = mean_and_covariance(picture, alpha)
@@ -63,38 +61,44 @@ def filled(picture: Tensor, alpha: Tensor | None) -> Tensor:
 
 
 def grey_like(
-    style: Tensor, content: Tensor, seen: Tensor | None = None, there: Tensor | None = None
+    style: Tensor,
+    content: Tensor,
+    style_mask: Tensor | None = None,
+    content_mask: Tensor | None = None,
 ) -> Tensor:
-    """Give a style's luminance the mean and deviation of the content's (eq. 10).
+    """Return a style's luminance with the mean and standard deviation of the content's (eq. 10).
 
-    ``seen`` and ``there``, (height, width), say how much the pixels of style and content count.
+    Masks, (height, width), say how much each pixel counts.
     """
-    own = luminance(style)
-    mean, variance = mean_and_covariance(own, seen)
-    wanted, spread = mean_and_covariance(luminance(content), there)
-    factor = spread.sqrt() / variance.sqrt().clamp(min=1e-6)
-    return ((own - mean.to(own)) * factor.to(own) + wanted.to(own)).clamp(0, 1)
+    luma = luminance(style)
+    mean, variance = mean_and_covariance(luma, style_mask)
+    new_mean, new_variance = mean_and_covariance(luminance(content), content_mask)
+    factor = new_variance.sqrt() / variance.sqrt().clamp(min=1e-6)
+    return ((luma - mean.to(luma)) * factor.to(luma) + new_mean.to(luma)).clamp(0, 1)
 
 
 def matched(
-    style: Tensor, content: Tensor, seen: Tensor | None = None, there: Tensor | None = None
+    style: Tensor,
+    content: Tensor,
+    style_mask: Tensor | None = None,
+    content_mask: Tensor | None = None,
 ) -> Tensor:
-    """Give a style with the mean and covariance of the content's colours.
+    """Return a style with the mean and covariance of the content's colours.
 
-    ``seen`` and ``there`` as in `grey_like`. Of all linear maps that do, the one that moves colours
+    Masks are as in `grey_like`. Of all linear maps that do, the one that moves colours
     least: S^-½ (S^½ C S^½)^½ S^-½, the optimal transport between two Gaussians (Olkin & Pukelsheim
     1982).
     """
-    mean, covariance = mean_and_covariance(style, seen)
-    wanted, spread = mean_and_covariance(content, there)
+    mean, covariance = mean_and_covariance(style, style_mask)
+    new_mean, new_covariance = mean_and_covariance(content, content_mask)
     root, inverse = _roots(covariance)
-    middle = _roots(root @ spread @ root)[0]
-    moved = inverse @ middle @ inverse @ (style[0].flatten(1).double() - mean) + wanted
+    cross = _roots(root @ new_covariance @ root)[0]
+    moved = inverse @ cross @ inverse @ (style[0].flatten(1).double() - mean) + new_mean
     return moved.view_as(style).to(style.dtype).clamp(0, 1)
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the root of a covariance, and its inverse."""
+    """Compute the root of a covariance, and its inverse."""
     values, vectors = torch.linalg.eigh(matrix)
     values = values.clamp(min=1e-8)
     return (vectors * values.sqrt()) @ vectors.T, (vectors / values.sqrt()) @ vectors.T

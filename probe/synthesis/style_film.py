@@ -8,12 +8,10 @@ strokes move with what they lie on, and do not flicker.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,33 +20,34 @@ from probe.models import Network
 from probe.models.devices import keep_freed_memory
 from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
-from probe.synthesis.frames import Frames, first_of, frame_by_frame, since
-from probe.synthesis.optimise import Slopes, Unfinished, as_array, optimise
-from probe.synthesis.style import MODEL, prepare
-from probe.synthesis.style_run import BETAS, RATE, Run
+from probe.synthesis.frames import Film, Frames, first_of, frame_by_frame, since
+from probe.synthesis.optimise import Slopes, optimise
+from probe.synthesis.run import Preview, Run, Unfinished
+from probe.synthesis.style import BETAS, STEP_SIZE, Transfer, prepare
+from probe.synthesis.style_settings import StyleSettings
 
-LATER = 0.5
-"""Steps of a frame beside those that the last size of the first one takes."""
+LATER_SHARE = 0.5
+"""Steps of a frame, as a share of those that the last size of the first one takes."""
 
 STEADINESS = 50.0
-"""What the difference to the frame before counts, per mean squared difference of values in 0–1."""
+"""Weight of the mean squared difference to the frame before, of values in 0–1."""
 
 
 def style_film(
     film: str | Path,
     styles: Picture | Sequence[Picture],
     output: str | Path,
-    model: str | Network | nn.Module = MODEL,
+    model: str | Network | nn.Module = "vgg16",
     *,
     quality: int = 90,
-    preview: Callable[[np.ndarray], None] | None = None,
+    preview: Preview | None = None,
     preview_every: int = 0,
     progress: bool | None = None,
     **options: Any,
 ) -> Path:
-    """Make a film with the content of one in the style of pictures.
+    """Paint a film anew in the style of pictures.
 
-    A call that is interrupted goes on with the frame it had come to when it is made again.
+    An interrupted call goes on with the frame it had come to when it is made again.
 
     Parameters
     ----------
@@ -62,8 +61,8 @@ def style_film(
     quality : int
         From 1 to 100, of MP4 and WebP.
     preview : callable, optional
-        Is given what a frame is at, uint8, (height, width, 3), on every ``preview_every``-th step,
-        and when it is done.
+        Called with the frame, uint8, (height, width, 3), on every ``preview_every``-th step, and
+        when it is done.
     preview_every : int
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
@@ -83,7 +82,9 @@ def style_film(
         missing.
     """
     movie = read_movie(film, into=output)
-    plan = prepare(first_of(movie), styles, model, progress=progress, **options)
+    reading = {k: options.pop(k) for k in ("masks", "style_masks", "limit") if k in options}
+    settings = StyleSettings(model=model, **options)
+    plan = prepare(first_of(movie), styles, settings, progress=progress, **reading)
     sha256 = hashlib.sha256(movie.path.read_bytes()).hexdigest()
     about = {
         **plan.about,
@@ -92,134 +93,114 @@ def style_film(
         "notes": list(movie.notes),
     }
     frames = Frames(movie)
-    run: Run | None = None
+    transfer: Transfer | None = None
 
-    def make(
-        number: int, last: Mapping[str, Any], place: torch.device, stop: threading.Event
-    ) -> dict[str, Any] | None:
-        nonlocal run
+    def make(number: int, before: Mapping[str, Any], run: Run) -> dict[str, Any] | None:
+        nonlocal transfer
         if (frame := frames(number)) is None:
             return None
-        if run is None:
-            run = Run(plan.given, plan.network, plan.settings, plan.seed, place)
-        run.content = torch.from_numpy(frame).to(place).permute(2, 0, 1)[None] / 255
-        shown: dict[str, Any] = {
-            "preview": preview, "preview_every": preview_every, "stop": stop, "progress": progress,
-        }  # fmt: skip
-        if last:
-            made = followed(run, last, **shown)
-        else:
-            # It takes longer than others: all sizes, like a picture of its own.
-            begun = Unfinished(plan.about)
-            run.all(begun.load(), keep=begun.keep, **shown)
-            begun.finished()
-            made = _given_on(run, run.shown, run.adam)
-        if preview is not None:
-            preview(as_array(made["made"][0]))
-        return made
+        if transfer is None:
+            transfer = Transfer(plan.inputs, plan.network, plan.settings, run.device)
+        content = torch.from_numpy(frame).to(run.device).permute(2, 0, 1)[None] / 255
+        transfer.pictures.content = content
+        if before:
+            return paint_next(transfer, before, run.part(progress=progress))
+        # The first takes longer than others: all sizes, like a picture of its own.
+        first = run.part(Unfinished.of(plan.about, plan.network), progress=progress)
+        transfer.paint(first)
+        if first.store is not None:
+            first.store.forget()
+        return _state(transfer, transfer.painted, transfer.adam)
 
+    store = Unfinished.of(about, plan.network)
     return frame_by_frame(
-        make, plan.network, plan.device, plan.threads, about, len(movie.times) - 1, output,
-        movie, quality=quality, progress=progress,
+        make, Film(about, store, len(movie.times) - 1, output, movie, quality), plan.network,
+        device=settings.device, threads=plan.settings.threads, preview=preview,
+        preview_every=preview_every, progress=progress,
     )  # fmt: skip
 
 
 @keep_freed_memory()
-def followed(
-    run: Run,
-    last: Mapping[str, Any],
-    *,
-    stop: threading.Event,
-    preview: Callable[[np.ndarray], None] | None = None,
-    preview_every: int = 0,
-    progress: bool | None = None,
-) -> dict[str, Any]:
+def paint_next(transfer: Transfer, before: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Paint a frame, from the one before.
 
     Parameters
     ----------
-    run : Run
+    transfer : Transfer
         Whose content is the frame.
-    last : mapping
-        What this gave for the frame before.
-    stop, preview, preview_every, progress
-        As in `optimise`.
+    before : mapping
+        What this returned for the frame before.
+    run : Run
 
     Returns
     -------
     dict
-        At the size of the result: ``frame``; ``shown``, as `Run.shown`; ``squares`` and ``steps``,
-        what Adam knows of slopes; ``made``, the picture.
+        At the size of the result: ``frame``; ``shown``, as `Transfer.painted`; ``squares`` and
+        ``steps``, what Adam knows of gradients; ``made``, the picture.
     """
-    size = run.sizes[-1]
-    content = run.content_at(size)
+    size = transfer.sizes[-1]
+    content = transfer.pictures.content_at(size)
     assert content is not None
-    there, known = since(content, last["frame"])
-    known = known.to(content)
-    begun, squares = (
-        carried(last[name][0], there)[None].to(content) for name in ("shown", "squares")
+    flow, visible = since(content, before["frame"])
+    visible = visible.to(content)
+    warped, squares = (
+        carried(before[name][0], flow)[None].to(content) for name in ("shown", "squares")
     )
-    begun.clamp_(0, 1)
-    grey = begun.shape[1] == 1
-    fresh = style_colours.luminance(content) if grey else content
-    steps = max(1, round(LATER * run.steps(len(run.sizes) - 1)))
-    made = run.painted(known * begun + (1 - known) * fresh, content, size, steps)
-    optimiser = torch.optim.Adam(made.parameters[:1], lr=RATE, betas=BETAS)
-    # How steep slopes are is known: Adam would else begin with steps of all pixels that are alike.
-    optimiser.state[made.parameters[0]] = {
-        "step": torch.tensor(float(last["steps"])),
+    warped.clamp_(0, 1)
+    is_grey = warped.shape[1] == 1
+    fresh = style_colours.luminance(content) if is_grey else content
+    steps = max(1, round(LATER_SHARE * transfer.steps(len(transfer.sizes) - 1)))
+    pixels = transfer.canvas(visible * warped + (1 - visible) * fresh, content, size, steps)
+    optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)
+    # How steep gradients are is known: Adam would else begin with steps of all pixels that are
+    # alike.
+    optimiser.state[pixels.parameters[0]] = {
+        "step": torch.tensor(float(before["steps"])),
         "exp_avg": torch.zeros_like(squares),
         "exp_avg_sq": squares.clamp_(min=0),
     }
-
-    def seen(pictures: Tensor) -> None:
-        assert preview is not None
-        preview(as_array(run.coloured(pictures, content)[0]))
-
     optimise(
-        made,
-        steadied(run.slopes(content, size), begun, known, STEADINESS),
+        pixels,
+        steadied(transfer.objective(content, size), warped, visible, STEADINESS),
         optimiser,
         steps,
-        tolerance=run.settings["tolerance"],
-        stop=stop,
-        preview=None if preview is None else seen,
-        preview_every=preview_every,
-        progress=progress,
+        tolerance=transfer.settings.tolerance,
         desc="steps",
+        **run.loop(transfer.render(content)),
     )
-    return _given_on(run, made.average(), optimiser.state[made.parameters[0]])
+    return _state(transfer, pixels.average(), optimiser.state[pixels.parameters[0]])
 
 
-def _given_on(run: Run, shown: Tensor, adam: Mapping[str, Any]) -> dict[str, Any]:
-    content = run.content_at(run.sizes[-1])
+def _state(transfer: Transfer, painted: Tensor, adam: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the next frame is painted from."""
+    content = transfer.pictures.content_at(transfer.sizes[-1])
     assert content is not None
     return {
-        "frame": content, "shown": shown, "squares": adam["exp_avg_sq"],
-        "steps": float(adam["step"]), "made": run.coloured(shown, content),
+        "frame": content, "shown": painted, "squares": adam["exp_avg_sq"],
+        "steps": float(adam["step"]), "made": transfer.coloured(painted, content),
     }  # fmt: skip
 
 
-def steadied(slopes: Slopes, before: Tensor, known: Tensor, weight: float) -> Slopes:
-    """Subtract the mean square of what pixels that were seen before differ by.
+def steadied(gradient: Slopes, before: Tensor, visible: Tensor, weight: float) -> Slopes:
+    """Subtract the mean squared difference to the frame before, where that was seen.
 
     The temporal loss of Ruder, Dosovitskiy & Brox (2016), whose weights are 0 or 1.
 
     Parameters
     ----------
-    slopes : callable
+    gradient : callable
         See `probe.synthesis.optimise.Slopes`.
     before : torch.Tensor, shape (1, 1 or 3, height, width)
         The picture before, carried along.
-    known : torch.Tensor, shape (1, 1, height, width)
+    visible : torch.Tensor, shape (1, 1, height, width)
         How much each pixel counts, from 0 to 1.
     weight : float
     """
 
-    def both(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        value, slope = slopes(pictures, step)
-        apart = pictures.detach() - before
-        pull = weight / apart.numel() * known * apart
-        return value - (pull * apart).sum(), slope - 2 * pull
+    def with_penalty(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        value, slope = gradient(pictures, step)
+        difference = pictures.detach() - before
+        pull = weight / difference.numel() * visible * difference
+        return value - (pull * difference).sum(), slope - 2 * pull
 
-    return both
+    return with_penalty

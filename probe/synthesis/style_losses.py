@@ -1,4 +1,4 @@
-"""How unlike the style of a picture is to another's: distances between what layers make of them.
+"""The terms of the loss of style transfer: distances between what layers make of two pictures.
 
 A style is the mean and the second moments of a layer's channels over all positions, and how often
 each of their values comes. All are sums over positions, and so is their gradient: a picture of any
@@ -7,7 +7,7 @@ size can be worked on in tiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,22 +15,27 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from probe.synthesis.style_settings import Loss
+
 RIDGE = 1e-3
 """Share of a style's mean variance that is added to all its variances. Where two layers hardly vary
 at all, the slope of the distance is a ratio of rounding errors; with it, float32 features give the
 slope that float64 features do, to 1e-4."""
 
-LEAST = 1e-12
+MIN_EIGENVALUE = 1e-12
 """Share of the largest eigenvalue below which others are rounding errors."""
 
-STRIP = 2**22
-"""Values of features that are worked on at once: 16 MB."""
+MIN_SIZE = 1e-12
+"""Mean square of a style or content, at least, in a layer that is silent."""
+
+STRIP_VALUES = 2**22
+"""Of features, that are worked on at once: 16 MB."""
 
 BINS = 256
 """Of a channel's histogram."""
 
-SPREAD = 6.0
-"""Deviations above a channel's mean at which its histogram ends."""
+TOP_STDS = 6.0
+"""Standard deviations above a channel's mean at which its histogram ends."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Moments:
 def moments(
     features: Tensor, centre: Tensor | None = None, weights: Tensor | None = None
 ) -> Moments:
-    """Give the moments of what a layer makes of a picture.
+    """Compute the moments of what a layer makes of a picture.
 
     Parameters
     ----------
@@ -91,24 +96,24 @@ class _Sums(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, centre: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Add up the strips."""
+        """Compute the sums, strip by strip."""
         ctx.save_for_backward(features, centre, weights)
         mean, second = torch.zeros_like(centre), centre.new_zeros(2 * centre.shape)
-        for strip, own, _ in _strips(features, centre, weights):
-            counted = strip * own
-            mean += counted.sum(1)
-            second.addmm_(counted, strip.T)
+        for strip, of_strip, _ in _strips(features, centre, weights):
+            weighted = strip * of_strip
+            mean += weighted.sum(1)
+            second.addmm_(weighted, strip.T)
         return mean, second
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_mean: Tensor, of_second: Tensor) -> tuple[Tensor, None, None]:
-        """Hand the gradient back."""
+        """Compute the gradient."""
         features, centre, weights = ctx.saved_tensors
         gradient = torch.empty_like(features)
         along = of_second + of_second.T
-        for strip, own, rows in _strips(features, centre, weights):
-            part = torch.addmm(of_mean[:, None], along, strip).mul_(own)
+        for strip, of_strip, rows in _strips(features, centre, weights):
+            part = torch.addmm(of_mean[:, None], along, strip).mul_(of_strip)
             gradient[:, rows] = part.view_as(gradient[:, rows])
         return gradient, None, None
 
@@ -122,25 +127,26 @@ def _strips(
     ------
     strip : torch.Tensor, shape (channels, positions)
         About ``centre``, in float32 or float64.
-    own : torch.Tensor, shape (positions,) or ()
+    of_strip : torch.Tensor, shape (positions,) or ()
         Its weights.
     rows : slice
     """
     channels, height, width = features.shape
-    step = max(STRIP // max(channels * width, 1), 1)  # a tile may be too narrow for a position
+    # A tile may be too narrow for a position.
+    step = max(STRIP_VALUES // max(channels * width, 1), 1)
     for start in range(0, height, step):
         rows = slice(start, start + step)
-        own = weights if weights.ndim == 0 else weights[rows].flatten()
-        yield features[:, rows].flatten(1).to(centre.dtype) - centre[:, None], own, rows
+        of_strip = weights if weights.ndim == 0 else weights[rows].flatten()
+        yield features[:, rows].flatten(1).to(centre.dtype) - centre[:, None], of_strip, rows
 
 
-def gram(found: Moments, wanted: Moments) -> Tensor:
-    """Give the mean squared difference of two Gram matrices (Gatys et al. 2016, eq. 4).
+def gram(picture: Moments, style: Moments) -> Tensor:
+    """Compute the mean squared difference of two Gram matrices (Gatys et al. 2016, eq. 4).
 
     Each is divided by its number of positions, so that pictures may differ in size. Both have to be
     about 0.
     """
-    return (found.second - wanted.second).square().mean()
+    return (picture.second - style.second).square().mean()
 
 
 class Gaussian:
@@ -148,7 +154,7 @@ class Gaussian:
 
     Parameters
     ----------
-    wanted : Moments
+    style : Moments
 
     Attributes
     ----------
@@ -156,9 +162,9 @@ class Gaussian:
         Moments of pictures that are compared are best taken about it.
     """
 
-    def __init__(self, wanted: Moments) -> None:
-        self.mean = wanted.mean + wanted.centre
-        covariance = wanted.covariance.double()
+    def __init__(self, style: Moments) -> None:
+        self.mean = style.mean + style.centre
+        covariance = style.covariance.double()
         self.ridge = (
             RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
         )
@@ -167,17 +173,17 @@ class Gaussian:
         self.root = (vectors * values.sqrt()) @ vectors.T
         self.trace = values.sum()
 
-    def distance(self, found: Moments) -> Tensor:
-        """Give the squared 2-Wasserstein distance to another Gaussian, per channel.
+    def distance(self, picture: Moments) -> Tensor:
+        """Compute the squared 2-Wasserstein distance to another Gaussian, per channel.
 
         |m − m'|² + tr(C) + tr(C') − 2 tr((S C S)^½), where S is the root of C' (Dowson & Landau
         1982; Olkin & Pukelsheim 1982), divided by the number of channels; C and C' have the same
         `RIDGE`.
         """
-        apart = (found.mean + (found.centre - self.mean)).square().sum()
-        covariance = found.covariance.double() + self.ridge
+        means = (picture.mean + (picture.centre - self.mean)).square().sum()
+        covariance = picture.covariance.double() + self.ridge
         cross = _RootTrace.apply(covariance, self.root)
-        return (apart + covariance.trace() + self.trace - 2 * cross).float() / len(self.mean)
+        return (means + covariance.trace() + self.trace - 2 * cross).float() / len(self.mean)
 
 
 class _RootTrace(torch.autograd.Function):
@@ -189,20 +195,20 @@ class _RootTrace(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, covariance: Tensor, root: Tensor) -> Tensor:
-        """Sum the roots of the eigenvalues."""
+        """Compute the sum of the roots of the eigenvalues."""
         product = root @ covariance @ root
         values, vectors = torch.linalg.eigh((product + product.T) / 2)
         # None is zero, as both have a ridge. But the covariance comes from float32 sums, whose
         # rounding may be larger than the ridge of a style that hardly varies.
-        least = max(float(LEAST * values[-1]), torch.finfo(values.dtype).tiny)
-        roots = values.clamp(min=least).sqrt()
-        around = root @ vectors
-        ctx.save_for_backward((around / (2 * roots)) @ around.T)
+        smallest = max(float(MIN_EIGENVALUE * values[-1]), torch.finfo(values.dtype).tiny)
+        roots = values.clamp(min=smallest).sqrt()
+        rotated = root @ vectors
+        ctx.save_for_backward((rotated / (2 * roots)) @ rotated.T)
         return roots.sum()
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        """Hand the gradient back."""
+        """Compute the gradient."""
         (gradient,) = ctx.saved_tensors
         return slope * gradient, None
 
@@ -212,15 +218,15 @@ class Histograms:
 
     Parameters
     ----------
-    wanted : Moments
-        Of the style; they say how far each histogram goes.
+    style : Moments
+        They say how far each histogram goes.
     counts : torch.Tensor, shape (channels, BINS), optional
         See `counts`; what `matched` needs.
     """
 
-    def __init__(self, wanted: Moments, counts: Tensor | None = None) -> None:
-        deviation = wanted.covariance.diagonal().clamp(min=0).sqrt()
-        top = wanted.mean + wanted.centre + SPREAD * deviation
+    def __init__(self, style: Moments, counts: Tensor | None = None) -> None:
+        std = style.covariance.diagonal().clamp(min=0).sqrt()
+        top = style.mean + style.centre + TOP_STDS * std
         self.width = (top / BINS).clamp(min=1e-9)[:, None]
         self.shares = None if counts is None else _rising(counts)
 
@@ -243,7 +249,7 @@ class Histograms:
         return counted.new_zeros(len(flat), BINS).scatter_add_(1, bins, counted)
 
     def matched(self, features: Tensor, counts: Tensor) -> Tensor:
-        """Give each value that of the style which as many are below (Risser et al. 2017).
+        """Return for each value that of the style which as many are below (Risser et al. 2017).
 
         Parameters
         ----------
@@ -257,13 +263,13 @@ class Histograms:
         below = _rising(counts)
         begin, end = self._value(below, right=True), self._value(below, right=False)
         flat = features.detach().flatten(1).float()
-        place = (flat / self.width).clamp(0, BINS)
-        bins = place.long().clamp(max=BINS - 1)
+        position = (flat / self.width).clamp(0, BINS)
+        bins = position.long().clamp(max=BINS - 1)
         low, high = begin.gather(1, bins), end.gather(1, bins + 1)
-        return (low + (place - bins) * (high - low)).view_as(features)
+        return (low + (position - bins) * (high - low)).view_as(features)
 
     def _value(self, below: Tensor, *, right: bool) -> Tensor:
-        """Give the largest, or the least, value of the style below which such a share is."""
+        """Return the largest, or the least, value of the style below which such a share is."""
         assert self.shares is not None
         index = torch.searchsorted(self.shares, below, right=right).clamp(1, BINS)
         low, high = (self.shares.gather(1, one) for one in (index - 1, index))
@@ -272,7 +278,153 @@ class Histograms:
 
 
 def _rising(counts: Tensor) -> Tensor:
-    """Give the share of values below each border of the bins, from 0 to 1."""
+    """Return the share of values below each border of the bins, from 0 to 1."""
     summed = counts.cumsum(1)
-    whole = summed / summed[:, -1:].clamp(min=1e-12)
-    return torch.cat([whole.new_zeros(len(whole), 1), whole], 1)
+    shares = summed / summed[:, -1:].clamp(min=1e-12)
+    return torch.cat([shares.new_zeros(len(shares), 1), shares], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A part of the loss, of one layer and, of a style, one region.
+
+    Attributes
+    ----------
+    layer : str
+    share : float
+        What its distance is multiplied by.
+    weights : torch.Tensor, shape (y, x) or ()
+        How much each position of the layer counts; 1 together.
+    """
+
+    layer: str
+    share: float
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class StyleTerm(Term):
+    """A distance to a style, of moments about ``centre``, or about 0."""
+
+    distance: Callable[[Moments], Tensor]
+    centre: Tensor | None
+    n_sums = 2
+
+    @property
+    def positions(self) -> tuple[Tensor, ...]:
+        """What it has for each position."""
+        return (self.weights,)
+
+    def sums(self, features: Tensor, weights: Tensor) -> list[Tensor]:
+        """Compute what positions add to the mean and the second moments."""
+        part = moments(features, self.centre, weights)
+        return [part.mean, part.second]
+
+    def loss(self, mean: Tensor, second: Tensor) -> Tensor:
+        """Compute the distance from the sums over all positions."""
+        centre = torch.zeros_like(mean) if self.centre is None else self.centre
+        return self.share * self.distance(Moments(mean, second, centre))
+
+
+@dataclass(frozen=True, eq=False)
+class ContentTerm(Term):
+    """The mean squared difference to what the layer makes of the content, (channels, y, x)."""
+
+    features: Tensor
+    n_sums = 1
+
+    @property
+    def positions(self) -> tuple[Tensor, ...]:
+        """What it has for each position."""
+        return self.features, self.weights
+
+    def sums(self, features: Tensor, content: Tensor, weights: Tensor) -> list[Tensor]:
+        """Compute what positions add to the squared difference."""
+        difference = (features.float() - content.float()).square() * weights
+        return [difference.sum() / len(features)]
+
+    def loss(self, total: Tensor) -> Tensor:
+        """Compute the difference from the sum over all positions."""
+        return self.share * total
+
+
+@dataclass(frozen=True, eq=False)
+class HistogramTerm(Term):
+    """The mean squared difference to features with the style's histogram (Risser et al. 2017)."""
+
+    style: Histograms
+
+    def loss(self, features: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
+        """Compute what positions add to it; ``counts`` are those of the whole picture."""
+        difference = (features.float() - self.style.matched(features, counts)).square()
+        return self.share * (difference * weights).sum() / len(features)
+
+
+def style_term(
+    layer: str, style: Moments, share: float, weights: Tensor, loss: Loss = "wasserstein"
+) -> StyleTerm:
+    """Return the distance to a style in a layer, relative to the style's own size.
+
+    Parameters
+    ----------
+    layer : str
+    style : Moments
+    share : float
+    weights : torch.Tensor
+        See `Term`.
+    loss : {"wasserstein", "gram"}
+    """
+    if loss == "wasserstein":
+        gaussian = Gaussian(style)
+        return StyleTerm(layer, share / _size(style), weights, gaussian.distance, gaussian.mean)
+    mean = style.mean + style.centre
+    about_zero = Moments(
+        mean, style.covariance + torch.outer(mean, mean), torch.zeros_like(style.centre)
+    )
+    share /= max(float(about_zero.second.square().mean()), MIN_SIZE)
+    return StyleTerm(layer, share, weights, lambda picture: gram(picture, about_zero), None)
+
+
+def histogram_term(
+    layer: str, style: Moments, counts: Tensor, share: float, weights: Tensor
+) -> HistogramTerm:
+    """Return the distance to a style's histograms in a layer, relative to the style's own size.
+
+    Parameters
+    ----------
+    layer, style, share, weights
+        As in `style_term`.
+    counts : torch.Tensor
+        See `Histograms.counts`.
+    """
+    return HistogramTerm(layer, share / _size(style), weights, Histograms(style, counts))
+
+
+def content_term(layer: str, content: Tensor, share: float, weights: Tensor) -> ContentTerm:
+    """Return the squared difference to the content in a layer, relative to the content's own size.
+
+    Parameters
+    ----------
+    layer : str
+    content : torch.Tensor, shape (channels, y, x)
+        What the layer makes of it.
+    share, weights
+        As in `style_term`.
+    """
+    size = float((content.float().square().mean(0) * weights).sum())
+    return ContentTerm(layer, share / max(size, MIN_SIZE), weights, content)
+
+
+def _size(style: Moments) -> float:
+    """Return the mean square of what a layer makes of a style."""
+    mean = style.mean + style.centre
+    return max(float((mean.square().sum() + style.covariance.trace()) / len(mean)), MIN_SIZE)
+
+
+def mixed(styles: Sequence[Moments], shares: Sequence[float]) -> Moments:
+    """Return the moments of several pictures beside each other, of areas in such shares."""
+    total = sum(shares)
+    parts = [(share / total, style) for share, style in zip(shares, styles, strict=True)]
+    mean = torch.stack([share * style.mean for share, style in parts]).sum(0)
+    second = torch.stack([share * style.second for share, style in parts]).sum(0)
+    return Moments(mean, second, styles[0].centre)

@@ -11,17 +11,15 @@ from torch import nn
 
 from probe.errors import ProbeError, suggest
 from probe.models import Network
-
-Pooling = Literal["max", "average"]
-POOLINGS = ("max", "average")
+from probe.synthesis.style_settings import Pooling
 
 Padding = Literal["zeros", "replicate", "circular"]
 
-KNOWN = ("vgg11", "vgg13", "vgg16", "vgg19")
+FAMILY = ("vgg11", "vgg13", "vgg16", "vgg19")
 
 
 def style_network(network: Network, pooling: Pooling = "max", *, wrap: bool = False) -> Network:
-    """Give the convolutions of a VGG network, with layers conv1_1, relu1_1, … pool5.
+    """Return the convolutions of a VGG network, with layers conv1_1, relu1_1, … pool5.
 
     They share the weights of the network, which is not changed.
 
@@ -41,43 +39,43 @@ def style_network(network: Network, pooling: Pooling = "max", *, wrap: bool = Fa
     ProbeError
         If it is built otherwise.
     """
-    if pooling not in POOLINGS:
-        raise ProbeError(f"pooling {pooling!r} is unknown; there is {', '.join(POOLINGS)}")
-    found = getattr(network.module, "features", None)
+    convolutions = getattr(network.module, "features", None)
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d)
-    if not isinstance(found, nn.Sequential) or not all(isinstance(p, kinds) for p in found):
+    if not isinstance(convolutions, nn.Sequential) or not all(
+        isinstance(part, kinds) for part in convolutions
+    ):
         raise ProbeError(
-            f"style transfer looks through a VGG network ({', '.join(KNOWN)}, also with _bn), and "
-            f"{network.name!r} is none"
+            f"model {network.name!r}: expected a VGG network ({', '.join(FAMILY)}, also with _bn), "
+            "as style transfer looks through its layers"
         )
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    block, place = 1, 0
-    for part in found:
+    block, number = 1, 0
+    for part in convolutions:
         if isinstance(part, nn.Conv2d):
-            place += 1
+            number += 1
             padding: Padding = "circular" if wrap else "zeros" if parts else "replicate"
-            parts[f"conv{block}_{place}"] = _sharing(part, padding)
+            parts[f"conv{block}_{number}"] = _sharing(part, padding)
         elif isinstance(part, nn.BatchNorm2d):
-            parts[f"bn{block}_{place}"] = part
+            parts[f"bn{block}_{number}"] = part
         elif isinstance(part, nn.ReLU):
-            parts[f"relu{block}_{place}"] = nn.ReLU(inplace=True)
+            parts[f"relu{block}_{number}"] = nn.ReLU(inplace=True)
         else:
             parts[f"pool{block}"] = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
-            block, place = block + 1, 0
+            block, number = block + 1, 0
     module = nn.Sequential(parts)
     # What is new here has been made in training mode.
-    for name, made in parts.items():
+    for name, part in parts.items():
         if not name.startswith("bn"):
-            made.eval()
+            part.eval()
     return Network.from_module(module, name=network.name, preprocessing=network.preprocessing)
 
 
 def _sharing(part: nn.Conv2d, padding: Padding) -> nn.Conv2d:
-    made = nn.Conv2d(
+    convolution = nn.Conv2d(
         part.in_channels, part.out_channels, 3, padding=1, padding_mode=padding, device="meta"
     )
-    made.weight, made.bias = part.weight, part.bias
-    return made
+    convolution.weight, convolution.bias = part.weight, part.bias
+    return convolution
 
 
 def check_layers(network: Network, layers: list[str]) -> None:
@@ -88,21 +86,21 @@ def check_layers(network: Network, layers: list[str]) -> None:
     ProbeError
         If not; the message names the nearest.
     """
-    known = [name for name, _ in network.module.named_children() if name.startswith("relu")]
+    relus = [name for name, _ in network.module.named_children() if name.startswith("relu")]
     for layer in layers:
-        if layer not in known:
-            raise ProbeError(f"{network.name} has no layer {layer!r}{suggest(layer, known)}")
+        if layer not in relus:
+            raise ProbeError(f"{network.name} has no layer {layer!r}{suggest(layer, relus)}")
 
 
 def jump(layer: str) -> int:
-    """Tell how many pixels lie between two positions of a layer."""
-    found = re.search(r"\d+", layer)
-    assert found is not None  # a name that `check_layers` knows
-    return int(2 ** (int(found[0]) - 1))
+    """Return how many pixels lie between two positions of a layer."""
+    block = re.search(r"\d+", layer)
+    assert block is not None  # a name that `check_layers` knows
+    return int(2 ** (int(block[0]) - 1))
 
 
 def margin(network: Network, layers: list[str]) -> int:
-    """Tell how many pixels around a tile its positions see: a multiple of the largest `jump`."""
+    """Return how many pixels around a tile its positions see: a multiple of the largest `jump`."""
     field, step = 1, 1
     left = set(layers)
     for name, part in network.module.named_children():

@@ -12,7 +12,6 @@ Science 364:eaav9436; Walker et al. 2019, Nat Neurosci 22:2060).
 from __future__ import annotations
 
 import html
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,21 +37,20 @@ from probe.models.devices import on_device
 from probe.output.files import plain_name, writable_folder
 from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
 from probe.plots.superstimuli import plot_superstimuli
-from probe.progress import finishing, track
+from probe.progress import track
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.objectives import Diverse, Each
 from probe.synthesis.optimise import (
     Precision,
     Slopes,
-    Stopped,
     as_array,
     computes_bfloat16,
-    on_threads,
     optimise,
     through,
 )
 from probe.synthesis.parameterisations import Fourier, Parameterisation
+from probe.synthesis.run import Run, running
 from probe.synthesis.transforms import Jitter, ScaleAndRotate, Transform
 from probe.targets import Target
 
@@ -416,14 +414,11 @@ def superstimulus(
          for one in maker_sites[0]]
     )  # fmt: skip
     threads = threads or torch.get_num_threads()
-    with on_threads(threads), finishing() as stop:
-        try:
-            made = make_pictures(
-                makers, maker_sites, masks, budget, size, diverse, steps, lr, seed, precision,
-                device, stop, progress,
-            )  # fmt: skip
-        except Stopped:
-            made = np.empty((0, *size, 3), np.uint8)
+    with running(None, makers, device=device, threads=threads, progress=progress) as run:
+        made = make_pictures(
+            makers, maker_sites, masks, budget, run, diverse=diverse, steps=steps, lr=lr,
+            seed=seed, precision=precision,
+        )  # fmt: skip
     judged = _Judgement(
         recording, makers, maker_sites, judging, judge_sites, budget, masks, size, device, progress
     )
@@ -544,15 +539,13 @@ def make_pictures(
     sites: Sequence[Sequence[Target]],
     masks: Tensor,
     budget: Budget,
-    size: tuple[int, int],
-    diverse: int,
-    steps: int,
-    lr: float,
-    seed: int,
-    precision: Precision,
-    device: str,
-    stop: threading.Event | None,
-    progress: bool | None,
+    run: Run,
+    *,
+    diverse: int = 1,
+    steps: int = 64,
+    lr: float = STEP,
+    seed: int = 0,
+    precision: Precision = "auto",
 ) -> np.ndarray:
     """Make the pictures that drive some targets most, each under the budget.
 
@@ -565,75 +558,59 @@ def make_pictures(
     masks : torch.Tensor, shape (n_sites, 1, height, width)
         Where each picture is shown, in 0–1: see `field_mask`.
     budget : Budget
-    size : (int, int)
-        Height and width of the pictures.
-    diverse, steps, lr, seed, precision, device, progress
+    run : Run
+        Of the networks; it has no state.
+    diverse, steps, lr, seed, precision
         As in `superstimulus`.
-    stop : threading.Event, optional
-        When set, `probe.synthesis.optimise.Stopped` is raised.
 
     Returns
     -------
     numpy.ndarray, uint8, shape (n_sites · diverse, height, width, 3)
     """
+    size = budget.size
     margin = max(2, round(MARGIN * min(size)))
     canvas = (size[0] + 2 * margin, size[1] + 2 * margin)
     # Little is shifted and turned, since the site looks at one place.
-    seen: tuple[Transform, ...] = (
+    transforms: tuple[Transform, ...] = (
         Jitter(margin), ScaleAndRotate((0.95, 1.05), 5.0), *[Jitter(margin)] * (SHIFTS - 1)
     )  # fmt: skip
-    pictures = []
-    per_pass = diverse if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
+    if precision == "auto":
+        precision = "bfloat16" if computes_bfloat16(run.device) else "float32"
+    per_pass = 1 if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
     groups = [range(k, min(k + per_pass, len(masks))) for k in range(0, len(masks), per_pass)]
-    if diverse > 1:
-        groups = [range(k, k + 1) for k in range(len(masks))]
-    bar = track(groups, desc="superstimuli", unit="batch",
-                progress=progress if len(groups) > 1 else False)  # fmt: skip
-    for group in bar:
-        with _all_working(makers, device) as place:
-            if precision == "auto":
-                precision = "bfloat16" if computes_bfloat16(place) else "float32"
-            some = [k for k in group for _ in range(diverse)]
-            mask = nn.functional.pad(masks[some], [margin] * 4, mode="replicate").to(place)
-            inner = Fourier(len(some), canvas, seed=seed, alike=diverse == 1, decay=DECAY,
-                            device=place)  # fmt: skip
-            pictured = Budgeted(inner, budget, mask)
-            slopes = _mean_of(
-                [
-                    through(network, _target([of_network[k] for k in group], diverse),
-                            (*seen, Resized(network.preprocessing.size)), seed=seed,
-                            precision=precision)
-                    for network, of_network in zip(makers, sites, strict=True)
-                ]
-            )  # fmt: skip
-            optimiser = torch.optim.Adam(pictured.parameters, lr=lr)
-            optimise(pictured, slopes, optimiser, steps, stop=stop, desc="superstimulus",
-                     progress=progress)  # fmt: skip
-            with torch.no_grad():
-                final = pictured()[..., margin:-margin, margin:-margin]
-                # Cut to its part, it is brought to the budget once more.
-                final = budget.spend(final, mask[..., margin:-margin, margin:-margin])
-            pictures += [as_array(one) for one in final]
+    pictures: list[np.ndarray] = []
+    for group in track(
+        groups, desc="superstimuli", unit="batch",
+        progress=run.progress if len(groups) > 1 else False,
+    ):  # fmt: skip
+        rows = [k for k in group for _ in range(diverse)]
+        mask = nn.functional.pad(masks[rows], [margin] * 4, mode="replicate").to(run.device)
+        canvases = Fourier(
+            len(rows), canvas, seed=seed, alike=diverse == 1, decay=DECAY, device=run.device
+        )
+        budgeted = Budgeted(canvases, budget, mask)
+        slopes = _mean_of(
+            [
+                through(
+                    network, _target([of_network[k] for k in group], diverse),
+                    (*transforms, Resized(network.preprocessing.size)), seed=seed,
+                    precision=precision,
+                )
+                for network, of_network in zip(makers, sites, strict=True)
+            ]
+        )  # fmt: skip
+        adam = torch.optim.Adam(budgeted.parameters, lr=lr)
+        optimise(budgeted, slopes, adam, steps, desc="superstimulus", **run.loop())
+        with torch.no_grad():
+            final = budgeted()[..., margin:-margin, margin:-margin]
+            # Cut to its part, it is brought to the budget once more.
+            final = budget.spend(final, mask[..., margin:-margin, margin:-margin])
+        pictures += [as_array(picture) for picture in final]
     return np.stack(pictures)
 
 
 def _target(sites: Sequence[Target], diverse: int) -> Target:
     return Diverse(sites[0], sites[0].layers[0]) if diverse > 1 else Each(sites)
-
-
-class _all_working:
-    """Have several networks on a device, and put them back."""
-
-    def __init__(self, networks: Sequence[Network], device: str) -> None:
-        self._contexts = [on_device(n, device, channels_last=True) for n in networks]
-
-    def __enter__(self) -> torch.device:
-        devices = [context.__enter__()[0] for context in self._contexts]
-        return devices[0]
-
-    def __exit__(self, *error: Any) -> None:
-        for context in reversed(self._contexts):
-            context.__exit__(*error)
 
 
 def _mean_of(each: Sequence[Slopes]) -> Slopes:

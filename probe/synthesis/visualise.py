@@ -10,7 +10,6 @@ laid as tiles needs no margin: it is shown shifted by any distance, with its own
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,17 +28,14 @@ from probe.errors import ProbeError, suggest
 from probe.models import LayerInfo, Network
 from probe.models.devices import on_device, out_of_memory
 from probe.plots.pictures import tiled
-from probe.progress import finishing, track
+from probe.progress import track
 from probe.synthesis.natural import Maco, OverNoise
 from probe.synthesis.objectives import Between, Diverse, Each
 from probe.synthesis.optimise import (
     PRECISIONS,
     Precision,
-    Stopped,
-    Unfinished,
     as_array,
     computes_bfloat16,
-    on_threads,
     optimise,
     through,
 )
@@ -51,6 +47,7 @@ from probe.synthesis.parameterisations import (
     Transparent,
     noise,
 )
+from probe.synthesis.run import Run, Unfinished, on_threads, running
 from probe.synthesis.transforms import Jitter, Roll, ScaleAndRotate, Transform, Wrap
 from probe.synthesis.visualisation import Visualisation
 from probe.targets import Channel, Class, Norm, Outputs, Target, Unit, by_channel
@@ -253,8 +250,8 @@ class Plan:
     title : str
     about : dict
         Everything that decides the result.
-    unfinished : Unfinished or None
-        What is kept of it; None if the names in ``about`` do not tell what it is about.
+    store : Unfinished or None
+        Where an interrupted run is kept; see `Unfinished.of`.
     """
 
     network: Network
@@ -275,7 +272,7 @@ class Plan:
     most: int
     title: str
     about: Mapping[str, Any]
-    unfinished: Unfinished | None
+    store: Unfinished | None
 
     def run(
         self,
@@ -285,50 +282,33 @@ class Plan:
         progress: bool | None = None,
     ) -> Visualisation:
         """Make them, from where it was interrupted; they stay in the cache until `finished`."""
-        at_work = on_device(self.network, self.device, channels_last=True)
-        with on_threads(self.threads), at_work as (place, _):
-            with finishing() as stop:
-                pictures, taken = self._made(place, stop, preview, preview_every, progress)
-            table = self._measured(place, pictures, taken)
+        with running(
+            self.store, self.network, device=self.device, threads=self.threads, forget=False,
+            preview=preview, preview_every=preview_every, progress=progress,
+        ) as run:  # fmt: skip
+            pictures, taken = self._made(run)
+            table = self._measured(run.device, pictures, taken)
         about = {**self.about, "silent": list(table["target"][table["silent"]])}
         return Visualisation(pictures, table, about, self.title, self.each)
 
     def finished(self) -> None:
         """Forget what is kept."""
-        if self.unfinished is not None:
-            self.unfinished.finished()
+        if self.store is not None:
+            self.store.forget()
 
-    def _made(
-        self,
-        place: torch.device,
-        stop: threading.Event,
-        preview: Callable[[np.ndarray], None] | None,
-        preview_every: int,
-        progress: bool | None,
-    ) -> tuple[np.ndarray, list[int]]:
+    def _made(self, run: Run) -> tuple[np.ndarray, list[int]]:
         """Give the pictures, made so many at a time, and the steps that each took."""
-        kept = (self.unfinished and self.unfinished.load()) or {}
-        done: list[Tensor] = list(kept.get("pictures", ()))
-        taken: list[int] = list(kept.get("taken", ()))
-        loop = kept.get("loop")
+        done: list[Tensor] = list(run.state.get("pictures", ()))
+        taken: list[int] = list(run.state.get("taken", ()))
         starts = range(0, len(self.each), self.most)
-
-        def keep(inner: Mapping[str, Any] | None) -> None:
-            if self.unfinished is not None:
-                self.unfinished.keep({"pictures": done, "taken": taken, "loop": inner})
-
-        def show(canvas: Tensor) -> None:
-            if preview is not None:
-                preview(tiled(self._cut(canvas)))
-
         bar = track(
             total=len(self.each), initial=len(taken), desc="visualize", unit="picture",
-            progress=progress if len(starts) > 1 else False,
+            progress=run.progress if len(starts) > 1 else False,
         )  # fmt: skip
         with bar:
             for start in starts[len(done) :]:
                 chunk = self.each[start : start + self.most]
-                made = self._start(len(chunk), place)
+                made = self._start(len(chunk), run.device)
                 slopes = through(
                     self.network, self._target(chunk), self._seen(), seed=self.seed,
                     precision=self.precision,
@@ -336,11 +316,9 @@ class Plan:
                 try:
                     history = optimise(
                         made, slopes, self.way.optimiser(made.parameters, lr=self.lr), self.steps,
-                        tolerance=self.tolerance, state=loop, keep=keep, stop=stop, preview=show,
-                        preview_every=preview_every, progress=progress, desc="visualize",
+                        tolerance=self.tolerance, desc="visualize",
+                        **run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=taken),
                     )  # fmt: skip
-                except Stopped:
-                    break  # the signal has its effect where it was waited for
                 except RuntimeError as error:
                     if not out_of_memory(error):
                         raise
@@ -351,10 +329,9 @@ class Plan:
                 with torch.no_grad():
                     done.append(torch.from_numpy(self._cut(made())))
                 taken += [len(history)] * len(chunk)
-                loop = None
                 bar.update(len(chunk))
-                keep(None)
-        return torch.cat(done).numpy() if done else np.empty((0, *self.size, 3), np.uint8), taken
+                run.keep(pictures=done, taken=taken, loop=None)
+        return torch.cat(done).numpy(), taken
 
     def _start(self, n: int, place: torch.device) -> Parameterisation:
         """Give noise."""
@@ -503,12 +480,10 @@ def prepare(
         **({"site": sites} if (sites := {t.name: dict(t.facts) for t in each if t.facts}) else {}),
         "targets": [t.name for t in each],
     }
-    # Of what is not named, the name does not tell which it is.
-    known = network.weights.kind != "user" and not any(isinstance(t, Target) for t in named)
     return Plan(
         network, tuple(each), tuple(grey), way, shape, diverse is not None, transparent, tileable,
         steps, tolerance, lr or way.lr, seed, precision, device, threads, most,
-        _title(network, named, each, about), about, Unfinished(about) if known else None,
+        _title(network, named, each, about), about, Unfinished.of(about, network, *named),
     )  # fmt: skip
 
 

@@ -15,8 +15,9 @@ from probe import images
 from probe.cli import complete
 from probe.images import read_movie
 from probe.output.pictures import save_animation
+from probe.synthesis import deepdream
 from probe.synthesis import dream as dreams
-from probe.synthesis.looks import PRESETS
+from probe.synthesis.settings import PRESETS
 
 QUICK = ("--steps", "2", "--octaves", "2", "--layer", "features.3", "--precision", "float32")
 
@@ -100,7 +101,7 @@ def test_several_pictures_go_into_a_folder(dream, monkeypatch):
 
 def test_what_was_interrupted_goes_on(dream, monkeypatch):
     assert dream("cat.png", "-o", "whole.png").code == 0
-    began, loop = [], dreams.optimise
+    began, loop = [], deepdream.optimise
 
     def optimise(*given, **settings):
         began.append(settings["state"] is not None)
@@ -108,7 +109,7 @@ def test_what_was_interrupted_goes_on(dream, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
         return loop(*given, **settings)
 
-    monkeypatch.setattr(dreams, "optimise", optimise)
+    monkeypatch.setattr(deepdream, "optimise", optimise)
     ran = dream("cat.png", "-o", "out.png", "--preview", 1)
     assert ran.code == 130
     assert "goes on" in ran.err
@@ -140,7 +141,7 @@ def test_a_mask_and_16_bits_and_transparency(dream):
         (["cat.png", "--layer", "features.99"], "no layer 'features.99'"),
         (["cat.png", "--target", "features.3:2"], "a target is named, and layers too"),
         (["cat.png", "--preset", "cities"], "preset 'cities' is unknown for squeezenet1_1"),
-        (["cat.png", "--steps", "0"], "0 steps are none"),
+        (["cat.png", "--steps", "0"], "steps 0: expected a number ≥ 1"),
         (["cat.png", "-o", "out.gif"], "has to end in"),
         (["cat.png", "-o", "cat.png"], "is one of the pictures"),
         (["cat.png", "photo.jpg", "-o", "out.png"], "is one file, for 2 pictures"),

@@ -42,7 +42,7 @@ def style(run, own_cache):
 
 
 def test_a_picture_that_says_how_it_was_made_and_is_made_again(style, run):
-    ran = style("photo.png", "waves.jpg", "straw.png", "--mix", "2,1", "--colours", "match")
+    ran = style("photo.png", "waves.jpg", "straw.png", "--mix", "2,1", "--colors", "match")
     assert (ran.code, ran.err) == (0, "")
     assert "photo.png in the style of waves.jpg and straw.png" in ran.out
     assert "photo-waves-straw.png" in ran.out
@@ -57,10 +57,10 @@ def test_a_picture_that_says_how_it_was_made_and_is_made_again(style, run):
     with open("photo-waves-straw.png", "rb") as one, open("photo-waves-straw-again.png", "rb") as b:
         assert one.read() == b.read()
     ran = run("style", "--from", "photo-waves-straw.png", "--steps", 1, "-o", "less.png", "--json")
-    record = json.loads(ran.out)
+    (record,) = json.loads(ran.out)
     assert record["about"]["settings"]["steps"] == 1
     assert record["about"]["settings"]["mix"] == [2, 1]
-    assert record["file"] == "less.png"
+    assert record["files"] == ["less.png"]
 
 
 def test_a_texture_and_previews(style, monkeypatch):
@@ -104,9 +104,15 @@ def test_it_is_made_again_from_files_that_are_the_same(style, run):
         (["photo.png", "waves.jpg", "--style-mask", "straw.png", "-o", "straw.png"], "is one of"),
         (["photo.png", "waves.jpg", "-o", "waves.jpg/a.png"], "cannot be written (not a folder"),
         (["photo.png", "waves.jpg", "-o", "out.gif"], "has to end in .png"),
-        (["photo.png", "waves.jpg", "--mix", "a"], "is no numbers with commas"),
-        (["photo.png", "waves.jpg", "--size", "40"], "shorter side has 27 pixels"),
-        (["photo.png", "waves.jpg", "--colours", "odd"], "colours 'odd' is unknown"),
+        (["photo.png", "waves.jpg", "--mix", "a"], "mix 'a': expected numbers separated by commas"),
+        (["photo.png", "waves.jpg", "--size", "40"], "picture's shorter side then has 27 pixels"),
+        (["photo.png", "waves.jpg", "--steps", "0"], "steps 0: expected a number ≥ 1"),
+        (["photo.png", "waves.jpg", "--loss", "gran"], "wasserstein, gram; did you mean 'gram'?"),
+        (["photo.png", "waves.jpg", "--quality", "0"], "quality 0: expected a number from 1 to"),
+        (
+            ["photo.png", "waves.jpg", "--colours", "odd"],
+            "colours 'odd': expected one of style, keep",
+        ),
         (["photo.png", "waves.jpg", "--mask", "black.png"], "a mask is black"),
         (["--texture", "waves.jpg", "--colours", "keep"], "a texture has none"),
         (["--texture", "waves.jpg", "--style", "straw.png"], "leave out --style"),
@@ -150,21 +156,26 @@ def test_many_pictures_go_on_where_they_ended(style, monkeypatch):
     Image.open("whole.png").save("waves.jpg")
     ran = style(*batch, "--json")
     assert (ran.code, ran.err) == (0, "")
-    assert [record["file"] for record in json.loads(ran.out)] == [
-        str(Path("made") / name) for name in ("photo-straw.png", "waves-straw.png")
+    assert [record["files"] for record in json.loads(ran.out)] == [
+        [str(Path("made") / name)] for name in ("photo-straw.png", "waves-straw.png")
     ]
     assert Path("made/photo-straw.png").stat().st_mtime_ns == first
     assert images.about("made/waves-straw.png")["content"]["name"] == "waves.jpg"
 
 
-def test_a_film_that_is_made_again(style, run):
+def test_a_film_that_is_made_again(style, run, monkeypatch):
     pytest.importorskip("av")
     pytest.importorskip("cv2")
     noise = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
     save_animation("clip.mp4", noise, 10, {})
-    ran = style("clip.mp4", "waves.jpg", "-o", "out.gif")
+    written = []
+    monkeypatch.setattr("probe.output.pictures.write", watching(written))
+    ran = style("clip.mp4", "waves.jpg", "-o", "out.gif", "--preview", 2)
     assert (ran.code, ran.err) == (0, "")
     assert "wrote out.gif" in ran.out
+    # Every second of the first frame's 4 steps and the others' 2, and every frame when it is done.
+    assert [path.name for path in written].count("out-preview.png") == 2 + 2 * 1 + 3
+    assert not Path("out-preview.png").exists()
     made = images.read_movie("out.gif")
     assert (made.n_frames, made.size) == (3, (48, 32))
     assert run("style", "--from", "out.gif").code == 0
@@ -173,5 +184,6 @@ def test_a_film_that_is_made_again(style, run):
         (("clip.mp4", "photo.png", "--style", "waves.jpg"), "one by one: 2 files"),
         (("clip.mp4", "waves.jpg", "-o", "clip.mp4"), "is one of the pictures"),
         (("clip.mp4", "waves.jpg", "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
+        (("clip.mp4", "waves.jpg", "--keep-profile"), "--keep-profile: expected a picture"),
     ):
         assert says in style(*arguments).error

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,25 +25,26 @@ from probe import images, models
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
-from probe.synthesis import dream as dreams
-from probe.synthesis.dream import (
-    Dream,
-    Guided,
-    balanced,
-    dream,
-    dreamt,
-    in_bands,
-    levelled,
-    octaves_of,
-    over,
-    prepare,
-    resized,
+from probe.synthesis.deepdream import (
+    balance_terms,
+    blend,
+    dream_detail,
+    normalise_bands,
+    octave_sizes,
+    resize,
+    subtract_slow_changes,
 )
-from probe.synthesis.looks import LOOKS, PRESETS, Look
-from probe.synthesis.optimise import Stopped, Unfinished
+from probe.synthesis.dream import Dream, dream, prepare
+from probe.synthesis.objectives import Guided
+from probe.synthesis.presets import LOOKS
+from probe.synthesis.run import Run, Stopped
 from probe.synthesis.scenery import landscape
+from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, PRESETS, DreamSettings
 from probe.synthesis.tiles import in_tiles
 from probe.targets import Channel, Norm, Sum
+
+CPU = torch.device("cpu")
+QUICK = partial(DreamSettings, layers="second", octaves=2, precision="float32")
 
 
 class Small(nn.Module):
@@ -149,30 +151,34 @@ def test_same_seed_same_bytes_and_nothing_is_changed(
 def test_a_dream_that_was_stopped_goes_on_to_the_same_bytes(
     network: Network, photo: np.ndarray, at: int
 ) -> None:
-    plan = prepare(photo, network, "second", steps=4, octaves=2, precision="float32")
-    stop, kept, seen = threading.Event(), [], []
+    plan = prepare(
+        photo,
+        DreamSettings(model=network, layers="second", steps=4, octaves=2, precision="float32"),
+    )
+    stop, seen = threading.Event(), []
 
-    def preview(pictures: Tensor) -> None:
-        seen.append(pictures)
+    def preview(picture: np.ndarray) -> None:
+        seen.append(picture)
         if len(seen) == at:
             stop.set()
 
     def run(**given: Any) -> Tensor:
-        return dreamt(plan.pixels, network, plan.target, plan.look, progress=False,
-                      precision="float32", **given)  # fmt: skip
+        run = Run(CPU, progress=False, **given)
+        return dream_detail(plan.pixels, network, plan.target, plan.settings, run)
 
     whole = run()
     if at == 0:
         stop.set()
+    assert plan.store is not None
     with pytest.raises(Stopped):
-        run(stop=stop, keep=kept.append, preview=preview, preview_every=1)
-    assert kept[-1]["octave"] == at // 4
-    unfinished = Unfinished(plan.about)
-    unfinished.keep(kept[-1])
-    assert torch.equal(run(state=unfinished.load()), whole)
+        run(stop=stop, store=plan.store, preview=preview, preview_every=1)
+    kept = plan.store.load()
+    assert kept is not None
+    assert kept["octave"] == at // 4
+    assert torch.equal(run(state=kept), whole)
     assert np.array_equal(plan.run(progress=False).pixels[None],
-                          over(plan.pixels, whole).permute(0, 2, 3, 1).numpy())  # fmt: skip
-    assert unfinished.load() is None
+                          blend(plan.pixels, whole).permute(0, 2, 3, 1).numpy())  # fmt: skip
+    assert plan.store.load() is None
 
 
 def test_a_target_that_has_but_a_name_begins_anew(
@@ -193,16 +199,21 @@ def test_a_target_that_has_but_a_name_begins_anew(
 
 def test_detail_that_was_carried_is_added_to(network: Network, photo: np.ndarray) -> None:
     """Of a picture to which nothing is added, all of what was carried stays."""
-    plan = prepare(photo, network, "second", steps=2, octaves=3, precision="float32")
-    carried = levelled(0.02 * torch.randn(plan.pixels.shape, generator=torch.Generator()))
-    still = replace(plan.look, strength=1e-6)
-    given: dict[str, Any] = {"progress": False, "precision": "float32"}
-    same = dreamt(plan.pixels, network, plan.target, still, detail=carried, **given)
+    plan = prepare(
+        photo,
+        DreamSettings(model=network, layers="second", steps=2, octaves=3, precision="float32"),
+    )
+    carried = subtract_slow_changes(
+        0.02 * torch.randn(plan.pixels.shape, generator=torch.Generator())
+    )
+    still = replace(plan.settings, strength=1e-6)
+    run = Run(CPU, progress=False)
+    same = dream_detail(plan.pixels, network, plan.target, still, run, detail=carried)
     inside = (plan.pixels + carried).clamp(0, 1) - plan.pixels
     # What changes slowly is taken out again at every octave.
     assert (same - inside).abs().mean() < 0.1 * inside.abs().mean()
-    other = dreamt(plan.pixels, network, plan.target, plan.look, detail=carried, **given)
-    alone = dreamt(plan.pixels, network, plan.target, plan.look, **given)
+    other = dream_detail(plan.pixels, network, plan.target, plan.settings, run, detail=carried)
+    alone = dream_detail(plan.pixels, network, plan.target, plan.settings, run)
     assert not torch.allclose(other, alone, atol=1e-3)
 
 
@@ -236,11 +247,11 @@ def test_chroma_moves_in_proportion_to_the_colour(colour: float, seed: int) -> N
     detail = torch.randn(1, 3, 6, 7, generator=drawn)
     photo, full, made = (
         chroma(x[0].permute(1, 2, 0).numpy())
-        for x in (pixels, over(pixels, detail), over(pixels, detail, colour=colour))
+        for x in (pixels, blend(pixels, detail), blend(pixels, detail, colour=colour))
     )
     assert np.abs(made - ((1 - colour) * photo + colour * full)).max() < 1e-5
-    assert over(pixels, detail, colour=colour).min() >= 0
-    assert over(pixels, detail, colour=colour).max() <= 1
+    assert blend(pixels, detail, colour=colour).min() >= 0
+    assert blend(pixels, detail, colour=colour).max() <= 1
 
 
 def test_nothing_darkens(small_dream: Callable[..., Dream]) -> None:
@@ -259,7 +270,7 @@ def test_levelled_details_change_nothing_over_large_areas() -> None:
     rows = torch.linspace(-1, 1, 64)[:, None].expand(64, 96)
     waves = torch.cos(torch.arange(96) * torch.pi / 2).expand(64, 96)
     detail = torch.stack([rows + waves, waves, waves + 3])[None]
-    made = levelled(detail.clone())[..., 8:-8, 8:-8]
+    made = subtract_slow_changes(detail.clone())[..., 8:-8, 8:-8]
     expected = waves.expand(1, 3, 64, 96)[..., 8:-8, 8:-8]
     torch.testing.assert_close(made, expected, atol=0.02, rtol=0)
 
@@ -279,7 +290,7 @@ def test_a_guide_is_followed_by_its_nearest_features(
     assert not np.array_equal(guided.pixels, small_dream().pixels)
     assert guided.about["settings"]["guide"] == "image"
     # More like the guide than it was, and more so than what follows another one.
-    target = prepare(photo, network, "second", guide=noise).target
+    target = prepare(photo, DreamSettings(model=network, layers="second", guide=noise)).target
 
     def likeness(pixels: np.ndarray) -> float:
         ask = in_tiles(network, target, precision="float32")
@@ -291,7 +302,9 @@ def test_a_guide_is_followed_by_its_nearest_features(
 
 def test_several_terms_are_weighed_alike(network: Network, photo: np.ndarray) -> None:
     pixels = tensor(photo / 255)
-    target = balanced(network, Sum(((2.0, Norm("first")), (-1.0, Channel("second", 3)))), pixels)
+    target = balance_terms(
+        network, Sum(((2.0, Norm("first")), (-1.0, Channel("second", 3)))), pixels
+    )
     assert isinstance(target, Sum)
     sizes = [
         float((in_tiles(network, weight * term, precision="float32")(pixels, 0)[1]).abs().mean())
@@ -306,7 +319,7 @@ def test_bands_of_a_gradient_do_not_depend_on_its_size(
     height: int, width: int, scale: float
 ) -> None:
     slope = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height))
-    one, other = in_bands(slope.clone()), in_bands(scale * slope)
+    one, other = normalise_bands(slope.clone()), normalise_bands(scale * slope)
     torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
@@ -314,7 +327,7 @@ def test_bands_bring_up_what_is_coarse() -> None:
     rows = torch.arange(64)[:, None]
     coarse = torch.sin(2 * torch.pi * rows / 32).expand(1, 3, 64, 64)
     fine = torch.where((rows + torch.arange(64)) % 2 == 0, 1.0, -1.0).expand(1, 3, 64, 64)
-    made = in_bands(0.01 * coarse + fine)
+    made = normalise_bands(0.01 * coarse + fine)
     share = (made * coarse).mean() / coarse.square().mean()
     assert share / ((made * fine).mean() / fine.square().mean()) > 0.5
 
@@ -327,11 +340,11 @@ def test_bands_bring_up_what_is_coarse() -> None:
 def test_octaves_grow_to_the_picture(
     sides: tuple[int, int], scale: float, octaves: int | None
 ) -> None:
-    found = octaves_of(sides, Look("x", scale=scale, octaves=octaves))
+    found = octave_sizes(sides, DreamSettings(scale=scale, octaves=octaves))
     assert found[-1] == sides
     assert len(found) <= (octaves or 100)
     for smaller, larger in pairwise(found):
-        assert min(smaller) >= dreams.SMALLEST
+        assert min(smaller) >= MIN_OCTAVE_SIDE_PX
         assert larger[0] / smaller[0] == pytest.approx(scale, rel=0.05)
 
 
@@ -350,7 +363,9 @@ def test_tiles_give_the_same_dream(network: Network, photo: np.ndarray) -> None:
     """To the errors of rounding, which steps of a fixed size enlarge."""
     given: dict[str, Any] = {"steps": 2, "octaves": 2, "precision": "float32", "size": 300}
     whole, tiled = (
-        prepare(photo, network, "second", tile=tile, **given).run(progress=False).pixels
+        prepare(photo, DreamSettings(model=network, layers="second", tile=tile, **given))
+        .run(progress=False)
+        .pixels
         for tile in (4096, 64)
     )
     assert np.abs(whole - tiled).max() < 0.1 / 255
@@ -366,7 +381,7 @@ def test_the_looks_name_layers_that_exist(name: str) -> None:
 
 
 def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarray) -> None:
-    assert prepare(photo, network).about["settings"]["layers"] == "second"
+    assert prepare(photo, DreamSettings(model=network)).about["settings"]["layers"] == "second"
 
 
 @pytest.mark.parametrize(
@@ -381,17 +396,17 @@ def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarra
         ({"guide": "nowhere.jpg"}, "'nowhere.jpg' does not exist"),
         ({"mask": np.full((80, 80), 255, np.uint8)}, "80 × 80 pixels, and the picture 120 × 80"),
         ({"mask": np.zeros((80, 120), np.uint8)}, "is black"),
-        ({"steps": 0}, "0 steps"),
-        ({"octaves": 0}, "0 octaves"),
-        ({"scale": 1.0}, "scale 1 is"),
-        ({"strength": 0.0}, "strength 0 is"),
-        ({"colour": 1.5}, "colour 1.5 is"),
-        ({"tile": 5}, "tiles of 5 pixels"),
-        ({"size": 3}, "size 3 is"),
+        ({"steps": 0}, "steps 0: expected a number ≥ 1"),
+        ({"octaves": 0}, "octaves 0: expected a number ≥ 1"),
+        ({"scale": 1.0}, r"scale 1\.0: expected a number from 1 \(not included\) to 4"),
+        ({"strength": 0.0}, "strength 0.0: expected a number from 0"),
+        ({"colour": 1.5}, "colour 1.5: expected a number from 0 to 1"),
+        ({"tile": 5}, "tile 5: expected a number of pixels ≥ 64"),
+        ({"size": 3}, "size 3: expected a number of pixels from 32 to 20000"),
         ({"image": np.zeros((20, 90, 3), np.uint8)}, "90 × 20 pixels; at least 32"),
         ({"preset": "eyes"}, "preset 'eyes' is unknown"),
         ({"preset": "subtle"}, "there are presets for vgg16"),
-        ({"precision": "float16"}, "precision 'float16' is unknown"),
+        ({"precision": "float16"}, "precision 'float16': expected one of auto, float32, bfloat16"),
         ({"target": "second:2,1,1"}, "is a unit at one position"),
         ({"target": "second:2 - second:2"}, "does not react"),
     ],
@@ -452,21 +467,21 @@ def test_a_picture_that_is_smaller_than_the_one_size_is_refused(
     fixed: Network, photo: np.ndarray
 ) -> None:
     with pytest.raises(ProbeError, match="60 × 40 pixels, and 'class 1' of Fixed exists for 48 × "):
-        prepare(photo, fixed, target=1, size=60)
+        prepare(photo, DreamSettings(model=fixed, target=1, size=60))
     with pytest.raises(ProbeError, match="tile 64: 'class 1' exists for 48×64 pixels alone"):
         dream(photo, fixed, target=1, tile=64, progress=False)
 
 
 def test_octaves_are_no_smaller_than_the_one_size() -> None:
-    look = Look("", octaves=4, scale=2.0)
-    assert octaves_of((300, 400), look, (112, 112)) == [(150, 200), (300, 400)]
-    assert octaves_of((300, 400), look, (112, 250)) == [(300, 400)]
-    assert octaves_of((300, 400), look) == [(38, 50), (75, 100), (150, 200), (300, 400)]
+    look = DreamSettings(octaves=4, scale=2.0)
+    assert octave_sizes((300, 400), look, (112, 112)) == [(150, 200), (300, 400)]
+    assert octave_sizes((300, 400), look, (112, 250)) == [(300, 400)]
+    assert octave_sizes((300, 400), look) == [(38, 50), (75, 100), (150, 200), (300, 400)]
 
 
 def test_resizing_leaves_a_picture_of_that_size_alone() -> None:
     picture = torch.rand(1, 3, 9, 8, generator=torch.Generator())
-    assert resized(picture, (9, 8)) is picture
+    assert resize(picture, (9, 8)) is picture
 
 
 def test_probe_has_it() -> None:

@@ -130,8 +130,8 @@ def test_a_zoom(network, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"frames": 0}, "0 frames are none"),
-        ({"zoom": 1.0}, "zoom 1 is not above 1"),
+        ({"frames": 0}, "frames 0: expected a number ≥ 1"),
+        ({"zoom": 1.0}, r"zoom 1\.0: expected a number from 1 \(not included\) to 2"),
         ({"fps": 0}, "frames a second"),
         ({"output": "out.txt"}, "has to end in .gif, .webp, .mp4"),
         ({"steps": 0}, "steps"),

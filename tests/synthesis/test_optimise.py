@@ -16,10 +16,8 @@ from probe.errors import ProbeError
 from probe.models import Network
 from probe.synthesis.objectives import Each
 from probe.synthesis.optimise import (
-    PATIENCE,
+    WINDOW_STEPS,
     Slopes,
-    Stopped,
-    Unfinished,
     as_array,
     autocast,
     computes_bfloat16,
@@ -27,6 +25,7 @@ from probe.synthesis.optimise import (
     through,
 )
 from probe.synthesis.parameterisations import Fourier, Pixels
+from probe.synthesis.run import Stopped, Unfinished
 from probe.synthesis.transforms import DEFAULT, Jitter, Pad, generator
 from probe.targets import Channel, Function, Norm
 
@@ -200,16 +199,16 @@ def test_it_stops_when_nothing_grows_any_more() -> None:
     def run(tolerance: float) -> int:
         made = Pixels(torch.full((1, 3, 4, 4), 0.5))
         optimiser = torch.optim.SGD(made.parameters, lr=0.05)
-        values = optimise(made, lifted, optimiser, 40 * PATIENCE, tolerance=tolerance)
+        values = optimise(made, lifted, optimiser, 40 * WINDOW_STEPS, tolerance=tolerance)
         return len(values)
 
     def lifted(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         values, slope = climbing(pictures, step)
         return values + 10, slope
 
-    assert run(0.0) == 40 * PATIENCE
+    assert run(0.0) == 40 * WINDOW_STEPS
     # The distance shrinks by 0.9 in each step. From 10 - 3 the first mean grows by more than 1 %.
-    assert run(0.01) == 3 * PATIENCE
+    assert run(0.01) == 3 * WINDOW_STEPS
 
 
 def test_previews_come_every_so_many_steps() -> None:
@@ -254,8 +253,8 @@ def test_a_run_of_other_settings_or_a_damaged_file_begins_anew(
     assert unfinished.load() is None
     assert not unfinished.path.exists()
     unfinished.keep({"stage": 3})
-    unfinished.finished()
-    unfinished.finished()
+    unfinished.forget()
+    unfinished.forget()
     assert list(unfinished.path.parent.iterdir()) == []
 
 

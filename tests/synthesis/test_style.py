@@ -22,23 +22,22 @@ import probe
 from probe import images, models
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.synthesis import run as runs
 from probe.synthesis import style as styles
-from probe.synthesis import style_colours, style_run
-from probe.synthesis.style import style
+from probe.synthesis import style_colours
+from probe.synthesis.style import AveragedPixels, smoothed, style
+from probe.synthesis.style_losses import ContentTerm, content_term, histogram_term, style_term
 from probe.synthesis.style_network import jump, margin, style_network
-from probe.synthesis.style_objective import (
+from probe.synthesis.style_tiles import (
     Likeness,
-    content_term,
+    content_features,
     features,
-    histogram_term,
-    likeness_slopes,
+    likeness_gradient,
     position_weights,
     style_counts,
     style_moments,
-    style_term,
     windows,
 )
-from probe.synthesis.style_run import Painted, smoothed
 from probe.synthesis.transforms import generator
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
@@ -65,7 +64,7 @@ def doubled(network: Network) -> Network:
 def _small() -> Any:
     """Begin with small pictures, and draw the weights of VGG-11 once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style_run, "SMALLEST", 44)
+        patch.setattr(styles, "FIRST_SIDE_PX", 44)
         patch.setattr("probe.models.network.load", lru_cache(1)(models.load))
         yield
 
@@ -145,6 +144,12 @@ def test_margins_are_half_of_what_units_see(network: Network) -> None:
         assert margin(style_network(one), [layer]) == wanted
 
 
+def content_of(network: Network, picture: Tensor, tile: int = 512) -> ContentTerm:
+    output = content_features(network, picture, "relu3_2", tile=tile, precision="float32")
+    weights = position_weights(None, picture.shape[-2:], ["relu3_2"], picture.device)
+    return content_term("relu3_2", output, 1.0, weights["relu3_2"])
+
+
 def objective(
     network: Network, loss: Any, mask: Tensor | None, size: tuple[int, int], histogram: float = 0.1
 ) -> Likeness:
@@ -155,7 +160,7 @@ def objective(
     counts = style_counts(network, other, evened, precision="float32")
     return Likeness(
         [style_term(layer, found[layer], 0.3, weights[layer], loss) for layer in LAYERS],
-        [content_term(network, content, "relu3_2", 1.0, precision="float32")],
+        [content_of(network, content)],
         [
             histogram_term(layer, found[layer], counts[layer], histogram, weights[layer])
             for layer in evened
@@ -182,7 +187,7 @@ def test_tiles_give_the_gradient_of_the_whole(
     likeness = objective(looking, loss, mask, size)
     picture = tensor(drawn(3, *size))
     whole, tiled = (
-        likeness_slopes(looking, likeness, size, tile=tile, wrap=wrap, precision="float32")(
+        likeness_gradient(looking, likeness, size, tile=tile, wrap=wrap, precision="float32")(
             picture, 0
         )
         for tile in (512, 48)
@@ -214,10 +219,7 @@ def test_moments_and_contents_in_tiles_are_those_of_the_whole(network: Network) 
                                    rtol=1e-3, atol=1e-6)  # fmt: skip
         means = [one[layer].mean + one[layer].centre for one in (tiled, whole)]
         torch.testing.assert_close(means[0], means[1], rtol=1e-4, atol=1e-6)
-    terms = [
-        content_term(looking, picture, "relu3_2", 1.0, tile=tile, precision="float32")
-        for tile in (512, 48)
-    ]
+    terms = [content_of(looking, picture, tile) for tile in (512, 48)]
     torch.testing.assert_close(terms[0].features, terms[1].features, rtol=1e-4, atol=1e-6)
     assert terms[0].share == pytest.approx(terms[1].share, rel=1e-4)
 
@@ -238,7 +240,7 @@ def test_the_loss_is_that_of_gatys_relative_to_the_style(network: Network) -> No
         )
         loss = loss + 0.3 * (ours - theirs).square().mean() / theirs.square().mean()
     (slope,) = torch.autograd.grad(loss, picture)
-    value, found = likeness_slopes(looking, likeness, size, precision="float32")(
+    value, found = likeness_gradient(looking, likeness, size, precision="float32")(
         picture.detach(), 0
     )
     assert float(-value) == pytest.approx(float(loss.detach()), rel=1e-4)
@@ -259,7 +261,7 @@ def test_total_variation() -> None:
 
 
 def test_painted_averages_without_a_trace_of_nothing() -> None:
-    made = Painted(torch.full((1, 3, 2, 2), 0.5), decay=0.9)
+    made = AveragedPixels(torch.full((1, 3, 2, 2), 0.5), decay=0.9)
     torch.testing.assert_close(made.average(), made().detach())
     values = [0.2, 0.4, 1.7]
     for value in values:
@@ -441,8 +443,8 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
     options = QUICK | {"steps": 6}
     whole = style(drawn(1), drawn(2), **options)
     assert [len(h) for h in whole.history] == [12, 6]
-    monkeypatch.setattr(styles, "finishing", interrupted)
-    real, computed = style_run.optimise, []
+    monkeypatch.setattr(runs, "finishing", interrupted)
+    real, computed = styles.optimise, []
 
     def counting(made: Any, slopes: Any, *rest: Any, **how: Any) -> Tensor:
         def counted(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -453,7 +455,7 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
 
         return real(made, counted, *rest, **how)
 
-    monkeypatch.setattr(style_run, "optimise", counting)
+    monkeypatch.setattr(styles, "optimise", counting)
     with pytest.raises(KeyboardInterrupt):
         style(drawn(1), drawn(2), **options)
     assert len(computed) == at
@@ -493,16 +495,16 @@ def test_a_network_of_ones_own_is_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"loss": "l2", "layers": None}, "loss 'l2' is unknown; there is wasserstein, gram"),
+        ({"loss": "l2", "layers": None}, "loss 'l2': expected one of wasserstein, gram"),
         ({"layers": "relu9_1"}, "has no layer 'relu9_1'"),
-        ({"layers": "relu1_1=much"}, "is not LAYER=NUMBER"),
+        ({"layers": "relu1_1=much"}, "layers 'relu1_1=much': expected LAYER=NUMBER"),
         ({"mix": [1, 2]}, "mix has 2 numbers for 1 styles"),
-        ({"mix": [0]}, "not all of them 0"),
-        ({"size": 5}, "size 5 is no number from 32 on"),
-        ({"style_scale": 0}, "style scale 0 is no number above 0"),
-        ({"strength": np.inf}, "strength inf is no number from 0 on"),
-        ({"threads": -1}, "threads -1 is no number from 1 on"),
-        ({"seed": -1}, "seed -1 is no number from 0 on"),
+        ({"mix": [0]}, r"mix \[0\]: expected numbers ≥ 0, not all of them 0"),
+        ({"size": 5}, "size 5: expected a number of pixels ≥ 32"),
+        ({"style_scale": 0}, "style_scale 0: expected a number > 0"),
+        ({"strength": np.inf}, "strength inf: expected a number ≥ 0"),
+        ({"threads": -1}, "threads -1: expected a number ≥ 1"),
+        ({"seed": -1}, "seed -1: expected a number ≥ 0"),
         ({"tileable": True, "colours": "keep"}, "tileable takes 'style' or 'match'"),
         ({"content": np.zeros((48, 64, 4), np.uint8)}, "is transparent all over"),
         ({"styles": np.zeros((48, 64, 4), np.uint8)}, "is transparent all over"),
@@ -511,8 +513,8 @@ def test_a_network_of_ones_own_is_left_as_it_was() -> None:
         ({"masks": np.zeros((48, 64), np.uint8)}, "a mask is black"),
         ({"content": None, "colours": "keep"}, "a texture has none"),
         ({"content": None, "start": "content"}, "a texture has no content"),
-        ({"styles": []}, "no style is given"),
-        ({"model": "squeezenet1_1"}, "looks through a VGG network"),
+        ({"styles": []}, "expected at least one picture"),
+        ({"model": "squeezenet1_1"}, "model '.*': expected a VGG network"),
         ({"start": "none.png"}, "'none.png' does not exist"),
     ],
 )

@@ -21,9 +21,10 @@ from probe.models import Network
 from probe.output.pictures import save_animation
 from probe.synthesis import frames, style_film
 from probe.synthesis.flow import carried, motion, seen_before
-from probe.synthesis.style import prepare, style
+from probe.synthesis.style import Transfer, prepare, style
 from probe.synthesis.style_film import steadied
-from probe.synthesis.style_objective import Likeness, features
+from probe.synthesis.style_settings import StyleSettings
+from probe.synthesis.style_tiles import Likeness, features
 
 pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -72,8 +73,8 @@ def flicker(given: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> float:
 
 def distance(plan: Any, picture: np.ndarray) -> float:
     """How far the style of a picture is from what is wanted."""
-    run = style_film.Run(plan.given, plan.network, plan.settings, 0, torch.device("cpu"))
-    likeness = Likeness(run._style_terms(run.sizes[-1])[0], [])
+    run = Transfer(plan.inputs, plan.network, plan.settings, torch.device("cpu"))
+    likeness = Likeness(run.style_terms(run.sizes[-1])[0], [])
     shown = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         return -float(likeness(features(run.network, shown, likeness.layers, "float32")))
@@ -95,7 +96,7 @@ def test_less_flicker_than_frames_by_themselves_and_as_much_style(
     ]
     np.testing.assert_array_equal(seen[0], alone[0])  # the first is painted as a picture is
     assert flicker(given, seen) < 0.5 * flicker(given, alone)
-    plan = prepare(given[-1], STYLE, network, **OPTIONS)
+    plan = prepare(given[-1], STYLE, StyleSettings.of({**OPTIONS, "model": network}))
     assert distance(plan, seen[-1]) < 1.1 * distance(plan, alone[-1])
     told = about(place)
     assert told["made"] == "style film"

@@ -125,7 +125,7 @@ def test_moments_in_parts_are_those_of_the_whole():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_moments_and_their_gradient_in_strips(monkeypatch, strip, weighted):
     """Against autograd through the definition, and finite differences."""
-    monkeypatch.setattr(style_losses, "STRIP", strip)
+    monkeypatch.setattr(style_losses, "STRIP_VALUES", strip)
     drawn = torch.Generator().manual_seed(0)
     made = torch.randn(3, 5, 4, generator=drawn, dtype=torch.float64).requires_grad_()
     centre = torch.ones(3, dtype=torch.float64)

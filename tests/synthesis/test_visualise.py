@@ -20,7 +20,7 @@ from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.synthesis import objectives, visualise
-from probe.synthesis.optimise import PATIENCE
+from probe.synthesis.optimise import WINDOW_STEPS
 from probe.synthesis.visualisation import Visualisation
 from probe.synthesis.visualise import visualize
 from probe.targets import Channel, Class, Direction, Function, Norm, Unit
@@ -143,10 +143,10 @@ class TestPictures:
         assert found.about["settings"]["size"] == [36, 28]
 
     def test_stop_early_when_nothing_is_gained(self, small):
-        settings: dict[str, Any] = {"steps": 3 * PATIENCE, "size": 16}
+        settings: dict[str, Any] = {"steps": 3 * WINDOW_STEPS, "size": 16}
         found = made(small, ["first:1", "first:2"], tolerance=1e6, **settings)
-        assert found.table["steps"].tolist() == [2 * PATIENCE] * 2  # two averages are compared
-        whole = made(small, "first:1", **settings | {"steps": 2 * PATIENCE})
+        assert found.table["steps"].tolist() == [2 * WINDOW_STEPS] * 2  # two averages are compared
+        whole = made(small, "first:1", **settings | {"steps": 2 * WINDOW_STEPS})
         assert np.abs(found.pictures[0].astype(int) - whole.pictures[0]).max() <= 1
 
     def test_a_silent_unit_that_can_be_woken_is(self):

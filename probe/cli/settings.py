@@ -1,0 +1,112 @@
+"""Options of a command that are those of a settings class."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import typer
+
+from probe.cli.options import of
+from probe.settings import Settings, option, option_of
+
+Command = Callable[..., None]
+
+
+def with_settings(
+    settings: type[Settings], **overrides: Mapping[str, Any] | None
+) -> Callable[[Command], Command]:
+    """Give a command an option for each of a settings class.
+
+    They stand where the command has a parameter of that class, which is given the values.
+
+    Parameters
+    ----------
+    settings : type of Settings
+    **overrides : mapping or None
+        By the names of fields: None leaves an option out. ``flags``: how it is written, where it is
+        not ``--NAME``. ``type``: of its value on the command line, where the field has another.
+        ``argument``: whether it is one. Anything else is for `typer.Option` or `typer.Argument`.
+    """
+    hints = typing.get_type_hints(settings)
+    own = {
+        f.name: _parameter(settings, f.name, hints[f.name], overrides.get(f.name, {}) or {})
+        for f in fields(settings)
+        if overrides.get(f.name, {}) is not None
+    }
+
+    def decorate(command: Command) -> Command:
+        parameters: list[inspect.Parameter] = []
+        target = "settings"
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+            new: Iterable[inspect.Parameter] = [parameter]
+            if parameter.annotation is settings:
+                target, new = parameter.name, own.values()
+            parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in new]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            chosen = {name: values.pop(name) for name in own}
+            command(**{target: settings.of(chosen)}, **values)
+
+        decorated: Any = wrapper
+        decorated.__signature__ = inspect.Signature(parameters)
+        decorated.__annotations__ = {p.name: p.annotation for p in parameters}
+        return wrapper
+
+    return decorate
+
+
+def _parameter(
+    settings: type[Settings], name: str, hint: Any, override: Mapping[str, Any]
+) -> inspect.Parameter:
+    more = dict(override)
+    kind, flags = more.pop("type", hint), more.pop("flags", ())
+    if kind is bool and not flags:
+        flags = (f"--{name.replace('_', '-')}",)  # and no --no-…
+    known = option_of(settings, name)
+    if known.choices and "autocompletion" not in more:
+        kind = str
+        more["autocompletion"] = starting_with(known.choices)
+    if more.pop("argument", False):
+        declared: Any = typer.Argument(help=known.help, show_default=known.unset or False, **more)
+    else:
+        declared = of(settings, name, *flags, **more)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=getattr(settings, name),
+        annotation=Annotated[kind, declared],
+    )
+
+
+def starting_with(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what completes one of some words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+@dataclass(frozen=True)
+class Writing(Settings):
+    """How a command writes and prints what it made."""
+
+    preview: int = option(
+        0,
+        "Write OUTPUT-preview.png after every so many steps, and remove it when the picture is "
+        "done; 0 never writes it.",
+        at_least=0,
+    )
+    keep_profile: bool = option(False, "Write the picture in its own colour profile.")
+    quality: int = option(95, "Quality of .jpg and .webp files.", at_least=1, at_most=100)
+    as_json: bool = option(False, "Print the result as JSON, and nothing else, on stdout.")
+
+
+with_writing = with_settings(Writing, as_json={"flags": ("--json",)})
+"""Gives a command the options of `Writing`."""

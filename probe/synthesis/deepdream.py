@@ -1,0 +1,319 @@
+"""DeepDream, the algorithm: change a picture until a network sees more of what it sees in it.
+
+Mordvintsev, Olah & Tyka 2015, "Inceptionism: going deeper into neural networks", and their code.
+
+1. The picture is scaled to sizes that grow by a factor, the *octaves*, from small to large.
+2. In each, gradient ascent on the mean square of a layer's activations, or on any other target, at
+   steps of one mean size; the picture is rolled at random in every step.
+3. What the dream has added, the *detail*, goes on to the next octave, laid over the photograph at
+   that octave's own sharpness.
+
+Departures from their code, each where it is made: gradients of tiles, which add up exactly to that
+of the whole picture; slow changes are taken out of the detail after every octave; several terms are
+weighed by their gradients; the chroma can be the photograph's.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from probe.errors import ProbeError
+from probe.models import Network
+from probe.synthesis.optimise import Precision, Slopes, as_array, optimise
+from probe.synthesis.parameterisations import Pixels
+from probe.synthesis.run import Run
+from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, DreamSettings
+from probe.synthesis.tiles import in_tiles, only_size
+from probe.synthesis.transforms import generator
+from probe.targets import Sum, Target
+
+FIRST_OCTAVE_SIDE_PX = 88
+"""Shorter side of the first octave, about, where their number is not given: so a dream looks the
+same at every size of the picture, but for finer detail."""
+
+JITTER_PX = 32
+"""Distance by which the picture is rolled in every step, at most (Mordvintsev et al. 2015)."""
+
+SLOW_CHANGE_PARTS = 16
+"""Parts into which the shorter side is cut; what changes more slowly stays the photograph's."""
+
+BALANCE_SIDE_PX = 224
+"""Shorter side of the picture on which several terms are weighed."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""How bright red, green and blue are (ITU-R BT.601, as in JPEG files)."""
+
+
+def dream_detail(
+    pixels: Tensor,
+    network: Network,
+    target: Target,
+    settings: DreamSettings,
+    run: Run,
+    *,
+    detail: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Compute what a dream adds to a picture: the detail, which `blend` lays over it.
+
+    Parameters
+    ----------
+    pixels : torch.Tensor, float32, (1, 3, height, width), in [0, 1]
+        On the network's device. Is not changed.
+    network : Network
+    target : Target
+        See `balance_terms`.
+    settings : DreamSettings
+        Resolved. Octaves, scale, steps, strength, laplacian, tile, seed and precision count here.
+    run : Run
+        Its state belongs to an octave.
+    detail : torch.Tensor, same shape as ``pixels``, optional
+        What another dream has added to a picture like this one, such as the frame before. Each
+        octave begins with so much of it as it can hold.
+    mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
+        Where to dream.
+
+    Returns
+    -------
+    torch.Tensor, float32, (1, 3, height, width)
+
+    Raises
+    ------
+    ProbeError
+        If the target does not react to the picture.
+    """
+    assert settings.steps is not None  # resolved
+    assert settings.strength is not None
+    sizes = octave_sizes(pixels.shape[-2:], settings, only_size(network, target.layers))
+    first = int(run.state.get("octave", 0))
+    new_detail: Tensor | None = None  # besides what was carried
+    for octave, size in enumerate(sizes[first:], first):
+        photo = resize(pixels, size)
+        carried = None if detail is None else resize(detail, size)
+        start = torch.zeros_like(photo) if new_detail is None else resize(new_detail, size)
+        del new_detail
+        start += photo
+        if carried is not None:
+            start += carried
+        picture = Pixels(start.clamp_(0, 1))
+        del start
+        area = None if mask is None else resize(mask, size).clamp(0, 1)
+        (roll_seed,) = torch.randint(
+            2**31, (1,), generator=generator(settings.seed, octave)
+        ).tolist()
+        # The original takes tiles of a rolled picture as they are, whose borders show; here units
+        # at borders see what they see in the whole picture.
+        gradient = in_tiles(
+            network, target, tile=settings.tile, jitter=min(JITTER_PX, min(size) // 4),
+            seed=roll_seed, precision=settings.precision,
+        )  # fmt: skip
+        optimise(
+            picture,
+            normalise_gradient(gradient, target, area, laplacian=bool(settings.laplacian)),
+            torch.optim.SGD(picture.parameters, lr=settings.strength / 255, foreach=False),
+            settings.steps,
+            **run.loop(lambda pictures: as_array(pictures[0]), octave=octave),
+            desc=f"octave {octave + 1} of {len(sizes)}",
+        )
+        new_detail = subtract_slow_changes(picture.parameters[0].detach().sub_(photo))
+        del picture, photo
+        if carried is not None:
+            new_detail -= carried
+    assert new_detail is not None  # there is an octave
+    return new_detail if detail is None else new_detail.add_(detail)
+
+
+def octave_sizes(
+    sides: tuple[int, ...], settings: DreamSettings, min_size: tuple[int, int] | None = None
+) -> list[tuple[int, int]]:
+    """Return the heights and widths of the octaves, from the smallest to the picture's own.
+
+    Parameters
+    ----------
+    sides : tuple of int
+        Height and width of the picture, in pixels.
+    settings : DreamSettings
+        Its ``octaves`` and ``scale``.
+    min_size : (int, int), optional
+        Height and width below which no octave is, but for the picture's own; by default
+        `MIN_OCTAVE_SIDE_PX`.
+    """
+    n, scale = settings.octaves, settings.scale
+    assert scale is not None  # resolved
+    if n is None:
+        n = 1 + max(0, int(log(min(sides) / FIRST_OCTAVE_SIDE_PX) / log(scale) + 1e-9))
+    sizes = [(round(sides[0] / scale**k), round(sides[1] / scale**k)) for k in range(n)]
+    height, width = min_size or (MIN_OCTAVE_SIDE_PX, MIN_OCTAVE_SIDE_PX)
+    fitting = [size for size in reversed(sizes) if size[0] >= height and size[1] >= width]
+    return fitting or [(sides[0], sides[1])]
+
+
+def normalise_gradient(
+    gradient: Slopes, target: Target, mask: Tensor | None, *, laplacian: bool
+) -> Slopes:
+    """Scale gradients to a mean magnitude of 1 where to dream, and to 0 elsewhere.
+
+    Parameters
+    ----------
+    gradient : callable
+        See `probe.synthesis.optimise.Slopes`.
+    target : Target
+        Which an error names.
+    mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
+        Where to dream.
+    laplacian : bool
+        See `normalise_bands`.
+    """
+
+    def normalised(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        values, slope = gradient(pictures, step)
+        if laplacian:
+            slope = normalise_bands(slope)
+        if mask is not None:
+            slope *= mask
+        size = sum(float(band.abs().sum()) for band in slope[0]) / slope[0].numel()
+        share = 1.0 if mask is None else float(mask.mean())
+        if size == 0:
+            raise ProbeError(_silent(target))
+        return values, slope.mul_(share / size)
+
+    return normalised
+
+
+def normalise_bands(slope: Tensor, levels: int = 4) -> Tensor:
+    """Divide each band of a gradient's Laplacian pyramid by its root mean square, in place.
+
+    With the kernel [1, 4, 6, 4, 1] / 16 of Burt & Adelson (1983); after Mordvintsev et al. (2016),
+    in their code.
+    """
+    size = slope.shape[-2:]
+    if levels > 1 and min(size) >= 8:
+        coarse = _halve(slope)
+        slope -= _resize_linearly(coarse, size)
+        slope /= _rms(slope)
+        slope += _resize_linearly(normalise_bands(coarse, levels - 1), size)
+        return slope
+    return slope.div_(_rms(slope))
+
+
+def subtract_slow_changes(detail: Tensor) -> Tensor:
+    """Subtract from a detail, in place, what changes slowly over the picture.
+
+    So brightness, contrast and cast of the photograph stay as they are over large areas: without,
+    dreams go darker and more of one colour with every step. The original leaves them in.
+    """
+    height, width = detail.shape[-2:]
+    part = max(2, round(min(height, width) / SLOW_CHANGE_PARTS))
+    coarse = resize(detail, (max(2, round(height / part)), max(2, round(width / part))))
+    return detail.sub_(resize(coarse, (height, width)))
+
+
+def blend(
+    pixels: Tensor, detail: Tensor, *, colour: float = 1.0, mask: Tensor | None = None
+) -> Tensor:
+    """Lay what was dreamt over a picture.
+
+    Parameters
+    ----------
+    pixels, detail : torch.Tensor, (1, 3, height, width)
+        A picture, in [0, 1], and what `dream_detail` returns for it.
+    colour : float
+        From 0, all chroma is the picture's, to 1, as dreamt.
+    mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
+        Where to.
+
+    Returns
+    -------
+    torch.Tensor, (1, 3, height, width), in [0, 1]
+    """
+    picture = detail.clone() if mask is None else detail * mask
+    picture += pixels
+    picture.clamp_(0, 1)
+    if colour == 1:
+        return picture
+    weights = torch.tensor(LUMA, device=pixels.device)
+    # All of the picture's chroma, and of what is added a part; the brightness gives way where a
+    # value would lie outside of [0, 1].
+    luma = torch.einsum("nchw,c->nhw", picture, weights)[:, None]
+    picture -= luma
+    picture *= colour
+    picture += (1 - colour) * (pixels - torch.einsum("nchw,c->nhw", pixels, weights)[:, None])
+    luma = torch.maximum(luma, -picture.amin(1, keepdim=True))
+    luma = torch.minimum(luma, 1 - picture.amax(1, keepdim=True))
+    return picture.add_(luma).clamp_(0, 1)
+
+
+def balance_terms(
+    network: Network, target: Target, pixels: Tensor, precision: Precision = "auto"
+) -> Target:
+    """Weigh the terms of a sum such that each by itself changes a picture alike, times its weight.
+
+    The original has one layer. Activations of layers differ by orders of magnitude, and without
+    this, the weights that a user writes would mean nothing.
+
+    Parameters
+    ----------
+    network : Network
+    target : Target
+    pixels : torch.Tensor, (1, 3, height, width)
+        The picture on which they are compared; a small copy of it is.
+    precision : {"auto", "float32", "bfloat16"}
+
+    Raises
+    ------
+    ProbeError
+        If one of the terms does not react to the picture.
+    """
+    if not isinstance(target, Sum):
+        return target
+    sides = pixels.shape[-2:]
+    min_size = only_size(network, target.layers) or (0, 0)
+    shrink = min(
+        1.0, max(BALANCE_SIDE_PX / min(sides), min_size[0] / sides[0], min_size[1] / sides[1])
+    )
+    small = resize(pixels, tuple(max(1, round(side * shrink)) for side in sides))
+    terms = []
+    for weight, term in target.terms:
+        _, slope = in_tiles(network, term, precision=precision)(small, 0)
+        size = float(slope.abs().mean())
+        if not size > 0:
+            raise ProbeError(_silent(term))
+        terms.append((weight / size, term))
+    return Sum(tuple(terms))
+
+
+def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Interpolate bicubically, without aliases; return the same tensor if it has that size."""
+    if tuple(pictures.shape[-2:]) == tuple(size):
+        return pictures
+    smaller = pictures.shape[-2] > size[0] or pictures.shape[-1] > size[1]
+    return F.interpolate(pictures, size=size, mode="bicubic", antialias=smaller)
+
+
+def _resize_linearly(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
+
+
+def _halve(pictures: Tensor) -> Tensor:
+    kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=pictures.device) / 16
+    channels = pictures.shape[1]
+    across = kernel.expand(channels, 1, 1, 5)
+    padded = F.pad(pictures, (2, 2, 0, 0), mode="replicate")
+    pictures = F.conv2d(padded, across, stride=(1, 2), groups=channels)
+    padded = F.pad(pictures, (0, 0, 2, 2), mode="replicate")
+    return F.conv2d(padded, across.mT, stride=(2, 1), groups=channels)
+
+
+def _rms(values: Tensor) -> Tensor:
+    return values.square().mean().sqrt().clamp(min=1e-12)
+
+
+def _silent(target: Target) -> str:
+    return (
+        f"target {target.name!r} does not react to this picture: its gradient is zero everywhere; "
+        "choose another channel or layer"
+    )
