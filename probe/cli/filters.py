@@ -131,7 +131,7 @@ def filters(
     numbers = None if channels is None else options.numbers(channels)
 
     from probe import features
-    from probe.features.projections import check_method
+    from probe.features.projected import check_method
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
 

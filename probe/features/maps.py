@@ -15,7 +15,7 @@ from torch import nn
 from probe import images
 from probe.activations.capture import capture
 from probe.errors import ProbeError, suggest
-from probe.features.shown import (
+from probe.features.base import (
     Shown,
     called,
     check_channels,

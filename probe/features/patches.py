@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from probe.activations.survey import survey
 from probe.errors import ProbeError
-from probe.features.shown import (
+from probe.features.base import (
     Shown,
     called,
     check_channels,

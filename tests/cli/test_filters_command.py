@@ -9,9 +9,9 @@ from PIL import Image
 
 from probe import images
 from probe.cli import complete
-from probe.features.kernels import SORTS
+from probe.features.first_layer import SORTS
 from probe.features.maps import SCALES
-from probe.features.projections import METHODS
+from probe.features.projected import METHODS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from probe.cli import complete
-from probe.tuning.invariance import TRANSFORMS
+from probe.tuning.equivariance import TRANSFORMS
 
 QUICK = ["squeezenet1_1", "--weights", "random", "--layers", "features.0", "--transform"]
 

@@ -10,7 +10,7 @@ from torch import nn
 from probe import images, models
 from probe.errors import ProbeError
 from probe.features import kernels
-from probe.features.kernels import COLOURED, GREY, ORIENTED, describe
+from probe.features.first_layer import COLOURED, GREY, ORIENTED, describe
 from probe.models import Network
 from probe.stimuli.gratings import coordinates, grating
 

@@ -17,7 +17,7 @@ from probe.errors import ProbeError
 from probe.models import Network, Preprocessing, ReceptiveField, load
 from probe.stimuli import StimulusSet
 from probe.tuning import Invariance, Transform, invariance
-from probe.tuning.invariance import (
+from probe.tuning.equivariance import (
     TRANSFORMS,
     correlation,
     equivariance_error,

@@ -9,7 +9,7 @@ from probe import images
 from probe.attribution.rectifiers import deconvnet, guided_backprop
 from probe.errors import ProbeError
 from probe.features import projections, top_patches
-from probe.features.projections import METHODS
+from probe.features.projected import METHODS
 from probe.models import Network, Preprocessing
 from probe.targets import Unit
 

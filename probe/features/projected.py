@@ -16,8 +16,8 @@ from torch import Tensor
 
 from probe.attribution.rectifiers import deconvnet, guided_backprop
 from probe.errors import ProbeError, suggest
+from probe.features.base import Shown
 from probe.features.patches import TopPatches
-from probe.features.shown import Shown
 from probe.models.devices import on_device
 from probe.plots import filters
 from probe.progress import track

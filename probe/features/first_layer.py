@@ -12,7 +12,7 @@ from torch import nn
 
 from probe import models
 from probe.errors import ProbeError, suggest
-from probe.features.shown import Shown, called, network_of, titled
+from probe.features.base import Shown, called, network_of, titled
 from probe.models import LayerInfo, Network
 from probe.plots import filters
 from probe.plots.maps import scale_of
