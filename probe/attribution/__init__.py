@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe.attribution.explain import Saliencies, Saliency, saliency
-    from probe.attribution.in_vivo import (
-        InVivo,
-        deletion_in_vivo,
-        held_out_masses,
-        reference_masses,
-    )
+    from probe.attribution.in_vivo import InVivo, deletion_in_vivo
+    from probe.attribution.masses import held_out_masses, reference_masses
     from probe.attribution.methods import METHODS, Method
 
 __all__ = [
@@ -37,8 +33,8 @@ _MODULES = {
     "Saliencies": "explain",
     "Saliency": "explain",
     "deletion_in_vivo": "in_vivo",
-    "held_out_masses": "in_vivo",
-    "reference_masses": "in_vivo",
+    "held_out_masses": "masses",
+    "reference_masses": "masses",
     "saliency": "explain",
 }
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from probe.encoding.fitting import encode
     from probe.encoding.map import Encodings
+    from probe.encoding.opening import open_encoding
     from probe.encoding.over_time import EncodingOverTime
-    from probe.encoding.result import Encoding, open_encoding
+    from probe.encoding.result import Encoding
     from probe.encoding.sites import Head, Site
 
 __all__ = [
@@ -32,7 +33,7 @@ _MODULES = {
     "Head": "sites",
     "Site": "sites",
     "encode": "fitting",
-    "open_encoding": "result",
+    "open_encoding": "opening",
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe.recordings.by_name import Available, available, canonical, head_of, load
+    from probe.recordings.by_name import check_name as check_name
     from probe.recordings.by_name import load_part as load_part
     from probe.recordings.catalogue import HeldFile, fetch_files, verify_files
     from probe.recordings.deletions import Deletions, find_deletions
@@ -70,6 +71,7 @@ _MODULES = {
     "SplitHalf": "reliability",
     "available": "by_name",
     "canonical": "by_name",
+    "check_name": "by_name",
     "fetch_files": "catalogue",
     "find_deletions": "deletions",
     "from_folder": "folder",

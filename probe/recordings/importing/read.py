@@ -1,10 +1,4 @@
-"""Recordings of a user's own, from the files that laboratories have.
-
-A file is read into `Presented` by one module per layout (`arrays`, `tables`, `session` of NWB,
-`brain_maps` of fMRI, `sensors` of MEG and EEG), which know each axis from the file or from the user
-and refuse where two readings fit. What they hand on becomes a `Reading`, which says how it was read
-and writes itself as a folder.
-"""
+"""Files of responses, of any kind: each is read by the module of its layout, and then grouped."""
 
 from __future__ import annotations
 
@@ -15,31 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError
 from probe.formats import kinds
 from probe.formats.matlab import read_matlab5, read_matlab73
-from probe.formats.names import as_text, repeated
+from probe.formats.names import as_text
 from probe.formats.netcdf import read_classic, read_hdf5
 from probe.formats.numpy_files import read_npy, read_npz
 from probe.formats.variables import Variables
-from probe.recordings.importing.arrays import Keep, from_variables
+from probe.recordings.importing.arrays import from_variables
 from probe.recordings.importing.brain_maps import from_images, is_brain_image
-from probe.recordings.importing.inside import pictures_inside
+from probe.recordings.importing.grouping import grouped
 from probe.recordings.importing.options import (
     Options,
-    check_picture_axes,
-    check_time_unit,
-    read_axes,
-    read_bins,
-    read_step,
-    read_window,
+    paths_of,
 )
-from probe.recordings.importing.presented import Presented, rename_known, texts
+from probe.recordings.importing.presented import Presented, texts
 from probe.recordings.importing.reading import Reading
-from probe.recordings.importing.sensors import SENSOR_KINDS, by_type, from_sensors
+from probe.recordings.importing.sensors import SENSOR_KINDS, from_sensors
 from probe.recordings.importing.session import from_nwb
 from probe.recordings.importing.tables import from_columns, read_columns
 from probe.recordings.pictures import picture_names
+from probe.recordings.settings import Keep, ReadSettings
 from probe.stimuli import StimulusSet, image_set
 from probe.stimuli.image_sets import TABLES
 
@@ -165,46 +155,26 @@ def read_recording(
         If the file is absent, damaged or a pointer; if what an axis, a name or a unit is cannot
         be known; if a picture is missing. One line, which names what would work.
     """
-    several = [path] if isinstance(path, str | Path) else list(path)
-    if not several:
+    settings = ReadSettings.of(locals())
+    paths = paths_of(path)
+    if not paths:
         raise ProbeError("no file was named")
-    paths = tuple(Path(one).expanduser() for one in several)
-    folder = stimuli.name if isinstance(stimuli, StimulusSet) else stimuli
-    options = Options(
-        stimuli=None if folder is None else str(folder),
-        picture_axes=check_picture_axes(picture_axes),
-        variable=variable,
-        axes=None if axes is None else read_axes(axes),
-        labels=None if labels is None else str(labels),
-        presentations=None if presentations is None else str(presentations),
-        window=None if window is None else read_window(window),
-        step=None if step is None else read_step(step),
-        bins=None if bins is None else read_bins(bins),
-        time_unit=check_time_unit(time_unit),
-        neuroids=None if neuroids is None else Path(neuroids).expanduser(),
-        blanks=(blanks,) if isinstance(blanks, str) else tuple(map(as_text, blanks)),
-        region=region,
-        subject=subject,
-        sort_times=sort_times,
-        masks=_paths(mask),
-        key=None if key is None else Path(key).expanduser(),
-        events=_paths(events),
-        average=average,
-    )
+    options = Options.of(settings)
     pictures = None if stimuli is None else _picture_set(stimuli)
-    known = () if pictures is None else pictures.ids
+    picture_ids = () if pictures is None else pictures.ids
 
     def matches(names: Collection[str]) -> bool:
-        shown = [name for name in names if name and name not in options.blanks]
-        return bool(known) and bool(shown) and None not in picture_names(shown, known)
+        """Return whether all names, but those of blanks, are names of pictures."""
+        named = [name for name in names if name and name not in options.blanks]
+        return bool(picture_ids) and bool(named) and None not in picture_names(named, picture_ids)
 
     if options.stimuli is not None and options.picture_axes is not None:
         raise ProbeError("--picture-axes is of pictures inside the file: leave out --stimuli")
-    images = [is_brain_image(one) for one in paths]
+    images = [is_brain_image(file) for file in paths]
     if all(images):
-        kind, files, presented = from_images(paths, options, matches, known)
+        kind, files, presented = from_images(paths, options, matches, picture_ids)
         options = replace(options, region=None)  # which chose the voxels, or is their column
-        return _reading(files, kind, presented, options, pictures)
+        return grouped(files, kind, presented, options, pictures)
     if any(images):
         raise ProbeError(
             f"{str(paths[images.index(False)])!r} is no brain image, and "
@@ -217,16 +187,9 @@ def read_recording(
                 "trial in an array, as GLMsingle's, have no affine: save them with that of the "
                 "data, nibabel.save(nibabel.Nifti1Image(betas, affine), 'betas.nii.gz'))"
             )
-    read = [_read(one, options, matches, keep) for one in paths]
+    read = [_read(file, options, matches, keep) for file in paths]
     presented = read[0][1] if len(read) == 1 else _side_by_side(paths, [p for _, p in read])
-    return _reading(paths, read[0][0], presented, options, pictures)
-
-
-def _paths(named: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...]:
-    if named is None:
-        return ()
-    paths = [named] if isinstance(named, str | Path) else list(named)
-    return tuple(Path(one).expanduser() for one in paths)
+    return grouped(paths, read[0][0], presented, options, pictures)
 
 
 def _picture_set(stimuli: Path | str | StimulusSet) -> StimulusSet:
@@ -303,239 +266,3 @@ def _same(times: np.ndarray | None, others: np.ndarray | None) -> bool:
     if times is None or others is None:
         return times is others
     return times.shape == others.shape and np.allclose(times, others, 0, 1e-6)
-
-
-def _reading(
-    paths: tuple[Path, ...],
-    kind: str,
-    presented: Presented,
-    options: Options,
-    pictures: StimulusSet | None,
-) -> Reading:
-    """Group presentations by picture, and find the pictures."""
-    where = repr(str(paths[0]))
-    notes = list(presented.notes)
-    labels = texts(presented.labels)
-    shown = np.array([bool(name) and name not in options.blanks for name in labels], dtype=bool)
-    if unknown := [name for name in options.blanks if name not in labels]:
-        raise ProbeError(
-            f"{where}: no presentation is called {unknown[0]!r} in {presented.label_name} (--blank)"
-            + suggest(unknown[0], dict.fromkeys(labels))
-        )
-    if not shown.all():
-        notes.append(f"{int((~shown).sum())} presentations of no picture were set apart")
-    if not shown.any():
-        raise ProbeError(f"{where}: {presented.label_name} names no picture")
-    names = [name for name, kept in zip(labels, shown, strict=True) if kept]
-    values = presented.values if shown.all() else presented.values[shown]
-    columns = {
-        name: [cell for cell, kept in zip(cells, shown, strict=True) if kept]
-        for name, cells in presented.columns.items()
-    }
-    if options.average is not None:
-        names, values, columns, note = _averaged(names, values, columns, options.average, where)
-        notes.append(note)
-    ids = list(dict.fromkeys(names))
-    position = {name: k for k, name in enumerate(ids)}
-    stimulus = np.array([position[name] for name in names])
-    repetition = _repetitions(stimulus, len(ids))
-    responses = np.full((len(ids), int(repetition.max()) + 1, *values.shape[1:]), np.nan)
-    responses[stimulus, repetition] = values
-    if np.isinf(responses).any():
-        raise ProbeError(f"{where}: {presented.variable} has infinite responses")
-    if np.isnan(responses).all():
-        raise ProbeError(f"{where}: {presented.variable} has no response that is not missing")
-    stimulus_columns: dict[str, list[str]] = {}
-    for name, cells in columns.items():
-        if (per_stimulus := _per_stimulus(cells, stimulus, len(ids))) is not None:
-            stimulus_columns[name] = per_stimulus
-    neuroids = _neuroids(presented, options, where)
-    if kind in SENSOR_KINDS:
-        neuroids = by_type(neuroids, where)
-    if pictures is None:
-        stimuli = pictures_inside(presented, ids, options, where, notes)
-    else:
-        stimuli = _pictures(ids, pictures, presented, options, where)
-    return Reading(
-        paths=paths,
-        companions=_companions(options),
-        kind=kind,
-        variable=presented.variable,
-        axes=presented.axes,
-        responses=responses,
-        stimulus_ids=tuple(ids),
-        stimulus_columns=stimulus_columns,
-        neuroid_columns=neuroids,
-        label_name=presented.label_name,
-        response_unit=presented.unit,
-        notes=tuple(notes),
-        grid=presented.grid,
-        space=presented.space,
-        times=presented.times,
-        counts=presented.counts,
-        # Several averages of a picture are its repetitions.
-        averaged=responses.shape[1] == 1 and (presented.averaged or options.average is not None),
-        stimuli=stimuli,
-    )
-
-
-def _companions(options: Options) -> tuple[Path, ...]:
-    """Return the tables that say what the file does not."""
-    named = (
-        options.labels, options.presentations, options.neuroids, *options.events, *options.masks,
-        options.key,
-    )  # fmt: skip
-    files = (Path(name).expanduser() for name in named if name is not None)
-    return tuple(path for path in files if path.is_file())
-
-
-def _averaged(
-    names: Sequence[str],
-    values: np.ndarray,
-    columns: dict[str, list[Any]],
-    by: str,
-    where: str,
-) -> tuple[list[str], np.ndarray, dict[str, list[Any]], str]:
-    """Average the presentations of one picture that have the same value in a column.
-
-    Returns
-    -------
-    names, values, columns
-        Of what is left, in the order in which each began; a column is kept where it has one value
-        in each average.
-    note : str
-    """
-    if by not in columns:
-        raise ProbeError(
-            f"{where}: presentations have no column {by!r} (--average)"
-            + (suggest(by, columns) or f": they have {', '.join(columns) or 'none'}")
-        )
-    cells = texts(columns[by])
-    if "" in cells:
-        raise ProbeError(f"{where}: a presentation of {names[cells.index('')]!r} has no {by}")
-    keys = list(zip(names, cells, strict=True))
-    position = {key: k for k, key in enumerate(dict.fromkeys(keys))}
-    rows = np.array([position[key] for key in keys])
-    n = len(position)
-    sums = np.zeros((n, *values.shape[1:]))
-    np.add.at(sums, rows, values)
-    counts = np.bincount(rows, minlength=n)
-    kept = {c: per for c, v in columns.items() if (per := _per_stimulus(v, rows, n)) is not None}
-    sizes = (
-        f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    )
-    note = (
-        f"{len(names)} presentations were averaged by picture and {by}: {n} means of {sizes} each"
-    )
-    means = sums / counts.reshape(n, *[1] * (values.ndim - 1))
-    return [name for name, _ in position], means, kept, note
-
-
-def _repetitions(stimulus: np.ndarray, n_stimuli: int) -> np.ndarray:
-    """Number the presentations of each stimulus, in their order."""
-    order = np.argsort(stimulus, kind="stable")
-    counts = np.bincount(stimulus, minlength=n_stimuli)
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    repetition = np.empty_like(stimulus)
-    repetition[order] = np.arange(len(stimulus)) - first[stimulus[order]]
-    return repetition
-
-
-def _per_stimulus(cells: Sequence[Any], stimulus: np.ndarray, n: int) -> list[str] | None:
-    """Return what a column says of each stimulus; None where its presentations differ."""
-    values: list[str | None] = [None] * n
-    try:
-        plain = texts(cells)
-    except ValueError:
-        return None
-    for k, text in zip(stimulus.tolist(), plain, strict=True):
-        if values[k] is None:
-            values[k] = text
-        elif values[k] != text:
-            return None
-    return [value or "" for value in values]
-
-
-def _neuroids(presented: Presented, options: Options, where: str) -> dict[str, list[str]]:
-    n = presented.values.shape[-1]
-    columns = {name: texts(cells) for name, cells in presented.neuroids.items()}
-    if options.neuroids is not None:
-        columns = _with_table(columns, n, options.neuroids, where)
-    ids = columns.pop("neuroid_id", None) or [f"n{k + 1:04d}" for k in range(n)]
-    if repeated(ids) and "subject" in columns:  # sites that are numbered in each animal anew
-        ids = [f"{subject}-{i}" for subject, i in zip(columns["subject"], ids, strict=True)]
-    if twice := repeated(ids):
-        raise ProbeError(f"{where} has two neuroids called {twice!r}")
-    for name, said in (("region", options.region), ("subject", options.subject)):
-        if said is None:
-            continue
-        if name in columns and set(columns[name]) != {said}:
-            named = ", ".join(dict.fromkeys(columns[name]))
-            raise ProbeError(f"{where} names the {name} itself: {named}; leave out --{name}")
-        columns[name] = [said] * n
-    for name in ("region", "subject"):
-        if name in columns and not any(columns[name]):
-            del columns[name]
-        elif name in columns and not all(columns[name]):
-            lacking = ids[columns[name].index("")]
-            raise ProbeError(f"{where}: neuroid {lacking!r} has no {name}, and others have")
-    return {"neuroid_id": ids, **columns}
-
-
-def _with_table(
-    columns: dict[str, list[str]], n: int, path: Path, where: str
-) -> dict[str, list[str]]:
-    """Add what a table says of the neuroids: by their ids, or, where there are none, in order."""
-    table = {name: texts(cells) for name, cells in rename_known(read_columns(path)).items()}
-    listed, ids = table.pop("neuroid_id", None), columns.get("neuroid_id")
-    rows = list(range(n))
-    if ids is not None and listed is None:
-        raise ProbeError(
-            f"{str(path)!r} has no column neuroid_id, and {where} gives ids: which row is of which "
-            "neuroid cannot be known"
-        )
-    if ids is not None and listed is not None:
-        if twice := repeated(listed):
-            raise ProbeError(f"{str(path)!r} has two rows of neuroid {twice!r}")
-        row_of = {name: k for k, name in enumerate(listed)}
-        if lacking := [name for name in ids if name not in row_of]:
-            raise ProbeError(
-                f"{str(path)!r} has no row of neuroid {lacking[0]!r} of {where} ({len(lacking)} of "
-                f"{n}){suggest(lacking[0], listed)}"
-            )
-        rows = [row_of[name] for name in ids]
-    else:
-        length = len(next(iter(table.values()), listed or []))
-        if length != n:
-            raise ProbeError(f"{str(path)!r} has {length} rows, and {where} {n} neuroids")
-        if listed is not None:
-            table = {"neuroid_id": listed, **table}
-    for name, cells in table.items():
-        ordered = [cells[row] for row in rows]
-        if columns.setdefault(name, ordered) != ordered:
-            raise ProbeError(f"{str(path)!r} and {where} disagree in the {name} of neuroids")
-    return columns
-
-
-def _pictures(
-    ids: Sequence[str],
-    pictures: StimulusSet,
-    presented: Presented,
-    options: Options,
-    where: str,
-) -> StimulusSet:
-    meant = picture_names(ids, pictures.ids)
-    missing = [name for name, picture in zip(ids, meant, strict=True) if picture is None]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ProbeError(
-            f"{where}: no picture in {options.stimuli or pictures.name!r} is called "
-            f"{missing[0]!r}{more} of {len(ids)} names in {presented.label_name}"
-            f"{suggest(missing[0], pictures.ids)} (--labels names the pictures otherwise, --blank "
-            "says what is none)"
-        )
-    shown = [picture for picture in meant if picture is not None]
-    if twice := repeated(shown):
-        both = [name for name, p in zip(ids, shown, strict=True) if p == twice]
-        raise ProbeError(f"{where}: {both[0]!r} and {both[1]!r} both mean the picture {twice!r}")
-    return pictures.subset(pictures.index(shown))
