@@ -220,7 +220,7 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
 def spread(
     settings: type[Settings], *, without: Collection[str] = (), **written: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command have an option for every field of a settings class.
+    """Return a decorator by which a command has an option for every field of a settings class.
 
     In the command, one parameter of that class stands for them all; it is handed the settings,
     checked.
@@ -238,10 +238,10 @@ def spread(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        (whole,) = (p for p in signature.parameters.values() if p.annotation is settings)
+        (for_all,) = (p for p in signature.parameters.values() if p.annotation is settings)
         parameters = []
         for parameter in signature.parameters.values():
-            if parameter is not whole:
+            if parameter is not for_all:
                 parameters.append(parameter)
                 continue
             for name in names:
@@ -257,7 +257,7 @@ def spread(
         @functools.wraps(command)
         def run(**values: Any) -> None:
             of_settings = {name: values.pop(name) for name in names}
-            command(**values, **{whole.name: settings.of(of_settings).checked()})
+            command(**values, **{for_all.name: settings.of(of_settings).checked()})
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -267,7 +267,7 @@ def spread(
 
 
 def _written_type(hint: Any, default: Any) -> Any:
-    """Return as what an option is read: numbers and flags as they are, all else as text."""
+    """Return the type that an option is read as: numbers and flags, and text for all else."""
     if hint in (bool, int, float, int | None, float | None):
         return hint
     if isinstance(default, bool | int | float):
