@@ -75,7 +75,8 @@ from probe.attribution import METHODS
 from probe.attribution.maps import at_picture
 from probe.attribution.methods import Method
 from probe.encoding import Encoding, open_encoding
-from probe.encoding.fitting import Settings, fit
+from probe.encoding.fitting import fit
+from probe.encoding.settings import EncodeSettings
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.output.pictures import figure_png
@@ -292,11 +293,9 @@ def fit_set(
         One row per layer and neuron: ``r``, held-out, with noisy means; ``r_ceiled``; ``r_true``,
         with noise-free rates.
     """
-    settings = Settings(
-        layers=list(LAYERS), readout="field", method="ridge", protocol=None, n_components=25,
-        splits=FOLDS, groups=None, weights="imagenet", preprocessing="resize", baselines=False,
-        n_resamples=effort.resamples, seed=effort.seed, device="auto", batch_size=None,
-        accept_licence=False, progress=None,
+    settings = EncodeSettings(
+        layers=list(LAYERS), splits=FOLDS, baselines=False, n_resamples=effort.resamples,
+        seed=effort.seed,
     ).checked()  # fmt: skip
     encoding = fit(network, recording, settings, alias="known-truth", stimuli=pictures.tolist())
     means = recording.mean_responses().values[pictures]

@@ -53,6 +53,11 @@ averaged = false # true: each response is a mean over repetitions
 _EXAMPLES = ("assembly.nc", "stimuli.csv", "stimuli.zip")
 
 
+def is_placeholder(manifest: Manifest) -> bool:
+    """Return whether what to cite is still what the template says."""
+    return any(p.title == "Title of the article" for p in manifest.publications)
+
+
 def write_template(name: str, files: Sequence[Path] = ()) -> Path:
     """Write a manifest to be filled in, which can be read as it is.
 

@@ -1,13 +1,18 @@
-"""Which parts of a picture speak for a target, and how far to trust the answer."""
+"""Which parts of a picture speak for a target, and how far to trust the answer.
 
-from probe.attribution.explain import Saliencies, Saliency, saliency
-from probe.attribution.in_vivo import (
-    InVivo,
-    deletion_in_vivo,
-    held_out_masses,
-    reference_masses,
-)
-from probe.attribution.methods import METHODS, Method
+Importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe.attribution.explain import Saliencies, Saliency, saliency
+    from probe.attribution.in_vivo import InVivo, deletion_in_vivo
+    from probe.attribution.masses import held_out_masses, reference_masses
+    from probe.attribution.methods import METHODS, Method
 
 __all__ = [
     "METHODS",
@@ -20,3 +25,25 @@ __all__ = [
     "reference_masses",
     "saliency",
 ]
+
+_MODULES = {
+    "InVivo": "in_vivo",
+    "METHODS": "methods",
+    "Method": "methods",
+    "Saliencies": "explain",
+    "Saliency": "explain",
+    "deletion_in_vivo": "in_vivo",
+    "held_out_masses": "masses",
+    "reference_masses": "masses",
+    "saliency": "explain",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"probe.attribution.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'probe.attribution' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

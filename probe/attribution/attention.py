@@ -54,7 +54,7 @@ def attention_rollout(
     ProbeError
         If the network has no attention, it cannot be chained, or its patches form no square.
     """
-    found = []
+    maps = []
     at_least(1, batch_size=batch_size)
     for batch in checked(images).split(batch_size):
         with _Attention(len(batch), lambda weights: weights.float().mean(1)) as attention:
@@ -62,8 +62,8 @@ def attention_rollout(
         rolled = attention.identity()
         for mean in attention.kept:
             rolled = (rolled + mean @ rolled) / 2
-        found.append(_answer(rolled, module, batch))
-    return torch.cat(found)
+        maps.append(_answer(rolled, module, batch))
+    return torch.cat(maps)
 
 
 def attention_grad_cam(
@@ -90,7 +90,7 @@ def attention_grad_cam(
     ProbeError
         As for `attention_rollout`, or if the target does not depend on the attention.
     """
-    found = []
+    maps = []
     at_least(1, batch_size=batch_size)
     for batch in checked(images).split(batch_size):
         with _Attention(len(batch), lambda weights: weights.detach()) as attention:
@@ -103,8 +103,8 @@ def attention_grad_cam(
         for weights, slope in zip(attention.kept, slopes, strict=True):
             for_target = (slope.reshape(weights.shape).float() * weights.float()).relu().mean(1)
             rolled = rolled + for_target @ rolled
-        found.append(_answer(rolled, module, batch))
-    return torch.cat(found)
+        maps.append(_answer(rolled, module, batch))
+    return torch.cat(maps)
 
 
 class _Attention(TorchFunctionMode):
@@ -132,7 +132,7 @@ class _Attention(TorchFunctionMode):
         self.edges: list[GradientEdge] = []
 
     def identity(self) -> Tensor:
-        """Give R₀: every token is its own.
+        """Return R₀: every token is its own.
 
         Raises
         ------
@@ -175,8 +175,8 @@ class _Attention(TorchFunctionMode):
     def _heads(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
-        shown = {**kwargs, "need_weights": True, "average_attn_weights": False}
-        output, weights = func(*args, **shown)
+        with_weights = {**kwargs, "need_weights": True, "average_attn_weights": False}
+        output, weights = func(*args, **with_weights)
         edge = None
         if weights.grad_fn is not None:
             # What is returned is a view of what was used: the gradient is there.
@@ -200,7 +200,7 @@ class _Attention(TorchFunctionMode):
 
 
 def _answer(rolled: Tensor, module: nn.Module, images: Tensor) -> Tensor:
-    """Give what the answer gathers from each patch: (n, tokens, tokens) to (n, y, x)."""
+    """Return what the answer gathers from each patch: (n, tokens, tokens) to (n, y, x)."""
     first, y, x = _grid(rolled.shape[-1], module, images)
     row = rolled[:, 0] if first else rolled.mean(1)
     return row[:, first : first + y * x].unflatten(1, (y, x))

@@ -28,7 +28,7 @@ arguments), arguments and keywords, and sees to what its result hands back."""
 
 
 def names(text: str) -> frozenset[str]:
-    """Give the words of a text."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
@@ -109,10 +109,10 @@ class Calls(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         name, in_place = _read(func, kwargs)
-        given = carriers((args, kwargs))
-        if not given or name in ABOUT:
+        carrying = carriers((args, kwargs))
+        if not carrying or name in ABOUT:
             return func(*args, **kwargs)
-        for tensor in given:
+        for tensor in carrying:
             self._check(tensor)
         if not torch.is_grad_enabled():
             raise self.refusal(func, "without a gradient")
@@ -138,7 +138,7 @@ class Calls(TorchFunctionMode):
         return result
 
     def run(self, module: nn.Module, inputs: Tensor, target: Target) -> Tensor:
-        """Give the target's number for each picture, with the graph of the rules."""
+        """Return the target's number for each picture, with the graph of the rules."""
         try:
             with self:
                 value = self.read(target, differentiable(module, inputs, target.layers))
@@ -149,7 +149,7 @@ class Calls(TorchFunctionMode):
         return value
 
     def read(self, target: Target, outputs: Mapping[str, Tensor]) -> Tensor:
-        """Give the target's number, as the last part of the way."""
+        """Return the target's number, as the last part of the way."""
         return target(outputs)
 
     def _check(self, tensor: Tensor) -> None:
@@ -161,7 +161,7 @@ class Calls(TorchFunctionMode):
             )
 
     def refusal(self, func: Call, how: str = "") -> ProbeError:
-        """Give the error for a call that has no rule."""
+        """Return the error for a call that has no rule."""
         name = re.sub(r"\.__get__$", "", resolve_name(func) or func.__name__)
         how = f" {how}" if how else ""
         return ProbeError(f"{self.method} has no rule for {name}{how}; {_INSTEAD}")
@@ -177,18 +177,18 @@ class HandedBack(torch.autograd.Function):
         back: Callable[[Tensor], Iterable[Tensor]],
         *inputs: Tensor,
     ) -> Tensor:
-        """Give ``result()``, a new tensor."""
+        """Return ``result()``, a new tensor."""
         ctx.back = back
         return result()
 
     @staticmethod
     def backward(ctx: Any, handed: Tensor) -> tuple[Tensor | None, ...]:
-        """Give ``back(handed)``, one for each input and of its shape."""
+        """Return ``back(handed)``, one for each input and of its shape."""
         return None, None, *ctx.back(handed)
 
 
 def tensors(arguments: Any) -> Iterator[Tensor]:
-    """Give the tensors among (nested) arguments."""
+    """Return the tensors among (nested) arguments."""
     if isinstance(arguments, Tensor):
         yield arguments
     elif isinstance(arguments, dict):
@@ -199,9 +199,9 @@ def tensors(arguments: Any) -> Iterator[Tensor]:
 
 
 def carriers(arguments: Any) -> list[Tensor]:
-    """Give the tensors among (nested) arguments that depend on the picture, each once."""
-    found = {id(t): t for t in tensors(arguments) if _carries(t)}
-    return list(found.values())
+    """Return the tensors among (nested) arguments that depend on the picture, each once."""
+    by_id = {id(t): t for t in tensors(arguments) if _carries(t)}
+    return list(by_id.values())
 
 
 def occurrences(arguments: Any) -> int:
@@ -210,7 +210,7 @@ def occurrences(arguments: Any) -> int:
 
 
 def with_values(arguments: Any, values: Mapping[int, Tensor]) -> Any:
-    """Give (nested) arguments with other tensors for some, by ``id``."""
+    """Return (nested) arguments with other tensors for some, by ``id``."""
     if isinstance(arguments, Tensor):
         return values.get(id(arguments), arguments)
     if isinstance(arguments, dict):
@@ -223,7 +223,7 @@ def with_values(arguments: Any, values: Mapping[int, Tensor]) -> Any:
 def as_function_of(
     inputs: list[Tensor], func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Callable[..., Tensor]:
-    """Give a call as a function of some of its arguments."""
+    """Return a call as a function of some of its arguments."""
 
     def function(*values: Tensor) -> Tensor:
         by_id = {id(t): value for t, value in zip(inputs, values, strict=True)}
@@ -233,12 +233,12 @@ def as_function_of(
 
 
 def batch_statistics(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether a batch normalisation takes mean and variance from the batch."""
+    """Return whether a batch normalisation takes mean and variance from the batch."""
     return bool(kwargs.get("training", len(args) > 5 and args[5]))
 
 
 def _read(func: Call, kwargs: Mapping[str, Any]) -> tuple[str, bool]:
-    """Give a function's name, however it is called, and whether it works in place."""
+    """Return a function's name, however it is called, and whether it works in place."""
     name: str = func.__name__
     if name == "__get__":  # a property
         return func.__self__.__name__, False  # type: ignore[attr-defined]
@@ -251,7 +251,7 @@ def _read(func: Call, kwargs: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _not_in_place(func: Call, kwargs: dict[str, Any]) -> Call:
-    """Give a function that works in place as one that does not."""
+    """Return a function that works in place as one that does not."""
     if kwargs.get("inplace"):
         kwargs["inplace"] = False
         return func

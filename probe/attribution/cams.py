@@ -179,7 +179,7 @@ def score_cam(
     ProbeError
         If there is no such layer, or it has no positions.
     """
-    found = []
+    maps = []
     at_least(1, batch_size=batch_size)
     for picture in checked(images).split(1):
         a = differentiable(module, picture, [layer])[layer]
@@ -190,8 +190,8 @@ def score_cam(
                 for masks in map(_stretched(picture), a[0].float().split(batch_size))
             ]
         )
-        found.append(_weighted(scores.softmax(0), a))
-    return torch.stack(found)
+        maps.append(_weighted(scores.softmax(0), a))
+    return torch.stack(maps)
 
 
 def _weighted(weights: Tensor, a: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def _weighted(weights: Tensor, a: Tensor) -> Tensor:
 
 
 def _stretched(picture: Tensor) -> Callable[[Tensor], Tensor]:
-    """Give masks of a picture from channels: (channels, y, x) to (channels, 1, height, width)."""
+    """Return masks of a picture from channels: (channels, y, x) to (channels, 1, height, width)."""
 
     def masks(channels: Tensor) -> Tensor:
         large = F.interpolate(channels[:, None], picture.shape[2:], mode="bilinear")
@@ -237,7 +237,7 @@ def ablation_cam(
     ProbeError
         If there is no such layer, it has no positions, or the target does not depend on it.
     """
-    found = []
+    maps = []
     at_least(1, batch_size=batch_size)
     for picture in checked(images).split(1):
         outputs = differentiable(module, picture, [layer, *target.layers], cut=layer)
@@ -252,14 +252,14 @@ def ablation_cam(
             _without(channels, module, picture, target, layer).detach().float()
             for channels in torch.arange(a.shape[1], device=a.device).split(batch_size)
         ]
-        found.append(_weighted((y - torch.cat(ablated)) / y.abs().where(y != 0, 1), a))
-    return torch.stack(found)
+        maps.append(_weighted((y - torch.cat(ablated)) / y.abs().where(y != 0, 1), a))
+    return torch.stack(maps)
 
 
 def _without(
     channels: Tensor, module: nn.Module, picture: Tensor, target: Target, layer: str
 ) -> Tensor:
-    """Give the target without each of some channels: (channels,)."""
+    """Return the target without each of some channels: (channels,)."""
     layout = layout_at(module, layer, picture)
 
     def ablated(output: Tensor) -> Tensor:
@@ -269,13 +269,13 @@ def _without(
         return rows
 
     def values(rows: Tensor) -> Tensor:
-        wanted = [layer, *target.layers]
-        return target(differentiable(module, rows, wanted, cut=layer, change=ablated))
+        layer_names = [layer, *target.layers]
+        return target(differentiable(module, rows, layer_names, cut=layer, change=ablated))
 
     try:
-        found = values(picture)
-        if len(found) == len(channels):
-            return found
+        value = values(picture)
+        if len(value) == len(channels):
+            return value
     except RuntimeError as error:
         if out_of_memory(error):
             raise
@@ -317,8 +317,8 @@ def _from_gradients(
     layer: str,
     batch_size: int,
 ) -> Tensor:
-    """Give a map from a layer's activations and gradients, both (n, channels, y, x)."""
-    found = []
+    """Return a map from a layer's activations and gradients, both (n, channels, y, x)."""
+    cams = []
     at_least(1, batch_size=batch_size)
     for batch in checked(images).split(batch_size):
         outputs = differentiable(module, batch, [layer, *target.layers], cut=layer)
@@ -337,8 +337,8 @@ def _from_gradients(
                     "token alone; take a layer before the last attention"
                 )
             maps.append(combined(a, g))
-        found.append(torch.stack(maps, dim=1) if value.ndim == 2 else maps[0])
-    return torch.cat(found)
+        cams.append(torch.stack(maps, dim=1) if value.ndim == 2 else maps[0])
+    return torch.cat(cams)
 
 
 def _on_grid(output: Tensor, layout: Layout, layer: str) -> Tensor:
@@ -361,7 +361,7 @@ def _on_grid(output: Tensor, layout: Layout, layer: str) -> Tensor:
 
 @contextmanager
 def tracing(module: nn.Module, what: str) -> Iterator[None]:
-    """Say in one line why the axes of an output cannot be traced."""
+    """Return why the axes of an output cannot be traced."""
     try:
         yield
     except ProbeError:
@@ -376,7 +376,7 @@ def tracing(module: nn.Module, what: str) -> Iterator[None]:
 
 
 def layout_at(module: nn.Module, layer: str, images: Tensor) -> Layout:
-    """Tell what the axes of a layer's output are for pictures of this size.
+    """Return what the axes of a layer's output are for pictures of this size.
 
     Raises
     ------
@@ -385,8 +385,8 @@ def layout_at(module: nn.Module, layer: str, images: Tensor) -> Layout:
     """
     path, call, part = split_name(layer)
     with tracing(module, f"layer {layer!r}"):
-        known = layouts(module, images.shape[1:])
-    layout = known.get((path, call or 0, part))
+        by_layer = layouts(module, images.shape[1:])
+    layout = by_layer.get((path, call or 0, part))
     if layout is None:
         raise ProbeError(f"layer {layer!r} does not exist, or returns nothing for each picture")
     return layout

@@ -40,7 +40,7 @@ Box = tuple[float, float, float, float]
 
 
 def completeness_gap(maps: Tensor, value: Tensor, baseline_value: Tensor) -> Tensor:
-    """Tell how far a map's sum is from what it shares out: the target's change from a baseline.
+    """Return how far a map's sum is from what it shares out: the target's change from a baseline.
 
     |Σ map − (f(x) − f(x₀))| / |f(x) − f(x₀)|, zero for a map that is complete (Sundararajan, Taly &
     Yan 2017).
@@ -174,7 +174,7 @@ def _curve(
     """Score pictures between two, in which pixels were replaced in the order of the map."""
     height, width = before.shape[-2:]
     if not 1 <= steps <= height * width:
-        raise ProbeError(f"steps is {steps}; wanted 1 to {height * width}, the number of pixels")
+        raise ProbeError(f"steps {steps}: expected 1 to {height * width}, the number of pixels")
     ranks = _ranks(_fitting(maps, before), seed)
     n_replaced = torch.linspace(0, height * width, steps + 1).round().to(ranks)
     scores = torch.empty(len(before), steps + 1, dtype=torch.float64)
@@ -223,7 +223,7 @@ def infidelity(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Tensor:
-    """Tell how badly a map foretells the target's change when a square is covered.
+    """Compute how badly a map foretells the target's change when a square is covered.
 
     E[(I·Φ − (f(x) − f(x − I)))²] (Yeh et al. 2019, definition 2.1), with their square removal: the
     covered squares lie anywhere, with sides between 1/8 and 1/2 of the picture's shorter side.
@@ -267,7 +267,7 @@ def infidelity(
             f"{tuple(images.shape)}"
         )
     if n_samples < 1:
-        raise ProbeError(f"n_samples is {n_samples}; wanted at least 1")
+        raise ProbeError(f"n_samples {n_samples}: expected 1 or more")
     summed = _fitting(maps, images)
     removed = as_baseline(baseline, images)
     squares = _squares(n_samples, images.shape[-2], images.shape[-1], seed).to(images.device)
@@ -278,13 +278,13 @@ def infidelity(
         part = squares[first : first + batch_size]
         at = slice(first, first + len(part))
         for k in range(len(images)):
-            seen = torch.where(part[:, None], removed[k], images[k])
+            covered = torch.where(part[:, None], removed[k], images[k])
             if contributions:
                 dots = (part * summed[k].double()).sum((1, 2))
             else:
-                dots = ((images[k] - seen) * maps[k]).double().sum((1, 2, 3))
+                dots = ((images[k] - covered) * maps[k]).double().sum((1, 2, 3))
             foretold[k, at] = dots.cpu()
-            changes[k, at] = before[k] - _values(module, seen, target, batch_size)
+            changes[k, at] = before[k] - _values(module, covered, target, batch_size)
     if not scaled:
         return (foretold - changes).square().mean(1)
     of_zeros = changes.square().mean(1)
@@ -328,7 +328,7 @@ def max_sensitivity(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Tensor:
-    """Tell how much a map changes, at most, when noise is added that one cannot see.
+    """Compute how much a map changes, at most, when noise is added that one cannot see.
 
     max ‖Φ(x + δ) − Φ(x)‖ / ‖Φ(x)‖, for noise δ between −radius and radius (Yeh et al. 2019,
     definition 3.1, as a share of the map's own length).
@@ -362,7 +362,7 @@ def max_sensitivity(
     """
     if n_samples < 1 or not radius > 0:
         raise ProbeError(
-            f"n_samples is {n_samples} and radius {radius}; wanted at least 1, and above 0"
+            f"n_samples is {n_samples} and radius {radius}: expected at least 1, and above 0"
         )
     images = images.detach()
     generator = _generator(seed)
@@ -379,7 +379,7 @@ def max_sensitivity(
 def pointing_game(
     maps: Tensor, boxes: Sequence[Box], size: tuple[int, int], *, tolerance: float = 15.0
 ) -> Tensor:
-    """Tell whether the largest value of a map lies on the object (Zhang et al. 2018).
+    """Return whether the largest value of a map lies on the object (Zhang et al. 2018).
 
     Parameters
     ----------
@@ -405,13 +405,13 @@ def pointing_game(
     hits = []
     for one, (left, top, right, bottom) in zip(at_picture(maps, size), boxes, strict=True):
         y, x = divmod(int(one.argmax()), size[1])
-        beside = (max(left - x, x - (right - 1), 0), max(top - y, y - (bottom - 1), 0))
-        hits.append(bool(one.min() < one.max()) and float(np.hypot(*beside)) <= tolerance)
+        distances = (max(left - x, x - (right - 1), 0), max(top - y, y - (bottom - 1), 0))
+        hits.append(bool(one.min() < one.max()) and float(np.hypot(*distances)) <= tolerance)
     return torch.tensor(hits)
 
 
 def share_in_box(maps: Tensor, boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
-    """Tell which share of what speaks for the target lies in a box.
+    """Return the share of what speaks for the target lies in a box.
 
     Parameters
     ----------

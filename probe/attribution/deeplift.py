@@ -131,7 +131,7 @@ class _Differences(Calls):
         return slope * (images - origin)
 
     def _origins(self, func: Call, inputs: list[Tensor]) -> list[Tensor] | None:
-        """Give what a call's inputs were at the baseline; None while this is being found."""
+        """Return what a call's inputs were at the baseline; None while this is being found."""
         if self._next is None:
             self._kept.append([tensor.detach().clone() for tensor in inputs])
             return None
@@ -196,13 +196,13 @@ class _Differences(Calls):
         return HandedBack.apply(lambda: func(*args, **kwargs), back, *inputs)
 
     def _div(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        over, under = args if len(args) == 2 else (args[0], kwargs["other"])
+        numerator, under = args if len(args) == 2 else (args[0], kwargs["other"])
         if kwargs.get("rounding_mode"):
             raise self.refusal(func, "with rounding_mode")
         if not carriers(under):
             return func(*args, **kwargs)
         with self:
-            return over * torch.reciprocal(under)
+            return numerator * torch.reciprocal(under)
 
     def _max_pool(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         if kwargs.get("return_indices"):
@@ -266,7 +266,7 @@ class _Differences(Calls):
 
 
 def _slope(function: Call, here: Tensor, there: Tensor) -> Tensor:
-    """Give Δout/Δin between two places, and the slope at the first where they are the same."""
+    """Return Δout/Δin between two places, and the slope at the first where they are the same."""
     step = here - there
     slope = (function(here) - function(there)) / step
     if (same := step == 0).any():

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import html
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +24,15 @@ from probe.activations.batch_size import with_graph
 from probe.attribution import methods
 from probe.attribution.maps import at_picture
 from probe.attribution.methods import Method
+from probe.attribution.settings import SaliencySettings
 from probe.attribution.trust import Trust, trust
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.devices import on_device, out_of_memory
 from probe.models.registry import neurons
+from probe.output.drawable import Contents, Drawable, npy, npz, save_as
 from probe.output.files import plain_name
-from probe.output.pictures import as_html, figure_png, place_of, write
+from probe.output.pictures import as_html, figure_png
 from probe.plots import maps
 from probe.plots.maps import Style
 from probe.progress import track
@@ -51,12 +52,12 @@ deletion maps are known, with sites fitted to 1,600 pictures, its maps correlate
 at one place, and Grad-CAM weighs channels by their mean gradient over all places
 (`analyses/known_truth.py`)."""
 
-TOP = 5
+N_TOP_CLASSES = 5
 """Classes that are told."""
 
 
-@dataclass(frozen=True, eq=False)
-class Saliency:
+@dataclass(frozen=True, eq=False, repr=False)
+class Saliency(Drawable):
     """A map of a picture: how much every place speaks for a target, and how it was made.
 
     Attributes
@@ -95,10 +96,10 @@ class Saliency:
     model: str
     top: tuple[tuple[str, float], ...]
     about: Mapping[str, Any]
-    network: Network = field(repr=False)
-    inputs: Tensor = field(repr=False)
-    explained: Target = field(repr=False)
-    given: Mapping[str, Any] = field(repr=False)
+    network: Network
+    inputs: Tensor
+    explained: Target
+    given: Mapping[str, Any]
 
     @cached_property
     def map(self) -> np.ndarray:
@@ -131,7 +132,7 @@ class Saliency:
         return f"colours from {ends}: 99.5 % of the map lie within"
 
     def overlay(self) -> Image.Image:
-        """Give the map over the picture, at the picture's size; the opacity is its magnitude."""
+        """Return the map over the picture, at the picture's size; the opacity is its magnitude."""
         pixels = np.asarray(self.picture)
         return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed))
 
@@ -164,7 +165,7 @@ class Saliency:
         return maps.plot_map(pixels, self.map, signed=signed, style=style, title=title, ax=ax)
 
     def png(self, style: Style = "overlay", *, dpi: int = 300) -> bytes:
-        """Give the content of a PNG file; `probe.images.about` reads how it was made.
+        """Return the content of a PNG file; `probe.images.about` reads how it was made.
 
         An overlay has the picture's pixels; figures have so many per inch.
         """
@@ -181,15 +182,16 @@ class Saliency:
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        place = place_of(path, ".png", ".npy")
-        if place.suffix.lower() == ".npy":
-            out = io.BytesIO()
-            np.save(out, self.values)
-            return write(place, out.getvalue())
-        return write(place, self.png(style))
+        return save_as(path, {".png": partial(self.png, style), **self._contents()})
+
+    def _contents(self) -> Contents:
+        return {".npy": lambda: npy(self.values)}
+
+    def _about(self) -> Mapping[str, Any]:
+        return self.about
 
     def check(self, *, seed: int = 0, device: str = "auto", progress: bool | None = None) -> Trust:
-        """Tell how far to trust the map: see `Trust`.
+        """Measure how far to trust the map: see `Trust`.
 
         Parameters
         ----------
@@ -206,29 +208,28 @@ class Saliency:
             If the target does not change when parts of the picture are covered.
         """
         of = self.method
-        given = {**self.given, "progress": False} if of.has_progress else self.given
-        with on_device(self.network, device) as (place, dtype):
+        method_settings = {**self.given, "progress": False} if of.has_progress else self.given
+        with on_device(self.network, device) as (device_used, dtype):
             return trust(
-                of, partial(of.function, **given), self.network.module,
-                self.inputs.to(place, dtype), self.explained, self.values, title=self.title,
+                of, partial(of.function, **method_settings), self.network.module,
+                self.inputs.to(device_used, dtype), self.explained, self.values, title=self.title,
                 seed=seed, batch_size=with_graph(self.network), progress=progress,
             )  # fmt: skip
 
     def _repr_html_(self) -> str:
+        return as_html(self.png("side"), self.title) + self._caption()
+
+    def _caption(self) -> str:
         words = ", ".join(f"{label} {share:.0%}" for label, share in self.top[:3])
-        seen = f"<br>the network sees: {html.escape(words)}" if words else ""
-        seen += "".join(f"<br>{html.escape(line)}" for line in self.said)
-        return (
-            as_html(self.png("side"), self.title)
-            + f"<p style='font-size:small'>{html.escape(self.scale)}{seen}</p>"
-        )
+        lines = [self.scale, *([f"the network sees: {words}"] if words else []), *self.said]
+        return f"<p style='font-size:small'>{'<br>'.join(map(html.escape, lines))}</p>"
 
     def __repr__(self) -> str:
         return f"<Saliency {self.title}, {self.value:.4g}; {self.scale}>"
 
 
-@dataclass(frozen=True, eq=False)
-class Saliencies(Sequence[Saliency]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Saliencies(Drawable, Sequence[Saliency]):
     """Several maps of one picture: methods, and layers of those that have a map of a layer.
 
     Attributes
@@ -244,39 +245,41 @@ class Saliencies(Sequence[Saliency]):
     def __getitem__(self, index: Any) -> Any:
         return self.maps[index]
 
+    @property
+    def title(self) -> str:
+        """One line that says what is shown."""
+        first, layers = self.maps[0], self._layers()
+        at = f"CAMs at {layers[0]}. " if len(layers) == 1 and layers[0] else ""
+        return f"{targets.titled(first.model, first.target)}. {at}Each map on its own scale"
+
+    def _layers(self) -> list[str]:
+        """Return the layers whose positions there are maps of; one without a name for none."""
+        return list(dict.fromkeys(one.layer for one in self.maps if one.layer)) or [""]
+
     def plot(self) -> Figure:
         """Draw a contact sheet, layer × method; each map has a scale of its own."""
-        names = list(dict.fromkeys(found.method.name for found in self.maps))
-        rows = list(dict.fromkeys(found.layer for found in self.maps if found.layer)) or [""]
-        table: list[list[Saliency | None]] = [[None] * len(names) for _ in rows]
-        for found in self.maps:
-            row = rows.index(found.layer) if found.layer else 0
-            table[row][names.index(found.method.name)] = found
-        first = self.maps[0]
-        at = f"CAMs at {rows[0]}. " if len(rows) == 1 and rows[0] else ""
+        methods_shown = list(dict.fromkeys(one.method.name for one in self.maps))
+        layers = self._layers()
+        table: list[list[Saliency | None]] = [[None] * len(methods_shown) for _ in layers]
+        for one in self.maps:
+            row = layers.index(one.layer) if one.layer else 0
+            table[row][methods_shown.index(one.method.name)] = one
         return maps.plot_sheet(
-            np.asarray(first.picture),
+            np.asarray(self.maps[0].picture),
             [[None if one is None else one.map for one in line] for line in table],
             signed=[[one is not None and one.method.signed for one in line] for line in table],
-            rows=rows,
-            columns=names,
-            title=f"{targets.titled(first.model, first.target)}. {at}Each map on its own scale",
+            rows=layers,
+            columns=methods_shown,
+            title=self.title,
         )
 
-    def save(self, path: str | Path) -> Path:
-        """Write the contact sheet (.png), or all values by name (.npz)."""
-        place = Path(path).expanduser()
-        if place.suffix.lower() == ".npz":
-            out = io.BytesIO()
-            names = [plain_name(found.method.name, found.layer) for found in self.maps]
-            arrays: Any = dict(zip(names, (found.values for found in self.maps), strict=True))
-            np.savez(out, **arrays)
-            return write(place, out.getvalue())
-        about = {"maps": [dict(found.about) for found in self.maps]}
-        return write(place_of(place, ".png", ".npz"), figure_png(self.plot(), about))
+    def _about(self) -> Mapping[str, Any]:
+        return {"maps": [dict(one.about) for one in self.maps]}
 
-    def _repr_html_(self) -> str:
-        return as_html(figure_png(self.plot(), {}), "maps")
+    def _contents(self) -> Contents:
+        """Return all values, by method and layer."""
+        arrays = {plain_name(one.method.name, one.layer): one.values for one in self.maps}
+        return {".npz": lambda: npz(arrays)}
 
 
 def saliency(
@@ -294,7 +297,7 @@ def saliency(
     progress: bool | None = None,
     **settings: Any,
 ) -> Saliency | Saliencies:
-    """Tell which parts of a picture speak for a class, a unit, or whatever is the target.
+    """Compute which parts of a picture speak for a class, a unit, or whatever is the target.
 
     Parameters
     ----------
@@ -344,6 +347,7 @@ def saliency(
     >>> probe.saliency("cat.jpg", "squeezenet1_1")  # doctest: +SKIP
     >>> probe.saliency("cat.jpg", "alexnet", "occlusion", "tiger cat").plot()  # doctest: +SKIP
     """
+    options = SaliencySettings.of(locals()).checked()
     method = default_method(model, target) if method is None else method
     chosen = methods.choose(method)
     methods.check_settings(chosen, settings)
@@ -356,47 +360,47 @@ def saliency(
     network, target = targets.alone(network, target)
     if target is not None:
         target = targets.read(target, network)
-    seen = network.preprocessing(picture)[None]
-    with on_device(network, device) as (place, dtype):
-        inputs = seen.to(place, dtype)
-        wanted = target or targets.predicted(network, inputs)
-        layers = _layers(layer, network, wanted) if any(m.needs_layer for m in chosen) else []
+    preprocessed = network.preprocessing(picture)[None]
+    with on_device(network, device) as (device_used, dtype):
+        inputs = preprocessed.to(device_used, dtype)
+        explained = target or targets.predicted(network, inputs)
+        layers = _layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []
         pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
         # One bar: within the only map, or of the maps.
         within = len(pairs) == 1 and pairs[0][0].has_progress
         inner, outer = (progress, False) if within else (False, progress)
         top = _top(network, inputs)
-        of_target = targets.values(network.module, inputs, wanted)
-        check_single(of_target, wanted)
+        of_target = targets.values(network.module, inputs, explained)
+        check_single(of_target, explained)
         value = float(of_target)
-        size = batch_size or with_graph(network)
+        size = options.batch_size or with_graph(network)
         ran = [
-            _run(m, at, network.module, inputs, wanted, size, seed, inner, settings)
+            _run(m, at, network.module, inputs, explained, size, options.seed, inner, settings)
             for m, at in track(pairs, desc="saliency", unit="map", progress=outer)
         ]
     # A network that sees the whole picture has a map that lies over all of it.
-    whole = network.preprocessing.crop is None
-    shown = picture if whole else Image.fromarray(network.preprocessing.seen(seen[0]))
+    sees_all = network.preprocessing.crop is None
+    below = picture if sees_all else Image.fromarray(network.preprocessing.seen(preprocessed[0]))
     about = {
         **network.provenance(),
         "image": Path(name).name,
         "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
         **({"notes": images.notes_of(picture)} if images.notes_of(picture) else {}),
-        "target": wanted.name,
-        **({"site": dict(wanted.facts)} if wanted.facts else {}),
+        "target": explained.name,
+        **({"site": dict(explained.facts)} if explained.facts else {}),
         "value": value,
         "seed": seed,
     }
-    found = tuple(
+    explanations = tuple(
         Saliency(
-            array, shown, m, wanted.name, value, at, network.name, top,
+            array, below, m, explained.name, value, at, network.name, top,
             about | {"method": m.name, "layer": at, "settings": _plain(m, settings)},
-            network, seen, wanted, given,
+            network, preprocessed, explained, chosen_settings,
         )
-        for (m, at), (array, given) in zip(pairs, ran, strict=True)
+        for (m, at), (array, chosen_settings) in zip(pairs, ran, strict=True)
     )  # fmt: skip
-    several = len(found) > 1 or not isinstance(method, str)
-    return Saliencies(found) if several else found[0]
+    is_sheet = len(explanations) > 1 or not isinstance(method, str)
+    return Saliencies(explanations) if is_sheet else explanations[0]
 
 
 def default_method(
@@ -428,9 +432,9 @@ def _layers(
     ]  # fmt: skip
     if ends:
         # What ends there looks at nothing that comes after: no class token, no map of classes.
-        own = list(infos)[min(ends)]
-        if infos[own].n_positions > 1:
-            return [own]
+        last = list(infos)[min(ends)]
+        if infos[last].n_positions > 1:
+            return [last]
         if spatial:
             return [spatial[-1]]
     if not spatial:
@@ -454,21 +458,21 @@ def _run(
     settings: Mapping[str, Any],
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Compute one map, with fewer pictures at a time where memory runs out."""
-    given: dict[str, Any] = {k: v for k, v in settings.items() if k in method.settings}
+    arguments: dict[str, Any] = {k: v for k, v in settings.items() if k in method.settings}
     if "seed" in method.settings:
-        given.setdefault("seed", seed)
+        arguments.setdefault("seed", seed)
     if layer:
-        given["layer"] = layer
+        arguments["layer"] = layer
     bar = {"progress": progress} if method.has_progress else {}
     while True:
         if "batch_size" in method.settings:
-            given["batch_size"] = batch_size
+            arguments["batch_size"] = batch_size
         try:
             if method.choosing is None:
-                found = method.function(module, inputs, target, **given, **bar)[0]
+                attribution = method.function(module, inputs, target, **arguments, **bar)[0]
             else:
-                several, chosen = method.choosing(module, inputs, target, **given, **bar)
-                found, given = several[0], given | chosen
+                attributions, chosen = method.choosing(module, inputs, target, **arguments, **bar)
+                attribution, arguments = attributions[0], arguments | chosen
             break
         except Exception as error:
             if not out_of_memory(error):
@@ -479,17 +483,17 @@ def _run(
                     "smaller network"
                 ) from None
         batch_size //= 2
-    values = found.float().cpu().numpy()
+    values = attribution.float().cpu().numpy()
     if not np.isfinite(values).all():
         raise ProbeError(
             f"{method.name} gives values that are not finite for target {target.name!r}: the "
             "network's own output or gradient overflows here"
         )
-    return np.ascontiguousarray(values), given
+    return np.ascontiguousarray(values), arguments
 
 
 def _top(network: Network, inputs: Tensor) -> tuple[tuple[str, float], ...]:
-    """Give the classes that a network sees, and their probabilities."""
+    """Return the classes that a network sees, and their probabilities."""
     labels = targets.class_labels(network)
     if not labels or network.missing or neurons(network.architecture or ""):
         return ()
@@ -497,18 +501,18 @@ def _top(network: Network, inputs: Tensor) -> tuple[tuple[str, float], ...]:
     if scores.ndim != 2 or scores.shape[1] != len(labels):
         return ()
     shares = scores.float().softmax(1)[0]
-    best = shares.argsort(descending=True)[:TOP].tolist()
+    best = shares.argsort(descending=True)[:N_TOP_CLASSES].tolist()
     return tuple((labels[k], float(shares[k])) for k in best)
 
 
 def _plain(method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a method's settings as JSON has them; of arrays, a hash."""
-    told = {}
+    """Return a method's settings as JSON has them; of arrays, a hash."""
+    plain = {}
     for name, value in settings.items():
         if name not in method.settings:
             continue
         if isinstance(value, (Tensor, np.ndarray)):
             content = np.ascontiguousarray(np.asarray(value))
             value = f"array {content.shape} {hashlib.sha256(content.tobytes()).hexdigest()[:16]}"
-        told[name] = json.loads(json.dumps(value, default=str))
-    return told
+        plain[name] = json.loads(json.dumps(value, default=str))
+    return plain

@@ -22,7 +22,7 @@ from probe.plots.maps import STYLES
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
-WAIT = 0.05
+POLL_INTERVAL_S = 0.05
 """Seconds from a change of a widget to the work on it: further changes may be under way."""
 
 SIDE, DPI = 900, 150
@@ -156,7 +156,9 @@ class Explorer:
         if self._loop is None:
             self._work(self._wanted)
         else:  # from whatever thread
-            self._loop.call_soon_threadsafe(self._loop.call_later, WAIT, self._work, self._wanted)
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, POLL_INTERVAL_S, self._work, self._wanted
+            )
 
     def _work(self, wanted: object) -> None:
         """Make and show the map that the widgets ask for, or say what is wrong."""
@@ -178,9 +180,9 @@ class Explorer:
             words = str(error)
         except Exception as error:  # nobody sees what is raised here
             words = f"{type(error).__name__}: {error}"
-        drawn = (self._shown, self.style.value)
-        if self._shown is not None and drawn != self._drawn:
-            self.picture.value, self._drawn = self._shown.png(self.style.value, dpi=DPI), drawn
+        request = (self._shown, self.style.value)
+        if self._shown is not None and request != self._drawn:
+            self.picture.value, self._drawn = self._shown.png(self.style.value, dpi=DPI), request
         red = f"<span style='color:#b2182b'>{html.escape(words)}</span>"
         self.words.value = red if words else self._about()
         if wanted is self._wanted:
@@ -201,7 +203,7 @@ class Explorer:
             handle.remove()
 
     def _make(self, image: images.Picture, method: str, target: str, layer: str) -> None:
-        found = saliency(
+        explanation = saliency(
             image,
             self.network,
             method,
@@ -210,13 +212,13 @@ class Explorer:
             progress=False,
             **self._settings,
         )
-        assert isinstance(found, Saliency)  # of one method
-        small = found.picture.copy()
+        assert isinstance(explanation, Saliency)  # of one method
+        small = explanation.picture.copy()
         small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        self.found, self._shown = found, replace(found, picture=small)
+        self.found, self._shown = explanation, replace(explanation, picture=small)
 
     def _about(self) -> str:
-        """Say what is shown."""
+        """Return what is shown."""
         if self.found is None or self._shown is None:
             return "Choose a picture."
         text = f"{self.found.title}, {self.found.value:.4g}. {self._shown.scale.capitalize()}."

@@ -20,18 +20,18 @@ from probe.activations.capture import differentiable
 from probe.errors import ProbeError
 from probe.targets import Target
 
-STEPS = (64, 128, 256, 512)
+PATH_STEPS = (64, 128, 256, 512)
 """Points on the way of integrated gradients: the first, and if they do not do, the next."""
 
 Baseline = Tensor | float | Literal["blurred"]
 """The picture without what is to be explained: values, or the picture itself, blurred."""
 
-COMPLETE = 0.01
+COMPLETENESS_TOLERANCE = 0.01
 """Share of a target's change by which the sum of integrated gradients may miss it."""
 
 
 def gradient(module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32) -> Tensor:
-    """Give the gradient of a target with respect to the picture (Simonyan et al. 2014).
+    """Return the gradient of a target with respect to the picture (Simonyan et al. 2014).
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def vargrad(
     batch_size: int = 32,
     seed: int = 0,
 ) -> Tensor:
-    """Give the variance of the gradient over noisy copies of the picture (Adebayo et al. 2018).
+    """Return the variance of the gradient over noisy copies of the picture (Adebayo et al. 2018).
 
     Parameters
     ----------
@@ -249,12 +249,14 @@ def integrated_and_chosen(
         parts = pictures.split(batch_size)
         return torch.cat([targets.values(module, part, target) for part in parts])
 
-    taken, *more = STEPS
+    taken, *more = PATH_STEPS
     maps = integral(taken, everything)
     change = (value(images) - value(origin)).to(maps)
     for n_steps in more:
         gap = (maps.flatten(-3).sum(-1) - change).abs()
-        (left,) = torch.where((gap > COMPLETE * change.abs()).reshape(len(maps), -1).any(1))
+        (left,) = torch.where(
+            (gap > COMPLETENESS_TOLERANCE * change.abs()).reshape(len(maps), -1).any(1)
+        )
         if not len(left):
             break
         maps[left] = integral(n_steps, left)
@@ -263,7 +265,7 @@ def integrated_and_chosen(
 
 
 def path_rule(steps: int) -> tuple[list[float], list[float]]:
-    """Give the points at which a path from 0 to 1 is looked at, and their weights.
+    """Return the points at which a path from 0 to 1 is looked at, and their weights.
 
     The middles and lengths of intervals that end at (1/steps)³, (2/steps)³, …, 1. Near a uniform
     baseline the contrast of a picture is low, and there a network's answer changes most. The
@@ -326,7 +328,7 @@ def expected_gradients(
     if baselines is not None and (baselines.shape[1:] != images.shape[1:] or not len(baselines)):
         raise ProbeError(
             f"baselines of shape {tuple(baselines.shape)} do not fit pictures of shape "
-            f"{tuple(images.shape)}: wanted one or more of the same size"
+            f"{tuple(images.shape)}: expected one or more of the same size"
         )
     generator = torch.Generator().manual_seed(seed)
     if baselines is None:
@@ -355,7 +357,7 @@ def expected_gradients(
 
 
 def checked(images: Tensor) -> Tensor:
-    """Give pictures without their graph.
+    """Return pictures without their graph.
 
     Raises
     ------
@@ -364,7 +366,7 @@ def checked(images: Tensor) -> Tensor:
     """
     if images.ndim != 4 or not len(images):
         raise ProbeError(
-            f"images have shape {tuple(images.shape)}; wanted (n, channels, height, width), one "
+            f"images have shape {tuple(images.shape)}: expected (n, channels, height, width), one "
             "or more"
         )
     return images.detach()
@@ -405,7 +407,7 @@ def blurred(images: Tensor) -> Tensor:
 
 
 def _beside(images: Tensor, slopes: Tensor) -> Tensor:
-    """Give pictures an axis for several targets, where slopes have one: (n, m, …)."""
+    """Add to pictures an axis for several targets, where slopes have one: (n, m, …)."""
     return images[:, None] if slopes.ndim > images.ndim else images
 
 
@@ -419,7 +421,7 @@ def at_least(least: int, **settings: int) -> None:
     """
     for name, value in settings.items():
         if value < least:
-            raise ProbeError(f"{name} is {value}; wanted {least} or more")
+            raise ProbeError(f"{name} {value}: expected {least} or more")
 
 
 def batches(pictures: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
@@ -439,7 +441,7 @@ def batches(pictures: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
 def _gradients(
     module: nn.Module, pictures: Iterable[Tensor], target: Target, batch_size: int
 ) -> Iterator[Tensor]:
-    """Give the gradient at each picture of a stream, in its order."""
+    """Return the gradient at each picture of a stream, in its order."""
     for batch in batches(pictures, batch_size):
         with torch.enable_grad():  # also for one who has switched gradients off
             batch.requires_grad_()
@@ -469,9 +471,9 @@ def _from_origins(
     """
 
     def on_the_way() -> Iterator[Tensor]:
-        for step, place in enumerate(places):
+        for step, fraction in enumerate(places):
             for start, end in zip(origin(step), images, strict=True):
-                yield start + place * (end - start)
+                yield start + fraction * (end - start)
 
     total = [torch.zeros(()).to(images)] * len(images)
     for k, slope in enumerate(_gradients(module, on_the_way(), target, batch_size)):
@@ -482,13 +484,13 @@ def _from_origins(
 
 
 def _noisy(images: Tensor, samples: int, noise: float, seed: int) -> Iterator[Tensor]:
-    """Give each picture with noise, then each with other noise, and so on."""
+    """Return each picture with noise, then each with other noise, and so on."""
     at_least(1, samples=samples)
     if not 0 <= noise < float("inf"):
-        raise ProbeError(f"noise is {noise}; wanted 0 or more: a share of the picture's range")
+        raise ProbeError(f"noise {noise}: expected 0 or more: a share of the picture's range")
     spreads = noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))
     generator = torch.Generator().manual_seed(seed)
     for _ in range(samples):
-        drawn = torch.randn(images.shape[1:], generator=generator).to(images)
+        sample = torch.randn(images.shape[1:], generator=generator).to(images)
         for picture, spread in zip(images, spreads, strict=True):
-            yield torch.addcmul(picture, spread, drawn)
+            yield torch.addcmul(picture, spread, sample)

@@ -15,28 +15,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.ndimage import gaussian_filter
 
 from probe import recordings
-from probe.activations.batch_size import with_graph
-from probe.attribution import methods as known_methods
-from probe.attribution.maps import at_picture
-from probe.attribution.methods import Method
-from probe.encoding.fields import weights as field_weights
-from probe.encoding.held_out import HeldOut
+from probe.attribution.masses import chosen_sites
 from probe.errors import ProbeError
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.resampling import bootstrap_counts
 from probe.inference.significance import ROUNDING, t_test
-from probe.models.devices import on_device
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import png
+from probe.output.summarised import Summarised
 from probe.output.text import number, p_value
 from probe.plots.deletions import plot_in_vivo
-from probe.progress import track
 from probe.recordings import Deletions, Noise, Recording, find_deletions
-from probe.targets import Several
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,15 +41,9 @@ N_PERMUTATIONS = 10_000
 MAX_VARIANTS = 4
 """Variants of one picture, whose orders are all looked at."""
 
-CENTRE_SD = 0.2
-"""SD of the map that looks at the centre, as a share of the picture's sides."""
-
-EDGE_SD = 1 / 56
-"""SD of the Gaussian that local contrast is measured within, as a share of the shorter side."""
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InVivo:
+class InVivo(Summarised):
     """How well maps tell what a deletion does to recorded responses. Shows, plots, saves itself.
 
     Attributes
@@ -78,8 +63,9 @@ class InVivo:
         ``method_b``, ``difference`` (of r), ``se``, ``p``, ``p_fdr``, ``p_holm``.
     resampled : dict of str to numpy.ndarray, shape (B, m)
         r of each site in each resample of the pictures.
-    title : str
-    notes : tuple of str
+    about_maps : str
+        Which maps, recording, sites and pictures.
+    remarks : tuple of str
     simulated : bool
     """
 
@@ -87,11 +73,20 @@ class InVivo:
     sites: pd.DataFrame
     pairs: pd.DataFrame
     resampled: dict[str, np.ndarray]
-    title: str
-    notes: tuple[str, ...]
+    about_maps: str
+    remarks: tuple[str, ...]
     simulated: bool
 
     FILES: ClassVar = ("table.csv", "sites.csv", "pairs.csv", "figure.png")
+
+    @property
+    def title(self) -> str:
+        """One line that says what was judged."""
+        return self.about_maps
+
+    def notes(self) -> list[str]:
+        """Return what a reader has to know of the numbers, a sentence or two each."""
+        return list(self.remarks)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw r of every map with its interval, best first; references are hollow."""
@@ -129,20 +124,6 @@ class InVivo:
                 }
             )
         return pd.DataFrame(rows)
-
-    def __repr__(self) -> str:
-        return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes])
-
-    def _repr_html_(self) -> str:
-        import base64
-        import html
-
-        picture = base64.b64encode(self._png()).decode()
-        return (
-            f"<p>{html.escape(self.title)}</p>{self.summary().to_html(index=False)}"
-            f"<p>{'<br>'.join(map(html.escape, self.notes))}</p>"
-            f"<img src='data:image/png;base64,{picture}' alt='{html.escape(self.title)}'>"
-        )
 
 
 def deletion_in_vivo(
@@ -205,7 +186,7 @@ def deletion_in_vivo(
         )
     source = deletions.recording
     falls = deletions.falls()
-    chosen = _chosen(sites, falls.shape[2])
+    chosen = chosen_sites(sites, falls.shape[2])
     falls = falls[:, :, chosen]
     contrasts = _centred(falls)
     varies = np.square(contrasts).sum(axis=(0, 1)) > 0
@@ -220,9 +201,9 @@ def deletion_in_vivo(
     for name, values in masses.items():
         mass = _checked(name, values, falls.shape)
         contrast = _centred(mass)
-        r, drawn = _correlate(contrast, contrasts, counts)
+        r, resampled_r = _correlate(contrast, contrasts, counts)
         r_fall, drawn_fall = _correlate_falls(mass, falls, counts)
-        resampled[name] = drawn
+        resampled[name] = resampled_r
         low, high, influences[name] = _studentised(contrast, contrasts, counts)
         fall_low, fall_high = _interval(_over_sites(drawn_fall))
         rows.append(
@@ -234,7 +215,7 @@ def deletion_in_vivo(
                 "n_sites": int(np.isfinite(r).sum()), "n_pictures": n,
             }
         )  # fmt: skip
-        lows, highs = _interval(drawn)
+        lows, highs = _interval(resampled_r)
         by_site.append(
             pd.DataFrame(
                 {
@@ -272,216 +253,12 @@ def deletion_in_vivo(
     )
 
 
-def held_out_masses(
-    heads: HeldOut,
-    deletions: Deletions,
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = "all",
-    *,
-    sites: Sequence[int] | None = None,
-    seed: int = 0,
-    batch_size: int | None = None,
-    device: str = "auto",
-    progress: bool | None = None,
-) -> dict[str, np.ndarray]:
-    """Make maps of the originals through heads that have not seen them, and sum their regions.
-
-    The magnitude is summed of methods whose sign is a direction (`Method.slope`), the value of
-    others; of a method of layers, the map at the layer that the sites are read from.
-
-    Parameters
-    ----------
-    heads : HeldOut
-        Of `probe.encoding.held_out.fit_held_out`. Originals and their variants are in one fold.
-    deletions : Deletions
-        Of the same recording.
-    methods : str, sequence of str, or mapping
-        As in `probe.saliency`, or by any name: ``{"method": NAME, SETTING: VALUE, …}``.
-    sites : sequence of int, optional
-        By default, all.
-    seed : int
-        Of noise and masks.
-    batch_size, device, progress
-        As in `probe.saliency`.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray, shape (n, k, len(sites))
-        For `deletion_in_vivo`.
-
-    Raises
-    ------
-    ProbeError
-        If a method or a setting does not exist, or a fold has seen a variant of its picture.
-    """
-    network = heads.network
-    if network.preprocessing.crop is not None:
-        raise ProbeError(
-            f"{network.name} sees a part of the picture only: expected preprocessing 'resize'"
-        )
-    _check_same(heads, deletions)
-    chosen = _chosen(sites, len(heads.mean)).tolist()
-    uses = _uses(methods)
-    fold_of = np.full(deletions.recording.n_stimuli, -1)
-    for k, held in enumerate(heads.folds):
-        fold_of[held.test] = k
-    folds = fold_of[deletions.originals]
-    if (fold_of[deletions.variants] != folds[:, None]).any():
-        raise ProbeError(
-            "a head was fitted to a variant of a picture that it is to explain: fit with groups "
-            "that keep an original and its variants together"
-        )
-    shape = (*deletions.variants.shape, len(chosen))
-    masses = {name: np.zeros(shape) for name in uses}
-    work = [(name, fold) for name in uses for fold in np.unique(folds)]
-    size = batch_size or with_graph(network)
-    with on_device(network, device) as (where, dtype):
-        for name, fold in track(work, desc="maps", unit="fold", progress=progress):
-            method, settings = uses[name]
-            rows = np.flatnonzero(folds == fold)
-            part = deletions.take(rows)
-            pictures = [deletions.recording.stimuli.image(int(k)) for k in part.originals]
-            inputs = torch.stack([network.preprocessing(picture) for picture in pictures])
-            inputs = inputs.to(where, dtype)
-            options = method.takes(seed=seed, batch_size=size, layer=heads.layer, progress=False)
-            options |= settings
-            targets = [heads.site(site, int(fold)) for site in chosen]
-            if method.several:
-                maps = method.function(network.module, inputs, Several(tuple(targets)), **options)
-            else:
-                maps = torch.stack(
-                    [method.function(network.module, inputs, one, **options) for one in targets], 1
-                )
-            flat = maps.flatten(0, 1)
-            signed = flat.abs() if method.slope else flat
-            whole = at_picture(signed, (inputs.shape[2], inputs.shape[3]))
-            of_sites = whole.reshape(*maps.shape[:2], *whole.shape[1:])
-            masses[name][rows] = part.masses(of_sites.cpu().numpy())
-    return masses
-
-
-def reference_masses(
-    deletions: Deletions, heads: HeldOut | None = None, *, sites: Sequence[int] | None = None
-) -> dict[str, np.ndarray]:
-    """Return what maps are to be told from: masses of what knows nothing of the site, or all.
-
-    Parameters
-    ----------
-    deletions : Deletions
-    heads : HeldOut, optional
-        Adds ``prediction``, the falls that the head itself predicts for the variants: what a
-        perfect map of it would say; and ``field``, the site's pooling field, where it has one.
-    sites : sequence of int, optional
-        By default, all of ``heads``.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray, shape (n, k, 1) or (n, k, m)
-        ``area`` (how many pixels were taken away), ``centre`` (a Gaussian in the middle of the
-        picture), ``edges`` (local contrast of the original), ``detail`` (the squared change of its
-        pixels); for ``heads``, also what is said there.
-    """
-    height, width = deletions.regions.shape[2:]
-    y, x = np.ogrid[:height, :width]
-    centre = np.exp(
-        -(((y - (height - 1) / 2) / height) ** 2 + ((x - (width - 1) / 2) / width) ** 2)
-        / (2 * CENTRE_SD**2)
-    )
-    n, k = deletions.variants.shape
-    edges, detail = np.empty((n, height, width)), np.empty((n, k, 1))
-    sd = min(height, width) * EDGE_SD
-    for row in range(n):
-        original = deletions.picture(int(deletions.originals[row]))
-        grey = original.mean(axis=-1)
-        mean = gaussian_filter(grey, sd)
-        edges[row] = np.sqrt(np.maximum(gaussian_filter(grey**2, sd) - mean**2, 0.0))
-        for variant in range(k):
-            changed = deletions.picture(int(deletions.variants[row, variant]))
-            squared = np.square(changed - original).mean(axis=-1)
-            detail[row, variant, 0] = squared[deletions.regions[row, variant]].sum()
-    masses = {
-        "area": deletions.masses(np.ones((n, height, width))),
-        "centre": deletions.masses(np.broadcast_to(centre, (n, height, width))),
-        "edges": deletions.masses(edges),
-        "detail": detail,
-    }
-    if heads is None:
-        return masses
-    _check_same(heads, deletions)
-    chosen = _chosen(sites, len(heads.mean)).tolist()
-    masses["prediction"] = deletions.falls(heads.predictions)[:, :, chosen]
-    if heads.folds[0].readout.fields is not None:
-        masses["field"] = _field_masses(deletions, heads, chosen)
-    return masses
-
-
-def _field_masses(deletions: Deletions, heads: HeldOut, sites: Sequence[int]) -> np.ndarray:
-    masses = np.empty((*deletions.variants.shape, len(sites)))
-    height, width = deletions.regions.shape[2:]
-    for held in heads.folds:
-        (rows,) = np.nonzero(np.isin(deletions.originals, held.test))
-        if not len(rows):
-            continue
-        fields = held.readout.fields
-        assert fields is not None  # as those of the first fold
-        flat = field_weights([fields[site] for site in sites], height, width)
-        maps = np.asarray(flat).reshape(len(sites), height, width)
-        part = deletions.take(rows)
-        masses[rows] = part.masses(np.broadcast_to(maps, (len(rows), *maps.shape)))
-    return masses
-
-
 def _deletions_of(recording: str | Recording | Deletions) -> Deletions:
     if isinstance(recording, Deletions):
         return recording
     if isinstance(recording, str):
         recording = recordings.load(recording)
     return find_deletions(recording)
-
-
-def _chosen(sites: Sequence[int] | None, n: int) -> np.ndarray:
-    """Return the numbers of the sites that are meant, of n."""
-    if sites is None:
-        return np.arange(n)
-    chosen = np.asarray(sites)
-    if (
-        chosen.ndim != 1
-        or not len(chosen)
-        or chosen.dtype.kind not in "iu"
-        or chosen.min() < 0
-        or chosen.max() >= n
-        or len(np.unique(chosen)) < len(chosen)
-    ):
-        raise ProbeError(
-            f"sites {chosen.tolist()}: expected whole numbers from 0 to {n - 1}, each once"
-        )
-    return chosen.astype(np.int64)
-
-
-def _check_same(heads: HeldOut, deletions: Deletions) -> None:
-    """Refuse heads of another recording."""
-    recording = deletions.recording
-    shape = (recording.n_stimuli, recording.n_neuroids)
-    if heads.dataset != recording.name or heads.predictions.shape != shape:
-        raise ProbeError(
-            f"the heads were fitted to {heads.dataset!r}, {len(heads.predictions)} stimuli and "
-            f"{len(heads.mean)} sites, and the deletions are of {recording.name!r}, {shape[0]} and "
-            f"{shape[1]}: expected the same recording"
-        )
-
-
-def _uses(
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
-) -> dict[str, tuple[Method, dict[str, Any]]]:
-    """Read which methods are meant, with which settings, by the name of each."""
-    if isinstance(methods, Mapping):
-        uses = {}
-        for name, settings in methods.items():
-            method = known_methods.find(str(settings.get("method", name)))
-            settings = {key: value for key, value in settings.items() if key != "method"}
-            known_methods.check_settings([method], settings)
-            uses[name] = (method, settings)
-        return uses
-    return {method.name: (method, {}) for method in known_methods.choose(methods)}
 
 
 def _checked(name: str, values: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -544,10 +321,10 @@ def _influence(
     influence : numpy.ndarray, shape (n, B)
     """
     products, a, b = ((x * y).sum(1) for x, y in ((mass, falls), (mass, mass), (falls, falls)))
-    known = (a.sum(0) > 0) & (b.sum(0) > 0)
-    if not known.any():
+    varies = (a.sum(0) > 0) & (b.sum(0) > 0)
+    if not varies.any():
         return np.full(len(weights), np.nan), np.full((len(mass), len(weights)), np.nan)
-    products, a, b = products[:, known], a[:, known], b[:, known]
+    products, a, b = products[:, varies], a[:, varies], b[:, varies]
     sums, of_mass, of_falls = weights @ products, weights @ a, weights @ b
     r = _ratio(sums, of_mass, of_falls)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -556,7 +333,7 @@ def _influence(
             - a @ (r / (2 * of_mass)).T
             - b @ (r / (2 * of_falls)).T
         )
-    return r.mean(axis=1), influence / known.sum()
+    return r.mean(axis=1), influence / varies.sum()
 
 
 def _standard_error(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -619,16 +396,16 @@ def _permutation_p(mass: np.ndarray, falls: np.ndarray, orders: np.ndarray) -> f
     """Compute the two-sided p of the mean r over sites."""
     n, k, _ = mass.shape
     norms = [np.sqrt(np.square(x).sum(axis=(0, 1))) for x in (mass, falls)]
-    known = (norms[0] > 0) & (norms[1] > 0)
-    if not known.any():
+    varies = (norms[0] > 0) & (norms[1] > 0)
+    if not varies.any():
         return np.nan
-    a, b = mass[:, :, known] / norms[0][known], falls[:, :, known] / norms[1][known]
+    a, b = mass[:, :, varies] / norms[0][varies], falls[:, :, varies] / norms[1][varies]
     # The mean over sites is one number per picture and order: no site is looked at again.
     of_order = (
         np.stack(
             [(a[:, list(order)] * b).sum(axis=(1, 2)) for order in permutations(range(k))], axis=1
         )
-        / known.sum()
+        / varies.sum()
     )
     observed = of_order[:, 0].sum()
     by_chance = of_order[np.arange(n), orders].sum(axis=1)
@@ -653,26 +430,26 @@ def _ceilings(deletions: Deletions, sites: np.ndarray) -> np.ndarray:
 
 def _over_sites(values: np.ndarray) -> np.ndarray:
     """Average over sites that have a value."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(axis=-1)
+    is_finite = np.isfinite(values)
+    total = np.where(is_finite, values, 0.0).sum(axis=-1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(total / known.sum(axis=-1))
+        return np.asarray(total / is_finite.sum(axis=-1))
 
 
 def _interval(drawn: np.ndarray) -> tuple[Any, Any]:
     """Return the 95 % interval of resamples, along their first axis."""
-    known = np.isfinite(drawn).all(axis=0)
+    is_finite = np.isfinite(drawn).all(axis=0)
     low, high = np.quantile(np.where(np.isfinite(drawn), drawn, 0.0), (0.025, 0.975), axis=0)
-    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
+    low, high = np.where(is_finite, low, np.nan), np.where(is_finite, high, np.nan)
     return (low, high) if low.ndim else (float(low), float(high))
 
 
 def _corrected(correct: Any, p: np.ndarray) -> np.ndarray:
     """Correct the p of rows that have one."""
     corrected = np.full(len(p), np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        corrected[known] = correct(p[known])
+    is_finite = np.isfinite(p)
+    if is_finite.any():
+        corrected[is_finite] = correct(p[is_finite])
     return corrected
 
 

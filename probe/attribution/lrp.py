@@ -124,7 +124,7 @@ class _Relevance(Calls):
         self._first = rule == "composite"  # whether the next convolution is the first
 
     def read(self, target: Target, outputs: Mapping[str, Tensor]) -> Tensor:
-        """See `Calls.read`."""
+        """Return the target of what layers return; see `Calls.read`."""
         self._rule, self._epsilon = "epsilon", 0.0
         self.rules = {**self.rules, "square": _Relevance._pass}  # as in a norm
         return target(outputs)
@@ -234,10 +234,10 @@ class _Relevance(Calls):
         return self._pass(func, args, kwargs)
 
     def _pass(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        (given,) = carriers((args, kwargs))
-        shape = given.shape
+        (carrying,) = carriers((args, kwargs))
+        shape = carrying.shape
         return HandedBack.apply(
-            lambda: func(*args, **kwargs), lambda handed: (handed.sum_to_size(shape),), given
+            lambda: func(*args, **kwargs), lambda handed: (handed.sum_to_size(shape),), carrying
         )
 
     def _by_all(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -281,7 +281,7 @@ class _Relevance(Calls):
 
 
 def _notes(tensor: Tensor) -> dict[str, Any]:
-    """Give what the call that a tensor comes from left with it."""
+    """Return what the call that a tensor comes from left with it."""
     node: Any = tensor.grad_fn
     while node is not None and node.name() == "CloneBackward0":
         node = node.next_functions[0][0]
@@ -289,7 +289,7 @@ def _notes(tensor: Tensor) -> dict[str, Any]:
 
 
 def _inside(tensor: Tensor) -> Tensor:
-    """Give ones, and zeros where a tensor is padded."""
+    """Return ones, with zeros where a tensor is padded."""
     return _notes(tensor).get("inside", torch.ones_like(tensor[:1])).expand_as(tensor)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from probe.errors import ProbeError
 
-SHOWN = 0.99
+SHOWN_QUANTILE = 0.99
 """Share of a map's values that are told apart where it is compared as a picture."""
 
 
@@ -36,8 +36,8 @@ def at_picture(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if maps.ndim not in (3, 4) or (maps.ndim == 4 and maps.shape[1:] != (3, *size)):
         raise ProbeError(
-            f"maps have shape {tuple(maps.shape)}; wanted (n, 3, {size[0]}, {size[1]}), or (n, y, "
-            "x) of a layer's positions"
+            f"maps have shape {tuple(maps.shape)}: expected (n, 3, {size[0]}, {size[1]}), or (n, "
+            "y, x) of a layer's positions"
         )
     if not maps.isfinite().all():
         raise ProbeError("a map has values that are not finite, and cannot be checked")
@@ -52,7 +52,7 @@ def at_picture(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def similarities(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Tell how alike two maps are, as Adebayo et al. (2018) measure it.
+    """Return how alike two maps are, as Adebayo et al. (2018) measure it.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def ssim(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _shown(values: np.ndarray) -> np.ndarray:
-    """Give magnitudes as they are shown: up to the 99th percentile, divided by it."""
+    """Return magnitudes as they are shown: up to the 99th percentile, divided by it."""
     magnitudes = np.abs(values).astype(np.float64)
-    end = np.quantile(magnitudes, SHOWN) or magnitudes.max()
+    end = np.quantile(magnitudes, SHOWN_QUANTILE) or magnitudes.max()
     return np.minimum(magnitudes / end, 1.0)

@@ -189,7 +189,10 @@ def find(name: str) -> Method:
     plain = name.strip().lower().replace("_", "-")
     method = METHODS.get(ALIASES.get(plain, plain))
     if method is None:
-        raise ProbeError(f"method {name!r} is unknown{suggest(plain, METHODS)}")
+        raise ProbeError(
+            f"method {name!r}: expected a name of `probe saliency --methods`"
+            f"{suggest(plain, METHODS)}"
+        )
     return method
 
 
@@ -204,10 +207,10 @@ def choose(names: str | Sequence[str]) -> list[Method]:
     words = names.split(",") if isinstance(names, str) else list(names)
     if words == ["all"]:
         return [method for method in METHODS.values() if method.kind != "tokens"]
-    found = {method.name: method for method in map(find, words)}
-    if not found:
+    by_name = {method.name: method for method in map(find, words)}
+    if not by_name:
         raise ProbeError("no method is named")
-    return list(found.values())
+    return list(by_name.values())
 
 
 def check_settings(methods: Sequence[Method], settings: Iterable[str]) -> None:

@@ -82,18 +82,18 @@ def occlusion(
     def covered() -> Iterator[Tensor]:
         yield from images
         for y, x in windows:
-            for picture, over in zip(images, cover, strict=True):
+            for picture, patch in zip(images, cover, strict=True):
                 picture = picture.clone()
-                picture[:, y, x] = over[:, y, x]
+                picture[:, y, x] = patch[:, y, x]
                 yield picture
 
     stream = _values(module, covered(), target, batch_size)
-    whole = torch.stack([next(stream) for _ in range(n)])
-    shares = images.new_zeros((*whole.shape, height, width))
+    unchanged = torch.stack([next(stream) for _ in range(n)])
+    shares = images.new_zeros((*unchanged.shape, height, width))
     covers = images.new_zeros((height, width))
     for y, x in track(windows, desc="occlusion", unit="window", progress=progress):
         covers[y, x] += 1
-        falls = whole - torch.stack([next(stream) for _ in range(n)])
+        falls = unchanged - torch.stack([next(stream) for _ in range(n)])
         shares[..., y, x] += falls[..., None, None] / (channels * covers[y, x].numel())
     return _in_colours(shares / covers, channels).contiguous()
 
@@ -104,7 +104,7 @@ def _in_colours(maps: Tensor, channels: int) -> Tensor:
 
 
 def _starts(length: int, size: int, stride: int) -> range:
-    """Give where windows begin, so that the last one reaches the end."""
+    """Return where windows begin, so that the last one reaches the end."""
     return range(0, max(length - size, 0) + stride, stride)
 
 
@@ -159,27 +159,27 @@ def rise(
     cover = as_baseline(baseline, images)
     at_least(1, masks=masks, cells=cells)
     if not 0 < shown < 1:
-        raise ProbeError(f"shown is {shown}; wanted more than 0 and less than 1")
+        raise ProbeError(f"shown {shown}: expected more than 0 and less than 1")
     n, channels, height, width = images.shape
     # Twice the same: to make pictures with, and to weigh by what they give, a batch later.
     ahead, behind = tee(_masks(masks, cells, shown, images, seed))
 
     def masked() -> Iterator[Tensor]:
         for mask in ahead:
-            for picture, over in zip(images, cover, strict=True):
-                yield over + mask * (picture - over)
+            for picture, patch in zip(images, cover, strict=True):
+                yield patch + mask * (picture - patch)
 
     stream = _values(module, masked(), target, batch_size)
     means, maps = images.new_zeros(()), images.new_zeros(())
-    seen = images.new_zeros((height, width))
+    coverage = images.new_zeros((height, width))
     bar = track(behind, total=masks, desc="RISE", unit="mask", progress=progress)
     for done, mask in enumerate(bar, 1):
         values = torch.stack([next(stream) for _ in range(n)])
         # Running means: sums of thousands of values that are far from 0 would lose their digits.
         means = means + (values - means) / done
-        seen += mask
-        maps = maps + (values[..., None, None] - maps) * (mask / seen.clamp(min=1e-12))
-    if (seen == 0).any():
+        coverage += mask
+        maps = maps + (values[..., None, None] - maps) * (mask / coverage.clamp(min=1e-12))
+    if (coverage == 0).any():
         raise ProbeError(f"none of {masks} masks shows some pixels: take more masks")
     return _in_colours((maps - means[..., None, None]) / channels, channels)
 
@@ -201,6 +201,6 @@ def _masks(masks: int, cells: int, shown: float, images: Tensor, seed: int) -> I
 def _values(
     module: nn.Module, pictures: Iterable[Tensor], target: Target, batch_size: int
 ) -> Iterator[Tensor]:
-    """Give the target's number for each picture of a stream, in its order."""
+    """Return the target's number for each picture of a stream, in its order."""
     for batch in batches(pictures, batch_size):
         yield from targets.values(module, batch, target)

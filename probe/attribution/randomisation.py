@@ -87,7 +87,7 @@ def randomisation_test(
     picture. The new weights of all layers are then drawn again.
     """
     if n_layers is not None and n_layers < 1:
-        raise ProbeError(f"n_layers is {n_layers}; wanted at least 1")
+        raise ProbeError(f"n_layers {n_layers}: expected 1 or more")
     images = images.detach()
     network = _copy(module)
     layers = _layers_with_weights(network, images, target)
@@ -108,7 +108,7 @@ def randomisation_test(
             _restore(network, module)
         parts = {k: [network.get_submodule(path) for path in layers[names[k]]] for k in new}
         _initialise(parts, now, network, images, target, seed)
-        found = _at_picture(method(network, images, target), images)
+        map_now = _at_picture(method(network, images, target), images)
         rows += [
             {
                 "mode": mode,
@@ -117,7 +117,7 @@ def randomisation_test(
                 "picture": k,
                 "similarity": value,
             }
-            for k, pair in enumerate(zip(trained, found, strict=True))
+            for k, pair in enumerate(zip(trained, map_now, strict=True))
             for measure, value in similarities(*pair).items()
         ]
     return pd.DataFrame(rows)
@@ -155,19 +155,19 @@ def _layers_with_weights(
         gradients=True,
     ):
         differentiable(network, images[:1], target.layers)
-    own = {path: list(part.parameters(recurse=False)) for path, part in modules.items()}
+    own_parameters = {path: list(part.parameters(recurse=False)) for path, part in modules.items()}
     layers: dict[str, list[str]] = {}
-    for path in (path for path in called if own[path]):
-        if layers and all(parameter.ndim < 2 for parameter in own[path]):
+    for path in (path for path in called if own_parameters[path]):
+        if layers and all(parameter.ndim < 2 for parameter in own_parameters[path]):
             layers[list(layers)[-1]].append(path)
         else:
             layers[path or type(network).__name__] = [path]
-    for path in (path for path in modules if own[path] and path not in called):
-        around = path
-        while around and around not in called:
-            around = around.rpartition(".")[0]
+    for path in (path for path in modules if own_parameters[path] and path not in called):
+        parent = path
+        while parent and parent not in called:
+            parent = parent.rpartition(".")[0]
         for parts in layers.values():
-            if around in parts:
+            if parent in parts:
                 parts.append(path)
     if not layers:
         raise ProbeError("the network has no weights that could be drawn anew")
@@ -203,22 +203,22 @@ def _initialise(
 
 
 def _draw(part: nn.Module) -> None:
-    own = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+    own_tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
     reset = getattr(part, "reset_parameters", None)
     if not callable(reset):
         for parameter in part.parameters(recurse=False):
             sd = parameter.float().std(correction=0) if parameter.numel() > 1 else parameter.abs()
-            drawn = torch.randn(parameter.shape) * sd.item()
-            parameter.copy_(drawn.to(parameter))
+            noise = torch.randn(parameter.shape) * sd.item()
+            parameter.copy_(noise.to(parameter))
         return
     fresh = copy.deepcopy(part).cpu()
     fresh.reset_parameters()  # type: ignore[operator]
-    for name, tensor in own:
+    for name, tensor in own_tensors:
         tensor.copy_(getattr(fresh, name).to(tensor))
 
 
 def _restore(network: nn.Module, module: nn.Module) -> None:
-    """Give a copy the weights and buffers of its original."""
+    """Copy the weights and buffers of the original into its copy."""
     with torch.no_grad():
         for tensors in (nn.Module.parameters, nn.Module.buffers):
             for mine, original in zip(tensors(network), tensors(module), strict=True):

@@ -14,7 +14,7 @@ from probe.targets import Target
 def guided_backprop(
     module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32
 ) -> Tensor:
-    """Give the gradient through ReLUs that hand back nothing negative (Springenberg et al. 2015).
+    """Return the gradient through ReLUs that hand back nothing negative (Springenberg et al. 2015).
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -18,7 +17,8 @@ from probe.attribution.gradients import as_baseline
 from probe.attribution.methods import Method
 from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
-from probe.output.pictures import FIGURE_STYLE, as_html, figure_png, place_of, write
+from probe.output.drawable import Drawable
+from probe.output.pictures import FIGURE_STYLE
 from probe.output.text import number
 from probe.plots import plot_curves, plot_randomisation
 from probe.targets import Class, Target
@@ -26,15 +26,15 @@ from probe.targets import Class, Target
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LAYERS = 4
+N_RANDOMISED_LAYERS = 4
 """Layers after which the randomisation test looks at the map: it makes it anew each time."""
 
-CHANCE, COARSE = 3, 25
-"""Random orders of pixels, beside which a map's is told, and the steps of their curves."""
+N_RANDOM_ORDERS, RANDOM_STEPS = 3, 25
+"""Random orders of pixels that a map's is compared with, and the steps of their curves."""
 
 
-@dataclass(frozen=True, eq=False)
-class Trust:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trust(Drawable):
     """What the checks of a map found.
 
     Attributes
@@ -48,8 +48,8 @@ class Trust:
         The same of pixels in random order.
     randomised : pandas.DataFrame
         As from `probe.attribution.checks.randomisation_test`.
-    title, score : str
-        What was checked, and what the curves are of.
+    map_title, score : str
+        Which map was checked, and what the curves are of.
     """
 
     table: pd.DataFrame
@@ -57,11 +57,16 @@ class Trust:
     insertion: Curve
     chance: tuple[Curve, Curve]
     randomised: pd.DataFrame
-    title: str
+    map_title: str
     score: str
 
+    @property
+    def title(self) -> str:
+        """One line that says which map was checked."""
+        return self.map_title
+
     def record(self) -> dict[str, Any]:
-        """Give all numbers as plain values; None where there is none."""
+        """Return all numbers as plain values; None where there is none."""
         rows = self.table.to_dict("records")
         plain = [{k: None if v != v else v for k, v in row.items()} for row in rows]
         return {
@@ -92,15 +97,14 @@ class Trust:
             figure.suptitle(self.title, fontsize=9)
         return figure
 
-    def save(self, path: str | Path) -> Path:
-        """Write the curves (.png), with all numbers in its metadata."""
-        return write(place_of(path, ".png"), figure_png(self.plot(), self.record()))
+    def _about(self) -> dict[str, Any]:
+        return self.record()
 
-    def _repr_html_(self) -> str:
-        return as_html(figure_png(self.plot(), {}), self.title) + self.shown().to_html(index=False)
+    def _caption(self) -> str:
+        return self.summary().to_html(index=False)
 
-    def shown(self) -> pd.DataFrame:
-        """Give the table as a person reads it: rounded."""
+    def summary(self) -> pd.DataFrame:
+        """Return the table as a person reads it: rounded."""
         text = self.table.copy()
         for column in ("value", "chance"):
             text[column] = ["" if v != v else number(v) for v in text[column]]
@@ -138,18 +142,18 @@ def trust(
     batch_size : int
     progress : bool, optional
     """
-    found = torch.from_numpy(values)[None]
+    maps = torch.from_numpy(values)[None]
     # A slope's sign is a direction and no vote: what moves the target most is what matters.
-    ranked = found.abs() if method.slope else found
+    ranked = maps.abs() if method.slope else maps
     how: Any = {"seed": seed, "batch_size": batch_size}
     deletion = checks.deletion_curve(module, inputs, target, ranked, **how)
     insertion = checks.insertion_curve(module, inputs, target, ranked, **how)
     draw = torch.Generator().manual_seed(seed)
-    blind = torch.rand((CHANCE, *inputs.shape[2:]), generator=draw)
-    several = inputs.expand(CHANCE, -1, -1, -1)
+    blind = torch.rand((N_RANDOM_ORDERS, *inputs.shape[2:]), generator=draw)
+    repeated = inputs.expand(N_RANDOM_ORDERS, -1, -1, -1)
     chance = (
-        checks.deletion_curve(module, several, target, blind, steps=COARSE, **how),
-        checks.insertion_curve(module, several, target, blind, steps=COARSE, **how),
+        checks.deletion_curve(module, repeated, target, blind, steps=RANDOM_STEPS, **how),
+        checks.insertion_curve(module, repeated, target, blind, steps=RANDOM_STEPS, **how),
     )
     rows: list[tuple[str, float, float, str]] = [
         ("deletion", float(deletion.area[0]), float(chance[0].area.mean()),
@@ -157,16 +161,16 @@ def trust(
         ("insertion", float(insertion.area[0]), float(chance[1].area.mean()),
          "area below the curve as they are inserted: high is good"),
     ]  # fmt: skip
-    slopes = method.slope and found.ndim == 4
+    slopes = method.slope and maps.ndim == 4
     baseline = getattr(function, "keywords", {}).get("baseline", 0.0)  # that of the map
     infidelity = checks.infidelity(
-        module, inputs, target, found, contributions=not slopes, baseline=baseline, **how
+        module, inputs, target, maps, contributions=not slopes, baseline=baseline, **how
     )
     rows.append(
         ("infidelity", float(infidelity[0]), 1.0, "0: it foretells what covered squares change")
     )
     sensitivity = checks.max_sensitivity(
-        function, module, inputs, target, maps=found, n_samples=5, seed=seed, progress=progress
+        function, module, inputs, target, maps=maps, n_samples=5, seed=seed, progress=progress
     )
     rows.append(
         ("sensitivity", float(sensitivity[0]), float("nan"),
@@ -177,13 +181,20 @@ def trust(
         before = torch.zeros_like(value)
         if method.sums_to == "change":
             before = targets.values(module, as_baseline(baseline, inputs), target)
-        gap = checks.completeness_gap(found, value.cpu(), before.cpu())
+        gap = checks.completeness_gap(maps, value.cpu(), before.cpu())
         rows.append(
             ("completeness", float(gap[0]), float("nan"),
              f"gap between the map's sum and the target's {method.sums_to}: 0 is complete")
         )  # fmt: skip
     randomised = randomisation_test(
-        function, module, inputs, target, maps=found, n_layers=LAYERS, seed=seed, progress=progress
+        function,
+        module,
+        inputs,
+        target,
+        maps=maps,
+        n_layers=N_RANDOMISED_LAYERS,
+        seed=seed,
+        progress=progress,
     )
     last = randomised[
         (randomised["mode"] == "cascading") & (randomised["measure"] == "spearman_abs")

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from probe.cli import complete, options
 from probe.errors import ProbeError
+from probe.recordings.settings import ReadSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
     from probe.recordings import Available
 
-MANY = 20
+MAX_FILES_LISTED = 20
 """Files that are still listed one by one."""
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+
+
+def _of_file(
+    name: str,
+    metavar: str,
+    autocompletion: Callable[[str], list[str]] | None = None,
+    *flags: str,
+) -> Any:
+    """Return an option of a file that is read."""
+    more = {} if autocompletion is None else {"autocompletion": autocompletion}
+    return options.of(ReadSettings, name, *flags, metavar=metavar, **more)
 
 
 @app.callback()
@@ -67,6 +80,22 @@ def datasets(
 
 
 @app.command("import")
+@options.spread(
+    ReadSettings,
+    without=("blanks", "mask", "events", "keep"),
+    picture_axes=_of_file("picture_axes", "y,x|x,y", complete.picture_axes),
+    window=_of_file("window", "FROM,TO"),
+    step=_of_file("step", "LENGTH"),
+    axes=_of_file("axes", "AXIS,...", complete.axes),
+    variable=_of_file("variable", "NAME"),
+    labels=_of_file("labels", "NAME"),
+    presentations=_of_file("presentations", "NAME"),
+    neuroids=_of_file("neuroids", "FILE"),
+    bins=_of_file("bins", "FIRST,WIDTH"),
+    time_unit=_of_file("time_unit", "s|ms", complete.time_units),
+    key=_of_file("key", "FILE"),
+    average=_of_file("average", "COLUMN"),
+)
 def import_(
     files: Annotated[
         list[Path],
@@ -77,159 +106,10 @@ def import_(
             "single-trial maps, or folders of them.",
         ),
     ],
-    stimuli: Annotated[
-        str | None,
-        typer.Option(help="The pictures: a folder, a table of paths, a .zip.", show_default=False),
-    ] = None,
-    picture_axes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="y,x|x,y",
-            help="Of pictures inside an NWB file: whether rows (y) or columns (x) come first.",
-            autocompletion=complete.picture_axes,
-            show_default=False,
-        ),
-    ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FROM,TO",
-            help="Time after picture onset, as in 50,250ms; the end is not included.",
-            show_default=False,
-        ),
-    ] = None,
-    step: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LENGTH",
-            help="Keep time, in steps of this length, as in 10ms.",
-            show_default="one response over the window; of MEG and EEG, every sample",
-        ),
-    ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AXIS,...",
-            help="What the axes of the array are: stimulus (image), presentation (trial), "
-            "repetition (repeat), neuroid (neuron, site, …), time.",
-            autocompletion=complete.axes,
-            show_default=False,
-        ),
-    ] = None,
-    variable: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The array or column of the responses; of maps, the statistic (effect, t, z).",
-            show_default=False,
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The array or column that says which picture was shown, or a .csv of names "
-            "(column stimulus_id) in the order of the responses.",
-            show_default=False,
-        ),
-    ] = None,
-    presentations: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Of spikes: the table or series in an NWB file, or a .csv (onset_s or onset_ms, "
-            "stimulus_id).",
-            show_default=False,
-        ),
-    ] = None,
-    neuroids: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="A .csv that says more of the neuroids: neuroid_id, region, subject, ….",
-            show_default=False,
-        ),
-    ] = None,
-    bins: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIRST,WIDTH",
-            help="Where the first time bin begins and how wide all are, as in -500,1ms.",
-            show_default=False,
-        ),
-    ] = None,
-    time_unit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="s|ms",
-            help="Of times, where the file does not say.",
-            autocompletion=complete.time_units,
-            show_default=False,
-        ),
-    ] = None,
-    blank: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name that stands for no picture; may be given more than once.",
-            show_default=False,
-        ),
-    ] = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Of brain images: a mask on their grid, of the region it is called after, or an "
-            "atlas; may be given more than once.",
-            show_default=False,
-        ),
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of an atlas's values: a .tsv or .csv (index, name), or FreeSurfer's "
-            "colours.",
-            show_default="the one that BIDS puts beside it or at the root",
-        ),
-    ] = None,
-    events: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Of brain images: a .tsv or .csv of one row per map; one for each image of many "
-            "maps.",
-            show_default=False,
-        ),
-    ] = None,
-    average: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Average the presentations of a picture that have the same value in this column, "
-            "as run.",
-            show_default=False,
-        ),
-    ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            help="Of all neuroids, where the file does not say; of an atlas, the regions to read.",
-            show_default=False,
-        ),
-    ] = None,
-    subject: Annotated[
-        str | None,
-        typer.Option(help="Of all neuroids, where the file does not say.", show_default=False),
-    ] = None,
-    sort_times: Annotated[
-        bool,
-        typer.Option(
-            "--sort-times",
-            help="Sort spike times that are not ascending: they are of one clock that never "
-            "restarts.",
-        ),
-    ] = False,
+    settings: ReadSettings,
+    blank: Annotated[list[str] | None, _of_file("blanks", "NAME", None, "--blank")] = None,
+    mask: Annotated[list[Path] | None, _of_file("mask", "FILE")] = None,
+    events: Annotated[list[Path] | None, _of_file("events", "FILE")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -287,33 +167,23 @@ def import_(
     """  # noqa: D301
     from probe.cli import show
     from probe.recordings import read_recording
-    from probe.recordings.importing.reading import check_free
+    from probe.recordings.importing.reading import ask_for_pictures, check_free
 
     folder = output or _folder_for(files[0])
     if not dry_run:
-        if stimuli is None and picture_axes is None and all(file.exists() for file in files):
-            inside = (
-                "; of pictures inside the file, say with --picture-axes how they lie"
-                if files[0].suffix.lower() == ".nwb"
-                else ""
-            )
-            raise ProbeError(
-                f"where are the pictures? Name their folder with --stimuli{inside} (or add "
-                "--dry-run, which only says how the file is read)"
-            )
+        no_pictures = settings.stimuli is None and settings.picture_axes is None
+        if no_pictures and all(file.exists() for file in files):
+            question = ask_for_pictures(in_file=files[0].suffix.lower() == ".nwb")
+            raise ProbeError(f"{question} (or add --dry-run, which only says how the file is read)")
         check_free(folder.expanduser())
-    reading = read_recording(
-        files, stimuli=stimuli, picture_axes=picture_axes, window=window, step=step, axes=axes,
-        variable=variable, labels=labels, presentations=presentations, neuroids=neuroids,
-        bins=bins, time_unit=time_unit, blanks=blank or (), region=region, subject=subject,
-        sort_times=sort_times, mask=mask or None, key=key, events=events or None, average=average,
-    )  # fmt: skip
+    of_command = {"blanks": blank or (), "mask": mask or None, "events": events or None}
+    reading = read_recording(files, **settings.to_about() | of_command)
     lines = []
     if not dry_run:
         reading.save(folder)
-        shown = folder if folder.is_absolute() else f"./{folder.as_posix().removeprefix('./')}"
+        name = folder if folder.is_absolute() else f"./{folder.as_posix().removeprefix('./')}"
         over_time = "" if reading.times is None else _over_time(reading.times)
-        lines = ["", f"wrote {shown}", f"probe rsa --model alexnet --dataset {shown}{over_time}"]
+        lines = ["", f"wrote {name}", f"probe rsa --model alexnet --dataset {name}{over_time}"]
     show.put(show.facts(reading.describe()), *lines)
 
 
@@ -352,13 +222,16 @@ def show(name: Name) -> None:
 
     Example: probe datasets show li2026
     """
+    from probe.assets.template import is_placeholder
     from probe.cli.show import facts, put, size
     from probe.recordings import catalogue
 
     dataset = catalogue.named(name)
     manifest = dataset.manifest
     lines = [("dataset", manifest.name), ("title", manifest.title)]
-    lines += [("cite", str(publication)) for publication in manifest.publications]
+    to_fill_in = "not filled in yet ([[publications]] of the manifest)"
+    cite = [to_fill_in] if is_placeholder(manifest) else map(str, manifest.publications)
+    lines += [("cite", publication) for publication in cite]
     licence = manifest.licence
     terms = licence.name + (" (--accept-licence)" if licence.restricted else "")
     lines += [("licence", terms), *([("", licence.note)] if licence.note else [])]
@@ -386,7 +259,7 @@ def show(name: Name) -> None:
             lines.append(("window", f"{first:g} to {last:g} ms after onset"))
         published = f"of each neuroid, {responses.reliability} in the file (--min-reliability)"
         lines.append(("reliability", published if responses.reliability else "not published"))
-    many = len(manifest.files) > MANY
+    many = len(manifest.files) > MAX_FILES_LISTED
     files = catalogue.places_of(dataset)
     here = [asset for asset, path in files if path is not None]
     for asset, path in files if not many else []:
@@ -456,9 +329,16 @@ def cite(
     Example: probe datasets cite v4 majajhong2015 > data.bib
     """
     from probe.assets.manifest import bibliography
+    from probe.assets.template import is_placeholder
     from probe.recordings import catalogue
 
-    typer.echo(bibliography([catalogue.named(name).manifest for name in names]))
+    listed = [catalogue.named(name).manifest for name in names]
+    if unfilled := [manifest.name for manifest in listed if is_placeholder(manifest)]:
+        raise ProbeError(
+            f"{', '.join(unfilled)}: whom to cite is not filled in yet: expected the article in "
+            "[[publications]] of the manifest"
+        )
+    typer.echo(bibliography(listed))
 
 
 @app.command("new")
@@ -511,8 +391,8 @@ def export(
     region: Annotated[
         str | None,
         typer.Option(
-            help="Region, where a recording has several.",
-            show_default="the recording's first",
+            help="Region, where a recording has several; a folder with several has no default.",
+            show_default="the recording's default",
             autocompletion=complete.regions,
         ),
     ] = None,

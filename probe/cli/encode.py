@@ -8,82 +8,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.cli import complete, options
+from probe.encoding.settings import EncodeSettings
 
 if TYPE_CHECKING:
     from probe.encoding import Encoding, EncodingOverTime, Encodings
 
 
+@options.spread(
+    EncodeSettings,
+    without=("progress",),
+    layers=options.of(
+        EncodeSettings, "layers", "--layers", "-l", autocompletion=complete.layer_words
+    ),
+    n_components=options.of(EncodeSettings, "n_components", "--components"),
+    splits=options.of(EncodeSettings, "splits", "--folds"),
+    region=options.of(EncodeSettings, "region", autocompletion=complete.regions),
+    weights=options.of(EncodeSettings, "weights", autocompletion=complete.weights),
+    preprocessing=options.of(
+        EncodeSettings, "preprocessing", autocompletion=complete.preprocessing
+    ),
+    baselines=options.of(EncodeSettings, "baselines", "--baselines/--no-baselines"),
+    time=options.of(EncodeSettings, "time", metavar="FROM,TO"),
+    step=options.of(EncodeSettings, "step", metavar="LENGTH"),
+)
 def encode(
     model: options.Models,
     dataset: options.Datasets,
-    layers: options.Layers = "default",
-    readout: Annotated[
-        str,
-        typer.Option(
-            help="field: a Gaussian receptive field per site over the layer's positions, then a "
-            "weight per channel; flat: the mean over positions; full: a weight for every unit.",
-            autocompletion=complete.readouts,
-        ),
-    ] = "field",
-    method: Annotated[
-        str,
-        typer.Option(
-            help="ridge: each layer alone; banded: also all --layers together, each with a penalty "
-            "of its own, to see what each adds; pls: partial least squares on all units.",
-            autocompletion=complete.encoding_methods,
-        ),
-    ] = "ridge",
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            help="Exactly as Brain-Score does it, to compare numbers: brainscore-pls, "
-            "brainscore-ridgecv.",
-            show_default=False,
-            autocompletion=complete.protocols,
-        ),
-    ] = None,
-    n_components: Annotated[int, typer.Option("--components", min=1, help="Of pls, at most.")] = 25,
-    splits: Annotated[
-        int, typer.Option("--folds", min=2, help="Parts of the stimuli, each held out once.")
-    ] = 10,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            help="A coordinate of the recording's stimuli: those of one value, such as variants of "
-            "one picture, stay together in folds and resamples, and when penalties are chosen.",
-            show_default="the recording's own, if it has one",
-        ),
-    ] = None,
-    region: options.Region = None,
-    subject: options.Subject = None,
-    min_reliability: options.MinReliability = None,
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    baselines: Annotated[
-        bool,
-        typer.Option(
-            "--baselines/--no-baselines",
-            help="Fit also the pixels, Gabor energy, the untrained network, and shuffled "
-            "responses.",
-        ),
-    ] = True,
-    n_resamples: Annotated[
-        int, typer.Option(min=0, help="Bootstrap samples of the stimuli, for intervals and tests.")
-    ] = 1000,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of folds, permutations, resamples, and random weights.")
-    ] = 0,
-    time: options.Time = None,
-    step: options.Step = None,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
+    settings: EncodeSettings,
     cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder.", show_default="results/encode-MODEL-DATASET"),
     ] = None,
     as_json: options.AsJson = False,
-    accept_licence: options.AcceptLicence = False,
 ) -> None:
     """Predict recorded sites from the layers of networks, and keep the sites as targets.
 
@@ -122,23 +79,18 @@ def encode(
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
-    other_weights = None if weights == "imagenet" else weights
-    place = output or default_folder(
-        several(model) or model, several(dataset) or dataset, region, subject, other_weights,
-        protocol or (method if method != "ridge" else None),
-        f"reliability{min_reliability:g}" if min_reliability is not None else None,
-        time, step and f"step-{step}", verb="encode",
+    said: dict[str, Any] = settings.to_about()
+    method, least = said["protocol"] or said["method"], said["min_reliability"]
+    path = output or default_folder(
+        several(model) or model, several(dataset) or dataset, said["region"], said["subject"],
+        None if said["weights"] == "imagenet" else said["weights"],
+        None if method == "ridge" else method,
+        None if least is None else f"reliability{least:g}",
+        said["time"], said["step"] and f"step-{said['step']}", verb="encode",
     )  # fmt: skip
-    with place_for(place) as folder:
+    with place_for(path) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))
-        fitted = encoding.encode(
-            model, dataset, layers=layers, readout=readout, method=method, protocol=protocol,
-            n_components=n_components, splits=splits, groups=groups, region=region,
-            subject=subject, min_reliability=min_reliability, weights=weights,
-            preprocessing=preprocessing, baselines=baselines, n_resamples=n_resamples, seed=seed,
-            device=device, batch_size=batch_size, cluster=cluster, accept_licence=accept_licence,
-            time=time, step=step, output=folder,
-        )  # fmt: skip
+        fitted = encoding.encode(model, dataset, **said, cluster=cluster, output=folder)
     verb = "replaced" if replaced else "wrote"
     if as_json:
         typer.echo(fitted.to_json())

@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from probe.cli import complete, options
+from probe.tuning.settings import InvarianceSettings
 
 if TYPE_CHECKING:
     from probe.tuning import Invariance
 
 
+@options.spread(
+    InvarianceSettings,
+    without=("progress",),
+    layers=options.of(
+        InvarianceSettings, "layers", "--layers", "-l", autocompletion=complete.layer_words
+    ),
+    transforms=options.of(
+        InvarianceSettings, "transforms", "--transform", autocompletion=complete.transforms
+    ),
+    weights=options.of(InvarianceSettings, "weights", autocompletion=complete.weights),
+    preprocessing=options.of(
+        InvarianceSettings, "preprocessing", autocompletion=complete.preprocessing
+    ),
+)
 def invariance(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=f"{options.MODEL}.",
-            autocompletion=complete.models,
-            show_default=False,
-        ),
-    ],
+    model: options.ModelArgument = None,
+    named: options.ModelOption = None,
     images: Annotated[
         str | None,
         typer.Option(
@@ -33,20 +42,8 @@ def invariance(
             show_default="shapes on grey",
         ),
     ] = None,
-    layers: Annotated[
-        str,
-        typer.Option(
-            help="As for probe rsa; default: convolutions, pools, linear layers and blocks.",
-            autocompletion=complete.layer_words,
-        ),
-    ] = "default",
-    transform: Annotated[
-        str,
-        typer.Option(
-            help="Which, separated by commas: translation, scale, rotation.",
-            autocompletion=complete.transforms,
-        ),
-    ] = "translation,scale,rotation",
+    *,
+    settings: InvarianceSettings,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -56,10 +53,6 @@ def invariance(
             show_default="invariance-MODEL.png, here",
         ),
     ] = None,
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    seed: Annotated[int, typer.Option(min=0, help="Of random weights.")] = 0,
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> None:
     """Show how the responses of layers move when the picture moves.
@@ -79,31 +72,24 @@ def invariance(
     from probe.output.pictures import place_of
     from probe.tuning import invariance
 
-    place = place_of(output or plain_name("invariance", model) + ".png", ".png", ".csv")
-    found = invariance(
-        model,
-        images,
-        layers,
-        transforms=[word.strip() for word in transform.split(",")],
-        weights=weights,
-        preprocessing=preprocessing,
-        seed=seed,
-        device=device,
-    )
-    found.save(place)
+    name = options.one_model(model, named)
+    path = place_of(output or plain_name("invariance", name) + ".png", ".png", ".csv")
+    measured = invariance(name, images, **settings.to_about())
+    measured.save(path)
     if as_json:
-        typer.echo(json.dumps(found.to_dict() | {"file": str(place)}, indent=2, ensure_ascii=False))
+        record = measured.to_dict() | {"files": [str(path)]}
+        typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
-    _show(found, place)
+    _show(measured, path)
 
 
-def _show(found: Invariance, place: Path) -> None:
+def _show(measured: Invariance, path: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     from probe.cli import show
 
-    summary = found.summary
+    summary = measured.summary
     columns = [name for name in summary.columns if name not in ("layer", "alias")]
     units = {"translation": "px", "scale": "octaves", "rotation": "°"}
     heads = {
@@ -112,8 +98,8 @@ def _show(found: Invariance, place: Path) -> None:
         for kind in ("error", "tolerates")
     }
     show.put(
-        Text(found.title, style="bold"),
-        Padding(show.facts([("weights", found.about["weights"])]), (0, 0, 1, 2)),
+        Text(measured.title, style="bold"),
+        Padding(show.facts([("weights", measured.about["weights"])]), (0, 0, 1, 2)),
         show.table(
             ["layer", "alias", *(heads[name] for name in columns)],
             [
@@ -124,7 +110,7 @@ def _show(found: Invariance, place: Path) -> None:
             folds="layer",
         ),
         "",
-        Text(f"wrote {place}", style="dim"),
+        Text(f"wrote {path}", style="dim"),
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Collection
-from typing import Annotated, Any
+from collections.abc import Callable, Collection
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -214,8 +217,109 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
     return typer.Option(*flags, help=known.help, **more)
 
 
-def _beginning(start: str, words: Collection[str]) -> list[str]:
-    return [word for word in words if word.startswith(start)]
+def spread(
+    settings: type[Settings], *, without: Collection[str] = (), **written: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator by which a command has an option for every field of a settings class.
+
+    In the command, one parameter of that class stands for them all; it is handed the settings,
+    checked.
+
+    Parameters
+    ----------
+    settings : type of Settings
+    without : collection of str
+        Fields that are no options of the command; they have their defaults.
+    **written
+        By field: what `of` returns, for options with other flags or a completion of their own.
+    """
+    hints = get_type_hints(settings)
+    names = [f.name for f in fields(settings) if f.name not in without]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        (for_all,) = (p for p in signature.parameters.values() if p.annotation is settings)
+        parameters = []
+        for parameter in signature.parameters.values():
+            if parameter is not for_all:
+                parameters.append(parameter)
+                continue
+            for name in names:
+                kind = _written_type(hints[name], getattr(settings, name))
+                flags = (f"--{name.replace('_', '-')}",) if kind is bool else ()  # and no --no-…
+                info = written.get(name) or of(settings, name, *flags)
+                parameters.append(
+                    parameter.replace(
+                        name=name, default=getattr(settings, name), annotation=Annotated[kind, info]
+                    )
+                )
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            of_settings = {name: values.pop(name) for name in names}
+            command(**values, **{for_all.name: settings.of(of_settings).checked()})
+
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def _written_type(hint: Any, default: Any) -> Any:
+    """Return the type that an option is read as: numbers and flags, and text for all else."""
+    if hint in (bool, int, float, int | None, float | None):
+        return hint
+    if isinstance(default, bool | int | float):
+        return type(default)
+    return str if isinstance(default, str) else str | None
+
+
+def _completion(words: Collection[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help=f"{MODEL}; or with --model.",
+        autocompletion=complete.models,
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="The network, where it is not the first argument.",
+        autocompletion=complete.models,
+        show_default=False,
+    ),
+]
+
+
+def one_model(argument: str | None, option: str | None) -> str:
+    """Return the network that is named, as the first argument or with ``--model``.
+
+    Raises
+    ------
+    ProbeError
+        If there is none, or there are two.
+    """
+    if argument is not None and option is not None:
+        raise ProbeError(f"model {argument!r} and --model {option!r}: expected one of the two")
+    name = option if argument is None else argument
+    if name is None:
+        raise ProbeError(
+            "no model: expected its name as the first argument, or with --model (see "
+            "`probe models`)"
+        )
+    return name
 
 
 def numbers(text: str) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from probe.attribution.settings import SaliencySettings
 from probe.cli import complete, options
 from probe.errors import ProbeError
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from probe.attribution.trust import Trust
 
 
-def _list(wanted: bool) -> None:
-    if not wanted:
+def _list(asked: bool) -> None:
+    if not asked:
         return
     from probe.attribution import METHODS
     from probe.cli import show
@@ -32,6 +33,21 @@ def _list(wanted: bool) -> None:
     raise typer.Exit
 
 
+@options.spread(
+    SaliencySettings,
+    without=("progress",),
+    method=options.of(SaliencySettings, "method", autocompletion=complete.saliency_methods),
+    target=options.of(
+        SaliencySettings, "target", "--target", "-t", autocompletion=complete.targets
+    ),
+    layer=options.of(
+        SaliencySettings, "layer", "--layers", "-l", "--layer", autocompletion=complete.layer_words
+    ),
+    weights=options.of(SaliencySettings, "weights", autocompletion=complete.weights),
+    preprocessing=options.of(
+        SaliencySettings, "preprocessing", autocompletion=complete.preprocessing
+    ),
+)
 def saliency(
     image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
     model: Annotated[
@@ -44,37 +60,8 @@ def saliency(
             autocompletion=complete.models,
         ),
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="One method or several, with commas, or all: grad-cam, gradient, smoothgrad, "
-            "integrated-gradients, guided-backprop, occlusion, lrp, … (see --methods).",
-            show_default="grad-cam; of a recorded site or a neuron, integrated-gradients",
-            autocompletion=complete.saliency_methods,
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target",
-            "-t",
-            help="A class by name or number (tabby, 281), a channel (features.10:84), a unit "
-            "(features.10:84,6,6), a layer (features.10), a recorded site (site:v4:12, "
-            "site:v4:all) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'); of all "
-            "neurons of a session (v4-compact:201025), one of them (12). "
-            "Where the network returns several tensors, [0]:281 or [logits]:281 is a class of one.",
-            show_default="the class that the network sees, or its only output",
-            autocompletion=complete.targets,
-        ),
-    ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            help="For the CAMs: one layer or several, with commas.",
-            show_default="the last one with positions",
-            autocompletion=complete.layer_words,
-        ),
-    ] = None,
+    *,
+    settings: SaliencySettings,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +83,7 @@ def saliency(
     ] = "overlay",
     check: Annotated[
         bool,
-        typer.Option("--check", help="Tell how far to trust the map, and draw the curves."),
+        typer.Option("--check", help="Measure how far to trust the map, and draw the curves."),
     ] = False,
     setting: Annotated[
         list[str] | None,
@@ -106,11 +93,6 @@ def saliency(
             help="A setting of the method, such as steps=100, or baseline=blurred.",
         ),
     ] = None,
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    seed: Annotated[int, typer.Option(min=0, help="Of random weights, noise and masks.")] = 0,
-    batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
     _methods: Annotated[
         bool,
@@ -140,44 +122,35 @@ def saliency(
     from probe.plots.maps import check_style
 
     check_style(style)
-    method = default_method(model, target) if method is None else method
-    place = output or Path(f"{image.stem}-{method.replace(',', '-')[:60]}.png")
-    place_of(place, ".png", ".npy", ".npz")
+    chosen: dict[str, Any] = settings.to_about()
+    method = chosen["method"] = settings.method or default_method(model, settings.target)
+    path = output or Path(f"{image.stem}-{str(method).replace(',', '-')[:60]}.png")
+    place_of(path, ".png", ".npy", ".npz")
     if npy is not None:
         place_of(npy, ".npy", ".npz")
-    if place.resolve() == image.resolve():
-        raise ProbeError(f"{str(place)!r} is the picture itself: choose another --output")
-    found: Any = explain(
-        str(image),
-        model,
-        method,
-        target,
-        layer=layer,
-        weights=weights,
-        preprocessing=preprocessing,
-        seed=seed,
-        batch_size=batch_size,
-        device=device,
-        **dict(_setting(text) for text in setting or []),
-    )
-    maps = list(found) if isinstance(found, Saliencies) else [found]
-    written = [found.save(place) if isinstance(found, Saliencies) else found.save(place, style)]
+    if path.resolve() == image.resolve():
+        raise ProbeError(f"{str(path)!r} is the picture itself: choose another --output")
+    of_method = dict(_setting(text) for text in setting or [])
+    explained: Any = explain(str(image), model, **chosen, **of_method)
+    is_sheet = isinstance(explained, Saliencies)
+    maps = list(explained) if is_sheet else [explained]
+    files = [explained.save(path) if is_sheet else explained.save(path, style)]
     if npy is not None:
-        written.append(found.save(npy))
-    trust = [one.check(seed=seed) for one in maps] if check else []
-    for one, checked in zip(maps, trust, strict=bool(trust)):
-        of = f"-{plain_name(one.method.name, one.layer)}" if len(maps) > 1 else ""
-        written.append(checked.save(place.with_name(f"{place.stem}{of}-check.png")))
+        files.append(explained.save(npy))
+    checks = [one.check(seed=settings.seed) for one in maps] if check else []
+    curves = []
+    for one, checked in zip(maps, checks, strict=bool(checks)):
+        of = f"-{plain_name(one.method.name, one.layer)}" if is_sheet else ""
+        curves.append(checked.save(path.with_name(f"{path.stem}{of}-check.png")))
     if as_json:
-        records = [dict(one.about) | {"top": one.top, "scale": one.scale} for one in maps]
-        if check:
-            records = [r | {"check": t.record()} for r, t in zip(records, trust, strict=True)]
-        typer.echo(
-            json.dumps({"maps": records, "files": [str(p) for p in written]}, indent=2,
-                       ensure_ascii=False)
-        )  # fmt: skip
+        records = []
+        for k, one in enumerate(maps):
+            record = {"about": dict(one.about), "top": one.top, "scale": one.scale}
+            record |= {"check": checks[k].record()} if check else {}
+            records.append(record | {"files": [str(p) for p in (*files, *curves[k : k + 1])]})
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
-    _show(maps, trust, written)
+    _show(maps, checks, [*files, *curves])
 
 
 def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None:
@@ -202,7 +175,7 @@ def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None
         Padding(show.facts(facts), (0, 0, 0, 2)),
     )
     for one, checked in zip(maps, trust, strict=bool(trust)):
-        table = checked.shown()
+        table = checked.summary()
         name = " at ".join(filter(None, (one.method.name, one.layer)))
         show.put(
             "",
@@ -217,7 +190,7 @@ def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (equals and name.strip()):
-        raise ProbeError(f"setting {text!r} is not NAME=VALUE, such as steps=100")
+        raise ProbeError(f"setting {text!r}: expected NAME=VALUE, such as steps=100")
     try:
         return name.strip().replace("-", "_"), json.loads(value)
     except ValueError:

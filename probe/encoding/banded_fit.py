@@ -100,7 +100,7 @@ class Band:
         return products
 
     def varies(self, k: int, network: str) -> bool:
-        """Tell whether patterns in the k-th field vary over stimuli.
+        """Return whether patterns in the k-th field vary over stimuli.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class BandedPatterns(Patterns):
 
     @staticmethod
     def n_candidates(plan: Plan, layouts: Sequence[Layout | None]) -> int:
-        """Tell how many candidates are solved at most: the work, for a progress bar."""
+        """Return how many candidates are solved at most: the work, for a progress bar."""
         n_shares = len(simplex(len(layouts)))
         n_fields = len(plan.fields) if any(map(plan.pools, layouts)) else 1
         return n_shares if n_fields == 1 else n_fields + n_fields * n_shares
@@ -201,7 +201,7 @@ class BandedPatterns(Patterns):
         threads: int | None = None,
         track: Track | None = None,
     ) -> BandedFit:
-        """See `Patterns.fit`."""
+        """Fit some sites; see `Patterns.fit`."""
         threads = threads or os.cpu_count() or 1
         some = responses[:, block]
         n_sites, n_bands = some.shape[1], len(self.bands)
@@ -229,16 +229,16 @@ class BandedPatterns(Patterns):
                     search_dtype="float32" if len(self.fields) > 1 else "float64",
                 )  # fmt: skip
                 _take_splits(fitted, chosen, rows, sites, in_split == k)
-                own = np.flatnonzero(field[sites] == k)
-                _take_sites(fitted, chosen, own, sites)
-                weights.take(k, grams, chosen, own, sites)
+                of_field = np.flatnonzero(field[sites] == k)
+                _take_sites(fitted, chosen, of_field, sites)
+                weights.take(k, grams, chosen, of_field, sites)
             elif track is not None:  # a field that no site has
                 for _ in track(self.shares, total=len(self.shares)):
                     pass
         weights.offsets[0] += some.mean(axis=0)
-        kept = n_kept_of(block, n_kept)
-        of_site = tuple(self.fields[k] for k in field[:kept])
-        readouts = weights.readouts(of_site, kept, n_kept)
+        n_readouts = n_kept_of(block, n_kept)
+        of_site = tuple(self.fields[k] for k in field[:n_readouts])
+        readouts = weights.readouts(of_site, n_readouts, n_kept)
         return BandedFit(**{**vars(fitted), "readouts": readouts})
 
     def _grams(self, k: int) -> list[np.ndarray]:
@@ -272,10 +272,10 @@ def _take_splits(
     """Write down what is predicted in those splits in which a site has the field."""
     selection = chosen.selection
     for index, row in enumerate(rows):
-        own = np.flatnonzero(has_field[row, sites])
-        fitted.predictions[row][:, sites[own]] = selection.predictions[index][:, own]
-        fitted.error_in_split[row, sites[own]] = selection.error_in_split[index, own]
-        fitted.by_band[row][:, :, sites[own]] = chosen.by_band[index][:, :, own]
+        of_field = np.flatnonzero(has_field[row, sites])
+        fitted.predictions[row][:, sites[of_field]] = selection.predictions[index][:, of_field]
+        fitted.error_in_split[row, sites[of_field]] = selection.error_in_split[index, of_field]
+        fitted.by_band[row][:, :, sites[of_field]] = chosen.by_band[index][:, :, of_field]
 
 
 def _take_sites(

@@ -27,10 +27,10 @@ from probe.errors import ProbeError
 CONCENTRATIONS = (0.1, 1.0)
 """Of random shares: mostly one band, or uniform over the simplex, in turn."""
 
-LEAST = 1e-6
+MIN_SHARE = 1e-6
 """Random shares below this are 0: the dimensions of such a band would drown in rounding."""
 
-MEMORY = 1_000_000_000
+MAX_BYTES = 1_000_000_000
 """Bytes of decompositions that are kept. The others are computed again when they are needed."""
 
 CONSTANT = 1e-24
@@ -80,7 +80,7 @@ def simplex(n_bands: int, n_steps: int = 20, n_random: int = 100, seed: int = 0)
         At least 1.
     n_random : int
         Random shares, from Dirichlet distributions of `CONCENTRATIONS` in turn, as himalaya draws
-        them. Those below `LEAST` are 0.
+        them. Those below `MIN_SHARE` are 0.
     seed : int
 
     Returns
@@ -105,12 +105,12 @@ def simplex(n_bands: int, n_steps: int = 20, n_random: int = 100, seed: int = 0)
         counts = np.arange(n_steps + 1)
         return np.stack([counts, n_steps - counts], axis=1) / n_steps
     rng = np.random.default_rng(seed)
-    drawn = np.empty((n_random, n_bands))
+    shares = np.empty((n_random, n_bands))
     for k in range(n_random):
-        drawn[k] = rng.dirichlet(np.full(n_bands, CONCENTRATIONS[k % len(CONCENTRATIONS)]))
-    drawn[drawn < LEAST] = 0.0
-    drawn /= drawn.sum(axis=1, keepdims=True)
-    return np.vstack([np.eye(n_bands), np.full((1, n_bands), 1.0 / n_bands), drawn])
+        shares[k] = rng.dirichlet(np.full(n_bands, CONCENTRATIONS[k % len(CONCENTRATIONS)]))
+    shares[shares < MIN_SHARE] = 0.0
+    shares /= shares.sum(axis=1, keepdims=True)
+    return np.vstack([np.eye(n_bands), np.full((1, n_bands), 1.0 / n_bands), shares])
 
 
 def select_bands(
@@ -240,8 +240,8 @@ def split_r2(by_band: np.ndarray, predictions: np.ndarray, responses: np.ndarray
     parts = by_band - by_band.mean(axis=1, keepdims=True)
     gain = 2.0 * y - (predictions - np.mean(predictions, axis=0, dtype=np.float64))
     total = (y**2).sum(axis=0)
-    known = total > CONSTANT * (raw**2).sum(axis=0)
-    return np.einsum("btm,tm->bm", parts, gain) / np.where(known, total, np.nan)
+    varies = total > CONSTANT * (raw**2).sum(axis=0)
+    return np.einsum("btm,tm->bm", parts, gain) / np.where(varies, total, np.nan)
 
 
 class Decompositions(Sequence[Decomposition]):
@@ -263,7 +263,7 @@ class Decompositions(Sequence[Decomposition]):
         self, gram: Callable[[int], np.ndarray], length: int, n: int, threads: int = 1
     ) -> None:
         self._length = length
-        n_kept = max(threads, MEMORY // (8 * n * n))
+        n_kept = max(threads, MAX_BYTES // (8 * n * n))
         self._decompose = lru_cache(maxsize=n_kept)(lambda k: Decomposition.of_gram(gram(k)))
 
     def __len__(self) -> int:
@@ -325,7 +325,7 @@ def scaled_bands(
 
 
 def varies(scale: float, length: float, n_stimuli: int) -> bool:
-    """Tell whether patterns of a mean squared length about their mean vary, beyond rounding.
+    """Return whether patterns of a mean squared length about their mean vary, beyond rounding.
 
     Parameters
     ----------

@@ -227,11 +227,11 @@ def _transfer_functions(
         centre = -frequency * np.sin(turn), frequency * np.cos(turn)
         corner = tuple(round(f / per_bin) - side // 2 for f in centre)
         bins = [low + np.arange(side) for low in corner]
-        around, low_pass = (
+        low_pass_above, low_pass = (
             np.outer(*(np.exp(-((b * per_bin - f) ** 2) / (2.0 * s**2)) for b, f in pairs))
             for pairs in (zip(bins, centre, strict=True), zip(bins, (0.0, 0.0), strict=True))
         )
-        transfer = 2.0 / (1.0 - kappa**2) * (around - kappa * low_pass)
+        transfer = 2.0 / (1.0 - kappa**2) * (low_pass_above - kappa * low_pass)
         shifted = np.outer(*(np.exp(2j * np.pi * b * shift / padded) for b in bins))
         filters.append(transfer * shifted * (side / padded) ** 2)
         corners.append((corner[0], corner[1]))

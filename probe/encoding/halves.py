@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.encoding.fitting import Settings, check_recording, fit
+from probe.encoding.fitting import check_recording, fit
 from probe.encoding.kept import find_fit, keep
 from probe.encoding.result import Encoding
+from probe.encoding.settings import EncodeSettings
 from probe.models import Network
+from probe.models.devices import resolve_device
 from probe.recordings import Recording
 
-FOLDS = 5
+N_FOLDS = 5
 """Of a half, for its own held-out scores."""
 
 
@@ -59,16 +61,15 @@ def fit_half(
         As in `probe.encode`.
     """
     check_recording(recording)
-    kept = find_fit(network, recording, stimuli, layers)
-    if kept is not None:
-        return kept
-    settings = Settings(
-        layers=layers, readout="field", method="ridge", protocol=None, n_components=25,
-        splits=FOLDS, groups=None, preprocessing="resize",
+    earlier = find_fit(network, recording, stimuli, layers)
+    if earlier is not None:
+        return earlier
+    settings = EncodeSettings(
+        layers=layers, splits=N_FOLDS, baselines=False, n_resamples=0, device=device,
         weights="imagenet" if network.weights.kind == "published" else network.weights.kind,
-        baselines=False, n_resamples=0, seed=0, device=device, batch_size=None,
-        accept_licence=False, progress=progress,
+        progress=progress,
     ).checked()  # fmt: skip
+    resolve_device(device)
     encoding = fit(network, recording, settings, alias=alias, stimuli=[int(k) for k in stimuli])
     keep(encoding)
     return encoding

@@ -16,19 +16,16 @@ import torch
 
 from probe import models
 from probe.activations.store import ActivationStore
-from probe.encoding.fitting import (
-    Settings,
-    check_recording,
-    extract_jobs,
-    groups_of,
-    jobs_of,
-    splits_of,
-)
+from probe.encoding.fitting import check_recording
+from probe.encoding.jobs import extract_jobs, jobs_of
 from probe.encoding.layer_fit import Held, prepare
 from probe.encoding.ridge import Split
+from probe.encoding.settings import EncodeSettings
 from probe.encoding.sites import Identity, Site
+from probe.encoding.splits import groups_of, splits_of
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.devices import resolve_device
 from probe.progress import track
 from probe.recordings import Recording
 
@@ -128,12 +125,8 @@ def fit_held_out(
         As of `probe.encode`, and if splits do not hold out every stimulus once.
     """
     check_recording(recording)
-    settings = Settings(
-        layers=layers, readout=readout, method="ridge", protocol=None, n_components=25,
-        splits=splits, groups=groups, preprocessing="resize", weights="imagenet",
-        baselines=False, n_resamples=0, seed=seed, device=device, batch_size=batch_size,
-        accept_licence=False, progress=progress,
-    ).checked()  # fmt: skip
+    settings = EncodeSettings.of(locals() | {"baselines": False, "n_resamples": 0}).checked()
+    resolve_device(device)
     responses = recording.mean_responses().values
     labels = groups_of(recording, groups)
     divided = splits_of(len(responses), labels, settings)
@@ -152,9 +145,9 @@ def fit_held_out(
         )  # fmt: skip
         folds = patterns.fit_without(responses, divided)
         predictions = np.full(responses.shape, np.nan)
-        for (train, test), held in zip(divided, folds, strict=True):
+        for (train, test), fold in zip(divided, folds, strict=True):
             shift = responses.mean(axis=0) - responses[train].mean(axis=0)
-            predictions[test] = held.predictions + shift
+            predictions[test] = fold.predictions + shift
         fitted[job.layer] = HeldOut(
             network, job.layer, tuple(folds), predictions, responses.mean(0), responses.std(0),
             recording.name, identity,

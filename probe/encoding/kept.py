@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe import assets, models, recordings
-from probe.encoding.result import Encoding, open_encoding
+from probe.encoding.opening import open_encoding
+from probe.encoding.result import Encoding
 from probe.encoding.sites import Identity, Site
 from probe.errors import ProbeError, suggest
 from probe.output.files import plain_name
@@ -81,11 +82,11 @@ def keep(encoding: Encoding) -> Path | None:
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
     name = plain_name(identity.model, encoding.facts["recording"]["name"], digest[:10])
-    place = folder() / name
-    with assets.held(place):
-        encoding.save(place, figures=False)
-        os.utime(place)
-    return place
+    path = folder() / name
+    with assets.held(path):
+        encoding.save(path, figures=False)
+        os.utime(path)
+    return path
 
 
 def find_fit(
@@ -93,13 +94,13 @@ def find_fit(
 ) -> Encoding | None:
     """Find a fit to some stimuli of a recording; None if there is none that is kept."""
     identity = Identity.of(network)
-    wanted = [int(k) for k in stimuli]
+    stimulus_numbers = [int(k) for k in stimuli]
     names = models.resolve(layers, network)
     described = recording.describe()
     neuroids = [str(name) for name in recording.data["neuroid_id"].values]
-    for place, about in _listed():
+    for path, about in _listed():
         if (
-            about["recording"].get("used") == wanted
+            about["recording"].get("used") == stimulus_numbers
             and about["recording"]["name"] == recording.name
             and about["recording"]["stimulus_hash"] == recording.stimuli.hash
             and about["recording"]["source_hash"] == described["source_hash"]
@@ -109,7 +110,7 @@ def find_fit(
             and about["model"]["layers"] == names
             and about["identity"] == vars(identity)
         ):
-            encoding = open_encoding(place, network)
+            encoding = open_encoding(path, network)
             if [str(name) for name in encoding.sites["neuroid_id"]] == neuroids:
                 return encoding
     return None
@@ -121,11 +122,11 @@ def list_fits() -> list[Fit]:
     Left out are fits that a later one hides from `find_site`, fits of modules of the user's own,
     and fits to a part of the stimuli.
     """
-    kept = list(_listed())
+    fits_on_disk = list(_listed())
     fits = []
-    for path, about in kept:
+    for path, about in fits_on_disk:
         identity, fit, dataset = about["identity"], about["fit"], str(about["dataset"])
-        of_name = [one for one in kept if _is_called(one[1], dataset)]
+        of_name = [one for one in fits_on_disk if _is_called(one[1], dataset)]
         mine = [one for one in of_name if _network_of(one[1]) == _network_of(about)]
         if identity["weights_kind"] == "user" or not mine or mine[0][0] != path:
             continue
@@ -158,10 +159,10 @@ def find_site(text: str, network: Network) -> Site:
     """
     name, number = split_name(text)
     identity = Identity.of(network)
-    of_name = [(place, about) for place, about in _listed() if _is_called(about, name)]
+    of_name = [(path, about) for path, about in _listed() if _is_called(about, name)]
     mine = [
-        (place, about)
-        for place, about in of_name
+        (path, about)
+        for path, about in of_name
         if _network_of(about) == (identity.weights_sha256, identity.preprocessing)
     ]
     alike = [a for _, a in of_name if a["identity"]["weights_sha256"] == identity.weights_sha256]
@@ -178,9 +179,10 @@ def find_site(text: str, network: Network) -> Site:
                 f"sites of {name!r} were fitted with {others}, not with this network "
                 f"({network.name}, weights {identity.weights_sha256[:8]}…): fit them with {command}"
             )
-        known = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
+        dataset_names = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
         raise ProbeError(
-            f"no sites of {name!r} were fitted yet{suggest(name, known)}: fit them with {command}"
+            f"no sites of {name!r} were fitted yet{suggest(name, dataset_names)}: fit them with "
+            f"{command}"
         )
     return replace(open_encoding(mine[0][0], network).site(number), name=text)
 
@@ -203,7 +205,7 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def model_of(text: str) -> tuple[str, str, str, int]:
-    """Tell with which network the sites of a target were fitted last.
+    """Return the network that the sites of a target were fitted with last.
 
     Parameters
     ----------
@@ -230,9 +232,9 @@ def model_of(text: str) -> tuple[str, str, str, int]:
             fit = about["fit"]
             model = about["identity"]["model"]
             return model, fit["weights"], fit["preprocessing"], int(fit["seed"])
-    known = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
+    dataset_names = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
     raise ProbeError(
-        f"no sites of {name!r} were fitted yet{suggest(name, known)}: fit them with "
+        f"no sites of {name!r} were fitted yet{suggest(name, dataset_names)}: fit them with "
         f"`probe encode --model alexnet --dataset {name}`"
     )
 
@@ -240,10 +242,10 @@ def model_of(text: str) -> tuple[str, str, str, int]:
 def _listed() -> Iterator[tuple[Path, dict[str, Any]]]:
     """List the encodings that are kept, the newest first."""
     places = [path for path in folder().glob("*") if (path / "encoding.json").is_file()]
-    for place in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
+    for fit_folder in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            about = json.loads((place / "encoding.json").read_text(encoding="utf-8"))
-            known = (
+            about = json.loads((fit_folder / "encoding.json").read_text(encoding="utf-8"))
+            required = (
                 about["dataset"], about["region"], about["recording"]["name"],
                 about["recording"]["stimulus_hash"], about["recording"]["source_hash"],
                 about["identity"]["weights_sha256"], about["identity"]["preprocessing"],
@@ -253,8 +255,8 @@ def _listed() -> Iterator[tuple[Path, dict[str, Any]]]:
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
             continue
-        if all(value is not None for value in known):
-            yield place, about
+        if all(value is not None for value in required):
+            yield fit_folder, about
 
 
 def _network_of(about: dict[str, Any]) -> tuple[str, str]:
@@ -266,6 +268,6 @@ def _is_called(about: dict[str, Any], name: str) -> bool:
     if about["recording"].get("used") is not None:
         return False  # a fit to some stimuli, for a check
     # Of a selection, the numbers mean other sites; in another window, sites respond otherwise.
-    if about["recording"].get("selection") or about["recording"].get("window"):
+    if any(about["recording"].get(key) for key in ("selection", "chosen_neuroids", "window")):
         return name == str(about["dataset"])
     return name in (str(about["dataset"]), recording) or recordings.canonical(name) == recording

@@ -16,7 +16,7 @@ from probe.encoding import fields as pooling
 from probe.encoding import pls
 from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import WEIGHT_BYTES, Readout, from_dual
-from probe.encoding.ridge import ALPHAS, SITES, Decomposition, Selection, Split, select
+from probe.encoding.ridge import ALPHAS, SITES_AT_A_TIME, Decomposition, Selection, Split, select
 from probe.errors import ProbeError
 from probe.similarity.products import blocks, products_for
 
@@ -74,7 +74,7 @@ class Plan:
     n_at_a_time: int | None = None
 
     def n_candidates(self, layout: Layout | None) -> int:
-        """Tell how many candidates are solved for a layer: the work, for a progress bar."""
+        """Return how many candidates are solved for a layer: the work, for a progress bar."""
         return len(self.fields) if self.pools(layout) else 1
 
     @property
@@ -88,7 +88,7 @@ class Plan:
         return pooling.grid() if self.readout == "field" else (pooling.FLAT,)
 
     def pools(self, layout: Layout | None) -> bool:
-        """Tell whether channels are pooled over a layer's positions."""
+        """Return whether channels are pooled over a layer's positions."""
         ridge = self.method != "pls" and self.readout != "full"
         return ridge and layout is not None and layout.n_positions > 1
 
@@ -107,7 +107,7 @@ class Plan:
         elif not self.each_by_itself:
             edges = [0, n_kept, n_sites] if n_kept < n_sites else [0, n_sites]
         else:
-            n_blocks = -(-n_sites // SITES)
+            n_blocks = -(-n_sites // SITES_AT_A_TIME)
             edges = [k * n_sites // n_blocks for k in range(n_blocks + 1)]
         return [slice(a, b) for a, b in pairwise(edges)]
 
@@ -197,11 +197,8 @@ def fit_layer(
     splits: Sequence[Split],
     plan: Plan,
     *,
-    pooled: bool = False,
-    network: str = "the network",
     n_kept: int | None = None,
     threads: int | None = None,
-    track: Track | None = None,
 ) -> LayerFit:
     """Fit sites from a layer, inside every split and on all stimuli.
 
@@ -215,25 +212,17 @@ def fit_layer(
     responses : numpy.ndarray, shape (n, m)
     splits : sequence of (training, test) indices
     plan : Plan
-    pooled : bool
-        Whether activations are pooled already, by `probe.activations.reduce.GaussianFields` with
-        the plan's fields.
-    network : str
-        Its name, for errors.
     n_kept : int, optional
         Only the first so many sites are needed as a readout; by default all.
     threads : int, optional
         By default, one per core.
-    track : callable, optional
-        Wraps the iteration over candidates.
 
     Returns
     -------
     LayerFit
     """
-    patterns = prepare(activations, layer, layout, plan, pooled=pooled, network=network)
-    return fit_blocks(patterns, responses, splits, plan, n_kept=n_kept, threads=threads,
-                      track=track)  # fmt: skip
+    patterns = prepare(activations, layer, layout, plan)
+    return fit_blocks(patterns, responses, splits, plan, n_kept=n_kept, threads=threads)
 
 
 def fit_blocks(
@@ -266,6 +255,16 @@ def prepare(
     network: str = "the network",
 ) -> RidgePatterns:
     """Compute what the fits of all sites from a layer have in common; see `fit_layer`.
+
+    Parameters
+    ----------
+    activations, layer, layout, plan
+        As for `fit_layer`.
+    pooled : bool
+        Whether activations are pooled already, by `probe.activations.reduce.GaussianFields` with
+        the plan's fields.
+    network : str
+        Its name, for errors.
 
     Raises
     ------
@@ -371,7 +370,7 @@ def fill(responses: np.ndarray, split: Split, predictions: np.ndarray) -> np.nda
 
 
 def n_kept_of(block: slice, n_kept: int) -> int:
-    """Tell how many of a block's sites are among the first so many."""
+    """Return how many of a block's sites are among the first so many."""
     return min(max(n_kept - block.start, 0), block.stop - block.start)
 
 
@@ -389,11 +388,11 @@ def read_units(
     """
     neuroids = activations.shape[1]
     # Without pooling, channels and positions are alike: every unit has its weight.
-    whole = layout if layout and layout.channels * layout.n_positions == neuroids else None
-    whole = whole or Layout(neuroids, 1, 1)
+    all_units = layout if layout and layout.channels * layout.n_positions == neuroids else None
+    all_units = all_units or Layout(neuroids, 1, 1)
     if 4 * n_all * neuroids <= WEIGHT_BYTES:
-        return Readout(layer, whole, from_dual(activations, dual.T), offsets)
-    return Readout(layer, whole, dual.T, offsets, training=activations)
+        return Readout(layer, all_units, from_dual(activations, dual.T), offsets)
+    return Readout(layer, all_units, dual.T, offsets, training=activations)
 
 
 class RidgePatterns(Patterns):
@@ -426,14 +425,14 @@ class RidgePatterns(Patterns):
             One per split.
         """
         chosen = self._select(responses, splits, None, None)
-        held = []
+        fits = []
         for k, split in enumerate(splits):
             filled = fill(responses, split, chosen.predictions[k])
             candidate = chosen.in_split[k]
             alpha = chosen.penalties[candidate, chosen.alpha_in_split[k]]
             readout, _ = self._readout(filled, candidate, alpha)
-            held.append(Held(np.asarray(split[1]), readout, chosen.predictions[k]))
-        return held
+            fits.append(Held(np.asarray(split[1]), readout, chosen.predictions[k]))
+        return fits
 
     def _select(
         self,
@@ -482,7 +481,7 @@ class AllUnits(RidgePatterns):
 
     @property
     def candidates(self) -> Sequence[Decomposition]:
-        """See `RidgePatterns.candidates`."""
+        """The patterns that each site may be read from: one candidate."""
         return [self.decomposition]
 
     def fit(
@@ -495,7 +494,7 @@ class AllUnits(RidgePatterns):
         threads: int | None = None,
         track: Track | None = None,
     ) -> LayerFit:
-        """See `Patterns.fit`."""
+        """Fit some sites; see `Patterns.fit`."""
         plan, products = self.plan, self.products
         some = responses[:, block]
         if plan.method == "pls":
@@ -510,8 +509,8 @@ class AllUnits(RidgePatterns):
             predictions, error, in_split = chosen.predictions, chosen.error, chosen.error_in_split
             dual = decomposition.dual(some, chosen.alpha)
             alpha, at_end = chosen.alpha / (decomposition.scale or 1.0), chosen.at_end
-        kept = slice(n_kept_of(block, n_kept))
-        readout = self._of_dual(some[:, kept], dual[:, kept], n_kept)
+        readout_sites = slice(n_kept_of(block, n_kept))
+        readout = self._of_dual(some[:, readout_sites], dual[:, readout_sites], n_kept)
         return LayerFit((readout,), predictions, error, in_split, alpha, at_end)
 
     def _readout(
@@ -552,7 +551,7 @@ class PooledPatterns(RidgePatterns):
         threads: int | None = None,
         track: Track | None = None,
     ) -> LayerFit:
-        """See `Patterns.fit`."""
+        """Fit some sites; see `Patterns.fit`."""
         some = responses[:, block]
         chosen = self._select(some, splits, threads, track)
         readout, relative = self._readout(some, chosen.candidate, chosen.alpha)

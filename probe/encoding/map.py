@@ -125,7 +125,7 @@ class Encodings(Summarised, Sequence[Encoding]):
         return pd.DataFrame(rows)
 
     def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+        """Return what a reader has to know of the numbers, a sentence or two each."""
         notes = [
             "r with all layers together, each with a penalty of its own (banded ridge)."
             if all(one.is_banded for one in self.encodings)
@@ -195,12 +195,14 @@ def _paired(a: Encoding, b: Encoding) -> dict[str, Any]:
     difference = a.sites["r"].to_numpy() - b.sites["r"].to_numpy()
     # Resamples of the same seed and stimuli are the same: differences are paired.
     same = a.resampled.shape == b.resampled.shape and len(a.resampled) > 0
-    drawn = a.resampled - b.resampled if same else np.empty((0, len(difference)), np.float32)
-    known = np.isfinite(difference) & np.isfinite(drawn).all(axis=0)
+    resampled = a.resampled - b.resampled if same else np.empty((0, len(difference)), np.float32)
+    is_finite = np.isfinite(difference) & np.isfinite(resampled).all(axis=0)
     rng = np.random.default_rng(0)
     return {
         "dataset": a.facts["recording"]["name"],
         "model_a": a.identity.model,
         "model_b": b.identity.model,
-        **paired(difference[known], drawn[:, known], int(a.facts["fit"]["n_units"]), rng),
+        **paired(
+            difference[is_finite], resampled[:, is_finite], int(a.facts["fit"]["n_units"]), rng
+        ),
     }

@@ -116,10 +116,11 @@ class EncodingOverTime(Compared):
         """
         layer = layer or self.best
         k = list(self.peaks["layer"]).index(layer)
+        name = self.peaks["alias"].iloc[k] or layer
         ax = plot_generalisation(
             self.generalisation[k].T, self.times, ax=ax,
             label="r of held-out responses (median over sites)",
-            title=f"{layer}: fitted at one time, tested at another",
+            title=f"{name}: fitted at one time, tested at another",
         )  # fmt: skip
         ax.set_xlabel("fitted at (ms after onset)")
         ax.set_ylabel("tested at (ms after onset)")
@@ -169,7 +170,7 @@ class EncodingOverTime(Compared):
         )  # fmt: skip
 
     def to_json(self) -> str:
-        """Give everything but single sites as JSON text (NaN as null)."""
+        """Return everything but single sites as JSON text (NaN as null)."""
         content = {
             **self.facts,
             "peaks": plain(self.peaks.to_dict("records")),
@@ -179,24 +180,24 @@ class EncodingOverTime(Compared):
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
-        """Give the layers as a person reads them: one row per layer, of strings."""
+        """Return the layers as a person reads them: one row per layer, of strings."""
         return pd.DataFrame(peaks_text(self.peaks, "r"))
 
     def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+        """Return what a reader has to know of the numbers, a sentence or two each."""
         times = self.times
         notes = [
             f"{len(times)} times of {times[0, 1] - times[0, 0]:g} ms, {times[0, 0]:g} to "
             f"{times[-1, 1]:g} ms after stimulus onset. The peak is the highest of them: its r is "
             "biased upwards.",
             *said_of(self.facts["recording"]),
-            f"r: {self.facts['fit']['aggregate']}; medians over sites.",
+            _sentence(self.facts["fit"]["aggregate"]),
         ]
         others = self.table[self.table["kind"] != "layer"]
-        for shown, rows in others.groupby("shown", sort=False):
+        for baseline, rows in others.groupby("shown", sort=False):
             best = rows.iloc[int(rows["r"].argmax())]
             middle = (best["time_start"] + best["time_end"]) / 2
-            notes.append(f"Baseline, {shown}: at most {number(best['r'])}, at {middle:g} ms.")
+            notes.append(f"Baseline, {baseline}: at most {number(best['r'])}, at {middle:g} ms.")
         notes += self.facts["fit"]["remarks"]
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
@@ -204,6 +205,13 @@ class EncodingOverTime(Compared):
 
     def _png(self) -> bytes:
         return png(self.plot, over_time_size(len(self.peaks)), self.title)
+
+
+def _sentence(aggregate: str) -> str:
+    """Return how splits and sites were put together, as a sentence."""
+    if aggregate.startswith("median over sites"):
+        return f"{aggregate[0].upper()}{aggregate[1:]}."
+    return f"{aggregate}; medians over sites."
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,9 +310,9 @@ def generalise(
     for predicted, measured in pairs:
         a, b = (_unit(side.reshape(len(side), n_times, -1)) for side in (predicted, measured))
         each.append(np.einsum("ntm,num->tum", a, b, optimize=True))
-    known = np.isfinite(each)
-    mean = np.where(known, each, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known.any(axis=0), mean, np.nan)
+    is_finite = np.isfinite(each)
+    mean = np.where(is_finite, each, 0.0).sum(axis=0) / np.maximum(is_finite.sum(axis=0), 1)
+    mean = np.where(is_finite.any(axis=0), mean, np.nan)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.nanmedian(mean, axis=2))
 
@@ -323,7 +331,7 @@ def peaks_table(names: list[str], aliases: list[str], curves: list[Curve], times
     """Return a row per layer: when its curve is highest, and how high."""
     middles = times.mean(axis=1)
     at = [int(np.nanargmax(curve.columns["r"])) for curve in curves]
-    found = np.concatenate(
+    latencies_ms = np.concatenate(
         [
             latencies(np.array([k]), c.peaks[:, None], middles)
             for k, c in zip(at, curves, strict=True)
@@ -333,8 +341,9 @@ def peaks_table(names: list[str], aliases: list[str], curves: list[Curve], times
     there = np.array([[c.columns[n][k] for n in ("r", "r_low", "r_high")] for k, c in rows])
     return pd.DataFrame(
         {
-            "layer": names, "alias": aliases, "latency": found[:, 0], "latency_low": found[:, 1],
-            "latency_high": found[:, 2], "score": there[:, 0], "ci_low": there[:, 1],
+            "layer": names, "alias": aliases, "latency": latencies_ms[:, 0],
+            "latency_low": latencies_ms[:, 1],
+            "latency_high": latencies_ms[:, 2], "score": there[:, 0], "ci_low": there[:, 1],
             "ci_high": there[:, 2],
         }
     )  # fmt: skip

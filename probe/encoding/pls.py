@@ -26,10 +26,10 @@ from scipy.linalg import eigvalsh, solve_triangular
 from probe.encoding.ridge import RANK_TOLERANCE, Split, centre_gram
 from probe.errors import ProbeError
 
-STANDSTILL = 1e-6
+MIN_PROGRESS = 1e-6
 """Squared length of the change of w, itself of length 1, at which a component is done."""
 
-STEPS = 500
+MAX_STEPS = 500
 """Steps after which a component is done in any case."""
 
 EPS = float(np.finfo(np.float64).eps)
@@ -253,12 +253,12 @@ def _stand_still(covariances: np.ndarray, start: np.ndarray) -> np.ndarray:
         Of which w has length 1.
     """
     weights = image = start
-    for _ in range(STEPS - 1):  # the scores to start from are those of the first
+    for _ in range(MAX_STEPS - 1):  # the scores to start from are those of the first
         weights, earlier = image, image
         image = covariances @ weights
         length = np.sqrt(weights @ image)
         weights, image = weights / length, image / length
         # ‖Δw‖² of two w of length 1.
-        if 2.0 - 2.0 * (earlier @ weights) < STANDSTILL:
+        if 2.0 - 2.0 * (earlier @ weights) < MIN_PROGRESS:
             break
     return weights

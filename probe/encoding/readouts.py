@@ -221,7 +221,7 @@ def _distinct(fields: tuple[Field, ...] | None) -> tuple[tuple[Field, ...], np.n
 
 
 def layout_of(info: LayerInfo) -> Layout | None:
-    """Tell how a layer's units are divided into channels and positions; None if it is not known."""
+    """Return how a layer's units are divided into channels and positions; None if unknown."""
     shape = info.output_shape
     if info.axes == ("channel", "y", "x"):
         return Layout(*shape)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import nn
 
 from probe import images, models
 from probe.activations.capture import capture
-from probe.encoding.fields import Field, Layout
 from probe.encoding.readouts import Readout, ReadoutModule
 from probe.encoding.sites import ALL, Head, Identity, Site, row_of
 from probe.errors import ProbeError
@@ -45,7 +42,7 @@ BAND_COLUMNS = (
     "site", "neuroid_id", "layer", "alias", "share", "alpha", "r2", "r2_low", "r2_high",
 )  # fmt: skip
 
-BATCH = 32
+PREDICTION_BATCH = 32
 """Pictures that are predicted at a time."""
 
 
@@ -230,7 +227,7 @@ class Encoding(Summarised):
         return np.array([row])
 
     def _facts_of(self, rows: np.ndarray, readouts: Sequence[ReadoutModule]) -> dict[str, Any]:
-        """Tell how good the fit of some sites is."""
+        """Return how good the fit of some sites is."""
         some = self.sites.iloc[rows]
         facts: dict[str, Any] = {
             "dataset": self.dataset,
@@ -265,7 +262,7 @@ class Encoding(Summarised):
         return dict(zip(self.layers["layer"], self.layers["alias"], strict=True))
 
     def _said(self, rows: np.ndarray, facts: dict[str, Any]) -> str:
-        """Say in a line how good a fit is."""
+        """Return how good a fit is, in a line."""
         some = self.sites.iloc[rows]
         names = [self._aliases.get(name) or name for name in facts["layers"]]
         what = (
@@ -325,12 +322,14 @@ class Encoding(Summarised):
         if not names:
             raise ProbeError("there are no pictures to predict responses to")
         rows = []
-        starts = range(0, len(names), BATCH)
-        with on_device(network, device) as (place, dtype):
+        starts = range(0, len(names), PREDICTION_BATCH)
+        with on_device(network, device) as (device_used, dtype):
             for start in track(starts, desc="predict", unit="batch", progress=progress):
-                batch = [opened(k) for k in range(start, min(start + BATCH, len(names)))]
+                batch = [opened(k) for k in range(start, min(start + PREDICTION_BATCH, len(names)))]
                 inputs = torch.stack([network.preprocessing(one) for one in batch])
-                outputs = capture(network.module, inputs.to(place, dtype), list(self.readouts))
+                outputs = capture(
+                    network.module, inputs.to(device_used, dtype), list(self.readouts)
+                )
                 rows.append(self.predict_from({k: v.float().cpu() for k, v in outputs.items()}))
         columns = pd.Index(self.sites["neuroid_id"], name="neuroid_id")
         return pd.DataFrame(np.concatenate(rows), index=pd.Index(names, name="picture"),
@@ -446,16 +445,16 @@ class Encoding(Summarised):
         # Of those that are too large, `_check_kept` tells.
         written = [one for one in self.readouts.values() if not one.too_large()]
         for k, readout in enumerate(written):
-            whole = readout.take(range(len(readout)))
-            layout = whole.layout
+            every_site = readout.take(range(len(readout)))
+            layout = every_site.layout
             arrays |= {
                 f"{k}.layer": np.array(readout.layer),
                 f"{k}.layout": np.array([layout.channels, layout.height, layout.width]),
-                f"{k}.weights": whole.weights,
-                f"{k}.offsets": whole.offsets,
+                f"{k}.weights": every_site.weights,
+                f"{k}.offsets": every_site.offsets,
             }
-            if whole.fields is not None:
-                arrays[f"{k}.fields"] = np.array(whole.fields, dtype=np.float64)
+            if every_site.fields is not None:
+                arrays[f"{k}.fields"] = np.array(every_site.fields, dtype=np.float64)
         out = io.BytesIO()
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
         return out.getvalue()
@@ -477,12 +476,12 @@ class Encoding(Summarised):
     def summary(self) -> pd.DataFrame:
         """Return the layers and the baselines as a person reads them: rounded, as text."""
         rows = self.table
-        shown: dict[str, list[str]] = {"layer": list(rows["shown"])}
+        columns: dict[str, list[str]] = {"layer": list(rows["shown"])}
         if rows["alias"].any():
-            shown["alias"] = list(rows["alias"])
-        shown["r"] = [number(v) for v in rows["r"]]
+            columns["alias"] = list(rows["alias"])
+        columns["r"] = [number(v) for v in rows["r"]]
         if rows["r_low"].notna().any():
-            shown["95 % CI"] = [
+            columns["95 % CI"] = [
                 f"{number(a)} to {number(b)}" if np.isfinite(a) else ""
                 for a, b in zip(rows["r_low"], rows["r_high"], strict=True)
             ]
@@ -491,13 +490,15 @@ class Encoding(Summarised):
             ("shuffled", "shuffled r"),
         ):  # fmt: skip
             if rows[column].notna().any():
-                shown[heading] = [number(v) for v in rows[column]]
+                columns[heading] = [number(v) for v in rows[column]]
         if self.is_banded:
-            shown["its R² of all"] = [number(v) if np.isfinite(v) else "" for v in rows["r2_band"]]
-        return pd.DataFrame(shown)
+            columns["its R² of all"] = [
+                number(v) if np.isfinite(v) else "" for v in rows["r2_band"]
+            ]
+        return pd.DataFrame(columns)
 
     def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+        """Return what a reader has to know of the numbers, a sentence or two each."""
         fit = self.facts["fit"]
         why = (
             "splits leave out stimuli, or repeat them"
@@ -505,13 +506,13 @@ class Encoding(Summarised):
             else "none were asked for"
         )
         # Of one site, medians over sites are its own scores.
-        over = f"Medians over {count(len(self), 'site')}; " if len(self) > 1 else ""
+        medians = f"Medians over {count(len(self), 'site')}; " if len(self) > 1 else ""
         notes = [
             *said_of(self.facts["recording"]),
-            f"{over}{fit['aggregate']}. Intervals: 95 % over "
+            f"{medians}{fit['aggregate']}. Intervals: 95 % over "
             f"{fit['units']}, {fit['n_resamples']:,} resamples."
             if self.table["r_low"].notna().any()
-            else f"{over}{fit['aggregate']}. No intervals: {why}.",
+            else f"{medians}{fit['aggregate']}. No intervals: {why}.",
         ]
         reliability = self.sites["reliability"]
         if reliability.notna().any():
@@ -543,7 +544,7 @@ class Encoding(Summarised):
         return notes
 
     def _notes_of_bands(self) -> list[str]:
-        """Say what layers add to each other."""
+        """Return what layers add to each other, in sentences."""
         rows = self.layers.sort_values("r2_band", ascending=False)
         (together,) = self.table[self.table["kind"] == "bands"].to_dict("records")
         most = [
@@ -599,138 +600,6 @@ def _first(names: Sequence[str], n: int = 4) -> str:
     return ", ".join(names[:n]) + more
 
 
-def open_encoding(path: str | Path, network: Network | nn.Module | None = None) -> Encoding:
-    """Open an encoding that was saved.
-
-    Parameters
-    ----------
-    path : path
-        A folder that `Encoding.save` wrote, or ``probe encode``.
-    network : Network or torch.nn.Module, optional
-        Its network; needed only for a module of your own, others are loaded by name.
-
-    Returns
-    -------
-    Encoding
-
-    Raises
-    ------
-    ProbeError
-        If there is none, or the network is another one.
-
-    Examples
-    --------
-    >>> probe.open_encoding("results/encode-alexnet-v4").site(12)  # doctest: +SKIP
-    """
-    folder = Path(path).expanduser()
-    try:
-        about = json.loads((folder / "encoding.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ProbeError(
-            f"{str(folder)!r} holds no encoding: expected a folder that `probe encode` wrote"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, "encoding.json", error) from None
-    if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
-        raise ProbeError(
-            f"{str(folder)!r} was written by another version of probe: fit it again with "
-            "`probe encode`"
-        )
-    try:
-        identity = Identity(**about.pop("identity"))
-        table = pd.DataFrame(about.pop("table"))
-        sites = _read_sites(folder / "sites.csv")
-        pairs = pd.read_csv(folder / "pairs.csv")
-        readouts = _read_arrays(folder / "sites.npz")
-        bands = _read_bands(folder / "bands.csv", sites, about)
-        provenance = about.pop("provenance")
-        _check_whole(sites, readouts, about)
-    except (
-        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        raise _damaged(folder, "its files", error) from None
-    for column in map(str, table.columns):
-        if column not in ("kind", "layer", "alias", "type", "shown", "model", "dataset", "region"):
-            table[column] = pd.to_numeric(table[column], errors="coerce")
-    if isinstance(network, nn.Module):
-        network = Network.from_module(network, name=identity.model)
-    if network is not None:
-        identity.check(network, f"the encoding {str(folder)!r}")
-    return Encoding(
-        table, sites, pairs, {}, readouts, identity, about, provenance, network, bands=bands
-    )
-
-
-def _read_sites(path: Path) -> pd.DataFrame:
-    """Read the table of sites: words as they are written, even 'NA', and numbers as such."""
-    words = ("neuroid_id", "subject", "region", "layer", "alias", "note")
-    sites = pd.read_csv(path, dtype="object", keep_default_na=False)
-    for column in map(str, sites.columns):
-        if column == "at_end":
-            sites[column] = sites[column] == "True"
-        elif column not in words:
-            sites[column] = pd.to_numeric(sites[column].where(sites[column] != "", np.nan))
-    return sites
-
-
-def _read_bands(path: Path, sites: pd.DataFrame, about: dict[str, Any]) -> pd.DataFrame:
-    """Read what each layer adds; of sites that are read from one layer, there is nothing.
-
-    Raises
-    ------
-    ValueError
-        If rows are missing.
-    """
-    if about["fit"]["method"] != "banded":
-        return pd.DataFrame(columns=list(BAND_COLUMNS))
-    bands = _read_sites(path)
-    if len(bands) != len(sites) * len(about["model"]["layers"]):
-        raise ValueError("bands.csv lacks rows")
-    return bands
-
-
-def _check_whole(sites: pd.DataFrame, readouts: dict[str, Readout], about: dict[str, Any]) -> None:
-    """Refuse files that are not of one fit.
-
-    Raises
-    ------
-    ValueError
-    """
-    for key in ("dataset", "region", "model", "recording", "fit"):
-        if key not in about:
-            raise ValueError(f"encoding.json has no {key!r}")
-    if list(sites["site"]) != list(range(len(sites))):
-        raise ValueError("sites.csv lacks rows")
-    banded = about["fit"]["method"] == "banded"
-    for layer, readout in readouts.items():
-        if len(rows_of(sites, layer, banded=banded)) != len(readout):
-            raise ValueError("sites.csv and sites.npz are of two fits")
-
-
-def _read_arrays(path: Path) -> dict[str, Readout]:
-    readouts = {}
-    with np.load(path, allow_pickle=False) as arrays:
-        for k in range(sum(name.endswith(".layer") for name in arrays.files)):
-            layer = str(arrays[f"{k}.layer"])
-            channels, height, width = (int(v) for v in arrays[f"{k}.layout"])
-            fields = None
-            if f"{k}.fields" in arrays.files:
-                fields = tuple(Field(*map(float, row)) for row in arrays[f"{k}.fields"])
-            readouts[layer] = Readout(
-                layer, Layout(channels, height, width), arrays[f"{k}.weights"],
-                arrays[f"{k}.offsets"], fields,
-            )  # fmt: skip
-    return readouts
-
-
-def _damaged(folder: Path, what: str, error: Exception) -> ProbeError:
-    reason = str(error).split("\n")[0]
-    return ProbeError(
-        f"the encoding {str(folder)!r} is damaged: {what} cannot be read ({reason}); fit it again "
-        "with `probe encode`"
-    )
-
-
 def _pictures(pictures: Any) -> tuple[list[str], Any]:
     """Return names of pictures, and a function that opens the k-th."""
     if isinstance(pictures, StimulusSet):
@@ -738,14 +607,11 @@ def _pictures(pictures: Any) -> tuple[list[str], Any]:
     if isinstance(pictures, (str, Path)) and Path(pictures).suffix.lower() not in images.SUFFIXES:
         stimuli = image_set(pictures)
         return list(stimuli.ids), stimuli.image
-    several: Iterable[Any] = pictures if isinstance(pictures, (list, tuple)) else [pictures]
-    opened = [images.given(one) for one in several]
+    sources: Iterable[Any] = pictures if isinstance(pictures, (list, tuple)) else [pictures]
+    opened = [images.given(one) for one in sources]
     names = [
         name if isinstance(one, (str, Path)) else str(k)
-        for k, ((_, name), one) in enumerate(zip(opened, several, strict=True))
+        for k, ((_, name), one) in enumerate(zip(opened, sources, strict=True))
     ]
-    shown: list[Image.Image] = [picture for picture, _ in opened]
-    return names, shown.__getitem__
-
-
-__all__ = ["Encoding", "open_encoding"]
+    opened_pictures: list[Image.Image] = [picture for picture, _ in opened]
+    return names, opened_pictures.__getitem__

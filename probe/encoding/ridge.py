@@ -44,7 +44,7 @@ Split = tuple[np.ndarray, np.ndarray]
 ALPHAS = np.logspace(-6.0, 4.0, 21)
 """Penalties, as multiples of the mean squared length of the centred patterns."""
 
-SITES = 2048
+SITES_AT_A_TIME = 2048
 """Sites that are solved together, at most: bounds the memory, whatever their number."""
 
 CONSTANT = 1e-12
@@ -78,8 +78,10 @@ class Decomposition:
         if p >= n:
             return cls.of_gram(centred @ centred.T)
         squares, basis = np.linalg.eigh(centred.T @ centred)
-        kept = squares > _floor(squares, np.square(patterns, dtype=np.float64).sum(axis=1).max())
-        vectors = centred @ basis[:, kept]
+        above_floor = squares > _floor(
+            squares, np.square(patterns, dtype=np.float64).sum(axis=1).max()
+        )
+        vectors = centred @ basis[:, above_floor]
         # Divided by their own lengths: the roots of small eigenvalues have few digits.
         lengths = np.linalg.norm(vectors, axis=0)
         return cls(lengths**2, vectors / lengths)
@@ -88,11 +90,11 @@ class Decomposition:
     def of_gram(cls, gram: np.ndarray) -> Decomposition:
         """Decompose the products XXᵀ of patterns, shape (n, n), centred or not."""
         squares, vectors = np.linalg.eigh(centre_gram(gram))
-        kept = squares > _floor(squares, np.abs(np.diagonal(gram)).max())
-        vectors = vectors[:, kept]
+        above_floor = squares > _floor(squares, np.abs(np.diagonal(gram)).max())
+        vectors = vectors[:, above_floor]
         # The vector of a small eigenvalue turns towards that of 0, which is constant.
         vectors -= vectors.mean(axis=0)
-        return cls(squares[kept], vectors)
+        return cls(squares[above_floor], vectors)
 
     @property
     def n(self) -> int:
@@ -312,7 +314,7 @@ def select(
     parts = [_Removal.of(labels, train, test) for train, test in splits]
     together = _blocks(labels, np.arange(len(labels)))
     n_sites = responses.shape[1]
-    width = n_sites if shared_alpha else SITES
+    width = n_sites if shared_alpha else SITES_AT_A_TIME
     searched = [
         _search(decompositions, responses[:, k : k + width], parts, together, grid, relative,
                 shared_alpha, search_dtype, threads, track)
@@ -547,22 +549,22 @@ def _left_out_errors(
     vectors = decomposition.vectors.astype(responses.dtype, copy=False)
     along = vectors.T @ responses
     squares = decomposition.squares[:, None]
-    kept = squares / (squares + penalties)
-    kept = (1.0 - kept if decomposition.is_full else kept).astype(responses.dtype)
-    diagonal = vectors**2 @ kept
+    shrinkage = squares / (squares + penalties)
+    shrinkage = (1.0 - shrinkage if decomposition.is_full else shrinkage).astype(responses.dtype)
+    diagonal = vectors**2 @ shrinkage
     if not decomposition.is_full:
         diagonal = 1.0 - 1.0 / decomposition.n - diagonal
 
     def within(block: np.ndarray, k: int) -> np.ndarray:
         rows = vectors[block]
-        products = (rows * kept[:, k]) @ rows.swapaxes(1, 2)
+        products = (rows * shrinkage[:, k]) @ rows.swapaxes(1, 2)
         if not decomposition.is_full:
             centring = np.eye(block.shape[1], dtype=products.dtype)
             products = centring - np.asarray(1.0 / decomposition.n, products.dtype) - products
         return np.asarray(products)
 
     for k in range(len(penalties)):
-        residuals = vectors @ (kept[:, k, None] * along)
+        residuals = vectors @ (shrinkage[:, k, None] * along)
         if not decomposition.is_full:
             residuals = responses - residuals
         if together:
@@ -585,7 +587,7 @@ def _predict(
     predictions = np.empty((len(part.test), responses.shape[1]))
     for pair in np.unique(np.stack([candidate, index]), axis=1).T:
         sites = np.flatnonzero((candidate == pair[0]) & (index == pair[1]))
-        for some in np.array_split(sites, max(1, len(sites) // SITES)):
+        for some in np.array_split(sites, max(1, len(sites) // SITES_AT_A_TIME)):
             predictions[:, some] = decompositions[pair[0]].predict_left_out(
                 responses[:, some], penalties[tuple(pair)], part.test, part.removed
             )

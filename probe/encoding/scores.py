@@ -76,9 +76,11 @@ def of_predictions(
         nothing = np.full_like(r, np.nan)
         scores |= dict.fromkeys((*CEILED, "reliability"), nothing)
     else:
-        known = np.isfinite(noise.variance)
+        is_repeated = np.isfinite(noise.variance)
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = (weights @ np.where(known, noise.variance, 0.0)) / (weights @ known)
+            variance = (weights @ np.where(is_repeated, noise.variance, 0.0)) / (
+                weights @ is_repeated
+            )
             left = variance * (weights @ noise.shares) / total
             explainable = yy / (total - 1.0) - left
             reliability = explainable / (yy / (total - 1.0))
@@ -120,10 +122,10 @@ def correlation(responses: np.ndarray, predictions: np.ndarray, counts: np.ndarr
 
 def over_sites(values: np.ndarray) -> np.ndarray:
     """Compute the median over sites (the last axis) of those that have a value; else NaN."""
-    known = np.isfinite(values)
-    filled = np.where(known, values, np.inf)
+    is_finite = np.isfinite(values)
+    filled = np.where(is_finite, values, np.inf)
     ordered = np.sort(filled, axis=-1)
-    n = known.sum(axis=-1, keepdims=True)
+    n = is_finite.sum(axis=-1, keepdims=True)
     low = np.take_along_axis(ordered, np.maximum((n - 1) // 2, 0), axis=-1)[..., 0]
     high = np.take_along_axis(ordered, np.minimum(n // 2, values.shape[-1] - 1), axis=-1)[..., 0]
     with np.errstate(invalid="ignore"):

@@ -18,13 +18,13 @@ from probe.inference.significance import t_test
 from probe.inference.variance import schuett2023_variance
 from probe.recordings import Noise
 
-SITES = 512
+SITES_AT_A_TIME = 512
 """Sites whose resamples are computed at a time."""
 
-MIN_TEST = 10
+MIN_TEST_STIMULI = 10
 """With fewer test stimuli in a split, r is pooled over splits: within them it would be noise."""
 
-INTERVAL = (0.025, 0.975)
+CI_QUANTILES = (0.025, 0.975)
 """Quantiles of the resamples that bound an interval."""
 
 
@@ -124,11 +124,11 @@ def score(
     if counts is not None:
         of_resamples = _resample(deviations, together, noise, counts, within)
         resampled = of_resamples["r"]
-        for name, drawn in of_resamples.items():
-            low[name], high[name] = _quantiles(drawn)
-            medians = scores.over_sites(drawn)
+        for name, of_score in of_resamples.items():
+            low[name], high[name] = _quantiles(of_score)
+            medians = scores.over_sites(of_score)
             if np.isfinite(medians).all():
-                median_low[name], median_high[name] = np.quantile(medians, INTERVAL).tolist()
+                median_low[name], median_high[name] = np.quantile(medians, CI_QUANTILES).tolist()
     return Scored(values, low, high, median, median_low, median_high, by_split, together, resampled)
 
 
@@ -215,25 +215,29 @@ def score_bands(
         return ScoredBands(r2, unknown, unknown, _means(r2), nothing, nothing)
     low, high = unknown.copy(), unknown.copy()
     total = np.zeros((len(counts), n_bands))
-    known = np.isfinite(r2).all(axis=0)
-    for start in range(0, m, SITES):
-        some = slice(start, start + SITES)
-        drawn = _resample_bands(parts[:, :, some], together[:, some], deviations[:, some], counts)
+    is_finite = np.isfinite(r2).all(axis=0)
+    for start in range(0, m, SITES_AT_A_TIME):
+        some = slice(start, start + SITES_AT_A_TIME)
+        resampled = _resample_bands(
+            parts[:, :, some], together[:, some], deviations[:, some], counts
+        )
         for band in range(n_bands):
-            low[band, some], high[band, some] = _quantiles(drawn[band])
-        total += np.nansum(drawn[:, :, known[some]], axis=2).T
-    means = total / max(1, int(known.sum()))
+            low[band, some], high[band, some] = _quantiles(resampled[band])
+        total += np.nansum(resampled[:, :, is_finite[some]], axis=2).T
+    means = total / max(1, int(is_finite.sum()))
     means = np.concatenate([means, means.sum(axis=1, keepdims=True)], axis=1)
-    mean_low, mean_high = np.quantile(means, INTERVAL, axis=0) if known.any() else (nothing,) * 2
+    mean_low, mean_high = (
+        np.quantile(means, CI_QUANTILES, axis=0) if is_finite.any() else (nothing,) * 2
+    )
     return ScoredBands(r2, low, high, _means(r2), mean_low, mean_high)
 
 
 def _means(r2: np.ndarray) -> np.ndarray:
     """Average over sites that have a value: of each band, and of all together."""
-    known = np.isfinite(r2).all(axis=0)
-    if not known.any():
+    is_finite = np.isfinite(r2).all(axis=0)
+    if not is_finite.any():
         return np.full(len(r2) + 1, np.nan)
-    of_bands = r2[:, known].mean(axis=1)
+    of_bands = r2[:, is_finite].mean(axis=1)
     return np.append(of_bands, of_bands.sum())
 
 
@@ -260,15 +264,15 @@ def _resample_bands(
 def _mean(each: Sequence[np.ndarray]) -> np.ndarray:
     """Average over splits that have a value: a site may be silent in the test stimuli of one."""
     stacked = np.stack(each)
-    known = np.isfinite(stacked)
-    total = np.where(known, stacked, 0.0).sum(axis=0)
-    n = known.sum(axis=0)
+    is_finite = np.isfinite(stacked)
+    total = np.where(is_finite, stacked, 0.0).sum(axis=0)
+    n = is_finite.sum(axis=0)
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
 def averages_within(splits: Sequence[Split]) -> bool:
-    """Tell whether every split tests enough stimuli for a correlation within it."""
-    return min(len(test) for _, test in splits) >= MIN_TEST
+    """Return whether every split tests enough stimuli for a correlation within it."""
+    return min(len(test) for _, test in splits) >= MIN_TEST_STIMULI
 
 
 def _repeated(
@@ -310,9 +314,9 @@ def _resample(
 ) -> dict[str, np.ndarray]:
     """Compute all scores in all resamples, float32, (B, m); r within tests, if they are told."""
     m = responses.shape[1]
-    drawn = {name: np.empty((len(counts), m), dtype=np.float32) for name in scores.SCORES}
-    for start in range(0, m, SITES):
-        some = slice(start, start + SITES)
+    resampled = {name: np.empty((len(counts), m), dtype=np.float32) for name in scores.SCORES}
+    for start in range(0, m, SITES_AT_A_TIME):
+        some = slice(start, start + SITES_AT_A_TIME)
         of_sites = None
         if noise is not None:
             of_sites = Noise(noise.variance[:, some], noise.shares[:, some])
@@ -322,13 +326,13 @@ def _resample(
             each = [scores.correlation(y[test], p[test], counts[:, test]) for test in within]
             values = _with_r(values, _mean(each))
         for name in scores.SCORES:
-            drawn[name][:, some] = values[name]
-    return drawn
+            resampled[name][:, some] = values[name]
+    return resampled
 
 
 def _quantiles(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the bounds of each site's interval; NaN where a resample has no score."""
-    bounds = np.quantile(drawn.astype(np.float64), INTERVAL, axis=0)
+    bounds = np.quantile(drawn.astype(np.float64), CI_QUANTILES, axis=0)
     return bounds[0], bounds[1]
 
 
@@ -365,10 +369,14 @@ def compare_layers(
     n_units = n_stimuli if groups is None else len(np.unique(groups))
     for a, b in combinations(scored, 2) if n_resamples and len(first.resampled) else ():
         difference = scored[a].values["r"] - scored[b].values["r"]
-        drawn = scored[a].resampled - scored[b].resampled
-        known = np.isfinite(difference) & np.isfinite(drawn).all(axis=0)
+        resampled = scored[a].resampled - scored[b].resampled
+        is_finite = np.isfinite(difference) & np.isfinite(resampled).all(axis=0)
         rows.append(
-            {"model_a": a, "model_b": b, **paired(difference[known], drawn[:, known], n_units, rng)}
+            {
+                "model_a": a,
+                "model_b": b,
+                **paired(difference[is_finite], resampled[:, is_finite], n_units, rng),
+            }
         )
     pairs = pd.DataFrame(rows, columns=["model_a", "model_b", "difference", "se", "p"])
     p = pairs["p"].to_numpy(np.float64)

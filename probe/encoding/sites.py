@@ -77,7 +77,7 @@ class Identity:
 
     @classmethod
     def of(cls, network: Network) -> Identity:
-        """Tell the identity of a network as it is now."""
+        """Return the identity of a network as it is now."""
         return cls(
             network.name,
             network.weights.kind,
@@ -151,7 +151,7 @@ class Site(Target):
         return tuple(readout.layer for readout in self.readouts)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         total = None
         for readout, mean, sd in zip(self.readouts, self.means, self.sds, strict=True):
             output = outputs[readout.layer]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,15 @@ from torch import nn
 
 from probe import images
 from probe.activations.capture import capture
-from probe.errors import ProbeError, suggest
-from probe.features.shown import (
-    Shown,
-    called,
+from probe.errors import ProbeError
+from probe.features.base import (
+    FeatureFigure,
     check_channels,
+    layer_called,
     network_of,
     titled,
 )
+from probe.features.settings import FilterSettings, Scale
 from probe.models import Network
 from probe.models.devices import on_device
 from probe.plots import filters
@@ -29,15 +30,12 @@ from probe.plots import filters
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Scale = Literal["shared", "own"]
-SCALES: tuple[Scale, ...] = ("shared", "own")
-
-MOST_MAPS = 27
+MAX_MAPS_SHOWN = 27
 """Channels that are shown where nobody chooses: with the picture, four full rows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ActivationMaps(Shown):
+class ActivationMaps(FeatureFigure):
     """What the channels of a layer make of a picture.
 
     Attributes
@@ -69,8 +67,8 @@ class ActivationMaps(Shown):
     def title(self) -> str:
         """One line that says what is shown."""
         n, height, width = self.values.shape
-        shown = len(self.channels)
-        which = f"{shown} of {n} channels" if shown < n else f"{n} channels"
+        n_shown = len(self.channels)
+        which = f"{n_shown} of {n} channels" if n_shown < n else f"{n} channels"
         return f"{self.model} {self.layer} of {self.name}: {which}, {height}×{width}"
 
     @property
@@ -127,7 +125,7 @@ def activation_maps(
     scale: Scale = "shared",
     device: str = "auto",
 ) -> ActivationMaps:
-    """Give the maps of a layer's channels for one picture.
+    """Return the maps of a layer's channels for one picture.
 
     Parameters
     ----------
@@ -158,11 +156,10 @@ def activation_maps(
     --------
     >>> probe.features.activation_maps("alexnet", "cat.jpg", "conv1")  # doctest: +SKIP
     """
-    if scale not in SCALES:
-        raise ProbeError(f"scale {scale!r} is unknown{suggest(scale, SCALES)}")
+    FilterSettings.of({"scale": scale}).checked()
     picture, name = images.given(image)
     network = network_of(model, layer)
-    info = called(layer, network)
+    info = layer_called(layer, network)
     if info.axes != ("channel", "y", "x"):
         kinds = {("channel",): "no positions", ("token", "channel"): "a row of tokens"}
         kind = kinds.get(info.axes, "other axes")
@@ -171,13 +168,15 @@ def activation_maps(
             f"{'×'.join(map(str, info.output_shape)) or 'a number'}"
         )
     inputs = network.preprocessing(picture)
-    with on_device(network, device) as (place, dtype):
-        output = capture(network.module, inputs[None].to(place, dtype), [info.name])[info.name]
+    with on_device(network, device) as (device_used, dtype):
+        output = capture(network.module, inputs[None].to(device_used, dtype), [info.name])[
+            info.name
+        ]
     values = output[0].float().cpu().numpy()
     if not np.isfinite(values).all():
         raise ProbeError(f"layer {info.name!r} has activations that are not finite")
     if channels is None:
-        strongest = np.argsort(-values.max((1, 2)), kind="stable")[:MOST_MAPS]
+        strongest = np.argsort(-values.max((1, 2)), kind="stable")[:MAX_MAPS_SHOWN]
         channels = [int(channel) for channel in strongest]
     about = network.provenance() | {
         "layer": info.name,

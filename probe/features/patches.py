@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from probe.activations.survey import survey
 from probe.errors import ProbeError
-from probe.features.shown import (
-    Shown,
-    called,
+from probe.features.base import (
+    FeatureFigure,
     check_channels,
+    layer_called,
     network_of,
     titled,
 )
+from probe.features.settings import FilterSettings
 from probe.models import Network, check_model
 from probe.models.layer_table import measures
 from probe.models.receptive_fields import ReceptiveField
@@ -37,10 +38,10 @@ from probe.targets import by_channel
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_CHANNELS = 8
+MAX_CHANNELS_SHOWN = 8
 """Channels that are shown where nobody chooses."""
 
-OUTSIDE = 217
+OUTSIDE_GREY = 217
 """Grey of what lies outside the picture: lighter than that around the stimuli of recordings."""
 
 
@@ -62,17 +63,17 @@ class Box(NamedTuple):
 
     def cut(self, picture: np.ndarray, behind: float) -> np.ndarray:
         """Cut it out of a picture (height, width, …); outside there is ``behind``."""
-        made = np.full((*self.size, *picture.shape[2:]), behind, dtype=picture.dtype)
+        patch = np.full((*self.size, *picture.shape[2:]), behind, dtype=picture.dtype)
         height, width = picture.shape[:2]
         top, left = max(self.top, 0), max(self.left, 0)
         bottom, right = min(self.bottom, height), min(self.right, width)
         inside = picture[top:bottom, left:right]
-        made[top - self.top : bottom - self.top, left - self.left : right - self.left] = inside
-        return made
+        patch[top - self.top : bottom - self.top, left - self.left : right - self.left] = inside
+        return patch
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TopPatches(Shown):
+class TopPatches(FeatureFigure):
     """The pictures and places that drive each channel of a layer most.
 
     Attributes
@@ -109,7 +110,7 @@ class TopPatches(Shown):
     def title(self) -> str:
         """One line that says what is shown."""
         n, name = len(self.stimuli), self.stimuli.name
-        layer = titled(called(self.layer, self.network))
+        layer = titled(layer_called(self.layer, self.network))
         which = f"{self.values.shape[1]} patches of {n} pictures ({name})"
         return f"{self.network.name} {layer}: the {which} that drive each channel most"
 
@@ -153,29 +154,29 @@ class TopPatches(Shown):
         return first[["channel", "activation", "stimulus_id"]].reset_index(drop=True)
 
     def at(self, channel: int, rank: int) -> tuple[int, ...]:
-        """Give the position of the unit that a channel's activation of some rank (from 0) is of."""
-        return tuple(int(place) for place in self.position[channel, rank])
+        """Return the position of the unit with a channel's activation of some rank (from 0)."""
+        return tuple(int(coordinate) for coordinate in self.position[channel, rank])
 
     def box(self, channel: int, rank: int) -> Box:
-        """Give the part of the picture that this unit sees."""
+        """Return the part of the picture that this unit sees."""
         return unit_box(self.field, self.network.preprocessing.size, self.at(channel, rank))
 
     def inputs(self, channel: int, rank: int) -> Tensor:
-        """Give the picture as the network gets it: (3, height, width)."""
+        """Return the picture as the network gets it: (3, height, width)."""
         picture = self.stimuli.image(int(self.stimulus[channel, rank]))
         return self.network.preprocessing(picture)
 
     def patch(self, channel: int, rank: int) -> np.ndarray:
         """Cut out what the unit sees: uint8, (height, width, 3), light grey beyond the border."""
-        seen = self.network.preprocessing.seen(self.inputs(channel, rank))
-        return self.box(channel, rank).cut(seen, OUTSIDE)
+        pixels = self.network.preprocessing.seen(self.inputs(channel, rank))
+        return self.box(channel, rank).cut(pixels, OUTSIDE_GREY)
 
     def excited(self, channel: int, rank: int) -> bool:
-        """Tell whether the picture drives the channel at all."""
+        """Return whether the picture drives the channel at all."""
         return bool(self.values[channel, rank] > 0)
 
     def rows(self) -> list[list[np.ndarray | None]]:
-        """Give the patches of the channels that are shown; None where one is not driven at all."""
+        """Return the patches of the channels that are shown; None where one is not driven."""
         ranks = range(self.values.shape[1])
         return [
             [self.patch(c, rank) if self.excited(c, rank) else None for rank in ranks]
@@ -254,12 +255,9 @@ def top_patches(
     --------
     >>> probe.features.top_patches("alexnet", "photos/", "conv4", [12, 84])  # doctest: +SKIP
     """
-    if k < 1:
-        raise ProbeError(f"k {k} is not a positive number")
-    if batch_size is not None and batch_size < 1:
-        raise ProbeError(f"batch size {batch_size} is not a positive number")
+    FilterSettings.of({"k": k, "batch_size": batch_size}).checked()
     network = _checked(model, layer, channels)
-    info = called(layer, network)
+    info = layer_called(layer, network)
     stimuli = image_set(images, progress=progress)
     best = _Best(info.name, min(k, len(stimuli)))
     survey(
@@ -268,7 +266,7 @@ def top_patches(
     )  # fmt: skip
     values, stimulus, position = best.found()
     if channels is None:
-        strongest = np.argsort(-values[:, 0], kind="stable")[:MOST_CHANNELS]
+        strongest = np.argsort(-values[:, 0], kind="stable")[:MAX_CHANNELS_SHOWN]
         channels = [int(channel) for channel in strongest]
     about = network.provenance() | {
         "layer": info.name,
@@ -278,19 +276,21 @@ def top_patches(
         "channels": list(channels),
         "k": k,
     }
-    shown = check_channels(channels, len(values), info.name)
+    channel_numbers = check_channels(channels, len(values), info.name)
     field = measures(network).fields.get(info.name)
-    return TopPatches(values, stimulus, position, shown, stimuli, network, info.name, field, about)
+    return TopPatches(
+        values, stimulus, position, channel_numbers, stimuli, network, info.name, field, about
+    )
 
 
 def _checked(
     model: str | Network | nn.Module, layer: str, channels: Sequence[int] | None
 ) -> Network:
     """Load the network, when it is known to have the layer and the channels."""
-    given = check_model(model)
-    info = called(layer, given)
+    network = check_model(model)
+    info = layer_called(layer, network)
     check_channels(channels or [0], info.n_channels, info.name)
-    return network_of(given, layer)
+    return network_of(network, layer)
 
 
 class _Best:
@@ -314,11 +314,11 @@ class _Best:
         """Take in what the layer returned for some pictures."""
         output = by_channel(output)
         self._axes = tuple(output.shape[2:])
-        values, place = output.flatten(2).max(2) if self._axes else (output, output.long() * 0)
+        values, position = output.flatten(2).max(2) if self._axes else (output, output.long() * 0)
         if not values.isfinite().all():
             raise ProbeError(f"layer {self._layer!r} has activations that are not finite")
         stimulus = torch.tensor(rows).expand(values.shape[1], -1)
-        self._keep(values.T.float().cpu(), stimulus, place.T.cpu())
+        self._keep(values.T.float().cpu(), stimulus, position.T.cpu())
 
     def _keep(self, values: Tensor, stimulus: Tensor, place: Tensor) -> None:
         if self._values.ndim == 2:
@@ -332,7 +332,7 @@ class _Best:
         )
 
     def found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give activations, pictures (channels, k), and positions (channels, k, axes)."""
+        """Return activations, pictures (channels, k), and positions (channels, k, axes)."""
         axes = np.unravel_index(self._place.numpy(), self._axes) if self._axes else ()
         position = np.stack(axes, -1) if axes else np.zeros((*self._values.shape, 0), np.int64)
         return self._values.numpy(), self._stimulus.numpy(), position
@@ -341,7 +341,7 @@ class _Best:
 def unit_box(
     field: ReceptiveField | None, picture: tuple[int, int], position: tuple[int, ...]
 ) -> Box:
-    """Give the part of the picture that decides what a unit returns.
+    """Return the part of the picture that decides what a unit returns.
 
     Parameters
     ----------
@@ -358,9 +358,9 @@ def unit_box(
         It may reach over the border, where the layers have padding. Along an axis along which it is
         no smaller than the picture, and where units lie at no even steps, it is the picture.
     """
-    whole = Box(0, 0, *picture)
+    picture_box = Box(0, 0, *picture)
     if field is None or field.jump is None or field.start is None or len(position) != 2:
-        return whole
+        return picture_box
     ends = []
     for axis in range(2):
         first = field.start[axis] + round(field.jump[axis] * position[axis])

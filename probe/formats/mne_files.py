@@ -186,7 +186,8 @@ def _channels(instance: Any) -> tuple[list[int], list[str]]:
             f"has no good channel that measures the brain: there are {_listed(left_out) or 'none'}"
             + (f" and bad ones, {', '.join(bad[:5])}" if bad else "")
         )
-    notes = [f"left out: {_listed(left_out)} channels"] if left_out else []
+    counted = [f"{n} {kind} channel{'s' if n > 1 else ''}" for kind, n in left_out.items()]
+    notes = [f"left out: {', '.join(counted)}"] if counted else []
     if bad:
         listed = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
         notes.append(f"left out: {len(bad)} bad channel{'s' if bad[1:] else ''}, {listed}")

@@ -61,11 +61,11 @@ def as_texts(values: Any) -> list[str]:
 
 def repeated(names: Iterable[str]) -> str | None:
     """Return the first name that is there again; None where all differ."""
-    seen = set()
+    before = set()
     for name in names:
-        if name in seen:
+        if name in before:
             return name
-        seen.add(name)
+        before.add(name)
     return None
 
 
@@ -166,10 +166,10 @@ def in_order(values: Any, names: Sequence[str], what: str) -> list[Any]:
         return list(values)
     if not names:
         raise ValueError(f"{what} are given by name, and the stimuli have no names")
-    known = dict(zip(keys, items, strict=True))
-    if len(known) < len(keys):
+    by_key = dict(zip(keys, items, strict=True))
+    if len(by_key) < len(keys):
         raise ValueError(f"{what} name a stimulus twice")
-    if missing := [name for name in as_texts(names) if name not in known]:
+    if missing := [name for name in as_texts(names) if name not in by_key]:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(f"{what} have nothing for stimulus {missing[0]!r}{others}")
-    return [known[name] for name in as_texts(names)]
+    return [by_key[name] for name in as_texts(names)]

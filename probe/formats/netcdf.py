@@ -12,10 +12,10 @@ import numpy as np
 
 from probe.formats.variables import Variable, Variables
 
-BLOCK = 64 * 2**20
+BLOCK_BYTES = 64 * 2**20
 """Bytes that are read at once, before those that nobody wants are left out."""
 
-GAP = 64 * 2**10
+GAP_BYTES = 64 * 2**10
 """Bytes between two parts that are read sooner than skipped."""
 
 _NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
@@ -99,7 +99,7 @@ class _Stored:
         """
         import h5py
 
-        wanted = np.empty((*self.shape[:axis], len(kept), *self.shape[axis + 1 :]))
+        output = np.empty((*self.shape[:axis], len(kept), *self.shape[axis + 1 :]))
         try:
             with h5py.File(self.path, "r") as file:
                 item = file[self.name]
@@ -108,34 +108,34 @@ class _Stored:
                     inside = kept[run] - block[axis].start
                     if len(inside) < values.shape[axis]:
                         values = values.take(inside, axis)
-                    wanted[(*block[:axis], run, *block[axis + 1 :])] = values
+                    output[(*block[:axis], run, *block[axis + 1 :])] = values
         except (OSError, KeyError, RuntimeError) as error:
             raise _damaged(error) from None
-        return wanted
+        return output
 
     def _blocks(
         self, axis: int, kept: np.ndarray, chunks: tuple[int, ...] | None
     ) -> Iterator[tuple[slice, tuple[slice, ...]]]:
-        """Give, block by block, which of the kept entries it has, and where it is in the file."""
+        """Yield, block by block, which of the kept entries it has, and where it is in the file."""
         chunk = chunks or (1,) * len(self.shape)
         after = self.dtype.itemsize * int(np.prod(self.shape[axis + 1 :]))
         # Between chunks nothing is read; in a row of numbers, what is skipped takes a step, too.
-        gap = chunk[axis] if chunks else max(GAP // after, 1)
-        place = kept // chunk[axis] * chunk[axis]
-        borders = [0, *(np.flatnonzero(np.diff(place) > gap) + 1).tolist(), len(kept)]
+        gap = chunk[axis] if chunks else max(GAP_BYTES // after, 1)
+        corner = kept // chunk[axis] * chunk[axis]
+        borders = [0, *(np.flatnonzero(np.diff(corner) > gap) + 1).tolist(), len(kept)]
         other = max((k for k in range(len(self.shape)) if k != axis), key=lambda k: self.shape[k])
         rest = self.dtype.itemsize * self.size // (self.shape[axis] * self.shape[other])
-        width = max(BLOCK // (rest * chunk[other]) // chunk[axis], 1) * chunk[axis]
+        width = max(BLOCK_BYTES // (rest * chunk[other]) // chunk[axis], 1) * chunk[axis]
         for first, last in itertools.pairwise(borders):
             # Of a long run, no more at once than a block that is one chunk long has room for.
-            part = (kept[first:last] - place[first]) // width if last > first else kept[:0]
+            part = (kept[first:last] - corner[first]) // width if last > first else kept[:0]
             cuts = [first, *(first + 1 + np.flatnonzero(np.diff(part))).tolist(), last]
             for begin, end in itertools.pairwise(cuts):
                 if begin == end:
                     continue
                 span = slice(int(kept[begin]), int(kept[end - 1]) + 1)
                 length = span.stop - span.start
-                step = max(BLOCK // (rest * length) // chunk[other], 1) * chunk[other]
+                step = max(BLOCK_BYTES // (rest * length) // chunk[other], 1) * chunk[other]
                 for start in range(0, self.shape[other], step):
                     block = [slice(0, n) for n in self.shape]
                     block[axis] = span

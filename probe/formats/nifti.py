@@ -215,7 +215,7 @@ def read_nifti(path: Path) -> BrainImage:
 
 
 def _check_size(path: Path, shape: tuple[int, ...], itemsize: int) -> None:
-    """See that a file is as long as its header tells, before so much memory is asked for."""
+    """Check that a file is as long as its header tells, before so much memory is asked for."""
     size = path.stat().st_size
     most = size * (_GZIP_AT_MOST if path.name.lower().endswith(".gz") else 1)
     expected = math.prod(shape) * itemsize

@@ -155,7 +155,7 @@ def _shown(file: Any) -> dict[str, Shown]:
         if table is not None:
             tables[table.name] = table
     tables.pop("invalid_times", None)
-    shown = {}
+    by_name = {}
     for name, table in tables.items():
         onsets = np.asarray(table["start_time"].data[:], dtype=np.float64)
         columns = {
@@ -164,11 +164,11 @@ def _shown(file: Any) -> dict[str, Shown]:
             if column not in ("start_time", "stop_time")
             and (values := _scalars(table[column], len(onsets))) is not None
         }
-        shown[name] = Shown(onsets, columns)
+        by_name[name] = Shown(onsets, columns)
     for name, series in (file.stimulus or {}).items():
         if type(series).__name__ == "IndexSeries":
-            shown[name] = _indexed(series)
-    return shown
+            by_name[name] = _indexed(series)
+    return by_name
 
 
 def _indexed(series: Any) -> Shown:

@@ -94,8 +94,8 @@ def read_assembly(
         If the file is not what its manifest says, or has nothing of what is wanted.
     """
     layout = _layout(manifest, assembly)
-    known = {as_text(name) for name in stimuli.ids}
-    if missing := [name for name in layout.shown if name not in known]:
+    picture_ids = {as_text(name) for name in stimuli.ids}
+    if missing := [name for name in layout.shown if name not in picture_ids]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise _differs(
             assembly,
@@ -110,14 +110,14 @@ def read_assembly(
     reliability = manifest.responses.reliability
     if layout.repeats or reliability is None:  # then it is estimated from repetitions, or not known
         part = replace(part, min_reliability=None)
-    wanted: list[int] = []
+    columns_used: list[int] = []
 
     def keep(neuroids: Mapping[str, list[Any]]) -> np.ndarray:
         chosen = _kept(neuroids, layout.n_neuroids, manifest, part, assembly)
-        wanted.append(int(chosen.sum()))
+        columns_used.append(int(chosen.sum()))
         reliable = _reliable(neuroids, chosen, manifest, part, assembly)
-        wanted.append(int(reliable.sum()))
-        _check_memory(manifest, wanted[-1], layout)
+        columns_used.append(int(reliable.sum()))
+        _check_memory(manifest, columns_used[-1], layout)
         return reliable
 
     try:
@@ -168,7 +168,7 @@ def read_assembly(
             "averaged": manifest.responses.averaged and not layout.repeats,
             "response_unit": _unit(manifest, reading, layout),
             **({} if reading.counts is None else {"counts": reading.counts}),
-            **_selection(part.min_reliability, *wanted),
+            **_selection(part.min_reliability, *columns_used),
         },
     )
     return Recording(data, reading.stimuli)
@@ -206,17 +206,17 @@ def read_stimuli(table: Path, archive: Path, name: str) -> StimulusSet:
     if id_column is None or file_column is None:
         lacks = IDS[0] if id_column is None else FILE_NAMES[0]
         raise _differs(table, f"it has no column {lacks!r}{suggest(lacks, columns)}")
-    whole = {member.name: member for member in members(archive)}
-    last = {path.rpartition("/")[2]: path for path in whole}
+    by_member = {member.name: member for member in members(archive)}
+    last = {path.rpartition("/")[2]: path for path in by_member}
     ids, sources = texts(columns[id_column]), []
     for stimulus, file_name in zip(ids, texts(columns[file_column]), strict=True):
-        path = file_name if file_name in whole else last.get(file_name.rpartition("/")[2])
+        path = file_name if file_name in by_member else last.get(file_name.rpartition("/")[2])
         if path is None:
             raise _differs(
                 archive, f"it has no picture {file_name!r}, which is {stimulus!r}"
                 f"{suggest(file_name, last)}"
             )  # fmt: skip
-        sources.append(whole[path])
+        sources.append(by_member[path])
     others = {
         name: as_written(pd.Series(cells, dtype=object))
         for name, cells in columns.items()
@@ -264,12 +264,12 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
         arrays = {name: v for name, v in content.arrays.items() if v.dims}
         of_responses = _of_responses(arrays)
     if len(of_responses) != 1:
-        held = [f"{name} ({', '.join(v.dims or ())})" for name, v in arrays.items()]
+        listed = [f"{name} ({', '.join(v.dims or ())})" for name, v in arrays.items()]
         raise _differs(
             assembly,
             f"expected one array of presentation × neuroid, and there are {len(of_responses)}: "
             "it has "
-            + (", ".join(held[:6]) + (", …" if len(held) > 6 else "") if held else "nothing"),
+            + (", ".join(listed[:6]) + (", …" if len(listed) > 6 else "") if listed else "nothing"),
         )
     responses = arrays[of_responses[0]]
     labels = next((i for i in IDS if _along(arrays.get(i), "presentation")), None)
@@ -306,8 +306,8 @@ def _kept(
 ) -> np.ndarray:
     """Return which neuroids are wanted, by what the file says of them."""
     chosen = np.ones(n, dtype=bool)
-    for what, wanted in (("region", part.region), ("subject", part.subject)):
-        if wanted is None:
+    for what, asked in (("region", part.region), ("subject", part.subject)):
+        if asked is None:
             continue
         if what not in neuroids:
             if what == "subject":
@@ -317,11 +317,11 @@ def _kept(
             continue
         names = texts(neuroids[what])
         of_neuroids = np.array(names, dtype=object)
-        if wanted not in of_neuroids[chosen]:
+        if asked not in of_neuroids[chosen]:
             there = [name for name in dict.fromkeys(of_neuroids[chosen]) if name]
             within = f" in {part.region}" if what == "subject" and part.region else ""
-            raise _Told(f"{manifest.name} has no {what} {wanted!r}{within}{suggest(wanted, there)}")
-        chosen &= of_neuroids == wanted
+            raise _Told(f"{manifest.name} has no {what} {asked!r}{within}{suggest(asked, there)}")
+        chosen &= of_neuroids == asked
     return chosen
 
 
@@ -338,10 +338,14 @@ def _reliable(
             f"(it has no {name!r})"
         )
     values = _numbers(texts(neuroids[name]), path)
-    known = kept & np.isfinite(values)
-    reliable = known & (values >= part.min_reliability)
+    is_published = kept & np.isfinite(values)
+    reliable = is_published & (values >= part.min_reliability)
     if not reliable.any():
-        highest = f"the highest is {values[known].max():.3g}" if known.any() else "none is known"
+        highest = (
+            f"the highest is {values[is_published].max():.3g}"
+            if is_published.any()
+            else "none is known"
+        )
         raise _Told(
             f"{manifest.name}: no neuroid has a published reliability ≥ "
             f"{part.min_reliability:g}: {highest}"
@@ -354,7 +358,7 @@ COPIES = 2.5
 
 
 def _check_memory(manifest: Manifest, n_neuroids: int, layout: _Layout) -> None:
-    """See that there is room for the responses, before they are read."""
+    """Check that there is room for the responses, before they are read."""
     import psutil
 
     n_values = n_neuroids * layout.n_presentations * layout.n_times
@@ -369,7 +373,7 @@ def _check_memory(manifest: Manifest, n_neuroids: int, layout: _Layout) -> None:
 
 
 def _selection(threshold: float | None, n: int = 0, n_kept: int = 0) -> dict[str, Any]:
-    """Say how neuroids were chosen by their published reliability, if they were."""
+    """Return how neuroids were chosen by their published reliability, if they were."""
     if threshold is None:
         return {}
     said = f"neuroids with reliability ≥ {threshold:g}: {n_kept} of {n}, as published, of the same "

@@ -20,13 +20,13 @@ ORIGINAL = ""
 
 # Of session 210305, seen by looking: JPEG files of originals and variants differ by a few levels
 # everywhere, and some by a shift of all colours, which a plain threshold takes for a region.
-THRESHOLD = 0.04
+MIN_COLOUR_CHANGE = 0.04
 """Root-mean-square difference, in 0–1, above which a picture was changed."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in JPEG's luma (ITU-R BT.601)."""
 
-SMOOTHING = 1 / 56
+SMOOTHING_SD = 1 / 56
 """SD of the Gaussian within which the difference is averaged, as a share of the shorter side."""
 
 
@@ -169,7 +169,7 @@ def find_deletions(recording: Recording) -> Deletions:
         )
     group, variant = data["group"].values, _labels(data["variant"].values)
     labels = tuple(dict.fromkeys(str(label) for label in variant if label != ORIGINAL))
-    kept, regions, incomplete, unchanged = [], [], 0, 0
+    originals, regions, incomplete, unchanged = [], [], 0, 0
     for each in dict.fromkeys(group[variant != ORIGINAL].tolist()):
         rows = np.flatnonzero(group == each)
         by_label = {variant[row]: int(row) for row in rows}
@@ -177,23 +177,23 @@ def find_deletions(recording: Recording) -> Deletions:
             incomplete += 1
             continue
         members = [by_label[label] for label in (ORIGINAL, *labels)]
-        whole, *changed = (_colours(recording, row) for row in members)
-        if len({picture.shape for picture in (whole, *changed)}) > 1:
+        original, *changed = (_colours(recording, row) for row in members)
+        if len({picture.shape for picture in (original, *changed)}) > 1:
             raise ProbeError(
                 f"pictures of group {each!r} of {recording.name!r} differ in size: expected "
                 "variants of the size of their original"
             )
-        of_group = [changed_region(whole, picture) for picture in changed]
+        of_group = [changed_region(original, picture) for picture in changed]
         if not all(region.any() for region in of_group):
             unchanged += 1
             continue
-        kept.append(members)
+        originals.append(members)
         regions.append(of_group)
-    if len(kept) < 2:
+    if len(originals) < 2:
         raise ProbeError(
-            f"recording {recording.name!r} has {len(kept)} groups of an original and its variants: "
-            f"expected 2 or more, each with one picture of {', '.join(map(repr, labels))} and one "
-            "without a variant"
+            f"recording {recording.name!r} has {len(originals)} groups of an original and its "
+            f"variants: expected 2 or more, each with one picture of "
+            f"{', '.join(map(repr, labels))} and one without a variant"
         )
     if len({of_group[0].shape for of_group in regions}) > 1:
         raise ProbeError(
@@ -207,7 +207,7 @@ def find_deletions(recording: Recording) -> Deletions:
         )
         if count
     ]
-    table = np.array(kept)
+    table = np.array(originals)
     return Deletions(
         recording, labels, group[table[:, 0]], table[:, 0], table[:, 1:], np.array(regions),
         tuple(notes),
@@ -228,12 +228,12 @@ def changed_region(original: np.ndarray, variant: np.ndarray) -> np.ndarray:
     """
     difference = variant - original
     difference = difference - np.median(difference, axis=(0, 1))
-    sd = min(difference.shape[:2]) * SMOOTHING
+    sd = min(difference.shape[:2]) * SMOOTHING_SD
     luma = difference @ LUMA
     # JPEG keeps colour at half the resolution: of it, only what is left of details counts.
     colour = gaussian_filter(difference - luma[..., None], (sd, sd, 0))
     energy = gaussian_filter(luma**2, sd) + np.square(colour).mean(axis=-1)
-    return np.asarray(np.sqrt(energy) > THRESHOLD)
+    return np.asarray(np.sqrt(energy) > MIN_COLOUR_CHANGE)
 
 
 def _labels(values: np.ndarray) -> np.ndarray:

@@ -24,6 +24,9 @@ IN_BRAIN_SCORE = {"subject": "animal"}
 
 TIMES = ("time_start", "time_end")
 
+UNIT = "response_unit"
+"""Column of a tidy table that says what a response is."""
+
 
 def save(recording: Recording, path: Path | str) -> Path:
     """Write a recording as a file of another program; see `Recording.save`."""
@@ -60,9 +63,9 @@ def _presentations(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.nda
     values = recording.data["responses"].values
     if values.ndim == 3:
         values = values[:, :, None]
-    shown = np.isfinite(values).any(axis=(2, 3))
-    stimulus, repetition = np.nonzero(shown)
-    return stimulus, repetition, values[shown]
+    is_presented = np.isfinite(values).any(axis=(2, 3))
+    stimulus, repetition = np.nonzero(is_presented)
+    return stimulus, repetition, values[is_presented]
 
 
 def _coords(recording: Recording, dim: str) -> dict[str, np.ndarray]:
@@ -125,7 +128,7 @@ def tidy(recording: Recording) -> pd.DataFrame:
 
     Columns: ``stimulus_id`` and the other coordinates of stimuli, ``repetition``, ``neuroid_id``
     and the other coordinates of neuroids, ``time_start_ms`` and ``time_end_ms`` where there are
-    several times, and ``response``.
+    several times, ``response_unit`` where it is known, and ``response``.
     """
     stimulus, repetition, values = _presentations(recording)
     row, time, neuroid = np.nonzero(np.isfinite(values))
@@ -138,6 +141,8 @@ def tidy(recording: Recording) -> pd.DataFrame:
     times = _times(recording)
     if times is not None:
         columns |= {f"{name}_ms": times[time, k] for k, name in enumerate(TIMES)}
+    if unit := recording.describe()["response_unit"]:
+        columns[UNIT] = np.full(len(row), unit, dtype=object)
     columns["response"] = values[row, time, neuroid]
     return pd.DataFrame(columns)
 

@@ -41,6 +41,7 @@ from probe.formats.names import as_text, rivals
 from probe.formats.tables import read_rows
 from probe.recordings.pictures import picture_names
 from probe.recordings.recording import RDM_DIMS, RESPONSE_DIMS, TIME_DIMS, Recording
+from probe.recordings.space import first_outside
 from probe.recordings.times import check_times
 from probe.stimuli import StimulusSet
 
@@ -185,7 +186,7 @@ def _positions(columns: dict[str, list[str]], path: Path) -> dict[str, tuple[str
 def _check_voxels(
     coords: dict[str, tuple[str, Any]], manifest: dict[str, Any], folder: Path
 ) -> None:
-    """See that voxels are in the volume that the manifest describes, each once."""
+    """Check that voxels are in the volume that the manifest describes, each once."""
     if "volume_shape" not in manifest:
         return
     path = folder / "neuroids.csv"
@@ -195,12 +196,11 @@ def _check_voxels(
             "each voxel needs its i, j and k"
         )
     indices = np.stack([coords[name][1] for name in INDICES], axis=1)
-    outside = np.flatnonzero((indices >= np.array(manifest["volume_shape"])).any(axis=1))
-    if outside.size:
+    if (outside := first_outside(indices, manifest["volume_shape"])) is not None:
         shape = " × ".join(map(str, manifest["volume_shape"]))
         raise ProbeError(
-            f"{str(path)!r}: the voxel {tuple(indices[outside[0]].tolist())} in row "
-            f"{outside[0] + 1}, not counting the header, is outside the volume of {shape}"
+            f"{str(path)!r}: the voxel {tuple(indices[outside].tolist())} in row "
+            f"{outside + 1}, not counting the header, is outside the volume of {shape}"
         )
     unique, first = np.unique(indices, axis=0, return_index=True)
     if len(unique) < len(indices):
@@ -292,7 +292,7 @@ def _manifest(path: Path, responses: np.ndarray, times: np.ndarray | None) -> di
 
 
 def _pictures_of(listed: Sequence[str], pictures: Sequence[str], folder: Path) -> list[str]:
-    """Give the file of each stimulus that is listed; a name that is none stays as it is."""
+    """Return the file of each stimulus that is listed; a name that is none stays as it is."""
     for row, text in enumerate(listed, start=1):
         if not text.strip():
             raise ProbeError(
@@ -304,7 +304,7 @@ def _pictures_of(listed: Sequence[str], pictures: Sequence[str], folder: Path) -
 
 
 def _check_axes(folder: Path, responses: np.ndarray, n: int, what: str, where: str) -> None:
-    """See that the first axis of the responses, and only that, is that of the stimuli."""
+    """Check that the first axis of the responses, and only that, is that of the stimuli."""
     shape = responses.shape
     path = folder / "responses.npy"
     if shape == (n, n):
@@ -341,9 +341,9 @@ def _responses(path: Path) -> np.ndarray:
         raise ProbeError(f"{str(path)!r} is not a .npy file of numbers ({reason})") from None
     if values.dtype.kind not in "iufb" or values.ndim not in (2, 3, 4):
         raise ProbeError(
-            f"{str(path)!r} holds {values.dtype} of shape {values.shape}; wanted numbers of shape "
-            "(stimulus, neuroid) or (stimulus, repetition, neuroid), or with times.csv (stimulus, "
-            "repetition, time, neuroid)"
+            f"{str(path)!r} holds {values.dtype} of shape {values.shape}: expected numbers of "
+            "shape (stimulus, neuroid) or (stimulus, repetition, neuroid), or with times.csv "
+            "(stimulus, repetition, time, neuroid)"
         )
     return values.astype(np.float64)
 

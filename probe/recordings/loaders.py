@@ -51,10 +51,10 @@ def cowley2023(
         responses = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _broken(path, error) from None
-    wanted = 2 if averaged else 3
-    if responses.ndim != wanted or responses.shape[1] != len(stimuli):
+    n_axes = 2 if averaged else 3
+    if responses.ndim != n_axes or responses.shape[1] != len(stimuli):
         raise ProbeError(
-            f"file {str(path)!r} has shape {responses.shape}; wanted (neurons, {len(stimuli)} "
+            f"file {str(path)!r} has shape {responses.shape}: expected (neurons, {len(stimuli)} "
             f"images{'' if averaged else ', repetitions'})"
         )
     if averaged:
@@ -76,7 +76,7 @@ def cowley2023(
 
 
 def _variants(session: str, n: int) -> dict[str, tuple[str, list[Any]]]:
-    """Tell which pictures of a session are variants of one: they never stand on both sides.
+    """Return which pictures of a session are variants of one: they never stand on both sides.
 
     Session 210305 has 100 synthesised pictures, then twice 50 photographs followed by the same 50
     with one region blurred (A) and the same 50 with another (B), as one sees by looking at them.
@@ -127,7 +127,7 @@ def kriegeskorte2008(
 
 
 def kriegeskorte_models(fetch: Fetch, manifest: Manifest | None = None) -> dict[str, np.ndarray]:
-    """Give the eight model RDMs that were published with kriegeskorte2008.
+    """Return the eight model RDMs that were published with kriegeskorte2008.
 
     Returns
     -------

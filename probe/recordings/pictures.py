@@ -26,19 +26,21 @@ def picture_names(listed: Sequence[str], pictures: Sequence[str]) -> list[str | 
         One of the pictures for each name; None where no picture is called so. Of two pictures
         that differ in their endings or folders only, these have to be given.
     """
-    whole = {unicodedata.normalize("NFC", name): name for name in pictures}
-    known = [whole]
+    full_names = {unicodedata.normalize("NFC", name): name for name in pictures}
+    tables = [full_names]
     for part in (
         lambda name: str(PurePosixPath(name).with_suffix("")),
         lambda name: PurePosixPath(name).name,
         lambda name: PurePosixPath(name).stem,
     ):
-        parts = Counter(part(name) for name in whole)
-        known.append({part(name): whole[name] for name in whole if parts[part(name)] == 1})
+        parts = Counter(part(name) for name in full_names)
+        tables.append(
+            {part(name): full_names[name] for name in full_names if parts[part(name)] == 1}
+        )
     names: list[str | None] = []
     for text in listed:
         name = as_text(text)
         last = name.replace("\\", "/").rpartition("/")[2]
-        meant = (by_name.get(one) for one in (name, last) for by_name in known)
+        meant = (by_name.get(one) for one in (name, last) for by_name in tables)
         names.append(next(filter(None, meant), None))
     return names

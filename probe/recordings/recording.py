@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest, suggest
 from probe.formats.names import as_texts
 from probe.recordings.times import (
     all_counts,
@@ -140,8 +140,8 @@ class Recording:
     @property
     def counts(self) -> bool:
         """Whether a longer time bin has more: known from the import, else from whole numbers."""
-        known = self.data.attrs.get("counts")
-        return all_counts(self.data["responses"].values) if known is None else bool(known)
+        counts = self.data.attrs.get("counts")
+        return all_counts(self.data["responses"].values) if counts is None else bool(counts)
 
     @property
     def regions(self) -> list[str]:
@@ -201,17 +201,17 @@ class Recording:
             if neuroids or stimuli are named and only RDMs were published.
         """
         keep = np.ones(self.data["region"].size, dtype=bool)
-        for what, wanted, known in (
+        for what, name, names in (
             ("region", region, self.regions),
             ("subject", subject, self.subjects),
         ):
-            if wanted is None:
+            if name is None:
                 continue
-            if wanted not in known:
+            if name not in names:
                 raise ProbeError(
-                    f"recording {self.name!r} has no {what} {wanted!r}" + suggest(wanted, known)
+                    f"recording {self.name!r} has no {what} {name!r}" + suggest(name, names)
                 )
-            keep &= self.data[what].values == wanted
+            keep &= self.data[what].values == name
         if not keep.any():
             raise ProbeError(f"recording {self.name!r} has no {region!r} of subject {subject!r}")
         parts: dict[str, np.ndarray] = {}
@@ -226,7 +226,12 @@ class Recording:
                 )
         if stimuli is not None:
             parts["stimulus"] = self._positions("stimulus", stimuli)
-        return Recording(self.data.isel(parts), self.stimuli) if parts else self
+        if not parts:
+            return self
+        data = self.data.isel(parts)
+        if neuroids is not None and list(parts["neuroid"]) != list(range(self.n_neuroids or 0)):
+            data = data.assign_attrs(chosen_neuroids=True)  # others go by these numbers
+        return Recording(data, self.stimuli)
 
     def window(self, start: float, end: float) -> Recording:
         """Put the responses in a window of time together.
@@ -350,7 +355,7 @@ class Recording:
 
     @staticmethod
     def _marked(data: xr.Dataset, span: str, what: str) -> xr.Dataset:
-        """Say in the attributes what was put together, so that it is a recording of its own."""
+        """Write into the attributes what was put together, so that it is a recording of its own."""
         unit = str(data.attrs.get("response_unit", ""))
         source = f"{data.attrs.get('source_hash', '')} {what}"
         return data.assign_attrs(
@@ -414,7 +419,7 @@ class Recording:
     def rdms(
         self, metric: str | None = None, *, noise: str = "shrinkage-diagonal"
     ) -> tuple[list[str], np.ndarray]:
-        """Give one RDM per subject.
+        """Return one RDM per subject.
 
         Parameters
         ----------
@@ -453,7 +458,7 @@ optional
     def rdms_over_time(
         self, metric: str | None = None, *, noise: str = "shrinkage-diagonal"
     ) -> tuple[list[str], np.ndarray]:
-        """Give one RDM per time and subject.
+        """Return one RDM per time and subject.
 
         Parameters
         ----------
@@ -496,9 +501,10 @@ optional
                 f"recording {self.name!r} holds {' and '.join(self.regions)}: select one region"
             )
         metric = metric or "correlation"
-        if metric not in (known := (*METRICS, *NOISE_METRICS)):
+        if metric not in (metrics := (*METRICS, *NOISE_METRICS)):
             raise ProbeError(
-                f"recording {self.name!r}: metric {metric!r} is unknown{suggest(metric, known)}"
+                f"recording {self.name!r}: metric {metric!r}: expected one of {', '.join(metrics)}"
+                f"{nearest(metric, metrics)}"
             )
         if not self.has_responses and metric != "correlation":
             raise ProbeError(
@@ -622,7 +628,7 @@ optional
         return distances
 
     def describe(self) -> dict[str, Any]:
-        """Say what is compared, in plain values for provenance and for the screen."""
+        """Return what is compared, in plain values for provenance and for the screen."""
         attrs = self.data.attrs
         low_high = self.n_repetitions
         return {
@@ -639,6 +645,7 @@ optional
             "n_repetitions": None if low_high is None else list(low_high),
             "averaged": bool(attrs.get("averaged", False)),
             "selection": attrs.get("selection"),
+            **({"chosen_neuroids": True} if attrs.get("chosen_neuroids") else {}),
             "response_unit": str(attrs.get("response_unit", "")),
             "stimulus_order": str(attrs.get("stimulus_order", "")),
             "citation": str(attrs.get("citation", "")),
@@ -740,10 +747,10 @@ def _require(
 ) -> None:
     if data[variable].dims != dims:
         raise ProbeError(
-            f"{label}: {variable!r} has dims {tuple(data[variable].dims)}; wanted {dims}"
+            f"{label}: {variable!r} has dims {tuple(data[variable].dims)}: expected {dims}"
         )
-    wanted = dict.fromkeys(along, dims[-1] if variable == "responses" else dims[0])
-    for name, dim in {"stimulus_id": "stimulus", **wanted}.items():
+    dim_of = dict.fromkeys(along, dims[-1] if variable == "responses" else dims[0])
+    for name, dim in {"stimulus_id": "stimulus", **dim_of}.items():
         if name not in data.coords or data[name].dims != (dim,):
             raise ProbeError(f"{label} lacks the coordinate {name!r} along {dim!r}")
     if empty := next((d for d in dims if data.sizes[d] == 0), None):
@@ -793,7 +800,7 @@ def _check_rdms(data: xr.Dataset, label: str) -> None:
     n = data.sizes["stimulus"]
     if data.sizes["pair"] != n * (n - 1) // 2:
         raise ProbeError(
-            f"{label} has {data.sizes['pair']} pairs for {n} stimuli; wanted {n * (n - 1) // 2}"
+            f"{label} has {data.sizes['pair']} pairs for {n} stimuli: expected {n * (n - 1) // 2}"
         )
     rows, columns = np.triu_indices(n, 1)
     ids = data["stimulus_id"].values

@@ -68,8 +68,8 @@ class Noise:
         values = np.where(present, responses, 0.0)
         means = values.sum(axis=1) / counts
         squares = (np.where(present, responses - means[:, None], 0.0) ** 2).sum(axis=1)
-        several = counts > 1
-        variance = np.where(several, squares / np.where(several, counts - 1, 1), np.nan)
+        is_repeated = counts > 1
+        variance = np.where(is_repeated, squares / np.where(is_repeated, counts - 1, 1), np.nan)
         return cls(variance, 1.0 / counts)
 
     @property
@@ -116,9 +116,11 @@ def variance_components(recording: Recording) -> pd.DataFrame:
     """
     means = recording.mean_responses()
     noise = Noise.of_repetitions(recording.data["responses"].values)
-    known = np.isfinite(noise.variance)
+    is_repeated = np.isfinite(noise.variance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        noise_variance = np.where(known, noise.variance, 0.0).sum(axis=0) / known.sum(axis=0)
+        noise_variance = np.where(is_repeated, noise.variance, 0.0).sum(axis=0) / is_repeated.sum(
+            axis=0
+        )
         total = means.values.var(axis=0, ddof=1)
         signal = total - noise_variance * noise.shares.mean(axis=0)
         varies = total > 1e-12 * (means.values**2).mean(axis=0)
@@ -301,7 +303,7 @@ def _telling(responses: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _check_telling(recording: Recording, telling: np.ndarray) -> None:
-    """See that enough stimuli tell how reliable neuroids are.
+    """Check that enough stimuli tell how reliable neuroids are.
 
     Raises
     ------
@@ -325,10 +327,10 @@ def _reliability_of_part(responses: np.ndarray, telling: np.ndarray) -> np.ndarr
     if responses.ndim == 4:
         # Some times of a presentation may be missing.
         telling = np.asarray(telling.any(axis=2))
-        known = np.isfinite(responses)
-        n_times = np.maximum(known.sum(axis=2), 1)
-        means = np.where(known, responses, 0.0).sum(axis=2) / n_times
-        responses = np.where(known.any(axis=2), means, np.nan)
+        is_present = np.isfinite(responses)
+        n_times = np.maximum(is_present.sum(axis=2), 1)
+        means = np.where(is_present, responses, 0.0).sum(axis=2) / n_times
+        responses = np.where(is_present.any(axis=2), means, np.nan)
     counts = np.isfinite(responses).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         part = np.where(telling, responses, np.nan)
@@ -472,7 +474,7 @@ def half_repetitions(
     if not recording.has_responses:
         raise ProbeError(f"recording {recording.name!r} holds RDMs only: no repetitions to split")
     if n_splits < 1:
-        raise ProbeError(f"n_splits is {n_splits}; wanted 1 or more")
+        raise ProbeError(f"n_splits {n_splits}: expected 1 or more")
     recording.refuse_time()
     responses = recording.data["responses"].values
     present = ~np.isnan(responses)

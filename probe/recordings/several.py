@@ -20,7 +20,7 @@ EVERY = "all"
 
 
 def several(given: Any) -> list[Any] | None:
-    """Tell the things of a list, or of a text with commas; None for a single thing.
+    """Return the things of a list, or of a text with commas; None for a single thing.
 
     The name of a file or folder that exists is one thing, whatever commas it has.
 
@@ -97,19 +97,21 @@ def load_recordings(
         return _different((dataset, load(dataset, None)) for dataset in datasets)
     if isinstance(region, str) and region != EVERY and several(region) is None:
         return _different((dataset, load(dataset, region)) for dataset in datasets)
-    wanted = list(dict.fromkeys(several(region) or [EVERY]))
+    region_names = list(dict.fromkeys(several(region) or [EVERY]))
     there = [_regions_of(dataset, load) for dataset in datasets]
-    known = list(dict.fromkeys(name for names in there for name in names))
-    if unknown := [name for name in wanted if name not in (*known, EVERY)]:
+    all_regions = list(dict.fromkeys(name for names in there for name in names))
+    if unknown := [name for name in region_names if name not in (*all_regions, EVERY)]:
         raise ProbeError(
-            f"no region {unknown[0]!r} in these recordings{suggest(unknown[0], known)}"
+            f"no region {unknown[0]!r} in these recordings{suggest(unknown[0], all_regions)}"
         )
     pairs = []
     for dataset, names in zip(datasets, there, strict=True):
-        chosen = names if EVERY in wanted else [name for name in wanted if name in names]
+        chosen = (
+            names if EVERY in region_names else [name for name in region_names if name in names]
+        )
         if not chosen:
             name = dataset.name if isinstance(dataset, Recording) else str(dataset)
-            raise ProbeError(f"{name} has none of these regions{suggest(wanted[0], names)}")
+            raise ProbeError(f"{name} has none of these regions{suggest(region_names[0], names)}")
         pairs += [(dataset, name) for name in chosen]
     return _different((dataset, load(dataset, name)) for dataset, name in pairs)
 
@@ -178,16 +180,16 @@ def _regions_of(
 
 def _different(loaded: Iterable[tuple[str | Recording, Recording]]) -> list[Recording]:
     """Leave out what was named twice; two recordings of one name cannot be told apart."""
-    found: dict[tuple[str, ...], Recording] = {}
+    different: dict[tuple[str, ...], Recording] = {}
     for dataset, recording in loaded:
         key = (recording.name, *recording.regions)
-        if key in found and isinstance(dataset, Recording):
+        if key in different and isinstance(dataset, Recording):
             raise ProbeError(
                 f"two recordings are called {recording.name!r}; the attribute 'name' of their "
                 "data tells them apart"
             )
-        found.setdefault(key, recording)
-    return list(found.values())
+        different.setdefault(key, recording)
+    return list(different.values())
 
 
 def _is_module(given: Any) -> bool:

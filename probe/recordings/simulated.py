@@ -27,7 +27,7 @@ from probe.stimuli.gratings import coordinates
 
 SIM_V4_TITLE = "Simulated V4: neurons tuned to boundary curvature, shown closed shapes"
 SIM_V1_TITLE = "Simulated V1: Gabor energy neurons, shown gratings and textures"
-WINDOW = 0.5
+WINDOW_S = 0.5
 """Seconds over which spikes are counted."""
 GAIN_VARIANCE = 0.05
 """Variance of the gain from trial to trial, which makes counts more variable than Poisson's."""
@@ -134,12 +134,12 @@ def simulate_v1(
     populations, rates = [], []
     for rng in _streams(seed, n_subjects, "population"):
         frequency = 2.0 ** rng.uniform(np.log2(6.0), np.log2(48.0), n_neuroids)
-        away, around = 0.2 * np.sqrt(rng.random(n_neuroids)), rng.uniform(0, 2 * np.pi, n_neuroids)
+        away, angle = 0.2 * np.sqrt(rng.random(n_neuroids)), rng.uniform(0, 2 * np.pi, n_neuroids)
         tuning = {
             "preferred_orientation": rng.uniform(0.0, 180.0, n_neuroids),
             "preferred_frequency": frequency,
-            "x": away * np.cos(around),
-            "y": away * np.sin(around),
+            "x": away * np.cos(angle),
+            "y": away * np.sin(angle),
             # 0.4 to 0.7 cycles within a standard deviation: bandwidths of 1 to 1.5 octaves
             "size": rng.uniform(0.4, 0.7, n_neuroids) / frequency,
             "baseline": rng.uniform(1.0, 5.0, n_neuroids),
@@ -150,13 +150,13 @@ def simulate_v1(
             np.stack([_gabor_energy(contrast, _row(tuning, k)) for k in range(n_neuroids)])
         )
     patterns = grating_patterns()
-    shown = {
+    coords = {
         "kind": [p.kind for p in patterns],
         "orientation": [p.orientation for p in patterns],
         "frequency": [p.frequency for p in patterns],
     }
     return _record(
-        "sim-v1", "V1", seed, grating_set(), shown, populations, rates, n_repetitions,
+        "sim-v1", "V1", seed, grating_set(), coords, populations, rates, n_repetitions,
         title=SIM_V1_TITLE,
         citation="Simulated by cnn-probe; energy model after Adelson & Bergen (1985). "
         "J Opt Soc Am A 2:284-299, normalisation after Heeger (1992). Vis Neurosci 9:181-197",
@@ -208,8 +208,8 @@ def _shapes() -> StimulusSet:
 @functools.cache
 def _contrasts() -> np.ndarray:
     """The shown pictures as contrast, (n_stimuli, size, size) float32."""
-    shown = np.stack([p.picture[:, :, 0] for p in grating_patterns()])
-    contrast = (shown.astype(np.float32) - 128.0) / 127.0
+    pictures = np.stack([p.picture[:, :, 0] for p in grating_patterns()])
+    contrast = (pictures.astype(np.float32) - 128.0) / 127.0
     contrast.setflags(write=False)
     return contrast
 
@@ -234,7 +234,7 @@ def _record(
         for rng, rate in zip(_streams(seed, len(rates), "spikes"), rates, strict=True)
     ]
     tuning = {key: np.concatenate([p[key] for p in populations]) for key in populations[0]}
-    made = f"{name} {VERSION} {seed} {len(rates)} {n_neuroids} {n_repetitions} {stimuli.hash}"
+    identity = f"{name} {VERSION} {seed} {len(rates)} {n_neuroids} {n_repetitions} {stimuli.hash}"
     data = xr.Dataset(
         {
             "responses": (_DIMS, np.concatenate(counts, axis=2)),
@@ -256,11 +256,11 @@ def _record(
             "title": title,
             "citation": citation,
             "licence": "BSD-3-Clause (generated)",
-            "source_hash": hashlib.sha256(made.encode()).hexdigest(),
+            "source_hash": hashlib.sha256(identity.encode()).hexdigest(),
             "simulated": True,
             "averaged": False,
             "seed": seed,
-            "response_unit": f"spikes per {1000 * WINDOW:.0f} ms",
+            "response_unit": f"spikes per {1000 * WINDOW_S:.0f} ms",
         },
     )
     return Recording(data, stimuli)
@@ -272,11 +272,11 @@ def _spikes(rng: np.random.Generator, rate: np.ndarray, n_repetitions: int) -> n
     Poisson with a gain that varies from trial to trial (Goris, Movshon & Simoncelli 2014, Nat
     Neurosci 17:858), independently for every neuron.
     """
-    drawn = []
+    counts = []
     for _ in range(n_repetitions):
         gain = rng.gamma(1.0 / GAIN_VARIANCE, GAIN_VARIANCE, size=rate.T.shape)
-        drawn.append(rng.poisson(rate.T * WINDOW * gain))
-    return np.stack(drawn, axis=1).astype(np.float64)
+        counts.append(rng.poisson(rate.T * WINDOW_S * gain))
+    return np.stack(counts, axis=1).astype(np.float64)
 
 
 def _streams(seed: int, n_subjects: int, purpose: str) -> list[np.random.Generator]:
@@ -294,11 +294,11 @@ def _row(tuning: dict[str, np.ndarray], k: int) -> dict[str, float]:
 
 def _check(seed: int, n_subjects: int, n_neuroids: int, n_repetitions: int) -> None:
     if seed < 0:
-        raise ProbeError(f"seed is {seed}; wanted 0 or more")
+        raise ProbeError(f"seed {seed}: expected 0 or more")
     for what, value, least in (
         ("n_subjects", n_subjects, 1),
         ("n_neuroids", n_neuroids, 2),
         ("n_repetitions", n_repetitions, 1),
     ):
         if value < least:
-            raise ProbeError(f"{what} is {value}; wanted {least} or more")
+            raise ProbeError(f"{what} {value}: expected {least} or more")

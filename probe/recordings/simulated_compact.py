@@ -78,26 +78,26 @@ def simulate_v4_compact(
         If a file of the networks or of their session cannot be had, or an argument is out of range.
     """
     if seed < 0:
-        raise ProbeError(f"seed is {seed}; wanted 0 or more")
+        raise ProbeError(f"seed {seed}: expected 0 or more")
     if n_repetitions < 1:
-        raise ProbeError(f"n_repetitions is {n_repetitions}; wanted 1 or more")
+        raise ProbeError(f"n_repetitions {n_repetitions}: expected 1 or more")
     session = _session(progress)
-    shown = session.stimuli if stimuli is None else stimuli
-    rate = v4_compact_rates(shown, neurons, progress=progress)
+    pictures = session.stimuli if stimuli is None else stimuli
+    rate = v4_compact_rates(pictures, neurons, progress=progress)
     labels = [str(label) for label in rate["neuroid_id"].values]
-    counts = np.empty((len(shown), n_repetitions, len(labels)))
+    counts = np.empty((len(pictures), n_repetitions, len(labels)))
     for k, label in enumerate(labels):
         # A stream for each neuron, so that the same one fires alike among others.
         key = (2, int(label.partition("-")[2]))
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
         for repetition in range(n_repetitions):
             counts[:, repetition, k] = rng.poisson(rate.values[:, k] * _WINDOW)
-    what = f"sim-v4-compact {VERSION} {seed} {n_repetitions} {' '.join(labels)} {shown.hash}"
+    what = f"sim-v4-compact {VERSION} {seed} {n_repetitions} {' '.join(labels)} {pictures.hash}"
     manifest = manifests()["cowley2023-compact"]
     data = xr.Dataset(
         {"responses": (("stimulus", "repetition", "neuroid"), counts), "rate": rate.variable},
         coords={
-            "stimulus_id": ("stimulus", list(shown.ids)),
+            "stimulus_id": ("stimulus", list(pictures.ids)),
             "subject": ("neuroid", ["sim-1"] * len(labels)),
             "region": ("neuroid", ["V4"] * len(labels)),
             "neuroid_id": ("neuroid", labels),
@@ -118,7 +118,7 @@ def simulate_v4_compact(
             "response_unit": "spikes per 100 ms",
         },
     )
-    return Recording(data, shown)
+    return Recording(data, pictures)
 
 
 def v4_compact_rates(
@@ -149,7 +149,7 @@ def v4_compact_rates(
     n_known = len(_labels())
     chosen = list(range(n_known)) if neurons is None else [int(k) for k in neurons]
     if not chosen or not set(chosen) <= set(range(n_known)) or len(set(chosen)) < len(chosen):
-        raise ProbeError(f"neurons are {chosen}; wanted numbers from 0 to {n_known - 1}, each once")
+        raise ProbeError(f"neurons {chosen}: expected numbers from 0 to {n_known - 1}, each once")
     session = _session(progress)
     counts = session.mean_responses().values[:, chosen]
     fitted = _outputs(session.stimuli, chosen, progress)
@@ -178,7 +178,7 @@ def _labels() -> tuple[str, ...]:
 
 
 def _session(progress: bool | None) -> Recording:
-    """Give what was recorded for the pictures that the networks were not fitted to."""
+    """Return what was recorded for the pictures that the networks were not fitted to."""
     fetch_file = functools.partial(fetch, progress=progress)
     recording = cowley2023(manifests()["cowley2023"], _SESSION, fetch_file)
     held_out = recording.data.isel(stimulus=slice(-N_STIMULI, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,7 @@ class Surface:
 
 
 def space_of(recording: Recording) -> Volume | Surface:
-    """Say where the neuroids of a recording are.
+    """Return where the neuroids of a recording are.
 
     Parameters
     ----------
@@ -140,10 +141,9 @@ def space_of(recording: Recording) -> Volume | Surface:
                 f"{label}: 'volume_shape' holds {len(shape)} numbers and 'affine' {affine.size}; "
                 "expected 3 and 16"
             )
-        outside = ((voxels < 0) | (voxels >= shape)).any(axis=1)
-        if outside.any():
+        if (outside := first_outside(voxels, shape)) is not None:
             raise ProbeError(
-                f"{label}: voxel {tuple(voxels[outside][0].tolist())} is outside its volume of "
+                f"{label}: voxel {tuple(voxels[outside].tolist())} is outside its volume of "
                 f"{' × '.join(map(str, shape))}"
             )
         return Volume(voxels, (shape[0], shape[1], shape[2]), affine.reshape(4, 4), name)
@@ -158,6 +158,12 @@ def space_of(recording: Recording) -> Volume | Surface:
         "neuroid, and the affine of their volume) or vertices of a surface (vertex, hemisphere), "
         "as `probe datasets import` keeps them of NIfTI and GIfTI files"
     )
+
+
+def first_outside(voxels: np.ndarray, shape: Sequence[int]) -> int | None:
+    """Return the first of some voxels, (n, 3), that is not in a volume; None if all are."""
+    outside = np.flatnonzero(((voxels < 0) | (voxels >= np.array(shape))).any(axis=1))
+    return int(outside[0]) if outside.size else None
 
 
 def _whole(values: np.ndarray, what: str, label: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-ROUNDING = 1e-6
+ROUNDING_MS = 1e-6
 """By so much of a bin, or of the time between two samples, a border may be missed."""
 
 
@@ -56,7 +56,7 @@ def describe_times(times: np.ndarray) -> str:
     if are_instants(times):
         return f"{n} samples, {span}" if n > 1 else f"1 sample, at {times[0, 0]:g} ms"
     widths = times[:, 1] - times[:, 0]
-    even = np.allclose(widths, widths[0], 0, ROUNDING * widths[0])
+    even = np.allclose(widths, widths[0], 0, ROUNDING_MS * widths[0])
     how = f" of {widths[0]:g} ms" if even else ""
     return f"{n} bin{'s' if n > 1 else ''}{how}, {span}"
 
@@ -92,7 +92,7 @@ def members(times: np.ndarray, start: float, end: float) -> np.ndarray:
     if are_instants(times):
         ordered = np.sort(starts)
         gap = float(np.diff(ordered).min()) if len(ordered) > 1 else 1.0
-        slack = ROUNDING * gap
+        slack = ROUNDING_MS * gap
         positions = np.flatnonzero((starts >= start - slack) & (starts < end - slack))
         if not positions.size:
             raise ValueError(
@@ -100,7 +100,7 @@ def members(times: np.ndarray, start: float, end: float) -> np.ndarray:
                 f"{ordered[0]:g} to {ordered[-1]:g} ms, {gap:.6g} ms apart"
             )
         return positions[np.argsort(starts[positions])]
-    slack = ROUNDING * float(np.min(ends - starts))
+    slack = ROUNDING_MS * float(np.min(ends - starts))
     positions = np.flatnonzero((starts >= start - slack) & (ends <= end + slack))
     positions = positions[np.argsort(starts[positions])]
     reaches = (
@@ -118,7 +118,7 @@ def members(times: np.ndarray, start: float, end: float) -> np.ndarray:
 
 
 def _remedy(starts: np.ndarray, ends: np.ndarray, start: float, end: float) -> str:
-    slack = ROUNDING * float(np.min(ends - starts))
+    slack = ROUNDING_MS * float(np.min(ends - starts))
     if np.any(np.sort(starts)[1:] < np.sort(ends)[:-1] - slack):
         return (
             f"the bins are {ends[0] - starts[0]:g} ms long and overlap, and a window is made of "
@@ -132,15 +132,15 @@ def _remedy(starts: np.ndarray, ends: np.ndarray, start: float, end: float) -> s
 
 def _nearest(borders: np.ndarray, time: float) -> str:
     """Return the border before and the one after a time, or the one that it is, in words."""
-    before = borders[borders <= time + ROUNDING]
-    after = borders[borders >= time - ROUNDING]
+    before = borders[borders <= time + ROUNDING_MS]
+    after = borders[borders >= time - ROUNDING_MS]
     both = [before.max()] if before.size else []
     both += [after.min()] if after.size else []
     return " or ".join(dict.fromkeys(f"{border:g}" for border in both))
 
 
 def check_even(times: np.ndarray, windows: np.ndarray) -> None:
-    """See that steps hold about as many samples each: means over more have less noise.
+    """Check that steps hold about as many samples each: means over more have less noise.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def steps_of(start: float, end: float, step: float) -> np.ndarray:
     if not step > 0:
         raise ValueError(f"step {step:g} ms: expected a number > 0")
     n = round((end - start) / step)
-    if n < 1 or abs(start + n * step - end) > ROUNDING * step:
+    if n < 1 or abs(start + n * step - end) > ROUNDING_MS * step:
         fits = start + max(int((end - start) / step), 1) * step
         raise ValueError(
             f"steps of {step:g} ms do not fill {start:g} to {end:g} ms: end at {fits:g} ms, say"
@@ -233,7 +233,7 @@ def gather(
     if counts:
         return np.asarray(selected.sum(axis=-2))
     widths = times[positions, 1] - times[positions, 0]
-    if are_instants(times) or np.ptp(widths) <= ROUNDING * widths.max():
+    if are_instants(times) or np.ptp(widths) <= ROUNDING_MS * widths.max():
         return np.asarray(selected.mean(axis=-2))
     return np.asarray(np.average(selected, axis=-2, weights=widths))
 

@@ -57,7 +57,7 @@ def of_recording(key: str) -> list[tuple[str, str]]:
     ProbeError
         If the fit is no longer kept, or is damaged.
     """
-    from probe.encoding.result import open_encoding
+    from probe.encoding import open_encoding
     from probe.encoding.sites import ALL
     from probe.output.text import number
 
@@ -86,7 +86,7 @@ def choose(key: str, number: str) -> Chosen:
     ProbeError
         If the fit is no longer kept, or the site cannot be a target.
     """
-    from probe.encoding.result import open_encoding
+    from probe.encoding import open_encoding
 
     fit = _fit(key)
     site = open_encoding(fit.path).site(number)

@@ -51,7 +51,7 @@ class Target(ABC):
 
     @abstractmethod
     def __call__(self, outputs: Outputs) -> Tensor:
-        """Give the number for each picture of a batch.
+        """Return the number for each picture of a batch.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class Class(Target):
         return self.label or f"class {self.index}"
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         scores = outputs[self.layers[0]]
         if scores.ndim != 2:
             raise ProbeError(
@@ -177,7 +177,7 @@ class Response(Target):
         return self.label or f"output {self.index}"
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         responses = outputs[OUTPUT]
         if responses.ndim != 2:
             raise ProbeError(
@@ -243,7 +243,7 @@ class Channel(Target):
         _check_channel(self.layer, self.channel, network)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         values = _positions(outputs[self.layer], self.layer, self.channel)
         return values.reshape(len(values), -1).mean(1)
 
@@ -279,7 +279,7 @@ class Unit(Target):
         _check_channel(self.layer, self.channel, network)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         values = _positions(outputs[self.layer], self.layer, self.channel)
         if values.ndim - 1 != len(self.position):
             axes = {0: "no positions", 1: "positions token", 2: "positions y,x"}[values.ndim - 1]
@@ -321,7 +321,7 @@ class Norm(Target):
                 )
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         return outputs[self.layer].flatten(1).square().sum(1) / 2
 
 
@@ -362,7 +362,7 @@ class Direction(Target):
         _check_channel(self.layer, 0, network)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         output = by_channel(outputs[self.layer])
         direction = torch.as_tensor(self.direction).to(output)
         if direction.shape != (output.shape[1],):
@@ -399,13 +399,13 @@ class Function(Target):
     name: str = "function"
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
-        given = [outputs[layer] for layer in self.layers]
-        values = self.function(*given)
-        if not isinstance(values, Tensor) or values.shape != (len(given[0]),):
+        """Return the number for each picture; see `Target`."""
+        arguments = [outputs[layer] for layer in self.layers]
+        values = self.function(*arguments)
+        if not isinstance(values, Tensor) or values.shape != (len(arguments[0]),):
             what = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ProbeError(
-                f"target {self.name!r} gives {what} for {len(given[0])} pictures; wanted one "
+                f"target {self.name!r} gives {what} for {len(arguments[0])} pictures: expected one "
                 "number for each"
             )
         return values
@@ -440,7 +440,7 @@ class Sum(Target):
         object.__setattr__(self, "name", text)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Return the number for each picture; see `Target`."""
         values = [weight * term(outputs) for weight, term in self.terms]
         return torch.stack(values).sum(0)
 
@@ -472,12 +472,12 @@ def said(target: Target) -> tuple[str, ...]:
 
 
 def by_channel(output: Tensor) -> Tensor:
-    """Give a layer's output with its channels first: (n, channels, …positions)."""
+    """Return a layer's output with its channels first: (n, channels, …positions)."""
     return output.movedim(-1, 1) if output.ndim == 3 else output
 
 
 def values(module: torch.nn.Module, images: Tensor, target: Target) -> Tensor:
-    """Give the target's number for each picture: (n,), without a graph."""
+    """Return the target's number for each picture: (n,), without a graph."""
     return target(differentiable(module, images.detach(), target.layers)).detach()
 
 
@@ -519,14 +519,14 @@ def _gradient(
     *,
     retain: bool = False,
 ) -> tuple[Tensor, ...]:
-    found: Sequence[Tensor | None] = [None]
+    gradients: Sequence[Tensor | None] = [None]
     if value.requires_grad:
         # No sum: to one who has switched gradients off, it would have none.
         ones = torch.ones_like(value)
-        found = torch.autograd.grad(value, of, ones, allow_unused=True, retain_graph=retain)
-    if any(part is None for part in found):
+        gradients = torch.autograd.grad(value, of, ones, allow_unused=True, retain_graph=retain)
+    if any(part is None for part in gradients):
         raise ProbeError(f"target {target.name!r} has no gradient here: it does not depend on it")
-    return tuple(part for part in found if part is not None)
+    return tuple(part for part in gradients if part is not None)
 
 
 def _check_channel(layer: str, channel: int, network: Network) -> None:

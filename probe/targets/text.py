@@ -116,7 +116,7 @@ def home(target: str | int | Target | None, *, progress: bool | None = None) -> 
 
 
 def is_site(target: object) -> bool:
-    """Tell whether a target is, or names, a recorded site, alone or among others."""
+    """Return whether a target is, or names, a recorded site, alone or among others."""
     if isinstance(target, Target):
         return target.home() is not None
     return isinstance(target, str) and re.search(r"(^|[\s*+-])site:", target) is not None
@@ -135,9 +135,9 @@ def _term(text: str, network: Network) -> Target:
         return norm
     if part := _PART.fullmatch(text):
         return _of_part(part, network)
-    if found := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
-        layer, channel = _layer_of(found[1], network, text), int(found[2])
-        position = tuple(int(at) for at in found[3].split(",")[1:])
+    if match := re.fullmatch(r"(.+):(\d+)((?:,\d+)*)", text):
+        layer, channel = _layer_of(match[1], network, text), int(match[2])
+        position = tuple(int(at) for at in match[3].split(",")[1:])
         unit = Unit(layer, channel, position) if position else Channel(layer, channel)
         unit.check(network)
         return unit
@@ -155,29 +155,29 @@ _PART = re.compile(r"((?:\[[^\]]+\])+)(?::(\d+)((?:,\d+)*))?")
 
 def _of_part(match: re.Match[str], network: Network) -> Target:
     """Read a target in one of several tensors that the network returns."""
-    place = re.sub(r"""\[(['"])(.*?)\1\]""", r"[\2]", match[1])  # as Python writes a key
+    part = re.sub(r"""\[(['"])(.*?)\1\]""", r"[\2]", match[1])  # as Python writes a key
     parts = models.outputs(network)
-    if place not in parts:
+    if part not in parts:
         if not parts:
-            raise ProbeError(f"{network.name} returns no tensor, and so no {place}")
+            raise ProbeError(f"{network.name} returns no tensor, and so no {part}")
         if list(parts) == [""]:
             raise ProbeError(
-                f"{network.name} returns one tensor, and no {place}: a number alone is a class"
+                f"{network.name} returns one tensor, and no {part}: a number alone is a class"
             )
         returned = list_parts({name: (1, *shape) for name, shape in parts.items()})
-        raise ProbeError(f"{network.name} returns no {place}, but {returned}")
+        raise ProbeError(f"{network.name} returns no {part}, but {returned}")
     if match[2] is None:
-        return Norm(place)
+        return Norm(part)
     index = int(match[2])
-    if len(parts[place]) == 1 and not match[3]:
-        if index >= parts[place][0]:
+    if len(parts[part]) == 1 and not match[3]:
+        if index >= parts[part][0]:
             raise ProbeError(
-                f"class {index} does not exist: {place} of {network.name} has "
-                f"0 to {parts[place][0] - 1}"
+                f"class {index} does not exist: {part} of {network.name} has "
+                f"0 to {parts[part][0] - 1}"
             )
-        return Class(index, layers=(place,))
+        return Class(index, layers=(part,))
     position = tuple(int(at) for at in match[3].split(",")[1:])
-    return Unit(place, index, position) if position else Channel(place, index)
+    return Unit(part, index, position) if position else Channel(part, index)
 
 
 def _layer_of(text: str, network: Network, target: str) -> str:
@@ -195,10 +195,10 @@ def _layer_of(text: str, network: Network, target: str) -> str:
 
 
 def _layer(text: str, network: Network) -> str:
-    found = models.resolve([text], network)
-    if len(found) != 1:
-        raise ProbeError(f"{text!r} names {len(found)} layers; a target has one")
-    return found[0]
+    layer_names = models.resolve([text], network)
+    if len(layer_names) != 1:
+        raise ProbeError(f"{text!r} names {len(layer_names)} layers; a target has one")
+    return layer_names[0]
 
 
 def class_of(text: str, network: Network) -> Class | Response:
@@ -215,8 +215,8 @@ def class_of(text: str, network: Network) -> Class | Response:
     if re.fullmatch(r"\d+", text):
         index = int(text)
         if labels and index >= len(labels):
-            known = f"there are 0 to {len(labels) - 1}" if len(labels) > 1 else "there is only 0"
-            raise ProbeError(f"{what} {index} does not exist: {known}")
+            numbers = f"there are 0 to {len(labels) - 1}" if len(labels) > 1 else "there is only 0"
+            raise ProbeError(f"{what} {index} does not exist: {numbers}")
         return kind(index, labels[index] if labels else "")
     if not labels:
         raise ProbeError(
@@ -224,23 +224,25 @@ def class_of(text: str, network: Network) -> Class | Response:
             "known: give a number, LAYER or LAYER:CHANNEL"
         )
     words = text.lower().strip()
-    found = [k for k, label in enumerate(labels) if label.lower() == words]
-    whole = re.compile(rf"\b{re.escape(words)}\b")
-    found = found or [k for k, label in enumerate(labels) if words and whole.search(label.lower())]
-    found = found or [k for k, label in enumerate(labels) if words and words in label.lower()]
-    if len(found) != 1:
-        several = ", ".join(f"{k} ({labels[k]})" for k in found[:8])
+    classes = [k for k, label in enumerate(labels) if label.lower() == words]
+    as_word = re.compile(rf"\b{re.escape(words)}\b")
+    classes = classes or [
+        k for k, label in enumerate(labels) if words and as_word.search(label.lower())
+    ]
+    classes = classes or [k for k, label in enumerate(labels) if words and words in label.lower()]
+    if len(classes) != 1:
+        listed = ", ".join(f"{k} ({labels[k]})" for k in classes[:8])
         raise ProbeError(
-            f"target {text!r} stands for {len(found)} classes, name one by its number: {several}"
-            if found
+            f"target {text!r} stands for {len(classes)} classes, name one by its number: {listed}"
+            if classes
             else f"target {text!r} is no {what} of {network.name!r}{suggest(text, labels)}; layers "
             "are named as by `probe layers`, with :CHANNEL"
         )
-    return kind(found[0], labels[found[0]])
+    return kind(classes[0], labels[classes[0]])
 
 
 def _competes(network: Network) -> bool:
-    """Tell whether outputs are classes, of which one is right; a single number is none."""
+    """Return whether outputs are classes, of which one is right; a single number is none."""
     return not neurons(network.architecture or "") and models.outputs(network).get("") != (1,)
 
 
@@ -250,7 +252,7 @@ def titled(model: str, target: str) -> str:
 
 
 def class_labels(network: Network) -> tuple[str, ...]:
-    """Give the names of a network's outputs: ImageNet's classes, or V4 neurons; else none."""
+    """Return the names of a network's outputs: ImageNet's classes, or V4 neurons; else none."""
     from torchvision.models import AlexNet_Weights
 
     if network.weights.kind == "user" or network.architecture is None:
@@ -288,8 +290,8 @@ def alone(
     number = isinstance(target, (str, int)) and (str(target) in names or str(target).isdecimal())
     if len(names) < 2 or not number or network.weights.kind != "published":
         return network, target
-    found = class_of(str(target), network)
-    return neuron_of(network, found.index), found.label
+    index = class_of(str(target), network)
+    return neuron_of(network, index.index), index.label
 
 
 def lone_output(network: Network) -> Response:
@@ -321,7 +323,7 @@ def _check_one_neuron(network: Network) -> None:
 
 
 def predicted(network: Network, images: Tensor) -> Class | Response:
-    """Give the class that a network sees in a picture; where it returns one number, that one.
+    """Return the class that a network sees in a picture; where it returns one number, that one.
 
     Parameters
     ----------

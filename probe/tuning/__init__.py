@@ -1,5 +1,34 @@
-"""In-silico electrophysiology: how the responses of units change with what is shown to them."""
+"""In-silico electrophysiology: how the responses of units change with what is shown to them.
 
-from probe.tuning.invariance import Invariance, Transform, invariance
+Importing this package does not import torch.
+"""
 
-__all__ = ["Invariance", "Transform", "invariance"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe.tuning.equivariance import Invariance, Transform, invariance
+
+__all__ = [
+    "Invariance",
+    "Transform",
+    "invariance",
+]
+
+_MODULES = {
+    "Invariance": "equivariance",
+    "Transform": "equivariance",
+    "invariance": "equivariance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"probe.tuning.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'probe.tuning' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -362,7 +362,7 @@ def test_maps_do_not_depend_on_batches(cam: Cam) -> None:
         torch.testing.assert_close(part, whole)
     one = cam(network, images[1:2], target, layer=layer)
     torch.testing.assert_close(one[0], whole[1])
-    with pytest.raises(ProbeError, match="batch_size is 0"):
+    with pytest.raises(ProbeError, match="batch_size 0: expected 1 or more"):
         cam(network, images, target, layer=layer, batch_size=0)
 
 

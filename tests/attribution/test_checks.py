@@ -166,14 +166,14 @@ def test_blurred_pictures_are_those_of_scipy(images):
 
 @pytest.mark.parametrize("steps", [0, 121])
 def test_blocks_have_a_pixel_at_least(network, images, steps):
-    with pytest.raises(ProbeError, match=f"steps is {steps}; wanted 1 to 120"):
+    with pytest.raises(ProbeError, match=f"steps {steps}: expected 1 to 120"):
         deletion_curve(network, images, Class(0), images, steps=steps)
 
 
 def test_maps_that_do_not_fit_are_told(network, images):
     with pytest.raises(ProbeError, match="1 maps for 2 pictures"):
         insertion_curve(network, images, Class(0), images[:1])
-    with pytest.raises(ProbeError, match="wanted"):
+    with pytest.raises(ProbeError, match="expected"):
         deletion_curve(network, images, Class(0), images[:, :, 1:])
 
 
@@ -252,7 +252,7 @@ def test_squares_lie_anywhere_and_are_squares():
 def test_infidelity_tells_what_does_not_fit(network, images):
     with pytest.raises(ProbeError, match="slopes have that of the pictures"):
         infidelity(network, images, Class(0), random(2, 3, 3), contributions=False)
-    with pytest.raises(ProbeError, match="n_samples is 0"):
+    with pytest.raises(ProbeError, match="n_samples 0: expected 1 or more"):
         infidelity(network, images, Class(0), images, n_samples=0)
     constant = Function(lambda output: output.sum(1) * 0, name="nothing")
     with pytest.raises(ProbeError, match="'nothing' does not change"):
@@ -315,7 +315,7 @@ def test_sensitivity_grows_with_samples_and_noise(network, images):
 
 @pytest.mark.parametrize("wrong", [{"n_samples": 0}, {"radius": 0.0}, {"radius": float("nan")}])
 def test_sensitivity_refuses_numbers_that_make_no_sense(network, images, wrong):
-    with pytest.raises(ProbeError, match="wanted at least 1, and above 0"):
+    with pytest.raises(ProbeError, match="expected at least 1, and above 0"):
         max_sensitivity(slope, network, images, Class(1), **wrong)
 
 

@@ -198,7 +198,11 @@ class TestPictures:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "grad-cams"}, "method 'grad-cams' is unknown; did you mean 'grad-cam'"),
+        (
+            {"method": "grad-cams"},
+            "method 'grad-cams': expected a name of `probe saliency --methods`; did you mean "
+            "'grad-cam'",
+        ),
         ({"method": "gradient", "steps": 3}, "gradient has no setting 'steps'; it has: batch_size"),
         ({"method": "gradient", "target": 5}, "class 5 does not exist: the network has 5"),
         ({"method": "gradient", "target": "cat"}, "names of its classes are not known"),
@@ -208,7 +212,7 @@ class TestPictures:
         ({"method": "grad-cam", "layer": "second", "target": "first:1"}, "does not depend on it"),
         ({"method": "attention-rollout"}, "attention"),
         ({"method": "gradient", "device": "cuda:77"}, "device 'cuda:77' is not on this machine"),
-        ({"method": ""}, "method '' is unknown"),
+        ({"method": ""}, "method '': expected a name"),
     ],
 )
 def test_bad_input_ends_in_one_line(
@@ -295,8 +299,8 @@ def test_checks_take_as_many_steps_as_the_map_chose(
     network: Network, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Noisy copies, and networks of random weights, each as many: none doubles by itself."""
-    monkeypatch.setattr(gradients, "STEPS", (2, 4, 8))
-    monkeypatch.setattr(gradients, "COMPLETE", 0.0)  # never reached
+    monkeypatch.setattr(gradients, "PATH_STEPS", (2, 4, 8))
+    monkeypatch.setattr(gradients, "COMPLETENESS_TOLERANCE", 0.0)  # never reached
     found = saliency(picture, network, "integrated-gradients", 2, progress=False)
     assert found.given["steps"] == 8
     assert "steps" not in found.about["settings"]

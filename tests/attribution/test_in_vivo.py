@@ -140,7 +140,7 @@ class TestSimulatedNeurons:
         judged = deletion_in_vivo(recording, masses, n_resamples=300)
         assert judged.simulated
         assert "SIMULATED" in judged.title
-        assert any("SIMULATED" in note for note in judged.notes)
+        assert any("SIMULATED" in note for note in judged.notes())
         assert (judged.table["r"] > 0.9).all()
         # Few pictures drive an energy neuron much: without them, little is known.
         assert (judged.table["r_low"] > 0.5).all()
@@ -206,7 +206,7 @@ class TestSimulatedNeurons:
         masses = {"exact": exact_masses(simulation, deletions, "linear")}
         judged = deletion_in_vivo(deletions, masses, n_resamples=10)
         assert judged.table["ceiling"].isna().all()
-        assert any("how high r could be is not known" in note for note in judged.notes)
+        assert any("how high r could be is not known" in note for note in judged.notes())
 
 
 # --- chance --------------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def test_a_site_that_answers_all_variants_alike_is_left_out_and_told() -> None:
     assert judged.table["r"][0] == pytest.approx(expected.mean())
     assert judged.table["n_sites"][0] == 2
     assert np.isnan(judged.sites["r"][1])
-    assert any("1 site responds alike" in note for note in judged.notes)
+    assert any("1 site responds alike" in note for note in judged.notes())
 
 
 def test_some_sites(simulation: Simulation) -> None:
@@ -594,8 +594,8 @@ def test_a_recording_without_variants_is_refused() -> None:
 @pytest.mark.parametrize(
     ("methods", "options", "says"),
     [
-        ("gradiant", {}, "method 'gradiant' is unknown"),
-        ({"mine": {}}, {}, "method 'mine' is unknown"),
+        ("gradiant", {}, "method 'gradiant': expected a name"),
+        ({"mine": {}}, {}, "method 'mine': expected a name"),
         ({"gradient": {"steps": 3}}, {}, "gradient has no setting 'steps'"),
         ({"occlusion": {"baseline": "blur"}}, {}, "baseline 'blur': expected"),
         ("gradient", {"sites": [7]}, r"sites \[7\]: expected whole numbers from 0 to 2"),

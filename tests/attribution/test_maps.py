@@ -39,7 +39,7 @@ def test_maps_of_the_right_size_stay_what_they_are():
 
 @pytest.mark.parametrize("shape", [(5, 7), (1, 1, 5, 7), (1, 3, 5, 6), (1, 2, 3, 5, 7)])
 def test_other_shapes_are_told(shape):
-    with pytest.raises(ProbeError, match=r"maps have shape .*; wanted \(n, 3, 5, 7\)"):
+    with pytest.raises(ProbeError, match=r"maps have shape .*: expected \(n, 3, 5, 7\)"):
         at_picture(torch.zeros(shape), (5, 7))
 
 

@@ -256,7 +256,7 @@ def test_nothing_of_the_users_changes(network, images):
 
 
 def test_what_cannot_be_done_is_told(network, images):
-    with pytest.raises(ProbeError, match="n_layers is 0"):
+    with pytest.raises(ProbeError, match="n_layers 0: expected 1 or more"):
         randomisation_test(slope, network, images, Class(0), n_layers=0)
     with pytest.raises(ProbeError, match="no weights that could be drawn anew"):
         randomisation_test(slope, nn.Flatten(), images, Class(0, layers=(OUTPUT,)))

@@ -166,7 +166,7 @@ def test_layers_together_are_two_or_more(encode, lab):
 
 
 def test_methods_are_completed():
-    from probe.encoding.fitting import METHODS
+    from probe.encoding.settings import METHODS
 
     assert tuple(complete.encoding_methods("")) == METHODS
     assert complete.encoding_methods("b") == ["banded"]
@@ -237,9 +237,15 @@ def test_several_recordings_have_a_folder_each(encode, lab):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--readout", "fields"], "readout 'fields' is unknown; did you mean 'field'"),
+        (
+            ["--readout", "fields"],
+            "readout 'fields': expected one of field, flat, full; did you mean 'field'",
+        ),
         (["--method", "rigde"], "did you mean 'ridge'"),
-        (["--protocol", "brainscore"], "protocol 'brainscore' is unknown"),
+        (
+            ["--protocol", "brainscore"],
+            "protocol 'brainscore': expected one of brainscore-pls, brainscore-ridgecv",
+        ),
         (["--layers", "features.77"], "no layer 'features.77'"),
         (["--groups", "scene"], "no coordinate 'scene' of stimuli"),
         (["--folds", "13"], "splits 13: expected at most 12, the number of stimuli"),

@@ -9,9 +9,7 @@ from PIL import Image
 
 from probe import images
 from probe.cli import complete
-from probe.features.kernels import SORTS
-from probe.features.maps import SCALES
-from probe.features.projections import METHODS
+from probe.features.settings import METHODS, SCALES, SORTS
 
 
 @pytest.fixture
@@ -60,11 +58,11 @@ class TestWhatIsWritten:
         ran = filters("--layer", "features.2", "-i", "images", "--channels", "7", "-k", 2,
                       "--project", "deconvnet", "--npy", "p.npy", "--json")  # fmt: skip
         assert (ran.code, ran.err) == (0, "")
-        told = json.loads(ran.out)
-        assert told["about"]["projection"] == "deconvnet"
-        assert told["files"] == ["filters-squeezenet1_1-features.2-images.png", "p.npy"]
-        assert [row["rank"] for row in told["table"]] == [1, 2]
-        box = told["table"][0]
+        (record,) = json.loads(ran.out)
+        assert record["about"]["projection"] == "deconvnet"
+        assert record["files"] == ["filters-squeezenet1_1-features.2-images.png", "p.npy"]
+        assert [row["rank"] for row in record["table"]] == [1, 2]
+        box = record["table"][0]
         shape = (box["bottom"] - box["top"], box["right"] - box["left"])
         assert np.load("p.npy").shape == (1, 2, 3, *shape)
 
@@ -78,7 +76,7 @@ class TestWhatIsWritten:
         (["--sort", "energie"], ["'energie'", "did you mean 'energy'"]),
         (["--image", "images/p00.png"], ["--image goes with --layer"]),
         (["--images", "images"], ["--images goes with --layer"]),
-        (["--layer", "features.0", "--image", "a.png", "--images", "b"], ["give one"]),
+        (["--layer", "features.0", "--image", "a.png", "--images", "b"], ["one of the two"]),
         (["--layer", "features.0", "--image", "nowhere.png"], ["'nowhere.png' does not exist"]),
         (["--layer", "features.0", "--images", "nowhere"], ["there is no image set"]),
         (["--layer", "features.0", "--images", "empty"], ["it is empty"]),
@@ -89,7 +87,7 @@ class TestWhatIsWritten:
         (["--layer", "features.0", "-i", "images", "--channels", "x"], ["'x' are no numbers"]),
         (["--layer", "features.0", "-i", "images", "--project", "guide"],
          ["'guide'", "did you mean 'guided'"]),
-        (["--layer", "features.0", "-i", "images", "-k", 0], ["-k"]),
+        (["--layer", "features.0", "-i", "images", "-k", 0], ["k 0: expected a number ≥ 1"]),
         (["-o", "kernels.pdf"], ["'kernels.pdf'", ".png"]),
         (["--npy", "kernels.csv"], ["'kernels.csv'", ".npy"]),
         (["-o", "images/p00.png/kernels.png"], ["kernels.png' cannot be written"]),
@@ -106,6 +104,15 @@ def test_bad_input(filters, arguments, parts):
     assert Path("images/p00.png").read_bytes() == before
     assert not list(Path().glob("*.png"))
     assert not list(Path().glob("*.npy"))
+
+
+def test_the_network_is_the_first_argument_or_an_option(run):
+    first = run("filters", "squeezenet1_1", "--weights", "random", "-o", "first.png")
+    option = run("filters", "-m", "squeezenet1_1", "--weights", "random", "-o", "option.png")
+    assert (first.code, option.code) == (0, 0)
+    assert Path("first.png").read_bytes() == Path("option.png").read_bytes()
+    assert "expected one of the two" in run("filters", "alexnet", "-m", "vgg16").error
+    assert "no model: expected its name" in run("filters").error
 
 
 def test_a_network_that_does_not_exist(run):

@@ -6,7 +6,8 @@ import pytest
 from probe.cli import complete
 from probe.cli.datasets import _over_time
 from probe.recordings import from_folder
-from probe.recordings.importing.options import AXIS_WORDS, PICTURE_AXES, TIME_UNITS
+from probe.recordings.importing.options import AXIS_WORDS, TIME_UNITS
+from probe.recordings.settings import PICTURE_AXES
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from probe.cli import complete
-from probe.tuning.invariance import TRANSFORMS
+from probe.tuning.equivariance import TRANSFORMS
 
 QUICK = ["squeezenet1_1", "--weights", "random", "--layers", "features.0", "--transform"]
 
@@ -27,18 +27,18 @@ def test_table_and_figure(run, lab):
 def test_csv_and_json(run, lab):
     pictures = lab / "images" / "p0[0-2].png"
     ran = run("invariance", *QUICK, "scale,rotation", "-i", pictures, "-o", "a.csv", "--json")
-    told = json.loads(ran.out)
-    assert told["file"] == "a.csv"
-    assert told["about"]["n_images"] == 3
+    (record,) = json.loads(ran.out)
+    assert record["files"] == ["a.csv"]
+    assert record["about"]["n_images"] == 3
     table = pd.read_csv("a.csv")
     assert set(table["transform"]) == {"scale", "rotation"}
-    assert len(told["table"]) == len(table) == 9 + 13
+    assert len(record["table"]) == len(table) == 9 + 13
 
 
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([*QUICK, "rotate"], ["unknown transform 'rotate'", "rotation"]),
+        ([*QUICK, "rotate"], ["transform 'rotate': expected one of", "did you mean 'rotation'"]),
         ([*QUICK, "scale", "-o", "a.pdf"], ["'a.pdf'", ".png", ".csv"]),
         ([*QUICK, "scale", "-i", "nowhere"], ["nowhere"]),
         (["squeezenet9"], ["unknown model 'squeezenet9'"]),
@@ -50,6 +50,14 @@ def test_bad_input(run, arguments, parts):
     for part in parts:
         assert part in error
     assert list(Path().iterdir()) == []
+
+
+def test_batches_decide_no_number(run, lab):
+    options = (*QUICK[1:], "scale", "-m", QUICK[0], "--batch-size", 2)
+    assert run("invariance", *options, "-o", "two.csv").code == 0
+    assert run("invariance", *QUICK, "scale", "-o", "eight.csv").code == 0
+    two, eight = pd.read_csv("two.csv"), pd.read_csv("eight.csv")
+    pd.testing.assert_frame_equal(two, eight, rtol=1e-5, atol=1e-6)
 
 
 def test_completion():

@@ -150,6 +150,15 @@ def test_cite(run, own, served):
     assert "no session '7'" in run("datasets", "show", "v4/7").error
 
 
+def test_the_article_of_a_template_is_not_cited(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBE_MANIFESTS", str(tmp_path))
+    assert run("datasets", "new", "smith2026").code == 0
+    ran = run("datasets", "cite", "v4", "smith2026")
+    assert (ran.code, ran.out) == (2, "")
+    assert "smith2026: whom to cite is not filled in yet: expected the article in" in ran.error
+    assert "Title of the article" not in run("datasets", "show", "smith2026").out
+
+
 def test_a_folder_of_ones_own_has_no_manifest(run):
     Path("mylab").mkdir()
     assert "'./mylab' is a folder of your own" in run("datasets", "cite", "./mylab").error

@@ -61,11 +61,11 @@ def test_several_methods_make_a_sheet_and_json_is_plain(saliency):
         "--target", "281", "--json",
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
-    record = json.loads(ran.out)
-    assert [(m["method"], m["layer"]) for m in record["maps"]] == [
+    records = json.loads(ran.out)
+    assert [(r["about"]["method"], r["about"]["layer"]) for r in records] == [
         ("gradient", ""), ("layer-cam", "features.5"), ("layer-cam", "features.12"),
     ]  # fmt: skip
-    assert record["files"] == ["out/s.png"]
+    assert all(record["files"] == ["out/s.png"] for record in records)
     with Image.open("out/s.png") as made:
         assert made.width > 500
 
@@ -73,7 +73,7 @@ def test_several_methods_make_a_sheet_and_json_is_plain(saliency):
 def test_a_setting(saliency):
     ran = saliency("--method", "ig", "--set", "steps=3", "-t", "0", "--json")
     assert (ran.code, ran.err) == (0, "")
-    assert json.loads(ran.out)["maps"][0]["settings"] == {"steps": 3}
+    assert json.loads(ran.out)[0]["about"]["settings"] == {"steps": 3}
 
 
 def test_the_methods_are_listed(run):
@@ -89,7 +89,7 @@ def test_the_methods_are_listed(run):
         (["--target", "unicorns"], "is no class of"),
         (["--target", "features.3:9999"], "channel 9999 does not exist"),
         (["--layer", "features.77"], "has no layer"),
-        (["--set", "steps"], "is not NAME=VALUE"),
+        (["--set", "steps"], "setting 'steps': expected NAME=VALUE"),
         (["--set", "steps=5"], "grad-cam has no setting 'steps'"),
         (["--style", "pretty"], "style 'pretty' is unknown"),
         (["-o", "map.jpg"], "has to end in .png (a figure)"),
@@ -137,8 +137,8 @@ def test_a_setting_that_is_a_word(saliency):
     options = ("--method", "input-x-gradient", "-t", "0", "--json")
     ran = saliency(*options, "--set", "baseline=blurred", "--npy", "blurred.npy")
     assert (ran.code, ran.err) == (0, "")
-    (record,) = json.loads(ran.out)["maps"]
-    assert record["settings"] == {"baseline": "blurred"}
+    (record,) = json.loads(ran.out)
+    assert record["about"]["settings"] == {"baseline": "blurred"}
     assert saliency(*options, "--npy", "plain.npy").code == 0
     assert not np.allclose(np.load("blurred.npy"), np.load("plain.npy"))
     ran = saliency(*options, "--set", "baseline=blur")

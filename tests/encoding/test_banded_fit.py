@@ -248,7 +248,7 @@ class TestBlocks:
     def test_of_few_sites_they_are_as_one(self, readout, monkeypatch):
         layers, responses, _ = problem(8, m=7)
         whole = fit(layers, responses, splits_of(60), readout, n_kept=5)
-        monkeypatch.setattr(layer_fit, "SITES", 3)
+        monkeypatch.setattr(layer_fit, "SITES_AT_A_TIME", 3)
         assert [b.stop - b.start for b in Plan(readout, "banded").blocks(7, 5)] == [2, 2, 3]
         parts = fit(layers, responses, splits_of(60), readout, n_kept=5)
         np.testing.assert_allclose(parts.predictions, whole.predictions, atol=1e-9)

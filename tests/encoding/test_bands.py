@@ -67,7 +67,7 @@ class TestSimplex:
         np.testing.assert_array_equal(shares[:n_bands], np.eye(n_bands))
         np.testing.assert_allclose(shares[n_bands], 1.0 / n_bands)
         np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-14)
-        assert ((shares == 0.0) | (shares >= bands.LEAST)).all()
+        assert ((shares == 0.0) | (shares >= bands.MIN_SHARE)).all()
         again = simplex(n_bands, n_random=n_random, seed=seed)
         np.testing.assert_array_equal(shares, again)
 
@@ -317,7 +317,7 @@ class TestChoice:
         patterns, responses = problem(9)
         splits = splits_of(24)
         first = select_bands(grams_of(patterns), responses, splits)
-        monkeypatch.setattr(bands, "MEMORY", 0)
+        monkeypatch.setattr(bands, "MAX_BYTES", 0)
         seen = []
         second = select_bands(
             grams_of(patterns), responses, splits, threads=3,

@@ -153,6 +153,7 @@ def test_saves_and_draws_itself(curves, tmp_path):
     one = square.query("layer == 'features.3' and fitted_start == 20 and tested_start == 60")
     assert one["r"].item() == pytest.approx(curves.generalisation[1, 1, 3])
     ax = curves.plot_generalisation("features.0")
+    assert ax.get_title(loc="left") == "conv1: fitted at one time, tested at another"
     assert ax.get_xlabel().startswith("fitted at")
     # Columns of the picture are the times of fitting.
     np.testing.assert_allclose(ax.images[0].get_array(), curves.generalisation[0].T)

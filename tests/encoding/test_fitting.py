@@ -1,5 +1,7 @@
 """`probe.encode`: what is fitted, held out, scored and refused."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -231,10 +233,10 @@ class TestGroups:
 
     @pytest.mark.parametrize("given", ["coordinate", "labels", "a dict", "name"])
     def test_they_stay_together_in_folds_and_resamples(self, given, monkeypatch):
-        from probe.encoding import fitting
+        from probe.encoding import fit_jobs, judge
 
         seen = {}
-        fit, score = fitting.fit_blocks, fitting.score
+        fit, score = fit_jobs.fit_blocks, judge.score
 
         def fit_blocks(patterns, responses, splits, *rest, **more):
             seen["splits"] = splits
@@ -244,8 +246,8 @@ class TestGroups:
             seen["counts"] = counts if counts is not None else seen.get("counts")
             return score(responses, predictions, splits, noise, counts, **more)
 
-        monkeypatch.setattr(fitting, "fit_blocks", fit_blocks)
-        monkeypatch.setattr(fitting, "score", scored)
+        monkeypatch.setattr(fit_jobs, "fit_blocks", fit_blocks)
+        monkeypatch.setattr(judge, "score", scored)
         recording = recorded(group=None if given in ("labels", "a dict") else self.GROUP)
         by_name = dict(zip(recording.stimuli.ids, self.GROUP, strict=True))
         groups = {
@@ -560,12 +562,11 @@ class TestBanded:
     def test_some_stimuli_alone(self):
         """As a check of a picture needs it, by other stimuli."""
         from probe.encoding import fitting
+        from probe.encoding.settings import EncodeSettings
 
-        settings = fitting.Settings(
-            layers="relu,second", readout="flat", method="banded", protocol=None, n_components=25,
-            splits=3, groups=None, weights="imagenet", preprocessing="resize", baselines=False,
-            n_resamples=0, seed=0, device="cpu", batch_size=None, accept_licence=False,
-            progress=False,
+        settings = EncodeSettings(
+            layers="relu,second", readout="flat", method="banded", splits=3, baselines=False,
+            n_resamples=0, device="cpu", progress=False,
         ).checked()  # fmt: skip
         half = fitting.fit(tiny(), recorded(), settings, stimuli=range(0, 40, 2))
         assert half.held_out["bands"].shape == (20, 4)
@@ -692,12 +693,18 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("options", "says"),
         [
-            ({"readout": "fields"}, "readout 'fields' is unknown; did you mean 'field'"),
-            ({"method": "rigde"}, "method 'rigde' is unknown; did you mean 'ridge'"),
+            (
+                {"readout": "fields"},
+                "readout 'fields': expected one of field, flat, full; did you mean 'field'",
+            ),
+            (
+                {"method": "rigde"},
+                "method 'rigde': expected one of ridge, banded, pls; did you mean 'ridge'",
+            ),
             ({"protocol": "brainscore-plss"}, "did you mean 'brainscore-pls'"),
-            ({"method": "pls", "n_components": 0}, "n_components 0: expected 1 or more"),
-            ({"n_resamples": -1}, "n_resamples -1: expected 0 or more"),
-            ({"seed": -1}, "seed -1: expected 0 or more"),
+            ({"method": "pls", "n_components": 0}, "n_components 0: expected a number ≥ 1"),
+            ({"n_resamples": -1}, "n_resamples -1: expected a number ≥ 0"),
+            ({"seed": -1}, "seed -1: expected a number ≥ 0"),
             ({"method": "banded", "layers": "relu"}, "'banded' fits several layers together, and"),
             (
                 {"method": "banded", "protocol": "brainscore-pls"},
@@ -712,9 +719,9 @@ class TestRefused:
         ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
     )
     def test_what_there_is_not(self, options, says, monkeypatch):
-        from probe.encoding import fitting
+        from probe.encoding import jobs
 
-        monkeypatch.setattr(fitting, "Extraction", None)
+        monkeypatch.setattr(jobs, "Extraction", None)
         with pytest.raises(ProbeError) as error:
             encode(recorded(), **options)
         assert says in str(error.value)
@@ -780,10 +787,10 @@ class TestCluster:
         ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
     )
     def test_it_finds_the_same(self, options, n_pieces, workers, monkeypatch):
-        from probe.encoding import fitting, layer_fit
+        from probe.encoding import fit_jobs, layer_fit
 
-        monkeypatch.setattr(layer_fit, "SITES", 3)
-        pieces, total, on_worker, share_out = [], [], fitting._fit_on_worker, workers.map
+        monkeypatch.setattr(layer_fit, "SITES_AT_A_TIME", 3)
+        pieces, total, on_worker, share_out = [], [], fit_jobs._fit_on_worker, workers.map
 
         def spied(function, tasks, *, sizes=None, **more):
             if function is on_worker:
@@ -802,19 +809,19 @@ class TestCluster:
             np.testing.assert_array_equal(readout.offsets, there.readouts[name].offsets)
         assert len(pieces) == n_pieces
         assert total == [sum(task.n_candidates for task, _ in pieces)]
-        assert not fitting._prepared
+        assert not fit_jobs._prepared
 
     def test_progress_here_is_that_of_all_blocks(self, monkeypatch):
-        from probe.encoding import fitting, layer_fit
+        from probe.encoding import fit_jobs, layer_fit
 
-        monkeypatch.setattr(layer_fit, "SITES", 3)
-        bars, track = [], fitting.track
+        monkeypatch.setattr(layer_fit, "SITES_AT_A_TIME", 3)
+        bars, track = [], fit_jobs.track
 
         def spied(*given, **more):
             bars.append(track(*given, **more))
             return bars[-1]
 
-        monkeypatch.setattr(fitting, "track", spied)
+        monkeypatch.setattr(fit_jobs, "track", spied)
         for options in ({}, {"method": "pls", "baselines": True}, {"method": "banded"}):
             bars.clear()
             encode(recorded(m=7), **options | {"progress": True})
@@ -880,6 +887,27 @@ class TestReliableSites:
         with pytest.raises(ProbeError, match="no sites of 'mine' were fitted yet"):
             model_of("site:mine:3")
         assert [one.dataset for one in list_fits()] == ["mine@reliability0.6"]
+
+    def test_nor_are_those_of_chosen_neuroids(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
+        from probe.encoding.kept import model_of
+
+        made = self.recorded()
+        names = set()
+        for neuroids in ([3, 5, 7], [5, 3, 7]):
+            some = made.select(neuroids=neuroids)
+            name = encode(some, splits=3).dataset
+            assert re.fullmatch(r"mine@3-neuroids-[0-9a-f]{6}", name)
+            names.add(name)
+        assert len(names) == 2
+        assert encode(made.select(neuroids=range(10)), splits=3).dataset == "mine"
+        probe.encode(
+            "squeezenet1_1", some, weights="random", layers="features.7", readout="flat", splits=3,
+            **QUICK,
+        )  # fmt: skip
+        assert model_of(f"site:{name}:0")[0] == "squeezenet1_1"
+        with pytest.raises(ProbeError, match="no sites of 'mine' were fitted yet"):
+            model_of("site:mine:0")
 
     def test_what_cannot_be(self):
         with pytest.raises(ProbeError, match=r"min_reliability 7: expected a number from 0 to 1"):

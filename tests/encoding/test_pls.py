@@ -109,7 +109,7 @@ class TestAgainstScikitLearn:
         responses = patterns[:, :2] * [1.0, 0.998] @ turned
         with pytest.warns(match="Maximum number of iterations"):
             model = PLSRegression(1, scale=False).fit(patterns, responses)
-        assert model.n_iter_ == [pls.STEPS]
+        assert model.n_iter_ == [pls.MAX_STEPS]
         values = patterns @ patterns.T @ pls.fit(patterns @ patterns.T, responses, 1).coefficients
         assert_equal(values, model.predict(patterns), responses)
 

@@ -365,7 +365,7 @@ class TestPredict:
 
     def test_in_batches_it_is_the_same(self, fitted, shown, monkeypatch):
         whole = fitted.predict(shown)
-        monkeypatch.setattr("probe.encoding.result.BATCH", 2)
+        monkeypatch.setattr("probe.encoding.result.PREDICTION_BATCH", 2)
         np.testing.assert_allclose(fitted.predict(shown), whole, atol=1e-5)
 
 

@@ -473,7 +473,7 @@ class TestNumbers:
     def test_blocks_of_sites(self, monkeypatch, sites, shared):
         decompositions, responses = self.many()
         whole = select(decompositions, responses, folds(60), shared_alpha=shared)
-        monkeypatch.setattr(ridge, "SITES", sites)
+        monkeypatch.setattr(ridge, "SITES_AT_A_TIME", sites)
         parts = select(decompositions, responses, folds(60), shared_alpha=shared)
         self.assert_same_choice(whole, parts)
         np.testing.assert_allclose(parts.error, whole.error, rtol=1e-10)

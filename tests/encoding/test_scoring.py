@@ -143,7 +143,7 @@ class TestScore:
         splits, counts = folds(120, 5), resamples(120, 50)
         arguments = responses, held_out(predictions, splits), splits, noise, counts
         whole = score(*arguments, partition=True)
-        monkeypatch.setattr(scoring, "SITES", 4)
+        monkeypatch.setattr(scoring, "SITES_AT_A_TIME", 4)
         parts = score(*arguments, partition=True)
         np.testing.assert_allclose(parts.resampled, whole.resampled, rtol=1e-5)
         for name in SCORES:
@@ -356,10 +356,10 @@ class TestBands:
         for row in counts.astype(int):
             rows = np.repeat(np.arange(60), row)
             drawn.append(split_r2(parts[:, rows], together[rows], deviations[rows]))
-        low, high = np.quantile(drawn, scoring.INTERVAL, axis=0)
+        low, high = np.quantile(drawn, scoring.CI_QUANTILES, axis=0)
         np.testing.assert_allclose(found.low, low, atol=1e-10)
         np.testing.assert_allclose(found.high, high, atol=1e-10)
-        low, high = np.quantile(np.mean(drawn, axis=2), scoring.INTERVAL, axis=0)
+        low, high = np.quantile(np.mean(drawn, axis=2), scoring.CI_QUANTILES, axis=0)
         np.testing.assert_allclose(found.mean_low[:3], low, atol=1e-10)
         np.testing.assert_allclose(found.mean_high[:3], high, atol=1e-10)
 

@@ -91,7 +91,7 @@ class TestBadInput:
             activation_maps(small, picture, "head")
 
     def test_several_layers(self, small, picture):
-        with pytest.raises(ProbeError, match="'conv' names 3 layers; name one"):
+        with pytest.raises(ProbeError, match="layer 'conv' stands for 3 layers: expected the name"):
             activation_maps(small, picture, "conv")
 
     def test_a_picture_that_does_not_exist(self, small):
@@ -99,7 +99,7 @@ class TestBadInput:
             activation_maps(small, "cta.jpg", "conv1")
 
     def test_a_scale_that_does_not_exist(self, small, picture):
-        with pytest.raises(ProbeError, match=r"scale 'sharde' .*did you mean 'shared'"):
+        with pytest.raises(ProbeError, match=r"scale 'sharde': expected .*did you mean 'shared'"):
             activation_maps(small, picture, "conv1", scale="sharde")
 
     def test_values_that_are_not_finite(self, small, picture):

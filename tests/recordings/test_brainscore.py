@@ -341,12 +341,12 @@ class TestWhatIsLeftUnread:
             file.create_dataset("a", data=array, chunks=chunks)
         stored = netcdf._Stored(path, "a", shape, array.dtype)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(netcdf, "BLOCK", data.draw(st.sampled_from([1, 64, 10**6])))
-            patch.setattr(netcdf, "GAP", data.draw(st.sampled_from([1, 16, 10**6])))
+            patch.setattr(netcdf, "BLOCK_BYTES", data.draw(st.sampled_from([1, 64, 10**6])))
+            patch.setattr(netcdf, "GAP_BYTES", data.draw(st.sampled_from([1, 16, 10**6])))
             np.testing.assert_array_equal(stored.read(axis, kept), array.take(kept, axis))
 
     def test_each_chunk_that_is_wanted_is_read_once(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(netcdf, "BLOCK", 2 * 50 * 10 * 8)
+        monkeypatch.setattr(netcdf, "BLOCK_BYTES", 2 * 50 * 10 * 8)
         seen = self._blocks(
             tmp_path, monkeypatch, (50, 10, 1), [*range(200, 260), *range(300, 320)]
         )
@@ -386,7 +386,7 @@ class TestWhatIsLeftUnread:
                 yield run, block
 
         monkeypatch.setattr(netcdf._Stored, "_blocks", noted)
-        monkeypatch.setattr(netcdf, "GAP", 80)
+        monkeypatch.setattr(netcdf, "GAP_BYTES", 80)
         recording = read(folder)
         np.testing.assert_array_equal(values(recording)[:, 0], array[:, wanted, 0])
         return seen

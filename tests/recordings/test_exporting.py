@@ -159,12 +159,14 @@ class TestTidy:
         table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
         assert list(table) == [
             "stimulus_id", "object_name", "contrast", "repetition", "subject", "region",
-            "neuroid_id", "depth", "response",
+            "neuroid_id", "depth", "response_unit", "response",
         ]  # fmt: skip
         assert len(table) == np.isfinite(recording.data["responses"].values).sum() == 56
         reading = read_recording(path)
         np.testing.assert_array_equal(reading.responses, recording.data["responses"].values)
         assert reading.neuroid_columns["region"] == ["V4", "V4", "IT"]
+        assert reading.response_unit == "spikes"
+        assert "response_unit" not in (*reading.neuroid_columns, *reading.stimulus_columns)
 
     def test_over_time(self, tmp_path):
         values = np.arange(2 * 3 * 4 * 5, dtype=float).reshape(2, 3, 4, 5)

@@ -217,7 +217,7 @@ def test_cowley_loader_sorts_names_and_writes_nothing(tmp_path):
 def test_cowley_count_must_match(tmp_path):
     jpegs(tmp_path, 4)
     np.save(tmp_path / "responses_raw_210325.npy", np.ones((3, 5, 4)))
-    with pytest.raises(ProbeError, match=r"shape \(3, 5, 4\); wanted \(neurons, 4 images"):
+    with pytest.raises(ProbeError, match=r"shape \(3, 5, 4\): expected \(neurons, 4 images"):
         loaders.cowley2023(manifests()["cowley2023"], "210325", fake_fetch(tmp_path))
 
 

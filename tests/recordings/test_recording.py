@@ -219,7 +219,7 @@ def test_spoilt_responses_are_named(spoil, said):
 
 def test_wrong_structure():
     data = responses()
-    with pytest.raises(ProbeError, match="wanted"):
+    with pytest.raises(ProbeError, match="expected"):
         Recording(data.transpose("neuroid", "stimulus", "repetition"), stimuli(6))
     with pytest.raises(ProbeError, match="'region'"):
         Recording(data.drop_vars("region"), stimuli(6))
@@ -231,7 +231,7 @@ def test_wrong_structure():
         Recording(data.assign(responses=data["responses"].astype(str)), stimuli(6))
     spoilt = rdm_data(5).drop_vars("stimulus_id")
     spoilt = spoilt.assign_coords(stimulus_id=("stimulus", [f"s{k}" for k in range(6)]))
-    with pytest.raises(ProbeError, match="10 pairs for 6 stimuli; wanted 15"):
+    with pytest.raises(ProbeError, match="10 pairs for 6 stimuli: expected 15"):
         Recording(spoilt, stimuli(6))
 
 
@@ -261,7 +261,7 @@ def test_rdms_that_cannot_be():
     with pytest.raises(ProbeError, match="one neuroid only"):
         recording.rdms()
     assert recording.rdms("euclidean")[1].shape == (1, 15)
-    with pytest.raises(ProbeError, match="metric 'manhattan' is unknown"):
+    with pytest.raises(ProbeError, match="metric 'manhattan': expected one of correlation"):
         recording.rdms("manhattan")
     data = responses()
     data["responses"][:] = 1.0

@@ -93,7 +93,9 @@ def test_too_few_repetitions():
 
 def test_bad_values():
     made = recording()
-    with pytest.raises(ProbeError, match=r"metric 'crossnobi' is unknown.*'crossnobis'"):
+    with pytest.raises(
+        ProbeError, match=r"metric 'crossnobi': expected one of .*did you mean 'crossnobis'"
+    ):
         made.rdms("crossnobi")
     with pytest.raises(ProbeError, match="method 'lw' is unknown"):
         made.rdms("crossnobis", noise="lw")

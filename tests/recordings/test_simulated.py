@@ -166,10 +166,10 @@ def test_load_by_name(name, seed, region):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"n_neuroids": 1}, "n_neuroids is 1"),
-        ({"n_repetitions": 0}, "n_repetitions is 0"),
+        ({"n_neuroids": 1}, "n_neuroids 1: expected"),
+        ({"n_repetitions": 0}, "n_repetitions 0: expected"),
         ({"n_subjects": 0}, "n_subjects is 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "seed -1: expected"),
     ],
 )
 def test_bad_arguments(arguments, said):

@@ -85,10 +85,10 @@ def test_it_says_that_it_is_simulated(other):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"seed": -1}, "seed is -1"),
-        ({"n_repetitions": 0}, "n_repetitions is 0"),
-        ({"neurons": []}, "wanted numbers from 0 to 88"),
-        ({"neurons": [89]}, "wanted numbers from 0 to 88"),
+        ({"seed": -1}, "seed -1: expected"),
+        ({"n_repetitions": 0}, "n_repetitions 0: expected"),
+        ({"neurons": []}, "expected numbers from 0 to 88"),
+        ({"neurons": [89]}, "expected numbers from 0 to 88"),
         ({"neurons": [1, 1]}, "each once"),
     ],
 )

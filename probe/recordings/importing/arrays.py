@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from probe.recordings.importing.presented import (
     rename_known,
     time_unit_of,
 )
-from probe.recordings.importing.spikes import count_all
+from probe.recordings.importing.spikes import Onsets, Spikes, count_all
 from probe.recordings.importing.tables import (
     ONSETS,
     SPIKE_TIMES,
@@ -38,14 +38,12 @@ from probe.recordings.importing.tables import (
     read_presentations,
 )
 from probe.recordings.importing.time_bins import in_ms, put_together
+from probe.recordings.settings import Keep
 
 _BINS = re.compile(r"(time_?)?bins?(_?(starts?|ends?|cent(er|re)s?))?(_(ms|s))?")
 
 Matches = Callable[[Collection[str]], bool]
 """Whether all of some names are names of pictures."""
-
-Keep = Callable[[Mapping[str, list[Any]]], np.ndarray]
-"""Which neuroids are wanted, bool, of what the file says of each."""
 
 
 def from_variables(
@@ -101,17 +99,17 @@ def from_variables(
     along = next((k for k, axis in enumerate(axes) if axis.kind == "neuroid"), None)
     n_neuroids = 1 if along is None else axes[along].length
     neuroids = _neuroids(content, axes, dims, used, path, options, n_neuroids)
-    read_axes, kept = axes, None
+    read_axes, chosen = axes, None
     if keep is not None and along is not None:
-        kept = np.flatnonzero(keep(neuroids))
-        neuroids = {column: [cells[k] for k in kept] for column, cells in neuroids.items()}
-        notes.append(f"{len(kept)} of {n_neuroids} neuroids were read")
+        chosen = np.flatnonzero(keep(neuroids))
+        neuroids = {column: [cells[k] for k in chosen] for column, cells in neuroids.items()}
+        notes.append(f"{len(chosen)} of {n_neuroids} neuroids were read")
         read_axes = (
             *axes[:along],
-            replace(axes[along], length=len(kept)),
+            replace(axes[along], length=len(chosen)),
             *axes[along + 1 :],
         )
-    variable = replace(variable, values=variable.read(along, kept))
+    variable = replace(variable, values=variable.read(along, chosen))
     values, times, counts, unit, time_note = _over_time(variable, read_axes, content, options, here)
     if time_note:
         notes.append(time_note)
@@ -123,8 +121,8 @@ def from_variables(
         [label for label in labels for _ in range(n_repetitions)],
         label_name,
         {
-            column: [value for value in several for _ in range(n_repetitions)]
-            for column, several in columns.items()
+            column: [value for value in per_entry for _ in range(n_repetitions)]
+            for column, per_entry in columns.items()
         },
         neuroids,
         name,
@@ -156,9 +154,9 @@ def _responses(content: Variables, options: Options, where: str) -> str:
     ]
     if candidates:
         return one_of(candidates, "the responses", "--variable", where)
-    held = [f"{name} ({' × '.join(map(str, v.values.shape))})" for name, v in arrays.items()]
-    held += [f"{name} ({why})" for name, why in content.unreadable.items()]
-    few = ", ".join(held[:5]) + (", …" if len(held) > 5 else "")
+    listed = [f"{name} ({' × '.join(map(str, v.values.shape))})" for name, v in arrays.items()]
+    listed += [f"{name} ({why})" for name, why in content.unreadable.items()]
+    few = ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")
     raise ProbeError(
         f"{where} has no array of numbers with two or more axes, such as (presentation, neuroid): "
         f"it holds {few or 'nothing'}"
@@ -199,10 +197,10 @@ def _labels(
         if not candidates:
             lost = "".join(f"; {n!r} holds {why}" for n, why in content.unreadable.items())
             texts = [n for n, v in content.arrays.items() if v.is_text and v.vector is not None]
-            known = f" (it has the texts {', '.join(texts[:6])})" if texts else ""
+            text_names = f" (it has the texts {', '.join(texts[:6])})" if texts else ""
             raise ProbeError(
                 f"{where}: nothing says which picture each response is to: name the variable with "
-                f"--labels{known}, or a .csv with a column stimulus_id{lost}"
+                f"--labels{text_names}, or a .csv with a column stimulus_id{lost}"
             )
         said = one_of(candidates, "the pictures' names", "--labels", where)
     return _names(content.arrays[said], where, said), said
@@ -256,9 +254,9 @@ def _axes(
 
 
 def _ids(content: Variables) -> str | None:
-    for known in NEUROID_IDS:
+    for id_name in NEUROID_IDS:
         for name, variable in content.arrays.items():
-            if plain_name(name) == known and variable.vector is not None:
+            if plain_name(name) == id_name and variable.vector is not None:
                 return name
     return None
 
@@ -284,8 +282,8 @@ def _over_time(
     neuroid).
     """
     order = [
-        next((k for k, axis in enumerate(axes) if axis.kind in several), None)
-        for several in (("stimulus", "presentation"), ("repetition",), ("time",), ("neuroid",))
+        next((k for k, axis in enumerate(axes) if axis.kind in kind_group), None)
+        for kind_group in (("stimulus", "presentation"), ("repetition",), ("time",), ("neuroid",))
     ]
     singles = [k for k, axis in enumerate(axes) if axis.kind == SINGLE]
     values = variable.read().reshape([axis.length for axis in axes])
@@ -392,7 +390,7 @@ def _neuroids(
     n: int,
 ) -> dict[str, list[Any]]:
     columns = _along(content, axes, dims, ("neuroid",), used, n)
-    ids = next((c for known in NEUROID_IDS for c in columns if c == known), None)
+    ids = next((c for id_name in NEUROID_IDS for c in columns if c == id_name), None)
     if ids is not None:
         columns = {"neuroid_id": columns.pop(ids), **columns}
     elif n == 1 and options.neuroids is None:
@@ -510,7 +508,6 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
         and variable.values.size == n_units != onsets.size
     }
     return count_all(
-        spike_times, unit_ids, onsets, labels, time_unit=unit, options=options, where=where,
-        label_name=label_name, presentations=source, unit_columns=rename_known(unit_columns),
-        columns=columns,
+        Spikes(spike_times, unit_ids, unit, rename_known(unit_columns)),
+        Onsets(source, onsets, labels, label_name, columns), options, where,
     )  # fmt: skip

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from probe.errors import ProbeError
 from probe.recordings.importing.options import AXIS_WORDS
 from probe.recordings.importing.presented import Axis
 
 SINGLE = "single"
+
+PLURALS = {"neuroid": "neuroids", "repetition": "repetitions", "time": "time bins"}
 
 _KIND_OF = {word: kind for kind, words in AXIS_WORDS.items() for word in words}
 
@@ -123,14 +125,29 @@ def axes_by_length(
         axes[k] = Axis("neuroid", shape[k], "the only one left beside presentations and time bins")
     if left:
         listed = " and ".join(f"of length {shape[k]}" for k in left)
-        known = "; ".join(map(str, axes.values())) or "nothing"
+        so_far = "; ".join(map(str, axes.values())) or "nothing"
+        possible = _possible(kinds)
+        if len(left) == 1 and len(shape) == 2 and kinds == {"presentation"}:
+            example = "as in --axes " + " or --axes ".join(
+                ",".join(axes[k].kind if k in axes else kind for k in range(len(shape)))
+                for kind in possible
+            )
         raise ProbeError(
-            f"{where} has axes of lengths {_shown(shape)}; known is {known}; what the axis "
-            f"{listed} is (neuroids, repetitions, time bins) cannot be: say so, {example}"
+            f"{where} has axes of lengths {_shown(shape)}; known is {so_far}; whether the axis "
+            f"{listed} is that of {' or '.join(PLURALS[kind] for kind in possible)} cannot be "
+            f"known: say so, {example}"
         )
     for k, size in enumerate(shape):
         axes.setdefault(k, Axis(SINGLE, size, "of length 1: nothing to choose"))
     return tuple(axes[k] for k in range(len(shape)))
+
+
+def _possible(kinds: Collection[str]) -> list[str]:
+    """Return what an axis may be beside axes of some kinds; a presentation has no repetitions."""
+    possible = [kind for kind in PLURALS if kind not in kinds]
+    if "presentation" in kinds:
+        possible.remove("repetition")
+    return possible
 
 
 def _example(n_axes: int, presentations: bool) -> str:

@@ -199,17 +199,17 @@ def _list_files(paths: Sequence[Path], options: Options) -> tuple[list[Path], li
 
 def _choose_statistic(files: list[Path], options: Options) -> list[Path]:
     statistics = {path: parse_name(path.name)["stat"] for path in files}
-    known = list(dict.fromkeys(statistics.values()))
+    names = list(dict.fromkeys(statistics.values()))
     where = repr(str(files[0].parent))
     if options.variable is not None:
-        if options.variable not in known:
-            listed = ", ".join(repr(one) for one in known if one) or "none in their names"
+        if options.variable not in names:
+            listed = ", ".join(repr(one) for one in names if one) or "none in their names"
             raise ProbeError(
                 f"{where} has no maps of stat-{options.variable} (--variable): the statistics are "
                 f"{listed}"
             )
         return [path for path in files if statistics[path] == options.variable]
-    statistic = one_of(known, "the statistic (stat-) of the maps", "--variable", where)
+    statistic = one_of(names, "the statistic (stat-) of the maps", "--variable", where)
     if statistic in _NO_RESPONSES:
         raise ProbeError(
             f"{where} has {_NO_RESPONSES[statistic]} only (stat-{statistic}), which are no "
@@ -280,7 +280,7 @@ def _group_hemispheres(
 
 
 def _check_runs(groups: dict[str, list[_Source]], where: str) -> None:
-    """See that both hemispheres have the same runs, with as many maps."""
+    """Check that both hemispheres have the same runs, with as many maps."""
     runs = [
         [(*source.session_and_run, source.image.n_maps) for source in group]
         for group in groups.values()
@@ -354,14 +354,14 @@ def _read_events(path: Path) -> Columns:
 
 
 def _check_order(runs: Sequence[_Source], events: Sequence[Path]) -> None:
-    """See that it is known which table is of which image: by their names, or by their order.
+    """Check that it is known which table is of which image: by their names, or by their order.
 
     A shell sorts by text (run10 before run2), and a person by number.
     """
     names = [parse_name(path.name) for path in events]
     of_tables = [(name["ses"], name["run"]) for name in names]
-    own = [run.session_and_run for run in runs]
-    if of_tables == own and len(set(own)) == len(own):
+    runs_named = [run.session_and_run for run in runs]
+    if of_tables == runs_named and len(set(runs_named)) == len(runs_named):
         return
     listed = [str(run.path) for run in runs]  # images of one name are in folders of several
     if listed == sorted(listed) and (pair := rivals(listed)) is not None:
@@ -373,7 +373,7 @@ def _check_order(runs: Sequence[_Source], events: Sequence[Path]) -> None:
 
 
 def _check_run(run: _Source, events: Path) -> None:
-    """See that an image and its table are not called after different runs."""
+    """Check that an image and its table are not called after different runs."""
     table = parse_name(events.name)
     for entity in ("sub", "ses", "task", "run"):
         of_image, of_table = run.name[entity], table[entity]
@@ -389,7 +389,7 @@ def _in_time(run: _Source) -> bool:
 
 
 def _check_rows(run: _Source, table: Columns, path: Path, notes: list[str]) -> None:
-    """See that a table has one row per map, and the maps are no time series."""
+    """Check that a table has one row per map, and the maps are no time series."""
     n, rows = run.image.n_maps, len(next(iter(table.values())))
     events = {"onset", "duration"} <= set(table)
     if rows != n:
@@ -603,14 +603,14 @@ def _read_part(
             f"missing {what} cannot be told in this file"
             + (f"; {constant} {what} have one value in all maps" if constant else "")
         )
-    kept = np.flatnonzero(points)[measured]
-    columns = _place_points(kept, image, hemi)
+    points_read = np.flatnonzero(points)[measured]
+    columns = _place_points(points_read, image, hemi)
     if regions is not None:
         columns["region"] = [
             name for name, here in zip(regions.names, measured, strict=True) if here
         ]
     elif options.region is not None:
-        columns["region"] = [options.region] * len(kept)
+        columns["region"] = [options.region] * len(points_read)
     reason = _describe_points(image, hemi, regions)
     return values[:, measured], columns, reason
 
@@ -648,7 +648,7 @@ def _place_points(kept: np.ndarray, image: BrainImage, hemi: str) -> dict[str, l
 
 def _describe_points(image: BrainImage, hemi: str, regions: Regions | None) -> str:
     if image.grid is None:
-        whole = f"the {image.n_points} vertices of hemisphere {hemi}"
+        description = f"the {image.n_points} vertices of hemisphere {hemi}"
     else:
-        whole = "the voxels, in C order of " + " × ".join(map(str, image.grid.shape))
-    return whole if regions is None else f"{whole}, {regions.reason}"
+        description = "the voxels, in C order of " + " × ".join(map(str, image.grid.shape))
+    return description if regions is None else f"{description}, {regions.reason}"

@@ -159,7 +159,7 @@ def _read_mask(path: Path, image: BrainImage) -> tuple[np.ndarray, dict[int, str
 
 
 def _check_names(path: Path, image: Path) -> None:
-    """See that two names do not say that they are of different spaces or persons."""
+    """Check that two names do not say that they are of different spaces or persons."""
     mask, maps = parse_name(path.name), parse_name(image.name)
     pairs = [
         ("space", mask.space, maps.space),
@@ -294,9 +294,9 @@ def _find_key(atlas: Path) -> Path | None:
         If two keys fit.
     """
     name = parse_name(atlas.name)
-    own = atlas.with_name(f"{name.stem}.tsv")
-    if own.is_file():
-        return own
+    sidecar = atlas.with_name(f"{name.stem}.tsv")
+    if sidecar.is_file():
+        return sidecar
     folder = atlas.absolute().parent
     folders = [folder]
     for above in (folder, *list(folder.parents)[:5]):

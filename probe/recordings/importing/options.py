@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probe.errors import ProbeError, suggest
+from probe.formats.names import as_text
+from probe.recordings.settings import PICTURE_AXES, ReadSettings
 
 AXIS_WORDS = {
     "stimulus": ("stimulus", "stimuli", "image", "images", "picture", "pictures", "condition"),
@@ -21,9 +23,6 @@ AXIS_WORDS = {
     "time": ("time", "times", "time_bin", "time_bins", "bin", "bins"),
 }  # fmt: skip
 """What an axis may be called."""
-
-PICTURE_AXES = ("y,x", "x,y")
-"""Orders of the axes of pictures that a file holds."""
 
 TIME_UNITS = {"s": 1.0, "ms": 1e-3}
 
@@ -52,7 +51,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Options:
-    """Parameters of `probe.recordings.read_recording`, checked and taken apart."""
+    """Options of `probe.recordings.read_recording`, checked and parsed."""
 
     stimuli: str | None
     picture_axes: str | None
@@ -74,6 +73,53 @@ class Options:
     events: tuple[Path, ...]
     average: str | None
 
+    @classmethod
+    def of(cls, settings: ReadSettings) -> Options:
+        """Check and parse what a user wrote.
+
+        Raises
+        ------
+        ProbeError
+            If a window, a step, an axis, … is not written as one.
+        """
+        # A stimulus set has a name, and so has a path, of which it is the last part.
+        stimuli = settings.stimuli
+        folder = stimuli if isinstance(stimuli, str | Path | None) else stimuli.name
+        blanks = settings.blanks
+        return cls(
+            stimuli=_text(folder),
+            picture_axes=check_picture_axes(settings.picture_axes),
+            variable=settings.variable,
+            axes=None if settings.axes is None else read_axes(settings.axes),
+            labels=_text(settings.labels),
+            presentations=_text(settings.presentations),
+            window=None if settings.window is None else read_window(settings.window),
+            step=None if settings.step is None else read_step(settings.step),
+            bins=None if settings.bins is None else read_bins(settings.bins),
+            time_unit=check_time_unit(settings.time_unit),
+            neuroids=None if settings.neuroids is None else Path(settings.neuroids).expanduser(),
+            blanks=(blanks,) if isinstance(blanks, str) else tuple(map(as_text, blanks)),
+            region=settings.region,
+            subject=settings.subject,
+            sort_times=settings.sort_times,
+            masks=paths_of(settings.mask),
+            key=None if settings.key is None else Path(settings.key).expanduser(),
+            events=paths_of(settings.events),
+            average=settings.average,
+        )
+
+
+def paths_of(named: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...]:
+    """Return one path, or several, as a tuple; none for None."""
+    if named is None:
+        return ()
+    paths = [named] if isinstance(named, str | Path) else list(named)
+    return tuple(Path(path).expanduser() for path in paths)
+
+
+def _text(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)
+
 
 def check_picture_axes(order: str | None) -> str | None:
     """Return the order of a picture's axes, ``"y,x"`` or ``"x,y"``, if it is one."""
@@ -94,9 +140,9 @@ def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:
     """
     words = text.split(",") if isinstance(text, str) else list(text)
     kinds: list[str] = []
-    known = {word: kind for kind, several in AXIS_WORDS.items() for word in several}
+    kind_of = {word: kind for kind, words_of in AXIS_WORDS.items() for word in words_of}
     for word in words:
-        kind = known.get(word.strip().lower())
+        kind = kind_of.get(word.strip().lower())
         if kind is None:
             raise ProbeError(f"--axes: {word.strip()!r} is no axis{suggest(word, AXIS_WORDS)}")
         if kind in kinds:

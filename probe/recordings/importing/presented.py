@@ -187,11 +187,11 @@ def is_missing(label: Any) -> bool:
 
 def texts(values: Iterable[Any]) -> list[str]:
     """Return values as they are written to a table; what is missing is empty."""
-    known: dict[tuple[type, Any], str] = {}  # a table names few things, a million times
+    text_of: dict[tuple[type, Any], str] = {}  # a table names few things, a million times
     written = []
     for value in values:
         key = (value.__class__, value)
-        if key not in known:
-            known[key] = "" if is_missing(value) else as_text(value)
-        written.append(known[key])
+        if key not in text_of:
+            text_of[key] = "" if is_missing(value) else as_text(value)
+        written.append(text_of[key])
     return written

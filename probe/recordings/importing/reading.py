@@ -104,7 +104,7 @@ class Reading:
         counts = present.sum(axis=1)
         low, high = int(counts.min()), int(counts.max())
         total = float(np.nansum(responses))
-        whole = total == round(total)
+        is_integer = total == round(total)
         lines = [
             ("file" if len(self.paths) == 1 else "files", f"{_named(self.paths)} ({self.kind})"),
             *(("with", names) for names in _listed(self.companions)),
@@ -135,7 +135,7 @@ class Reading:
             (
                 "values",
                 f"{np.nanmin(responses):g} to {np.nanmax(responses):g}, sum "
-                f"{int(total) if whole else f'{total:.6g}'}",
+                f"{int(total) if is_integer else f'{total:.6g}'}",
             ),
             ("missing", f"{int((~present).sum())} of {present.size}"),
             *(("note", note) for note in self.notes),
@@ -168,15 +168,8 @@ class Reading:
         folder = Path(folder).expanduser().absolute()
         check_free(folder)
         if self.stimuli is None:
-            inside = (
-                ", or say with --picture-axes how those inside the file lie: y,x or x,y"
-                if self.kind == kinds.NWB
-                else ""
-            )
-            raise ProbeError(
-                f"{_named(self.paths)}: where are the pictures? Name their folder with --stimuli"
-                + inside
-            )
+            question = ask_for_pictures(in_file=self.kind == kinds.NWB)
+            raise ProbeError(f"{_named(self.paths)}: {question}")
         names = _file_names(self.stimuli)
         with _whole(folder) as partial:
             (partial / "images").mkdir(parents=True)
@@ -246,8 +239,16 @@ class Reading:
         return f"<table>{cells}</table>"
 
 
+def ask_for_pictures(*, in_file: bool) -> str:
+    """Return the question where pictures are that may lie ``in_file``, and what answers it."""
+    inside = (
+        ", or say with --picture-axes how those inside the file lie: y,x or x,y" if in_file else ""
+    )
+    return f"where are the pictures? Name their folder with --stimuli{inside}"
+
+
 def check_free(folder: Path) -> None:
-    """See that nothing would be overwritten.
+    """Refuse to overwrite a file, or a folder with something in it.
 
     Raises
     ------
@@ -262,21 +263,21 @@ def check_free(folder: Path) -> None:
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """Give a folder of the same name to write to, which takes its place when all is written."""
+    """Return a folder of the same name to write to, which takes its place when all is written."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise ProbeError(f"{str(folder)!r} cannot be written ({error.strerror})") from None
     try:
-        yield beside / folder.name
+        yield partial / folder.name
         if folder.is_dir():
             folder.rmdir()  # empty, as checked
-        (beside / folder.name).rename(folder)
+        (partial / folder.name).rename(folder)
     except OSError as error:
         raise ProbeError(f"{str(folder)!r} cannot be written ({error.strerror})") from None
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _file_names(stimuli: StimulusSet) -> list[str]:

@@ -161,10 +161,10 @@ def _labels(
 def _from_list(sensors: Sensors, said: str, items: str, where: str) -> tuple[list[Any], str]:
     path = Path(said).expanduser()
     if not path.is_file():
-        known = [*sensors.columns, *([] if sensors.averaged else [EVENT])]
+        columns = [*sensors.columns, *([] if sensors.averaged else [EVENT])]
         raise ProbeError(
             f"{where} has no metadata {said!r}, and there is no such file either"
-            + (suggest(said, known) if known else "")
+            + (suggest(said, columns) if columns else "")
         )
     names, n = listed_names(path), len(sensors.events)
     if len(names) != n:

@@ -11,7 +11,7 @@ from probe.errors import ProbeError, suggest
 from probe.formats.nwb import Shown, frame_name, read_nwb
 from probe.recordings.importing.options import Options
 from probe.recordings.importing.presented import LABELS, Presented, listed_names, one_of, texts
-from probe.recordings.importing.spikes import count_all
+from probe.recordings.importing.spikes import Onsets, Spikes, count_all
 
 
 def from_nwb(path: Path, options: Options, matches: Callable[[Collection[str]], bool]) -> Presented:
@@ -45,19 +45,18 @@ def from_nwb(path: Path, options: Options, matches: Callable[[Collection[str]], 
     if not session.unit_ids:
         raise ProbeError(f"{where} has no units with spike times")
     name = _table(session.shown, options, matches, where)
-    shown = session.shown[name]
-    labels, label_name = _labels(name, shown, options, matches, where)
+    presentations = session.shown[name]
+    labels, label_name = _labels(name, presentations, options, matches, where)
     n = len(session.unit_ids)
     columns: dict[str, list[Any]] = dict(session.unit_columns)
     if session.subject:
         columns["subject"] = [session.subject] * n
-    presented = count_all(
-        session.spike_times, session.unit_ids, shown.onsets, labels, time_unit="s",
-        options=options, where=where, label_name=label_name, presentations=name,
-        unit_columns=columns,
-        columns={c: v for c, v in shown.columns.items() if c != label_name},
-        observed=session.observed, invalid=session.invalid,
-    )  # fmt: skip
+    spikes = Spikes(
+        session.spike_times, session.unit_ids, "s", columns, session.observed, session.invalid
+    )
+    others = {c: v for c, v in presentations.columns.items() if c != label_name}
+    onsets = Onsets(name, presentations.onsets, labels, label_name, others)
+    presented = count_all(spikes, onsets, options, where)
     return replace(presented, pictures=session.pictures)
 
 
@@ -91,11 +90,13 @@ def _table(
         candidates = fitting or candidates
     if not candidates:
         sought = repr(options.labels) if options.labels else "such as stimulus_name"
-        known = "; ".join(f"{n} ({', '.join(s.columns) or 'no columns'})" for n, s in shown.items())
+        listed = "; ".join(
+            f"{n} ({', '.join(s.columns) or 'no columns'})" for n, s in shown.items()
+        )
         raise ProbeError(
             f"{where} has no presentations of pictures: no table of intervals has a column "
             f"{sought}, and no IndexSeries is there"
-            + (f"; it has {known}: name the column with --labels" if known else "")
+            + (f"; it has {listed}: name the column with --labels" if listed else "")
         )
     return one_of(candidates, "the presentations", "--presentations", where)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from probe.recordings.importing.options import Options, Span
 from probe.recordings.importing.presented import Axis, Presented
 from probe.recordings.importing.time_bins import windows_of
 
-ROUNDING = 1e-9
+WINDOW_TOLERANCE = 1e-9
 """By so much, relative to its length, a window may exceed what was observed."""
 
 
@@ -49,7 +50,7 @@ def count_spikes(
     starts, stops = onsets + window[0], onsets + window[1]
     ends = np.searchsorted(spike_times, stops, side="left")
     counts = (ends - np.searchsorted(spike_times, starts, side="left")).astype(np.float64)
-    slack = ROUNDING * (window[1] - window[0])
+    slack = WINDOW_TOLERANCE * (window[1] - window[0])
     if observed is not None:
         merged = _merged(observed)
         if not len(merged):
@@ -77,22 +78,59 @@ def _merged(intervals: np.ndarray) -> np.ndarray:
     return np.array(joined).reshape(-1, 2)
 
 
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """The spikes of all units.
+
+    Attributes
+    ----------
+    times : sequence of numpy.ndarray
+        Of each unit, in ``unit``.
+    ids : sequence of str
+    unit : str
+        Of all times, those of presentations among them: ``s`` or ``ms``.
+    columns : dict of str to list
+        What else is known of the units.
+    observed : sequence of numpy.ndarray, shape (n, 2), optional
+        When each unit was observed.
+    invalid : numpy.ndarray, shape (n, 2), optional
+        What is taken out of analysis.
+    """
+
+    times: Sequence[np.ndarray]
+    ids: Sequence[str]
+    unit: str
+    columns: dict[str, list[Any]]
+    observed: Sequence[np.ndarray] | None = None
+    invalid: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Onsets:
+    """When pictures were presented.
+
+    Attributes
+    ----------
+    name : str
+        Of the table or series.
+    times : numpy.ndarray, shape (n_presentations,)
+    labels : list
+        Which picture, of each.
+    label_name : str
+        What says so.
+    columns : dict of str to list
+        What else is known of the presentations.
+    """
+
+    name: str
+    times: np.ndarray
+    labels: list[Any]
+    label_name: str
+    columns: dict[str, list[Any]]
+
+
 def count_all(
-    spike_times: Sequence[np.ndarray],
-    unit_ids: Sequence[str],
-    onsets: np.ndarray,
-    labels: list[Any],
-    *,
-    time_unit: str,
-    options: Options,
-    where: str,
-    label_name: str,
-    presentations: str,
-    unit_columns: dict[str, list[Any]] | None = None,
-    columns: dict[str, list[Any]] | None = None,
-    observed: Sequence[np.ndarray] | None = None,
-    invalid: np.ndarray | None = None,
-    notes: Sequence[str] = (),
+    spikes: Spikes, onsets: Onsets, options: Options, where: str, notes: Sequence[str] = ()
 ) -> Presented:
     """Count the spikes of all units at all presentations.
 
@@ -102,66 +140,67 @@ def count_all(
         If there is no window; if a time is missing, or spikes are not in the order of time and the
         user does not say that they may be sorted; if no spike falls into any window.
     """
+    unit_ids, time_unit = spikes.ids, spikes.unit
     if not len(unit_ids):
         raise ProbeError(f"{where} has no units with spike times")
-    if not len(onsets):
-        raise ProbeError(f"{where}: {presentations} has no presentations")
+    if not len(onsets.times):
+        raise ProbeError(f"{where}: {onsets.name} has no presentations")
     if options.window is None:
         raise ProbeError(
             f"{where} holds spike times: name the window after picture onset in which they are "
             "counted, as in --window 50,250ms"
         )
-    if (bad := np.flatnonzero(~np.isfinite(onsets))).size:
+    if (bad := np.flatnonzero(~np.isfinite(onsets.times))).size:
         raise ProbeError(
-            f"{where}: {presentations} has no onset in row {bad[0]}, counted from 0 "
+            f"{where}: {onsets.name} has no onset in row {bad[0]}, counted from 0 "
             f"({bad.size} such rows)"
         )
     notes = list(notes)
     ordered = [
-        _ascending(t, u, options, where, notes) for t, u in zip(spike_times, unit_ids, strict=True)
+        _ascending(t, u, options, where, notes) for t, u in zip(spikes.times, unit_ids, strict=True)
     ]
     window = options.window.within(time_unit)
     steps = windows_of(options, where)
     windows = [window]
     if options.step is not None and steps is not None:
         windows = [Span(start, end, "ms").within(time_unit) for start, end in steps.tolist()]
-    seen = observed if observed is not None else [None] * len(ordered)
+    observed = spikes.observed if spikes.observed is not None else [None] * len(ordered)
     counts = np.stack(
         [
-            [count_spikes(times, onsets, one, of_unit, invalid) for one in windows]
-            for times, of_unit in zip(ordered, seen, strict=True)
+            [count_spikes(times, onsets.times, span, of_unit, spikes.invalid) for span in windows]
+            for times, of_unit in zip(ordered, observed, strict=True)
         ],
         axis=-1,
     ).swapaxes(0, 1)
     if options.step is None:
         counts = counts[:, 0]
     full = [times for times in ordered if times.size]
-    spikes = sum(times.size for times in full)
+    n_spikes = sum(times.size for times in full)
     first = min((times[0] for times in full), default=np.nan)
     last = max((times[-1] for times in full), default=np.nan)
     spans = (
         f"spikes from {first:.6g} to {last:.6g} {time_unit}, "
-        f"onsets from {onsets.min():.6g} to {onsets.max():.6g} {time_unit}"
+        f"onsets from {onsets.times.min():.6g} to {onsets.times.max():.6g} {time_unit}"
     )
     if not np.nansum(counts):
         raise ProbeError(
-            f"{where}: no spike of {spikes} is in the window {options.window} of any of "
-            f"{len(onsets)} presentations ({spans}): are both on one clock and in one unit?"
+            f"{where}: no spike of {n_spikes} is in the window {options.window} of any of "
+            f"{len(onsets.times)} presentations ({spans}): are both on one clock and in one unit?"
         )
     notes.append(spans)
     if silent := [u for u, times in zip(unit_ids, ordered, strict=True) if not times.size]:
         notes.append(f"units without spikes, counted as 0: {', '.join(silent)}")
     if missing := int(np.isnan(counts).sum()):
         notes.append(f"{missing} of {counts.size} counts are missing: outside what was observed")
-    gaps = np.diff(np.sort(onsets))
+    gaps = np.diff(np.sort(onsets.times))
     if overlapping := int((gaps < window[1] - window[0]).sum()):
         notes.append(f"{overlapping} windows overlap the next: a spike counts in each")
     return Presented(
-        counts, labels, label_name, columns or {},
-        {"neuroid_id": list(unit_ids), **(unit_columns or {})},
-        f"spikes of {len(unit_ids)} units, {presentations}",
+        counts, onsets.labels, onsets.label_name, onsets.columns,
+        {"neuroid_id": list(unit_ids), **spikes.columns},
+        f"spikes of {len(unit_ids)} units, {onsets.name}",
         (
-            Axis("presentation", len(onsets), f"the onsets of {presentations}"),
+            Axis("presentation", len(onsets.times), f"the onsets of {onsets.name}"),
             Axis("neuroid", len(unit_ids), "the units, by their ids in the file"),
         ),
         f"spikes in {options.window if options.step is None else f'{options.step:g} ms'} "

@@ -12,6 +12,7 @@ import numpy as np
 from probe.errors import ProbeError, suggest
 from probe.formats.names import repeated
 from probe.formats.tables import as_number, read_rows
+from probe.recordings.exporting import UNIT
 from probe.recordings.folder import TIMES
 from probe.recordings.importing.options import Options
 from probe.recordings.importing.presented import (
@@ -26,7 +27,7 @@ from probe.recordings.importing.presented import (
     texts,
     time_unit_of,
 )
-from probe.recordings.importing.spikes import count_all
+from probe.recordings.importing.spikes import Onsets, Spikes, count_all
 from probe.recordings.importing.time_bins import in_ms, put_together
 from probe.recordings.times import check_times
 
@@ -150,13 +151,13 @@ def numbers(cells: Sequence[Any], column: str, where: str) -> np.ndarray:
         If a cell is no number; the message names its row.
     """
     comma = any(isinstance(cell, str) and "," in cell for cell in cells)
-    known: dict[Any, float] = {None: np.nan}
+    number_of: dict[Any, float] = {None: np.nan}
     values = np.empty(len(cells))
     for k, cell in enumerate(cells):
         try:
-            if cell not in known:
-                known[cell] = as_number(cell, comma) if isinstance(cell, str) else float(cell)
-            values[k] = known[cell]
+            if cell not in number_of:
+                number_of[cell] = as_number(cell, comma) if isinstance(cell, str) else float(cell)
+            values[k] = number_of[cell]
         except (TypeError, ValueError):
             raise ProbeError(
                 f"{where}, column {column!r}: {cell!r} in row {k + 1}, not counting the header, is "
@@ -221,10 +222,10 @@ def read_presentations(
 
 def onsets_in(unit: str, onsets: np.ndarray, name: str, options: Options, where: str) -> np.ndarray:
     """Return onsets in the unit of the spikes."""
-    own = time_unit_of(name, options.time_unit)
-    if own is None:
+    onset_unit = time_unit_of(name, options.time_unit)
+    if onset_unit is None:
         raise ProbeError(f"{where}: the unit of {name!r} is not known: say --time-unit s or ms")
-    if own == unit:
+    if onset_unit == unit:
         return onsets
     return onsets / 1000 if unit == "s" else onsets * 1000
 
@@ -233,8 +234,8 @@ def _neuroid_column(columns: Columns, where: str) -> str:
     lower = {name.lower(): name for name in columns}
     ids = [lower[name] for name in NEUROIDS if name in lower]
     if len(ids) > 1:
-        several = " and ".join(ids)
-        raise ProbeError(f"{where}: {several} may both tell the neuroids apart: keep one of them")
+        listed = " and ".join(ids)
+        raise ProbeError(f"{where}: {listed} may both tell the neuroids apart: keep one of them")
     if not ids:
         raise ProbeError(
             f"{where} has no column of neuroids: expected neuroid_id, in a table of one row per "
@@ -305,16 +306,17 @@ def _from_rows(
     responses[rows, at, cols] = values
     used = {label, neuroid, response, shown_by, repetition}
     used |= set(TIMES) if all(name in columns for name in TIMES) else set()
-    of_neuroid, of_presentation = _belonging(
-        {c: v for c, v in columns.items() if c not in used}, rows, cols
-    )
+    others = {c: v for c, v in columns.items() if c not in used}
+    unit = _unit_in(others)
+    of_neuroid, of_presentation = _belonging(others, rows, cols)
     absent = int(responses.size - len(ids))
     notes = [f"{absent} of {responses.size} responses have no row: missing"] if absent else []
     axes = [Axis("presentation", len(showings), reason)]
-    kept, counts, unit = None, None, ""
+    times_kept, counts = None, None
     if len(times) > 1 or options.window is not None or options.step is not None:
         axes.append(Axis("time", len(times), f"the columns {' and '.join(TIMES)}"))
-        responses, kept, counts, unit, note = put_together(responses, times, options, where)
+        responses, times_kept, counts, how, note = put_together(responses, times, options, where)
+        unit = "; ".join(filter(None, (unit, how)))
         notes.append(note)
     else:
         responses = responses[:, 0]
@@ -328,9 +330,18 @@ def _from_rows(
         (*axes, Axis("neuroid", len(units), f"the column {neuroid}")),
         unit,
         notes,
-        kept,
+        times_kept,
         counts,
     )
+
+
+def _unit_in(columns: Columns) -> str:
+    """Take the unit of all responses out of the columns; empty where it is not there."""
+    units = dict.fromkeys(_texts(columns[UNIT])) if UNIT in columns else {}
+    if len(units) != 1:
+        return ""
+    del columns[UNIT]
+    return next(iter(units))
 
 
 def _times_of(columns: Columns, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -378,14 +389,14 @@ def _belonging(columns: Columns, rows: np.ndarray, cols: np.ndarray) -> tuple[Co
     of_neuroid: Columns = {}
     of_presentation: Columns = {}
     for name, cells in columns.items():
-        known = name.lower() in (*REGIONS, *SUBJECTS)
-        for belongs, index, kept in (
-            (known, cols, of_neuroid),
+        of_neuroids_only = name.lower() in (*REGIONS, *SUBJECTS)
+        for belongs, index, columns_of in (
+            (of_neuroids_only, cols, of_neuroid),
             (True, rows, of_presentation),
             (True, cols, of_neuroid),
         ):
             if belongs and (per := _constant(cells, index)) is not None:
-                kept[name] = per
+                columns_of[name] = per
                 break
     return of_neuroid, of_presentation
 
@@ -428,10 +439,11 @@ def _from_spikes(
         if name not in (neuroid, spike_time)
         and (per := _constant(cells, np.array([ids.index(u) for u in of_spike]))) is not None
     }
+    spikes = Spikes(
+        [times[of_spike == unit_id] for unit_id in ids], ids, unit, rename_known(per_unit)
+    )
     return count_all(
-        [times[of_spike == unit_id] for unit_id in ids], ids, onsets, labels, time_unit=unit,
-        options=options, where=where, label_name=label_name, presentations=table.name,
-        unit_columns=rename_known(per_unit), columns=others,
+        spikes, Onsets(table.name, onsets, labels, label_name, others), options, where,
         notes=["units without a single spike are in no row of such a table"],
     )  # fmt: skip
 
@@ -451,18 +463,20 @@ def _from_bins(
         raise ProbeError(f"{where} has {len(bins)} time bins, from {starts[0]:g} on: say {option}")
     times = np.column_stack([in_ms(starts, options.time_unit), in_ms(ends, options.time_unit)])
     counts = np.column_stack([numbers(columns[name], name, where) for name, _ in bins])
-    values, kept, whole_numbers, _, note = put_together(counts[..., None], times, options, where)
+    values, times_kept, whole_numbers, _, note = put_together(
+        counts[..., None], times, options, where
+    )
     if not whole_numbers:
         raise ProbeError(f"{where}: its time bins hold other values than counts of spikes")
     site = {n: v for n, v in columns.items() if n.startswith("site_info.")}
-    whole: Columns = {}
+    constant_columns: Columns = {}
     for name, cells in site.items():
         if len(set(cells)) > 1:
             raise ProbeError(
                 f"{where} has trials of several sites ({name}: {cells[0]}, "
                 f"{next(c for c in cells if c != cells[0])}): one file is to hold one site"
             )
-        whole[name.removeprefix("site_info.")] = [cells[0]]
+        constant_columns[name.removeprefix("site_info.")] = [cells[0]]
     candidates = [name for name in columns if name.startswith("labels.")]
     label = options.labels or one_of(candidates, "the pictures' names", "--labels", where)
     if label not in columns:
@@ -472,7 +486,7 @@ def _from_bins(
         columns[label],
         label,
         {n.removeprefix("labels."): columns[n] for n in candidates if n != label},
-        {"neuroid_id": [path.stem], **rename_known(whole)},
+        {"neuroid_id": [path.stem], **rename_known(constant_columns)},
         f"{len(bins)} time bins",
         (
             Axis("presentation", len(counts), "one row per trial"),
@@ -482,7 +496,7 @@ def _from_bins(
         f"spikes in {options.window if options.step is None else f'{options.step:g} ms'} after "
         "onset, the end not included",
         [note],
-        kept,
+        times_kept,
         True,
     )
 

@@ -15,7 +15,7 @@ from probe.recordings.times import (
     steps_of,
 )
 
-NANOSECOND = 6
+MS_DECIMALS = 6
 """Decimals of a millisecond to which times are kept: 0.07 s is 70 ms."""
 
 
@@ -38,9 +38,9 @@ def windows_of(options: Options, where: str) -> np.ndarray | None:
         return None
     window = options.window.within("ms")
     if options.step is None:
-        return np.round([window], NANOSECOND)
+        return np.round([window], MS_DECIMALS)
     try:
-        return np.round(steps_of(*window, options.step), NANOSECOND)
+        return np.round(steps_of(*window, options.step), MS_DECIMALS)
     except ValueError as error:
         raise ProbeError(f"{where}: --step: {error}") from None
 

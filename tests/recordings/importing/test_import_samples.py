@@ -106,7 +106,7 @@ def test_132_sites(population):
 
 
 def test_an_axis_of_20_may_be_repetitions_or_time_bins():
-    with pytest.raises(ProbeError, match=r"what the axis of length 20 is .* --axes"):
+    with pytest.raises(ProbeError, match=r"whether the axis of length 20 is that of .* --axes"):
         read_recording(IT / "derived" / "zd_132sites_counts_100_500ms.npz")
 
 

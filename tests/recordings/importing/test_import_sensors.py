@@ -63,7 +63,7 @@ def test_the_sample_of_mne():
     assert dict(zip(kinds, reading.neuroid_columns["unit"], strict=True)) == {
         "grad": "T/m", "mag": "T", "eeg": "V",
     }  # fmt: skip
-    assert "left out: 9 stim, 1 eog channels" in reading.notes
+    assert "left out: 9 stim channels, 1 eog channel" in reading.notes
     assert reading.stimulus_ids == (
         "Left Auditory", "Right Auditory", "Left visual", "Right visual",
     )  # fmt: skip

@@ -26,14 +26,15 @@ from torch.nn import functional
 from probe import images as pictures
 from probe import models
 from probe.activations.capture import forward_until
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.models import LayerInfo, Network, ReceptiveField
 from probe.models.devices import on_device
 from probe.models.preprocessing import Preprocessing
-from probe.output.pictures import figure_png, place_of, write
+from probe.output.drawable import Contents, Drawable
 from probe.output.text import plain
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set, pasupathy_connor_shapes
+from probe.tuning.settings import InvarianceSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,13 +42,13 @@ if TYPE_CHECKING:
 N_SHAPES = 8
 """How many shapes are shown where nobody brings pictures."""
 
-RADIUS = 0.2
+SHAPE_RADIUS = 0.2
 """Their size, as a share of the picture's: twice as large or moved aside, they are still in it."""
 
 MIN_UNITS = 4
 """Positions of a layer, at least, whose windows stay within the picture."""
 
-HALF = 0.5
+TOLERATED_CORRELATION = 0.5
 """The correlation down to which a layer is said to tolerate a transform."""
 
 
@@ -77,7 +78,7 @@ class Transform:
         return {"translation": "px", "scale": "×", "rotation": "°"}[self.name]
 
     def affine(self, amount: float) -> np.ndarray:
-        """Give the map of (y, x) about the centre, y downwards: float64, (2, 3)."""
+        """Return the map of (y, x) about the centre, y downwards: float64, (2, 3)."""
         if self.name == "translation":
             return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]])
         if self.name == "scale":
@@ -94,8 +95,8 @@ TRANSFORMS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Invariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class Invariance(Drawable):
     """How the layers of a network respond to transformed pictures.
 
     Attributes
@@ -124,17 +125,17 @@ class Invariance:
         """One row per layer: errors, and how much of each transform it tolerates.
 
         ``error`` is the mean over all amounts but that which changes nothing; what is tolerated is
-        the least amount, in either direction, at which the correlation falls to `HALF`: in pixels,
-        octaves, degrees; infinite where it does not.
+        the least amount, in either direction, at which the correlation falls to
+        `TOLERATED_CORRELATION`: in pixels, octaves, degrees; infinite where it does not.
         """
         rows = []
         for layer, of_layer in self.table.groupby("layer", sort=False):
             row: dict[str, Any] = {"layer": layer, "alias": of_layer["alias"].iloc[0]}
-            for name, found in of_layer.groupby("transform", sort=False):
+            for name, of_transform in of_layer.groupby("transform", sort=False):
                 transform = TRANSFORMS[str(name)]
-                moved = found[found["amount"] != transform.still]
+                moved = of_transform[of_transform["amount"] != transform.still]
                 row[f"error_{name}"] = moved["error"].mean()
-                row[f"tolerates_{name}"] = _tolerated(transform, found)
+                row[f"tolerates_{name}"] = _tolerated(transform, of_transform)
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -144,34 +145,17 @@ class Invariance:
 
         return plot_invariance(self.table, title=self.title)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the figure (.png, with all that made it in its metadata) or the table (.csv).
+    def _about(self) -> Mapping[str, Any]:
+        return self.about
 
-        Raises
-        ------
-        ProbeError
-            If the file is of another kind, or cannot be written.
-        """
-        place = place_of(path, ".png", ".csv")
-        if place.suffix.lower() == ".csv":
-            return write(place, self.table.to_csv(index=False).encode())
-        return write(place, self.png())
-
-    def png(self) -> bytes:
-        """Give the content of a PNG file."""
-        return figure_png(self.plot(), self.about)
+    def _contents(self) -> Contents:
+        return {".csv": lambda: self.table.to_csv(index=False).encode()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values; what is missing or infinite is None."""
+        """Return everything as plain values; what is missing or infinite is None."""
         parts = {"table": self.table, "summary": self.summary}
         records = {name: part.to_dict("records") for name, part in parts.items()}
         return dict(plain({"about": dict(self.about)} | records))
-
-    def __repr__(self) -> str:
-        return f"<Invariance {self.title}>"
-
-    def _repr_png_(self) -> bytes:
-        return self.png()
 
 
 def invariance(
@@ -179,7 +163,7 @@ def invariance(
     images: str | os.PathLike[str] | StimulusSet | None = None,
     layers: str | Sequence[str] = "default",
     *,
-    transforms: Sequence[str | Transform] = tuple(TRANSFORMS),
+    transforms: str | Sequence[str | Transform] = tuple(TRANSFORMS),
     weights: str | Path = "imagenet",
     preprocessing: str = "resize",
     seed: int = 0,
@@ -206,8 +190,9 @@ def invariance(
         (`probe.stimuli.Shape`), drawn at the size that the network sees.
     layers : str or sequence of str
         As in `probe.models.resolve`. ``default``: convolutions, pools, linear layers and blocks.
-    transforms : sequence of str or Transform
-        Of ``translation``, ``scale``, ``rotation``, or with amounts of one's own.
+    transforms : str, or sequence of str or Transform
+        Of ``translation``, ``scale``, ``rotation``, or with amounts of one's own; as a string,
+        separated by commas.
     weights, preprocessing, seed
         As in `probe.models.load`, for a name.
     batch_size : int
@@ -226,19 +211,22 @@ def invariance(
     ProbeError
         If a layer or transform does not exist, or the pictures cannot be read.
     """
+    settings = InvarianceSettings.of(locals()).checked()
+    if isinstance(transforms, str):
+        transforms = [word.strip() for word in transforms.split(",")]
     chosen = [_transform(transform) for transform in transforms]
     if not chosen:
-        raise ProbeError(f"no transform was named; there are {', '.join(TRANSFORMS)}")
-    given = models.check_model(model, weights, preprocessing)
-    wanted = _layers(given, layers)
+        raise ProbeError(f"no transform was named: expected some of {', '.join(TRANSFORMS)}")
+    checked = models.check_model(model, weights, preprocessing)
+    infos = _layers(checked, layers)
     stimuli = None if images is None else image_set(images)
-    network = models.as_network(given, weights, preprocessing, seed=seed)
-    wanted = [info for info in wanted if network.available(info.name)]
-    if not wanted:
+    network = models.as_network(checked, weights, preprocessing, seed=seed)
+    infos = [info for info in infos if network.available(info.name)]
+    if not infos:
         raise ProbeError(f"{network.name}: none of the layers has weights")
     stimuli = _shapes(network.input_shape[1]) if stimuli is None else stimuli
-    with on_device(network, device) as (place, dtype):
-        table = _measure(network, stimuli, wanted, chosen, place, dtype, batch_size, progress)
+    with on_device(network, device) as (device_used, dtype):
+        table = _measure(network, stimuli, infos, chosen, device_used, dtype, settings)
     return Invariance(
         table,
         {
@@ -246,28 +234,26 @@ def invariance(
             "images": stimuli.name,
             "images_sha256": stimuli.hash,
             "n_images": len(stimuli),
-            "layers": [info.name for info in wanted],
+            "layers": [info.name for info in infos],
             "transforms": {t.name: list(t.amounts) for t in chosen},
         },
     )
 
 
 def _transform(transform: str | Transform) -> Transform:
+    name = transform if isinstance(transform, str) else transform.name
+    if name not in TRANSFORMS:
+        names = ", ".join(TRANSFORMS)
+        raise ProbeError(f"transform {name!r}: expected one of {names}{nearest(name, TRANSFORMS)}")
     if isinstance(transform, str):
-        if transform not in TRANSFORMS:
-            near = suggest(transform, TRANSFORMS)
-            raise ProbeError(
-                f"unknown transform {transform!r}{near}; there are {', '.join(TRANSFORMS)}"
-            )
-        return TRANSFORMS[transform]
-    if transform.name not in TRANSFORMS:
-        raise ProbeError(
-            f"unknown transform {transform.name!r}{suggest(transform.name, TRANSFORMS)}"
-        )
+        return TRANSFORMS[name]
     if not all(math.isfinite(a) for a in transform.amounts) or (
         transform.name == "scale" and min(transform.amounts) <= 0
     ):
-        raise ProbeError(f"amounts of {transform.name} {transform.amounts} are not all possible")
+        raise ProbeError(
+            f"amounts of {transform.name} {transform.amounts}: expected finite numbers, and "
+            "factors > 0"
+        )
     still = () if transform.still in transform.amounts else (transform.still,)
     return Transform(transform.name, tuple(sorted({*transform.amounts, *still})))
 
@@ -294,7 +280,7 @@ def _shapes(size: int) -> StimulusSet:
     shapes = pasupathy_connor_shapes()
     few = [shapes[len(shapes) * k // N_SHAPES] for k in range(N_SHAPES)]
     return StimulusSet(
-        [s.name for s in few], [s.render(size, radius=RADIUS) for s in few], "closed shapes"
+        [s.name for s in few], [s.render(size, radius=SHAPE_RADIUS) for s in few], "closed shapes"
     )
 
 
@@ -305,13 +291,12 @@ def _measure(
     transforms: Sequence[Transform],
     device: torch.device,
     dtype: torch.dtype,
-    batch_size: int,
-    progress: bool | None,
+    settings: InvarianceSettings,
 ) -> pd.DataFrame:
     fields = models.measures(network).fields
     names = [info.name for info in layers]
     steps = [(t, amount) for t in transforms for amount in t.amounts]
-    found: dict[tuple[str, str, float], list[np.ndarray]] = {}
+    measured: dict[tuple[str, str, float], list[np.ndarray]] = {}
 
     def respond(batch: Sequence[Image.Image]) -> dict[str, Tensor]:
         x = torch.stack([network.preprocessing(picture) for picture in batch])
@@ -323,10 +308,11 @@ def _measure(
         forward_until(network.module, x.to(device, dtype), names, keep)
         return outputs
 
-    batches = [
-        range(k, min(k + batch_size, len(stimuli))) for k in range(0, len(stimuli), batch_size)
-    ]
-    with track(total=len(batches) * len(steps), desc=network.name, progress=progress) as bar:
+    n, size = len(stimuli), settings.batch_size
+    batches = [range(k, min(k + size, n)) for k in range(0, n, size)]
+    with track(
+        total=len(batches) * len(steps), desc=network.name, progress=settings.progress
+    ) as bar:
         for rows in batches:
             batch = [stimuli.image(row) for row in rows]
             zooms = np.array([zoom(network.preprocessing, picture) for picture in batch])
@@ -339,7 +325,7 @@ def _measure(
                     moved = respond(
                         [moved_picture(p, affine, z) for p, z in zip(batch, zooms, strict=True)]
                     )
-                seen = torch.from_numpy(np.stack([in_input(affine, z) for z in zooms]))
+                maps = torch.from_numpy(np.stack([in_input(affine, z) for z in zooms]))
                 for info in layers:
                     field, key = fields[info.name], (info.name, transform.name, amount)
                     evoked = (x[info.name] - blank[info.name] for x in (moved, still))
@@ -347,16 +333,16 @@ def _measure(
                     if _is_map(info, field):
                         assert field is not None  # it is a map
                         error, n_units = equivariance_error(
-                            moved[info.name], still[info.name], field, seen, network.input_shape[1:]
+                            moved[info.name], still[info.name], field, maps, network.input_shape[1:]
                         )
                         values += [error.cpu().numpy(), n_units.cpu().numpy()]
                     else:
                         values += [np.full(len(rows), np.nan), np.zeros(len(rows))]
-                    found.setdefault(key, []).append(np.stack(values))
+                    measured.setdefault(key, []).append(np.stack(values))
                 bar.update()
     return pd.DataFrame(
         [
-            _row(info, transform, amount, np.hstack(found[info.name, transform.name, amount]))
+            _row(info, transform, amount, np.hstack(measured[info.name, transform.name, amount]))
             for info in layers
             for transform, amount in steps
         ]
@@ -370,19 +356,19 @@ def _row(
     row: dict[str, Any] = {"layer": info.name, "alias": info.alias, "kind": info.kind}
     row |= {"transform": transform.name, "amount": amount, "unit": transform.unit}
     for name, of_pictures in (("error", errors), ("correlation", correlations)):
-        known = of_pictures[np.isfinite(of_pictures)]
-        row[name] = known.mean() if len(known) else math.nan
-        row[f"{name}_sd"] = known.std(ddof=1) if len(known) > 1 else math.nan
+        finite = of_pictures[np.isfinite(of_pictures)]
+        row[name] = finite.mean() if len(finite) else math.nan
+        row[f"{name}_sd"] = finite.std(ddof=1) if len(finite) > 1 else math.nan
     return row | {"n_units": int(n_units.min()), "n_images": len(correlations)}
 
 
 def _is_map(info: LayerInfo, field: ReceptiveField | None) -> bool:
-    """Tell whether a layer's units lie over the picture at even steps."""
+    """Return whether a layer's units lie over the picture at even steps."""
     return field is not None and field.jump is not None and info.axes == ("channel", "y", "x")
 
 
 def zoom(preprocessing: Preprocessing, picture: Image.Image) -> tuple[float, float]:
-    """Give how many pixels the network sees for one of the picture's own, down and across."""
+    """Return how many pixels the network sees for one of the picture's own, down and across."""
     width, height = picture.size
     if isinstance(preprocessing.resize, int):
         factor = preprocessing.resize / min(width, height)
@@ -392,7 +378,7 @@ def zoom(preprocessing: Preprocessing, picture: Image.Image) -> tuple[float, flo
 
 
 def in_input(affine: np.ndarray, zoom: np.ndarray) -> np.ndarray:
-    """Give a map of a picture's own pixels in those that the network sees.
+    """Return a map of a picture's own pixels in those that the network sees.
 
     Parameters
     ----------
@@ -503,8 +489,8 @@ def equivariance_error(
         return (points.abs() + reach <= middle + 1e-6).all(-1)
 
     source = (carried(centres) + middle - first) / jump  # in units: (n, height, width, 2)
-    whole = source.round()
-    source = torch.where((source - whole).abs() < 1e-9, whole, source)
+    nearest_index = source.round()
+    source = torch.where((source - nearest_index).abs() < 1e-9, nearest_index, source)
     inside = within(centres, half).expand(source.shape[:-1])
     for corner in torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], **options)] * 2):
         inside = inside & within(carried(centres + corner * half), 0.0)
@@ -518,12 +504,12 @@ def equivariance_error(
     difference = ((moved.double() - expected) * chosen).flatten(1).norm(dim=1)
     n_units = inside.flatten(1).sum(1)
     error = difference / (expected * chosen).flatten(1).norm(dim=1)
-    known = (n_units >= MIN_UNITS) & error.isfinite()
-    return torch.where(known, error, math.nan), n_units
+    is_measured = (n_units >= MIN_UNITS) & error.isfinite()
+    return torch.where(is_measured, error, math.nan), n_units
 
 
 def _tolerated(transform: Transform, found: pd.DataFrame) -> float:
-    """Give the least amount, in either direction, at which the correlation falls to `HALF`."""
+    """Return the least amount, in either direction, at which a layer tolerates no more."""
     amount = found["amount"].to_numpy(dtype=np.float64)
     away = np.log2(amount) if transform.name == "scale" else amount
     correlations = found["correlation"].to_numpy(dtype=np.float64)
@@ -532,9 +518,9 @@ def _tolerated(transform: Transform, found: pd.DataFrame) -> float:
         side = np.flatnonzero(direction * away >= 0)
         side = side[np.argsort(np.abs(away[side]))]
         x, y = np.abs(away[side]), correlations[side]
-        below = np.flatnonzero(y <= HALF)
+        below = np.flatnonzero(y <= TOLERATED_CORRELATION)
         if len(below) and below[0] > 0:
             k = below[0]
-            share = (y[k - 1] - HALF) / (y[k - 1] - y[k])
+            share = (y[k - 1] - TOLERATED_CORRELATION) / (y[k - 1] - y[k])
             least = min(least, float(x[k - 1] + share * (x[k] - x[k - 1])))
     return least

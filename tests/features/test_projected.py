@@ -9,7 +9,7 @@ from probe import images
 from probe.attribution.rectifiers import deconvnet, guided_backprop
 from probe.errors import ProbeError
 from probe.features import projections, top_patches
-from probe.features.projections import METHODS
+from probe.features.settings import METHODS
 from probe.models import Network, Preprocessing
 from probe.targets import Unit
 
@@ -82,5 +82,5 @@ def test_a_file_says_how_it_was_made(small, noise, tmp_path):
 
 
 def test_a_method_that_does_not_exist(small, noise):
-    with pytest.raises(ProbeError, match=r"projection 'guide' .*did you mean 'guided'"):
+    with pytest.raises(ProbeError, match=r"project 'guide': expected .*did you mean 'guided'"):
         projections(top_patches(small, noise, "conv1", k=1), "guide")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
 from probe import models
-from probe.errors import ProbeError, suggest
-from probe.features.shown import Shown, called, network_of, titled
+from probe.errors import ProbeError
+from probe.features.base import FeatureFigure, layer_called, network_of, titled
+from probe.features.settings import FilterSettings, Sort
 from probe.models import LayerInfo, Network
 from probe.plots import filters
 from probe.plots.maps import scale_of
@@ -20,31 +21,28 @@ from probe.plots.maps import scale_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Sort = Literal["orientation", "energy", "index"]
-SORTS: tuple[Sort, ...] = ("orientation", "energy", "index")
-
-SPECTRUM = 64
+MIN_SPECTRUM_SIDE = 64
 """Side of the power spectrum, at least: kernels are padded with zeros to it."""
 
-GREY = 0.2
+MAX_GREY_SHARE = 0.2
 """A kernel with no larger share of its energy in opponent colours is a grey one.
 
 Its colours then are at most half as strong as its lights and darks, in amplitude (0.5² to 1), which
 is where Johnson, Hawken & Shapley (2001) call a cell of V1 luminance-preferring. AlexNet's look it.
 """
 
-COLOURED = 0.5
+MIN_COLOURED_SHARE = 0.5
 """A kernel with a larger share is a coloured one; between the two, it is tinted."""
 
-ORIENTED = 0.5
+MIN_ANISOTROPY = 0.5
 """A kernel with a larger anisotropy has an orientation to speak of."""
 
-WEAK = 0.01
+MIN_ENERGY_SHARE = 0.01
 """A kernel with a smaller share of the largest one's energy is as good as none."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Kernels(Shown):
+class Kernels(FeatureFigure):
     """The kernels of a convolution that sees colours or a single map.
 
     Attributes
@@ -108,7 +106,7 @@ class Kernels(Shown):
 def kernels(
     model: str | Network | nn.Module, layer: str | None = None, sort: Sort = "orientation"
 ) -> Kernels:
-    """Give the kernels of a network's first layer.
+    """Return the kernels of a network's first layer.
 
     Parameters
     ----------
@@ -136,10 +134,9 @@ def kernels(
     --------
     >>> probe.features.kernels("alexnet")  # doctest: +SKIP
     """
-    if sort not in SORTS:
-        raise ProbeError(f"sort {sort!r} is unknown{suggest(sort, SORTS)}")
+    FilterSettings.of({"sort": sort}).checked()
     network = network_of(model, layer)
-    info = _first(network) if layer is None else called(layer, network)
+    info = _first(network) if layer is None else layer_called(layer, network)
     weights = _weights(network, info)
     table = _sorted(describe(weights), sort)
     about = network.provenance() | {"layer": info.name, "sort": sort}
@@ -183,7 +180,7 @@ def describe(weights: np.ndarray) -> pd.DataFrame:
     chroma = w - w.mean(1, keepdims=True)
     colour = np.square(chroma).sum((1, 2, 3)) / safe
 
-    side = max(SPECTRUM, 2 * height, 2 * width)
+    side = max(MIN_SPECTRUM_SIDE, 2 * height, 2 * width)
     waves = np.fft.fft2(w - w.mean((2, 3), keepdims=True), (side, side))
     power = np.square(np.abs(waves)).sum(1).reshape(n, -1)
     along = np.fft.fftfreq(side)
@@ -214,10 +211,10 @@ def _sorted(table: pd.DataFrame, sort: Sort) -> pd.DataFrame:
         return _group(table, name, "energy" if sort == "energy" else "kernel").reset_index(
             drop=True
         )
-    weak = table["energy"] < WEAK * table["energy"].max()
-    oriented = table["anisotropy"] > ORIENTED
-    coloured = (table["colour"] > COLOURED) & ~weak
-    grey = (table["colour"] <= GREY) & ~weak
+    weak = table["energy"] < MIN_ENERGY_SHARE * table["energy"].max()
+    oriented = table["anisotropy"] > MIN_ANISOTROPY
+    coloured = (table["colour"] > MIN_COLOURED_SHARE) & ~weak
+    grey = (table["colour"] <= MAX_GREY_SHARE) & ~weak
     groups = []
     for name, shade in (("grey", grey), ("tinted", ~grey & ~coloured & ~weak)):
         groups += [

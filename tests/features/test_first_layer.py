@@ -10,7 +10,7 @@ from torch import nn
 from probe import images, models
 from probe.errors import ProbeError
 from probe.features import kernels
-from probe.features.kernels import COLOURED, GREY, ORIENTED, describe
+from probe.features.first_layer import MAX_GREY_SHARE, MIN_ANISOTROPY, MIN_COLOURED_SHARE, describe
 from probe.models import Network
 from probe.stimuli.gratings import coordinates, grating
 
@@ -36,7 +36,7 @@ class TestOfGabors:
         (row,) = describe(gabor(turn, f, phase, size)[None]).itertuples()
         assert between(row.orientation, turn) < 2
         assert row.frequency == pytest.approx(f, abs=0.04)
-        assert row.anisotropy > ORIENTED
+        assert row.anisotropy > MIN_ANISOTROPY
         assert row.colour == pytest.approx(0, abs=1e-12)
 
     @given(st.floats(0, 180), st.floats(0, 360))
@@ -98,12 +98,12 @@ class TestOfAlexNet:
             assert between(by_number[number], orientation) < 8
         # Red against cyan, orange against blue, green in magenta.
         assert {2, 4, 49, 37, 21} <= set(colours["kernel"])
-        assert (colours["colour"] > COLOURED).all()
+        assert (colours["colour"] > MIN_COLOURED_SHARE).all()
         # Seen on the picture: yellow beside blue (30, 48, 14), red beside green (32).
         tinted = groups["tinted and oriented, by orientation"]
         assert {30, 48, 14, 32} <= set(tinted["kernel"])
-        assert tinted["colour"].between(GREY, COLOURED).all()
-        assert (gabors["colour"] <= GREY).all()
+        assert tinted["colour"].between(MAX_GREY_SHARE, MIN_COLOURED_SHARE).all()
+        assert (gabors["colour"] <= MAX_GREY_SHARE).all()
         assert len(gabors) + len(tinted) > 30
         assert len(gabors) > 20
         assert len(colours) > 15
@@ -187,7 +187,9 @@ class TestBadInput:
             kernels("alexnet", "features.00")
 
     def test_an_order_that_does_not_exist(self, small):
-        with pytest.raises(ProbeError, match=r"sort 'orientatoin' .*did you mean 'orientation'"):
+        with pytest.raises(
+            ProbeError, match=r"sort 'orientatoin': expected .*did you mean 'orientation'"
+        ):
             kernels(small, sort="orientatoin")
 
     def test_a_file_of_another_kind(self, small, tmp_path):

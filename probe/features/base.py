@@ -1,11 +1,9 @@
-"""What the results of this room have in common: a figure that says how it was made."""
+"""What the results of this room have in common, and how networks and layers are named."""
 
 from __future__ import annotations
 
-import io
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,20 +12,20 @@ from torch import nn
 from probe import models
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
-from probe.output.pictures import as_html, figure_png, place_of, write
+from probe.output.drawable import Contents, Drawable, npy
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 
-class Shown(ABC):
-    """A result that draws itself, shows itself in a notebook, and saves itself.
+class FeatureFigure(Drawable):
+    """A figure of what units look for.
 
     Attributes
     ----------
     values : numpy.ndarray
-        What was measured.
+        What was measured; saved as .npy.
     about : mapping
         Everything that decides them, as plain values.
     """
@@ -42,11 +40,6 @@ class Shown(ABC):
 
     @property
     @abstractmethod
-    def title(self) -> str:
-        """One line that says what is shown."""
-
-    @property
-    @abstractmethod
     def scale(self) -> str:
         """One line that says what the colours stand for."""
 
@@ -54,41 +47,21 @@ class Shown(ABC):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw it, in a new figure by default."""
 
-    def png(self) -> bytes:
-        """Give the content of a PNG file; `probe.images.about` reads how it was made."""
-        return figure_png(self.plot(), self.about)
+    def _about(self) -> Mapping[str, Any]:
+        return self.about
 
-    def save(self, path: str | Path) -> Path:
-        """Write the figure (.png), with all that made it in its metadata, or the values (.npy).
-
-        Raises
-        ------
-        ProbeError
-            If the file is of another kind, or cannot be written.
-        """
-        place = place_of(path, ".png", ".npy")
-        content = io.BytesIO()
-        if place.suffix.lower() == ".npy":
-            np.save(content, self.values)
-        else:
-            content.write(self.png())
-        return write(place, content.getvalue())
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.title}>"
-
-    def _repr_html_(self) -> str:
-        return as_html(self.png(), self.title)
+    def _contents(self) -> Contents:
+        return {".npy": lambda: npy(self.values)}
 
 
 def network_of(model: str | Network | nn.Module, layer: str | None) -> Network:
-    """Load a network that is named; a layer that it does not have is told before."""
+    """Load a network by its name, after a check that it has the layer."""
     if isinstance(model, str) and layer is not None:
-        called(layer, model)
+        layer_called(layer, model)
     return models.as_network(model)
 
 
-def called(layer: str, network: Network | str) -> LayerInfo:
+def layer_called(layer: str, network: Network | str) -> LayerInfo:
     """Find the one layer that a user means.
 
     Raises
@@ -96,14 +69,16 @@ def called(layer: str, network: Network | str) -> LayerInfo:
     ProbeError
         If there is none, or there are several.
     """
-    found = models.resolve([layer], network)
-    if len(found) != 1:
-        raise ProbeError(f"{layer!r} names {len(found)} layers; name one")
-    return next(info for info in models.layers(network) if info.name == found[0])
+    names = models.resolve([layer], network)
+    if len(names) != 1:
+        raise ProbeError(
+            f"layer {layer!r} stands for {len(names)} layers: expected the name of one"
+        )
+    return next(info for info in models.layers(network) if info.name == names[0])
 
 
 def titled(info: LayerInfo) -> str:
-    """Give a layer's name, and what the literature calls it."""
+    """Return a layer's name, and what the literature calls it."""
     return f"{info.name} ({info.alias})" if info.alias else info.name
 
 

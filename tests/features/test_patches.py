@@ -262,5 +262,6 @@ class TestBadInput:
 
     @pytest.mark.parametrize("setting", [{"k": 0}, {"batch_size": 0}])
     def test_numbers_that_are_too_small(self, small, noise, setting):
-        with pytest.raises(ProbeError, match="0 is not a positive number"):
+        (name,) = setting
+        with pytest.raises(ProbeError, match=f"^{name} 0: expected a number ≥ 1"):
             top_patches(small, noise, "conv1", **setting)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
 from probe.attribution.rectifiers import deconvnet, guided_backprop
-from probe.errors import ProbeError, suggest
+from probe.features.base import FeatureFigure
 from probe.features.patches import TopPatches
-from probe.features.shown import Shown
+from probe.features.settings import FilterSettings, Method
 from probe.models.devices import on_device
 from probe.plots import filters
 from probe.progress import track
@@ -26,8 +26,7 @@ from probe.targets import Unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Method = Literal["guided", "deconvnet"]
-METHODS: Mapping[str, Callable[..., Tensor]] = {
+PROJECT: Mapping[str, Callable[..., Tensor]] = {
     "guided": guided_backprop,
     "deconvnet": deconvnet,
 }
@@ -35,7 +34,7 @@ _NAMES = {"guided": "guided backpropagation", "deconvnet": "deconvolution"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Projections(Shown):
+class Projections(FeatureFigure):
     """What of each patch drives its unit.
 
     Attributes
@@ -89,11 +88,11 @@ class Projections(Shown):
         -------
         matplotlib.axes.Axes
         """
-        shown = self.patches
+        patches = self.patches
         return filters.plot_patches(
-            shown.rows(),
-            shown.values[list(shown.channels)],
-            shown.channels,
+            patches.rows(),
+            patches.values[list(patches.channels)],
+            patches.channels,
             [list(row) for row in self.values.transpose(0, 1, 3, 4, 2)],
             title=self.title,
             note=self.scale,
@@ -129,33 +128,22 @@ def projections(
     ProbeError
         If there is no such method.
     """
-    check_method(method)
-    project, network = METHODS[method], patches.network
+    FilterSettings.of({"project": method}).checked()
+    project, network = PROJECT[method], patches.network
     k = patches.values.shape[1]
     height, width = patches.box(patches.channels[0], 0).size
     values = np.zeros((len(patches.channels), k, 3, height, width), np.float32)
-    wanted = [
+    driven = [
         (row, rank, channel)
         for row, channel in enumerate(patches.channels)
         for rank in range(k)
         if patches.excited(channel, rank)
     ]
-    with on_device(network, device) as (place, dtype):
-        for row, rank, channel in track(wanted, desc=method, unit="patch", progress=progress):
+    with on_device(network, device) as (device_used, dtype):
+        for row, rank, channel in track(driven, desc=method, unit="patch", progress=progress):
             unit = Unit(patches.layer, channel, patches.at(channel, rank))
-            inputs = patches.inputs(channel, rank)[None].to(place, dtype)
-            found = project(network.module, inputs, unit)[0].float().cpu().numpy()
+            inputs = patches.inputs(channel, rank)[None].to(device_used, dtype)
+            gradient = project(network.module, inputs, unit)[0].float().cpu().numpy()
             box = patches.box(channel, rank)
-            values[row, rank] = box.cut(found.transpose(1, 2, 0), 0.0).transpose(2, 0, 1)
+            values[row, rank] = box.cut(gradient.transpose(1, 2, 0), 0.0).transpose(2, 0, 1)
     return Projections(values, patches, method, {**patches.about, "projection": method})
-
-
-def check_method(method: str) -> None:
-    """Refuse a method that does not exist.
-
-    Raises
-    ------
-    ProbeError
-    """
-    if method not in METHODS:
-        raise ProbeError(f"projection {method!r} is unknown{suggest(method, METHODS)}")

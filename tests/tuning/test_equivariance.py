@@ -17,7 +17,7 @@ from probe.errors import ProbeError
 from probe.models import Network, Preprocessing, ReceptiveField, load
 from probe.stimuli import StimulusSet
 from probe.tuning import Invariance, Transform, invariance
-from probe.tuning.invariance import (
+from probe.tuning.equivariance import (
     TRANSFORMS,
     correlation,
     equivariance_error,
@@ -241,7 +241,7 @@ class TestResult:
         lines = found.save(tmp_path / "new" / "a.csv").read_text().splitlines()
         assert len(lines) == 1 + len(TRANSFORMS["scale"].amounts)
         assert json.loads(json.dumps(found.to_dict()))["table"][0]["layer"] == "0"
-        assert found._repr_png_().startswith(b"\x89PNG")
+        assert found._repr_html_().startswith('<img src="data:image/png;base64,')
         assert repr(found) == "<Invariance Sequential · noise, 2 pictures>"
         with pytest.raises(ProbeError, match=r"'a\.jpg' .*\.png .*\.csv"):
             found.save("a.jpg")
@@ -266,9 +266,12 @@ class TestResult:
     @pytest.mark.parametrize(
         ("how", "message"),
         [
-            ({"transforms": ["rotate"]}, r"unknown transform 'rotate'.*rotation"),
+            (
+                {"transforms": ["rotate"]},
+                r"transform 'rotate': expected one of .*; did you mean 'rotation'",
+            ),
             ({"transforms": []}, "no transform was named"),
-            ({"transforms": [Transform("scale", (0.0, 1.0))]}, "not all possible"),
+            ({"transforms": [Transform("scale", (0.0, 1.0))]}, "expected finite numbers"),
             ({"layers": "conv9"}, "no layer 'conv9'"),
             ({"images": "nowhere"}, "nowhere"),
         ],

@@ -1,0 +1,44 @@
+"""The options of `probe.saliency`, each written once. Imports neither NumPy nor torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from probe.models import settings as of_network
+from probe.settings import Settings, option
+
+
+@dataclass(frozen=True)
+class SaliencySettings(Settings):
+    """What is explained, and how: the options of `probe.saliency`, which explains them."""
+
+    method: str | Sequence[str] | None = option(
+        None,
+        "One method or several, with commas, or all: grad-cam, gradient, smoothgrad, "
+        "integrated-gradients, guided-backprop, occlusion, lrp, … (see --methods).",
+        unset="grad-cam; of a recorded site or a neuron, integrated-gradients",
+    )
+    target: Any = option(
+        None,
+        "A class by name or number (tabby, 281), a channel (features.10:84), a unit "
+        "(features.10:84,6,6), a layer (features.10), a recorded site (site:v4:12, site:v4:all) "
+        "that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'); of all neurons of a "
+        "session (v4-compact:201025), one of them (12). Where the network returns several "
+        "tensors, [0]:281 or [logits]:281 is a class of one.",
+        unset="the class that the network sees, or its only output",
+    )
+    layer: str | Sequence[str] | None = option(
+        None,
+        "For the CAMs: one layer or several, with commas.",
+        unset="the last one with positions",
+    )
+    weights: str = option("imagenet", of_network.WEIGHTS)
+    preprocessing: str = option("resize", of_network.PREPROCESSING)
+    seed: int = option(0, "Seed of random weights, noise and masks.", at_least=0)
+    batch_size: int | None = option(
+        None, of_network.BATCH_SIZE, at_least=1, unset=of_network.BATCH_SIZE_UNSET
+    )
+    device: str = option("auto", of_network.DEVICE)
+    progress: bool | None = option(None, "Show a progress bar.")

@@ -1,0 +1,95 @@
+"""The base of results that are one figure: it is drawn, shown in a notebook, and saved."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe.output.pictures import as_html, figure_png, place_of, write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Contents = Mapping[str, Callable[[], bytes]]
+"""By the ending of a file, what computes its content."""
+
+
+class Drawable(ABC):
+    """A result that draws itself, shows itself in a notebook, and saves itself.
+
+    A dataclass that derives from it says ``repr=False``.
+    """
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """One line that says what is shown."""
+
+    @abstractmethod
+    def plot(self) -> Axes | Figure:
+        """Draw the figure."""
+
+    @abstractmethod
+    def _about(self) -> Mapping[str, Any]:
+        """Return everything that decides the figure, as plain values, for its metadata."""
+
+    def _contents(self) -> Contents:
+        """Return what may be saved besides the figure."""
+        return {}
+
+    def _caption(self) -> str:
+        """Return the HTML that stands below the figure in a notebook."""
+        return ""
+
+    def png(self) -> bytes:
+        """Return the content of a PNG file; `probe.images.about` reads how it was made."""
+        return figure_png(self.plot(), self._about())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure (.png), with all that decides it in its metadata, or what it shows.
+
+        Raises
+        ------
+        ProbeError
+            If the file is of another kind, or cannot be written.
+        """
+        return save_as(path, {".png": self.png, **self._contents()})
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.title}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.png(), self.title) + self._caption()
+
+
+def save_as(path: str | Path, contents: Contents) -> Path:
+    """Write a file of one of several kinds, by its name's ending.
+
+    Raises
+    ------
+    ProbeError
+        If the file is of another kind, or cannot be written.
+    """
+    checked = place_of(path, *contents)
+    return write(checked, contents[checked.suffix.lower()]())
+
+
+def npy(values: np.ndarray) -> bytes:
+    """Return an array as the content of a .npy file."""
+    content = io.BytesIO()
+    np.save(content, values)
+    return content.getvalue()
+
+
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return arrays by name as the content of a .npz file."""
+    content = io.BytesIO()
+    by_name: Any = dict(arrays)
+    np.savez(content, **by_name)
+    return content.getvalue()

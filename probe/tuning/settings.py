@@ -1,0 +1,31 @@
+"""The options of `probe.tuning.invariance`, each written once. Imports neither NumPy nor torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from probe.models import settings as of_network
+from probe.settings import Settings, option
+
+TRANSFORMS = ("translation", "scale", "rotation")
+
+
+@dataclass(frozen=True)
+class InvarianceSettings(Settings):
+    """How the responses of layers to moved pictures are measured."""
+
+    layers: str | Sequence[str] = option(
+        "default", "As for probe rsa; default: convolutions, pools, linear layers and blocks."
+    )
+    transforms: str | Sequence[Any] = option(
+        ",".join(TRANSFORMS),
+        "Transforms, separated by commas: translation, scale, rotation.",
+    )
+    weights: str = option("imagenet", of_network.WEIGHTS)
+    preprocessing: str = option("resize", of_network.PREPROCESSING)
+    seed: int = option(0, "Seed of random weights.", at_least=0)
+    batch_size: int = option(8, "Pictures per forward pass, at most.", at_least=1)
+    device: str = option("auto", of_network.DEVICE)
+    progress: bool | None = option(None, "Show a progress bar.")
