@@ -8,8 +8,33 @@ from typing import Annotated, Any
 import typer
 
 from probe.cli import complete
+from probe.comparison.settings import RSASettings
 from probe.errors import ProbeError
 from probe.settings import Settings, option_of
+
+
+def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
+    """Return the option of a command that stands for an option of a settings class.
+
+    Its choices, if it has any, are completed.
+
+    Parameters
+    ----------
+    settings : type of Settings
+    name : str
+        Of the field, whose help text and default it has.
+    *flags : str
+        How it is written, where it is not ``--NAME``.
+    **more
+        For `typer.Option`, such as ``autocompletion``.
+    """
+    option = option_of(settings, name)
+    default = getattr(settings, name)
+    more.setdefault("show_default", option.unset or (default is not None))
+    if option.choices:
+        more.setdefault("autocompletion", complete.one_of(option.choices))
+    return typer.Option(*flags, help=option.help, **more)
+
 
 MODEL = (
     "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
@@ -59,90 +84,28 @@ Dataset = Annotated[
 Region = Annotated[
     str | None,
     typer.Option(
-        help="Region, where a recording has several; several, separated by commas, or all.",
+        help="Region of the recording; several are separated by commas, all stands for each.",
         show_default="the recording's first",
         autocompletion=complete.regions,
     ),
 ]
-Subject = Annotated[str | None, typer.Option(help="One animal or person; by default all.")]
-MinReliability = Annotated[
-    float | None,
-    typer.Option(
-        help="Only neuroids that are at least as reliable, from 0 to 1 (see `probe reliability`): "
-        "chosen on half of the repetitions, and scored on the others.",
-        show_default="all neuroids",
-    ),
-]
-Layers = Annotated[
-    str,
-    typer.Option(
-        help="Layer paths or aliases, separated by commas (features.6,conv4), or default, all, "
-        "conv, relu, pool, linear, block. probe layers MODEL lists them.",
-        autocompletion=complete.layer_words,
-    ),
-]
-Weights = Annotated[
-    str,
-    typer.Option(
-        help="imagenet, random, or the path of a checkpoint; of several sets of weights in it, "
-        "PATH#PART takes one, such as dino.pth#teacher.",
-        autocompletion=complete.weights,
-    ),
-]
+Subject = Annotated[str | None, typer.Option(help="One animal or person.", show_default="all")]
+MinReliability = Annotated[float | None, of(RSASettings, "min_reliability")]
+Layers = Annotated[str, of(RSASettings, "layers", autocompletion=complete.layer_words)]
+Weights = Annotated[str, of(RSASettings, "weights", autocompletion=complete.weights)]
 Preprocessing = Annotated[
-    str,
-    typer.Option(
-        help="resize: the whole picture, as the animal saw it; torchvision: as the weights "
-        "were trained, with a crop.",
-        autocompletion=complete.preprocessing,
-    ),
+    str, of(RSASettings, "preprocessing", autocompletion=complete.preprocessing)
 ]
-Comparator = Annotated[
-    str,
-    typer.Option(
-        help="Between RDMs: spearman, rho-a, pearson, cosine, tau-a, tau-b, whitened-cosine, "
-        "whitened-pearson, bures; auto is spearman, or rho-a where an RDM of a model has ties.",
-        autocompletion=complete.comparators,
-    ),
-]
-Resample = Annotated[
-    str,
-    typer.Option(
-        help="What intervals and tests generalise to: other stimuli, other subjects, both, or "
-        "none.",
-        autocompletion=complete.resamples,
-    ),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FROM,TO",
-        help="Of recordings with a time axis: time after stimulus onset, as in 70,170ms; the end "
-        "is not included.",
-        show_default=False,
-    ),
-]
-Step = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LENGTH",
-        help="Divide --time into steps, as in 10ms, and compare, or fit, at each.",
-        show_default=False,
-    ),
-]
-NResamples = Annotated[int, typer.Option(min=2, help="Bootstrap samples, and permutations.")]
-Test = Annotated[
-    str,
-    typer.Option(
-        help="permutation (of stimulus labels, against zero), t, bootstrap, sign-flip (with "
-        "--resample subjects); auto is permutation.",
-        autocompletion=complete.tests,
-    ),
-]
+Comparator = Annotated[str, of(RSASettings, "comparator")]
+Resample = Annotated[str, of(RSASettings, "resample")]
+Time = Annotated[str | None, of(RSASettings, "time", metavar="FROM,TO", show_default=False)]
+Step = Annotated[str | None, of(RSASettings, "step", metavar="LENGTH", show_default=False)]
+NResamples = Annotated[int, of(RSASettings, "n_resamples")]
+Test = Annotated[str, of(RSASettings, "test")]
 Correction = Annotated[
     str,
     typer.Option(
-        help="Which p is shown: fdr, holm, none. The tables have all.",
+        help="Correction of the p-values that are shown: fdr, holm, none. The tables have all.",
         autocompletion=complete.corrections,
     ),
 ]
@@ -157,8 +120,8 @@ BatchSize = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
-        help="auto, float32, bfloat16; auto is bfloat16 where the processor computes it, which is "
-        "several times faster.",
+        help="Number format in which the network computes: auto, float32, bfloat16; auto is "
+        "bfloat16 where the processor computes it, which is several times faster.",
         autocompletion=complete.precisions,
     ),
 ]
@@ -166,15 +129,17 @@ Preview = Annotated[
     int,
     typer.Option(
         min=0,
-        help="On every so manieth step, write OUTPUT-preview.png; it is removed when all is made. "
-        "0: never.",
+        help="Write OUTPUT-preview.png every so many steps; it is removed at the end. 0 writes "
+        "none.",
     ),
 ]
 KeepProfile = Annotated[
     bool, typer.Option("--keep-profile", help="Write the picture in its own colour profile.")
 ]
-Quality = Annotated[int, typer.Option(min=1, max=100, help="Of .jpg and .webp files.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Quality = Annotated[
+    int, typer.Option(min=1, max=100, help="Quality of .jpg and .webp files, from 1 to 100.")
+]
+Device = Annotated[str, of(RSASettings, "device")]
 Cluster = Annotated[
     str | None,
     typer.Option(
@@ -187,44 +152,25 @@ Cluster = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
 ]
-AcceptLicence = Annotated[
-    bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
-]
-
-
-def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
-    """Return the option of a command that stands for an option of a settings class.
-
-    Parameters
-    ----------
-    settings : type of Settings
-    name : str
-        Of the field, whose help text and default it has.
-    *flags : str
-        How it is written, where it is not ``--NAME``.
-    **more
-        For `typer.Option`, such as ``autocompletion``.
-    """
-    known = option_of(settings, name)
-    default = getattr(settings, name)
-    more.setdefault("show_default", known.unset or (default is not None))
-    return typer.Option(*flags, help=known.help, **more)
+AcceptLicence = Annotated[bool, of(RSASettings, "accept_licence", "--accept-licence")]
 
 
 def numbers(text: str) -> list[int]:
     """Read numbers and ranges, such as 12,84 or 0-31."""
-    found: list[int] = []
+    channels: list[int] = []
     for word in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", word)
         if match is None:
-            raise ProbeError(f"channels {text!r} are no numbers with commas, such as 12,84 or 0-31")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return list(dict.fromkeys(found))
+            raise ProbeError(
+                f"channels {text!r}: expected numbers with commas, such as 12,84 or 0-31"
+            )
+        channels += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(channels))
 
 
 def sides(text: str) -> int | tuple[int, int]:
     """Read the size of a picture: one number for a square, or width and height, as 256x128."""
     match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip())
     if match is None:
-        raise ProbeError(f"size {text!r} is no number of pixels, nor two, such as 256x128")
+        raise ProbeError(f"size {text!r}: expected a number of pixels, or two, such as 256x128")
     return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))

@@ -197,6 +197,31 @@ def load(
     return recording if min_reliability is None else select_reliable(recording, min_reliability)
 
 
+def check_name(name: str) -> None:
+    """Check that there is a recording of a name, or a folder, before anything is read.
+
+    Raises
+    ------
+    ProbeError
+        With the nearest names.
+    """
+    if _is_path(name):
+        if not Path(name).expanduser().is_dir():
+            raise ProbeError(f"there is no folder {name!r}")
+    elif (head := head_of(name)) not in _SIMULATED and find_named(name, recorded()) is None:
+        raise ProbeError(
+            f"there is no recording {head!r}{suggest(head, _names())} "
+            "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
+        )
+
+
+def _is_path(name: str) -> bool:
+    """Return whether a name is meant as the path of a folder."""
+    if name.startswith((".", "/", "~")) or "\\" in name:
+        return True
+    return bool(name) and Path(name).is_dir() and head_of(name) not in _names()
+
+
 def load_part(
     name: str, part: Part, accept_licence: bool = False, progress: bool | None = None
 ) -> Recording:
@@ -206,11 +231,8 @@ def load_part(
     `select_reliable` chooses, when it is known which times are scored.
     """
     region, subject = part.region, part.subject
-    if (name.startswith((".", "/", "~")) or "\\" in name) or (
-        name and Path(name).is_dir() and head_of(name) not in _names()
-    ):
-        if not Path(name).expanduser().is_dir():
-            raise ProbeError(f"there is no folder {name!r}")
+    check_name(name)
+    if _is_path(name):
         return _one_region(from_folder(name), region).select(None, subject)
     head, slash, tail = split_name(name)
     if head in _SIMULATED:
@@ -220,11 +242,7 @@ def load_part(
         return _SIMULATED[head](seed=int(tail or 0), **shown).select(region, subject)
 
     dataset = find_named(name, recorded())
-    if dataset is None:
-        raise ProbeError(
-            f"there is no recording {head!r}{suggest(head, _names())} "
-            "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
-        )
+    assert dataset is not None  # checked above
     manifest, session = dataset.manifest, dataset.session
     region = region or dataset.region
     regions = [r.name for r in manifest.regions]
