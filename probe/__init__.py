@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     )
     from probe.alignment import align
     from probe.attribution import saliency
-    from probe.comparison import Reliability, RSAMap, RSAOverTime, RSAResult, reliability, rsa
+    from probe.comparison import (
+        Comparison,
+        Reliability,
+        RSAMap,
+        RSAOverTime,
+        RSAResult,
+        compare,
+        reliability,
+        rsa,
+    )
     from probe.comparison.searchlight import searchlight
     from probe.encoding import Encoding, EncodingOverTime, Encodings, encode, open_encoding
     from probe.errors import ProbeError
@@ -42,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Encoding",
     "EncodingOverTime",
     "Encodings",
@@ -55,6 +65,7 @@ __all__ = [
     "atlas",
     "attribution",
     "cluster",
+    "compare",
     "dream",
     "encode",
     "extract",
@@ -79,6 +90,7 @@ __all__ = [
 ]
 
 _FUNCTIONS = {
+    "Comparison": "probe.comparison",
     "Encoding": "probe.encoding",
     "EncodingOverTime": "probe.encoding",
     "Encodings": "probe.encoding",
@@ -89,6 +101,7 @@ _FUNCTIONS = {
     "Reliability": "probe.comparison",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",
+    "compare": "probe.comparison",
     "dream": "probe.synthesis.dream",
     "encode": "probe.encoding",
     "extract": "probe.extraction",

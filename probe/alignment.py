@@ -10,8 +10,10 @@ import functools
 import math
 import operator
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -21,15 +23,106 @@ from probe.activations.extract import Extraction
 from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.models.devices import resolve_device
+from probe.output.files import writable_folder, write_all
+from probe.output.pictures import figure_png
+from probe.output.summarised import Summarised
+from probe.output.text import number, p_value
+from probe.plots import plot_alignment
 from probe.progress import track
 from probe.recordings import Recording
+from probe.settings import Settings, option
 from probe.similarity.alignment import ALIGNMENTS, Representation
 from probe.similarity.rdms import BadPatternError
 
-OWNER = ("region", "subject")
-
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from torch import nn
+
+
+OWNER = ("region", "subject")
+"""Coordinates that say whose neuroids are."""
+
+ROUNDING = 1e-12
+"""A score of permuted stimuli that is lower by less than this counts as equal."""
+
+
+@dataclass(frozen=True)
+class AlignmentSettings(Settings):
+    """The numbers of an alignment, and where it is computed."""
+
+    n_permutations: int = option(
+        100, "Number of permutations of the stimuli; 0 leaves them out.", at_least=0
+    )
+    seed: int = option(0, "Seed of the permutations, and of random weights.", at_least=0)
+    device: str = option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
+
+    def checked(self) -> Self:
+        """Return the settings, on a device that exists."""
+        settings = super().checked()
+        resolve_device(settings.device)
+        return replace(settings, seed=operator.index(settings.seed))
+
+
+class Alignment(Summarised, pd.DataFrame):
+    """The table that `align` returns. Shows, draws and saves itself; a selection is plain."""
+
+    FILES: ClassVar = ("table.csv", "figure.png")
+    """What `save` writes."""
+
+    @property
+    def _constructor(self) -> Callable[..., pd.DataFrame]:
+        return pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """One line that says what was aligned with what."""
+        if self.empty:
+            return "No layers aligned"
+        first = self.iloc[0]
+        mark = "SIMULATED recording " if first["simulated"] else ""
+        return (
+            f"{first['model']} and {mark}{first['dataset']}: {first['method']}, "
+            f"{first['n_stimuli']} stimuli"
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """Return the alignments as a person reads them, of strings."""
+        columns = {name: list(self[name]) for name in ("layer", "alias", "region", "subject")}
+        if not any(columns["alias"]):
+            del columns["alias"]
+        columns |= {name: [number(value) for value in self[name]] for name in ("score", "chance")}
+        return pd.DataFrame(columns | {"p": [p_value(p) for p in self["p"]]})
+
+    def notes(self) -> list[str]:
+        """Return in sentences what the table alone does not say."""
+        if self["chance"].isna().all():
+            return ["No permutations: what chance would score is not known."]
+        notes = [
+            "Chance: mean score of permuted stimuli; p: share of permutations that score as high."
+        ]
+        if self["simulated"].any():
+            notes.append("The recording is SIMULATED: the responses were generated, not measured.")
+        return notes
+
+    def plot(self, ax: Axes | None = None) -> Axes:  # type: ignore[override]
+        """Draw alignment along the layers, beside chance; see `probe.plots.plot_alignment`."""
+        return plot_alignment(self, ylabel=str(self["method"].iloc[0]), title=self.title, ax=ax)
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write ``table.csv`` and ``figure.png`` into a folder, which is made if need be.
+
+        Raises
+        ------
+        ProbeError
+            If it cannot be written.
+        """
+        return write_all(
+            writable_folder(path),
+            {"table.csv": self.to_csv(index=False).encode(), "figure.png": self._png()},
+        )
+
+    def _png(self) -> bytes:
+        return figure_png(self.plot(), {"title": self.title})
 
 
 def align(
@@ -49,7 +142,7 @@ def align(
     batch_size: int | None = None,
     accept_licence: bool = False,
     progress: bool | None = None,
-) -> pd.DataFrame:
+) -> Alignment:
     """Align the layers of a network with recorded responses.
 
     Responses are averaged over repetitions. Every score stands beside the score that the same
@@ -72,12 +165,13 @@ accept_licence, progress
 
     Returns
     -------
-    pandas.DataFrame
-        One row per layer, region and subject: ``model``, ``dataset``, ``simulated``, ``method``,
-        ``layer``, ``alias``, ``n_neuroids`` (of the layer), ``region``, ``subject``, ``n_recorded``
-        (neuroids of the subject), ``n_stimuli``, ``score``, ``chance`` (the mean score of permuted
-        stimuli), and ``p`` (one-sided: the share of permutations, with the one that is no
-        permutation, whose score is at least as high).
+    Alignment
+        A `pandas.DataFrame` that shows, draws and saves itself. One row per layer, region and
+        subject: ``model``, ``dataset``, ``simulated``, ``method``, ``layer``, ``alias``,
+        ``n_neuroids`` (of the layer), ``region``, ``subject``, ``n_recorded`` (neuroids of the
+        subject), ``n_stimuli``, ``score``, ``chance`` (the mean score of permuted stimuli), and
+        ``p`` (one-sided: the share of permutations, with the one that is no permutation, whose
+        score is at least as high).
 
     Raises
     ------
@@ -85,47 +179,32 @@ accept_licence, progress
         If something that was named does not exist, the recording holds RDMs only, or a score is
         undefined (saying for which layer and stimulus).
     """
-    if method not in ALIGNMENTS:
-        raise ProbeError(f"method {method!r} is unknown{suggest(method, ALIGNMENTS)}")
-    score = ALIGNMENTS[method]
-    if variance is not None:
-        if method not in ("svcca", "pwcca"):
-            raise ProbeError(f"method {method!r} keeps all variance: only svcca and pwcca do not")
-        score = functools.partial(score, variance=variance)
-    for what, number in (("seed", seed), ("n_permutations", n_permutations)):
-        if number < 0:
-            raise ProbeError(f"{what} is {number}; wanted 0 or more")
-    seed = operator.index(seed)
-    resolve_device(device)
-    model = models.check_model(model, weights, preprocessing)  # before anything is downloaded
+    score = _score_of(method, variance)
+    settings = AlignmentSettings.of(locals()).checked()
+    network_or_name = models.check_model(
+        model, weights, preprocessing
+    )  # before anything is downloaded
     if isinstance(dataset, Recording):
         recording = dataset.select(region, subject)
     else:
         recording = recordings.load(
-            dataset,
-            region=region,
-            subject=subject,
-            accept_licence=accept_licence,
+            dataset, region=region, subject=subject, accept_licence=accept_licence,
             progress=progress,
-        )
+        )  # fmt: skip
     if not recording.has_responses:
         raise ProbeError(
             f"recording {recording.name!r} holds RDMs only, and {method} aligns responses: "
             "compare it with probe.rsa"
         )
     network = models.as_network(
-        model, weights, preprocessing, seed=seed, accept_licence=accept_licence, progress=progress
-    )
+        network_or_name, weights, preprocessing, seed=settings.seed,
+        accept_licence=accept_licence, progress=progress,
+    )  # fmt: skip
     names = models.resolve(layers, network)
 
     # One set of responses per region and subject, and the stimuli in other orders.
-    means = recording.mean_responses()
-    owners = [(str(r), str(s)) for r, s in zip(*(means[k].values for k in OWNER), strict=True)]
-    responses = {
-        owner: means.values[:, [k for k, other in enumerate(owners) if other == owner]]
-        for owner in dict.fromkeys(owners)
-    }
-    rng = np.random.default_rng(seed)
+    responses = _responses_by_owner(recording)
+    rng = np.random.default_rng(settings.seed)
     orders = [rng.permutation(recording.n_stimuli) for _ in range(n_permutations)]
 
     rows = []
@@ -137,7 +216,7 @@ accept_licence, progress
             x = Representation(store.array(info.name), f"layer {info.name!r}")
             for (of_region, of_subject), y in responses.items():
                 try:
-                    found = score(x, Representation(y, f"{of_region} of {of_subject!r}"))
+                    aligned = score(x, Representation(y, f"{of_region} of {of_subject!r}"))
                     chance = np.array([score(x, y[order]) for order in orders])
                 except BadPatternError as error:
                     stimulus = recording.stimuli.ids[error.row]
@@ -157,14 +236,41 @@ accept_licence, progress
                         "subject": of_subject,
                         "n_recorded": y.shape[1],
                         "n_stimuli": recording.n_stimuli,
-                        "score": found,
+                        "score": aligned,
                         "chance": chance.mean() if orders else np.nan,
-                        "p": (1 + (chance >= found - 1e-12).sum()) / (1 + len(orders))
-                        if orders
-                        else np.nan,
+                        "p": _p_value(aligned, chance),
                     }
                 )
     finally:
         if network.weights.kind == "user":  # nobody will ask for these activations again
             shutil.rmtree(extraction.path, ignore_errors=True)
-    return pd.DataFrame(rows)
+    return Alignment(rows)
+
+
+def _score_of(method: str, variance: float | None) -> Callable[..., float]:
+    """Return the function of an alignment, with the share of the variance that it keeps."""
+    if method not in ALIGNMENTS:
+        raise ProbeError(f"method {method!r} is unknown{suggest(method, ALIGNMENTS)}")
+    score = ALIGNMENTS[method]
+    if variance is None:
+        return score
+    if method not in ("svcca", "pwcca"):
+        raise ProbeError(f"method {method!r} keeps all variance: only svcca and pwcca do not")
+    return functools.partial(score, variance=variance)
+
+
+def _responses_by_owner(recording: Recording) -> dict[tuple[str, str], np.ndarray]:
+    """Return mean responses, (stimulus, neuroid), by region and subject."""
+    means = recording.mean_responses()
+    owners = [(str(r), str(s)) for r, s in zip(*(means[k].values for k in OWNER), strict=True)]
+    return {
+        owner: means.values[:, [k for k, other in enumerate(owners) if other == owner]]
+        for owner in dict.fromkeys(owners)
+    }
+
+
+def _p_value(score: float, chance: np.ndarray) -> float:
+    """Return the share of permutations, with the identity, that score as high; NaN without any."""
+    if not len(chance):
+        return float("nan")
+    return float((1 + (chance >= score - ROUNDING).sum()) / (1 + len(chance)))

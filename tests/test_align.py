@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib import pyplot as plt
 from torch import nn
 
 from probe import assets, models, recordings
@@ -122,6 +124,23 @@ def test_soft_matching_and_a_network_of_ones_own(small):
     assert not store  # its activations are never asked for again
 
 
+def test_it_shows_draws_and_saves_itself(small, tmp_path):
+    table = aligned(small)
+    assert isinstance(table, pd.DataFrame)
+    assert repr(table).startswith("squeezenet1_1 and SIMULATED recording sim-v4/1: cka-debiased")
+    assert table.notes()[-1].startswith("The recording is SIMULATED")
+    assert "<img" in table._repr_html_()
+    assert {p.name for p in table.save(tmp_path / "out")} == set(table.FILES)
+    kept = pd.read_csv(tmp_path / "out/table.csv")
+    np.testing.assert_allclose(kept["score"], table["score"])
+    drawn = table.plot()
+    score_lines = [line for line in drawn.lines if line.get_marker() == "o"]
+    of_first = table[table["subject"] == "sim-1"]
+    assert type(of_first) is pd.DataFrame
+    np.testing.assert_array_equal(score_lines[0].get_ydata(), of_first["score"])
+    plt.close(drawn.get_figure())
+
+
 def test_seeds_and_no_permutations(small):
     first, again, other = (aligned(small, seed=seed) for seed in (0, 0, 1))
     assert first.equals(again)
@@ -138,7 +157,7 @@ class TestBadInput:
         [
             ({"method": "cca"}, "method 'cca' is unknown; did you mean .*'svcca'"),
             ({"variance": 0.9}, "'cka-debiased' keeps all variance"),
-            ({"n_permutations": -1}, "n_permutations is -1; wanted 0 or more"),
+            ({"n_permutations": -1}, "n_permutations -1: expected a number ≥ 0"),
             ({"method": "pwcca"}, "layer 'features.6' has 29 components.*0.99 or 0.9"),
             (
                 {"method": "soft-matching", "layers": "features.0"},

@@ -38,6 +38,7 @@ from probe.cli import (
     style,
     visualize,
 )
+from probe.cli.command import Command
 from probe.errors import ProbeError
 
 app = typer.Typer(
@@ -54,25 +55,31 @@ app = typer.Typer(
     "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, "
     "PROBE_MANIFESTS one of manifests of your own.",
 )
-app.command("rsa")(rsa.rsa)
-app.command("encode")(encode.encode)
-app.command("searchlight")(searchlight.searchlight)
-app.command("reliability")(reliability.reliability)
-app.command("compare")(compare.compare)
-app.command("extract")(extract.extract)
-app.command("saliency")(saliency.saliency)
-app.command("visualize")(visualize.visualize)
-app.command("atlas")(atlas.atlas)
-app.command("dream")(dream.dream)
-app.command("style")(style.style)
-app.command("studio")(studio.studio)
-app.command("filters")(filters.filters)
-app.command("layers")(layers.layers)
-app.command("invariance")(invariance.invariance)
-app.command("models")(models.models)
+for command in (
+    rsa.rsa,
+    encode.encode,
+    searchlight.searchlight,
+    reliability.reliability,
+    compare.compare,
+    extract.extract,
+    saliency.saliency,
+    visualize.visualize,
+    atlas.atlas,
+    dream.dream,
+    style.style,
+    studio.studio,
+    filters.filters,
+    layers.layers,
+    invariance.invariance,
+    models.models,
+):
+    app.command(command.__name__, cls=Command)(command)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
 app.add_typer(assets.app, name="assets")
+for group in (datasets.app, cache.app, assets.app):
+    for registered in group.registered_commands:
+        registered.cls = Command
 
 
 def _version(show: bool) -> None:

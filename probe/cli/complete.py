@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import typer
 
+from probe.comparison.settings import CORRECTIONS
 from probe.errors import ProbeError
+from probe.settings import NamesIn
 
-# As in probe.inference and probe.output, which take a while to import.
-RESAMPLES = ("stimuli", "subjects", "both", "none")
-TESTS = ("auto", "permutation", "t", "bootstrap", "sign-flip")
-CORRECTIONS = ("fdr", "holm", "none")
+# Options of a settings class complete its choices (see probe.cli.options.of). The others:
 
 # As in probe.activations, which imports torch.
 REDUCERS = (
@@ -29,27 +28,13 @@ SALIENCY_METHODS = (
 )  # fmt: skip
 SALIENCY_STYLES = ("overlay", "side", "map", "contours")
 
-# As in probe.features.
-KERNEL_SORTS = ("orientation", "energy", "index")
-MAP_SCALES = ("shared", "own")
-PROJECTIONS = ("guided", "deconvnet")
-
 # As in probe.tuning.
 TRANSFORMS = ("translation", "scale", "rotation")
 
 # As in probe.synthesis.
 PARAMETERISATIONS = ("fourier", "laplacian", "pixels", "maco")
-ATLAS_LAYOUTS = ["pca", "umap"]
+ATLAS_LAYOUTS = ("pca", "umap")
 PRECISIONS = ("auto", "float32", "bfloat16")
-STYLE_COLOURS = ("style", "keep", "match")
-STYLE_LOSSES = ("wasserstein", "gram")
-POOLINGS = ("max", "average")
-DREAM_PRESETS = ("creatures", "cities", "brushstrokes", "texture", "subtle")
-
-# As in probe.encoding.
-READOUTS = ("field", "flat", "full")
-ENCODING_METHODS = ("ridge", "banded", "pls")
-PROTOCOLS = ("brainscore-pls", "brainscore-ridgecv")
 
 # As in probe.recordings.importing.options.
 AXES = ("stimulus", "presentation", "repetition", "neuroid", "time")
@@ -58,6 +43,43 @@ PICTURE_AXES = ("y,x", "x,y")
 
 PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
+
+
+Completer = Callable[[str], list[str]]
+
+
+def one_of(words: Iterable[str]) -> Completer:
+    """Return a function that completes one of some words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def some_of(words: Iterable[str]) -> Completer:
+    """Return a function that completes the last of several words, separated by commas."""
+
+    def complete(incomplete: str) -> list[str]:
+        return _last(incomplete, words)
+
+    return complete
+
+
+corrections = one_of(CORRECTIONS)
+layer_words = one_of(NamesIn("probe.models.registry:LAYER_WORDS"))
+preprocessing = one_of(PREPROCESSING)
+reducers = one_of(REDUCERS)
+clusters = one_of(CLUSTERS)
+saliency_methods = some_of(("all", *SALIENCY_METHODS))
+saliency_styles = one_of(SALIENCY_STYLES)
+axes = some_of(AXES)
+time_units = one_of(TIME_UNITS)
+picture_axes = one_of(PICTURE_AXES)
+transforms = some_of(TRANSFORMS)
+parameterisations = one_of(PARAMETERISATIONS)
+atlas_layouts = one_of(ATLAS_LAYOUTS)
+precisions = one_of(PRECISIONS)
 
 
 def models(incomplete: str) -> list[str]:
@@ -85,11 +107,11 @@ def datasets(incomplete: str) -> list[str]:
     from probe import recordings
 
     try:
-        known = recordings.available()
+        entries = recordings.available()
     except ProbeError:  # a manifest of the user's cannot be read: commands say why
         return []
-    words = [name for entry in known for name in (entry.name, *entry.aliases)]
-    words += [f"{entry.name}/{session}" for entry in known for session in entry.sessions]
+    words = [name for entry in entries for name in (entry.name, *entry.aliases)]
+    words += [f"{entry.name}/{session}" for entry in entries for session in entry.sessions]
     return _last(incomplete, words)
 
 
@@ -98,11 +120,11 @@ def manifests(incomplete: str) -> list[str]:
     from probe.assets.manifest import manifests
 
     try:
-        known = manifests()
+        entries = manifests().values()
     except ProbeError:
         return []
-    words = [word for m in known.values() for word in (m.name, *m.aliases)]
-    words += [f"{m.name}/{session}" for m in known.values() for session in m.sessions]
+    words = [word for m in entries for word in (m.name, *m.aliases)]
+    words += [f"{m.name}/{session}" for m in entries for session in m.sessions]
     return [word for word in words if word.startswith(incomplete)]
 
 
@@ -126,51 +148,15 @@ def regions(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the last of several regions, of the recordings that were named, or of any."""
     from probe import recordings
 
-    given = str(context.params.get("dataset") or "").split(",")
-    heads = {recordings.head_of(name.strip()) for name in given}
+    names = str(context.params.get("dataset") or "").split(",")
+    heads = {recordings.head_of(name.strip()) for name in names}
     try:
-        known = recordings.available()
+        entries = recordings.available()
     except ProbeError:
         return []
-    named = [entry for entry in known if heads & {entry.name, *entry.aliases}]
-    words = [region for entry in named or known for region in entry.regions]
+    named = [entry for entry in entries if heads & {entry.name, *entry.aliases}]
+    words = [region for entry in named or entries for region in entry.regions]
     return _last(incomplete, dict.fromkeys(["all", *words]))
-
-
-def metrics(incomplete: str) -> list[str]:
-    """Complete an RDM metric."""
-    from probe.similarity.rdms import METRICS, NOISE_METRICS
-
-    return [name for name in (*METRICS, *NOISE_METRICS) if name.startswith(incomplete)]
-
-
-def comparators(incomplete: str) -> list[str]:
-    """Complete a comparator."""
-    from probe.similarity import COMPARATORS
-
-    return [name for name in ("auto", *COMPARATORS) if name.startswith(incomplete)]
-
-
-def layer_words(incomplete: str) -> list[str]:
-    """Complete a word that stands for several layers."""
-    from probe.models.registry import LAYER_WORDS
-
-    return [word for word in LAYER_WORDS if word.startswith(incomplete)]
-
-
-def preprocessing(incomplete: str) -> list[str]:
-    """Complete what a picture goes through."""
-    return [word for word in PREPROCESSING if word.startswith(incomplete)]
-
-
-def reducers(incomplete: str) -> list[str]:
-    """Complete what is kept of a layer's output."""
-    return [word for word in REDUCERS if word.startswith(incomplete)]
-
-
-def clusters(incomplete: str) -> list[str]:
-    """Complete where is computed."""
-    return [word for word in CLUSTERS if word.startswith(incomplete)]
 
 
 def stores(incomplete: str) -> list[str]:
@@ -179,46 +165,6 @@ def stores(incomplete: str) -> list[str]:
 
     keys = (p.name for p in (assets.cache_dir() / "activations").glob("[0-9a-f]*") if p.is_dir())
     return sorted(key for key in keys if key.startswith(incomplete))
-
-
-def resamples(incomplete: str) -> list[str]:
-    """Complete what is resampled."""
-    return [word for word in RESAMPLES if word.startswith(incomplete)]
-
-
-def tests(incomplete: str) -> list[str]:
-    """Complete a test."""
-    return [word for word in TESTS if word.startswith(incomplete)]
-
-
-def corrections(incomplete: str) -> list[str]:
-    """Complete a correction of p-values."""
-    return [word for word in CORRECTIONS if word.startswith(incomplete)]
-
-
-def saliency_methods(incomplete: str) -> list[str]:
-    """Complete the last of several methods of saliency."""
-    return _last(incomplete, ("all", *SALIENCY_METHODS))
-
-
-def saliency_styles(incomplete: str) -> list[str]:
-    """Complete how a map is drawn."""
-    return [word for word in SALIENCY_STYLES if word.startswith(incomplete)]
-
-
-def readouts(incomplete: str) -> list[str]:
-    """Complete how sites are read from a layer."""
-    return [word for word in READOUTS if word.startswith(incomplete)]
-
-
-def encoding_methods(incomplete: str) -> list[str]:
-    """Complete how sites are fitted."""
-    return [word for word in ENCODING_METHODS if word.startswith(incomplete)]
-
-
-def protocols(incomplete: str) -> list[str]:
-    """Complete whose protocol is followed."""
-    return [word for word in PROTOCOLS if word.startswith(incomplete)]
 
 
 def targets(incomplete: str) -> list[str]:
@@ -237,76 +183,6 @@ def targets(incomplete: str) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]
 
 
-def axes(incomplete: str) -> list[str]:
-    """Complete the last of several axes of an array."""
-    return _last(incomplete, AXES)
-
-
-def time_units(incomplete: str) -> list[str]:
-    """Complete a unit of time."""
-    return [word for word in TIME_UNITS if word.startswith(incomplete)]
-
-
-def picture_axes(incomplete: str) -> list[str]:
-    """Complete how pictures inside a file lie."""
-    return [word for word in PICTURE_AXES if word.startswith(incomplete)]
-
-
-def kernel_sorts(incomplete: str) -> list[str]:
-    """Complete in which order kernels are shown."""
-    return [word for word in KERNEL_SORTS if word.startswith(incomplete)]
-
-
-def map_scales(incomplete: str) -> list[str]:
-    """Complete on which scale activation maps are shown."""
-    return [word for word in MAP_SCALES if word.startswith(incomplete)]
-
-
-def projections(incomplete: str) -> list[str]:
-    """Complete how activations are carried back to a picture."""
-    return [word for word in PROJECTIONS if word.startswith(incomplete)]
-
-
-def transforms(incomplete: str) -> list[str]:
-    """Complete the last of several transforms of pictures."""
-    return _last(incomplete, TRANSFORMS)
-
-
-def parameterisations(incomplete: str) -> list[str]:
-    """Complete what pictures that are made are made of."""
-    return [word for word in PARAMETERISATIONS if word.startswith(incomplete)]
-
-
-def atlas_layouts(incomplete: str) -> list[str]:
-    """Complete how an atlas is laid out."""
-    return [word for word in ATLAS_LAYOUTS if word.startswith(incomplete)]
-
-
-def precisions(incomplete: str) -> list[str]:
-    """Complete with which digits a network computes."""
-    return [word for word in PRECISIONS if word.startswith(incomplete)]
-
-
-def dream_presets(incomplete: str) -> list[str]:
-    """Complete how a dream looks."""
-    return [word for word in DREAM_PRESETS if word.startswith(incomplete)]
-
-
-def style_colours(incomplete: str) -> list[str]:
-    """Complete what becomes of colours."""
-    return [word for word in STYLE_COLOURS if word.startswith(incomplete)]
-
-
-def style_losses(incomplete: str) -> list[str]:
-    """Complete what makes a style."""
-    return [word for word in STYLE_LOSSES if word.startswith(incomplete)]
-
-
-def poolings(incomplete: str) -> list[str]:
-    """Complete how a network pools."""
-    return [word for word in POOLINGS if word.startswith(incomplete)]
-
-
 def _last(incomplete: str, words: Iterable[str]) -> list[str]:
     """Complete the last word of a list with commas, which keeps those before it."""
     before, comma, last = incomplete.rpartition(",")
@@ -317,16 +193,16 @@ def _last(incomplete: str, words: Iterable[str]) -> list[str]:
 
 
 def _paths(incomplete: str) -> list[str]:
-    """Files and folders whose names begin so; hidden ones only where a dot says so."""
+    """Return files and folders whose names begin so; hidden ones only where a dot says so."""
     folder, name = Path(incomplete).parent, Path(incomplete).name
     if not incomplete or incomplete.endswith(("/", "\\")):
         folder, name = Path(incomplete), ""
     try:
-        found = sorted(p for p in folder.expanduser().iterdir() if p.name.startswith(name))
+        paths = sorted(p for p in folder.expanduser().iterdir() if p.name.startswith(name))
     except OSError:
         return []
     return [
         f"{incomplete[: len(incomplete) - len(name)]}{path.name}{'/' if path.is_dir() else ''}"
-        for path in found
+        for path in paths
         if name or not path.name.startswith(".")
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 from probe.recordings.settings import ReadSettings
 
@@ -80,21 +81,24 @@ def datasets(
 
 
 @app.command("import")
-@options.spread(
+@with_settings(
     ReadSettings,
-    without=("blanks", "mask", "events", "keep"),
-    picture_axes=_of_file("picture_axes", "y,x|x,y", complete.picture_axes),
-    window=_of_file("window", "FROM,TO"),
-    step=_of_file("step", "LENGTH"),
-    axes=_of_file("axes", "AXIS,...", complete.axes),
-    variable=_of_file("variable", "NAME"),
-    labels=_of_file("labels", "NAME"),
-    presentations=_of_file("presentations", "NAME"),
-    neuroids=_of_file("neuroids", "FILE"),
-    bins=_of_file("bins", "FIRST,WIDTH"),
-    time_unit=_of_file("time_unit", "s|ms", complete.time_units),
-    key=_of_file("key", "FILE"),
-    average=_of_file("average", "COLUMN"),
+    blanks=None,
+    mask=None,
+    events=None,
+    keep=None,
+    picture_axes={"metavar": "y,x|x,y", "autocompletion": complete.picture_axes},
+    window={"metavar": "FROM,TO"},
+    step={"metavar": "LENGTH"},
+    axes={"metavar": "AXIS,...", "autocompletion": complete.axes},
+    variable={"metavar": "NAME"},
+    labels={"metavar": "NAME"},
+    presentations={"metavar": "NAME"},
+    neuroids={"metavar": "FILE"},
+    bins={"metavar": "FIRST,WIDTH"},
+    time_unit={"metavar": "s|ms", "autocompletion": complete.time_units},
+    key={"metavar": "FILE"},
+    average={"metavar": "COLUMN"},
 )
 def import_(
     files: Annotated[
@@ -165,6 +169,7 @@ def import_(
       probe datasets import sub-01_stat-effect_statmap.nii.gz --events trials.tsv
         --mask atlas_dseg.nii.gz --region V1,V4 --stimuli images/ -o sub-01
     """  # noqa: D301
+    settings = settings.checked()
     from probe.cli import show
     from probe.recordings import read_recording
     from probe.recordings.importing.reading import ask_for_pictures, check_free

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.cli import complete, options, outputs, remake, show
-from probe.cli.settings import starting_with, with_settings
+from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 from probe.synthesis.settings import DEFAULT_MODEL, LOOK, PRESETS, DreamSettings
 
@@ -35,7 +35,7 @@ DEMO = "demo"
     mask={"type": Path | None},
     laplacian={"flags": ("--laplacian/--no-laplacian",)},
     threads=None,
-    preset={"autocompletion": starting_with(PRESETS)},
+    preset={"autocompletion": complete.one_of(PRESETS)},
 )  # fmt: skip
 def dream(
     context: typer.Context,

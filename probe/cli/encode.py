@@ -8,28 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.encoding.settings import EncodeSettings
 
 if TYPE_CHECKING:
     from probe.encoding import Encoding, EncodingOverTime, Encodings
 
 
-@options.spread(
+@with_settings(
     EncodeSettings,
-    without=("progress",),
-    layers=options.of(
-        EncodeSettings, "layers", "--layers", "-l", autocompletion=complete.layer_words
-    ),
-    n_components=options.of(EncodeSettings, "n_components", "--components"),
-    splits=options.of(EncodeSettings, "splits", "--folds"),
-    region=options.of(EncodeSettings, "region", autocompletion=complete.regions),
-    weights=options.of(EncodeSettings, "weights", autocompletion=complete.weights),
-    preprocessing=options.of(
-        EncodeSettings, "preprocessing", autocompletion=complete.preprocessing
-    ),
-    baselines=options.of(EncodeSettings, "baselines", "--baselines/--no-baselines"),
-    time=options.of(EncodeSettings, "time", metavar="FROM,TO"),
-    step=options.of(EncodeSettings, "step", metavar="LENGTH"),
+    progress=None,
+    layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
+    n_components={"flags": ("--components",)},
+    splits={"flags": ("--folds",)},
+    region={"autocompletion": complete.regions},
+    weights={"autocompletion": complete.weights},
+    preprocessing={"autocompletion": complete.preprocessing},
+    baselines={"flags": ("--baselines/--no-baselines",)},
+    time={"metavar": "FROM,TO"},
+    step={"metavar": "LENGTH"},
 )
 def encode(
     model: options.Models,
@@ -75,6 +72,7 @@ def encode(
       probe visualize site:v4:12
       probe dream photo.jpg --target site:v4:12
     """  # noqa: D301
+    settings = settings.checked()
     from probe import encoding
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 from probe.features.settings import FilterSettings
 
@@ -16,18 +17,15 @@ if TYPE_CHECKING:
     from probe.models import Network
 
 
-@options.spread(
+@with_settings(
     FilterSettings,
-    layer=options.of(FilterSettings, "layer", "--layer", "-l"),
-    k=options.of(FilterSettings, "k", "-k"),
-    weights=options.of(FilterSettings, "weights", autocompletion=complete.weights),
-    preprocessing=options.of(
-        FilterSettings, "preprocessing", autocompletion=complete.preprocessing
-    ),
+    layer={"flags": ("--layer", "-l")},
+    k={"flags": ("-k",)},
+    weights={"autocompletion": complete.weights},
+    preprocessing={"autocompletion": complete.preprocessing},
 )
 def filters(
-    model: options.ModelArgument = None,
-    named: options.ModelOption = None,
+    model: options.ModelArgument,
     image: Annotated[
         Path | None,
         typer.Option(help="Show what the layer's channels make of this picture: activation maps."),
@@ -75,7 +73,7 @@ def filters(
       probe filters alexnet --layer conv4 --images ~/photos --channels 12,84
       probe filters vgg16 --layer relu4_2 --images ~/photos -k 5 --project guided
     """  # noqa: D301
-    name = options.one_model(model, named)
+    settings = settings.checked()
     mode = _mode(settings.layer, image, images)
     for option, value, modes in (
         ("--sort", settings.sort, ["kernels"]),
@@ -94,11 +92,11 @@ def filters(
     from probe.output.pictures import place_of
 
     of = image.stem if image is not None else Path(images or "").name
-    path = place_of(output or plain_name("filters", name, settings.layer, of) + ".png", ".png")
+    path = place_of(output or plain_name("filters", model, settings.layer, of) + ".png", ".png")
     raw = None if npy is None else place_of(npy, ".npy")
     if image is not None and path.resolve() == image.resolve():
         raise ProbeError(f"{str(path)!r} is the picture itself: choose another --output")
-    network, layer, device = _network(name, settings), str(settings.layer), settings.device
+    network, layer, device = _network(model, settings), str(settings.layer), settings.device
     figure: Any
     if mode == "kernels":
         figure = features.kernels(network, settings.layer, **_written(settings, "sort"))

@@ -10,29 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.tuning.settings import InvarianceSettings
 
 if TYPE_CHECKING:
     from probe.tuning import Invariance
 
 
-@options.spread(
+@with_settings(
     InvarianceSettings,
-    without=("progress",),
-    layers=options.of(
-        InvarianceSettings, "layers", "--layers", "-l", autocompletion=complete.layer_words
-    ),
-    transforms=options.of(
-        InvarianceSettings, "transforms", "--transform", autocompletion=complete.transforms
-    ),
-    weights=options.of(InvarianceSettings, "weights", autocompletion=complete.weights),
-    preprocessing=options.of(
-        InvarianceSettings, "preprocessing", autocompletion=complete.preprocessing
-    ),
+    progress=None,
+    layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
+    transforms={"flags": ("--transform",), "autocompletion": complete.transforms},
+    weights={"autocompletion": complete.weights},
+    preprocessing={"autocompletion": complete.preprocessing},
 )
 def invariance(
-    model: options.ModelArgument = None,
-    named: options.ModelOption = None,
+    model: options.ModelArgument,
     images: Annotated[
         str | None,
         typer.Option(
@@ -68,13 +62,13 @@ def invariance(
       probe invariance resnet18 --images ~/photos --transform translation
       probe invariance alexnet --layers conv,fc6 -o alexnet.csv
     """  # noqa: D301
+    settings = settings.checked()
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
     from probe.tuning import invariance
 
-    name = options.one_model(model, named)
-    path = place_of(output or plain_name("invariance", name) + ".png", ".png", ".csv")
-    measured = invariance(name, images, **settings.to_about())
+    path = place_of(output or plain_name("invariance", model) + ".png", ".png", ".csv")
+    measured = invariance(model, images, **settings.to_about())
     measured.save(path)
     if as_json:
         record = measured.to_dict() | {"files": [str(path)]}

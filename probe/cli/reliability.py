@@ -7,24 +7,24 @@ from typing import Annotated
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import options
+from probe.comparison.settings import ReliabilitySettings
 
 
 def reliability(
     dataset: options.Dataset,
     region: options.Region = None,
     subject: options.Subject = None,
-    metric: Annotated[
-        str,
-        typer.Option(
-            help="Distance of the RDMs: correlation (1 − Pearson r), euclidean, cosine, …",
-            autocompletion=complete.metrics,
-        ),
-    ] = "correlation",
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves of the repetitions.")] = 0,
+    metric: Annotated[str, options.of(ReliabilitySettings, "metric")] = ReliabilitySettings.metric,
+    seed: Annotated[int, options.of(ReliabilitySettings, "seed")] = ReliabilitySettings.seed,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder.", show_default="results/reliability-DATASET"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the result.",
+            show_default="results/reliability-DATASET",
+        ),
     ] = None,
     as_json: options.AsJson = False,
     accept_licence: options.AcceptLicence = False,
@@ -43,15 +43,13 @@ def reliability(
       probe reliability -d ./mylab --region all --metric crossnobis
       probe rsa -m alexnet -d v4 --min-reliability .6
     """  # noqa: D301
-    from rich.text import Text
-
     from probe.cli import show
     from probe.comparison.result_reliability import reliability
     from probe.output.files import default_folder, place_for
 
-    place = output or default_folder([], dataset, region, subject, verb="reliability")
-    with place_for(place) as folder:
-        replaced = (folder / "reliability.json").exists()
+    path = output or default_folder([], dataset, region, subject, verb="reliability")
+    with place_for(path) as folder:
+        verb = "replaced" if (folder / "reliability.json").exists() else "wrote"
         result = reliability(
             dataset, region=region, subject=subject, metric=metric, seed=seed,
             accept_licence=accept_licence, output=folder,
@@ -59,19 +57,10 @@ def reliability(
     if as_json:
         typer.echo(result.to_json())
         return
-    verb = "replaced" if replaced else "wrote"
-    summary = result.summary()
-    show.put(
-        Text(result.title, style="bold"),
-        "",
-        show.table(
-            list(summary.columns),
-            summary.to_numpy().tolist(),
-            right=[c for c in summary.columns if c not in ("region", "subject")],
-            folds="region",
-        ),
-        "",
-        *(Text(note) for note in result.notes()),
-        "",
-        *(Text(f"{verb} {folder / name}", style="dim") for name in result.files),
+    show.put_result(
+        result.title,
+        result.summary(),
+        result.notes(),
+        [f"{verb} {folder / name}" for name in result.files],
+        folds="region",
     )

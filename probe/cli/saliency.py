@@ -10,6 +10,7 @@ import typer
 
 from probe.attribution.settings import SaliencySettings
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -33,20 +34,14 @@ def _list(asked: bool) -> None:
     raise typer.Exit
 
 
-@options.spread(
+@with_settings(
     SaliencySettings,
-    without=("progress",),
-    method=options.of(SaliencySettings, "method", autocompletion=complete.saliency_methods),
-    target=options.of(
-        SaliencySettings, "target", "--target", "-t", autocompletion=complete.targets
-    ),
-    layer=options.of(
-        SaliencySettings, "layer", "--layers", "-l", "--layer", autocompletion=complete.layer_words
-    ),
-    weights=options.of(SaliencySettings, "weights", autocompletion=complete.weights),
-    preprocessing=options.of(
-        SaliencySettings, "preprocessing", autocompletion=complete.preprocessing
-    ),
+    progress=None,
+    method={"autocompletion": complete.saliency_methods},
+    target={"flags": ("--target", "-t"), "autocompletion": complete.targets},
+    layer={"flags": ("--layers", "-l", "--layer"), "autocompletion": complete.layer_words},
+    weights={"autocompletion": complete.weights},
+    preprocessing={"autocompletion": complete.preprocessing},
 )
 def saliency(
     image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
@@ -114,6 +109,7 @@ def saliency(
       probe saliency cat.jpg -m alexnet --method integrated-gradients --check
       probe saliency cat.jpg --target site:v4:12 --style side
     """  # noqa: D301
+    settings = settings.checked()
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
     from probe.attribution.explain import default_method

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from probe.cli import complete, options
+from probe.comparison.settings import SearchlightSettings
 
 
 def searchlight(
@@ -22,24 +23,12 @@ def searchlight(
             autocompletion=complete.datasets,
         ),
     ],
-    radius: Annotated[
-        str,
-        typer.Option(
-            help="Of the neighbourhoods, in mm; on a surface, along the mesh.", show_default="6mm"
-        ),
-    ] = "6mm",
+    radius: Annotated[str, options.of(SearchlightSettings, "radius", show_default="6mm")] = "6mm",
     layers: options.Layers = "default",
-    metric: Annotated[
-        str,
-        typer.Option(
-            help="Distance of the RDMs: correlation (1 − Pearson r), euclidean, cosine; slower, "
-            "since each neighbourhood's noise is estimated: mahalanobis, crossnobis.",
-            autocompletion=complete.metrics,
-        ),
-    ] = "correlation",
-    comparator: options.Comparator = "auto",
+    metric: Annotated[str, options.of(SearchlightSettings, "metric")] = SearchlightSettings.metric,
+    comparator: options.Comparator = SearchlightSettings.comparator,
     region: Annotated[
-        str | None, typer.Option(help="Voxels of one region alone.", show_default="all voxels")
+        str | None, typer.Option(help="One region, alone.", show_default="all voxels")
     ] = None,
     subject: options.Subject = None,
     surface: Annotated[
@@ -52,25 +41,20 @@ def searchlight(
     ] = None,
     time: options.Time = None,
     permutations: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Of the stimuli's labels; of several subjects, sign flips of their maps. 0: no "
-            "tests.",
-        ),
-    ] = 1000,
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    seed: Annotated[int, typer.Option(min=0, help="Of the permutations, and random weights.")] = 0,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
+        int, options.of(SearchlightSettings, "permutations")
+    ] = SearchlightSettings.permutations,
+    weights: options.Weights = SearchlightSettings.weights,
+    preprocessing: options.Preprocessing = SearchlightSettings.preprocessing,
+    seed: Annotated[int, options.of(SearchlightSettings, "seed")] = SearchlightSettings.seed,
+    device: options.Device = SearchlightSettings.device,
+    batch_size: Annotated[int | None, options.of(SearchlightSettings, "batch_size")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             "--out",
-            help="Folder.",
+            help="Folder of the result.",
             show_default="results/searchlight-MODEL-DATASET",
         ),
     ] = None,
@@ -101,21 +85,22 @@ def searchlight(
       probe searchlight -m alexnet -d ./surface1 --surface lh.midthickness.surf.gii \\
         --surface rh.midthickness.surf.gii
     """  # noqa: D301
-    from rich.text import Text
-
     from probe.cli import show
-    from probe.comparison.searchlight import searchlight as run
     from probe.output.files import default_folder, place_for
-    from probe.recordings.several import several
+    from probe.recordings.several import check_names, several
 
-    other_weights = None if weights == "imagenet" else weights
-    place = output or default_folder(
+    check_names(dataset)  # before PyTorch is imported, which takes seconds
+
+    from probe.comparison.searchlight import searchlight
+
+    other_weights = None if weights == SearchlightSettings.weights else weights
+    path = output or default_folder(
         model, several(dataset) or dataset, region, subject, other_weights,
         time, verb="searchlight",
     )  # fmt: skip
-    with place_for(place) as folder:
-        replaced = (folder / "searchlight.json").exists()
-        result = run(
+    with place_for(path) as folder:
+        verb = "replaced" if (folder / "searchlight.json").exists() else "wrote"
+        result = searchlight(
             model, several(dataset) or dataset, radius=radius, layers=layers, metric=metric,
             comparator=comparator, region=region, subject=subject, surface=surface or (),
             time=time, permutations=permutations, weights=weights, preprocessing=preprocessing,
@@ -125,25 +110,18 @@ def searchlight(
     if as_json:
         typer.echo(result.to_json())
         return
-    summary = result.summary()
-    verb = "replaced" if replaced else "wrote"
     maps = [name for name in result.files if name.endswith((".nii.gz", ".gii"))]
     others = [name for name in result.files if name not in maps]
     if (folder / result.GLASS_BRAIN).exists():
         others.append(result.GLASS_BRAIN)
     ending = "*.nii.gz" if maps[0].endswith(".gz") else "*.shape.gii"
-    show.put(
-        Text(result.title, style="bold"),
-        "",
-        show.table(
-            list(summary.columns),
-            summary.to_numpy().tolist(),
-            right=[c for c in summary.columns if c not in ("layer", "alias")],
-            folds="layer",
-        ),
-        "",
-        *(Text(note) for note in result.notes()),
-        "",
-        Text(f"{verb} {folder / ending} ({len(maps)} maps)", style="dim"),
-        *(Text(f"{verb} {folder / name}", style="dim") for name in others),
+    show.put_result(
+        result.title,
+        result.summary(),
+        result.notes(),
+        [
+            f"{verb} {folder / ending} ({len(maps)} maps)",
+            *(f"{verb} {folder / name}" for name in others),
+        ],
+        folds="layer",
     )

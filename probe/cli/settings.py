@@ -65,13 +65,13 @@ def _parameter(
     settings: type[Settings], name: str, hint: Any, override: Mapping[str, Any]
 ) -> inspect.Parameter:
     more = dict(override)
-    kind, flags = more.pop("type", hint), more.pop("flags", ())
+    kind = more.pop("type", _written_type(hint, getattr(settings, name)))
+    flags = more.pop("flags", ())
     if kind is bool and not flags:
         flags = (f"--{name.replace('_', '-')}",)  # and no --no-…
     known = option_of(settings, name)
     if known.choices and "autocompletion" not in more:
         kind = str
-        more["autocompletion"] = starting_with(known.choices)
     if more.pop("argument", False):
         declared: Any = typer.Argument(help=known.help, show_default=known.unset or False, **more)
     else:
@@ -84,13 +84,13 @@ def _parameter(
     )
 
 
-def starting_with(words: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return what completes one of some words."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return complete
+def _written_type(hint: Any, default: Any) -> Any:
+    """Return the type that an option is read as: numbers and flags, and text for all else."""
+    if hint in (bool, int, float, bool | None, int | None, float | None):
+        return hint
+    if isinstance(default, bool | int | float):
+        return type(default)
+    return str if isinstance(default, str) else str | None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = frozenset({"layer", "alias", "model", "recording", "region", "subject", "best layer"})
+"""Columns of tables that hold names: they are aligned to the left, the others to the right."""
 
 UNWRAPPED = 10_000
 """Width of a file or a pipe, in characters: whoever reads it breaks lines, not we."""
@@ -50,21 +58,21 @@ def table(
     bold : int, optional
         Row to print in bold.
     """
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    laid_out = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
-        made.add_column(
+        laid_out.add_column(
             name,
             justify="right" if name in set(right) else "left",
             no_wrap=name not in ([folds] if isinstance(folds, str) else folds),
             overflow="fold",
         )
     for k, row in enumerate(rows):
-        made.add_row(*(Text(cell) for cell in row), style="bold" if k == bold else None)
-    return made
+        laid_out.add_row(*(Text(cell) for cell in row), style="bold" if k == bold else None)
+    return laid_out
 
 
 def fits(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
-    """Tell whether a table has room between the edges of the terminal."""
+    """Return whether a table has room between the edges of the terminal."""
     console = Console()
     room = Console(width=UNWRAPPED)  # of its own width at most, a table is measured
     needed = room.measure(table(columns, rows)).maximum
@@ -91,9 +99,50 @@ def count(n: int, what: str) -> str:
 
 def facts(lines: Iterable[tuple[str, str]]) -> Table:
     """Lay out (name, text) lines, long texts indented under their beginning."""
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(no_wrap=True)
-    made.add_column()
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
     for name, text in lines:
-        made.add_row(Text(name), Text(text))
-    return made
+        grid.add_row(Text(name), Text(text))
+    return grid
+
+
+def put_result(
+    title: str,
+    summary: pd.DataFrame,
+    notes: Iterable[str],
+    files: Iterable[str],
+    *,
+    details: Iterable[tuple[str, str]] = (),
+    folds: str = "",
+    bold: int | None = None,
+) -> None:
+    """Print a result: its title, facts, table and notes, and which files were written.
+
+    Parameters
+    ----------
+    title : str
+    summary : pandas.DataFrame
+        Of text. Where it does not fit the terminal, its column ``alias`` is left out, rather than
+        names cut that users paste.
+    notes : iterable of str
+    files : iterable of str
+        A line for each file.
+    details : iterable of (str, str)
+        (name, text) lines between title and table.
+    folds, bold
+        See `table`.
+    """
+    columns, rows = list(summary.columns), summary.to_numpy().tolist()
+    if "alias" in columns and not fits(columns, rows):
+        summary = summary.drop(columns="alias")
+        columns, rows = list(summary.columns), summary.to_numpy().tolist()
+    put(
+        Text(title, style="bold"),
+        Padding(facts(details), (0, 0, 1, 2)),
+        table(columns, rows, right=[c for c in columns if c not in NAMES], folds=folds, bold=bold),
+        "",
+        *(Text(note) for note in notes),
+        "",
+        *(Text(line, style="dim") for line in files),
+    )

@@ -9,9 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from probe.comparison.compare_rdms import compare
     from probe.comparison.derivatives import save_derivatives
     from probe.comparison.pipeline import N_SPLITS, UNTRAINED_SEEDS, rsa
     from probe.comparison.result import Ceiling, Choice, RSAResult
+    from probe.comparison.result_compare import Comparison
     from probe.comparison.result_map import Failure, RSAMap
     from probe.comparison.result_over_time import RSAOverTime
     from probe.comparison.result_reliability import Reliability, reliability
@@ -22,12 +24,14 @@ __all__ = [
     "UNTRAINED_SEEDS",
     "Ceiling",
     "Choice",
+    "Comparison",
     "Failure",
     "RSAMap",
     "RSAOverTime",
     "RSAResult",
     "Reliability",
     "SearchlightResult",
+    "compare",
     "reliability",
     "rsa",
     "save_derivatives",
@@ -36,6 +40,7 @@ __all__ = [
 _MODULES = {
     "Ceiling": "result",
     "Choice": "result",
+    "Comparison": "result_compare",
     "Failure": "result_map",
     "N_SPLITS": "pipeline",
     "RSAMap": "result_map",
@@ -44,6 +49,7 @@ _MODULES = {
     "Reliability": "result_reliability",
     "SearchlightResult": "result_searchlight",
     "UNTRAINED_SEEDS": "pipeline",
+    "compare": "compare_rdms",
     "reliability": "result_reliability",
     "rsa": "pipeline",
     "save_derivatives": "derivatives",

@@ -13,13 +13,14 @@ import numpy as np
 from probe import assets, models
 from probe.activations import PIXELS, ActivationStore, Extraction
 from probe.cluster import Cluster
-from probe.comparison.inputs import Settings
+from probe.comparison.settings import RDMSettings
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.output.files import write_atomically
 from probe.progress import track
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
+from probe.similarity.rdm_set import RDMs
 from probe.similarity.rdms import NOISE_METRICS, BadPatternError
 from probe.stimuli import StimulusSet
 
@@ -50,6 +51,11 @@ class LayerRDMs:
     pixels: np.ndarray
     untrained: dict[int, np.ndarray]
 
+    @property
+    def of_layers(self) -> RDMs:
+        """The RDMs of the trained layers, with the layers' names."""
+        return RDMs(self.trained, tuple(self.names))
+
 
 class NetworkRDMs:
     """The RDMs of one network: over each stimulus set they are computed once.
@@ -57,13 +63,13 @@ class NetworkRDMs:
     Parameters
     ----------
     network : Network
-    settings : Settings
+    settings : RDMSettings
     workers : Cluster, optional
         Run the network.
     """
 
     def __init__(
-        self, network: Network, settings: Settings, workers: Cluster | None = None
+        self, network: Network, settings: RDMSettings, workers: Cluster | None = None
     ) -> None:
         self.network = network
         self.settings = settings
@@ -100,7 +106,7 @@ def rdms_of(
     network: Network,
     layers: Sequence[str],
     stimuli: StimulusSet,
-    settings: Settings,
+    settings: RDMSettings,
     workers: Cluster | None = None,
     *,
     baseline: bool = False,

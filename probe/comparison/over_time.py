@@ -9,26 +9,26 @@ import numpy as np
 import pandas as pd
 
 from probe import inference, recordings
-from probe.comparison.compare import (
+from probe.comparison.layer_rdms import LayerRDMs, NetworkRDMs
+from probe.comparison.layer_scores import (
     check_design,
-    choose_comparator,
     facts_of,
     named_rdms,
     settings_of,
 )
-from probe.comparison.inputs import Settings
-from probe.comparison.layer_rdms import LayerRDMs, NetworkRDMs
 from probe.comparison.result_over_time import RSAOverTime
+from probe.comparison.settings import RSASettings
 from probe.errors import ProbeError
 from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator
+from probe.similarity.comparators import choose_comparator
 
 
 def compare_over_time(
-    network_rdms: NetworkRDMs, recording: Recording, settings: Settings
+    network_rdms: NetworkRDMs, recording: Recording, settings: RSASettings
 ) -> RSAOverTime:
     """Compare the layers of a network, and its baselines, with a recording at each of its times.
 
@@ -37,7 +37,7 @@ def compare_over_time(
     network_rdms : NetworkRDMs
     recording : Recording
         Of one region, in the steps that are compared.
-    settings : Settings
+    settings : RSASettings
 
     Returns
     -------
@@ -54,7 +54,7 @@ def compare_over_time(
     assert times is not None  # it is in steps
     _, data = recording.rdms_over_time(settings.metric)
     rdms = network_rdms.over(recording.stimuli)
-    comparator, remarks = choose_comparator(rdms, settings)
+    comparator, remarks = choose_comparator(rdms.of_layers, settings.comparator)
     try:
         of_layers = inference.evaluate_over_time(
             rdms.trained, data, comparator, resample=settings.resample,
@@ -119,7 +119,7 @@ def compare_over_time(
 
 
 def _ceiling(
-    recording: Recording, of_subjects: np.ndarray, comparator: str, settings: Settings
+    recording: Recording, of_subjects: np.ndarray, comparator: str, settings: RSASettings
 ) -> tuple[np.ndarray | None, np.ndarray, str]:
     """Return the generalisation over time, bounds of a true model's score (2, T), and how."""
     unknown = np.full_like(of_subjects, np.nan)
@@ -155,7 +155,7 @@ def _of_subjects(recording: Recording) -> str:
 def _table(
     network_rdms: NetworkRDMs,
     recording: Recording,
-    settings: Settings,
+    settings: RSASettings,
     comparator: str,
     rdms: LayerRDMs,
     data: np.ndarray,

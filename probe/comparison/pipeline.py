@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cluster import Cluster, connect
-from probe.comparison.compare import N_SPLITS, compare
-from probe.comparison.inputs import Settings, load_network, load_recordings
+from probe.comparison.inputs import load_network, load_recordings
 from probe.comparison.layer_rdms import UNTRAINED_SEEDS, NetworkRDMs
+from probe.comparison.layer_scores import N_SPLITS, score_layers
 from probe.comparison.over_time import compare_over_time
 from probe.comparison.result import RSAResult
 from probe.comparison.result_map import Failure, RSAMap
 from probe.comparison.result_over_time import RSAOverTime
+from probe.comparison.settings import RSASettings
 from probe.errors import ProbeError
 from probe.models import Network, check_models
 from probe.output.provenance import command_line
@@ -166,13 +167,7 @@ def rsa(
     Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Nili et al. 2014, PLoS Comput
     Biol 10:e1003553; Schütt et al. 2023, eLife 12:e82566.
     """
-    settings = Settings(
-        layers=layers, metric=metric, comparator=comparator, weights=weights,
-        preprocessing=preprocessing, baselines=baselines, resample=resample, test=test,
-        n_resamples=n_resamples, seed=seed, device=device, batch_size=batch_size,
-        accept_licence=accept_licence, progress=progress, min_reliability=min_reliability,
-        time=time, step=step,
-    ).checked(remote=cluster is not None)  # fmt: skip
+    settings = RSASettings.of(locals()).checked(remote=cluster is not None)
     named_models, named_datasets = several(model), several(dataset)
     one = named_models is named_datasets is None and region != EVERY and several(region) is None
     if step is not None and not one:
@@ -191,7 +186,7 @@ def rsa(
         if settings.step is not None:
             result = compare_over_time(rdms, loaded[0], settings)
         else:
-            result = compare(rdms, loaded[0], settings, workers)
+            result = score_layers(rdms, loaded[0], settings, workers)
     if output is not None:
         result.save(output)
     return result
@@ -200,7 +195,7 @@ def rsa(
 def _compare_all(
     networks: Sequence[str | Network],
     loaded: Sequence[Recording],
-    settings: Settings,
+    settings: RSASettings,
     output: str | Path | None,
     workers: Cluster | None,
 ) -> RSAMap:
@@ -235,7 +230,7 @@ def _compare_all(
 def _one_by_one(
     networks: Sequence[str | Network],
     loaded: Sequence[Recording],
-    settings: Settings,
+    settings: RSASettings,
     workers: Cluster | None = None,
 ) -> Generator[RSAResult | Failure]:
     """Compare each network with all recordings, one after the other."""
@@ -256,7 +251,7 @@ def _one_by_one(
                     outcome = _failure(model, recording, rdms)
                 else:
                     try:
-                        outcome = compare(rdms, recording, settings, workers)
+                        outcome = score_layers(rdms, recording, settings, workers)
                     except Exception as error:
                         outcome = _failure(model, recording, error)
                 yield outcome
@@ -266,7 +261,7 @@ def _one_by_one(
 def _spread_out(
     networks: Sequence[str | Network],
     loaded: Sequence[Recording],
-    settings: Settings,
+    settings: RSASettings,
     workers: Cluster,
 ) -> Generator[RSAResult | Failure]:
     """Have workers compare, each a network with all recordings; give what they find in order."""
@@ -298,7 +293,7 @@ def _spread_out(
 
 
 def _on_worker(
-    loaded: Sequence[Recording], settings: Settings, model: str | Network
+    loaded: Sequence[Recording], settings: RSASettings, model: str | Network
 ) -> list[RSAResult | Failure]:
     return [
         outcome if isinstance(outcome, RSAResult) else _portable(outcome)

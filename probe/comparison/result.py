@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import png
 from probe.output.summarised import Compared
@@ -364,7 +364,10 @@ def check_correction(correction: str) -> None:
     ProbeError
     """
     if correction not in CORRECTIONS:
-        raise ProbeError(f"correction {correction!r} is unknown{suggest(correction, CORRECTIONS)}")
+        raise ProbeError(
+            f"correction {correction!r}: expected one of {', '.join(CORRECTIONS)}"
+            f"{nearest(correction, CORRECTIONS)}"
+        )
 
 
 def interval_label(resample: str | None) -> str:

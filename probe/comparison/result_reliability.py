@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from probe.errors import ProbeError, suggest
+from probe.comparison.settings import ReliabilitySettings
+from probe.errors import ProbeError
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import figure_png
 from probe.output.provenance import PACKAGES, provenance_of
@@ -29,8 +30,6 @@ from probe.recordings import (
     variance_components,
 )
 from probe.recordings.several import load_recordings
-from probe.similarity import METRICS
-from probe.similarity.rdms import NOISE_METRICS
 from probe.stimuli import StimulusSet
 
 if TYPE_CHECKING:
@@ -279,8 +278,7 @@ def reliability(
     Spearman 1910, Br J Psychol 3:271; Sahani & Linden 2003, NeurIPS 15:125; Nili et al. 2014, PLoS
     Comput Biol 10:e1003553 (RDMs).
     """
-    if metric not in (known := (*METRICS, *NOISE_METRICS)):
-        raise ProbeError(f"metric {metric!r} is unknown{suggest(metric, known)}")
+    ReliabilitySettings(metric, seed).checked()
     parts = [
         _measure(recording, metric, n_splits, seed, progress)
         for recording in load_recordings(

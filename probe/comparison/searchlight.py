@@ -13,10 +13,11 @@ import numpy as np
 from scipy import sparse
 
 from probe import recordings
-from probe.comparison.compare import choose_comparator, facts_of_network
-from probe.comparison.inputs import Settings, load_network
+from probe.comparison.inputs import load_network
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
+from probe.comparison.layer_scores import facts_of_network
 from probe.comparison.result_searchlight import NEED_NIBABEL, SearchlightResult, SubjectMaps
+from probe.comparison.settings import SearchlightSettings
 from probe.errors import ProbeError
 from probe.formats import brain_maps
 from probe.inference.clusters import cluster_test, max_statistic_test
@@ -26,9 +27,10 @@ from probe.models import Network, check_models
 from probe.output.provenance import provenance_of
 from probe.progress import track
 from probe.recordings import Recording
-from probe.recordings.several import several
+from probe.recordings.several import load_scored, several
 from probe.recordings.space import HEMISPHERES, Surface, Volume, space_of
-from probe.recordings.timing import Time, in_time
+from probe.recordings.timing import Time
+from probe.similarity.comparators import choose_comparator
 from probe.similarity.neighbourhoods import (
     PRODUCT_METRICS,
     Neighbourhoods,
@@ -137,14 +139,7 @@ def searchlight(
     15:1; Su et al. 2012, Pattern Recognition in NeuroImaging.
     """
     millimetres = read_radius(radius)
-    if permutations < 0:
-        raise ProbeError(f"permutations {permutations}: expected a number ≥ 0")
-    settings = Settings(
-        layers=layers, metric=metric, comparator=comparator, weights=weights,
-        preprocessing=preprocessing, baselines=False, resample="none", test="permutation",
-        n_resamples=max(2, permutations), seed=seed, device=device, batch_size=batch_size,
-        accept_licence=accept_licence, progress=progress, time=time,
-    ).checked()  # fmt: skip
+    settings = SearchlightSettings.of({**locals(), "baselines": False}).checked()
     networks = check_models([model], weights, preprocessing)
     given = several(dataset) or [dataset]
     subjects = _subjects(given, region, subject, settings)
@@ -167,7 +162,7 @@ def searchlight(
         near = _neighbourhoods(space, millimetres, graphs, name)
         rdms = network_rdms.over(recording.stimuli)
         if not maps:
-            chosen, remarks = choose_comparator(rdms, settings)
+            chosen, remarks = choose_comparator(rdms.of_layers, settings.comparator)
         around = _around(recording, near, settings.metric)
         watched = functools.partial(
             track, desc=f"searchlight {name}", unit="centre", progress=settings.progress
@@ -224,21 +219,24 @@ def read_radius(radius: float | str) -> float:
 
 
 def _subjects(
-    datasets: Sequence[Any], region: str | None, subject: str | None, settings: Settings
+    datasets: Sequence[Any],
+    region: str | None,
+    subject: str | None,
+    settings: SearchlightSettings,
 ) -> dict[str, Recording]:
     """Load recordings, and take them apart: one per subject, by name."""
+    # Of a folder, all regions: a searchlight looks everywhere.
+    named = [
+        recordings.from_folder(dataset)
+        if isinstance(dataset, str | Path) and Path(dataset).expanduser().is_dir()
+        else dataset
+        for dataset in datasets
+    ]
     subjects: dict[str, Recording] = {}
-    for dataset in datasets:
-        if isinstance(dataset, Recording):
-            recording = dataset
-        elif isinstance(dataset, str | Path) and Path(dataset).expanduser().is_dir():
-            recording = recordings.from_folder(dataset)
-        else:
-            recording = recordings.load(
-                str(dataset), region=region, subject=subject,
-                accept_licence=settings.accept_licence, progress=settings.progress,
-            )  # fmt: skip
-        (recording,) = in_time([recording.select(region, subject)], settings.time, None)
+    for recording in load_scored(
+        named, region, subject, time=settings.time, accept_licence=settings.accept_licence,
+        progress=settings.progress,
+    ):  # fmt: skip
         if recording.n_stimuli < MIN_STIMULI:
             raise ProbeError(
                 f"recording {recording.name!r} has {recording.n_stimuli} stimuli, too few for an "
@@ -246,7 +244,6 @@ def _subjects(
             )
         names = recording.subjects
         for name in names:
-            # Folders that name no subject all have one of the same name.
             label = f"{recording.name}, {name}" if len(names) > 1 else recording.name
             if label in subjects:
                 raise ProbeError(f"two recordings are called {label!r}: each needs its own name")
@@ -377,7 +374,7 @@ def _put_together(
     p_best: np.ndarray | None,
     meshes: dict[str, Any],
     permutations: int,
-    settings: Settings,
+    settings: SearchlightSettings,
     comparison: dict[str, Any],
 ) -> SearchlightResult:
     """Make the maps of all subjects one, with tests over them."""

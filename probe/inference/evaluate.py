@@ -43,15 +43,20 @@ from probe.inference.variance import (
     subject_variance,
     variance_over_samples,
 )
+from probe.output.summarised import Summarised
+from probe.output.text import corrected, count, number, p_value, share
 from probe.similarity import Comparator, get_comparator, n_conditions
 from probe.similarity.comparators import PreparedRDMs
-from probe.similarity.pairs import complete_pairs, restrict
+from probe.similarity.pairs import complete_pairs, rdm_name, restrict
 
 MIN_STIMULI = 5
 """Below this many stimuli (or groups of them) a bootstrap over stimuli says nothing."""
 
 N_DEALS = 4
 """Ways to deal out the stimuli to folds, over which a cross-validated score is averaged."""
+
+BLOCK_CONTRASTS = 128
+"""Contrasts whose resamples are held in memory together."""
 
 RESAMPLES = ("stimuli", "subjects", "both")
 """What can be resampled: to what other stimuli, or other subjects, an interval refers."""
@@ -63,9 +68,11 @@ VARIANCES = ("corrected", "bootstrap")
 """Estimates of the variance by name, see `evaluate`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What `evaluate` found. M models, S subjects, B resamples; what a design cannot tell is NaN.
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Summarised):
+    """What `evaluate` returns; it shows itself, and `probe.plots.plot_scores` draws it.
+
+    M models, S subjects, B resamples; what a design cannot tell is NaN.
 
     Attributes
     ----------
@@ -98,6 +105,8 @@ class Evaluation:
         As asked for; ``test`` as it was resolved.
     resampled : numpy.ndarray, shape (B, M), or None
         Mean score in every bootstrap sample.
+    names, subjects : tuple of str
+        What models and subjects are called; empty if nobody named them.
     """
 
     scores: np.ndarray
@@ -121,14 +130,78 @@ class Evaluation:
     resample: str | None
     test: str
     resampled: np.ndarray | None
+    names: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """One line that says how many models and subjects there are."""
+        n_models, n_subjects = self.scores.shape
+        return f"{count(n_models, 'model')} and {count(n_subjects, 'subject')}"
+
+    def summary(self, correction: str = "fdr") -> pd.DataFrame:
+        """Return the models as a person reads them, the best first.
+
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Which corrected p-value is shown.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per model, of strings; ``ceiling`` is the score as a share of the noise
+            ceiling's upper and lower bound.
+        """
+        table = self.table().sort_values("score", ascending=False, kind="stable")
+        column, heading = corrected("p_zero", correction)
+        columns = {"model": list(table["model"]), "score": [number(s) for s in table["score"]]}
+        if self.resample is not None:
+            columns["95 % CI"] = [
+                f"{number(low)} to {number(high)}"
+                for low, high in table[["ci_low", "ci_high"]].to_numpy()
+            ]
+        columns["p"] = [p_value(p) for p in table["p_zero"]]
+        if heading != "p":
+            columns[heading] = [p_value(p) for p in table[column]]
+        if self.has_ceiling:
+            columns["ceiling"] = [
+                share(*shares) for shares in table[["share_of_upper", "share_of_lower"]].to_numpy()
+            ]
+        return pd.DataFrame(columns)
+
+    def notes(self, correction: str = "fdr") -> list[str]:
+        """Return in sentences what the table alone does not say.
+
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Of the p-values that are spoken of.
+        """
+        lower, upper = self.ceiling
+        notes = ["Noise ceiling unknown: one subject only."]
+        if self.has_ceiling:
+            notes = [f"Noise ceiling {number(lower)} to {number(upper)}."]
+        pairs = self.pairs()
+        column, heading = corrected("p", correction)
+        if pairs[column].notna().any():
+            how = "" if heading == "p" else f", {heading.removeprefix('p (').removesuffix(')')}"
+            n_different = int((pairs[column] < 0.05).sum())
+            notes.append(f"{n_different} of {len(pairs)} pairs of models differ (p < .05{how}).")
+        return notes
+
+    @property
+    def has_ceiling(self) -> bool:
+        """Whether both bounds of the noise ceiling are known."""
+        return bool(np.isfinite(self.ceiling).all())
 
     def table(self, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """Give one row per model.
+        """Return the scores and tests of the models, one row per model.
 
         Parameters
         ----------
         names : sequence of str, optional
-            Of the models.
+            Of the models; by default those that `evaluate` was called with.
 
         Returns
         -------
@@ -156,12 +229,12 @@ class Evaluation:
         )
 
     def pairs(self, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """Give one row per pair of models.
+        """Return the tests between models, one row per pair of them.
 
         Parameters
         ----------
         names : sequence of str, optional
-            Of the models.
+            Of the models; by default those that `evaluate` was called with.
 
         Returns
         -------
@@ -183,10 +256,11 @@ class Evaluation:
         )
 
     def _named(self, names: Sequence[str] | None) -> list[str]:
-        given = [f"model {k}" for k in range(len(self.mean))] if names is None else list(names)
-        if len(given) != len(self.mean):
-            raise ValueError(f"{len(given)} names for {len(self.mean)} models")
-        return given
+        if names is None:
+            names = self.names or [f"model {k}" for k in range(len(self.mean))]
+        if len(names) != len(self.mean):
+            raise ValueError(f"{len(names)} names for {len(self.mean)} models")
+        return list(names)
 
 
 def evaluate(
@@ -201,10 +275,12 @@ def evaluate(
     variance: str = "corrected",
     n_resamples: int = 1000,
     seed: int = 0,
+    names: Sequence[str] | None = None,
+    subjects: Sequence[str] | None = None,
     track: Track | None = None,
     executor: Executor | None = None,
 ) -> Evaluation:
-    """Score models against subjects, and say how sure one may be of the scores.
+    """Score models against subjects, with intervals and tests of the scores.
 
     **Intervals** refer to the population that is resampled: to other stimuli with these subjects
     (``resample='stimuli'``), to other subjects with these stimuli (``'subjects'``), or to other
@@ -268,6 +344,10 @@ def evaluate(
         permutation is ``1 / (n_resamples + 1)``.
     seed : int
         Of bootstrap and permutations; the global random state is not touched.
+    names : sequence of str, shape (M,), optional
+        What the models are called, in tables and in errors; by default, by their numbers.
+    subjects : sequence of str, shape (S,), optional
+        What the subjects are called in errors.
     track : callable, optional
         Wraps an iterable over resamples in a progress bar; also given are its ``total`` and, as
         ``desc``, what it is.
@@ -289,7 +369,9 @@ def evaluate(
     chosen = get_comparator(comparator)
     flexible = _as_models(models)
     fitted = cv is not None or any(m.fit != "fixed" for m in flexible)
-    a, b = prepare(chosen, np.concatenate([m.rdms for m in flexible]), data)
+    labels = _Labels.of(names, subjects, flexible, len(np.atleast_2d(data)))
+    rdms = np.concatenate([m.rdms for m in flexible])
+    a, b = prepare(chosen, rdms, data, labels.components, labels.subjects)
     n_models, n_subjects, units = len(flexible), len(b.rdms), Units.of(b.pairs, groups)
     kind = _checked(chosen, resample, test, variance, units, n_subjects, fitted)
     n_resamples = _whole("n_resamples", n_resamples, 2)
@@ -305,74 +387,40 @@ def evaluate(
         others = resample in ("subjects", "both")
         scorer = _CrossValidatedScorer(a, b, chosen, units, executor, flexible, folds, others)
 
-    # Rows: the models' scores, then the two bounds of the ceiling. Columns: subjects.
-    everything, everyone = np.ones((1, units.n), dtype=int), np.ones((1, n_subjects))
-    by_subject = scorer.score(everything, [everyone])[0][0]
+    # Scores. Rows: the models, then the two bounds of the ceiling. Columns: subjects.
+    by_subject = scorer.score(np.ones((1, units.n), dtype=int), [np.ones((1, n_subjects))])[0][0]
     observed = by_subject.mean(axis=1)
-    if (unscored := np.isnan(observed[:n_models])).any():
-        raise ValueError(
-            f"model {np.flatnonzero(unscored)[0]} has no score: it, or the data, is constant in "
-            "every fold of the stimuli"
-        )
+    _refuse_unscored(observed[:n_models], labels)
 
-    # What is asked, as weighted sums of these rows.
-    own = np.eye(n_models, n_models + 2)
-    first, second = np.triu_indices(n_models, 1)
-    differences = own[first] - own[second]
-    to_ceiling = np.eye(1, n_models + 2, n_models) - own
-    bounds = np.eye(2, n_models + 2, n_models)
-
+    # How they vary over what is resampled.
     samples = None
     if resample is not None:
         samples = _sample(
-            scorer,
-            by_subject,
-            resample,
-            variance,
-            n_resamples,
-            fitted or "bootstrap" in (kind, variance),
-            of_samples,
-            track,
-        )
-        _refuse_constant(samples.means[resample][:, :n_models])
+            scorer, by_subject, resample, variance, n_resamples,
+            fitted or "bootstrap" in (kind, variance), of_samples, track,
+        )  # fmt: skip
+        _refuse_constant(samples.means[resample][:, :n_models], labels)
 
-    def p_of(contrasts: np.ndarray, se: np.ndarray, dof: np.ndarray, two_sided: bool) -> np.ndarray:
-        if samples is not None and kind == "sign-flip":
-            values = contrast_values(by_subject[None], contrasts)[0]
-            return sign_flip_test(values, n_resamples, of_tests, two_sided=two_sided)
-        if samples is not None and kind == "bootstrap":
-            values = contrast_values(samples.means[samples.resample], contrasts)
-            return bootstrap_test(values, two_sided=two_sided)
-        return t_of(contrasts, se, dof, two_sided)
+    # What is asked, as weighted sums of the rows: each score, the differences of two, what lacks
+    # to the ceiling, and its bounds.
+    own = np.eye(n_models, n_models + 2)
+    first, second = np.triu_indices(n_models, 1)
+    contrasts = _Contrasts(by_subject, samples, kind, n_resamples, of_tests)
+    to_zero = contrasts.of(own)
+    differences = contrasts.of(own[first] - own[second])
+    bounds = contrasts.of(np.eye(2, n_models + 2, n_models))
+    to_ceiling = contrasts.of(np.eye(1, n_models + 2, n_models) - own)
 
-    def t_of(contrasts: np.ndarray, se: np.ndarray, dof: np.ndarray, two_sided: bool) -> np.ndarray:
-        statistic = contrast_values(observed[None], contrasts)[0]
-        return t_test(statistic, se, dof, two_sided=two_sided)
-
-    def spread(contrasts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Standard errors and degrees of freedom."""
-        if samples is None:
-            unknown = np.full(len(contrasts), np.nan)
-            return unknown, unknown
-        # Not all at once: there is a table of all resamples and subjects for each.
-        parts = [samples.variance(contrasts[k : k + 128]) for k in range(0, len(contrasts), 128)]
-        if not parts:
-            return np.empty(0), np.empty(0)
-        variances, dof = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
-        return np.sqrt(variances), dof
-
-    se, dof = spread(own)
-    difference_se, difference_dof = spread(differences)
-    ceiling_se, _ = spread(bounds)
-    mean, half = observed[:n_models], stats.t.ppf(0.975, dof) * se
+    # Tests: against zero, below the ceiling, and between models.
+    mean, half = observed[:n_models], stats.t.ppf(0.975, to_zero.dof) * to_zero.se
     if kind == "permutation":
         p_zero = permutation_test(mean, scorer.permuted(n_resamples, of_tests, track))
     elif chosen.centred:
-        p_zero = p_of(own, se, dof, False)
+        p_zero = contrasts.test(to_zero, two_sided=False)
     else:  # the score of RDMs that have nothing in common is not zero
         p_zero = np.full(n_models, np.nan)
-    p_ceiling = t_of(to_ceiling, *spread(to_ceiling), False)
-    p_pairs = p_of(differences, difference_se, difference_dof, True)
+    p_ceiling = contrasts.t_test(to_ceiling, two_sided=False)
+    p_pairs = contrasts.test(differences, two_sided=True)
 
     def square(of_pairs: np.ndarray, diagonal: float) -> np.ndarray:
         matrix = np.full((n_models, n_models), diagonal)
@@ -382,11 +430,11 @@ def evaluate(
     return Evaluation(
         scores=by_subject[:n_models],
         mean=mean,
-        se=se,
+        se=to_zero.se,
         ci_low=np.maximum(mean - half, -1.0),
         ci_high=np.minimum(mean + half, 1.0),
         ceiling=(float(observed[-2]), float(observed[-1])),
-        ceiling_se=(float(ceiling_se[0]), float(ceiling_se[1])),
+        ceiling_se=(float(bounds.se[0]), float(bounds.se[1])),
         p_zero=p_zero,
         p_zero_fdr=benjamini_hochberg(p_zero),
         p_zero_holm=holm(p_zero),
@@ -396,12 +444,98 @@ def evaluate(
         p_pairs=square(p_pairs, 1.0),
         p_pairs_fdr=square(benjamini_hochberg(p_pairs), 1.0),
         p_pairs_holm=square(holm(p_pairs), 1.0),
-        difference_se=square(difference_se, 0.0),
-        dof=dof,
+        difference_se=square(differences.se, 0.0),
+        dof=to_zero.dof,
         resample=resample,
         test=kind,
         resampled=None if samples is None else samples.means[samples.resample][:, :n_models],
+        names=tuple(names or ()),
+        subjects=tuple(subjects or ()),
     )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What models, the components that they consist of, and subjects are called in errors.
+
+    For those that have no names of their own, the kind alone, which a number follows.
+    """
+
+    models: str | list[str]
+    components: str | list[str]
+    subjects: str | list[str]
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str] | None,
+        subjects: Sequence[str] | None,
+        models: Sequence[Model],
+        n_subjects: int,
+    ) -> _Labels:
+        for what, labels, n in (("names", names, len(models)), ("subjects", subjects, n_subjects)):
+            if labels is not None and len(labels) != n:
+                raise ValueError(f"{what}: expected {n}, one for each, not {len(labels)}")
+        of_models = None if names is None else [f"model {name!r}" for name in names]
+        return cls(
+            of_models or "model",
+            [label for label, model in zip(of_models, models, strict=True) for _ in model.rdms]
+            if of_models
+            else "model",
+            "subject" if subjects is None else [f"subject {name!r}" for name in subjects],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Contrast:
+    """Weighted sums of scores and bounds, (Q, M + 2), their standard errors and dof, (Q,)."""
+
+    weights: np.ndarray
+    se: np.ndarray
+    dof: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Contrasts:
+    """Standard errors and tests of weighted sums of the rows, (M + 2, S), of scores and bounds."""
+
+    by_subject: np.ndarray
+    samples: _Samples | None
+    kind: str
+    n_resamples: int
+    rng: np.random.Generator
+
+    def of(self, weights: np.ndarray) -> _Contrast:
+        """Return weighted sums with standard errors and degrees of freedom."""
+        if self.samples is None:
+            undefined = np.full(len(weights), np.nan)
+            return _Contrast(weights, undefined, undefined)
+        # Not all at once: there is a table of all resamples and subjects for each.
+        parts = [
+            self.samples.variance(weights[k : k + BLOCK_CONTRASTS])
+            for k in range(0, len(weights), BLOCK_CONTRASTS)
+        ]
+        if not parts:
+            return _Contrast(weights, np.empty(0), np.empty(0))
+        variances, dof = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+        return _Contrast(weights, np.sqrt(variances), dof)
+
+    def test(self, contrast: _Contrast, *, two_sided: bool) -> np.ndarray:
+        """Return p-values of the test that was chosen."""
+        if self.samples is not None and self.kind == "sign-flip":
+            values = contrast_values(self.by_subject[None], contrast.weights)[0]
+            return sign_flip_test(values, self.n_resamples, self.rng, two_sided=two_sided)
+        if self.samples is not None and self.kind == "bootstrap":
+            means = self.samples.means[self.samples.resample]
+            values = contrast_values(means, contrast.weights)
+            return bootstrap_test(values, two_sided=two_sided)
+        return self.t_test(contrast, two_sided=two_sided)
+
+    def t_test(self, contrast: _Contrast, *, two_sided: bool) -> np.ndarray:
+        """Return p-values of the t-test."""
+        observed = self.by_subject.mean(axis=1)
+        statistic = contrast_values(observed[None], contrast.weights)[0]
+        return t_test(statistic, contrast.se, contrast.dof, two_sided=two_sided)
 
 
 @dataclass(frozen=True, eq=False)
@@ -599,9 +733,15 @@ def _pseudo_values(scorer: _Scorer, by_subject: np.ndarray) -> np.ndarray:
 
 
 def prepare(
-    comparator: Comparator, models: np.ndarray | Sequence[np.ndarray], data: np.ndarray
+    comparator: Comparator,
+    models: np.ndarray | Sequence[np.ndarray],
+    data: np.ndarray,
+    names: str | Sequence[str] = "model",
+    subjects: str | Sequence[str] = "subject",
 ) -> tuple[PreparedRDMs, PreparedRDMs]:
     """Check models and data, and leave out the pairs that are missing in any.
+
+    ``names`` and ``subjects`` are what they are called in errors, each or by their numbers.
 
     Raises
     ------
@@ -614,10 +754,10 @@ def prepare(
     n_models, n_data = (n_conditions(rdms.shape[1]) for rdms in sets)
     if n_models != n_data:
         raise ValueError(f"models have {n_models} stimuli, the data {n_data}")
-    pairs = complete_pairs(sets, ["model", "subject"])
+    pairs = complete_pairs(sets, [names, subjects])
     a, b = (
         comparator.prepare(restrict(rdms, pairs), pairs, name)
-        for rdms, name in zip(sets, ("model", "subject"), strict=True)
+        for rdms, name in zip(sets, (names, subjects), strict=True)
     )
     return a, b
 
@@ -658,7 +798,7 @@ def _checked(
     n_subjects: int,
     fitted: bool,
 ) -> str:
-    """See that the design allows what is asked, and say which test it is."""
+    """Check that the design allows what is asked, and return which test it is."""
     if resample is not None and resample not in RESAMPLES:
         raise ValueError(f"resample {resample!r} is unknown; known: {', '.join(RESAMPLES)}, None")
     if test not in TESTS:
@@ -695,11 +835,20 @@ def _checked(
     return "permutation" if test == "auto" else test
 
 
-def _refuse_constant(resampled: np.ndarray) -> None:
-    """See that most resamples have a score: one that leaves an RDM constant has none."""
+def _refuse_unscored(observed: np.ndarray, labels: _Labels) -> None:
+    """Refuse models that have no score, (M,)."""
+    if (unscored := np.isnan(observed)).any():
+        raise ValueError(
+            f"{rdm_name(labels.models, int(unscored.argmax()))} has no score: it, or the data, is "
+            "constant in every fold of the stimuli"
+        )
+
+
+def _refuse_constant(resampled: np.ndarray, labels: _Labels) -> None:
+    """Refuse models that are constant in most resamples, (B, M): these have no score there."""
     scored = np.isfinite(resampled).sum(axis=0)
     if (rare := scored < max(2, len(resampled) / 2)).any():
         raise ValueError(
-            f"model {np.flatnonzero(rare)[0]}, or the data, is constant in most resamples of the "
-            "stimuli: too few stimuli differ, or are in a fold, for a bootstrap"
+            f"{rdm_name(labels.models, int(rare.argmax()))}, or the data, is constant in most "
+            "resamples of the stimuli: too few stimuli differ, or are in a fold, for a bootstrap"
         )

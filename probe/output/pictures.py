@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import io
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from PIL import Image
 from probe import images
 from probe.errors import ProbeError
 from probe.output.files import write_atomically
+from probe.output.html import as_html
 from probe.output.replacing import replacing
 
 if TYPE_CHECKING:
@@ -145,15 +144,6 @@ def figure_png(
         plt.close(figure)
     with Image.open(out) as opened:
         return images.png(opened.convert("RGBA" if transparent else "RGB"), about)
-
-
-def as_html(png: bytes, title: str) -> str:
-    """Give a picture as a notebook shows it."""
-    encoded = b64encode(png).decode()
-    return (
-        f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(title)}" '
-        'style="max-width:100%;width:900px">'
-    )
 
 
 MEANT = {".png": "a figure", ".npy": "values", ".npz": "values", ".csv": "a table"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from probe.output.pictures import as_html
+from probe.output.html import as_html
 from probe.output.text import chosen
 
 
@@ -31,13 +31,14 @@ class Summarised(ABC):
     def notes(self) -> list[str]:
         """Return what a reader has to know of the numbers, a sentence or two each."""
 
-    @abstractmethod
-    def _png(self) -> bytes:
-        """Return the figure as the content of a PNG file."""
+    def _png(self) -> bytes | None:
+        """Return the figure as the content of a PNG file; None where there is none."""
+        return None
 
     def _pngs(self) -> list[bytes]:
         """Return all figures that a notebook shows."""
-        return [self._png()]
+        png = self._png()
+        return [] if png is None else [png]
 
     def __repr__(self) -> str:
         return "\n".join([self.title, "", self.summary().to_string(index=False), "", *self.notes()])

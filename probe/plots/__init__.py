@@ -1,5 +1,6 @@
 """Results as figures; every function takes and returns an Axes or a Figure."""
 
+from probe.plots.alignment import plot_alignment
 from probe.plots.checks import plot_curves, plot_randomisation
 from probe.plots.encoding import plot_encoding, plot_encodings, plot_sites
 from probe.plots.filters import plot_kernels, plot_maps, plot_patches
@@ -13,6 +14,7 @@ from probe.plots.scores import plot_scores
 from probe.plots.searchlight import plot_slices, plot_surfaces
 
 __all__ = [
+    "plot_alignment",
     "plot_curves",
     "plot_dendrogram",
     "plot_encoding",

@@ -42,6 +42,18 @@ def several(given: Any) -> list[Any] | None:
     return [part.strip() for part in given.split(",")]
 
 
+def check_names(dataset: str) -> None:
+    """Check that there are recordings of some names, separated by commas.
+
+    Raises
+    ------
+    ProbeError
+        With the nearest names, of the first that there is not.
+    """
+    for name in several(dataset) or [dataset]:
+        recordings.check_name(name)
+
+
 def load_recordings(
     datasets: Sequence[str | Recording],
     region: str | Sequence[str] | None = None,

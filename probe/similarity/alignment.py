@@ -466,74 +466,7 @@ def _refuse_too_many(n_x: int, n_y: int) -> None:
 def _transported(gains: np.ndarray) -> float:
     """Largest mean gain of a transport between uniform distributions over rows and columns."""
     costs = np.ascontiguousarray(-gains if gains.shape[0] >= gains.shape[1] else -gains.T)
-    flows = compiled(_transport)(costs, math.gcd(*costs.shape))
+    from probe.similarity.transport import transport  # imports numba
+
+    flows = compiled(transport)(costs, math.gcd(*costs.shape))
     return -float(np.einsum("ij,ji->", costs, flows) / flows.sum())
-
-
-def _transport(costs: np.ndarray, share: int) -> np.ndarray:
-    """Cheapest transport from m rows, k // share units each, to k columns that take m // share.
-
-    Successive shortest paths (Edmonds & Karp 1972, J ACM 19:248), row after row. The paths run
-    over columns only: one unit passes from column a to column b by way of the row that does so
-    most cheaply, ``via[a, b]``, for ``detour[a, b]``. Prices keep all detours that are reduced by
-    them at or above zero, so that Dijkstra's algorithm finds the shortest path.
-
-    Returns the units from every row to every column, shape (k, m).
-    """
-    m, k = costs.shape
-    flows = np.zeros((k, m), dtype=np.int64)
-    free = np.full(k, m // share)
-    prices = np.zeros(k)
-    detour = np.full((k, k), np.inf)
-    via = np.full((k, k), -1)
-    for row in range(m):
-        left = k // share
-        while left > 0:
-            lengths = costs[row] - prices
-            before = np.full(k, -1)
-            done = np.zeros(k, dtype=np.bool_)
-            while True:
-                here, shortest = -1, np.inf
-                for b in range(k):
-                    if not done[b] and (here < 0 or lengths[b] < shortest):
-                        here, shortest = b, lengths[b]
-                if free[here] > 0:
-                    break
-                done[here] = True
-                for b in range(k):
-                    if not done[b]:
-                        length = shortest + detour[here, b] + prices[here] - prices[b]
-                        if length < lengths[b]:
-                            lengths[b], before[b] = length, here
-            for b in range(k):
-                if done[b]:
-                    prices[b] += lengths[b] - shortest
-            # As many units as the narrowest place on the path lets through.
-            units, b = min(left, free[here]), here
-            while before[b] >= 0:
-                units = min(units, flows[before[b], via[before[b], b]])
-                b = before[b]
-            left -= units
-            free[here] -= units
-            b = here
-            while b >= 0:
-                a = before[b]
-                giver = row if a < 0 else via[a, b]
-                flows[b, giver] += units
-                for other in range(k):
-                    cost = costs[giver, other] - costs[giver, b]
-                    if cost < detour[b, other]:
-                        detour[b, other], via[b, other] = cost, giver
-                if a >= 0:
-                    flows[a, giver] -= units
-                    if flows[a, giver] == 0:  # the next cheapest take over from it
-                        for other in range(k):
-                            if via[a, other] == giver:
-                                detour[a, other], via[a, other] = np.inf, -1
-                                for r in range(m):
-                                    if flows[a, r] > 0:
-                                        cost = costs[r, other] - costs[r, a]
-                                        if cost < detour[a, other]:
-                                            detour[a, other], via[a, other] = cost, r
-                b = a
-    return flows

@@ -13,16 +13,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from probe.similarity.bures import bures
 from probe.similarity.kendall import kendall
-from probe.similarity.pairs import Pairs, complete_pairs, restrict
+from probe.similarity.pairs import Pairs, complete_pairs, rdm_name, restrict
 from probe.similarity.ranks import ROUNDING, centred_ranks, dense_ranks, midranks
 from probe.similarity.rdms import n_conditions
 from probe.similarity.whitening import double_centred, inner_products
+
+if TYPE_CHECKING:
+    from probe.similarity.rdm_set import RDMs
 
 
 def is_constant(rdm: np.ndarray) -> bool:
@@ -106,7 +109,10 @@ class Comparator(ABC):
     """Resamples that are worked on together."""
 
     def prepare(
-        self, rdms: np.ndarray, pairs: Pairs | None = None, name: str = "RDM"
+        self,
+        rdms: np.ndarray,
+        pairs: Pairs | None = None,
+        name: str | Sequence[str] = "RDM",
     ) -> PreparedRDMs:
         """Check RDMs.
 
@@ -116,8 +122,8 @@ class Comparator(ABC):
             Finite distances.
         pairs : Pairs, optional
             What the columns are; by default all pairs.
-        name : str
-            What to call an RDM in an error.
+        name : str or sequence of str, shape (K,)
+            What to call an RDM in an error, or the name of each.
 
         Raises
         ------
@@ -127,9 +133,11 @@ class Comparator(ABC):
         rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
         for k, row in enumerate(rdms):
             if not np.isfinite(row).all():
-                raise ValueError(f"{name} {k} has a NaN or infinite distance")
+                raise ValueError(f"{rdm_name(name, k)} has a NaN or infinite distance")
             if not row.any() or (self.centred and is_constant(row)):
-                raise ValueError(f"{name} {k} is constant: {self.name} with it is undefined")
+                raise ValueError(
+                    f"{rdm_name(name, k)} is constant: {self.name} with it is undefined"
+                )
         return PreparedRDMs(rdms, pairs or Pairs.all(n_conditions(rdms.shape[1])))
 
     def similarity(
@@ -566,9 +574,12 @@ class Bures(Comparator):
     """Bures similarity of the kernels that the distances imply."""
 
     def prepare(
-        self, rdms: np.ndarray, pairs: Pairs | None = None, name: str = "RDM"
+        self,
+        rdms: np.ndarray,
+        pairs: Pairs | None = None,
+        name: str | Sequence[str] = "RDM",
     ) -> PreparedRDMs:
-        """See `Comparator.prepare`."""
+        """Check RDMs, see `Comparator.prepare`."""
         prepared = super().prepare(rdms, pairs, name)
         known = prepared.pairs.conditions()
         if len(prepared.pairs) < len(known) * (len(known) - 1) // 2:
@@ -691,6 +702,21 @@ def whitened(sigma_k: np.ndarray, *, centred: bool = True) -> Comparator:
     base = COMPARATORS["whitened-pearson" if centred else "whitened-cosine"]
     assert isinstance(base, Whitened)
     return replace(base, sigma_k=np.asarray(sigma_k, dtype=np.float64))
+
+
+def choose_comparator(models: RDMs, comparator: str) -> tuple[str, list[str]]:
+    """Return the comparator, and a remark where ``auto`` is not Spearman's.
+
+    Ties, as in RDMs of categories, raise Spearman's correlation: with them it is rho-a (Schütt et
+    al. 2023, eLife 12:e82566).
+    """
+    if comparator != "auto":
+        return comparator, []
+    if not (tied := models.tied):
+        return "spearman", []
+    return "rho-a", [
+        f"Comparator rho-a, since the RDM of {tied[0]} has ties, which raise Spearman's."
+    ]
 
 
 def get_comparator(comparator: str | Comparator) -> Comparator:

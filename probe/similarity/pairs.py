@@ -108,7 +108,14 @@ class Pairs:
         return known[places]
 
 
-def complete_pairs(sets: Sequence[np.ndarray], names: Sequence[str] | None = None) -> Pairs:
+def rdm_name(names: str | Sequence[str], row: int) -> str:
+    """Return what to call an RDM in an error: its own name, or the kind of RDM and its number."""
+    return f"{names} {row}" if isinstance(names, str) else names[row]
+
+
+def complete_pairs(
+    sets: Sequence[np.ndarray], names: Sequence[str | Sequence[str]] | None = None
+) -> Pairs:
     """Find the pairs that have a distance in every RDM.
 
     One rule for all comparators: a pair that is missing (NaN) in any RDM of a call is left out of
@@ -117,8 +124,8 @@ def complete_pairs(sets: Sequence[np.ndarray], names: Sequence[str] | None = Non
     Parameters
     ----------
     sets : sequence of numpy.ndarray, each of shape (n_rdms, n_pairs)
-    names : sequence of str, optional
-        What to call the sets in an error.
+    names : sequence of (str or sequence of str), optional
+        For each set, what to call one of its RDMs in an error, or the names of all of them.
 
     Returns
     -------
@@ -142,9 +149,9 @@ def complete_pairs(sets: Sequence[np.ndarray], names: Sequence[str] | None = Non
         for k, row in enumerate(rdms):
             missing = np.isnan(row)
             if np.isinf(row).any():
-                raise ValueError(f"{name} {k} has an infinite distance")
+                raise ValueError(f"{rdm_name(name, k)} has an infinite distance")
             if missing.all():
-                raise ValueError(f"{name} {k} has no distances: all are NaN")
+                raise ValueError(f"{rdm_name(name, k)} has no distances: all are NaN")
             known &= ~missing
     if known.all():
         return pairs

@@ -24,13 +24,13 @@ from probe.models.architectures import official
         (["--device", "gpu"], ["device 'gpu'", "cpu"]),
         (["--weights", "nowhere.pth"], ["'nowhere.pth' do not exist", "imagenet, random"]),
         (["--preprocessing", "resized"], ["'resized'", "did you mean 'resize'"]),
-        (["--seed", "-1"], ["--seed", "greater than or equal to 0", "probe rsa --help"]),
+        (["--seed", "-1"], ["seed -1: expected a number ≥ 0"]),
         (["--seed", "one"], ["--seed", "integer"]),
-        (["--n-resamples", "1"], ["--n-resamples", "greater than or equal to 2"]),
-        (["--batch-size", "0"], ["--batch-size", "greater than or equal to 1"]),
+        (["--n-resamples", "1"], ["n_resamples 1: expected a number ≥ 2"]),
+        (["--batch-size", "0"], ["batch_size 0: expected a number ≥ 1"]),
         (["--layer", "features.0"], ["No such option: --layer", "--layers"]),
         (["--output"], ["--output", "requires an argument"]),
-        (["--comparator", "cosine", "surplus"], ["unexpected extra argument"]),
+        (["--comparator", "cosine", "surplus"], ["model 'surplus' and model", "expected one"]),
     ],
 )
 def test_options(rsa, lab, arguments, parts):

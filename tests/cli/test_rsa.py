@@ -240,9 +240,15 @@ def test_one_subject_cannot_be_resampled(rsa, lab, resample):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--resample", "stimulus"], "resample 'stimulus' is unknown; did you mean 'stimuli'"),
-        (["--test", "ttest"], "test 'ttest' is unknown"),
-        (["--correction", "fdrr"], "correction 'fdrr' is unknown; did you mean 'fdr'"),
+        (["--resample", "stimulus"], "none; did you mean 'stimuli'?"),
+        (
+            ["--test", "ttest"],
+            "test 'ttest': expected one of auto, permutation, t, bootstrap, sign-flip",
+        ),
+        (
+            ["--correction", "fdrr"],
+            "correction 'fdrr': expected one of fdr, holm, none; did you mean 'fdr'?",
+        ),
     ],
 )
 def test_bad_choices(rsa, lab, arguments, message):

@@ -424,7 +424,7 @@ def test_bad_input(network, patterns, stimuli, surfaces):
         ({"radius": "wide"}, "radius 'wide': expected millimetres above 0, as 6mm"),
         ({"radius": -2}, "radius '-2'"),
         ({"permutations": -1}, "permutations -1"),
-        ({"metric": "manhattan"}, "metric 'manhattan' is unknown"),
+        ({"metric": "manhattan"}, "metric 'manhattan': expected one of correlation, "),
         ({"layers": "9"}, "'9'"),
         ({"surface": surfaces}, "this recording holds voxels"),
         ({"radius": 0.1}, "no neighbourhood of 0.1 mm has an RDM .* larger radius"),

@@ -429,6 +429,32 @@ class TestDesigns:
         with pytest.raises(ValueError, match="2 names for 3 models"):
             found.table(["a", "b"])
 
+    def test_names_are_in_tables_and_errors(self):
+        models, data = world()
+        named = {"names": ["a", "b", "c"], "subjects": [f"s{k}" for k in range(len(data))]}
+        found = evaluate(models, data, n_resamples=30, **named)
+        assert list(found.table()["model"]) == ["a", "b", "c"]
+        assert found.pairs()["model_b"].tolist() == ["b", "c", "c"]
+        constant = models.copy()
+        constant[1] = 2.0
+        with pytest.raises(ValueError, match=r"^model 'b' is constant"):
+            evaluate(constant, data, **named)
+        missing = data.copy()
+        missing[0] = np.nan
+        with pytest.raises(ValueError, match=r"^subject 's0' has no distances"):
+            evaluate(models, missing, **named)
+        with pytest.raises(ValueError, match="names: expected 3, one for each, not 1"):
+            evaluate(models, data, names=["a"])
+
+    def test_it_shows_itself(self):
+        found = evaluate(*world(), names=["a", "b", "c"], n_resamples=30)
+        assert repr(found).splitlines()[0] == found.title
+        assert list(found.summary("holm").columns) == [
+            "model", "score", "95 % CI", "p", "p (Holm)", "ceiling",
+        ]  # fmt: skip
+        assert found.notes("none")[1].endswith("of 3 pairs of models differ (p < .05).")
+        assert "<table" in found._repr_html_()
+
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("resample", ["stimuli", "subjects", "both"])

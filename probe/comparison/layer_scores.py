@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from probe import inference, recordings
-from probe.comparison.inputs import Settings
 from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
+from probe.comparison.recorded import rdms_of_recording
 from probe.comparison.result import Ceiling, Choice, RSAResult
+from probe.comparison.settings import RSASettings
 from probe.errors import ProbeError
 from probe.inference.evaluate import MIN_STIMULI
 from probe.inference.resampling import Executor
@@ -24,16 +25,17 @@ from probe.progress import track
 from probe.recordings import Recording
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator, n_conditions
+from probe.similarity.comparators import choose_comparator
 from probe.similarity.rdm_set import RDMs
 
 N_SPLITS = 100
 """Splits of the stimuli for choosing a layer on one half and scoring it on the other."""
 
 
-def compare(
+def score_layers(
     network_rdms: NetworkRDMs,
     recording: Recording,
-    settings: Settings,
+    settings: RSASettings,
     executor: Executor | None = None,
 ) -> RSAResult:
     """Compare the layers of a network, and its baselines, with one region of a recording.
@@ -43,7 +45,7 @@ def compare(
     network_rdms : NetworkRDMs
     recording : Recording
         Of one region.
-    settings : Settings
+    settings : RSASettings
     executor : Executor, optional
         Has resamples computed elsewhere.
 
@@ -58,21 +60,22 @@ def compare(
     """
     network = network_rdms.network
     check_design(recording, settings)
-    subjects, data = recording.rdms(settings.metric)
+    recorded = rdms_of_recording(recording, settings.metric)
+    subjects, data = list(recorded.labels), recorded.distances
     rdms = network_rdms.over(recording.stimuli)
-    comparator, remarks = choose_comparator(rdms, settings)
+    comparator, remarks = choose_comparator(rdms.of_layers, settings.comparator)
 
     bar = functools.partial(track, progress=settings.progress)
     evaluate = functools.partial(
         inference.evaluate, data=data, comparator=comparator, resample=settings.resample,
         test=settings.test, n_resamples=settings.n_resamples, seed=settings.seed,
-        executor=executor,
+        subjects=subjects, executor=executor,
     )  # fmt: skip
     try:
         ceiling = _ceiling(recording, data, comparator, settings)
         watched = functools.partial(bar, desc="inference", unit="resample")
-        of_layers = evaluate(rdms.trained, track=watched)
-        of_pixels = evaluate(rdms.pixels) if len(rdms.pixels) else None
+        of_layers = evaluate(rdms.trained, names=rdms.names, track=watched)
+        of_pixels = evaluate(rdms.pixels, names=["pixels"]) if len(rdms.pixels) else None
         choice = _choose(rdms, data, comparator, settings.seed, bar)
     except ValueError as error:
         raise ProbeError(f"{network.name} and {recording.name}: {error}") from None
@@ -109,17 +112,7 @@ def compare(
         ceiling=ceiling,
         choice=choice,
         rdms=named_rdms(network_rdms, rdms, recording, settings),
-        recorded=RDMs(
-            data,
-            tuple(subjects),
-            recording.stimuli.ids,
-            settings.metric,
-            {
-                "recording": recording.name,
-                "region": recording.regions[0],
-                "simulated": recording.simulated,
-            },
-        ),
+        recorded=recorded,
         facts=facts_of(
             network, rdms, recording, settings, comparator, of_layers.resample, of_layers.test,
             remarks,
@@ -133,7 +126,7 @@ def compare(
 
 
 def named_rdms(
-    network_rdms: NetworkRDMs, rdms: LayerRDMs, recording: Recording, settings: Settings
+    network_rdms: NetworkRDMs, rdms: LayerRDMs, recording: Recording, settings: RSASettings
 ) -> RDMs:
     """Return the RDMs of the layers, with what they are of."""
     network = network_rdms.network
@@ -154,7 +147,7 @@ def facts_of(
     network: Network,
     rdms: LayerRDMs,
     recording: Recording,
-    settings: Settings,
+    settings: RSASettings,
     comparator: str,
     resample: str | None,
     test: str,
@@ -185,7 +178,7 @@ def facts_of_network(network: Network, layers: list[str]) -> dict[str, Any]:
     }
 
 
-def check_design(recording: Recording, settings: Settings) -> None:
+def check_design(recording: Recording, settings: RSASettings) -> None:
     """Refuse what the recording is too small for, before the network is run."""
     if recording.n_stimuli < MIN_STIMULI:
         raise ProbeError(
@@ -200,19 +193,7 @@ def check_design(recording: Recording, settings: Settings) -> None:
         )
 
 
-def choose_comparator(rdms: LayerRDMs, settings: Settings) -> tuple[str, list[str]]:
-    """Settle the comparator, and say why where it is not the usual one."""
-    if settings.comparator != "auto":
-        return settings.comparator, []
-    tied = RDMs(rdms.trained, tuple(rdms.names)).tied
-    if not tied:
-        return "spearman", []
-    return "rho-a", [
-        f"Comparator rho-a, since the RDM of {tied[0]} has ties, which raise Spearman's."
-    ]
-
-
-def _remarks(network: Network, rdms: LayerRDMs, settings: Settings) -> list[str]:
+def _remarks(network: Network, rdms: LayerRDMs, settings: RSASettings) -> list[str]:
     remarks = []
     if network.missing and settings.layers in ("default", "all"):
         remarks.append(
@@ -232,7 +213,7 @@ def _remarks(network: Network, rdms: LayerRDMs, settings: Settings) -> list[str]
 
 
 def _ceiling(
-    recording: Recording, data: np.ndarray, comparator: str, settings: Settings
+    recording: Recording, data: np.ndarray, comparator: str, settings: RSASettings
 ) -> Ceiling:
     if len(data) > 1:
         lower, upper = inference.noise_ceiling(data, comparator)
@@ -354,7 +335,7 @@ def _by_subject(
     )
 
 
-def settings_of(network: Network, settings: Settings, **others: Any) -> dict[str, Any]:
+def settings_of(network: Network, settings: RSASettings, **others: Any) -> dict[str, Any]:
     """Say which settings a comparison had, ``others`` among them."""
     return {
         "seed": settings.seed,

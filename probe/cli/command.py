@@ -1,0 +1,96 @@
+"""What every command understands besides its own options: where the network stands, spellings.
+
+A network may be written first, or after ``--model``/``-m``, whichever the command's signature has.
+Where positional arguments are pictures (``saliency``, ``dream``, ``style``), a name before them
+could be a picture's: there, only ``--model`` names the network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+from probe.errors import ProbeError
+
+OTHER_SPELLINGS = {
+    "--accept-license": "--accept-licence",
+    "--color": "--colour",
+    "--colors": "--colours",
+    "--parameterization": "--parameterisation",
+}
+"""Flags that are understood, and not shown in help texts, by the spelling that is."""
+
+_ELSEWHERE = "_network"
+
+
+class Command(TyperCommand):
+    """A command whose network is its first argument or ``--model``, and of any spelling."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        arguments = [p for p in self.params if isinstance(p, TyperArgument)]
+        self._network = next((p for p in self.params if p.name == "model"), None)
+        self._also = self._other_way(arguments)
+        if isinstance(self._also, TyperArgument):
+            self.params.insert(0, self._also)
+        elif self._also is not None:
+            self.params.append(self._also)
+
+    def _other_way(self, arguments: list[TyperArgument]) -> TyperArgument | TyperOption | None:
+        """Return the parameter that names the network as the signature does not."""
+        network: Any = self._network
+        if network is None or (arguments and network not in arguments):
+            return None
+        same: dict[str, Any] = {
+            "type_descriptor": network.type_descriptor,
+            "expose_value": False,
+            "autocompletion": lambda ctx, _, incomplete: [
+                item.value for item in network.shell_complete(ctx, incomplete)
+            ],
+        }
+        if network in arguments:
+            return TyperOption(
+                param_decls=[_ELSEWHERE, "--model", "-m"],
+                help="The network, if it is not the first argument.",
+                **same,
+            )
+        return TyperArgument(
+            param_decls=[_ELSEWHERE], metavar="MODEL", help="The same as --model.", **same
+        )
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments, with the network where this command has it."""
+        args = self._in_our_spelling(args)
+        if self._also is None or ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        values, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
+        network = values.get(_ELSEWHERE)
+        if isinstance(network, str):
+            if isinstance(self._also, TyperArgument):
+                if isinstance(twice := values.get("model"), str):
+                    raise ProbeError(_twice(network, twice))
+                args = ["--model", network, *args]
+            else:
+                last = [p for p in self.params if isinstance(p, TyperArgument)][-1]
+                if extra or (last.nargs == 1 and isinstance(values.get(str(last.name)), str)):
+                    raise ProbeError(_twice(str(values["model"]), network))
+                args = [network, *args]
+        return super().parse_args(ctx, args)
+
+    def _in_our_spelling(self, args: list[str]) -> list[str]:
+        """Return the arguments with flags as this command writes them."""
+        flags = {flag for param in self.params for flag in (*param.opts, *param.secondary_opts)}
+        spelled: list[str] = []
+        for k, word in enumerate(args):
+            if word == "--":
+                return [*spelled, *args[k:]]
+            flag, equals, value = word.partition("=")
+            ours = OTHER_SPELLINGS.get(flag)
+            use = ours in flags and flag not in flags
+            spelled.append(f"{ours}{equals}{value}" if use else word)
+        return spelled
+
+
+def _twice(first: str, second: str) -> str:
+    return f"model {first!r} and model {second!r}: expected one, as first argument or as --model"
