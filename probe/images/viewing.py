@@ -82,12 +82,12 @@ def read(source: Picture, name: str) -> Image.Image:
 
 
 def notes_of(picture: Image.Image) -> list[str]:
-    """Tell what was converted, and what was wrong, when a picture was read; one line each."""
+    """Return what was converted, and what was wrong, when a picture was read; one line each."""
     return list(picture.info.get(NOTES, ()))
 
 
 def _is_plain(picture: Image.Image, content: bytes | None) -> bool:
-    """Tell whether a picture has 8 bits and is sRGB, so that Pillow reads it as it is meant."""
+    """Return whether a picture has 8 bits and is sRGB, so that Pillow reads it as it is meant."""
     raw = str(getattr(picture, "tile", ""))
     if picture.mode not in _PLAIN or "16" in raw.rpartition("args=")[2]:
         return False

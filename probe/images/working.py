@@ -111,7 +111,7 @@ def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
 
 
 def sha256_of(picture: Original) -> str:
-    """Tell pictures apart by their content: pixels and alpha, whatever kind of file they are in."""
+    """Hash a picture's content: pixels and alpha, whatever kind of file they are in."""
     content = hashlib.sha256(np.ascontiguousarray(picture.pixels).data)
     if picture.alpha is not None:
         content.update(np.ascontiguousarray(picture.alpha).data)
@@ -220,7 +220,7 @@ def _levels(
 
 
 def _apart(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Give the values of a picture as Pillow holds it, and its alpha apart."""
+    """Return the values of a picture as Pillow holds it, and its alpha apart."""
     if picture.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown: save it with 16 bits")
     if picture.mode == "I" and picture.format == "TIFF":
@@ -243,7 +243,7 @@ def _apart(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _keyed(values: np.ndarray, transparent: Any) -> np.ndarray | None:
-    """Give the alpha of a picture in which one colour is transparent."""
+    """Return the alpha of a picture in which one colour is transparent."""
     if not isinstance(transparent, (int, tuple)):
         return None
     same = values == np.asarray(transparent)
@@ -251,7 +251,7 @@ def _keyed(values: np.ndarray, transparent: Any) -> np.ndarray | None:
 
 
 def _rawmode(opened: ImageFile.ImageFile) -> str:
-    """Tell how the values lie in a file, in Pillow's words, such as ``RGB;16B``."""
+    """Return how the values lie in a file, in Pillow's words, such as ``RGB;16B``."""
     args = opened.tile[0].args if opened.tile else ""
     return str(args[0] if isinstance(args, tuple) else args)
 
@@ -289,7 +289,7 @@ def _in_srgb(
 
 
 def _exif(opened: Image.Image, notes: list[str]) -> tuple[int, bytes]:
-    """Give the orientation that is still to be applied, and the EXIF data that are kept."""
+    """Return the orientation that is still to be applied, and the EXIF data that are kept."""
     orientation = 1
     try:
         exif = opened.getexif()

@@ -84,7 +84,7 @@ class Network:
         return (3, *self.preprocessing.size)
 
     def provenance(self) -> dict[str, Any]:
-        """Tell what decides the network's values, as plain values."""
+        """Return what decides the network's values, as plain values."""
         return {
             "model": self.name,
             "weights": self.weights.source,
@@ -94,14 +94,14 @@ class Network:
         }
 
     def why_missing(self, layer: str) -> str | None:
-        """Tell why a layer is missing, and how to get it; None if it is there."""
+        """Return why a layer is missing, and how to get it; None if it is there."""
         for prefix, reason in self.missing.items():
             if re.match(re.escape(prefix) + r"(?![^.:\[])", layer):
                 return reason
         return None
 
     def available(self, layer: str) -> bool:
-        """Tell whether a layer's weights are there."""
+        """Return whether a layer's weights are there."""
         return self.why_missing(layer) is None
 
     @classmethod

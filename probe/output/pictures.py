@@ -129,7 +129,7 @@ def png(
 def figure_png(
     drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300, transparent: bool = False
 ) -> bytes:
-    """Give the content of a PNG file of a figure, and close it; see `probe.images.png`."""
+    """Return the content of a PNG file of a figure, and close it; see `probe.images.png`."""
     from matplotlib import pyplot as plt
 
     figure = drawn if isinstance(drawn, mpl.figure.Figure) else drawn.get_figure(root=True)
@@ -148,7 +148,7 @@ def figure_png(
 
 
 def as_html(png: bytes, title: str) -> str:
-    """Give a picture as a notebook shows it."""
+    """Return a picture as a notebook shows it."""
     encoded = b64encode(png).decode()
     return (
         f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(title)}" '
