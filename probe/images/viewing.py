@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from probe.images.colour import Profile
+from probe.images.editable import open_picture
 from probe.images.reading import (
     Picture,
     mend,
@@ -20,7 +21,6 @@ from probe.images.reading import (
     to_rgb,
 )
 from probe.images.tags import meaning_of
-from probe.images.working import open_picture
 
 COLOURS = "sRGB"
 """What the colours are that networks see; part of what activations are kept by."""

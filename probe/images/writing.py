@@ -15,9 +15,9 @@ from PIL import Image, PngImagePlugin
 
 from probe.errors import ProbeError
 from probe.images import colour
+from probe.images.editable import Original
 from probe.images.metadata import KEY, as_text, exif_of, tiff_tags
 from probe.images.reading import reason
-from probe.images.working import Original
 
 DEEP = (".png", ".tif", ".tiff")
 """Kinds of files that hold 16 bits."""
