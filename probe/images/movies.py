@@ -331,7 +331,7 @@ def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
     for k, frame in enumerate(frames):
         levels = np.asarray(frame)
         if levels.ndim != 3 or levels.shape[2] != 3 or 0 in levels.shape:
-            raise ProbeError(f"frame {k} has shape {levels.shape}; wanted (height, width, 3)")
+            raise ProbeError(f"frame {k} has shape {levels.shape}: expected (height, width, 3)")
         if shape not in (None, levels.shape):
             raise ProbeError(f"frame {k} has shape {levels.shape}, and the first one {shape}")
         shape = levels.shape
@@ -345,7 +345,7 @@ def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
                 raise ProbeError(f"frame {k} has values outside of 0 to 1")
             levels = np.floor(np.clip(levels, 0, 1) * 255 + 0.5).astype(np.uint8)
         elif levels.dtype != np.uint8:
-            raise ProbeError(f"frame {k} is of {levels.dtype}; wanted uint8 or float")
+            raise ProbeError(f"frame {k} is of {levels.dtype}: expected uint8 or float")
         yield levels
     if shape is None:
         raise ProbeError("there is no frame to write")

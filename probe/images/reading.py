@@ -89,8 +89,8 @@ def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
         source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
     ):
         raise ProbeError(
-            f"image {name!r} is an array of {source.dtype} and shape {source.shape}; "
-            "wanted uint8 of shape (height, width), (height, width, 3) or (…, 4)"
+            f"image {name!r} is an array of {source.dtype} and shape {source.shape}: "
+            "expected uint8 of shape (height, width), (height, width, 3) or (…, 4)"
         )
     return Image.fromarray(source)
 

@@ -188,8 +188,8 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
         or not np.issubdtype(pixels.dtype, np.floating)
     ):
         raise ProbeError(
-            f"a picture of {pixels.dtype} and shape {pixels.shape} cannot be written; wanted float "
-            "of shape (height, width, 3 or 4), from 0 to 1"
+            f"a picture of {pixels.dtype} and shape {pixels.shape} cannot be written: expected "
+            "float of shape (height, width, 3 or 4), from 0 to 1"
         )
     least, most = float(pixels.min()), float(pixels.max())
     if not (least >= -OVERSHOOT and most <= 1 + OVERSHOOT):

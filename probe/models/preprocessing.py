@@ -97,7 +97,7 @@ class Preprocessing:
             float32, (3, height, width).
         """
         if picture.mode != "RGB":
-            raise ProbeError(f"preprocessing wants an RGB picture, not {picture.mode}")
+            raise ProbeError(f"picture of mode {picture.mode}: expected RGB")
         pixels = np.asarray(self._cropped(self._resized(picture)))
         # There are but 256 values: what becomes of each is worked out once.
         table = _normalised(self.mean, self.std)
