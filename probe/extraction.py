@@ -209,17 +209,17 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """Say in one line what it is."""
+        """Describe in one line what it is."""
         of = self.extraction
         return cache.title(of.network.name, of.stimuli.name, len(of.stimuli), len(self.layers))
 
     def store(self) -> ActivationStore | None:
-        """Give what there is already, if anything."""
+        """Return what there is already, if anything."""
         path = self.extraction.path
         return ActivationStore(path) if (path / "zarr.json").is_file() else None
 
     def table(self) -> pd.DataFrame:
-        """Tell what it takes, one row per layer.
+        """Return what it takes, one row per layer.
 
         Returns
         -------
@@ -248,11 +248,11 @@ class Plan:
 
     @staticmethod
     def share_there(table: pd.DataFrame) -> float:
-        """Give the share of all values, 0 to 1, that a `table` says to be on disk."""
+        """Return the share of all values, 0 to 1, that a `table` says to be on disk."""
         return float((table["there"] * table["GB"]).sum() / table["GB"].sum())
 
     def on(self, cluster: clusters.Cluster | None) -> Plan:
-        """Give the same on the workers of a cluster."""
+        """Return the same on the workers of a cluster."""
         return replace(self, extraction=self.extraction.on(cluster))
 
     def run(

@@ -28,12 +28,12 @@ def show_with(bars: type) -> None:
 
 
 def someone_watches() -> bool:
-    """Tell whether standard error is a terminal, or a notebook or another program shows bars."""
+    """Return whether standard error is a terminal, or a notebook or another program shows bars."""
     return _bars is not None or sys.stderr.isatty() or in_notebook()
 
 
 def in_notebook() -> bool:
-    """Tell whether this process is the kernel of a notebook."""
+    """Return whether this process is the kernel of a notebook."""
     # Loaded is not running: other tools import IPython, too.
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
@@ -77,7 +77,7 @@ def track(
 
 
 def note(text: str, progress: bool | None = None) -> None:
-    """Say something on standard error, above the bars; by default when a person is watching."""
+    """Write a line to standard error, above the bars; by default when a person is watching."""
     if someone_watches() if progress is None else progress:
         from tqdm import tqdm
 
@@ -86,7 +86,7 @@ def note(text: str, progress: bool | None = None) -> None:
 
 @contextmanager
 def finishing() -> Iterator[threading.Event]:
-    """Let Ctrl-C and SIGTERM set an event: work looks at it where it can stop without a loss.
+    """Set an event at Ctrl-C or SIGTERM: work looks at it where it can stop without a loss.
 
     At the end, when the work has stopped, the signal has its effect: KeyboardInterrupt, or
     SystemExit with code 143. A second signal has it at once.

@@ -589,7 +589,7 @@ class TestComparators:
         ({"subject": "sim-9"}, "no subject 'sim-9'; did you mean 'sim-"),
         ({"device": "cudaa"}, "device 'cudaa' is not on this machine; there is cpu"),
         ({"preprocessing": "resise"}, "unknown preprocessing 'resise'; did you mean 'resize'"),
-        ({"weights": "imagenett"}, "weights 'imagenett' do not exist; wanted imagenet, random"),
+        ({"weights": "imagenett"}, "weights 'imagenett' do not exist: expected imagenet, random"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -47,7 +47,7 @@ def choose(network: Network, device: torch.device) -> int:
 
 
 def at_least(n_stimuli: int) -> int:
-    """Give the least batch size that takes all stimuli at once."""
+    """Return the least batch size that takes all stimuli at once."""
     return max(LEAST_BATCH, 2 ** math.ceil(math.log2(max(1, n_stimuli))))
 
 
@@ -70,7 +70,7 @@ class Remembered:
         self._path = assets.cache_dir() / "batch-sizes" / f"{key_of(about)}.json"
 
     def get(self) -> int | None:
-        """Give it, if there is one."""
+        """Return it, if there is one."""
         try:
             size = json.loads(self._path.read_text())
         except (OSError, ValueError):

@@ -128,7 +128,7 @@ class Removal(NamedTuple):
 
 
 def root(folder: str | Path | None = None) -> Path:
-    """Give the folder of the stores: the cache's, or another."""
+    """Return the folder of the stores: the cache's, or another."""
     return assets.cache_dir() / "activations" if folder is None else Path(folder).expanduser()
 
 
@@ -152,7 +152,7 @@ def shown(keys: Iterable[str]) -> dict[str, str]:
 
 
 def short(store: ActivationStore) -> str:
-    """Give the beginning of a store's key that tells it from the others in its folder."""
+    """Return the beginning of a store's key that tells it from the others in its folder."""
     return shown(path.name for path in _folders(store.path.parent))[store.key]
 
 
@@ -186,13 +186,13 @@ def find(key: str | Path, folder: str | Path | None = None) -> Path:
 
 
 def title(model: str, stimuli: str, n_stimuli: int, n_layers: int) -> str:
-    """Say in one line what a store holds."""
+    """Describe in one line what a store holds."""
     pictures = f"{n_stimuli:,} {'stimulus' if n_stimuli == 1 else 'stimuli'}"
     return f"{model} · {stimuli}, {pictures} · {n_layers} layer{'' if n_layers == 1 else 's'}"
 
 
 def facts(store: ActivationStore) -> list[tuple[str, str]]:
-    """Say what was done to get what a store holds, as (name, text) lines."""
+    """Return what was done to get what a store holds, as (name, text) lines."""
     about, request = store.about, store.request
     digits = "" if about["autocast"] == "none" else f", computed in {about['autocast']}"
     return [
@@ -204,7 +204,7 @@ def facts(store: ActivationStore) -> list[tuple[str, str]]:
 
 
 def skipped(left_out: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Say which pictures were left out, and why, as a (name, text) line, or none."""
+    """Return which pictures were left out, and why, as a (name, text) line, or none."""
     lines = [f"{name} ({reason})" for name, reason in left_out]
     more = f", and {len(lines) - 5} more" if len(lines) > 5 else ""
     return [("skipped", f"{len(lines)}: {', '.join(lines[:5])}{more}")] if lines else []
@@ -277,7 +277,7 @@ def removable(
     older_than: str | None = None,
     folder: str | Path | None = None,
 ) -> list[Removal]:
-    """Tell what could be removed: what any of the choices names; nothing without one.
+    """Return what could be removed: what any of the choices names; nothing without one.
 
     Parameters
     ----------
@@ -371,7 +371,7 @@ def remove(removals: Iterable[Removal]) -> list[Removal]:
 
 
 def free_bytes(folder: str | Path | None = None) -> int:
-    """Tell how much room the disk of the stores has, whether or not the folder is there yet."""
+    """Return how much room the disk of the stores has, whether or not the folder is there yet."""
     existing = root(folder).absolute()
     while not existing.exists():
         existing = existing.parent
@@ -379,7 +379,7 @@ def free_bytes(folder: str | Path | None = None) -> int:
 
 
 def _check_description(store: ActivationStore) -> None:
-    """See that a store says of itself what its name, a hash of it, says.
+    """Check that a store says of itself what its name, a hash of it, says.
 
     Raises
     ------
@@ -420,7 +420,7 @@ def _folders(stores: Path) -> Iterator[Path]:
 
 
 def _unread(path: Path) -> str:
-    """Tell why a store cannot be opened: a state of `UNREAD`, or `FOREIGN`."""
+    """Return why a store cannot be opened: a state of `UNREAD`, or `FOREIGN`."""
     if not _KEY.fullmatch(path.name):
         return FOREIGN  # whatever it is: nothing is removed that could be something else
     try:
@@ -440,12 +440,12 @@ def _unread(path: Path) -> str:
 
 
 def _is_torn(path: Path) -> bool:
-    """Tell whether a store was not even begun when its process was killed."""
+    """Return whether a store was not even begun when its process was killed."""
     return all(inside.suffix == PARTIAL_SUFFIX for inside in path.iterdir())
 
 
 def _has_layers(path: Path) -> bool:
-    """Tell whether a folder without a description holds layers of probe's all the same."""
+    """Return whether a folder without a description holds layers of probe's all the same."""
     try:
         return any('"layer"' in file.read_text() for file in path.glob("*/zarr.json"))
     except (OSError, ValueError):

@@ -258,7 +258,7 @@ def differentiable(
 
 
 def _no_output(name: str, calls: Mapping[str, int], returned: Mapping[str, tuple[int, ...]]) -> str:
-    """Say why a layer, or the network, has not returned what it was asked for."""
+    """Return why a layer, or the network, has not returned what it was asked for."""
     path, call, _ = split_name(name)
     if calls.get(path, 0) <= (call or 0):
         return f"layer {name!r} is not called in the forward pass"
@@ -274,7 +274,7 @@ def _no_output(name: str, calls: Mapping[str, int], returned: Mapping[str, tuple
 
 
 def list_parts(parts: Mapping[str, tuple[int, ...]], path: str = "") -> str:
-    """Say which tensors a layer, or the network, returns, and how to name one.
+    """Return which tensors a layer, or the network, returns, and how to name one.
 
     Parameters
     ----------

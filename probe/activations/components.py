@@ -151,7 +151,7 @@ class Components:
         return loaded
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Give components and mean as tensors."""
+        """Return components and mean as tensors."""
         return (
             torch.from_numpy(self.components).to(device),
             torch.from_numpy(self.mean).to(device),

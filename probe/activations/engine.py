@@ -292,7 +292,7 @@ def filled_up(images: Tensor, size: int) -> Tensor:
 
 
 def _missing(job: Job, store: ActivationStore) -> np.ndarray:
-    """Tell of which stimuli something is missing: bool, (n_stimuli,)."""
+    """Return of which stimuli something is missing: bool, (n_stimuli,)."""
     done = [store.array(layer).rows_done() for layer in job.layers]
     return ~np.logical_and.reduce(done)
 
@@ -381,7 +381,7 @@ class _Shards:
         self._writer = writer
 
     def wants(self, layer: str, first: int, n: int) -> bool:
-        """Tell whether any of these rows is missing."""
+        """Return whether any of these rows is missing."""
         rows = self._arrays[layer].layout.rows
         return not self._done[layer][first // rows : (first + n - 1) // rows + 1].all()
 

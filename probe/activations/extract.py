@@ -141,7 +141,7 @@ class Extraction:
         return root / key_of(self.request)
 
     def on(self, cluster: Cluster | None) -> Extraction:
-        """Give the same on the workers of a cluster, whose devices may be of another kind."""
+        """Return the same on the workers of a cluster, whose devices may be of another kind."""
         if cluster is None:
             return self
         [(_, device)] = cluster.map(kind_of_device, [self.device])
@@ -277,7 +277,7 @@ class Extraction:
             note(f"memory was short: batches of {ended} images instead of {size}", progress)
 
     def _axes(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Tell what the axes of layers' outputs are; refuse what nothing can be kept of."""
+        """Return what the axes of layers' outputs are; refuse what nothing can be kept of."""
         infos = {info.name: info for info in models.layers(self.network)}
         axes: dict[str, tuple[str, ...]] = {PIXELS: ORDERS[0]}
         for name in layers:
@@ -478,7 +478,7 @@ def extract(
 
 
 def _plain(column: pd.Series) -> list[Any]:
-    """Give a column as JSON has it: numbers, truth values and text; what is missing is null."""
+    """Return a column as JSON has it: numbers, truth values and text; what is missing is null."""
     return [
         None if pd.isna(v) else v if isinstance(v, bool | int | float | str) else str(v)
         for v in column.tolist()
@@ -486,7 +486,7 @@ def _plain(column: pd.Series) -> list[Any]:
 
 
 def _is_tampered_with(module: nn.Module) -> bool:
-    """Tell whether someone's hooks, or a ``forward`` of their own, make a network another."""
+    """Return whether someone's hooks, or a ``forward`` of their own, make a network another."""
     return any(
         part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
         for part in module.modules()
@@ -512,7 +512,7 @@ def _hash_of_modules(module: nn.Module) -> str:
 
 
 def kind_of_device(device: str) -> str:
-    """Tell what kind of device a name means on this machine, a worker's, say."""
+    """Return what kind of device a name means on this machine, a worker's, say."""
     if "," in device:
         raise ProbeError(f"a cluster's workers have one device each: name one, not {device!r}")
     return resolve_device(device).type
@@ -541,7 +541,7 @@ def _copy_shards(
 
 
 def _aliases(network: Network) -> dict[str, str]:
-    """Give the paths of layers by their aliases, but for those that are another layer's path."""
+    """Return the paths of layers by their aliases, but for those that are another layer's path."""
     if network.architecture is None:
         return {}  # only known architectures have them
     infos = models.layers(network)

@@ -54,13 +54,13 @@ class Reducer(ABC):
         return f"{self.kind}:{'@'.join(numbers)}" if numbers else self.kind
 
     def key(self) -> dict[str, Any]:
-        """Give everything that decides the values, as plain values; see `from_key`."""
+        """Return everything that decides the values, as plain values; see `from_key`."""
         settings = [f.name for f in fields(self) if f.compare]
         return {"reducer": self.kind, **{name: getattr(self, name) for name in settings}}
 
     @abstractmethod
     def describe(self) -> str:
-        """Say in one line what the values are, and how far they can be trusted."""
+        """Describe in one line what the values are, and how far they can be trusted."""
 
     @abstractmethod
     def n_neuroids(self, shape: Shape) -> int:
@@ -68,7 +68,7 @@ class Reducer(ABC):
 
     @abstractmethod
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """Say where every value comes from.
+        """Return where every value comes from.
 
         Parameters
         ----------
@@ -120,19 +120,19 @@ class Unreduced(Reducer):
     kind = "none"
 
     def describe(self) -> str:
-        """See `Reducer.describe`."""
+        """Describe the values in one line; see `Reducer.describe`."""
         return "every unit of every layer"
 
     def n_neuroids(self, shape: Shape) -> int:
-        """See `Reducer.n_neuroids`."""
+        """Return how many values are kept; see `Reducer.n_neuroids`."""
         return math.prod(shape)
 
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """See `Reducer.coords`."""
+        """Return where every value comes from; see `Reducer.coords`."""
         return _places(shape, axes)
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`."""
+        """Reduce a batch; see `Reducer.reduce`."""
         return _flat(output)
 
 
@@ -141,15 +141,15 @@ class _PerChannel(Reducer):
     by_channel = True
 
     def describe(self) -> str:
-        """See `Reducer.describe`."""
+        """Describe the values in one line; see `Reducer.describe`."""
         return f"the {self.kind} of every channel over y and x (of transformers, over tokens)"
 
     def n_neuroids(self, shape: Shape) -> int:
-        """See `Reducer.n_neuroids`."""
+        """Return how many values are kept; see `Reducer.n_neuroids`."""
         return math.prod(shape[1:] if len(shape) == 2 else shape[:1])
 
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """See `Reducer.coords`."""
+        """Return where every value comes from; see `Reducer.coords`."""
         return {"channel": np.arange(self.n_neuroids(shape), dtype=np.int32)}
 
 
@@ -165,7 +165,7 @@ class SpatialMean(_PerChannel):
     kind = "mean"
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`."""
+        """Reduce a batch; see `Reducer.reduce`."""
         axes = _not_channel(output)
         # Half-precision numbers are added up in single precision: nothing overflows.
         return _flat(output.mean(axes, dtype=torch.float32) if axes else output)
@@ -181,7 +181,7 @@ class SpatialMax(_PerChannel):
     kind = "max"
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`."""
+        """Reduce a batch; see `Reducer.reduce`."""
         axes = _not_channel(output)
         return _flat(output.amax(axes) if axes else output)
 
@@ -214,15 +214,15 @@ class GaussianFields(Reducer):
         return cls(plain)
 
     def describe(self) -> str:
-        """See `Reducer.describe`."""
+        """Describe the values in one line; see `Reducer.describe`."""
         return f"every channel averaged with each of {len(self.fields)} Gaussian fields"
 
     def n_neuroids(self, shape: Shape) -> int:
-        """See `Reducer.n_neuroids`."""
+        """Return how many values are kept; see `Reducer.n_neuroids`."""
         return len(self.fields) * shape[0]
 
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """See `Reducer.coords`: field by field, all channels."""
+        """Return where values come from, field by field; see `Reducer.coords`."""
         n_fields = len(self.fields)
         n_channels = shape[0]
         channels = np.arange(n_channels, dtype=np.int32)
@@ -230,7 +230,7 @@ class GaussianFields(Reducer):
         return {"channel": np.tile(channels, n_fields), "field": np.repeat(fields, n_channels)}
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`."""
+        """Reduce a batch; see `Reducer.reduce`."""
         height, width = output.shape[-2:]
 
         def make() -> Tensor:
@@ -250,7 +250,7 @@ class _Drawn(Reducer):
         _check_positive(k=self.k)
 
     def n_neuroids(self, shape: Shape) -> int:
-        """See `Reducer.n_neuroids`."""
+        """Return how many values are kept; see `Reducer.n_neuroids`."""
         return min(self.k, math.prod(shape))
 
 
@@ -278,7 +278,7 @@ class SparseProjection(_Drawn):
     kind = "srp"
 
     def describe(self) -> str:
-        """See `Reducer.describe`."""
+        """Describe the values in one line; see `Reducer.describe`."""
         return (
             f"{self.k:,} random sums of every layer's units (sparse projection, seed {self.seed}): "
             "a squared distance is unbiased, with a standard deviation of at most "
@@ -286,13 +286,13 @@ class SparseProjection(_Drawn):
         )
 
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """See `Reducer.coords`."""
+        """Return where every value comes from; see `Reducer.coords`."""
         if math.prod(shape) <= self.k:
             return _places(shape, axes)
         return {"component": np.arange(self.k, dtype=np.int32)}
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`."""
+        """Reduce a batch; see `Reducer.reduce`."""
         d, device = math.prod(output.shape[1:]), output.device
         if d <= self.k:
             return _flat(output)
@@ -318,18 +318,18 @@ class RandomUnits(_Drawn):
     kind = "units"
 
     def describe(self) -> str:
-        """See `Reducer.describe`."""
+        """Describe the values in one line; see `Reducer.describe`."""
         return (
             f"{self.k:,} units of every layer, drawn at random (seed {self.seed}) and the same for "
             "all stimuli; smaller layers are whole"
         )
 
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """See `Reducer.coords`."""
+        """Return where every value comes from; see `Reducer.coords`."""
         return _places(shape, axes, self._units(layer, shape))
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`."""
+        """Reduce a batch; see `Reducer.reduce`."""
         shape = tuple(output.shape[1:])
         if math.prod(shape) <= self.k:
             return _flat(output)
@@ -379,7 +379,7 @@ class PCA(Reducer):
             )
 
     def describe(self) -> str:
-        """See `Reducer.describe`."""
+        """Describe the values in one line; see `Reducer.describe`."""
         return (
             f"the first {self.k:,} principal components of every layer, fitted on "
             f"{self.n_fit:,} of the stimuli (seed {self.seed})"
@@ -453,19 +453,19 @@ class PCA(Reducer):
             raise ProbeError(f"layer {layer!r}: {error}") from None
 
     def with_components(self, fitted: Mapping[str, Components]) -> PCA:
-        """Give the reducer that projects onto these components."""
+        """Return the reducer that projects onto these components."""
         return replace(self, fitted=dict(fitted))
 
     def n_neuroids(self, shape: Shape) -> int:
-        """See `Reducer.n_neuroids`."""
+        """Return how many values are kept; see `Reducer.n_neuroids`."""
         return min(self.k, math.prod(shape))
 
     def coords(self, layer: str, shape: Shape, axes: Axes = None) -> dict[str, np.ndarray]:
-        """See `Reducer.coords`."""
+        """Return where every value comes from; see `Reducer.coords`."""
         return {"component": np.arange(self.n_neuroids(shape), dtype=np.int32)}
 
     def reduce(self, layer: str, output: Tensor) -> Tensor:
-        """See `Reducer.reduce`.
+        """Reduce a batch; see `Reducer.reduce`.
 
         Raises
         ------
@@ -570,7 +570,7 @@ def from_key(key: Mapping[str, Any]) -> Reducer:
 
 
 def johnson_lindenstrauss(n_stimuli: int, eps: float = EPSILON) -> int:
-    """Give the number of random sums that keeps all squared distances within a factor 1 ± eps.
+    """Return the number of random sums that keeps all squared distances within a factor 1 ± eps.
 
     4 ln n / (eps² / 2 − eps³ / 3) is enough for all pairs of n stimuli at once (Dasgupta & Gupta
     2003, Random Structures & Algorithms 22:60–65). It is proven for dense Gaussian projections; a
@@ -604,7 +604,7 @@ def _not_channel(output: Tensor) -> Shape:
 
 
 def _places(shape: Shape, axes: Axes, units: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Say where units of a layer are, all or those with these numbers in the order of its axes."""
+    """Return where units of a layer are, all or those of these numbers in the order of its axes."""
     if axes is None:
         axes = next((order for order in ORDERS if len(order) == len(shape)), ())
     if not axes or len(axes) != len(shape) or "" in axes:

@@ -173,7 +173,7 @@ class ShardLayout:
         return values.view(f"<f{self.itemsize}").astype(np.float32, copy=False)
 
     def damage(self, path: Path) -> str | None:
-        """Say what is wrong with a file, or None: reads it whole."""
+        """Return what is wrong with a file, or None: reads it whole."""
         try:
             self.read(path)
         except DamagedShard as error:
@@ -248,7 +248,7 @@ class ShardWriter:
             raise
 
     def buffer(self, layout: ShardLayout) -> ShardBuffer:
-        """Give an empty shard.
+        """Return an empty shard.
 
         Raises
         ------

@@ -406,11 +406,11 @@ class LayerArray(BackendArray):
         return [self.shard(int(k)) for k in np.flatnonzero(self._there())]
 
     def done(self) -> np.ndarray:
-        """Tell which shards are there: bool, (n_shards,)."""
+        """Return which shards are there: bool, (n_shards,)."""
         return self._there()
 
     def rows_done(self) -> np.ndarray:
-        """Tell of which stimuli the activations are there: bool, (n_stimuli,)."""
+        """Return of which stimuli the activations are there: bool, (n_stimuli,)."""
         return np.repeat(self._there(), self.layout.rows)[: self.shape[0]]
 
     def share_done(self) -> float:

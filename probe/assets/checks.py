@@ -64,7 +64,7 @@ def record_path(path: Path) -> Path:
 
 
 def noted(path: Path) -> Digest | None:
-    """Give the hashes from the record, unless the file was touched since."""
+    """Return the hashes from the record, unless the file was touched since."""
     record = _record(path)
     if record is None or any(record.get(key) != value for key, value in _times(path).items()):
         return None
@@ -72,13 +72,13 @@ def noted(path: Path) -> Digest | None:
 
 
 def noted_before(path: Path) -> Digest | None:
-    """Give the hashes from the record, whatever became of the file."""
+    """Return the hashes from the record, whatever became of the file."""
     record = _record(path)
     return None if record is None else Digest(record["sha256"], record["sha1"])
 
 
 def check(path: Path) -> Digest:
-    """Give a file's hashes: from its record if nothing was touched, else by hashing it in full."""
+    """Return a file's hashes: of its record if nothing was touched, else by hashing it in full."""
     return noted(path) or note(path)
 
 

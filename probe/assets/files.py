@@ -89,7 +89,7 @@ class Unavailable(ProbeError):
 
 
 def cache_dir() -> Path:
-    """Give the cache folder: ``PROBE_CACHE``, or the user's cache folder of this system."""
+    """Return the cache folder: ``PROBE_CACHE``, or the user's cache folder of this system."""
     import platformdirs
 
     chosen = os.environ.get("PROBE_CACHE")
@@ -97,7 +97,7 @@ def cache_dir() -> Path:
 
 
 def mirror_dirs() -> list[Path]:
-    """Give the mirror folders: the parts of ``PROBE_MIRROR``, in order."""
+    """Return the mirror folders: the parts of ``PROBE_MIRROR``, in order."""
     parts = os.environ.get("PROBE_MIRROR", "").split(os.pathsep)
     return [Path(part).expanduser() for part in parts if part]
 
@@ -105,7 +105,7 @@ def mirror_dirs() -> list[Path]:
 def fetch_asset(
     asset: Asset, *, accept_licence: bool = False, progress: bool | None = None
 ) -> Path:
-    """Give the path of a file whose bytes were checked, getting it if need be.
+    """Return the path of a file whose bytes were checked, getting it if need be.
 
     The cache is tried first, then the mirror folders, then a download.
 
@@ -149,7 +149,7 @@ def fetch_asset(
 
 
 def find(asset: Asset) -> Path | None:
-    """Give the file from the cache, or copy it there from a mirror folder; never download.
+    """Return the file from the cache, or copy it there from a mirror folder; never download.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def derive(collection: str, name: str, make: Callable[[], bytes]) -> Path:
 
 
 def find_derived(collection: str, name: str) -> Path | None:
-    """Give a derived file from the cache, checked, or None."""
+    """Return a derived file from the cache, checked, or None."""
     path = derived_path(collection, name)
     return path if _derived_is_good(path) else None
 
@@ -350,7 +350,7 @@ def lock_of(path: Path) -> Path:
 
 @contextmanager
 def held(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Let one process at a time write this file or folder.
+    """Lock a file or folder, so that one process at a time writes it.
 
     Parameters
     ----------

@@ -377,7 +377,7 @@ class Manifest(_Table):
 
 
 def manifests() -> dict[str, Manifest]:
-    """Give every manifest by name: those that the package ships, and the user's own.
+    """Return every manifest by name: those that the package ships, and the user's own.
 
     Raises
     ------
@@ -461,7 +461,7 @@ def add(path: Path | str, known: Iterable[Asset] | None = None) -> list[Path]:
 
 
 def own_folder() -> Path | None:
-    """Give the folder of the user's own manifests, ``PROBE_MANIFESTS``; None where it is not set.
+    """Return the folder of the user's own manifests, ``PROBE_MANIFESTS``; None where it is not set.
 
     Raises
     ------
@@ -517,7 +517,7 @@ SIMULATED = "sim-"
 def _check_together(
     before: Mapping[str, Manifest], added: Mapping[str, Manifest], paths: Mapping[str, Path]
 ) -> None:
-    """See that each name and alias stands for one dataset."""
+    """Check that each name and alias stands for one dataset."""
     taken = {name: name for name in (*before, *added)}
     taken |= {alias: manifest.name for manifest in before.values() for alias in manifest.aliases}
     for name, manifest in added.items():

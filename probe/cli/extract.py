@@ -192,7 +192,7 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
 
 
 def _order(ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Say in which order the pictures are, where another program may sort their names otherwise."""
+    """Return the order of the pictures, where another program may sort their names otherwise."""
     from probe.formats.names import rivals
 
     pair = rivals(ids) if list(ids) == sorted(ids) else None

@@ -204,7 +204,7 @@ def _drained(done: queue.SimpleQueue[Future]) -> list[Future]:
 
 
 def _unwarned() -> Any:
-    """Let large things pass without Dask's advice not to send them."""
+    """Silence Dask's advice not to send large things."""
     import dask
 
     return dask.config.set({"distributed.admin.large-graph-warning-threshold": "1PB"})
@@ -271,7 +271,7 @@ def _run(task: bytes, call: bytes, sent: bytes | None) -> Any:
 
 @functools.cache
 def _keep_memory() -> None:
-    """Let the C library keep what is freed, up to 64 MB, as it does by itself.
+    """Set the C library to keep what is freed, up to 64 MB, as it does by itself.
 
     Dask has it given back at once, for workers that hold much data. Arithmetic on arrays, which
     come and go, then takes more than twice the time.

@@ -1,5 +1,6 @@
 """Pictures in and out: for networks, to work on and give back, and as films."""
 
+from probe.images.editable import LIMIT, Original, open_picture, sha256_of
 from probe.images.metadata import about, as_text, side_car
 from probe.images.movies import ANIMATED, Movie, Pace, check_animation, read_movie, write_frames
 from probe.images.reading import (
@@ -12,7 +13,6 @@ from probe.images.reading import (
     kind_of,
 )
 from probe.images.viewing import COLOURS, given, notes_of, read
-from probe.images.working import LIMIT, Original, open_picture, sha256_of
 from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
 
 __all__ = [

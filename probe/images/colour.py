@@ -250,7 +250,7 @@ def read_profile(content: bytes) -> Profile:
 
 @cache
 def srgb() -> Profile:
-    """Give the profile of sRGB, the same bytes every time."""
+    """Return the profile of sRGB, the same bytes every time."""
     profile_bytes = bytearray(_lcms(None).tobytes())
     profile_bytes[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # when it was made: not now
     content = bytes(profile_bytes)
@@ -413,7 +413,7 @@ def _by_lcms(levels: np.ndarray, here: bytes, there: bytes) -> np.ndarray:
 
 
 def as_pillow(levels: np.ndarray) -> Image.Image:
-    """Give 8-bit grey, RGB or CMYK values as Pillow holds them."""
+    """Return 8-bit grey, RGB or CMYK values as Pillow holds them."""
     if levels.ndim == 2 or levels.shape[2] == 3:
         return Image.fromarray(np.ascontiguousarray(levels))
     bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(levels, 2, 0)]
@@ -421,7 +421,7 @@ def as_pillow(levels: np.ndarray) -> Image.Image:
 
 
 def _lcms(content: bytes | None) -> ImageCms.ImageCmsProfile:
-    """Give a profile as LittleCMS has it; of None, that of sRGB."""
+    """Return a profile as LittleCMS has it; of None, that of sRGB."""
     if content is None:
         return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     return ImageCms.ImageCmsProfile(io.BytesIO(content))

@@ -42,7 +42,7 @@ _LEFT_OUT = (
 
 
 def _plain(value: object) -> Any:
-    """Give a number of NumPy as Python's."""
+    """Return a number of NumPy as Python's."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not plain")
@@ -134,7 +134,7 @@ def _comment_of(path: Path) -> str:
 
 
 def _texts(opened: Image.Image) -> list[str]:
-    """Give what a file says of itself: TIFF, GIF, then what has EXIF."""
+    """Return what a file says of itself: TIFF, GIF, then what has EXIF."""
     exif = opened.getexif()
     comments = [opened.info.get("comment"), exif.get(_BASE.ImageDescription)]
     comment = exif.get_ifd(_EXIF).get(_BASE.UserComment)
@@ -190,7 +190,7 @@ def exif_of(kept: bytes, *, srgb: bool, text: str = "") -> Image.Exif:
 
 
 def tiff_tags(exif: Image.Exif) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """Give EXIF data as the entries of a TIFF file."""
+    """Return EXIF data as the entries of a TIFF file."""
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, value in exif.items():
         tags[tag] = value

@@ -81,7 +81,7 @@ class Movie:
     look: video.Look | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Give the frames, from the first: uint8, (height, width, 3), RGB, upright."""
+        """Yield the frames, from the first: uint8, (height, width, 3), RGB, upright."""
         for frame in self._read():
             if self.has_alpha and not self.keeps_alpha:
                 yield np.array(over_grey(Image.fromarray(frame)))
@@ -89,12 +89,12 @@ class Movie:
                 yield np.ascontiguousarray(frame[..., :3])
 
     def alphas(self) -> Iterator[np.ndarray]:
-        """Give how opaque each frame is: uint8, (height, width)."""
+        """Yield how opaque each frame is: uint8, (height, width)."""
         for frame in self._read():
             yield frame[..., 3]
 
     def _read(self) -> Iterator[np.ndarray]:
-        """Give frames with their transparency, if there is any."""
+        """Yield frames with their transparency, if there is any."""
         try:
             if self.look is not None:
                 yield from video.shown(self.path, self.look, alpha=self.has_alpha)
@@ -188,7 +188,7 @@ def read_movie(path: str | Path, into: str | Path | None = None) -> Movie:
 
 
 def _kind(path: str | Path) -> str:
-    """Give how the name of an animation ends, in lower case."""
+    """Return how the name of an animation ends, in lower case."""
     kind = Path(path).suffix.lower()
     if kind not in ANIMATED:
         raise ProbeError(
@@ -200,7 +200,7 @@ def _kind(path: str | Path) -> str:
 
 
 def check_animation(path: str | Path, pace: Pace) -> str:
-    """Tell whether an animation can be written as is wished, before there is one.
+    """Check that an animation can be written as is wished, before there is one.
 
     Parameters
     ----------
@@ -319,7 +319,7 @@ def _no_more_than(length: int, frames: Iterator[np.ndarray], path: Path) -> Iter
 
 
 def _with_alpha(frames: Iterator[np.ndarray], movie: Movie) -> Iterator[np.ndarray]:
-    """Give frames the transparency of a film, at their own size."""
+    """Add the transparency of a film to frames, at their own size."""
     for frame, alpha in zip(frames, movie.alphas(), strict=False):
         size = (frame.shape[1], frame.shape[0])
         fitting = Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR)
@@ -331,7 +331,7 @@ def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
     for k, frame in enumerate(frames):
         levels = np.asarray(frame)
         if levels.ndim != 3 or levels.shape[2] != 3 or 0 in levels.shape:
-            raise ProbeError(f"frame {k} has shape {levels.shape}; wanted (height, width, 3)")
+            raise ProbeError(f"frame {k} has shape {levels.shape}: expected (height, width, 3)")
         if shape not in (None, levels.shape):
             raise ProbeError(f"frame {k} has shape {levels.shape}, and the first one {shape}")
         shape = levels.shape
@@ -345,14 +345,14 @@ def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
                 raise ProbeError(f"frame {k} has values outside of 0 to 1")
             levels = np.floor(np.clip(levels, 0, 1) * 255 + 0.5).astype(np.uint8)
         elif levels.dtype != np.uint8:
-            raise ProbeError(f"frame {k} is of {levels.dtype}; wanted uint8 or float")
+            raise ProbeError(f"frame {k} is of {levels.dtype}: expected uint8 or float")
         yield levels
     if shape is None:
         raise ProbeError("there is no frame to write")
 
 
 def _duration(k: int, time_of: Callable[[int], Fraction], unit: int) -> int:
-    """Give how long frame k lasts, in 1/unit s, so that none is late by more than half of one."""
+    """Return how long frame k lasts, in 1/unit s, so that none is late by more than half of one."""
     return round(time_of(k + 1) * unit) - round(time_of(k) * unit)
 
 
@@ -397,7 +397,7 @@ def _write_gif(
 
 
 def _dithered(frame: np.ndarray, palette: Image.Image, step: float) -> Image.Image:
-    """Give a frame in the colours of a palette, with the same pattern in every frame."""
+    """Return a frame in the colours of a palette, with the same pattern in every frame."""
     height, width = frame.shape[:2]
     pattern = np.tile(_BAYER, (-(-height // 8), -(-width // 8)))[:height, :width, None]
     moved = frame + step * (pattern - 63 / 128)
@@ -510,7 +510,7 @@ class _Shown:
 
 
 def _times_shown(opened: Image.Image) -> list[_Shown]:
-    """Tell how each frame of an animation is shown.
+    """Return how each frame of an animation is shown.
 
     Frames that are equal are kept once in these files, and last longer.
     """

@@ -48,7 +48,7 @@ def check_mp4() -> None:
 
 
 def sound_note(film: Film) -> str:
-    """Tell what becomes of a film's sound in an MP4 file; empty if it is taken over as it is.
+    """Return what becomes of a film's sound in an MP4 file; empty if it is taken over as it is.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def write_mp4(
 
 
 def _unit(times: Sequence[Fraction]) -> Fraction:
-    """Give a unit that all times are multiples of, or which hardly changes them."""
+    """Return a unit that all times are multiples of, or which hardly changes them."""
     units = lcm(*(time.denominator for time in times))
     return Fraction(1, units if units <= FINEST else USUAL)
 
@@ -165,7 +165,7 @@ def _codec_of(film: Film) -> str:
 
 
 def _sound(stack: contextlib.ExitStack, path: Path, out: Any) -> Iterator[Any]:
-    """Give the packets of a film's sound, as they go into another film; none if it has none."""
+    """Return the packets of a film's sound, as they go into another film; none if it has none."""
     try:
         film = stack.enter_context(Film(path))
         if film.sound is None:

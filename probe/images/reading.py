@@ -76,7 +76,7 @@ class Unreadable(ProbeError):
 
 
 def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
-    """Give an array, or a Pillow image, as the latter.
+    """Return an array, or a Pillow image, as the latter.
 
     Raises
     ------
@@ -89,14 +89,14 @@ def to_pillow(source: np.ndarray | Image.Image, name: str) -> Image.Image:
         source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
     ):
         raise ProbeError(
-            f"image {name!r} is an array of {source.dtype} and shape {source.shape}; "
-            "wanted uint8 of shape (height, width), (height, width, 3) or (…, 4)"
+            f"image {name!r} is an array of {source.dtype} and shape {source.shape}: "
+            "expected uint8 of shape (height, width), (height, width, 3) or (…, 4)"
         )
     return Image.fromarray(source)
 
 
 def kind_of(beginning: bytes) -> str:
-    """Tell by its first 40 bytes what kind of picture a file is; empty if of none that is sure."""
+    """Recognise a kind of picture by the first 40 bytes of its file; empty if none is sure."""
     for kind, signatures in _SIGNATURES.items():
         if beginning.startswith(signatures):
             return kind
@@ -108,7 +108,7 @@ def kind_of(beginning: bytes) -> str:
 
 
 def register_reader(content: bytes) -> None:
-    """Have Pillow read HEIC and JPEG XL files, if what does so is installed.
+    """Register readers of HEIC and JPEG XL files with Pillow, if they are installed.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def register_reader(content: bytes) -> None:
 
 
 def mend(opened: Any) -> None:
-    """Have a TIFF file of 16 bits read by libtiff if its channels lie apart.
+    """Hand a TIFF file of 16 bits to libtiff if its channels lie apart.
 
     Pillow itself would take both bytes of a value for two pixels.
     """
@@ -221,7 +221,7 @@ def reason(error: Exception) -> str:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Give a picture of any mode as 8-bit RGB, over mid-grey."""
+    """Return a picture of any mode as 8-bit RGB, over mid-grey."""
     if picture.mode.startswith("I;16") or picture.mode == "I":
         values = np.asarray(picture).astype(np.float64)
         return Image.fromarray(np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)).convert(

@@ -25,7 +25,7 @@ _D65 = (0.3127, 0.3290)
 def meaning_of(
     opened: Image.Image, content: bytes | None, notes: list[str]
 ) -> Profile | Numbers | None:
-    """Tell what the values of a picture mean; None if they are sRGB, or it does not say.
+    """Return what the values of a picture mean; None if they are sRGB, or it does not say.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _numbers(opened: Image.Image, content: bytes) -> Numbers | None:
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give the chunks of a PNG file before its pixels."""
+    """Yield the chunks of a PNG file before its pixels."""
     at = 8
     while at + 8 <= len(png):
         size, name = struct.unpack_from(">I4s", png, at)
@@ -104,7 +104,7 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _nclx(avif: bytes) -> Iterator[tuple[int, int]]:
-    """Give primaries and transfers of an AVIF file, of its colr boxes (ISO/IEC 14496-12)."""
+    """Yield primaries and transfers of an AVIF file, of its colr boxes (ISO/IEC 14496-12)."""
     for _, meta in _boxes(avif, b"meta"):
         for _, properties in _boxes(meta[4:], b"iprp"):
             for _, container in _boxes(properties, b"ipco"):
@@ -114,7 +114,7 @@ def _nclx(avif: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _boxes(content: bytes, kind: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give the boxes of a kind in a box."""
+    """Yield the boxes of a kind in a box."""
     at = 0
     while at + 8 <= len(content):
         size, name = struct.unpack_from(">I4s", content, at)

@@ -49,7 +49,7 @@ STRETCH = 16
 
 
 def pyav() -> Any:
-    """Give PyAV.
+    """Return PyAV.
 
     Raises
     ------
@@ -179,7 +179,7 @@ class Film:
             yield from context.decode(packet if packet.size else None)
 
     def look(self) -> Look:
-        """Tell how the frames are to be shown, by the first one."""
+        """Return how the frames are to be shown, by the first one."""
         _, first = next(self.frames(), (None, None))
         if first is None:
             raise ValueError("it holds no pictures")
@@ -231,7 +231,7 @@ def shown(path: Path, look: Look, *, alpha: bool = False) -> Iterator[np.ndarray
 
 
 def times_of(film: Film) -> tuple[Fraction, ...]:
-    """Tell when each frame is shown, and last, when the pictures end.
+    """Return when each frame is shown, and last, when the pictures end.
 
     In seconds since the pictures or the sound began, whichever is earlier.
     """
@@ -260,7 +260,7 @@ def _default(streams: list[Any]) -> Any:
 
 
 def _is_still(stream: Any) -> bool:
-    """Tell whether a stream is a cover picture or the like."""
+    """Return whether a stream is a cover picture or the like."""
     disposition = pyav().stream.Disposition
     return any(stream.disposition & getattr(disposition, name) for name in _NOT_A_FILM)
 
@@ -282,7 +282,7 @@ def _turn(frame: Any) -> np.ndarray:
 
 
 def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:
-    """Give the size of a frame with square pixels: the side that is too short is stretched."""
+    """Return the size of a frame with square pixels: the side that is too short is stretched."""
     ratio = ratio or Fraction(1)
     if not 1 / STRETCH <= ratio <= STRETCH:
         raise ValueError(f"its pixels are {ratio.numerator} to {ratio.denominator}")
@@ -294,7 +294,7 @@ def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:
 def _colours(
     frame: Any, rgb: bool, grey: bool, notes: list[str]
 ) -> tuple[str | None, Numbers | None]:
-    """Tell how a frame's values become RGB, and what that means."""
+    """Return how a frame's values become RGB, and what that means."""
     primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
     matrix = int(frame.colorspace)
     name = None
@@ -365,7 +365,7 @@ def _graph(film: Film, look: Look, alpha: bool) -> Any:
 
 
 def _rounded(levels: np.ndarray, look: Look) -> np.ndarray:
-    """Give RGB of 8 bits in sRGB, of what FFmpeg made of a frame."""
+    """Return RGB of 8 bits in sRGB, of what FFmpeg made of a frame."""
     if look.grey and not look.full:
         # FFmpeg takes grey values for full ones, whatever they are said to be.
         top = np.iinfo(levels.dtype).max

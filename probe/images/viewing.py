@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from probe.images.colour import Profile
+from probe.images.editable import open_picture
 from probe.images.reading import (
     Picture,
     mend,
@@ -20,7 +21,6 @@ from probe.images.reading import (
     to_rgb,
 )
 from probe.images.tags import meaning_of
-from probe.images.working import open_picture
 
 COLOURS = "sRGB"
 """What the colours are that networks see; part of what activations are kept by."""
@@ -82,12 +82,12 @@ def read(source: Picture, name: str) -> Image.Image:
 
 
 def notes_of(picture: Image.Image) -> list[str]:
-    """Tell what was converted, and what was wrong, when a picture was read; one line each."""
+    """Return what was converted, and what was wrong, when a picture was read; one line each."""
     return list(picture.info.get(NOTES, ()))
 
 
 def _is_plain(picture: Image.Image, content: bytes | None) -> bool:
-    """Tell whether a picture has 8 bits and is sRGB, so that Pillow reads it as it is meant."""
+    """Return whether a picture has 8 bits and is sRGB, so that Pillow reads it as it is meant."""
     raw = str(getattr(picture, "tile", ""))
     if picture.mode not in _PLAIN or "16" in raw.rpartition("args=")[2]:
         return False

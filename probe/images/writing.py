@@ -15,9 +15,9 @@ from PIL import Image, PngImagePlugin
 
 from probe.errors import ProbeError
 from probe.images import colour
+from probe.images.editable import Original
 from probe.images.metadata import KEY, as_text, exif_of, tiff_tags
 from probe.images.reading import reason
-from probe.images.working import Original
 
 DEEP = (".png", ".tif", ".tiff")
 """Kinds of files that hold 16 bits."""
@@ -39,7 +39,7 @@ STRIP = 2**20
 
 
 def png(picture: Image.Image | np.ndarray, about: Mapping[str, Any]) -> bytes:
-    """Give the content of a PNG file that says how it was made.
+    """Return the content of a PNG file that says how it was made.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def check_kind(
     keep_profile: bool = False,
     depth: int | None = None,
 ) -> str:
-    """Tell whether a picture can be written as is wished, before there is one.
+    """Check that a picture can be written as is wished, before there is one.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def encode(
     quality: int = 95,
     depth: int | None = None,
 ) -> bytes:
-    """Give the content of a picture file; the same picture gives the same bytes.
+    """Return the content of a picture file; the same picture gives the same bytes.
 
     PNG, TIFF and WebP files hold the alpha; a JPEG file holds none, so that one that would need it
     is refused. The settings stand in the file: in PNG as the text ``probe``, in TIFF as the image
@@ -188,8 +188,8 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
         or not np.issubdtype(pixels.dtype, np.floating)
     ):
         raise ProbeError(
-            f"a picture of {pixels.dtype} and shape {pixels.shape} cannot be written; wanted float "
-            "of shape (height, width, 3 or 4), from 0 to 1"
+            f"a picture of {pixels.dtype} and shape {pixels.shape} cannot be written: expected "
+            "float of shape (height, width, 3 or 4), from 0 to 1"
         )
     least, most = float(pixels.min()), float(pixels.max())
     if not (least >= -OVERSHOOT and most <= 1 + OVERSHOOT):

@@ -107,7 +107,7 @@ def _unreadable(path: Path, what: str, remedy: str) -> ProbeError:
 
 
 def _reader(path: Path, head: bytes, size: int) -> Callable[[Path], Any]:
-    """Tell by how a file begins what reads it."""
+    """Choose what reads a file, by how it begins."""
     for beginning, what, remedy in _NO_WEIGHTS:
         if head.startswith(beginning):
             raise _unreadable(path, f"it is {what}", remedy)
@@ -240,7 +240,7 @@ def _full_name(registered: Any) -> str:
 
 
 def _numpys_own() -> list[Any]:
-    """Give what torch's safe reader needs to know for arrays and scalars of numpy."""
+    """Return what torch's safe reader needs to know for arrays and scalars of numpy."""
     rebuild = np.zeros(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [np.ndarray, np.dtype]
@@ -255,7 +255,7 @@ _KNOWN = {_full_name(each) for each in _NUMPY}
 
 
 def _stand_ins(path: Path) -> Iterator[tuple[Any, str]]:
-    """Give something inert for every class and function that a file of torch names.
+    """Yield something inert for every class and function that a file of torch names.
 
     Where torch's safe reader knows one itself, such as a tensor's, it takes its own.
     """

@@ -43,7 +43,7 @@ class FlattenPositions(nn.Module):
     """Flatten (n, channels, y, x) in the order y, x, channel, as Keras does."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give (n, y · x · channels)."""
+        """Return (n, y · x · channels)."""
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -51,7 +51,7 @@ class Readout(nn.Linear):
     """Weigh all positions and channels of the last convolution; of another size, there are none."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give (n, 1)."""
+        """Return (n, 1)."""
         if x.shape[1] != self.in_features:
             # Whoever looks at a convolution of a larger picture goes no further than that.
             raise MissingLayer(
@@ -89,7 +89,7 @@ class Neuron(nn.Module):
         self.layers.add_module("Beta", Readout(_SIDE * _SIDE * channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the neuron's response, unscaled."""
+        """Return the neuron's response, unscaled."""
         return self.layers(x)
 
 
@@ -97,7 +97,7 @@ class Concatenate(nn.Module):
     """Put the responses of neurons side by side."""
 
     def forward(self, *responses: Tensor) -> Tensor:
-        """Give (n, neurons) for as many (n, 1)."""
+        """Return (n, neurons) for as many (n, 1)."""
         return torch.cat(responses, 1)
 
 
@@ -114,7 +114,7 @@ class Population(nn.Module):
         self.responses = Concatenate()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give all neurons' responses, unscaled."""
+        """Return all neurons' responses, unscaled."""
         return self.responses(*(neuron(x) for neuron in self.neurons))
 
 

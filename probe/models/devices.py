@@ -21,7 +21,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 def on_device(
     network: Network, device: str, *, channels_last: bool = False
 ) -> Iterator[tuple[torch.device, torch.dtype]]:
-    """Have a network on a device, and put it back.
+    """Move a network to a device, and back at the end.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def devices_of(network: Network, device: str) -> list[torch.device]:
 
 
 def home_of(module: nn.Module) -> torch.device:
-    """Tell where a network lies.
+    """Return where a network lies.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def home_of(module: nn.Module) -> torch.device:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory, the device's or the machine's, is too small."""
+    """Return whether an exception says that memory, the device's or the machine's, is too small."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     words = (

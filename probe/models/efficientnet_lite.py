@@ -71,7 +71,7 @@ class InvertedResidual(nn.Module):
         self.add_input = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give (n, outputs, height / stride, width / stride)."""
+        """Return (n, outputs, height / stride, width / stride)."""
         return x + self.block(x) if self.add_input else self.block(x)
 
 
@@ -102,7 +102,7 @@ class EfficientNetLite(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the logits."""
+        """Return the logits."""
         x = self.avgpool(self.features(x))
         return self.classifier(torch.flatten(x, 1))
 

@@ -106,7 +106,7 @@ def watched(
 
 
 def tensors(output: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Give the tensors in what a module returned, each with its place in it.
+    """Yield the tensors in what a module returned, each with its place in it.
 
     A tensor, or the only tensor of a tuple, list, dict or dataclass, has the empty place; else the
     places are ``[0]``, ``[1]`` or ``[key]``, nested if need be.
@@ -130,7 +130,7 @@ def _nested(output: Any, place: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _replaced(output: Any, instead: Mapping[int, Tensor]) -> Any:
-    """Give what a module returned, with other tensors in some places."""
+    """Return what a module returned, with other tensors in some places."""
     if isinstance(output, Tensor):
         return instead.get(id(output), output)
     if isinstance(output, Mapping):

@@ -191,7 +191,7 @@ def outputs(network: Network) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def _told(module: nn.Module, input_shape: Sequence[int]) -> Iterator[None]:
-    """Say in one line why a network cannot be run, and end quietly where its weights do."""
+    """Turn what a network raises into one line, and end quietly where its weights do."""
     try:
         yield
     except MissingLayer:
@@ -315,7 +315,7 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
 def _input(
     network: Network | str, size: tuple[int, int] | None
 ) -> tuple[str | None, tuple[int, int, int]]:
-    """Give the architecture, if it has a name, and the shape of a picture."""
+    """Return the architecture, if it has a name, and the shape of a picture."""
     if isinstance(network, str):
         architecture: str | None = parse(network).architecture
         assert architecture is not None
@@ -341,7 +341,7 @@ def _name(path: str, call: int, place: str, n_calls: int) -> str:
 
 
 def default_layers(network: Network | str) -> list[str]:
-    """Give the layers that are compared where nobody chooses.
+    """Return the layers that are compared where nobody chooses.
 
     These are the blocks: the outermost modules that are no mere container and do not hold more
     than half of the network; of them not those that only normalise, pool or reshape, or return one
@@ -442,7 +442,7 @@ def _measures_of_architecture(architecture: str, input_shape: tuple[int, ...]) -
 
 
 def _zeros(module: nn.Module, shape: Sequence[int]) -> Tensor:
-    """Give zeros where the module's parameters are, and of their type."""
+    """Return zeros where the module's parameters are, and of their type."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             return torch.zeros(shape, device=tensor.device, dtype=tensor.dtype)
@@ -493,7 +493,7 @@ def _kind(module: nn.Module) -> str:
 
 
 def _compared(module: nn.Module) -> set[str]:
-    """Give the paths of the modules that are compared by default."""
+    """Yield the paths of the modules that are compared by default."""
     paths = {part: path for path, part in module.named_modules()}
 
     def n_leaves(part: nn.Module) -> int:
@@ -513,7 +513,7 @@ def _compared(module: nn.Module) -> set[str]:
 
 
 def _aliases(module: nn.Module) -> dict[str, str]:
-    """Give the literature's names of the layers of AlexNet, VGG and SqueezeNet."""
+    """Return the literature's names of the layers of AlexNet, VGG and SqueezeNet."""
     names = {"AlexNet": _in_stages, "VGG": _in_stages, "SqueezeNet": _in_fires}
     architecture = type(module).__name__
     if architecture not in names or not type(module).__module__.startswith("torchvision."):

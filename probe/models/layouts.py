@@ -183,7 +183,7 @@ def outputs_of(module: nn.Module, input_shape: Sequence[int]) -> list[Output]:
 
 
 def layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:
-    """Tell what the axes of all outputs of a network are.
+    """Return what the axes of all outputs of a network are.
 
     Parameters
     ----------
@@ -325,7 +325,7 @@ def _without_weights(module: nn.Module) -> nn.Module:
 
 
 def layout_of(output: Homes) -> Layout | None:
-    """Tell what the axes of an output are from what its elements stand for."""
+    """Return what the axes of an output are from what its elements stand for."""
     shape, ndim = output.shape, len(output.shape)
     if output.homes is None:
         return None

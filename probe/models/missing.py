@@ -19,7 +19,7 @@ class Missing(nn.Module):
         self.reason = reason
 
     def forward(self, *args: object, **kwargs: object) -> Tensor:
-        """Say why nothing can be computed here."""
+        """Raise the reason why nothing can be computed here."""
         raise MissingLayer(self.reason)
 
     def extra_repr(self) -> str:

@@ -84,7 +84,7 @@ class Network:
         return (3, *self.preprocessing.size)
 
     def provenance(self) -> dict[str, Any]:
-        """Tell what decides the network's values, as plain values."""
+        """Return what decides the network's values, as plain values."""
         return {
             "model": self.name,
             "weights": self.weights.source,
@@ -94,14 +94,14 @@ class Network:
         }
 
     def why_missing(self, layer: str) -> str | None:
-        """Tell why a layer is missing, and how to get it; None if it is there."""
+        """Return why a layer is missing, and how to get it; None if it is there."""
         for prefix, reason in self.missing.items():
             if re.match(re.escape(prefix) + r"(?![^.:\[])", layer):
                 return reason
         return None
 
     def available(self, layer: str) -> bool:
-        """Tell whether a layer's weights are there."""
+        """Return whether a layer's weights are there."""
         return self.why_missing(layer) is None
 
     @classmethod
@@ -124,7 +124,7 @@ class Network:
             By default, the whole picture resized to 224×224 and normalised as for ImageNet.
         """
         if not isinstance(module, nn.Module):
-            raise ProbeError(f"wanted a torch.nn.Module, not {type(module).__name__}")
+            raise ProbeError(f"module {type(module).__name__}: expected a torch.nn.Module")
         weights = WeightsInfo("user", "the user's own module", state_sha256(module.state_dict()))
         chosen = preprocessing or Preprocessing("resize", (224, 224))
         return cls(module, name or type(module).__name__, weights, chosen)
@@ -394,7 +394,7 @@ def _from_file(model: ModelName, text: str) -> tuple[nn.Module, WeightsInfo, dic
     path, part = _split(text)
     if not path.exists():
         raise ProbeError(
-            f"weights {text!r} do not exist; wanted imagenet, random, or a checkpoint's path"
+            f"weights {text!r} do not exist: expected imagenet, random, or a checkpoint's path"
         )
     what = f"the weights in {str(path)!r}"
     fit = fit_weights(read_checkpoint(path), model.architecture, what, part)

@@ -50,12 +50,12 @@ class Packaged:
         return f"{self.architecture}-{self.source.member_sha256[:12]}-{_VERSION}.safetensors"
 
     def find(self) -> Path | None:
-        """Give the converted file if no download is needed for it."""
+        """Return the converted file if no download is needed for it."""
         path = find_derived("converted", self._file)
         return self.fetch() if path is None and find(self.source.asset) is not None else path
 
     def fetch(self, progress: bool | None = None) -> Path:
-        """Give the converted file (safetensors), getting and converting it if need be."""
+        """Return the converted file (safetensors), getting and converting it if need be."""
 
         def make() -> bytes:
             from safetensors.torch import save

@@ -97,7 +97,7 @@ class Preprocessing:
             float32, (3, height, width).
         """
         if picture.mode != "RGB":
-            raise ProbeError(f"preprocessing wants an RGB picture, not {picture.mode}")
+            raise ProbeError(f"picture of mode {picture.mode}: expected RGB")
         pixels = np.asarray(self._cropped(self._resized(picture)))
         # There are but 256 values: what becomes of each is worked out once.
         table = _normalised(self.mean, self.std)
@@ -163,7 +163,7 @@ class Preprocessing:
         return (pictures - mean) / std
 
     def seen(self, inputs: Tensor) -> np.ndarray:
-        """Give the picture that a network saw.
+        """Return the picture that a network saw.
 
         Parameters
         ----------
@@ -179,7 +179,7 @@ class Preprocessing:
         return pixels.permute(1, 2, 0).contiguous().numpy()
 
     def describe(self) -> str:
-        """Say in one line what is done."""
+        """Describe in one line what is done."""
         if isinstance(self.resize, int):
             first = f"shorter side resized to {self.resize} px"
         else:
@@ -198,7 +198,7 @@ class Preprocessing:
         return f"{first} ({self.interpolation}), {crop}, {normalised}{whose}"
 
     def key(self) -> str:
-        """Give a text that is equal if and only if the same is done to every picture."""
+        """Return a text that is equal if and only if the same is done to every picture."""
         settings = asdict(self)
         del settings["source"]  # which changes nothing
         if self.fit == "squash":
@@ -212,7 +212,7 @@ def for_network(
     module: nn.Module | None = None,
     weights: Any = None,
 ) -> Preprocessing:
-    """Give the preprocessing that a network's ImageNet weights want.
+    """Return the preprocessing that a network's ImageNet weights want.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def _before(side: int, kept: int) -> int:
 
 @functools.lru_cache(maxsize=8)
 def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """Give what each of the 256 values becomes in each channel: float32, (3, 256)."""
+    """Return what each of the 256 values becomes in each channel: float32, (3, 256)."""
     values = np.arange(256, dtype=np.float32) / np.float32(255)
     centre = np.asarray(mean, dtype=np.float32)[:, None]
     return (values - centre) / np.asarray(std, dtype=np.float32)[:, None]

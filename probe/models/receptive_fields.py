@@ -333,7 +333,7 @@ class _Traced(TorchDispatchMode):
 def _summary(
     field: Field | None, shape: tuple[int, ...], picture: tuple[int, int]
 ) -> ReceptiveField | None:
-    """Say in a few numbers what the windows of a tensor's elements are."""
+    """Sum up the windows of a tensor's elements in a few numbers."""
     if field is None:
         return None
     edges = [opened(edge, len(shape)) for edge in field.edges]

@@ -59,7 +59,7 @@ class ModelName:
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Give the names of the networks of ImageNet (besides ``timm:`` and ``file:``)."""
+    """Return the names of the networks of ImageNet (besides ``timm:`` and ``file:``)."""
     return tuple(sorted((*torchvision_names(), *OWN)))
 
 

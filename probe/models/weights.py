@@ -25,7 +25,7 @@ from probe.models.registry import COMPACT, names
 
 
 def official_asset(architecture: str) -> Asset | None:
-    """Give torchvision's weight file of a network, or None where torchvision has none."""
+    """Return torchvision's weight file of a network, or None where torchvision has none."""
     from torchvision.models import list_models
 
     if architecture not in list_models():
@@ -49,7 +49,7 @@ def official_asset(architecture: str) -> Asset | None:
 
 
 def known_assets() -> list[Asset]:
-    """Give every weight file that probe knows: torchvision's, and those inside packages."""
+    """Return every weight file that probe knows: torchvision's, and those inside packages."""
     files = [asset for name in names() if (asset := official_asset(name)) is not None]
     return files + [packaged.source.asset for packaged in PACKAGED.values()]
 

@@ -54,7 +54,7 @@ class Field:
         return self.each(lambda edge: edge.amin(dims, keepdim=True))
 
     def mixed(self, *dims: int) -> Field:
-        """Let all along some dimensions depend on each other, each staying what it stands for."""
+        """Combine windows along some dimensions, each element staying what it stands for."""
         return replace(self, edges=tuple(edge.amin(dims, keepdim=True) for edge in self.edges))
 
     def together(self) -> Field:

@@ -66,7 +66,7 @@ def anything(call: Call) -> Field:
 
 
 def pointwise(call: Call) -> Field:
-    """Let each element depend on those at its own place in all inputs."""
+    """Combine the elements at each place of all inputs."""
     tensors = [t for t in flat((call.args, list(call.kwargs.values()))) if isinstance(t, Tensor)]
     return union([field for t in tensors if (field := call.field(t)) is not None])
 

@@ -61,7 +61,7 @@ class Part:
         return any(_AVERAGE.search(component) for component in self.name.split("."))
 
     def described(self) -> str:
-        """Say where it is: ``under 'state_dict', without 'model.'``; empty for a plain file."""
+        """Return where it is: ``under 'state_dict', without 'model.'``; empty for a plain file."""
         under = f"under {'.'.join(self.keys)!r}" if self.keys else ""
         without = " and ".join(map(repr, self.without))
         return ", ".join(filter(None, [under, without and f"without {without}"]))
@@ -185,7 +185,7 @@ def _only(fits: list[Fit], what: str) -> Fit:
 def _dictionaries(
     content: Any, keys: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor], Mapping[str, Any] | None]]:
-    """Give every dictionary that holds tensors by name, with the keys that lead to it."""
+    """Yield every dictionary that holds tensors by name, with the keys that lead to it."""
     if len(keys) > DEEPEST:
         return
     if isinstance(content, Mapping):
@@ -223,7 +223,7 @@ def _parts(
     architecture: str,
     shapes: Mapping[str, torch.Size],
 ) -> Iterator[Part]:
-    """Give what is left of a dictionary for each prefix that makes network's names of some."""
+    """Yield what is left of a dictionary for each prefix that makes network's names of some."""
     todays = {name: todays_name(name, architecture) for name in held}
     yield from _below(keys, held, todays, (), metadata, shapes)
     wrapped = tuple(f"{w}." for w in WRAPPERS if any(w in name.split(".")[:-1] for name in held))
@@ -240,7 +240,7 @@ def _below(
     metadata: Mapping[str, Any] | None,
     shapes: Mapping[str, torch.Size],
 ) -> Iterator[Part]:
-    """Give what lies below each prefix, most of whose names are the network's."""
+    """Yield what lies below each prefix, most of whose names are the network's."""
     state = {names[name]: value for name, value in held.items()}
     votes: dict[str, int] = {"": 0}
     for name in state:
@@ -277,7 +277,7 @@ def _clean(name: str) -> str:
 
 
 def _collide(cleaned: Mapping[str, str], held: Mapping[str, Tensor]) -> bool:
-    """Tell whether two different tensors would get one name."""
+    """Return whether two different tensors would get one name."""
     first: dict[str, Tensor] = {}
     for name, value in held.items():
         other = first.setdefault(cleaned[name], value)

@@ -128,7 +128,7 @@ def png(
 def figure_png(
     drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300, transparent: bool = False
 ) -> bytes:
-    """Give the content of a PNG file of a figure, and close it; see `probe.images.png`."""
+    """Return the content of a PNG file of a figure, and close it; see `probe.images.png`."""
     from matplotlib import pyplot as plt
 
     figure = drawn if isinstance(drawn, mpl.figure.Figure) else drawn.get_figure(root=True)

@@ -43,7 +43,7 @@ def chosen(recording: dict[str, Any]) -> str:
 
 
 def said_of(recording: dict[str, Any]) -> list[str]:
-    """Say in sentences which neuroids of a recording were kept, and in which window of time."""
+    """Describe which neuroids of a recording were kept, and in which window of time."""
     sentences = []
     if selection := recording.get("selection"):
         sentences.append(f"{selection['said'].capitalize()}.")

@@ -123,7 +123,7 @@ def picture(contrast: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def grating_patterns() -> tuple[Pattern, ...]:
-    """Give 180 patterns: gratings, plaids, oriented noise and 1/f noise; always the same.
+    """Return 180 patterns: gratings, plaids, oriented noise and 1/f noise; always the same.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def grating_patterns() -> tuple[Pattern, ...]:
 
 
 def grating_set() -> StimulusSet:
-    """Give `grating_patterns` as a stimulus set."""
+    """Return `grating_patterns` as a stimulus set."""
     patterns = grating_patterns()
     return StimulusSet(
         [p.name for p in patterns], [p.picture for p in patterns], "gratings and textures"
@@ -168,6 +168,6 @@ def grating_set() -> StimulusSet:
 
 
 def coordinates(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give pixel centres, x to the right and y upwards, in picture widths from the centre."""
+    """Return pixel centres, x to the right and y upwards, in picture widths from the centre."""
     along = (np.arange(size) + 0.5) / size - 0.5
     return along[None, :] + np.zeros((size, 1)), -along[:, None] + np.zeros((1, size))

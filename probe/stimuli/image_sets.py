@@ -141,7 +141,7 @@ def _list(
     source: str | os.PathLike[str], id_column: str, path_column: str, root: Path | None
 ) -> _Listing:
     if not isinstance(source, str | os.PathLike) or isinstance(os.fspath(source), bytes):
-        raise ProbeError(f"image set {source!r} is a {type(source).__name__}, wanted a path")
+        raise ProbeError(f"image set {source!r} is a {type(source).__name__}: expected a path")
     text = os.path.expanduser(os.fspath(source))
     if not text.strip():
         raise ProbeError("image set '': name a folder, a pattern, a table, an archive or a picture")
@@ -182,8 +182,9 @@ def _list_file(path: Path, id_column: str, path_column: str, root: Path | None) 
     if suffix in images.SUFFIXES:
         return _Listing(path.name, f"{str(path)!r}", [path.name], [path])
     raise ProbeError(
-        f"{str(path)!r} is no image set: wanted a folder, a pattern such as 'stimuli/**/*.png', a "
-        f"table ({', '.join(TABLES)}), a .zip archive, or a picture ({', '.join(images.SUFFIXES)})"
+        f"{str(path)!r} is no image set: expected a folder, a pattern such as 'stimuli/**/*.png', "
+        f"a table ({', '.join(TABLES)}), a .zip archive, or a picture "
+        f"({', '.join(images.SUFFIXES)})"
     )
 
 

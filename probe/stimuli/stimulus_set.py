@@ -165,7 +165,7 @@ class StimulusSet:
         return Path(name).suffix
 
     def index(self, ids: Sequence[str]) -> list[int]:
-        """Give the positions of some stimuli.
+        """Return the positions of some stimuli.
 
         Raises
         ------

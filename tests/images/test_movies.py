@@ -316,7 +316,7 @@ def test_frames_are_written_as_they_come(tmp_path, kind):
         (".webp", [np.zeros((4, 5), np.uint8)], {}, r"frame 0 has shape \(4, 5\)"),
         (".gif", [np.zeros((4, 5, 4), np.uint8)], {}, "frame 0 has shape"),
         (".gif", [np.zeros((4, 0, 3), np.uint8)], {}, "frame 0 has shape"),
-        (".gif", [np.zeros((4, 5, 3), int)], {}, "frame 0 is of int64; wanted uint8 or float"),
+        (".gif", [np.zeros((4, 5, 3), int)], {}, "frame 0 is of int64: expected uint8 or float"),
         (".gif", [np.full((4, 5, 3), np.nan)], {}, "frame 0 has values outside of 0 to 1"),
         (".mp4", [np.zeros((4, 5, 3)), np.full((4, 5, 3), 255.0)], {}, "frame 1 has values"),
         (".webp", [np.zeros((4, 5, 3)), np.zeros((4, 6, 3))], {}, "frame 1 has shape .* first one"),

@@ -145,7 +145,7 @@ def test_a_file_that_is_not_there_and_a_folder(tmp_path):
      np.zeros((1, 4, 4, 3), np.uint8), np.zeros((4, 4), np.int32)],
 )  # fmt: skip
 def test_arrays_of_another_kind(array):
-    with pytest.raises(ProbeError, match=r"image 'x' is an array of .*; wanted uint8"):
+    with pytest.raises(ProbeError, match=r"image 'x' is an array of .*: expected uint8"):
         images.read(array, "x")
 
 

@@ -745,8 +745,8 @@ def truncated_archive(tmp_path):
 WRONG = {
     "nothing": (lambda t: "", r"image set '': name a folder, a pattern, a table"),
     "blank": (lambda t: "  ", r"image set '': name a folder"),
-    "a list": (lambda t: [t], r"is a list, wanted a path"),
-    "bytes": (lambda t: b"folder", r"is a bytes, wanted a path"),
+    "a list": (lambda t: [t], r"is a list: expected a path"),
+    "bytes": (lambda t: b"folder", r"is a bytes: expected a path"),
     "a folder that is not there": (
         lambda t: put(t, "stimuli/a.png") / "stimulli",
         r"there is no image set '.*/stimulli'; did you mean 'stimuli'\?",
@@ -778,7 +778,10 @@ WRONG = {
         lambda t: put(t, "l1\nl2.png") / "*.jpg",
         r"no file matches .*l1\\nl2\.png",
     ),
-    "a file of another kind": (raw("set.mat", b"x"), r"set\.mat' is no image set: wanted a folder"),
+    "a file of another kind": (
+        raw("set.mat", b"x"),
+        r"set\.mat' is no image set: expected a folder",
+    ),
     "a table with no path": (
         table("stimulus_id,pth,kind\nx,a.png,face\n"),
         r"set\.csv' has no column 'path'; did you mean 'pth'\?",
