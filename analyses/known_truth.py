@@ -79,8 +79,7 @@ from probe.encoding.fitting import fit
 from probe.encoding.settings import EncodeSettings
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.output.pictures import figure_png
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE, figure_png
 from probe.progress import track
 from probe.recordings import Recording, simulate_v4_compact, v4_compact_rates
 from probe.similarity import compare, rdm
@@ -1051,7 +1050,7 @@ def draw_superstimuli(table: pd.DataFrame) -> mpl.figure.Figure:
         "superstimulus, whole": ("superstimulus, not masked", PURPLE, "^"),
     }
     levels = {"true superstimulus": "superstimulus of the true network"}
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, ax = plt.subplots(figsize=(6.4, 3.6), dpi=200, layout="constrained")
         at = {n: k for k, n in enumerate(sizes)}
         shifts = dict(zip(kinds, (-0.18, -0.06, 0.06, 0.18), strict=True))
@@ -1106,7 +1105,7 @@ def draw_sheet(table: pd.DataFrame, sheet: dict[str, np.ndarray]) -> mpl.figure.
     neurons = list(dict.fromkeys(table["neuron"]))
     names = table["picture"] + np.where(table["n"] > 0, " " + table["n"].astype(str), "")
     rates = table.assign(name=names).set_index(["neuron", "name"])["rate"]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             len(neurons), len(columns), figsize=(1.1 * len(columns), 1.22 * len(neurons) + 0.5),
             dpi=200, layout="constrained", squeeze=False,
@@ -1137,7 +1136,7 @@ def draw_maps(maps: pd.DataFrame) -> mpl.figure.Figure:
     true = full[full["source"] == "true network"].set_index("method")
     reference = full[full["source"] == "reference"].sort_values("mean", ascending=False)
     labels = [*site["method"], *reference["method"]]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, [ax, right] = plt.subplots(
             1, 2, figsize=(8.4, 0.9 + 0.21 * len(labels)), dpi=200, layout="constrained",
             gridspec_kw={"width_ratios": (1.7, 1.0)},
@@ -1202,7 +1201,7 @@ def draw_fits(layers: pd.DataFrame, sites: pd.DataFrame, rsa: pd.DataFrame) -> m
                        strict=True))  # fmt: skip
     aliases = dict(zip(layers["layer"], layers["alias"], strict=True))
     names = list(aliases)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(2, 3, figsize=(11.4, 6.4), dpi=200, layout="constrained")
         ranking, ceilings, kept, coverage, of_rsa, of_layers = axes.flat
         for n in sizes:

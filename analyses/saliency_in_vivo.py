@@ -37,8 +37,7 @@ from probe.attribution import InVivo, deletion_in_vivo, held_out_masses, referen
 from probe.attribution.in_vivo import REFERENCES
 from probe.encoding.held_out import HeldOut, fit_held_out
 from probe.errors import ProbeError
-from probe.output.pictures import figure_png
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE, figure_png
 from probe.progress import track
 from probe.recordings import Deletions, Recording, find_deletions
 
@@ -236,7 +235,7 @@ def draw_networks(ranking: pd.DataFrame, title: str) -> mpl.figure.Figure:
     heads = list(dict.fromkeys(ranking["head"]))
     order = wide[heads[0]].sort_values(ascending=False).index
     wide = wide.loc[order, heads]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, ax = plt.subplots(
             figsize=(1.6 + 0.72 * len(heads) + 1.5, 1.6 + 0.2 * len(wide)), dpi=200,
             layout="constrained",
@@ -270,7 +269,7 @@ def draw_synthesised(table: pd.DataFrame) -> mpl.figure.Figure:
     what = list(dict.fromkeys(table["predicted"]))[::-1]
     layers = list(dict.fromkeys(table["layer"]))
     colours = ("#0072b2", "#d55e00", "#009e73")
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, ax = plt.subplots(figsize=(6.4, 2.6), dpi=200, layout="constrained")
         for k, layer in enumerate(layers):
             rows = table[table["layer"] == layer].set_index("predicted").loc[what]
@@ -304,7 +303,7 @@ def run(
         methods = methods_of(case, all_methods=all_methods)
         found = judge(case, heads, deletions, sites, methods, parts, seed)
         folder = output / case.name.replace(", ", "-")
-        found = replace(found, title=f"{case.name}. {found.title}")
+        found = replace(found, about_maps=f"{case.name}. {found.title}")
         found.save(folder)
         print(f"\n{case.name}\n{found.summary().to_string(index=False)}", flush=True)
         tables["ranking"].append(found.table.assign(head=case.name))

@@ -20,8 +20,7 @@ import pandas as pd
 
 import probe
 from probe import recordings
-from probe.output.pictures import figure_png
-from probe.plots.layers import STYLE
+from probe.output.pictures import FIGURE_STYLE, figure_png
 from probe.recordings import variance_components
 
 RUNS = (
@@ -87,7 +86,7 @@ def draw(table: pd.DataFrame, title: str) -> mpl.figure.Figure:
     from matplotlib import pyplot as plt
 
     runs = list(dict.fromkeys(zip(table["makers"], table["judge"], strict=True)))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             1, len(runs), figsize=(2.5 * len(runs) + 0.4, 3.1), dpi=200, sharex=True, sharey=True,
             layout="constrained", squeeze=False,

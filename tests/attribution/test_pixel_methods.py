@@ -247,7 +247,7 @@ def test_a_target_may_be_anywhere(name: str, layer: str) -> None:
         *[(name, {"batch_size": 0}, "batch_size 0: expected 1 or more") for name in METHODS],
         ("smoothgrad", {"samples": 0}, "samples 0: expected 1 or more"),
         ("smoothgrad", {"noise": -0.1}, "noise -0.1: expected 0 or more"),
-        ("smoothgrad", {"noise": float("nan")}, "noise is nan"),
+        ("smoothgrad", {"noise": float("nan")}, "noise nan: expected 0 or more"),
         ("vargrad", {"samples": 1}, "samples 1: expected 2 or more"),
         ("integrated_gradients", {"steps": 0}, "steps 0: expected 1 or more"),
         ("integrated_gradients", {"baseline": torch.zeros(2, 5)}, "baseline of shape (2, 5)"),

@@ -168,7 +168,7 @@ def test_load_by_name(name, seed, region):
     [
         ({"n_neuroids": 1}, "n_neuroids 1: expected"),
         ({"n_repetitions": 0}, "n_repetitions 0: expected"),
-        ({"n_subjects": 0}, "n_subjects is 0"),
+        ({"n_subjects": 0}, "n_subjects 0: expected"),
         ({"seed": -1}, "seed -1: expected"),
     ],
 )
