@@ -29,7 +29,7 @@ def with_settings(
     settings : type of Settings
     **overrides : mapping or None
         By the names of fields: None leaves an option out. ``flags``: how it is written, where it is
-        not ``--NAME``. ``type``: of its value on the command line, where the field has another.
+        not ``--NAME``. ``type``, ``default``: of the command line, where the field has others.
         ``argument``: whether it is one. Anything else is for `typer.Option` or `typer.Argument`.
     """
     hints = typing.get_type_hints(settings)
@@ -63,6 +63,7 @@ def _parameter(
 ) -> inspect.Parameter:
     more = dict(override)
     kind, flags = more.pop("type", hint), more.pop("flags", ())
+    default = more.pop("default", getattr(settings, name))
     known = option_of(settings, name)
     if known.choices and "autocompletion" not in more:
         kind = str
@@ -70,11 +71,13 @@ def _parameter(
     if more.pop("argument", False):
         declared: Any = typer.Argument(help=known.help, show_default=known.unset or False, **more)
     else:
+        if default is not getattr(settings, name):
+            more.setdefault("show_default", True)
         declared = of(settings, name, *flags, **more)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=getattr(settings, name),
+        default=inspect.Parameter.empty if default is ... else default,
         annotation=Annotated[kind, declared],
     )
 
