@@ -20,7 +20,7 @@ Command = Callable[..., None]
 def with_settings(
     settings: type[Settings], **overrides: Mapping[str, Any] | None
 ) -> Callable[[Command], Command]:
-    """Give a command an option for each of a settings class.
+    """Return a decorator that gives a command an option for each of a settings class.
 
     They stand where the command has a parameter of that class, which is given the values.
 
@@ -29,7 +29,7 @@ def with_settings(
     settings : type of Settings
     **overrides : mapping or None
         By the names of fields: None leaves an option out. ``flags``: how it is written, where it is
-        not ``--NAME``. ``type``: of its value on the command line, where the field has another.
+        not ``--NAME``. ``type``, ``default``: of the command line, where the field has others.
         ``argument``: whether it is one. Anything else is for `typer.Option` or `typer.Argument`.
     """
     hints = typing.get_type_hints(settings)
@@ -68,6 +68,7 @@ def _parameter(
     kind, flags = more.pop("type", hint), more.pop("flags", ())
     if kind is bool and not flags:
         flags = (f"--{name.replace('_', '-')}",)  # and no --no-…
+    default = more.pop("default", getattr(settings, name))
     known = option_of(settings, name)
     if known.choices and "autocompletion" not in more:
         kind = str
@@ -75,11 +76,13 @@ def _parameter(
     if more.pop("argument", False):
         declared: Any = typer.Argument(help=known.help, show_default=known.unset or False, **more)
     else:
+        if default is not getattr(settings, name):
+            more.setdefault("show_default", True)
         declared = of(settings, name, *flags, **more)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=getattr(settings, name),
+        default=inspect.Parameter.empty if default is ... else default,
         annotation=Annotated[kind, declared],
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +36,22 @@ from probe.models import Network
 from probe.models.devices import on_device
 from probe.output.files import plain_name, writable_folder
 from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
+from probe.plots.pictures import tiled
 from probe.plots.superstimuli import plot_superstimuli
 from probe.progress import track
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.objectives import Diverse, Each
 from probe.synthesis.optimise import (
-    Precision,
     Slopes,
     as_array,
-    computes_bfloat16,
     optimise,
+    resolve_precision,
     through,
 )
 from probe.synthesis.parameterisations import Fourier, Parameterisation
-from probe.synthesis.run import Run, running
+from probe.synthesis.run import Preview, Run, running
+from probe.synthesis.settings import Precision, SuperstimulusSettings
 from probe.synthesis.transforms import Jitter, ScaleAndRotate, Transform
 from probe.targets import Target
 
@@ -79,7 +80,6 @@ COLOURLESS = 2 / 255
 """Mean difference of a stimulus' colours, in 0–1, below which it is grey: JPEG files have some."""
 
 DECAY = 1.2
-STEP = 0.03
 
 MASK_INNER, MASK_OUTER = 1.5, 2.5
 """SD of the field within which all is shown, and beyond which all is grey."""
@@ -316,11 +316,13 @@ def superstimulus(
     layers: str = "default",
     judge_layers: str = "default",
     steps: int = 64,
-    lr: float = STEP,
+    lr: float = SuperstimulusSettings.lr,
     seed: int = 0,
     precision: Precision = "auto",
     device: str = "auto",
     threads: int | None = None,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
 ) -> Superstimuli:
     """Make the picture that drives a recorded site most, and have another network judge it.
@@ -353,7 +355,7 @@ def superstimulus(
         Of the optimiser: how many, and how far in each.
     seed : int
         Of the halves, the noise and the transforms.
-    precision, device, threads, progress
+    precision, device, threads, preview, preview_every, progress
         As in `probe.visualize`.
 
     Returns
@@ -370,9 +372,8 @@ def superstimulus(
     >>> probe.superstimulus("site:v4:12")  # doctest: +SKIP
     >>> probe.superstimulus("site:v4:12", "alexnet", together_with="vgg16")  # doctest: +SKIP
     """
-    for what, number, least in (("diverse", diverse, 1), ("steps", steps, 1)):
-        if number < least:
-            raise ProbeError(f"{what} {number}: expected {least} or more")
+    settings = SuperstimulusSettings.of(locals()).checked()
+    settings = replace(settings, threads=threads or torch.get_num_threads())
     names = [site] if isinstance(site, str) else list(site)
     pairs = [split_name(name) for name in names]
     if len({name for name, _ in pairs}) != 1:
@@ -413,12 +414,11 @@ def superstimulus(
         [field_mask(of_makers[0], one, size) if masked else torch.ones(1, 1, *size)
          for one in maker_sites[0]]
     )  # fmt: skip
-    threads = threads or torch.get_num_threads()
-    with running(None, makers, device=device, threads=threads, progress=progress) as run:
-        made = make_pictures(
-            makers, maker_sites, masks, budget, run, diverse=diverse, steps=steps, lr=lr,
-            seed=seed, precision=precision,
-        )  # fmt: skip
+    with running(
+        None, makers, device=device, threads=settings.threads, preview=preview,
+        preview_every=preview_every, progress=progress,
+    ) as run:  # fmt: skip
+        made = make_pictures(makers, maker_sites, masks, budget, settings, run)
     judged = _Judgement(
         recording, makers, maker_sites, judging, judge_sites, budget, masks, size, device, progress
     )
@@ -439,10 +439,7 @@ def superstimulus(
         "site": {one.name: dict(one.facts) for one in maker_sites[0]},
         "judges": {one.name: dict(one.facts) for one in judge_sites},
         "budget": {**vars(budget), "size": list(budget.size), "masked": masked},
-        "settings": {
-            "diverse": diverse, "steps": steps, "lr": lr, "seed": seed, "precision": precision,
-            "threads": threads,
-        },
+        "settings": settings.to_about(),
         "seed": seed,
     }  # fmt: skip
     what = names[0] if len(names) == 1 else f"{len(names)} sites of {dataset}"
@@ -543,13 +540,8 @@ def make_pictures(
     sites: Sequence[Sequence[Target]],
     masks: Tensor,
     budget: Budget,
+    settings: SuperstimulusSettings,
     run: Run,
-    *,
-    diverse: int = 1,
-    steps: int = 64,
-    lr: float = STEP,
-    seed: int = 0,
-    precision: Precision = "auto",
 ) -> np.ndarray:
     """Make the pictures that drive some targets most, each under the budget.
 
@@ -562,10 +554,9 @@ def make_pictures(
     masks : torch.Tensor, shape (n_sites, 1, height, width)
         Where each picture is shown, in 0–1: see `field_mask`.
     budget : Budget
+    settings : SuperstimulusSettings
     run : Run
         Of the networks; it has no state.
-    diverse, steps, lr, seed, precision
-        As in `superstimulus`.
 
     Returns
     -------
@@ -578,8 +569,8 @@ def make_pictures(
     transforms: tuple[Transform, ...] = (
         Jitter(margin), ScaleAndRotate((0.95, 1.05), 5.0), *[Jitter(margin)] * (SHIFTS - 1)
     )  # fmt: skip
-    if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(run.device) else "float32"
+    precision = resolve_precision(settings.precision, run.device)
+    diverse, seed = settings.diverse, settings.seed
     per_pass = 1 if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
     groups = [range(k, min(k + per_pass, len(masks))) for k in range(0, len(masks), per_pass)]
     pictures: list[np.ndarray] = []
@@ -603,8 +594,9 @@ def make_pictures(
                 for network, of_network in zip(makers, sites, strict=True)
             ]
         )  # fmt: skip
-        adam = torch.optim.Adam(budgeted.parameters, lr=lr)
-        optimise(budgeted, slopes, adam, steps, desc="superstimulus", **run.loop())
+        adam = torch.optim.Adam(budgeted.parameters, lr=settings.lr)
+        show = run.loop(lambda c: tiled(np.stack([as_array(one) for one in c])))
+        optimise(budgeted, slopes, adam, settings.steps, desc="superstimulus", **show)
         with torch.no_grad():
             final = budgeted()[..., margin:-margin, margin:-margin]
             # Cut to its part, it is brought to the budget once more.

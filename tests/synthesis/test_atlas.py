@@ -179,7 +179,7 @@ def test_an_interrupted_atlas_goes_on(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
     calls: list[int] = []
     real = module.visualize
 
@@ -222,11 +222,11 @@ def test_it_shows_and_saves_itself(made: Atlas, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layout": "tsne"}, "layout 'tsne' is unknown.*pca, umap"),
-        ({"grid": 0}, "grid 0 is too small"),
-        ({"samples": 1}, "samples 1 is too small"),
-        ({"steps": 0}, "steps 0 is too small"),
-        ({"batch_size": 0}, "batch size 0 is too small"),
+        ({"layout": "tsne"}, "layout 'tsne': expected one of pca, umap"),
+        ({"grid": 0}, "grid 0: expected a number ≥ 1"),
+        ({"samples": 1}, "samples 1: expected a number ≥ 3"),
+        ({"steps": 0}, "steps 0: expected a number ≥ 1"),
+        ({"batch_size": 0}, "batch_size 0: expected a number ≥ 1"),
         ({"samples": 12, "grid": 40}, "12 activations are too few for 40×40 cells"),
     ],
 )
