@@ -16,8 +16,8 @@ from probe.errors import ProbeError
 from probe.synthesis.settings import VisualizeSettings
 
 if TYPE_CHECKING:
-    from probe.synthesis.visualisation import Visualisation
-    from probe.synthesis.visualise import Plan
+    from probe.synthesis.visualize import Plan
+    from probe.synthesis.visualize_result import Visualisation
 
 PATCHES = 4
 """Patches of photographs beside each picture."""
@@ -172,8 +172,8 @@ def visualize(
         )
 
     from probe.output.files import plain_name
-    from probe.synthesis.visualisation import check_place
-    from probe.synthesis.visualise import prepare
+    from probe.synthesis.visualize import prepare
+    from probe.synthesis.visualize_result import check_place
 
     words = [settings.target] if isinstance(settings.target, str) else settings.target or []
     name = plain_name("visualize", settings.model, *words, context.params["channels"])

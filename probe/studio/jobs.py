@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
-from probe.studio.child import INTERRUPTED, PATIENCE, Bar, Ended, Order, work
+from probe.studio.worker import INTERRUPTED, PATIENCE, Bar, Ended, Order, work
 
 LOOKED = 0.05
 """Seconds between two looks whether a job is to be cancelled."""

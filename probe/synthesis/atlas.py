@@ -37,7 +37,7 @@ from probe.synthesis.atlas_attribution import attributions, check_depends
 from probe.synthesis.run import Unfinished, running
 from probe.synthesis.settings import AtlasSettings, Layout, Precision
 from probe.synthesis.transforms import generator
-from probe.synthesis.visualise import visualize
+from probe.synthesis.visualize import visualize
 from probe.targets import Direction, Sum, Target, by_channel, read, said
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from PIL import Image
 from probe import features, images
 from probe.assets import cache_dir
 from probe.cli import complete
-from probe.synthesis import optimise, visualise
+from probe.synthesis import optimise
+from probe.synthesis import visualize as visualise
 
 
 @pytest.fixture

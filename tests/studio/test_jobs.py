@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from probe.studio.child import Bar
 from probe.studio.jobs import Job, Jobs
+from probe.studio.worker import Bar
 
 LONG = 120
 """Seconds that anything may take on a busy machine."""

@@ -19,10 +19,11 @@ from probe import images
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
-from probe.synthesis import objectives, visualise
+from probe.synthesis import objectives
+from probe.synthesis import visualize as visualise
 from probe.synthesis.optimise import WINDOW_STEPS
-from probe.synthesis.visualisation import Visualisation
-from probe.synthesis.visualise import visualize
+from probe.synthesis.visualize import visualize
+from probe.synthesis.visualize_result import Visualisation
 from probe.targets import Channel, Class, Direction, Function, Norm, Unit
 
 SIZE = 40

@@ -47,7 +47,7 @@ from probe.synthesis.parameterisations import (
 from probe.synthesis.run import Preview, Run, Unfinished, on_threads, running
 from probe.synthesis.settings import Precision, VisualizeSettings
 from probe.synthesis.transforms import Jitter, Roll, ScaleAndRotate, Transform, Wrap
-from probe.synthesis.visualisation import Visualisation
+from probe.synthesis.visualize_result import Visualisation
 from probe.targets import Channel, Class, Norm, Outputs, Target, Unit, by_channel
 
 Size = int | Sequence[int]
