@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from probe.synthesis.run import Run, Stopped, Unfinished, running
     from probe.synthesis.settings import AtlasSettings, DreamSettings, VisualizeSettings
+    from probe.synthesis.style_settings import StyleSettings
     from probe.synthesis.tiles import in_tiles
 
 _MODULES = {
@@ -43,6 +44,7 @@ _MODULES = {
     "Pixels": "parameterisations",
     "Run": "run",
     "Stopped": "run",
+    "StyleSettings": "style_settings",
     "Transparent": "parameterisations",
     "Unfinished": "run",
     "VisualizeSettings": "settings",
@@ -67,6 +69,7 @@ __all__ = [
     "Pixels",
     "Run",
     "Stopped",
+    "StyleSettings",
     "Transparent",
     "Unfinished",
     "VisualizeSettings",
