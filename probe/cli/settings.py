@@ -20,7 +20,7 @@ Command = Callable[..., None]
 def with_settings(
     settings: type[Settings], **overrides: Mapping[str, Any] | None
 ) -> Callable[[Command], Command]:
-    """Give a command an option for each of a settings class.
+    """Add an option to a command for each of a settings class.
 
     They stand where the command has its parameter ``settings``, which is given the values.
 
@@ -33,7 +33,7 @@ def with_settings(
         ``argument``: whether it is one. Anything else is for `typer.Option` or `typer.Argument`.
     """
     hints = typing.get_type_hints(settings)
-    own = {
+    own_parameters = {
         f.name: _parameter(settings, f.name, hints[f.name], overrides.get(f.name, {}) or {})
         for f in fields(settings)
         if overrides.get(f.name, {}) is not None
@@ -42,12 +42,12 @@ def with_settings(
     def decorate(command: Command) -> Command:
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            new = own.values() if parameter.name == "settings" else [parameter]
+            new = own_parameters.values() if parameter.name == "settings" else [parameter]
             parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in new]
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            chosen = {name: values.pop(name) for name in own}
+            chosen = {name: values.pop(name) for name in own_parameters}
             command(settings=settings.of(chosen), **values)
 
         decorated: Any = wrapper
@@ -64,12 +64,14 @@ def _parameter(
     more = dict(override)
     kind, flags = more.pop("type", hint), more.pop("flags", ())
     default = more.pop("default", getattr(settings, name))
-    known = option_of(settings, name)
-    if known.choices and "autocompletion" not in more:
+    details = option_of(settings, name)
+    if details.choices and "autocompletion" not in more:
         kind = str
-        more["autocompletion"] = starting_with(known.choices)
+        more["autocompletion"] = starting_with(details.choices)
     if more.pop("argument", False):
-        declared: Any = typer.Argument(help=known.help, show_default=known.unset or False, **more)
+        declared: Any = typer.Argument(
+            help=details.help, show_default=details.unset or False, **more
+        )
     else:
         if default is not getattr(settings, name):
             more.setdefault("show_default", True)
