@@ -40,13 +40,10 @@ PROJECTIONS = ("guided", "deconvnet")
 TRANSFORMS = ("translation", "scale", "rotation")
 
 # As in probe.synthesis.
-PARAMETERISATIONS = ("fourier", "laplacian", "pixels", "maco")
-ATLAS_LAYOUTS = ["pca", "umap"]
 PRECISIONS = ("auto", "float32", "bfloat16")
 STYLE_COLOURS = ("style", "keep", "match")
 STYLE_LOSSES = ("wasserstein", "gram")
 POOLINGS = ("max", "average")
-DREAM_PRESETS = ("creatures", "cities", "brushstrokes", "texture", "subtle")
 
 # As in probe.encoding.
 READOUTS = ("field", "flat", "full")
@@ -284,24 +281,9 @@ def transforms(incomplete: str) -> list[str]:
     return _last(incomplete, TRANSFORMS)
 
 
-def parameterisations(incomplete: str) -> list[str]:
-    """Complete what pictures that are made are made of."""
-    return [word for word in PARAMETERISATIONS if word.startswith(incomplete)]
-
-
-def atlas_layouts(incomplete: str) -> list[str]:
-    """Complete how an atlas is laid out."""
-    return [word for word in ATLAS_LAYOUTS if word.startswith(incomplete)]
-
-
 def precisions(incomplete: str) -> list[str]:
     """Complete with which digits a network computes."""
     return [word for word in PRECISIONS if word.startswith(incomplete)]
-
-
-def dream_presets(incomplete: str) -> list[str]:
-    """Complete how a dream looks."""
-    return [word for word in DREAM_PRESETS if word.startswith(incomplete)]
 
 
 def style_colours(incomplete: str) -> list[str]:

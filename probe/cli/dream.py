@@ -85,7 +85,7 @@ def dream(
     quality: options.Quality = 95,
     as_json: options.AsJson = False,
 ) -> None:
-    """Have a network dream into a picture.
+    """Dream into a picture with a network.
 
     What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
     data and depth stay as they were.

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probe import images
-from probe.cli import complete
+from probe import cli, images
 from probe.images import read_movie
 from probe.output import pictures
 from probe.output.pictures import save_animation
+from probe.studio.commands import Command
 from probe.synthesis import deepdream
 from probe.synthesis import dream as dreams
 from probe.synthesis.settings import PRESETS
@@ -159,8 +159,7 @@ def test_bad_input_is_one_line(dream, arguments, message):
 
 
 def test_looks_are_completed():
-    assert complete.DREAM_PRESETS == PRESETS
-    assert complete.dream_presets("b") == ["brushstrokes"]
+    assert Command(cli.app, "dream").options["preset"].words == PRESETS
 
 
 class TestFilms:

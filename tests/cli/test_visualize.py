@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from probe import features, images
+from probe import cli, features, images
 from probe.assets import cache_dir
 from probe.cli import complete
+from probe.studio.commands import Command
 from probe.synthesis import optimise
 from probe.synthesis import visualize as visualise
 
@@ -234,7 +235,9 @@ class TestBadInput:
 
 
 def test_words_that_are_completed():
-    assert set(complete.PARAMETERISATIONS) == set(visualise.WAYS)
+    options = Command(cli.app, "visualize").options
+    assert set(options["parameterisation"].words) == set(visualise.WAYS)
+    assert options["precision"].words == optimise.PRECISIONS
+    assert Command(cli.app, "atlas").options["layout"].words == ("pca", "umap")
     assert complete.PRECISIONS == optimise.PRECISIONS
-    assert complete.parameterisations("f") == ["fourier"]
     assert complete.precisions("b") == ["bfloat16"]
