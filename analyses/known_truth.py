@@ -85,8 +85,8 @@ from probe.recordings import Recording, simulate_v4_compact, v4_compact_rates
 from probe.similarity import compare, rdm
 from probe.stimuli import StimulusSet
 from probe.synthesis.run import running
+from probe.synthesis.settings import SuperstimulusSettings
 from probe.synthesis.superstimulus import (
-    STEP,
     Budget,
     Resized,
     field_mask,
@@ -465,14 +465,11 @@ def make_superstimuli(
         pictures = budget.spend(as_tensor(recording.stimuli, which), masks)
         return np.asarray(pictures.permute(0, 2, 3, 1).mul(255).round().byte())
 
-    settings: Any = {
-        "diverse": 1, "steps": effort.steps, "lr": STEP, "seed": effort.seed,
-        "precision": "float32",
-    }  # fmt: skip
+    settings = SuperstimulusSettings(steps=effort.steps, seed=effort.seed, precision="float32")
 
     def make(network: Network, targets: Sequence[Target], masks: Tensor) -> np.ndarray:
         with running(None, network) as run:
-            return make_pictures([network], [targets], masks, budget, run, **settings)
+            return make_pictures([network], [targets], masks, budget, settings, run)
 
     unknown = [np.nan] * m
     for n, (encoding, pictures) in fits.items():

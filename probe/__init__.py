@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
     from probe.synthesis.superstimulus import superstimulus
-    from probe.synthesis.visualise import visualize
+    from probe.synthesis.visualize import visualize
 
 __version__ = "0.1.0"
 
@@ -113,7 +113,7 @@ _FUNCTIONS = {
     "searchlight": "probe.comparison.searchlight",
     "style": "probe.synthesis.style",
     "superstimulus": "probe.synthesis.superstimulus",
-    "visualize": "probe.synthesis.visualise",
+    "visualize": "probe.synthesis.visualize",
 }
 
 

@@ -9,48 +9,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
+from probe.synthesis.settings import AtlasSettings
 
 if TYPE_CHECKING:
     from probe.synthesis.atlas import Atlas
 
 
+@with_settings(
+    AtlasSettings,
+    model={"argument": True, "type": str, "default": ..., "autocompletion": complete.models},
+    layer={"argument": True, "default": ..., "autocompletion": complete.layer_words},
+    weights={"type": str, "autocompletion": complete.weights},
+    target={
+        "flags": ("--target", "-t"), "type": str | None, "autocompletion": complete.targets,
+    },
+)  # fmt: skip
 def atlas(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=f"{options.MODEL}.",
-            autocompletion=complete.models,
-            show_default=False,
-        ),
-    ],
-    layer: Annotated[
-        str,
-        typer.Argument(
-            help="A layer, by its path or alias: features.10, conv5.",
-            autocompletion=complete.layer_words,
-            show_default=False,
-        ),
-    ],
+    settings: AtlasSettings,
     images: Annotated[
         str,
         typer.Option(
+            "--images",
+            "-i",
             help="What the layer is shown, some hundred pictures or more: a folder, a pattern in "
             "quotes, a table, a zip archive, or the stimuli of a recording (see `probe datasets`).",
             show_default=False,
         ),
     ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target",
-            "-t",
-            help="Show how strongly each cell drives it, by the colour of its frame: a class (281, "
-            "tabby), a channel (features.10:84), a recorded site (site:v4:12) that `probe encode` "
-            "fitted, or a sum; read from the layer or a later one.",
-            show_default=False,
-            autocompletion=complete.targets,
-        ),
-    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,37 +46,6 @@ def atlas(
             show_default="atlas-MODEL-LAYER.png, here",
         ),
     ] = None,
-    grid: Annotated[int, typer.Option(min=1, help="Cells along each side.")] = 10,
-    layout: Annotated[
-        str,
-        typer.Option(
-            help="pca, or umap (which needs: pip install 'cnn-probe[atlas]').",
-            autocompletion=complete.atlas_layouts,
-        ),
-    ] = "pca",
-    samples: Annotated[
-        int,
-        typer.Option(min=3, help="Activations, at random positions, of all pictures together."),
-    ] = 5000,
-    size: Annotated[int, typer.Option(min=1, help="Of a cell's picture, in pixels.")] = 96,
-    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 128,
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Of random weights, positions, the layout, the noise, and the transforms."
-        ),
-    ] = 0,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="auto, float32, bfloat16; auto is bfloat16 where the processor computes it.",
-            autocompletion=complete.precisions,
-        ),
-    ] = "auto",
-    batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> None:
     """Make an atlas of a layer: like activations beside each other, and a picture for each kind.
@@ -113,43 +68,39 @@ def atlas(
     from probe.output.files import plain_name
     from probe.synthesis.atlas import atlas, check_place
 
-    place = check_place(output or Path(plain_name("atlas", model, layer) + ".png"))
-    found = atlas(
-        model, stimuli_of(images), layer, grid=grid, layout=layout,  # type: ignore[arg-type]
-        samples=samples, size=size, steps=steps, weights=weights, preprocessing=preprocessing,
-        seed=seed, target=target, precision=precision,  # type: ignore[arg-type]
-        batch_size=batch_size, device=device,
-    )  # fmt: skip
-    _show(found, found.save(place), as_json)
+    name = plain_name("atlas", settings.model, settings.layer)
+    path = check_place(output or Path(f"{name}.png"))
+    sheet = atlas(images=stimuli_of(images), **vars(settings))
+    _show(sheet, sheet.save(path), as_json)
 
 
-def _show(found: Atlas, written: Path, as_json: bool) -> None:
+def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     from probe.cli import show
     from probe.targets import said
 
-    table = found.table
+    table = atlas.table
     if as_json:
-        record = {"about": found.about, "files": [str(written)], "table": table.to_dict("records")}
+        record = {"about": atlas.about, "files": [str(written)], "table": table.to_dict("records")}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
         return
     counts = table["activations"]
     facts = [
-        ("weights", str(found.about["weights"])),
-        ("cells", f"{len(table)} of {found.grid**2} have enough activations"),
+        ("weights", str(atlas.about["weights"])),
+        ("cells", f"{len(table)} of {atlas.grid**2} have enough activations"),
         ("activations", f"{counts.min()} to {counts.max()} in a cell"),
     ]
     if table["silent"].any():
         facts.append(("silent", f"{table['silent'].sum()}: nothing drives these directions"))
-    if found.target is not None:
-        facts.append(("target", found.target.name))
-        facts += [("site", line) for line in said(found.target)]
+    if atlas.target is not None:
+        facts.append(("target", atlas.target.name))
+        facts += [("site", line) for line in said(atlas.target)]
         by_value = table.sort_values("attribution")
         for what, cell in (("most", by_value.iloc[-1]), ("least", by_value.iloc[0])):
             facts.append(
                 (what, f"{cell['attribution']:+.3g}: row {cell['row']}, column {cell['column']}")
             )
     facts.append(("wrote", str(written)))
-    show.put(Text(found.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))
+    show.put(Text(atlas.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))

@@ -25,7 +25,10 @@ DEMO = "demo"
 
 @with_settings(
     DreamSettings,
-    model={"flags": ("--model", "-m"), "type": str | None, "autocompletion": complete.models},
+    model={
+        "flags": ("--model", "-m"), "type": str, "default": DEFAULT_MODEL,
+        "autocompletion": complete.models,
+    },
     weights={"type": str, "autocompletion": complete.weights},
     layers={"flags": ("--layer", "--layers", "-l"), "autocompletion": complete.layer_words},
     target={
@@ -82,7 +85,7 @@ def dream(
     quality: options.Quality = 95,
     as_json: options.AsJson = False,
 ) -> None:
-    """Have a network dream into a picture.
+    """Dream into a picture with a network.
 
     What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
     data and depth stay as they were.
@@ -110,8 +113,8 @@ def dream(
             files = [file]
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
     sites = any(word.startswith("site:") for word in re.split(r"[\s*+-]", settings.target or ""))
-    if not (sites and "model" not in given):  # a site knows its network
-        settings = replace(settings, model=settings.model or DEFAULT_MODEL)
+    if sites and "model" not in given:  # a site knows its network
+        settings = replace(settings, model=None)
     if not files:
         raise ProbeError("no picture is named: give one, or --demo to see what comes out")
     read = [*files, repeat, *(Path(one) for one in (settings.guide, settings.mask) if one)]

@@ -20,7 +20,7 @@ Command = Callable[..., None]
 def with_settings(
     settings: type[Settings], **overrides: Mapping[str, Any] | None
 ) -> Callable[[Command], Command]:
-    """Give a command an option for each of a settings class.
+    """Add an option to a command for each of a settings class.
 
     They stand where the command has a parameter of that class, which is given the values.
 
@@ -29,11 +29,11 @@ def with_settings(
     settings : type of Settings
     **overrides : mapping or None
         By the names of fields: None leaves an option out. ``flags``: how it is written, where it is
-        not ``--NAME``. ``type``: of its value on the command line, where the field has another.
+        not ``--NAME``. ``type``, ``default``: of the command line, where the field has others.
         ``argument``: whether it is one. Anything else is for `typer.Option` or `typer.Argument`.
     """
     hints = typing.get_type_hints(settings)
-    own = {
+    own_parameters = {
         f.name: _parameter(settings, f.name, hints[f.name], overrides.get(f.name, {}) or {})
         for f in fields(settings)
         if overrides.get(f.name, {}) is not None
@@ -45,12 +45,12 @@ def with_settings(
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
             new: Iterable[inspect.Parameter] = [parameter]
             if parameter.annotation is settings:
-                target, new = parameter.name, own.values()
+                target, new = parameter.name, own_parameters.values()
             parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in new]
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            chosen = {name: values.pop(name) for name in own}
+            chosen = {name: values.pop(name) for name in own_parameters}
             command(**{target: settings.of(chosen)}, **values)
 
         decorated: Any = wrapper
@@ -69,17 +69,22 @@ def _parameter(
     flags = more.pop("flags", ())
     if kind is bool and not flags:
         flags = (f"--{name.replace('_', '-')}",)  # and no --no-…
-    known = option_of(settings, name)
-    if known.choices and "autocompletion" not in more:
+    default = more.pop("default", getattr(settings, name))
+    details = option_of(settings, name)
+    if details.choices and "autocompletion" not in more:
         kind = str
     if more.pop("argument", False):
-        declared: Any = typer.Argument(help=known.help, show_default=known.unset or False, **more)
+        declared: Any = typer.Argument(
+            help=details.help, show_default=details.unset or False, **more
+        )
     else:
+        if default is not getattr(settings, name):
+            more.setdefault("show_default", True)
         declared = of(settings, name, *flags, **more)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=getattr(settings, name),
+        default=inspect.Parameter.empty if default is ... else default,
         annotation=Annotated[kind, declared],
     )
 

@@ -11,37 +11,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.cli import complete, options, outputs, remake
+from probe.cli.settings import with_settings
 from probe.errors import ProbeError
+from probe.synthesis.settings import VisualizeSettings
 
 if TYPE_CHECKING:
-    from probe.synthesis.visualisation import Visualisation
-    from probe.synthesis.visualise import Plan
+    from probe.synthesis.visualize import Plan
+    from probe.synthesis.visualize_result import Visualisation
 
 PATCHES = 4
-"""Of photographs, beside each picture."""
+"""Patches of photographs beside each picture."""
 
 
+@with_settings(
+    VisualizeSettings,
+    model={"argument": True, "type": str | None, "autocompletion": complete.models},
+    target={"argument": True, "type": list[str] | None, "autocompletion": complete.targets},
+    channels={"type": str | None},
+    size={"type": str | None},
+    transparent={"flags": ("--transparent",)},
+    tileable={"flags": ("--tileable",)},
+    weights={"type": str, "autocompletion": complete.weights},
+    threads=None,
+)
 def visualize(
     context: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help=f"{options.MODEL}.",
-            autocompletion=complete.models,
-            show_default=False,
-        ),
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="What the pictures are to drive, one or several: a channel (features.10:84, "
-            "conv5:84), all channels of a layer (features.10), a unit by channel, row and column "
-            "(features.10:84,6,6), a class by name or number (tabby, 281), a recorded site "
-            "(site:v4:12) that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat').",
-            show_default="the only output, such as a V4 neuron's response",
-            autocompletion=complete.targets,
-        ),
-    ] = None,
+    settings: VisualizeSettings,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -50,63 +45,6 @@ def visualize(
             help="One picture: .png, .tif, .jpg, .webp; several: .png, a sheet. A name without an "
             "ending is a folder, for every picture by itself. .csv: the measurements alone.",
             show_default="visualize-MODEL-TARGET.png, here",
-        ),
-    ] = None,
-    channels: Annotated[
-        str | None,
-        typer.Option(
-            help="Which, of a layer, separated by commas: 12,84 or 0-31.", show_default="all"
-        ),
-    ] = None,
-    interpolate: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="So many pictures from one channel to another of the same layer (or class).",
-            show_default=False,
-        ),
-    ] = None,
-    diverse: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="So many pictures of one target, as different as they can be.",
-            show_default=False,
-        ),
-    ] = None,
-    parameterisation: Annotated[
-        str,
-        typer.Option(
-            help="What pictures are made of: fourier, laplacian (a pyramid), pixels, maco (phases "
-            "with a photograph's amplitudes).",
-            autocompletion=complete.parameterisations,
-        ),
-    ] = "fourier",
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the pictures, in pixels: 256, or width and height, 256x128.",
-            show_default="what the network was made for",
-        ),
-    ] = None,
-    transparent: Annotated[
-        bool,
-        typer.Option(
-            "--transparent", help="Make pictures that are opaque only where it counts (fourier)."
-        ),
-    ] = False,
-    tileable: Annotated[
-        bool, typer.Option("--tileable", help="Make borders that fit, for a pattern without seams.")
-    ] = False,
-    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser, at most.")] = 128,
-    tolerance: Annotated[
-        float,
-        typer.Option(help="Stop early when 32 steps gain less than this share of the activation."),
-    ] = 0.0,
-    lr: Annotated[
-        float | None,
-        typer.Option(
-            help="How far the optimiser goes in a step.", show_default="that of --parameterisation"
         ),
     ] = None,
     patches: Annotated[
@@ -165,14 +103,6 @@ def visualize(
             show_default=False,
         ),
     ] = None,
-    weights: options.Weights = "imagenet",
-    preprocessing: options.Preprocessing = "resize",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of random weights, the noise, and the transforms.")
-    ] = 0,
-    precision: options.Precision = "auto",
-    batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> None:
     """Make pictures that drive a channel, a unit or a class: what it looks for.
@@ -200,87 +130,88 @@ def visualize(
       probe visualize site:v4:12 --diverse 4 --judge vgg16
       probe visualize alexnet site:v4:12 --with vgg16 --judge squeezenet1_1
     """  # noqa: D301
-    wanted: dict[str, Any] = {
-        "model": model,
-        "target": target or None,
-        "channels": None if channels is None else options.numbers(channels),
-        "interpolate": interpolate,
-        "diverse": diverse,
-        "parameterisation": parameterisation,
-        "size": None if size is None else options.sides(size),
-        "transparent": transparent,
-        "tileable": tileable,
-        "steps": steps,
-        "tolerance": tolerance,
-        "lr": lr,
-        "weights": weights,
-        "preprocessing": preprocessing,
-        "seed": seed,
-        "precision": precision,
-        "batch_size": batch_size,
-        "device": device,
-    }
-    if model is not None and model.startswith("site:"):  # a site knows its network
-        wanted |= {"model": None, "target": [model, *(target or [])]}
-    sites = [word for word in wanted["target"] or [] if word.startswith("site:")]
+    given = remake.given_anew(context, {**vars(settings), "patches": patches})
+    settings = _parsed(settings)
+    model: str | None = settings.model
+    sites = [word for word in settings.target or [] if word.startswith("site:")]
     if sites and repeat is None and check:
-        plain = {"channels": channels, "interpolate": interpolate, "size": size,
-                 "transparent": transparent, "tileable": tileable, "patches": patches}  # fmt: skip
-        if any(plain.values()) or len(sites) < len(wanted["target"]):
-            asked = next((k for k, v in plain.items() if v), "another target")
+        plain = ("channels", "interpolate", "size", "transparent", "tileable", "patches")
+        if (asked := next((name for name in plain if name in given), None)) or len(sites) < len(
+            settings.target
+        ):
             raise ProbeError(
-                f"a superstimulus of a site goes with sites alone, and not with {asked}: leave it "
-                "out, or add --no-check for a plain picture without a budget and a judge"
+                "a superstimulus of a site goes with sites alone, and not with "
+                f"{asked or 'another target'}: leave it out, or add --no-check for a plain picture "
+                "without a budget and a judge"
             )
         _superstimulus(
-            sites, wanted, output, judge=judge, together_with=together_with,
-            photographs=photographs, masked=mask, given=remake.given_anew(context, wanted),
-            as_json=as_json,
+            sites, settings, output, judge=judge, together_with=together_with,
+            photographs=photographs, masked=mask, given=given, preview=preview, as_json=as_json,
         )  # fmt: skip
         return
-    if sites and wanted["model"] is None:
+    if sites and model is None:
         from probe.encoding.kept import model_of
 
-        model, weights, preprocessing, seed_of_weights = model_of(sites[0])
-        wanted |= {"model": model, "weights": weights, "preprocessing": preprocessing}
-        wanted["seed"] = seed_of_weights if weights == "random" else seed
+        model, weights, preprocessing, seed = model_of(sites[0])
+        settings = replace(
+            settings,
+            model=model,
+            weights=weights,
+            preprocessing=preprocessing,
+            seed=seed if weights == "random" else settings.seed,
+        )
     picture = None
     if repeat is not None:
-        given = remake.given_anew(context, {**wanted, "patches": patches})
-        settings, picture = _repeated(repeat, given)
-        patches = settings.pop("patches", None)
-        wanted |= settings
-    if not wanted["model"]:
+        values = {name: value for name, value in vars(settings).items() if name in given}
+        if "patches" in given:
+            values["patches"] = patches
+        settings, patches, picture = _repeated(repeat, settings, values)
+    if not settings.model:
         raise ProbeError(
             "name a model and what to visualize, such as: probe visualize alexnet conv5:84"
         )
 
     from probe.output.files import plain_name
-    from probe.synthesis.visualisation import check_place
-    from probe.synthesis.visualise import prepare
+    from probe.synthesis.visualize import prepare
+    from probe.synthesis.visualize_result import check_place
 
-    words = [wanted["target"]] if isinstance(wanted["target"], str) else wanted["target"] or []
-    name = plain_name("visualize", wanted["model"], *words, channels)
-    place = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
-    outputs.check_apart(place, [repeat])
-    plan = prepare(**wanted)
+    words = [settings.target] if isinstance(settings.target, str) else settings.target or []
+    name = plain_name("visualize", settings.model, *words, context.params["channels"])
+    path = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
+    outputs.check_apart(path, [repeat])
+    plan = prepare(settings)
     n = 2 if patches is not None else 1 if picture is not None else len(plan.each)
-    check_place(place, n, transparent=plan.transparent)
+    check_place(path, n, transparent=settings.transparent)
     of_patches = None if patches is None else _Photographs(patches, plan)
-    with outputs.previews(place, preview, [repeat]) as show:
-        found = plan.run(preview=show, preview_every=preview)
+    with outputs.previews(path, preview, [repeat]) as show:
+        visualisation = plan.run(preview=show, preview_every=preview)
     if picture is not None:
-        found = found[picture]
+        visualisation = visualisation[picture]
     if of_patches is not None:
-        found = of_patches.beside(found)
-    written = found.save(place)
+        visualisation = of_patches.beside(visualisation)
+    written = visualisation.save(path)
     plan.finished()
-    _show(found, written, as_json)
+    _show(visualisation, written, as_json)
+
+
+def _parsed(settings: VisualizeSettings) -> VisualizeSettings:
+    """Read what is written as words: numbers, sizes, and a site without its network."""
+    model, target = settings.model, settings.target or None
+    if model is not None and model.startswith("site:"):  # a site knows its network
+        model, target = None, [model, *(target or [])]
+    channels: Any = settings.channels
+    return replace(
+        settings,
+        model=model,
+        target=target,
+        channels=None if channels is None else options.numbers(channels),
+        size=None if settings.size is None else options.sides(settings.size),
+    )
 
 
 def _superstimulus(
     sites: list[str],
-    wanted: dict[str, Any],
+    settings: VisualizeSettings,
     output: Path | None,
     *,
     judge: str | None,
@@ -288,6 +219,7 @@ def _superstimulus(
     photographs: str | None,
     masked: bool,
     given: dict[str, Any],
+    preview: int,
     as_json: bool,
 ) -> None:
     from rich.padding import Padding
@@ -297,21 +229,22 @@ def _superstimulus(
     from probe.output.files import plain_name
     from probe.synthesis.superstimulus import superstimulus
 
-    place = output or Path(f"{plain_name('superstimulus', *sites)}.png")
-    if place.suffix.lower() not in ("", ".png", ".csv"):
+    path = output or Path(f"{plain_name('superstimulus', *sites)}.png")
+    if path.suffix.lower() not in ("", ".png", ".csv"):
         raise ProbeError(
-            f"{str(place)!r}: superstimuli are written as a sheet (.png), a table (.csv), or into "
+            f"{str(path)!r}: superstimuli are written as a sheet (.png), a table (.csv), or into "
             "a folder (a name without an ending)"
         )
     # Where nothing is said of these, what suits superstimuli holds.
-    chosen = {name: wanted[name] for name in ("steps", "lr") if name in given}
-    pictures = superstimulus(
-        sites, wanted["model"], together_with=together_with, judge=judge,
-        diverse=wanted["diverse"] or 1, photographs=photographs, masked=masked,
-        seed=wanted["seed"], precision=wanted["precision"],
-        device=wanted["device"], **chosen,
-    )  # fmt: skip
-    written = pictures.save(place)
+    chosen = {name: given[name] for name in ("steps", "lr") if name in given}
+    with outputs.previews(path, preview) as show_preview:
+        pictures = superstimulus(
+            sites, settings.model, together_with=together_with, judge=judge,
+            diverse=settings.diverse or 1, photographs=photographs, masked=masked,
+            seed=settings.seed, precision=settings.precision, device=settings.device,
+            preview=show_preview, preview_every=preview, **chosen,
+        )  # fmt: skip
+    written = pictures.save(path)
     if as_json:
         record = {"about": pictures.about, "files": [str(written)]}
         record |= {"table": json.loads(pictures.table.to_json(orient="records"))}
@@ -337,21 +270,22 @@ def _superstimulus(
     )
 
 
-def _repeated(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """Read how a picture was made: the settings, with what is given anew, and which it was."""
+def _repeated(
+    path: Path, settings: VisualizeSettings, given: dict[str, Any]
+) -> tuple[VisualizeSettings, str | None, int | None]:
+    """Return the settings of a picture, with those given anew, its patches, and which it is."""
     about = remake.how_made(path, "visualize")
     # What is given anew decides for itself how many pictures go through together.
-    settings = {**about["settings"], **({"batch_size": None} if given else {}), **given}
+    record = {**about["settings"], **({"batch_size": None} if given else {}), **given}
     if "parameterisation" in given and "lr" not in given:
-        settings["lr"] = None  # each has its own
-    of = ("model", "weights", "preprocessing")
-    if not set(given) & {*of, "seed"}:
-        preprocessing = settings["preprocessing"]
-        remake.check_weights(path, about, settings, preprocessing=preprocessing)
+        record["lr"] = None  # each has its own
+    if not set(given) & {"model", "weights", "preprocessing", "seed"}:
+        remake.check_weights(path, about, record, preprocessing=record["preprocessing"])
     alone = "picture" in about and not set(given) & {"target", "channels"}
+    patches = record.get("patches")
     if alone and "patches" not in given:
-        settings.pop("patches", None)  # they are on sheets alone
-    return settings, about["picture"] if alone else None
+        patches = None  # they are on sheets alone
+    return VisualizeSettings.from_about(record), patches, about["picture"] if alone else None
 
 
 class _Photographs:
@@ -366,58 +300,63 @@ class _Photographs:
             raise ProbeError("--patches goes with channels, such as features.10:84")
         self.stimuli = image_set(patches)
 
-    def beside(self, found: Visualisation) -> Visualisation:
+    def beside(self, visualisation: Visualisation) -> Visualisation:
         """Find patches for the pictures of channels, layer by layer."""
         from probe import features
         from probe.targets import Channel
 
         channels: dict[str, dict[int, None]] = {}
-        for target in found.each:
+        for target in visualisation.each:
             if isinstance(target, Channel):
                 channels.setdefault(target.layer, {})[target.channel] = None
         for layer, numbers in channels.items():
             top = features.top_patches(
                 self.plan.network, self.stimuli, layer, list(numbers), PATCHES,
-                device=self.plan.device,
+                device=self.plan.settings.device,
             )  # fmt: skip
-            found = found.beside(top)
-        settings = {**found.about["settings"], "patches": self.name}
-        return replace(found, about={**found.about, "settings": settings})
+            visualisation = visualisation.beside(top)
+        settings = {**visualisation.about["settings"], "patches": self.name}
+        return replace(visualisation, about={**visualisation.about, "settings": settings})
 
 
-def _show(found: Visualisation, written: Path, as_json: bool) -> None:
+def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     from probe.cli import show
     from probe.targets import said
 
-    table = found.table
+    table = visualisation.table
     if as_json:
-        record = {"about": found.about, "files": [str(written)]}
+        record = {"about": visualisation.about, "files": [str(written)]}
         record |= {"table": json.loads(table.to_json(orient="records"))}
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
         return
-    facts = [("weights", str(found.about["weights"]))]
+    facts = [("weights", str(visualisation.about["weights"]))]
     ranked = table["rank"].dropna()
     if len(ranked) > 1:
         facts += [
             ("most driven", f"{int((ranked == 1).sum())} of {len(ranked)}: no other channel of the "
              "layer is driven more by the picture")
         ]  # fmt: skip
-    settings = found.about["settings"]
-    if (taken := table["steps"]).min() < settings["steps"]:
-        many = f"{taken.min()}" if taken.min() == taken.max() else f"{taken.min()} to {taken.max()}"
+    settings = visualisation.about["settings"]
+    if (steps := table["steps"]).min() < settings["steps"]:
+        many = f"{steps.min()}" if steps.min() == steps.max() else f"{steps.min()} to {steps.max()}"
         facts += [("stopped early", f"after {many} of {settings['steps']} steps")]
-    if found.silent:
-        facts += [("silent", f"{len(found.silent)} of {len(table)}: {', '.join(found.silent)}")]
-    facts += [("site", line) for line in dict.fromkeys(chain(*map(said, found.each)))]
+    if visualisation.silent:
+        facts += [
+            (
+                "silent",
+                f"{len(visualisation.silent)} of {len(table)}: {', '.join(visualisation.silent)}",
+            )
+        ]
+    facts += [("site", line) for line in dict.fromkeys(chain(*map(said, visualisation.each)))]
     facts += [("wrote", str(written))]
-    shown = table.drop(columns=["silent", "steps"])
-    rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
-    columns = list(shown.columns)
+    table = table.drop(columns=["silent", "steps"])
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    columns = list(table.columns)
     show.put(
-        Text(found.title, style="bold"),
+        Text(visualisation.title, style="bold"),
         Padding(show.facts(facts), (0, 0, 1, 2)),
         show.table(columns, rows, right=columns[1:]),
     )

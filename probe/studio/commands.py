@@ -75,13 +75,13 @@ class Command:
         kinds = [kind for kind in (int, float, bool, Path) if _holds(hint, kind)]
         words = [item.value for item in option.shell_complete(self._context, "")]
         default = None if option.default in (None, [], ()) else option.default
-        shown = getattr(option, "show_default", None)
+        placeholder = getattr(option, "show_default", None)
         return Option(
             option.name,
             next((text for text in option.opts if text.startswith("--")), ""),
             kinds[0] if kinds else str,
             default,
-            shown if isinstance(shown, str) else "",
+            placeholder if isinstance(placeholder, str) else "",
             getattr(option, "help", None) or "",
             tuple(words),
         )
@@ -110,7 +110,7 @@ class Command:
             If `more` is no list of options, or would have files written elsewhere.
         """
         words = list(map(str, filter(None, arguments)))
-        told = ["--", *words] if any(word.startswith("-") for word in words) else words
+        positional = ["--", *words] if any(word.startswith("-") for word in words) else words
         written: list[str] = []
         for name, value in (options or {}).items():
             option = self.options[name]
@@ -120,7 +120,10 @@ class Command:
                 written += _written(option, one)
         written += self.more(more)
         # What follows "--" is no option.
-        return (self.name, *((*written, *told) if told != words else (*told, *written)))
+        return (
+            self.name,
+            *((*written, *positional) if positional != words else (*positional, *written)),
+        )
 
     def more(self, text: str) -> list[str]:
         """Check options that were written as in a shell.
@@ -153,7 +156,7 @@ class Command:
 
 
 def _holds(hint: Any, kind: type) -> bool:
-    """Tell whether a type, such as ``list[Path] | None``, is of another or contains it."""
+    """Return whether a type, such as ``list[Path] | None``, is of another or contains it."""
     return hint is kind or any(_holds(part, kind) for part in typing.get_args(hint))
 
 

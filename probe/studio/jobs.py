@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
-from probe.studio.child import INTERRUPTED, PATIENCE, Bar, Ended, Order, work
+from probe.studio.worker import GRACE_PERIOD_S, INTERRUPTED, Bar, Ended, Order, work
 
-LOOKED = 0.05
+POLL_INTERVAL_S = 0.05
 """Seconds between two looks whether a job is to be cancelled."""
 
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
@@ -69,7 +69,7 @@ class Job:
         return next(made, None)
 
     def made(self) -> list[Path]:
-        """Give the files that it wrote, also those in folders, by name."""
+        """Return the files that it wrote, also those in folders, by name."""
         return sorted(
             path
             for path in self.folder.rglob("*")
@@ -106,7 +106,7 @@ class Jobs:
             self._changed.notify_all()
 
     def before(self, job: Job) -> int:
-        """Tell how many jobs are worked on before one that waits."""
+        """Count the jobs that are worked on before one that waits."""
         with self._changed:
             if job not in self._waiting:
                 return 0
@@ -115,7 +115,7 @@ class Jobs:
     def cancel(self, owner: str, *, command: str | None = None) -> None:
         """Cancel the jobs of somebody, or those of one command.
 
-        One at work ends in a while, in order if it does so within `PATIENCE`.
+        One at work ends in a while, in order if it does so within `GRACE_PERIOD_S`.
         """
         with self._changed:
             for job in [*self._waiting, *filter(None, [self._now])]:
@@ -151,7 +151,7 @@ class Jobs:
 
     def _end(self) -> None:
         self._pipe.close()  # by which the process sees that nobody is there any more
-        self._child.join(PATIENCE)
+        self._child.join(GRACE_PERIOD_S)
         if self._child.is_alive():
             self._child.kill()
         self._child.join()
@@ -171,23 +171,23 @@ class Jobs:
         self._end()
 
     def _run(self, job: Job) -> State:
-        """Have one job worked on; tell what became of it."""
+        """Run one job, and record what became of it."""
         if not self._child.is_alive():  # of want of memory, or somebody ended it
             self._end()
             self._start()
-        told: float | None = None
+        cancelled_at: float | None = None
         try:
             self._pipe.send(Order(job.arguments, job.folder))
             while True:
-                if job.cancelled.is_set() and told is None:
+                if job.cancelled.is_set() and cancelled_at is None:
                     self._pipe.send(None)
-                    told = time.monotonic()
-                if told is not None and time.monotonic() - told > PATIENCE:
+                    cancelled_at = time.monotonic()
+                if cancelled_at is not None and time.monotonic() - cancelled_at > GRACE_PERIOD_S:
                     self._child.kill()
                     self._end()
                     self._start()
                     return "cancelled"
-                if not self._pipe.poll(LOOKED):
+                if not self._pipe.poll(POLL_INTERVAL_S):
                     continue
                 came = self._pipe.recv()
                 if isinstance(came, Bar):
@@ -199,7 +199,7 @@ class Jobs:
             self._end()
             code = self._child.exitcode
             self._start()
-            if told is not None:
+            if cancelled_at is not None:
                 return "cancelled"
             job.error = (
                 f"the process that worked on it was ended by the system (exit code {code}), most "

@@ -28,13 +28,13 @@ from probe.studio.jobs import Job, Jobs, remove
 PREVIEW_EVERY = 4
 """Steps from one preview to the next."""
 
-LOOKED = 0.2
+POLL_INTERVAL_S = 0.2
 """Seconds between two looks at a job."""
 
-SHOWN, SMALL = 1600, 240
+PICTURE_SIDE_PX, THUMBNAIL_SIDE_PX = 1600, 240
 """Longer side of pictures on the page, and of those that were given, in pixels."""
 
-BRIEF = 90
+MAX_HELP_CHARACTERS = 90
 """Characters of an option's help text that are shown, at most."""
 
 BETWEEN = ";"
@@ -43,7 +43,7 @@ BETWEEN = ";"
 TARGET = "target"
 """The option that names a target: a class, a channel, a recorded site."""
 
-WIDE = 100
+MAX_WORDS = 100
 """Words of an option that are offered without being looked for by what is typed, at most."""
 
 
@@ -240,7 +240,7 @@ class Studio:
         cancel.click(stop, None, None, concurrency_limit=None, **quiet)
 
     def _runs(self, tab: Tab) -> Callable[..., AsyncIterator[Any]]:
-        """Give what works on a job of a tab, and shows how far it is."""
+        """Return what works on a job of a tab, and shows how far it is."""
         command = self._commands[tab.command]
         fields = (*tab.pictures, *tab.extra)
 
@@ -256,14 +256,14 @@ class Studio:
                 return
             self.jobs.add(job)
             asking = gr.update(interactive=False), gr.update(interactive=True)
-            shown = _Shown()
+            view = _Shown()
             while not job.over:
-                if now := await asyncio.to_thread(shown.now, job, self.jobs.before(job)):
+                if now := await asyncio.to_thread(view.now, job, self.jobs.before(job)):
                     yield now, *asking
-                await asyncio.sleep(LOOKED)
+                await asyncio.sleep(POLL_INTERVAL_S)
             line = shlex.join(["probe", *_without_preview(job.arguments)])
-            told = await asyncio.to_thread(_outcome, job, line, shown.picture)
-            yield told, gr.update(interactive=True), gr.update(interactive=False)
+            outcome = await asyncio.to_thread(_outcome, job, line, view.picture)
+            yield outcome, gr.update(interactive=True), gr.update(interactive=False)
 
         return run
 
@@ -311,7 +311,7 @@ class Studio:
         self.jobs.cancel(owner)
         for job in self._folders.pop(owner, []):
             while not job.over:
-                await asyncio.sleep(LOOKED)
+                await asyncio.sleep(POLL_INTERVAL_S)
             remove(job.folder)
 
 
@@ -324,13 +324,13 @@ class _Shown:
         self._last = ""
 
     def now(self, job: Job, before: int) -> str | None:
-        """Give the page's content, or None if it is the same as before."""
+        """Return the page's content, or None if it is the same as before."""
         preview = job.preview()
         with suppress(OSError, ProbeError):  # it may be removed at any moment
             if preview is not None:
                 stat = preview.stat()
                 if (file := (stat.st_mtime_ns, stat.st_size)) != self._file:
-                    self.picture = _img(uploads.as_url(preview, SHOWN), "so far")
+                    self.picture = _img(uploads.as_url(preview, PICTURE_SIDE_PX), "so far")
                     self._file = file
         content = _stage(self.picture) + _state(job, before)
         if content == self._last:
@@ -340,7 +340,7 @@ class _Shown:
 
 
 def theme() -> gr.themes.Base:
-    """Give the look of the page. Its fonts are those of the computer: none are fetched."""
+    """Return the look of the page. Its fonts are those of the computer: none are fetched."""
     look = gr.themes.Base(
         primary_hue="indigo",
         neutral_hue="zinc",
@@ -379,20 +379,20 @@ def _drop(field: Field) -> gr.File:
 
 def _controls(options: Sequence[Option], start: dict[str, str]) -> list[Any]:
     """Make a control for each option, two in a row; the first has a row if the number is odd."""
-    made = []
+    controls = []
     with gr.Group():
         for k in range(-(len(options) % 2), len(options), 2):
             with gr.Row():
                 row = options[max(k, 0) : k + 2]
-                made += [_control(option, start.get(option.name)) for option in row]
-    return made
+                controls += [_control(option, start.get(option.name)) for option in row]
+    return controls
 
 
 def _control(option: Option, start: str | None) -> Any:
     value = option.default if start is None else start
     # Of targets, completion knows the sites that are kept; classes and channels are typed.
     words = () if option.name == TARGET else option.words
-    shown: Any = {
+    common: Any = {
         "label": option.name.replace("_", " "),
         "info": _short(option) + ("" if option.flag or words else f", with {BETWEEN} between"),
         "elem_classes": f"probe-option-{option.name}",
@@ -406,13 +406,13 @@ def _control(option: Option, start: str | None) -> Any:
             choices,
             value=value or "",
             allow_custom_value=option.name in ("model", "method"),
-            num_choices_shown=WIDE,
-            **shown,
+            num_choices_shown=MAX_WORDS,
+            **common,
         )
     if option.kind is bool:
-        return gr.Checkbox(bool(value), **shown)
+        return gr.Checkbox(bool(value), **common)
     text = "" if value is None else str(value)
-    return gr.Textbox(text, placeholder=option.placeholder, max_lines=1, **shown)
+    return gr.Textbox(text, placeholder=option.placeholder, max_lines=1, **common)
 
 
 def _site_chooser(model: gr.Dropdown, target: gr.Textbox) -> None:
@@ -429,7 +429,7 @@ def _site_chooser(model: gr.Dropdown, target: gr.Textbox) -> None:
             [],
             label="site",
             info="Number, name, and r with held-out responses; the best predicted come first.",
-            num_choices_shown=WIDE,
+            num_choices_shown=MAX_WORDS,
             visible=False,
             elem_classes="probe-site",
         )
@@ -440,7 +440,7 @@ def _site_chooser(model: gr.Dropdown, target: gr.Textbox) -> None:
         if not listed:
             hidden = gr.update(visible=False, choices=[], value=None)
             return hidden, hidden, _quiet(sites.NONE_YET)
-        if key in [known for _, known in listed]:
+        if key in [value for _, value in listed]:
             return gr.update(choices=listed), gr.skip(), gr.skip()
         first = listed[0][1]
         return gr.update(visible=True, choices=listed, value=first), *changed(first)
@@ -473,15 +473,19 @@ def _quiet(text: str) -> str:
 
 
 def _short(option: Option) -> str:
-    """Give the beginning of an option's help text, as far as it can be understood alone."""
+    """Return the beginning of an option's help text, as far as it can be understood alone."""
     text = re.split(r"[:.;] |\.$| \(see", option.help)[0]
     if text in option.words:  # and each is explained
         text = option.help
-    return text if len(text) <= BRIEF else text[:BRIEF].rpartition(", ")[0] + " …"
+    return (
+        text
+        if len(text) <= MAX_HELP_CHARACTERS
+        else text[:MAX_HELP_CHARACTERS].rpartition(", ")[0] + " …"
+    )
 
 
 def _files(value: Any) -> list[Path]:
-    """Give the files of a place where some were dropped."""
+    """Return the files of a place where some were dropped."""
     if not value:
         return []
     return [Path(str(file)) for file in (value if isinstance(value, list) else [value])]
@@ -489,15 +493,17 @@ def _files(value: Any) -> list[Path]:
 
 def _small(value: Any) -> str:
     """Show the pictures that were dropped, and what is wrong with them."""
-    shown, wrong = [], []
+    figures, wrong = [], []
     for file in _files(value):
         try:
             uploads.check(file)
             if file.suffix.lower() not in images.MOVIES:
-                shown.append(_figure(uploads.as_url(file, SMALL), file.name))
+                figures.append(_figure(uploads.as_url(file, THUMBNAIL_SIDE_PX), file.name))
         except (ProbeError, OSError) as error:
             wrong.append(_wrong(str(error)))
-    return (f'<div class="probe-small">{"".join(shown)}</div>' if shown else "") + "".join(wrong)
+    return (f'<div class="probe-small">{"".join(figures)}</div>' if figures else "") + "".join(
+        wrong
+    )
 
 
 def _figure(url: str, name: str) -> str:
@@ -518,7 +524,7 @@ def _wrong(message: str) -> str:
 
 
 def _state(job: Job, before: int) -> str:
-    """Tell how far a job is."""
+    """Draw how far a job is."""
     share = 0.0
     if job.state == "waiting":
         text = f"In the queue: {before} before it"
@@ -547,13 +553,13 @@ def _time(seconds: float) -> str:
 
 
 def _without_preview(arguments: Sequence[str]) -> list[str]:
-    """Give a command line without what only the page is after."""
-    told = list(arguments)
+    """Return a command line without what only the page is after."""
+    words = list(arguments)
     with suppress(ValueError):
-        k = told.index("--preview")
-        if told[k + 1] == str(PREVIEW_EVERY):
-            del told[k : k + 2]
-    return told
+        k = words.index("--preview")
+        if words[k + 1] == str(PREVIEW_EVERY):
+            del words[k : k + 2]
+    return words
 
 
 def _outcome(job: Job, line: str, last: str) -> str:
@@ -563,25 +569,25 @@ def _outcome(job: Job, line: str, last: str) -> str:
     if job.state == "cancelled":
         text = "Cancelled. What was finished is kept: the same settings go on."
         return f'{_stage(last)}<p class="probe-state" role="status">{text}</p>{_command(line)}'
-    made = job.made()
-    shown = [_seen(path) for path in made if not _is_side_car(path, made)]
-    shown = [content for content in shown if content]
-    stage = "".join(shown)
-    if len(shown) > 1:
+    files = job.made()
+    figures = [_seen(path) for path in files if not _is_side_car(path, files)]
+    figures = [content for content in figures if content]
+    stage = "".join(figures)
+    if len(figures) > 1:
         stage = f'<div class="probe-many">{stage}</div>'
     links = "".join(
         f'<a href="{_address(path)}" download="{html.escape(path.name)}">'
         f"{html.escape(path.name)}</a>"
-        for path in made
+        for path in files
     )
     took = _time(time.monotonic() - job.started)
     return (
-        (_stage(stage) if made else "")
+        (_stage(stage) if files else "")
         + f'<p class="probe-state" role="status">Done in {took}.</p>'
-        + (f'<div class="probe-links" aria-label="Download">{links}</div>' if made else "")
+        + (f'<div class="probe-links" aria-label="Download">{links}</div>' if files else "")
         + _command(line)
         + (f"<h3>What it says</h3><pre>{html.escape(job.said)}</pre>" if job.said else "")
-        + "".join(_settings(path) for path in made if _is_side_car(path, made))
+        + "".join(_settings(path) for path in files if _is_side_car(path, files))
     )
 
 
@@ -618,5 +624,5 @@ def _seen(path: Path) -> str:
     if kind in images.ANIMATED:
         content = _img(_address(path), name)
     else:
-        content = _img(uploads.as_url(path, SHOWN), name)
+        content = _img(uploads.as_url(path, PICTURE_SIDE_PX), name)
     return f'<a href="{_address(path)}" target="_blank">{content}</a>'

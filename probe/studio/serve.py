@@ -20,7 +20,7 @@ WARM = (
     "probe.synthesis.dream",
     "probe.attribution",
     "probe.synthesis.style",
-    "probe.synthesis.visualise",
+    "probe.synthesis.visualize",
     "probe.plots.maps",
 )
 """What takes its time to be imported."""

@@ -69,7 +69,7 @@ def lay(files: Sequence[Path], folder: Path) -> list[str]:
 
 
 def as_url(path: Path, longer: int) -> str:
-    """Give a picture, made smaller if need be, such that a page can hold it.
+    """Return a picture as a data URL, made smaller if need be, such that a page can hold it.
 
     Parameters
     ----------

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from probe import images as image_files
 from probe import models
 from probe.activations.survey import survey
 from probe.encoding.sites import Site
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError
 from probe.models import Network
 from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
 from probe.plots.figures import own_figure
@@ -34,38 +34,36 @@ from probe.plots.maps import SIGNED
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.atlas_attribution import attributions, check_depends
-from probe.synthesis.optimise import Precision
 from probe.synthesis.run import Unfinished, running
+from probe.synthesis.settings import AtlasSettings, Layout, Precision
 from probe.synthesis.transforms import generator
-from probe.synthesis.visualise import visualize
+from probe.synthesis.visualize import visualize
 from probe.targets import Direction, Sum, Target, by_channel, read, said
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
 
-Layout = Literal["pca", "umap"]
-LAYOUTS: tuple[Layout, ...] = ("pca", "umap")
+MIN_ACTIVATIONS = 3
+"""Activations of a cell that has a picture, at least: the mean of fewer is that of a picture or
+two."""
 
-LEAST = 3
-"""Activations without which a cell is empty: the mean of fewer is that of a picture or two."""
-
-SMALLEST = 0.4
+MIN_SIDE = 0.4
 """Side of the picture of a cell, as a share of the cell's, however few activations are in it."""
 
-POWER = 4.0
+COSINE_POWER = 4.0
 """Of the cosine (see `probe.targets.Direction`); Carter et al. (2019) have 4.6 in their code."""
 
-OUTLIERS = 1.0
+OUTLIERS_PERCENT = 1.0
 """Percent of the activations that may lie beyond each edge of the grid; they count to its rim."""
 
-FRAME = 0.06
+FRAME_WIDTH = 0.06
 """Width of a frame that shows an attribution, as a share of a cell's side."""
 
-LEAST_DPI = 200
+MIN_DPI = 200
 """Of a sheet with a scale."""
 
-AT_ONCE = 16
+BATCH_SIZE = 16
 """Pictures that are made together: what was interrupted goes on after the last of these."""
 
 
@@ -112,29 +110,29 @@ class Atlas:
         Returns
         -------
         numpy.ndarray, uint8, shape (grid · size, grid · size, 3)
-            White where there are none. Areas are as the numbers, from a share of `SMALLEST`² on;
+            White where there are none. Areas are as the numbers, from a share of `MIN_SIDE`² on;
             above the ninth decile, a picture fills its cell. Where a target was named, a picture
             has a frame in the colour of its attribution.
         """
         size = self.pictures.shape[1]
-        made = np.full((self.grid * size, self.grid * size, 3), 255, np.uint8)
+        sheet = np.full((self.grid * size, self.grid * size, 3), 255, np.uint8)
         counts = self.table["activations"].to_numpy()
-        shares = np.sqrt(counts / np.quantile(counts, 0.9)).clip(SMALLEST, 1)
+        shares = np.sqrt(counts / np.quantile(counts, 0.9)).clip(MIN_SIDE, 1)
         cells = self.table[["row", "column"]].to_numpy() * size
         frames = self._frames()
-        width = 0 if frames is None else max(1, round(FRAME * size))
+        width = 0 if frames is None else max(1, round(FRAME_WIDTH * size))
         for k, (share, (top, left)) in enumerate(zip(shares, cells, strict=True)):
             side = max(round(float(share) * size), 1)
             first = (size - side) // 2
             down, across = (slice(at + first, at + first + side) for at in (top, left))
             border = min(width, (side - 1) // 2)  # of the picture, a pixel is left
             if frames is not None:
-                made[down, across] = frames[k]
+                sheet[down, across] = frames[k]
             inner = side - 2 * border
             picture = Image.fromarray(self.pictures[k])
             small = np.asarray(picture.resize((inner, inner), Image.Resampling.LANCZOS))
-            made[down, across][border : border + inner, border : border + inner] = small
-        return made
+            sheet[down, across][border : border + inner, border : border + inner] = small
+        return sheet
 
     def _colours(self) -> ScalarMappable:
         """Return the colours of attributions: white where there is none."""
@@ -182,7 +180,7 @@ class Atlas:
         return axes
 
     def _legend(self) -> list[str]:
-        """Say what the frames' colours are, and how good the fit of a recorded site is."""
+        """Return what the frames' colours are, and how good the fit of a recorded site is."""
         assert self.target is not None  # there are no frames without
         terms = [t for _, t in self.target.terms] if isinstance(self.target, Sum) else [self.target]
         unit = ", in SD of responses" if all(isinstance(t, Site) for t in terms) else ""
@@ -198,20 +196,20 @@ class Atlas:
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        place = check_place(path)
-        if place.suffix.lower() == ".csv":
-            return write(place, self.table.to_csv(index=False).encode())
+        path = check_place(path)
+        if path.suffix.lower() == ".csv":
+            return write(path, self.table.to_csv(index=False).encode())
         if self.target is None:
-            return save_picture(place, self.sheet() / 255, self.about)
+            return save_picture(path, self.sheet() / 255, self.about)
         ax = self.plot()
         # No pixel of the sheet is lost.
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
         width = ax.get_window_extent().width / figure.dpi
-        dpi = max(LEAST_DPI, ceil(len(self.sheet()) / width))
-        write(place, figure_png(ax, self.about, dpi=dpi))
-        write(image_files.side_car(place), image_files.as_text(self.about, indent=2).encode())
-        return place
+        dpi = max(MIN_DPI, ceil(len(self.sheet()) / width))
+        write(path, figure_png(ax, self.about, dpi=dpi))
+        write(image_files.side_car(path), image_files.as_text(self.about, indent=2).encode())
+        return path
 
     def _repr_html_(self) -> str:
         return as_html(figure_png(self.plot(), self.about), self.title)
@@ -264,7 +262,7 @@ def atlas(
     layer : str
         A path or an alias.
     grid : int
-        Cells along each side.
+        Number of cells along each side.
     layout : {'pca', 'umap'}
         Of the activations' directions. ``pca``: their first two principal components; ``umap``
         (McInnes et al. 2018, by cosines; needs ``pip install cnn-probe[atlas]``): neighbours stay
@@ -273,14 +271,14 @@ def atlas(
         Activations in all, at least, as far as there are: the same number of every picture, at
         random positions.
     size : int
-        Of a cell's picture, in pixels.
+        Side of a cell's picture, in pixels.
     steps : int
-        Of the optimiser.
+        Number of steps of the optimiser.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
     seed : int
-        Of random weights, positions, the layout, the pictures' noise and transforms.
+        Seed of random weights, positions, the layout, the pictures' noise and transforms.
     target : str, int or Target, optional
         Something that activations contribute to, each cell's on average: a class, a channel, a
         recorded site (``site:v4:12``), or a sum, read from the layer or from later ones; see
@@ -323,43 +321,42 @@ def atlas(
     >>> probe.atlas("alexnet", "photos/", "conv5").save("atlas.png")  # doctest: +SKIP
     >>> probe.atlas("alexnet", "photos/", "conv3", target="site:v4:12").table  # doctest: +SKIP
     """
-    _check(grid, layout, samples, size, steps, batch_size)
-    network = _network(model, layer, weights, preprocessing, seed, progress)
+    settings = AtlasSettings.of(locals()).checked()
+    if layout == "umap":
+        _umap()  # or it says what is missing
+    network = _network(settings, progress)
     (name,) = models.resolve([layer], network)
     explained = None if target is None else read(target, network)
     if explained is not None:
         check_depends(network, name, explained, device)
     stimuli = images if isinstance(images, StimulusSet) else image_set(images, progress=progress)
 
-    drawn = _Drawn(name, ceil(samples / len(stimuli)), seed)
+    sample = _Sample(name, ceil(samples / len(stimuli)), seed)
     survey(
-        network, stimuli, name, drawn.see, batch_size=batch_size, device=device, progress=progress
+        network, stimuli, name, sample.add, batch_size=batch_size, device=device, progress=progress
     )
-    activations, where = drawn.found()
-    places = _laid_out(activations, layout, seed)
+    activations, where = sample.activations()
+    places = _lay_out(activations, layout, seed)
     cell = np.minimum((places * grid).astype(int), grid - 1) @ [1, grid]
     numbers, counts = np.unique(cell, return_counts=True)
-    numbers = numbers[counts >= LEAST]
+    numbers = numbers[counts >= MIN_ACTIVATIONS]
     if not len(numbers):
         raise ProbeError(
             f"{len(activations)} activations are too few for {grid}×{grid} cells: no cell has "
-            f"{LEAST}; give more pictures, or a smaller grid"
+            f"{MIN_ACTIVATIONS}; give more pictures, or a smaller grid"
         )
     means = np.stack([activations[cell == number].mean(0) for number in numbers])
     labels = [f"row {number // grid}, column {number % grid}" for number in numbers]
     directions = [
-        Direction(name, torch.from_numpy(direction), label, POWER)
+        Direction(name, torch.from_numpy(direction), label, COSINE_POWER)
         for direction, label in zip(_whitened(means, activations), labels, strict=True)
     ]
 
     about = network.provenance() | {
         "made": "atlas",
-        "settings": {
-            "model": network.name, "layer": name, "grid": grid, "layout": layout,
-            "samples": samples, "size": size, "steps": steps, "weights": str(weights),
-            "preprocessing": preprocessing, "precision": precision, "batch_size": batch_size,
-            "device": device,
-        },
+        "settings": replace(
+            settings, model=network.name, layer=name, weights=str(weights)
+        ).to_about(),
         "seed": seed,
         "images": stimuli.name,
         "n_images": len(stimuli),
@@ -371,17 +368,14 @@ def atlas(
             network, stimuli, name, explained.everywhere(), where,
             batch_size=batch_size, device=device, progress=progress,
         )  # fmt: skip
-    pictures, measured = _made(
-        network, directions, about, size=size, steps=steps, seed=seed, precision=precision,
-        batch_size=batch_size, device=device, progress=progress,
-    )  # fmt: skip
+    pictures, measures = _make(network, directions, about, settings, progress)
     table = pd.DataFrame(
         {
             "row": numbers // grid,
             "column": numbers % grid,
-            "activations": counts[counts >= LEAST],
+            "activations": counts[counts >= MIN_ACTIVATIONS],
             **_nearest(means, activations, cell, numbers, where, stimuli),
-            **measured,
+            **measures,
         }
     )
     if explained is not None:
@@ -399,45 +393,21 @@ def atlas(
     return Atlas(pictures, table, places, grid, title, about, explained)
 
 
-def _check(
-    grid: int, layout: str, samples: int, size: int, steps: int, batch_size: int | None
-) -> None:
-    for what, number, least in (
-        ("grid", grid, 1),
-        ("samples", samples, 3),
-        ("size", size, 1),
-        ("steps", steps, 1),
-        ("batch size", batch_size, 1),
-    ):
-        if number is not None and number < least:
-            raise ProbeError(f"{what} {number} is too small: {least} or more")
-    if layout not in LAYOUTS:
-        raise ProbeError(
-            f"layout {layout!r} is unknown{suggest(layout, LAYOUTS)}; there is {', '.join(LAYOUTS)}"
-        )
-    if layout == "umap":
-        _umap()
-
-
-def _network(
-    model: str | Network | nn.Module,
-    layer: str,
-    weights: str,
-    preprocessing: str,
-    seed: int,
-    progress: bool | None,
-) -> Network:
+def _network(settings: AtlasSettings, progress: bool | None) -> Network:
     """Load the network, when it is known to have the layer."""
-    given = models.check_model(model, weights, preprocessing)
-    found = models.resolve([layer], given)
-    if len(found) != 1:
-        raise ProbeError(f"{layer!r} names {len(found)} layers; an atlas is of one")
-    info = next(i for i in models.layers(given) if i.name == found[0])
+    weights, preprocessing = settings.weights, settings.preprocessing
+    model = models.check_model(settings.model, weights, preprocessing)
+    names = models.resolve([settings.layer], model)
+    if len(names) != 1:
+        raise ProbeError(f"{settings.layer!r} names {len(names)} layers; an atlas is of one")
+    info = next(i for i in models.layers(model) if i.name == names[0])
     info.n_channels  # or it says why there are none  # noqa: B018
-    return models.as_network(given, weights, preprocessing, seed=seed, progress=progress)
+    return models.as_network(
+        model, weights, preprocessing, seed=settings.seed, progress=progress
+    )
 
 
-class _Drawn:
+class _Sample:
     """Activations at random positions of every picture.
 
     Parameters
@@ -454,8 +424,8 @@ class _Drawn:
         self._where: list[np.ndarray] = []
         self._axes: tuple[int, ...] = ()
 
-    def see(self, rows: range, output: Tensor) -> None:
-        """Take in what the layer returned for some pictures."""
+    def add(self, rows: range, output: Tensor) -> None:
+        """Draw from what the layer returned for some pictures."""
         output = by_channel(output)
         self._axes = tuple(output.shape[2:])
         output = output.flatten(2) if self._axes else output[:, :, None]
@@ -468,17 +438,17 @@ class _Drawn:
         if not self._values[-1].isfinite().all():
             raise ProbeError(f"layer {self._layer!r} has activations that are not finite")
 
-    def found(self) -> tuple[np.ndarray, pd.DataFrame]:
-        """Give activations (n, channels), and for each its picture's position and its own."""
+    def activations(self) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return activations (n, channels), and for each its picture's position and its own."""
         row, at = np.stack(self._where).T
         names = {0: (), 1: ("token",), 2: ("y", "x")}[len(self._axes)]
-        places = np.unravel_index(at, self._axes) if self._axes else ()
-        where = pd.DataFrame({"stimulus": row, **dict(zip(names, places, strict=True))})
+        indices = np.unravel_index(at, self._axes) if self._axes else ()
+        where = pd.DataFrame({"stimulus": row, **dict(zip(names, indices, strict=True))})
         return torch.cat(self._values).numpy(), where
 
 
-def _laid_out(activations: np.ndarray, layout: Layout, seed: int) -> np.ndarray:
-    """Give activations places in the plane, (n, 2), from 0 to 1 but for outliers, which are cut."""
+def _lay_out(activations: np.ndarray, layout: Layout, seed: int) -> np.ndarray:
+    """Compute places in the plane, (n, 2), from 0 to 1; outliers are put on the rim."""
     if layout == "pca":
         lengths = np.linalg.norm(activations, axis=1, keepdims=True)
         directions = torch.from_numpy(activations / np.maximum(lengths, 1e-30)).double()
@@ -486,14 +456,14 @@ def _laid_out(activations: np.ndarray, layout: Layout, seed: int) -> np.ndarray:
         values, vectors = torch.linalg.eigh(centred.T @ centred)
         axes = vectors[:, values.argsort(descending=True)[:2]]
         axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # one of two
-        found = (centred @ axes).numpy()
+        plane = (centred @ axes).numpy()
     else:
-        found = _umap()(
+        plane = _umap()(
             n_components=2, metric="cosine", n_neighbors=min(20, len(activations) - 1),
             min_dist=0.5, random_state=seed % 2**32, n_jobs=1,
         ).fit_transform(activations)  # fmt: skip
-    low, high = np.percentile(found, [OUTLIERS, 100 - OUTLIERS], axis=0)
-    return np.clip((found - low) / np.maximum(high - low, 1e-12), 0, 1).astype(np.float32)
+    low, high = np.percentile(plane, [OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT], axis=0)
+    return np.clip((plane - low) / np.maximum(high - low, 1e-12), 0, 1).astype(np.float32)
 
 
 def _umap() -> Any:
@@ -514,8 +484,8 @@ def _whitened(means: np.ndarray, activations: np.ndarray) -> np.ndarray:
     unit = max(float(np.abs(activations).max()), 1e-30)
     moments, _ = ledoit_wolf(activations.astype(np.float64) / unit, assume_centered=True)
     # What is silent throughout has no variance, and its mean is 0.
-    found = means.astype(np.float64) @ np.linalg.pinv(moments, hermitian=True)
-    return np.asarray(found, np.float32)
+    directions = means.astype(np.float64) @ np.linalg.pinv(moments, hermitian=True)
+    return np.asarray(directions, np.float32)
 
 
 def _nearest(
@@ -538,32 +508,34 @@ def _nearest(
     return {"stimulus_id": ids, **{str(name): rows[name] for name in rows}}
 
 
-def _made(
+def _make(
     network: Network,
     directions: list[Direction],
     about: Mapping[str, Any],
-    *,
-    batch_size: int | None,
+    settings: AtlasSettings,
     progress: bool | None,
-    **settings: Any,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Make the pictures, some at a time, and measure them."""
-    at_once = min(batch_size or AT_ONCE, len(directions))
+    per_pass = min(settings.batch_size or BATCH_SIZE, len(directions))
     store = Unfinished.of(about, network)
-    with running(store, network, device=settings["device"]) as run:
+    with running(store, network, device=settings.device) as run:
         state = {"pictures": [], "value": [], "silent": []} | run.state
         done = sum(map(len, state["pictures"]))
         bar = track(
             total=len(directions), initial=done, desc="atlas", unit="picture", progress=progress
         )
         with bar:
-            for start in range(done, len(directions), at_once):
+            for start in range(done, len(directions), per_pass):
                 run.check()
-                chunk = directions[start : start + at_once]
-                found = visualize(network, chunk, batch_size=at_once, progress=False, **settings)
-                state["pictures"].append(torch.from_numpy(found.pictures))
-                state["value"] += found.table["value"].tolist()
-                state["silent"] += found.table["silent"].tolist()
+                chunk = directions[start : start + per_pass]
+                visualisation = visualize(
+                    network, chunk, size=settings.size, steps=settings.steps, seed=settings.seed,
+                    precision=settings.precision, batch_size=per_pass, device=settings.device,
+                    progress=False,
+                )  # fmt: skip
+                state["pictures"].append(torch.from_numpy(visualisation.pictures))
+                state["value"] += visualisation.table["value"].tolist()
+                state["silent"] += visualisation.table["silent"].tolist()
                 run.keep(**state)
                 bar.update(len(chunk))
     return torch.cat(state["pictures"]).numpy(), {n: state[n] for n in ("value", "silent")}

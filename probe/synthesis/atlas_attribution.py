@@ -44,9 +44,9 @@ def check_depends(network: Network, layer: str, target: Target, device: str) -> 
     with on_device(network, device) as (on, dtype):
         grey = torch.zeros(1, 3, *network.preprocessing.size, device=on, dtype=dtype)
         outputs = differentiable(network.module, grey, [layer, *target.layers], cut=layer)
-        beside = [name for name in target.layers if not outputs[name].requires_grad]
-        if beside:
-            read = "the network's output" if beside[0] == OUTPUT else repr(beside[0])
+        unreached = [name for name in target.layers if not outputs[name].requires_grad]
+        if unreached:
+            read = "the network's output" if unreached[0] == OUTPUT else repr(unreached[0])
             raise ProbeError(
                 f"target {target.name!r} is read from {read}, and {layer!r} does not lead there: "
                 "choose a layer that does"
@@ -97,7 +97,7 @@ def attributions(
     ProbeError
         If values are not finite, or memory runs out.
     """
-    found = np.empty(len(where), np.float32)
+    values = np.empty(len(where), np.float32)
     stimulus = where["stimulus"].to_numpy()
     position = tuple(where[axis].to_numpy() for axis in where.columns.drop("stimulus"))
     with on_device(network, device) as (on, dtype):
@@ -110,7 +110,7 @@ def attributions(
                 n_positions = products[0].numel()
                 inside = np.flatnonzero((stimulus >= rows.start) & (stimulus < rows.stop))
                 at = (stimulus[inside] - rows.start, *(axis[inside] for axis in position))
-                found[inside] = n_positions * products.cpu().numpy()[at]
+                values[inside] = n_positions * products.cpu().numpy()[at]
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -118,9 +118,9 @@ def attributions(
                 f"{network.name} does not fit into memory with the gradients of {size} pictures at "
                 "a time: choose a smaller --batch-size"
             ) from None
-    if not np.isfinite(found).all():
+    if not np.isfinite(values).all():
         raise ProbeError(
             f"gradient × activation is not finite for target {target.name!r}: the network's own "
             "output or gradient overflows here"
         )
-    return found
+    return values

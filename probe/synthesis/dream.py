@@ -74,7 +74,7 @@ def dream(
     preview_every: int = 0,
     progress: bool | None = None,
 ) -> Dream:
-    """Have a network dream into a picture.
+    """Dream into a picture with a network.
 
     What is not named comes from the preset, and what that leaves open was chosen by eye for each
     model; see `probe.synthesis.presets.LOOKS`. A call that is interrupted goes on when it is made

@@ -15,7 +15,7 @@ from probe.errors import ProbeError
 
 
 def motion(frame: np.ndarray, other: np.ndarray) -> Tensor:
-    """Tell for each pixel of a frame where in the other it lies.
+    """Compute where each pixel of a frame lies in the other.
 
     Parameters
     ----------
@@ -39,18 +39,20 @@ def motion(frame: np.ndarray, other: np.ndarray) -> Tensor:
     if frame.shape != other.shape:
         raise ProbeError(f"frames differ in size: {frame.shape[:2]} and {other.shape[:2]}")
     grey = [cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other)]
-    if min(grey[0].shape) < SMALLEST:
-        raise ProbeError(f"frames of {grey[0].shape} pixels are too small: {SMALLEST} is the least")
+    if min(grey[0].shape) < MIN_SIDE_PX:
+        raise ProbeError(
+            f"frames of {grey[0].shape} pixels are too small: {MIN_SIDE_PX} is the least"
+        )
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return torch.from_numpy(search.calc(*grey, None)).permute(2, 0, 1).contiguous()
 
 
-SMALLEST = 32
+MIN_SIDE_PX = 32
 """Pixels on the shorter side of a frame: the search has patches of 8 on several scales."""
 
 
 def carried(picture: Tensor, there: Tensor) -> Tensor:
-    """Give a picture such as it lies after a motion.
+    """Return a picture as it lies after a motion.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def carried(picture: Tensor, there: Tensor) -> Tensor:
 
 
 def seen_before(there: Tensor, back: Tensor) -> Tensor:
-    """Tell which pixels of a frame show what the other frame shows, too.
+    """Compute which pixels of a frame show what the other frame shows, too.
 
     Going there and back ends where it began, unless something was hidden, or moved in over the
     border (Sundaram et al. 2010, eq. 5).

@@ -27,8 +27,8 @@ from probe.synthesis.run import Preview, Run, Unfinished, running
 
 Make = Callable[[int, Mapping[str, Any], Run], Mapping[str, Any] | None]
 """Takes the number of a frame, what it gave for the one before (nothing, of the first), and the
-run. Gives what the next frame is made from: tensors, among them the frame, ``made``, (1, 3, height,
-width) in 0–1; None when there are no more."""
+run. Returns what the next frame is made from: tensors, among them the frame, ``made``, (1, 3,
+height, width) in 0–1; None when there are no more."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Frames:
         self._frames, self._at = iter(movie), 0
 
     def __call__(self, number: int) -> np.ndarray | None:
-        """Give a frame, uint8, (height, width, 3); None if there is none any more."""
+        """Return a frame, uint8, (height, width, 3); None if there is none any more."""
         frame = next(islice(self._frames, number - self._at, None), None)
         self._at = number + 1
         return frame
 
 
 def first_of(movie: Movie) -> np.ndarray:
-    """Give the first frame of a film.
+    """Return the first frame of a film.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def first_of(movie: Movie) -> np.ndarray:
 
 
 def since(frame: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell what has moved between two frames.
+    """Compute what has moved between two frames.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def since(frame: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """
     here, last = as_array(frame[0]), as_array(before[0])
     there = motion(here, last)
-    known = seen_before(there, motion(last, here))[None, None]
-    return there, F.avg_pool2d(known, 9, stride=1, padding=4, count_include_pad=False)
+    visible = seen_before(there, motion(last, here))[None, None]
+    return there, F.avg_pool2d(visible, 9, stride=1, padding=4, count_include_pad=False)
 
 
 def frame_by_frame(

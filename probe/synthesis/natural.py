@@ -28,7 +28,7 @@ i and a column for each k. ``analyses/natural_spectrum.py`` computes it."""
 
 
 def amplitudes(size: tuple[int, int], spectrum: Tensor = SPECTRUM) -> Tensor:
-    """Give the amplitudes of photographs, in decorrelated colours.
+    """Compute the amplitudes of photographs, in decorrelated colours.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def amplitudes(size: tuple[int, int], spectrum: Tensor = SPECTRUM) -> Tensor:
         for i in range(3)
         for k in range(3)
     )
-    found = torch.as_tensor(power / 2).exp()
-    found[:, 0, 0] = 0
-    return found
+    amplitude = torch.as_tensor(power / 2).exp()
+    amplitude[:, 0, 0] = 0
+    return amplitude
 
 
 class Maco(Parameterisation):
@@ -85,7 +85,7 @@ class Maco(Parameterisation):
         self.parameters = [phases.requires_grad_()]
 
     def __call__(self) -> Tensor:
-        """Give the pictures."""
+        """Return the pictures."""
         spectrum = torch.polar(self.amplitudes.expand_as(self.parameters[0]), self.parameters[0])
         return in_colour(torch.fft.irfft2(spectrum, self.size, norm="ortho"))
 

@@ -13,7 +13,7 @@ from probe.activations.capture import OUTPUT
 from probe.targets import Channel, Class, Direction, Outputs, Target, by_channel
 
 DIVERSITY = 1.0
-"""Weight of the likeness within a set of several, as a share of the target's own value."""
+"""Weight of the likeness within a set of pictures, as a share of the target's own value."""
 
 ALIGNED = 2.0
 """Power of the cosine in interpolations: see `probe.targets.Direction`."""
@@ -34,7 +34,7 @@ class Each(Target):
         self.name = ", ".join(target.name for target in targets)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Compute the value of each picture; see `Target.__call__`."""
         values = [
             target({layer: outputs[layer][k : k + 1] for layer in target.layers})
             for k, target in enumerate(self.targets)
@@ -57,7 +57,7 @@ class Diversity(Target):
         self.name = f"diversity at {layer}"
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Compute the value of each picture; see `Target.__call__`."""
         features = by_channel(outputs[self.layers[0]]).flatten(2)
         grams = (features @ features.mT).flatten(1)
         grams = grams / grams.norm(dim=1, keepdim=True).clamp(min=1e-12)
@@ -92,7 +92,7 @@ class Between(Target):
         return (self.layer,)
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Compute the value of each picture; see `Target.__call__`."""
         each = {self.layer: torch.eye(by_channel(outputs[self.layer]).shape[1])}
         a, b = (
             Class(k)(each) if self.layer == OUTPUT else Channel(self.layer, k)(each)
@@ -118,7 +118,7 @@ class Diverse(Target):
         self.name = target.name
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Compute the value of each picture; see `Target.__call__`."""
         value = self.target(outputs)
         # Layers differ in scale: the weight is a share of the value.
         return value + DIVERSITY * value.detach().abs() * self.unlike(outputs)
@@ -152,7 +152,7 @@ class Guided(Target):
         return f"{self.layer} like the guide"
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Compute the value of each picture; see `Target.__call__`."""
         features = by_channel(outputs[self.layer]).flatten(2)
         guide = self.features.to(features)
         nearest = torch.einsum("pc,ncq->nqp", guide, features.detach()).argmax(2)

@@ -105,8 +105,8 @@ def optimise(
     history: list[Tensor] = []
     if state is not None:
         with torch.no_grad():
-            for tensor, kept in zip(made.parameters, state["parameters"], strict=True):
-                tensor.copy_(kept)
+            for tensor, saved in zip(made.parameters, state["parameters"], strict=True):
+                tensor.copy_(saved)
         optimiser.load_state_dict(deepcopy(state["optimiser"]))
         history = [*state["history"]]
 
@@ -204,22 +204,22 @@ def through(
     dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        drawn = generator(seed, step)
+        rng = generator(seed, step)
         with torch.enable_grad():
-            given = pictures.detach().requires_grad_()
-            seen = given
+            leaf = pictures.detach().requires_grad_()
+            inputs = leaf
             for transform in transforms:
-                seen = transform(seen, drawn)
-            seen = network.preprocessing.normalise(seen).to(dtype)
+                inputs = transform(inputs, rng)
+            inputs = network.preprocessing.normalise(inputs).to(dtype)
             # As its convolutions are faster; the values are the same.
-            seen = seen.contiguous(memory_format=torch.channels_last)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
             redirected = Rectified("redirected") if step < waking else nullcontext()
-            with autocast(precision, seen.device), redirected:
-                outputs = differentiable(network.module, seen, target.layers)
+            with autocast(precision, inputs.device), redirected:
+                outputs = differentiable(network.module, inputs, target.layers)
             values = target({layer: output.float() for layer, output in outputs.items()})
-            if given.shape[1] == 4:
-                values = values - values.abs() * given[:, 3].mean((1, 2))
-        (slope,) = targets.gradient(values, [given], target)
+            if leaf.shape[1] == 4:
+                values = values - values.abs() * leaf[:, 3].mean((1, 2))
+        (slope,) = targets.gradient(values, [leaf], target)
         return values.detach(), slope
 
     return slopes

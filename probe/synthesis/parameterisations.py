@@ -37,7 +37,7 @@ class Parameterisation(ABC):
 
     @abstractmethod
     def __call__(self) -> Tensor:
-        """Give the pictures, (n, 3, height, width) in 0–1, with their graph.
+        """Return the pictures, (n, 3, height, width) in 0–1, with their graph.
 
         Those that can be seen through have a fourth channel: how opaque they are.
         """
@@ -59,7 +59,7 @@ class Pixels(Parameterisation):
         self.parameters = [pictures.detach().clone().requires_grad_()]
 
     def __call__(self) -> Tensor:
-        """Give the pictures."""
+        """Return the pictures."""
         return self.parameters[0].clone()
 
     def bound(self) -> None:
@@ -111,11 +111,11 @@ class Fourier(Parameterisation):
         self.parameters = [(sd * noise(n, shape, seed, alike, device)).requires_grad_()]
 
     def __call__(self) -> Tensor:
-        """Give the pictures."""
+        """Return the pictures."""
         return in_colour(self.waves())
 
     def waves(self) -> Tensor:
-        """Give the sum of all frequencies, (n, channels, height, width), around 0."""
+        """Return the sum of all frequencies, (n, channels, height, width), around 0."""
         spectrum = torch.view_as_complex(self.parameters[0]) * self.scale
         return torch.fft.irfft2(spectrum, self.size, norm="ortho") / 4
 
@@ -130,7 +130,7 @@ class Transparent(Fourier):
     channels = 4
 
     def __call__(self) -> Tensor:
-        """Give the pictures, (n, 4, height, width)."""
+        """Return the pictures, (n, 4, height, width)."""
         waves = self.waves()
         return torch.cat([in_colour(waves[:, :3]), (EDGE * waves[:, 3:]).sigmoid()], 1)
 
@@ -166,20 +166,22 @@ class Laplacian(Parameterisation):
         self.size = size
         self.parameters = []
         while min(size) >= 4:
-            drawn = noise(n, (3, *size), seed, alike, device, len(self.parameters))
-            self.parameters.append((sd * drawn).requires_grad_())
+            start = noise(n, (3, *size), seed, alike, device, len(self.parameters))
+            self.parameters.append((sd * start).requires_grad_())
             size = (size[0] // 2, size[1] // 2)
 
     def __call__(self) -> Tensor:
-        """Give the pictures."""
-        whole = torch.zeros(())
+        """Return the pictures."""
+        pyramid = torch.zeros(())
         for level in self.parameters:
-            whole = whole + F.interpolate(level, self.size, mode="bilinear", align_corners=False)
-        return in_colour(whole)
+            pyramid = pyramid + F.interpolate(
+                level, self.size, mode="bilinear", align_corners=False
+            )
+        return in_colour(pyramid)
 
 
 def radii(size: tuple[int, int]) -> Tensor:
-    """Give the frequencies of a picture's half spectrum, (height, width // 2 + 1), in 1/pixel."""
+    """Return the frequencies of a picture's half spectrum, (height, width // 2 + 1), in 1/pixel."""
     return torch.hypot(torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None])
 
 

@@ -8,8 +8,9 @@ A maker hands its algorithm to a run, which owns all that is not the algorithm:
 ...         optimise(pictures, slopes, adam, steps, **run.loop(as_array, stage=stage))
 ...
 
-Networks are on ``run.device`` within the block, torch computes on so many threads, and Ctrl-C ends
-the run where it can go on later: when the same is asked for again, ``run.state`` is what was kept.
+Networks are on ``run.device`` within the block, torch computes on a given number of threads, and
+Ctrl-C ends the run where it can go on later: when the same is asked for again, ``run.state`` is
+what was kept.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class Run:
     preview : callable or None
         See `Preview`.
     preview_every : int
-        On every so many steps.
+        Steps from one preview to the next.
     progress : bool or None
         Show progress bars; None: when a person is watching.
     """
@@ -279,7 +280,7 @@ def running(
 
 @contextmanager
 def on_threads(n: int | None) -> Iterator[None]:
-    """Have torch compute on so many threads, which decide the last digits, and so a picture."""
+    """Compute with torch on this many threads, which decide the last digits, and so a picture."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(n or before)

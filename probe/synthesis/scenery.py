@@ -51,7 +51,7 @@ def landscape(height: int = 384, width: int = 576, seed: int = 4) -> np.ndarray:
 def _noise(
     rng: np.random.Generator, height: int, width: int, decay: float, flat: float = 1.0
 ) -> np.ndarray:
-    """Give noise whose amplitudes fall with the frequency, of mean 0 and standard deviation 1."""
+    """Return noise whose amplitudes fall with the frequency, of mean 0 and standard deviation 1."""
     white = np.fft.rfft2(rng.standard_normal((height, width)))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None] / flat, np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf

@@ -75,10 +75,14 @@ class StyleInputs:
         if not n:
             raise ProbeError("styles []: expected at least one picture")
         if settings.mix is not None and len(settings.mix) != n:
-            raise ProbeError(f"mix has {len(settings.mix)} numbers for {n} styles")
+            raise ProbeError(
+                f"mix {settings.mix}: expected as many numbers as there are styles ({n})"
+            )
         for what, masks in (("masks", self.masks), ("style masks", self.style_masks)):
             if len(masks) not in (0, 1, n):
-                raise ProbeError(f"there are {len(masks)} {what} for {n} styles: give one, or {n}")
+                raise ProbeError(
+                    f"{len(masks)} {what}: expected one, or as many as there are styles ({n})"
+                )
         for picture in (self.content, *self.styles):
             if picture is not None and picture.alpha is not None and not picture.alpha.any():
                 raise ProbeError(
@@ -86,17 +90,18 @@ class StyleInputs:
                 )
         if settings.tileable and settings.colours == "keep":
             raise ProbeError(
-                "colours 'keep' are those of the content, whose borders do not fit each other: "
-                "tileable takes 'style' or 'match'"
+                "colours 'keep': expected style or match with tileable, as the borders of the "
+                "content's colours do not fit each other"
             )
         if self.content is None:
             if settings.colours != "style":
                 raise ProbeError(
-                    f"colours {settings.colours!r} are those of the content, and a texture has none"
+                    f"colours {settings.colours!r}: expected style for a texture, which has no "
+                    "content"
                 )
             if self.masks or settings.start == "content":
                 raise ProbeError(
-                    "a texture has no content that a mask could keep, or to start from"
+                    "a texture has no content: expected neither masks nor start 'content'"
                 )
 
     def about(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +36,22 @@ from probe.models import Network
 from probe.models.devices import on_device
 from probe.output.files import plain_name, writable_folder
 from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
+from probe.plots.pictures import tiled
 from probe.plots.superstimuli import plot_superstimuli
 from probe.progress import track
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.objectives import Diverse, Each
 from probe.synthesis.optimise import (
-    Precision,
     Slopes,
     as_array,
-    computes_bfloat16,
     optimise,
+    resolve_precision,
     through,
 )
 from probe.synthesis.parameterisations import Fourier, Parameterisation
-from probe.synthesis.run import Run, running
+from probe.synthesis.run import Preview, Run, running
+from probe.synthesis.settings import Precision, SuperstimulusSettings
 from probe.synthesis.transforms import Jitter, ScaleAndRotate, Transform
 from probe.targets import Target
 
@@ -79,7 +80,6 @@ COLOURLESS = 2 / 255
 """Mean difference of a stimulus' colours, in 0–1, below which it is grey: JPEG files have some."""
 
 DECAY = 1.2
-STEP = 0.03
 
 MASK_INNER, MASK_OUTER = 1.5, 2.5
 """SD of the field within which all is shown, and beyond which all is grey."""
@@ -196,11 +196,11 @@ class Budgeted(Parameterisation):
         self.parameters = inner.parameters
 
     def __call__(self) -> Tensor:
-        """Give the pictures."""
+        """Return the pictures."""
         return self.budget.spend(self.inner(), self.mask)
 
     def bound(self) -> None:
-        """See `Parameterisation.bound`."""
+        """Bound the inner ones; see `Parameterisation.bound`."""
         self.inner.bound()
 
 
@@ -249,18 +249,18 @@ class Superstimuli:
         )  # fmt: skip
 
     def notes(self) -> list[str]:
-        """Say in sentences how far to believe the pictures."""
-        made = self.table[self.table["picture"] == "superstimulus"]
+        """Return sentences on how far to believe the pictures."""
+        superstimuli = self.table[self.table["picture"] == "superstimulus"]
         best = self.table[self.table["picture"] == "best recorded"]
-        beats = made.groupby("site")["judged"].max() > best.groupby("site")["judged"].max()
+        beats = superstimuli.groupby("site")["judged"].max() > best.groupby("site")["judged"].max()
         notes = [
             f"Made for heads of {', '.join(self.about['makers'])}, fitted to one half of the "
             f"stimuli; judged by {self.about['judge']}, fitted to the other half.",
             f"The judge predicts more for the superstimulus than for the best recorded stimulus "
             f"under the same budget in {int(beats.sum())} of {len(beats)} sites.",
             "Predictions are linear and have no ceiling: "
-            f"{made['made_for'].median():.1f} SD by the heads that it was made for is no response "
-            "rate.",
+            f"{superstimuli['made_for'].median():.1f} SD by the heads that it was made for is no "
+            "response rate.",
         ]
         n_fitted = min(int(facts["n_stimuli"]) for facts in self.about["site"].values())
         if n_fitted < ENOUGH_STIMULI:
@@ -281,12 +281,12 @@ class Superstimuli:
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        place = Path(path).expanduser()
-        if place.suffix.lower() == ".csv":
-            return write(place, self.table.to_csv(index=False).encode())
-        if place.suffix and not place.is_dir():
-            return write(place_of(place, ".png", ".csv"), figure_png(self.plot(), self.about))
-        folder = writable_folder(place)
+        path = Path(path).expanduser()
+        if path.suffix.lower() == ".csv":
+            return write(path, self.table.to_csv(index=False).encode())
+        if path.suffix and not path.is_dir():
+            return write(place_of(path, ".png", ".csv"), figure_png(self.plot(), self.about))
+        folder = writable_folder(path)
         sites = self.table[self.table["picture"] == "superstimulus"]["site"]
         for k, (site, picture) in enumerate(zip(sites, self.pictures, strict=True)):
             name = plain_name(f"{k:02d}", str(site))
@@ -316,11 +316,13 @@ def superstimulus(
     layers: str = "default",
     judge_layers: str = "default",
     steps: int = 64,
-    lr: float = STEP,
+    lr: float = SuperstimulusSettings.lr,
     seed: int = 0,
     precision: Precision = "auto",
     device: str = "auto",
     threads: int | None = None,
+    preview: Preview | None = None,
+    preview_every: int = 0,
     progress: bool | None = None,
 ) -> Superstimuli:
     """Make the picture that drives a recorded site most, and have another network judge it.
@@ -353,7 +355,7 @@ def superstimulus(
         Of the optimiser: how many, and how far in each.
     seed : int
         Of the halves, the noise and the transforms.
-    precision, device, threads, progress
+    precision, device, threads, preview, preview_every, progress
         As in `probe.visualize`.
 
     Returns
@@ -370,9 +372,8 @@ def superstimulus(
     >>> probe.superstimulus("site:v4:12")  # doctest: +SKIP
     >>> probe.superstimulus("site:v4:12", "alexnet", together_with="vgg16")  # doctest: +SKIP
     """
-    for what, number, least in (("diverse", diverse, 1), ("steps", steps, 1)):
-        if number < least:
-            raise ProbeError(f"{what} {number}: expected {least} or more")
+    settings = SuperstimulusSettings.of(locals()).checked()
+    settings = replace(settings, threads=threads or torch.get_num_threads())
     names = [site] if isinstance(site, str) else list(site)
     pairs = [split_name(name) for name in names]
     if len({name for name, _ in pairs}) != 1:
@@ -413,16 +414,15 @@ def superstimulus(
         [field_mask(of_makers[0], one, size) if masked else torch.ones(1, 1, *size)
          for one in maker_sites[0]]
     )  # fmt: skip
-    threads = threads or torch.get_num_threads()
-    with running(None, makers, device=device, threads=threads, progress=progress) as run:
-        made = make_pictures(
-            makers, maker_sites, masks, budget, run, diverse=diverse, steps=steps, lr=lr,
-            seed=seed, precision=precision,
-        )  # fmt: skip
+    with running(
+        None, makers, device=device, threads=settings.threads, preview=preview,
+        preview_every=preview_every, progress=progress,
+    ) as run:  # fmt: skip
+        generated = make_pictures(makers, maker_sites, masks, budget, settings, run)
     judged = _Judgement(
         recording, makers, maker_sites, judging, judge_sites, budget, masks, size, device, progress
     )
-    table, beside = judged.table(names, numbers, made, diverse, pictures, of_judge)
+    table, comparisons = judged.table(names, numbers, generated, diverse, pictures, of_judge)
     fits = [
         {"site": name, "network": encoding.identity.model, "role": role, "r": fit_r(encoding, n)}
         for encoding, role in [*((e, "makes") for e in of_makers), (of_judge, "judges")]
@@ -439,16 +439,13 @@ def superstimulus(
         "site": {one.name: dict(one.facts) for one in maker_sites[0]},
         "judges": {one.name: dict(one.facts) for one in judge_sites},
         "budget": {**vars(budget), "size": list(budget.size), "masked": masked},
-        "settings": {
-            "diverse": diverse, "steps": steps, "lr": lr, "seed": seed, "precision": precision,
-            "threads": threads,
-        },
+        "settings": settings.to_about(),
         "seed": seed,
     }  # fmt: skip
     what = names[0] if len(names) == 1 else f"{len(names)} sites of {dataset}"
     mark = " (SIMULATED)" if recording.simulated else ""
     title = f"superstimuli of {what}{mark}, made with {', '.join(n.name for n in makers)}"
-    return Superstimuli(made, beside, table, pd.DataFrame(fits), title, about)
+    return Superstimuli(generated, comparisons, table, pd.DataFrame(fits), title, about)
 
 
 def fit_r(encoding: Encoding, number: str) -> float:
@@ -523,9 +520,9 @@ def field_mask(encoding: Encoding, site: Site, size: tuple[int, int]) -> Tensor:
     facts = site.facts
     if facts.get("sd_px") is None or not np.isfinite(facts["sd_px"]):
         return torch.ones(1, 1, height, width)
-    seen = models.measures(encoding.load_network()).fields.get(site.layers[0])
+    field = models.measures(encoding.load_network()).fields.get(site.layers[0])
     # Of the window of a unit, what counts lies about its middle: a Gaussian of a sixth of it.
-    unit = max(seen.size) / 6 if seen is not None else 0.0
+    unit = max(field.size) / 6 if field is not None else 0.0
     sd = float(np.hypot(facts["sd_px"], unit)) * scale
     y = torch.arange(height)[:, None] + 0.5 - (float(facts["y_px"]) + 0.5) * scale
     x = torch.arange(width)[None, :] + 0.5 - (float(facts["x_px"]) + 0.5) * scale
@@ -539,13 +536,8 @@ def make_pictures(
     sites: Sequence[Sequence[Target]],
     masks: Tensor,
     budget: Budget,
+    settings: SuperstimulusSettings,
     run: Run,
-    *,
-    diverse: int = 1,
-    steps: int = 64,
-    lr: float = STEP,
-    seed: int = 0,
-    precision: Precision = "auto",
 ) -> np.ndarray:
     """Make the pictures that drive some targets most, each under the budget.
 
@@ -558,10 +550,9 @@ def make_pictures(
     masks : torch.Tensor, shape (n_sites, 1, height, width)
         Where each picture is shown, in 0–1: see `field_mask`.
     budget : Budget
+    settings : SuperstimulusSettings
     run : Run
         Of the networks; it has no state.
-    diverse, steps, lr, seed, precision
-        As in `superstimulus`.
 
     Returns
     -------
@@ -574,8 +565,8 @@ def make_pictures(
     transforms: tuple[Transform, ...] = (
         Jitter(margin), ScaleAndRotate((0.95, 1.05), 5.0), *[Jitter(margin)] * (SHIFTS - 1)
     )  # fmt: skip
-    if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(run.device) else "float32"
+    precision = resolve_precision(settings.precision, run.device)
+    diverse, seed = settings.diverse, settings.seed
     per_pass = 1 if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
     groups = [range(k, min(k + per_pass, len(masks))) for k in range(0, len(masks), per_pass)]
     pictures: list[np.ndarray] = []
@@ -599,8 +590,9 @@ def make_pictures(
                 for network, of_network in zip(makers, sites, strict=True)
             ]
         )  # fmt: skip
-        adam = torch.optim.Adam(budgeted.parameters, lr=lr)
-        optimise(budgeted, slopes, adam, steps, desc="superstimulus", **run.loop())
+        adam = torch.optim.Adam(budgeted.parameters, lr=settings.lr)
+        show = run.loop(lambda c: tiled(np.stack([as_array(one) for one in c])))
+        optimise(budgeted, slopes, adam, settings.steps, desc="superstimulus", **show)
         with torch.no_grad():
             final = budgeted()[..., margin:-margin, margin:-margin]
             # Cut to its part, it is brought to the budget once more.
@@ -614,7 +606,7 @@ def _target(sites: Sequence[Target], diverse: int) -> Target:
 
 
 def _mean_of(each: Sequence[Slopes]) -> Slopes:
-    """Give the mean of several objectives."""
+    """Return the mean of objectives."""
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         parts = [one(pictures, step) for one in each]
@@ -649,23 +641,25 @@ class _Judgement:
         encoding: Encoding,
     ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
         stimuli = self.recording.stimuli
-        shown = self._shown(stimuli)
+        pixels = self._shown(stimuli)
         of_photographs = None if photographs is None else self._shown(photographs)
         responses = self.recording.mean_responses().values
         responses = (responses - responses.mean(0)) / np.where(
             responses.std(0, ddof=1) > 0, responses.std(0, ddof=1), np.nan
         )
         rows: list[dict[str, Any]] = []
-        whole = torch.ones(1, 1, *self.size)
-        of_judge = self._predict_all(self.judge, self.judge_sites, self.budget.spend(shown, whole))
+        everywhere = torch.ones(1, 1, *self.size)
+        of_judge = self._predict_all(
+            self.judge, self.judge_sites, self.budget.spend(pixels, everywhere)
+        )
         judged_photographs = np.empty((0, len(names)))
         if of_photographs is not None:
             judged_photographs = self._predict_all(
-                self.judge, self.judge_sites, self.budget.spend(of_photographs, whole)
+                self.judge, self.judge_sites, self.budget.spend(of_photographs, everywhere)
             )
-        beside: dict[str, list[np.ndarray]] = {"best recorded": [], "best for the judge": []}
+        comparisons: dict[str, list[np.ndarray]] = {"best recorded": [], "best for the judge": []}
         if photographs is not None:
-            beside["best photograph"] = []
+            comparisons["best photograph"] = []
         for k, name in enumerate(
             track(names, desc="judge", unit="site",
                   progress=self.progress if len(names) > 1 else False)
@@ -697,23 +691,23 @@ class _Judgement:
                 if len(made):
                     add("superstimulus", d, _as_tensor(made[k * diverse + d]))
             best = int(np.argmax(recorded))
-            favourite = self._best(shown, of_judge[:, k], k, best)
+            favourite = self._best(pixels, of_judge[:, k], k, best)
             for kind, index in (("best recorded", best), ("best for the judge", favourite)):
-                picture = self.budget.spend(shown[index : index + 1], mask)
+                picture = self.budget.spend(pixels[index : index + 1], mask)
                 add(kind, 0, picture, stimuli.ids[index], float(recorded[index]))
-                beside[kind].append(as_array(picture[0]))
+                comparisons[kind].append(as_array(picture[0]))
             if of_photographs is not None and photographs is not None:
                 index = self._best(of_photographs, judged_photographs[:, k], k)
                 picture = self.budget.spend(of_photographs[index : index + 1], mask)
                 add("best photograph", 0, picture, photographs.ids[index])
-                beside["best photograph"].append(as_array(picture[0]))
-        return pd.DataFrame(rows), {kind: np.stack(some) for kind, some in beside.items()}
+                comparisons["best photograph"].append(as_array(picture[0]))
+        return pd.DataFrame(rows), {kind: np.stack(some) for kind, some in comparisons.items()}
 
     def _shown(self, stimuli: StimulusSet) -> Tensor:
         return torch.stack([_pixels(stimuli.image(k), self.size) for k in range(len(stimuli))])
 
     def _best(self, shown: Tensor, unmasked: np.ndarray, k: int, also: int | None = None) -> int:
-        """Give the picture that the judge predicts most for, where the k-th site looks.
+        """Choose the picture that the judge predicts most for, where the k-th site looks.
 
         Of those that it predicts most for when all of them is shown, and one more.
         """
@@ -723,25 +717,25 @@ class _Judgement:
         return int(candidates[self._predict(self.judge, self.judge_sites[k], spent).argmax()])
 
     def _predict(self, network: Network, site: Site, pictures: Tensor) -> np.ndarray:
-        """Give the predictions of a site for pictures in 0–1, (n,)."""
+        """Compute the predictions of a site for pictures in 0–1, (n,)."""
         return self._predict_all(network, [site], pictures)[:, 0]
 
     def _predict_all(self, network: Network, sites: Sequence[Site], pictures: Tensor) -> np.ndarray:
-        """Give the predictions of sites for pictures in 0–1, (n, n_sites)."""
+        """Compute the predictions of sites for pictures in 0–1, (n, n_sites)."""
         layers = list(dict.fromkeys(layer for site in sites for layer in site.layers))
         values = []
         with on_device(network, self.device) as (place, dtype):
             for batch in pictures.split(BATCH):
-                seen = Resized(network.preprocessing.size)(batch, torch.default_generator)
-                seen = network.preprocessing.normalise(seen.to(place)).to(dtype)
-                outputs = capture(network.module, seen, layers)
+                inputs = Resized(network.preprocessing.size)(batch, torch.default_generator)
+                inputs = network.preprocessing.normalise(inputs.to(place)).to(dtype)
+                outputs = capture(network.module, inputs, layers)
                 each = [site({k: v.float() for k, v in outputs.items()}) for site in sites]
                 values.append(torch.stack(each, dim=1).detach().cpu())
         return torch.cat(values).numpy()
 
 
 def _pixels(picture: Image.Image, size: tuple[int, int]) -> Tensor:
-    """Give a picture in 0–1, (3, height, width), resized as networks resize it."""
+    """Return a picture in 0–1, (3, height, width), resized as networks resize it."""
     resized = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255).permute(2, 0, 1)
 

@@ -28,10 +28,10 @@ from probe.synthesis.optimise import Precision, Slopes, computes_bfloat16, throu
 from probe.synthesis.transforms import generator
 from probe.targets import Norm, Outputs, Sum, Target, Unit
 
-BYTES = 3 * 2**28
+MAX_PASS_BYTES = 3 * 2**28
 """What one pass keeps for the way back, at most, where nobody names a size of tiles."""
 
-WIDEST = 128
+MAX_MARGIN_PX = 128
 """Pixels of a margin, at most. Units of deep layers see more in theory, but hardly react to what
 lies so far from their middle (Luo et al. 2016, Understanding the effective receptive field in deep
 convolutional networks). What is left out then differs from step to step, as the grid of tiles is
@@ -50,7 +50,7 @@ class Margin:
     width : int
         Pixels around a tile.
     exact : bool
-        Whether that is all that the units of a tile see; if not, it is `WIDEST`.
+        Whether that is all that the units of a tile see; if not, it is `MAX_MARGIN_PX`.
     fields : dict of str to ReceptiveField or None
         Of each layer; None where it has no positions, or none at even steps.
     """
@@ -81,21 +81,21 @@ class Part:
 
 def margin(network: Network, layers: Sequence[str]) -> Margin:
     """Work out the margin of tiles from the receptive fields of some layers."""
-    known = models.measures(network).fields
+    all_fields = models.measures(network).fields
     fields: dict[str, ReceptiveField | None] = {}
     for layer in layers:
-        field = known.get(layer)
+        field = all_fields.get(layer)
         even = field is not None and field.jump is not None and not field.whole
         even = even and all(jump == int(jump) for jump in field.jump)  # type: ignore[union-attr]
         fields[layer] = field if even else None
-    found = [field for field in fields.values() if field is not None]
-    jumps = [int(jump) for field in found for jump in field.jump or ()]
+    even_fields = [field for field in fields.values() if field is not None]
+    jumps = [int(jump) for field in even_fields for jump in field.jump or ()]
     step = int(torch.tensor(jumps or [32]).amax())
     while any(step % jump for jump in jumps):
         step += 1
-    needed = max((max(field.size) // 2 for field in found), default=WIDEST)
-    width = ceil(min(needed, WIDEST) / step) * step
-    return Margin(step, width, len(found) == len(fields) and width >= needed, fields)
+    needed = max((max(field.size) // 2 for field in even_fields), default=MAX_MARGIN_PX)
+    width = ceil(min(needed, MAX_MARGIN_PX) / step) * step
+    return Margin(step, width, len(even_fields) == len(fields) and width >= needed, fields)
 
 
 def only_size(network: Network, layers: Sequence[str]) -> tuple[int, int] | None:
@@ -115,25 +115,25 @@ def only_size(network: Network, layers: Sequence[str]) -> tuple[int, int] | None
         readout of a V4 neuron); None where the layers exist for pictures of other sizes.
     """
     height, width = network.preprocessing.size
-    known = {info.name for info in models.layers(network)}
+    names = {info.name for info in models.layers(network)}
     try:
-        lacking = known - {info.name for info in models.layers(network, (2 * height, 2 * width))}
+        lacking = names - {info.name for info in models.layers(network, (2 * height, 2 * width))}
     except ProbeError:
         return height, width
     # What the network returns is not listed: it comes after all layers.
-    ends = any(layer in lacking if layer in known else lacking for layer in layers)
+    ends = any(layer in lacking if layer in names else lacking for layer in layers)
     return (height, width) if ends else None
 
 
 def fitting(network: Network, layers: Sequence[str], around: Margin, precision: Precision) -> int:
-    """Give the side of tiles, in pixels, with which a pass keeps no more than `BYTES`."""
+    """Return the side of tiles in pixels with which a pass keeps at most `MAX_PASS_BYTES`."""
     infos = models.layers(network)
     last = max((k for k, info in enumerate(infos) if info.name in layers), default=len(infos) - 1)
     values = sum(prod(info.output_shape) for info in infos[: last + 1] if info.kind != "block")
     device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
     half = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
     per_pixel = values * (2 if half else 4) / prod(network.preprocessing.size)
-    side = int((BYTES / max(per_pixel, 1)) ** 0.5) - 2 * around.width
+    side = int((MAX_PASS_BYTES / max(per_pixel, 1)) ** 0.5) - 2 * around.width
     return max(side // around.step * around.step, 2 * around.step, 128)
 
 
@@ -146,7 +146,7 @@ def in_tiles(
     seed: int = 0,
     precision: Precision = "auto",
 ) -> Slopes:
-    """Give the gradient of a target over one picture of any size.
+    """Return the gradient of a target over one picture of any size.
 
     Parameters
     ----------
@@ -193,23 +193,23 @@ def in_tiles(
                 "is the size of the tiles then: leave it out"
             )
         return _in_pieces(network, target, only, jitter=jitter, seed=seed, precision=precision)
-    around = margin(network, target.layers)
-    side = fitting(network, target.layers, around, precision) if tile is None else tile
-    if side < around.step:
+    layout = margin(network, target.layers)
+    side = fitting(network, target.layers, layout, precision) if tile is None else tile
+    if side < layout.step:
         raise ProbeError(
             f"tiles of {side} pixels are too small: the units of {target.name} are "
-            f"{around.step} pixels apart"
+            f"{layout.step} pixels apart"
         )
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        drawn = generator(seed, step)
-        rolls = torch.randint(-jitter, jitter + 1, (2,), generator=drawn).tolist()
-        starts = torch.randint(side // around.step, (2,), generator=drawn).mul(around.step).tolist()
+        rng = generator(seed, step)
+        rolls = torch.randint(-jitter, jitter + 1, (2,), generator=rng).tolist()
+        starts = torch.randint(side // layout.step, (2,), generator=rng).mul(layout.step).tolist()
         # Up to a whole number of units, the picture goes on with what comes in at its other side:
         # networks may lay their windows elsewhere if one is left over.
-        sizes = [ceil(size / around.step) * around.step for size in pictures.shape[-2:]]
+        sizes = [ceil(size / layout.step) * layout.step for size in pictures.shape[-2:]]
         down, across = (
-            _parts(size, side, around, 0 if around.exact else start)
+            _parts(size, side, layout, 0 if layout.exact else start)
             for size, start in zip(sizes, starts, strict=True)
         )
         total = torch.zeros_like(pictures)
@@ -217,15 +217,15 @@ def in_tiles(
         counts: dict[str, list[int]] = {}
         # The last comes first: it tells how many units there are.
         for parts in reversed([*product(down, across)]):
-            own = _Own(target, terms, parts, around, sizes, counts)
+            of_tile = _Own(target, terms, parts, layout, sizes, counts)
             rows, columns = (
                 _runs(part.low - roll, part.high - part.low, size)
                 for part, roll, size in zip(parts, rolls, pictures.shape[-2:], strict=True)
             )
-            seen = [torch.cat([pictures[..., row, column] for column in columns], -1)
+            rows_of_pixels = [torch.cat([pictures[..., row, column] for column in columns], -1)
                     for row in rows]  # fmt: skip
-            ask = through(network, own, waking=0, precision=precision)
-            number, slope = ask(torch.cat(seen, -2), step)
+            ask = through(network, of_tile, waking=0, precision=precision)
+            number, slope = ask(torch.cat(rows_of_pixels, -2), step)
             value += number
             # Not those with which the picture goes on: they have been, or will be, in their place.
             height, width = (
@@ -247,55 +247,55 @@ def _in_pieces(
     seed: int,
     precision: Precision,
 ) -> Slopes:
-    """Give the gradient of a target that exists for pictures of one size alone: see `in_tiles`."""
+    """Return the gradient of a target that exists for pictures of one size; see `in_tiles`."""
     ask = through(network, target, waking=0, precision=precision)
     most = with_graph(network)
 
     def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        drawn = generator(seed, step)
+        rng = generator(seed, step)
         axes = []
-        for whole, side in zip(pictures.shape[-2:], size, strict=True):
-            if whole < side:
+        for length, side in zip(pictures.shape[-2:], size, strict=True):
+            if length < side:
                 raise ProbeError(
                     f"a picture of {pictures.shape[-1]}×{pictures.shape[-2]} pixels is too small: "
                     f"{target.name!r} exists for {size[1]}×{size[0]} pixels alone"
                 )
-            n = ceil(whole / side)
+            n = ceil(length / side)
             # Borders of pieces come to lie anywhere. A picture that is one piece stays nearly where
             # it is: a neuron's field is at one place of what it is shown.
             most_roll = jitter if n == 1 else side // 2 if jitter else 0
-            (roll,) = torch.randint(-most_roll, most_roll + 1, (1,), generator=drawn).tolist()
-            axes.append([_runs(round(k * whole / n) - roll, side, whole) for k in range(n)])
+            (roll,) = torch.randint(-most_roll, most_roll + 1, (1,), generator=rng).tolist()
+            axes.append([_runs(round(k * length / n) - roll, side, length) for k in range(n)])
         places = [*product(*axes)]
-        seen = torch.cat([
+        pieces = torch.cat([
             torch.cat(
                 [torch.cat([pictures[..., row, column] for column in columns], -1) for row in rows],
                 -2,
             )
             for rows, columns in places
         ])  # fmt: skip
-        asked = [ask(some, step) for some in seen.split(most)]
-        total, shown = torch.zeros_like(pictures), torch.zeros_like(pictures[:, :1])
+        asked = [ask(some, step) for some in pieces.split(most)]
+        total, count = torch.zeros_like(pictures), torch.zeros_like(pictures[:, :1])
         for (rows, columns), slope in zip(
             places, torch.cat([slope for _, slope in asked]), strict=True
         ):
             _add(total, slope[None], rows, columns)
-            _add(shown, torch.ones_like(slope[None, :1]), rows, columns)
+            _add(count, torch.ones_like(slope[None, :1]), rows, columns)
         values = torch.cat([value for value, _ in asked])
-        return values.mean(0, keepdim=True), total / shown
+        return values.mean(0, keepdim=True), total / count
 
     return slopes
 
 
 def _runs(start: int, n: int, size: int) -> list[slice]:
-    """Give the pixels of an axis from ``start``, which goes on at its other end, as runs."""
-    found = []
+    """Return the pixels of an axis from ``start``, which goes on at its other end, as runs."""
+    runs = []
     while n > 0:
         start %= size
-        found.append(slice(start, min(start + n, size)))
-        n -= found[-1].stop - start
+        runs.append(slice(start, min(start + n, size)))
+        n -= runs[-1].stop - start
         start = size
-    return found
+    return runs
 
 
 def _add(total: Tensor, part: Tensor, rows: Sequence[slice], columns: Sequence[slice]) -> None:
@@ -349,46 +349,46 @@ class _Own(Target):
         self.sizes, self.counts = sizes, counts
 
     def __call__(self, outputs: Outputs) -> Tensor:
-        """See `Target.__call__`."""
+        """Compute the value of each picture; see `Target.__call__`."""
         values = [weight * self._share(term, outputs) for weight, term in self.terms]
         return torch.stack(values).sum(0)
 
     def _share(self, term: Target, outputs: Outputs) -> Tensor:
-        """Give a term over the units of the tile: a part of a sum, or of a mean."""
-        own: dict[str, Tensor] = {}
+        """Compute a term over the units of the tile: a part of a sum, or of a mean."""
+        units: dict[str, Tensor] = {}
         share = 1.0
         for layer in term.layers:
             field = self.around.fields[layer]
             if field is None or outputs[layer].ndim != 4:
-                own[layer] = outputs[layer]
+                units[layer] = outputs[layer]
                 share = prod(
                     (min(part.end, size) - max(part.first, 0)) / size
                     for part, size in zip(self.parts, self.sizes, strict=True)
                 )
                 continue
             (rows, n_rows), (columns, n_columns) = self._units(layer, field, outputs[layer])
-            own[layer] = outputs[layer][:, :, rows, columns]
-            share = prod(own[layer].shape[-2:]) / max(n_rows * n_columns, 1)
+            units[layer] = outputs[layer][:, :, rows, columns]
+            share = prod(units[layer].shape[-2:]) / max(n_rows * n_columns, 1)
         if share == 0:  # the mean of nothing is no number
-            return torch.stack([part.flatten(1).sum(1) for part in own.values()]).sum(0)
-        return term(own) * (1.0 if isinstance(term, Norm) else share)
+            return torch.stack([part.flatten(1).sum(1) for part in units.values()]).sum(0)
+        return term(units) * (1.0 if isinstance(term, Norm) else share)
 
     def _units(
         self, layer: str, field: ReceptiveField, output: Tensor
     ) -> Iterator[tuple[slice, int]]:
-        """Give the units of the tile along each axis, and how many there are in the picture."""
-        known = self.counts.setdefault(layer, [])
+        """Return the units of the tile along each axis, and how many there are in the picture."""
+        totals = self.counts.setdefault(layer, [])
         assert field.jump is not None  # as in `margin`
         assert field.start is not None
         for axis, part in enumerate(self.parts):
             n, jump = output.shape[2 + axis], int(field.jump[axis])
             before = part.low // jump  # units of the picture above or left of the first one here
-            if len(known) <= axis:
-                known.append(before + n)
+            if len(totals) <= axis:
+                totals.append(before + n)
             middle = field.start[axis] + (field.size[axis] - 1) / 2
             first, end = (
                 int(min(max(edge if abs(edge) == inf else ceil((edge - middle) / jump) - before,
                             0), n))
                 for edge in (part.first, part.end)
             )  # fmt: skip
-            yield slice(first, end), known[axis]
+            yield slice(first, end), totals[axis]

@@ -20,7 +20,7 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def generator(*seeds: int) -> torch.Generator:
-    """Give a generator of random numbers for each combination of seeds."""
+    """Return a generator of random numbers for each combination of seeds."""
     (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state >> 1))  # torch takes 63 bits
 

@@ -82,7 +82,7 @@ def test_the_stimuli_of_a_recording(run, own_cache: Path) -> None:
 def test_bad_input_is_one_line(run, photographs: Path, tmp_path: Path) -> None:
     words = ("atlas", "squeezenet1_1", "features.3", "--images", photographs, *SMALL)
     assert "has to end in .png" in run(*words, "-o", "x.pdf").error
-    assert "layout 'tsne' is unknown" in run(*words, "--layout", "tsne").error
+    assert "layout 'tsne': expected one of pca, umap" in run(*words, "--layout", "tsne").error
     error = run("atlas", "squeezenet1_1", "features.99", "--images", photographs, *SMALL).error
     assert "features.99" in error
     error = run("atlas", "squeezenet1_1", "features.3", "--images", "nosuch", *SMALL).error

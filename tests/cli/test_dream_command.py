@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probe import images
-from probe.cli import complete
+from probe import cli, images
 from probe.images import read_movie
+from probe.output import pictures
 from probe.output.pictures import save_animation
+from probe.studio.commands import Command
 from probe.synthesis import deepdream
 from probe.synthesis import dream as dreams
 from probe.synthesis.settings import PRESETS
@@ -158,8 +159,7 @@ def test_bad_input_is_one_line(dream, arguments, message):
 
 
 def test_looks_are_completed():
-    assert complete.DREAM_PRESETS == PRESETS
-    assert complete.dream_presets("b") == ["brushstrokes"]
+    assert Command(cli.app, "dream").options["preset"].words == PRESETS
 
 
 class TestFilms:
@@ -212,6 +212,38 @@ class TestFilms:
         Image.new("RGB", (64, 48), (90, 120, 60)).save("photo.webp")
         assert run("dream", "photo.webp", "-o", "out.webp", *self.QUICK).code == 0
         assert images.about(Path("out.webp"))["made"] == "dream"
+
+    @pytest.mark.parametrize("zoom", [(), ("--zoom", 2)])
+    def test_previews_come_and_go(self, run, clip, monkeypatch, zoom):
+        """Of every step at the octave's size, and of every frame when it is done."""
+        Image.new("RGB", (64, 48), (90, 120, 60)).save("photo.png")
+        written, write = [], pictures.write
+
+        def spy(path, content):
+            written.append((path.name, Path("out-preview.png").exists()))
+            return write(path, content)
+
+        monkeypatch.setattr(pictures, "write", spy)
+        file = "photo.png" if zoom else clip
+        ran = run("dream", file, "-o", "out.gif", "--preview", 1, *zoom, *self.QUICK)
+        assert ran.code == 0, ran.err
+        previews = [name for name, _ in written if name == "out-preview.png"]
+        # Steps of the first frame, then one of the second (a fifth of the steps), and both frames.
+        octaves = 1  # of 64 × 48 pixels
+        assert len(previews) == octaves * (2 + 1) + 2
+        assert not Path("out-preview.png").exists()
+
+    def test_a_preview_does_not_replace_what_is_read(self, run, clip):
+        Image.new("RGB", (64, 48), (90, 120, 60)).save("out-preview.png")
+        arguments = ("out-preview.png", "-o", "out.gif", "--zoom", 2, "--preview", 1)
+        assert "is one of the pictures" in run("dream", *arguments, *self.QUICK).error
+
+    def test_what_has_no_meaning_for_a_film_is_refused(self, run, clip):
+        message = "--keep-profile: expected a picture; films have no colour profile"
+        for more in ((clip,), ("photo.png", "--zoom", 2)):
+            ran = run("dream", *more, "--keep-profile", "-o", "out.mp4", *self.QUICK)
+            assert ran.error == message
+        assert not Path("out.mp4").exists()
 
     def test_says_what_is_wrong(self, run, clip):
         for arguments, says in (

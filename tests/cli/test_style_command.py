@@ -114,7 +114,7 @@ def test_it_is_made_again_from_files_that_are_the_same(style, run):
             "colours 'odd': expected one of style, keep",
         ),
         (["photo.png", "waves.jpg", "--mask", "black.png"], "a mask is black"),
-        (["--texture", "waves.jpg", "--colours", "keep"], "a texture has none"),
+        (["--texture", "waves.jpg", "--colours", "keep"], "expected style for a texture"),
         (["--texture", "waves.jpg", "--style", "straw.png"], "leave out --style"),
         (["--style", "straw.png"], "name a picture and a style"),
         (["photo.png", "waves.jpg", "-s", "straw.png", "-o", "a.png"], "is one file, for 2"),

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from probe import features, images
+from probe import cli, features, images
 from probe.assets import cache_dir
 from probe.cli import complete
-from probe.synthesis import optimise, visualise
+from probe.studio.commands import Command
+from probe.synthesis import optimise
+from probe.synthesis import visualize as visualise
 
 
 @pytest.fixture
@@ -209,13 +211,13 @@ class TestBadInput:
             (["features.0:3", "--channels", "1"], "channels go with the name of one layer"),
             (["features.0:3", "-o", "v.gif"], "cannot be written"),
             (["features.0", "-o", "v.jpg"], "cannot be written"),
-            (["features.0:3", "--size", "0"], "size 0 is too small"),
+            (["features.0:3", "--size", "0"], "size 0: expected a number of pixels ≥ 1"),
             (["features.0:3", "--size", "9by9"], "such as 256x128"),
-            (["features.0:3", "--steps", "0"], "--steps"),
-            (["features.0:3", "--lr", "0"], "lr 0.0 is not a positive number"),
+            (["features.0:3", "--steps", "0"], "steps 0: expected a number ≥ 1"),
+            (["features.0:3", "--lr", "0"], "lr 0.0: expected a number > 0"),
             (["features.0:3", "--size", "1"], "do not go through squeezenet1_1"),
             (["features.0:3", "--parameterisation", "furier"], "did you mean 'fourier'"),
-            (["features.0:3", "--precision", "half"], "precision 'half' is unknown"),
+            (["features.0:3", "--precision", "half"], "precision 'half': expected one of auto"),
             (["features.0:3", "--patches", "nowhere"], "nowhere"),
             (["tabby", "--patches", "here"], "--patches goes with channels"),
             (["features.0:3", "--interpolate", "3"], "two channels of one layer"),
@@ -233,7 +235,9 @@ class TestBadInput:
 
 
 def test_words_that_are_completed():
-    assert set(complete.PARAMETERISATIONS) == set(visualise.WAYS)
+    options = Command(cli.app, "visualize").options
+    assert set(options["parameterisation"].words) == set(visualise.WAYS)
+    assert options["precision"].words == optimise.PRECISIONS
+    assert Command(cli.app, "atlas").options["layout"].words == ("pca", "umap")
     assert complete.PRECISIONS == optimise.PRECISIONS
-    assert complete.parameterisations("f") == ["fourier"]
     assert complete.precisions("b") == ["bfloat16"]

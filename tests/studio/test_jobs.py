@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from probe.studio.child import Bar
 from probe.studio.jobs import Job, Jobs
+from probe.studio.worker import Bar
 
 LONG = 120
 """Seconds that anything may take on a busy machine."""
@@ -130,7 +130,7 @@ def test_bars_and_previews_come_and_a_cancelled_job_ends_in_order(jobs, job):
 
 
 def test_a_cancelled_job_that_does_not_hear_is_ended_with_its_process(jobs, job, monkeypatch):
-    monkeypatch.setattr("probe.studio.jobs.PATIENCE", 0.2)
+    monkeypatch.setattr("probe.studio.jobs.GRACE_PERIOD_S", 0.2)
     deaf = job("deaf")
     jobs.add(deaf)
     until(lambda: deaf.bars)

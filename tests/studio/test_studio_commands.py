@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from probe import cli
-from probe.cli import complete
 from probe.errors import ProbeError
 from probe.studio.commands import Command
+from probe.synthesis.settings import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def dream() -> Command:
 
 def test_words_defaults_and_texts_are_those_of_the_command(dream):
     preset, model, size = (dream.options[name] for name in ("preset", "model", "size"))
-    assert preset.words == complete.DREAM_PRESETS
+    assert preset.words == PRESETS
     assert (preset.default, preset.placeholder) == (None, "creatures")
     assert model.default == "vgg16"
     assert "squeezenet1_1" in model.words

@@ -61,26 +61,26 @@ def all_activations(network: Network, photographs: StimulusSet) -> np.ndarray:
 
 def test_activations_are_those_of_the_layer(network: Network, photographs: StimulusSet) -> None:
     whole = all_activations(network, photographs)
-    drawn = module._Drawn(LAYER, 25, seed=0)
+    drawn = module._Sample(LAYER, 25, seed=0)
     # Batches change nothing.
-    drawn.see(range(5), torch.from_numpy(whole[:5]))
-    drawn.see(range(5, 12), torch.from_numpy(whole[5:]))
-    activations, where = drawn.found()
+    drawn.add(range(5), torch.from_numpy(whole[:5]))
+    drawn.add(range(5, 12), torch.from_numpy(whole[5:]))
+    activations, where = drawn.activations()
     assert activations.shape == (300, whole.shape[1])
     expected = whole[where["stimulus"], :, where["y"], where["x"]]
     assert np.array_equal(activations, expected)
     assert not where.duplicated().any()
     assert where.groupby("stimulus").size().tolist() == [25] * 12
     assert where["y"].max() > 40  # of 55: they lie everywhere
-    every = module._Drawn(LAYER, 10**6, seed=0)
-    every.see(range(12), torch.from_numpy(whole))
-    assert len(every.found()[0]) == 12 * 55 * 55
+    every = module._Sample(LAYER, 10**6, seed=0)
+    every.add(range(12), torch.from_numpy(whole))
+    assert len(every.activations()[0]) == 12 * 55 * 55
 
 
 def test_the_layout_is_the_two_largest_principal_components() -> None:
     drawn = np.random.default_rng(1)
     activations = (drawn.normal(size=(400, 7)) * [9, 5, 1, 1, 1, 1, 1] + 2).astype(np.float32)
-    found = module._laid_out(activations, "pca", 0)
+    found = module._lay_out(activations, "pca", 0)
     lengths = np.linalg.norm(activations, axis=1, keepdims=True)
     expected = PCA(2).fit_transform(activations / lengths)
     inside = ((found > 0) & (found < 1)).all(1)
@@ -99,12 +99,12 @@ def test_umap_keeps_neighbours_and_random_numbers() -> None:
     kind = np.repeat(np.arange(3), 40)
     activations = (np.eye(3, 6)[kind] * 9 + drawn.normal(size=(120, 6))).astype(np.float32)
     before = str(np.random.get_state()), torch.get_rng_state()  # noqa: NPY002
-    found = module._laid_out(activations, "umap", 4)
+    found = module._lay_out(activations, "umap", 4)
     assert str(np.random.get_state()) == before[0]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[1])
     away = np.linalg.norm(found[:, None] - found[None], axis=2) + 9 * np.eye(120)
     assert (kind[away.argmin(1)] == kind).mean() > 0.95
-    assert np.array_equal(module._laid_out(activations, "umap", 4), found)
+    assert np.array_equal(module._lay_out(activations, "umap", 4), found)
 
 
 def test_directions_are_whitened_as_scikit_learn_does() -> None:
@@ -123,7 +123,7 @@ def test_cells_have_their_activations(made: Atlas, network: Network) -> None:
     assert made.places.shape == (300, 2)
     cells = np.minimum((made.places * 3).astype(int), 2)
     counts = pd.Series(map(tuple, cells[:, ::-1].tolist())).value_counts()
-    counts = counts[counts >= module.LEAST]
+    counts = counts[counts >= module.MIN_ACTIVATIONS]
     table = made.table.set_index(["row", "column"])
     assert table["activations"].to_dict() == counts.to_dict()
     assert made.pictures.shape == (len(table), 40, 40, 3)
@@ -155,7 +155,7 @@ def test_a_sheet_has_larger_pictures_where_there_are_more(made: Atlas) -> None:
     assert not dark[:20, :20].any()
     sides = [np.sqrt(dark[r : r + 20, c : c + 20].sum()) for r, c in ((0, 20), (20, 0), (20, 20))]
     ninth = np.quantile([100, 25, 3], 0.9)
-    assert sides == [20, round(20 * np.sqrt(25 / ninth)), 20 * module.SMALLEST]
+    assert sides == [20, round(20 * np.sqrt(25 / ninth)), 20 * module.MIN_SIDE]
     assert (sheet[~dark] == 255).all()
 
 
@@ -179,7 +179,7 @@ def test_an_interrupted_atlas_goes_on(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
     calls: list[int] = []
     real = module.visualize
 
@@ -222,11 +222,11 @@ def test_it_shows_and_saves_itself(made: Atlas, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layout": "tsne"}, "layout 'tsne' is unknown.*pca, umap"),
-        ({"grid": 0}, "grid 0 is too small"),
-        ({"samples": 1}, "samples 1 is too small"),
-        ({"steps": 0}, "steps 0 is too small"),
-        ({"batch_size": 0}, "batch size 0 is too small"),
+        ({"layout": "tsne"}, "layout 'tsne': expected one of pca, umap"),
+        ({"grid": 0}, "grid 0: expected a number ≥ 1"),
+        ({"samples": 1}, "samples 1: expected a number ≥ 3"),
+        ({"steps": 0}, "steps 0: expected a number ≥ 1"),
+        ({"batch_size": 0}, "batch_size 0: expected a number ≥ 1"),
         ({"samples": 12, "grid": 40}, "12 activations are too few for 40×40 cells"),
     ],
 )
@@ -271,9 +271,9 @@ def test_like_activations_lie_beside_each_other_and_drive_like_directions(
         ["features.6"],
     )["features.6"]
     means = output.mean((2, 3))
-    drawn_again = module._Drawn("features.6", 20, 0)
-    module.survey(alexnet, image_set(tmp_path), "features.6", drawn_again.see, progress=False)
-    activations, _ = drawn_again.found()
+    drawn_again = module._Sample("features.6", 20, 0)
+    module.survey(alexnet, image_set(tmp_path), "features.6", drawn_again.add, progress=False)
+    activations, _ = drawn_again.activations()
     cell = np.minimum((found.places * 2).astype(int), 1) @ [1, 2]
     centres = np.stack([activations[cell == k].mean(0) for k in range(4)])
     directions = module._whitened(centres, activations)

@@ -140,10 +140,10 @@ def cells(found: Atlas) -> np.ndarray:
 
 def activations_of(network: Network, inputs: Tensor, n: int) -> tuple[np.ndarray, pd.DataFrame]:
     """The activations of ReLU that an atlas has, in its order."""
-    drawn = module._Drawn("relu", n, seed=0)
+    drawn = module._Sample("relu", n, seed=0)
     with torch.no_grad():
-        drawn.see(range(len(inputs)), network.module.relu(network.module.conv(inputs)))  # type: ignore[operator]
-    return drawn.found()
+        drawn.add(range(len(inputs)), network.module.relu(network.module.conv(inputs)))  # type: ignore[operator]
+    return drawn.activations()
 
 
 class TestNumbers:
@@ -327,7 +327,7 @@ class TestShown:
         sheet = Atlas(pictures, table, np.zeros((0, 2)), 2, "", {}, target).sheet()
         assert sheet.shape == (100, 100, 3)
         colours = mpl.colormaps["RdBu_r"]
-        width = round(50 * module.FRAME)
+        width = round(50 * module.FRAME_WIDTH)
         for value, (top, left) in zip((-2.0, 0.0, 1.0), ((0, 0), (0, 50), (50, 0)), strict=True):
             cell = sheet[top : top + 50, left : left + 50]
             inner = cell[width:-width, width:-width]

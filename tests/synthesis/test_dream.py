@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,6 @@ from probe.synthesis.tiles import in_tiles
 from probe.targets import Channel, Norm, Sum
 
 CPU = torch.device("cpu")
-QUICK = partial(DreamSettings, layers="second", octaves=2, precision="float32")
 
 
 class Small(nn.Module):

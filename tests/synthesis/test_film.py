@@ -18,6 +18,7 @@ from probe.synthesis import frames
 from probe.synthesis.dream import dream
 from probe.synthesis.film import dream_film, dream_zoom
 from probe.synthesis.flow import carried, motion
+from probe.targets import Channel
 
 pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -111,6 +112,31 @@ def test_stopped_and_taken_up_again(clip, network, tmp_path, monkeypatch):
     assert written == [f"{k:06d}.png" for k in range(4)]
     assert parts.read_bytes() == whole.read_bytes()
     assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_previews_of_a_film(clip, network, tmp_path):
+    """Every step of every frame at the octave's size, and every frame when it is done."""
+    shown = []
+    options = OPTIONS | {"steps": 5, "octaves": 1}
+    place = dream_film(
+        clip, tmp_path / "out.gif", network, preview=shown.append, preview_every=2, **options
+    )
+    # Of the first frame steps 2 and 4; later ones have one step.
+    assert len(shown) == 2 + 4
+    assert {picture.shape for picture in shown} == {(80, 96, 3)}
+    assert read_movie(place).n_frames == 4
+
+
+def test_a_film_of_a_target_object_begins_anew(clip, network, tmp_path, monkeypatch):
+    """The record has its name alone, which another may have."""
+    options = {k: v for k, v in OPTIONS.items() if k != "layers"} | {
+        "target": Channel("features.7", 3)
+    }
+    kept = []
+    monkeypatch.setattr(frames.Unfinished, "keep", lambda *_: kept.append(1))
+    dream_film(clip, tmp_path / "out.gif", network, **options | {"steps": 1})
+    assert not kept
+    assert not list((tmp_path / "unfinished").glob("*"))
 
 
 def test_a_zoom(network, tmp_path):

@@ -204,7 +204,7 @@ def test_what_cannot_be_is_one_clear_line(clip: Path, network: Network, tmp_path
     for given, output, options, says in (
         ("none.mp4", "out.mp4", {}, "does not exist"),
         (clip, "out.png", {}, r"has to end in \.gif, \.webp, \.mp4"),
-        (clip, "out.gif", {"mix": [1, 2]}, "mix has 2 numbers for 1 styles"),
+        (clip, "out.gif", {"mix": [1, 2]}, r"mix \[1, 2\]: expected as many numbers"),
     ):
         with pytest.raises(ProbeError, match=says) as raised:
             style_film.style_film(given, STYLE, tmp_path / output, network, **options)

@@ -13,7 +13,7 @@ from probe.activations.capture import OUTPUT
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.synthesis import tiles
-from probe.synthesis.tiles import WIDEST, in_tiles, margin, only_size
+from probe.synthesis.tiles import MAX_MARGIN_PX, in_tiles, margin, only_size
 from probe.targets import Channel, Class, Norm, Response, Sum, Target, Unit
 
 WHOLE = 10_000
@@ -145,13 +145,13 @@ def test_a_margin_covers_the_field_and_is_a_number_of_steps() -> None:
     assert around.width % around.step == 0
     assert around.exact
     deep = margin(models.load("efficientnet_lite0", "random"), ["features.6.3"])
-    assert (deep.width, deep.exact) == (WIDEST, False)
+    assert (deep.width, deep.exact) == (MAX_MARGIN_PX, False)
 
 
 def test_errors_of_too_narrow_margins_do_not_add_up_to_seams(
     small: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiles, "WIDEST", 4)
+    monkeypatch.setattr(tiles, "MAX_MARGIN_PX", 4)
     pictures = noise(32, 192)
     assert not margin(small, ["second"]).exact
     whole = slope(small, Norm("second"), pictures, WHOLE)

@@ -19,10 +19,11 @@ from probe import images
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
-from probe.synthesis import objectives, visualise
+from probe.synthesis import objectives
+from probe.synthesis import visualize as visualise
 from probe.synthesis.optimise import WINDOW_STEPS
-from probe.synthesis.visualisation import Visualisation
-from probe.synthesis.visualise import visualize
+from probe.synthesis.visualize import visualize
+from probe.synthesis.visualize_result import Visualisation
 from probe.targets import Channel, Class, Direction, Function, Norm, Unit
 
 SIZE = 40
@@ -386,22 +387,22 @@ class TestBadInput:
             ("second:1,0,16", {}, "x 16 does not exist: layer 'second' has 16"),
             (7, {}, "class 7 does not exist: the network has 5"),
             ([], {}, "no target is named"),
-            ("second:1", {"size": 0}, "size 0 is too small"),
-            ("second:1", {"size": (30, 0)}, "size 0 is too small"),
-            ("second:1", {"size": (30, 30, 3)}, "neither a side nor width and height"),
-            ("second:1", {"size": 8, "tileable": True}, "size 8 is too small: 12 or more"),
+            ("second:1", {"size": 0}, "size 0: expected a number of pixels ≥ 1"),
+            ("second:1", {"size": (30, 0)}, "size 0: expected a number of pixels ≥ 1"),
+            ("second:1", {"size": (30, 30, 3)}, "expected a side, or width and height"),
+            ("second:1", {"size": 8, "tileable": True}, "size 8: expected a number of pixels ≥ 12"),
             ("second:1", {"tileable": True, "parameterisation": "laplacian"}, "not of laplacian"),
             ("second:1,0,0", {"tileable": True}, "'second:1,0,0' is a unit at one place"),
             ("second:1", {"transparent": True, "parameterisation": "maco"}, "made of fourier, not"),
             ("second:1", {"tolerance": -0.1}, "tolerance -0.1 is not 0 or a positive number"),
             ("second:1", {"size": 5}, "pictures of 5×5 do not go through small"),
-            ("second:1", {"steps": 0}, "steps 0 is too small"),
-            ("second:1", {"batch_size": 0}, "batch size 0 is too small"),
-            ("second:1", {"lr": -1.0}, "lr -1.0 is not a positive number"),
-            ("second:1", {"lr": float("nan")}, "lr nan is not a positive number"),
+            ("second:1", {"steps": 0}, "steps 0: expected a number ≥ 1"),
+            ("second:1", {"batch_size": 0}, "batch_size 0: expected a number ≥ 1"),
+            ("second:1", {"lr": -1.0}, "lr -1.0: expected a number > 0"),
+            ("second:1", {"lr": float("nan")}, "lr nan: expected a number > 0"),
             ("second:1", {"parameterisation": "furier"}, "unknown; did you mean 'fourier'"),
-            ("second:1", {"precision": "half"}, "precision 'half' is unknown"),
-            ("second:1", {"diverse": 1}, "diverse 1 is too small"),
+            ("second:1", {"precision": "half"}, "precision 'half': expected one of auto"),
+            ("second:1", {"diverse": 1}, "diverse 1: expected a number ≥ 2"),
             ("second", {"diverse": 3}, "diverse pictures are of one target, not of 8"),
             ("second:1", {"interpolate": 3}, "two channels of one layer, or two classes"),
             (["second:1", 2], {"interpolate": 3}, "two channels of one layer, or two classes"),

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from probe import images, models, targets
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import differentiable
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
 from probe.models.devices import on_device, out_of_memory
 from probe.plots.pictures import tiled
@@ -32,11 +31,9 @@ from probe.progress import track
 from probe.synthesis.natural import Maco, OverNoise
 from probe.synthesis.objectives import Between, Diverse, Each
 from probe.synthesis.optimise import (
-    PRECISIONS,
-    Precision,
     as_array,
-    computes_bfloat16,
     optimise,
+    resolve_precision,
     through,
 )
 from probe.synthesis.parameterisations import (
@@ -47,18 +44,19 @@ from probe.synthesis.parameterisations import (
     Transparent,
     noise,
 )
-from probe.synthesis.run import Run, Unfinished, on_threads, running
+from probe.synthesis.run import Preview, Run, Unfinished, on_threads, running
+from probe.synthesis.settings import Precision, VisualizeSettings
 from probe.synthesis.transforms import Jitter, Roll, ScaleAndRotate, Transform, Wrap
-from probe.synthesis.visualisation import Visualisation
+from probe.synthesis.visualize_result import Visualisation
 from probe.targets import Channel, Class, Norm, Outputs, Target, Unit, by_channel
 
 Size = int | Sequence[int]
 """Of a picture in pixels: the side of a square, or width and height."""
 
-MARGIN = 12
+MARGIN_PX = 12
 """Pixels that are cut off at each side in the end."""
 
-SEEN: tuple[Transform, ...] = (Jitter(16), ScaleAndRotate((0.8, 1.2), 15.0), Jitter(8))
+TRANSFORMS: tuple[Transform, ...] = (Jitter(16), ScaleAndRotate((0.8, 1.2), 15.0), Jitter(8))
 """What the network sees of the canvas. The shifts together are the two margins. Scales and angles
 vary more than in Olah et al. (2017), ±10 % and ±10°: the grids that strides draw are fainter."""
 
@@ -135,7 +133,7 @@ def visualize(
     batch_size: int | None = None,
     device: str = "auto",
     threads: int | None = None,
-    preview: Callable[[np.ndarray], None] | None = None,
+    preview: Preview | None = None,
     preview_every: int = 0,
     progress: bool | None = None,
 ) -> Visualisation:
@@ -159,34 +157,34 @@ def visualize(
     channels : sequence of int, optional
         Of the layer that is named: only these.
     interpolate : int, optional
-        So many pictures from the first of two targets to the second, both included: channels of
+        This many pictures from the first of two targets to the second, both included: channels of
         one layer, or classes. Targets are directions in between (see `probe.targets.Direction`).
     diverse : int, optional
-        So many pictures of one target that are as different as they can be (see
+        This many pictures of one target that are as different as they can be (see
         `probe.synthesis.objectives.Diversity`). They begin with noise of their own.
     parameterisation : {'fourier', 'laplacian', 'pixels', 'maco'}
         What a picture is made of: `probe.synthesis.parameterisations`, `probe.synthesis.natural`.
     size : int or (int, int), optional
-        Of the pictures, in pixels: the side, or width and height; by default, what the network was
-        made for. The positions of units are those at this size.
+        Size of the pictures in pixels: the side, or width and height; by default, what the network
+        was made for. The positions of units are those at this size.
     transparent : bool
         Make pictures that are opaque only where it counts for the target: seen over another
         background in every step, and the better the less they cover (Mordvintsev et al. 2018).
     tileable : bool
         Make pictures that go on at the opposite side, for patterns without seams.
     steps : int
-        At most.
+        Number of steps of the optimiser, at most.
     tolerance : float
         Stop early when the pictures that are made together gain less than this share of the
         target's number in 32 steps; 0 never does. What is made together stops together.
     lr : float, optional
-        How far the optimiser goes in a step; by default, what suits the parameterisation.
+        Learning rate of the optimiser; by default, what suits the parameterisation.
     weights : str
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
-        Which mean and deviation the network's weights want.
+        Which mean and standard deviation the network's weights expect.
     seed : int
-        Of random weights, the noise, and the transforms.
+        Seed of random weights, the noise, and the transforms.
     precision : {'auto', 'float32', 'bfloat16'}
         ``auto``: bfloat16 where the processor computes it by itself, and float32 elsewhere.
     batch_size : int, optional
@@ -196,7 +194,7 @@ def visualize(
     threads : int, optional
         As many as torch uses by itself; another number rounds otherwise.
     preview : callable, optional
-        Is given the pictures that are being made, uint8, (height, width, 3), in rows, on every
+        Takes the pictures that are being made, uint8, (height, width, 3), in rows, on every
         ``preview_every``-th step.
     preview_every : int
     progress : bool, optional
@@ -217,16 +215,10 @@ def visualize(
     >>> probe.visualize("alexnet", "features.10:84")  # doctest: +SKIP
     >>> probe.visualize("squeezenet1_1", "tabby", diverse=4).save("cats.png")  # doctest: +SKIP
     """
-    plan = prepare(
-        model, target, channels=channels, interpolate=interpolate, diverse=diverse,
-        parameterisation=parameterisation, size=size, transparent=transparent, tileable=tileable,
-        steps=steps, tolerance=tolerance, lr=lr, weights=weights, preprocessing=preprocessing,
-        seed=seed, precision=precision, batch_size=batch_size, device=device,
-        threads=threads, progress=progress,
-    )  # fmt: skip
-    found = plan.run(preview=preview, preview_every=preview_every, progress=progress)
+    plan = prepare(VisualizeSettings.of(locals()), progress=progress)
+    visualisation = plan.run(preview=preview, preview_every=preview_every, progress=progress)
     plan.finished()
-    return found
+    return visualisation
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,10 +235,8 @@ class Plan:
     way : Way
     size : (int, int)
         Height and width.
-    diverse, transparent, tileable, steps, tolerance, lr, seed, precision, device, threads
-        As in `visualize`.
-    most : int
-        Pictures in a pass.
+    settings : VisualizeSettings
+        Resolved; ``batch_size`` is the number of pictures in a pass.
     title : str
     about : dict
         Everything that decides the result.
@@ -259,35 +249,31 @@ class Plan:
     grey: tuple[float, ...]
     way: Way
     size: tuple[int, int]
-    diverse: bool
-    transparent: bool
-    tileable: bool
-    steps: int
-    tolerance: float
-    lr: float
-    seed: int
-    precision: Precision
-    device: str
-    threads: int
-    most: int
+    settings: VisualizeSettings
     title: str
     about: Mapping[str, Any]
     store: Unfinished | None
 
+    @property
+    def per_pass(self) -> int:
+        """Pictures that are made together."""
+        assert self.settings.batch_size is not None  # resolved
+        return self.settings.batch_size
+
     def run(
         self,
         *,
-        preview: Callable[[np.ndarray], None] | None = None,
+        preview: Preview | None = None,
         preview_every: int = 0,
         progress: bool | None = None,
     ) -> Visualisation:
         """Make them, from where it was interrupted; they stay in the cache until `finished`."""
         with running(
-            self.store, self.network, device=self.device, threads=self.threads, forget=False,
-            preview=preview, preview_every=preview_every, progress=progress,
+            self.store, self.network, device=self.settings.device, threads=self.settings.threads,
+            forget=False, preview=preview, preview_every=preview_every, progress=progress,
         ) as run:  # fmt: skip
-            pictures, taken = self._made(run)
-            table = self._measured(run.device, pictures, taken)
+            pictures, steps = self._make(run)
+            table = self._measure(run.device, pictures, steps)
         about = {**self.about, "silent": list(table["target"][table["silent"]])}
         return Visualisation(pictures, table, about, self.title, self.each)
 
@@ -296,28 +282,31 @@ class Plan:
         if self.store is not None:
             self.store.forget()
 
-    def _made(self, run: Run) -> tuple[np.ndarray, list[int]]:
-        """Give the pictures, made so many at a time, and the steps that each took."""
+    def _make(self, run: Run) -> tuple[np.ndarray, list[int]]:
+        """Return the pictures, made some at a time, and the steps that each took."""
+        settings = self.settings
+        assert settings.lr is not None  # resolved
         done: list[Tensor] = list(run.state.get("pictures", ()))
-        taken: list[int] = list(run.state.get("taken", ()))
-        starts = range(0, len(self.each), self.most)
+        steps: list[int] = list(run.state.get("taken", ()))
+        starts = range(0, len(self.each), self.per_pass)
         bar = track(
-            total=len(self.each), initial=len(taken), desc="visualize", unit="picture",
+            total=len(self.each), initial=len(steps), desc="visualize", unit="picture",
             progress=run.progress if len(starts) > 1 else False,
         )  # fmt: skip
         with bar:
             for start in starts[len(done) :]:
-                chunk = self.each[start : start + self.most]
-                made = self._start(len(chunk), run.device)
-                slopes = through(
-                    self.network, self._target(chunk), self._seen(), seed=self.seed,
-                    precision=self.precision,
+                chunk = self.each[start : start + self.per_pass]
+                canvas = self._start(len(chunk), run.device)
+                gradient = through(
+                    self.network, self._target(chunk), self._transforms(), seed=settings.seed,
+                    precision=settings.precision,
                 )  # fmt: skip
+                optimiser = self.way.optimiser(canvas.parameters, lr=settings.lr)
                 try:
                     history = optimise(
-                        made, slopes, self.way.optimiser(made.parameters, lr=self.lr), self.steps,
-                        tolerance=self.tolerance, desc="visualize",
-                        **run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=taken),
+                        canvas, gradient, optimiser, settings.steps,
+                        tolerance=settings.tolerance, desc="visualize",
+                        **run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=steps),
                     )  # fmt: skip
                 except RuntimeError as error:
                     if not out_of_memory(error):
@@ -327,274 +316,220 @@ class Plan:
                         "at a time: choose a smaller batch size or size"
                     ) from None
                 with torch.no_grad():
-                    done.append(torch.from_numpy(self._cut(made())))
-                taken += [len(history)] * len(chunk)
+                    done.append(torch.from_numpy(self._cut(canvas())))
+                steps += [len(history)] * len(chunk)
                 bar.update(len(chunk))
-                run.keep(pictures=done, taken=taken, loop=None)
-        return torch.cat(done).numpy(), taken
+                run.keep(pictures=done, taken=steps, loop=None)
+        return torch.cat(done).numpy(), steps
 
-    def _start(self, n: int, place: torch.device) -> Parameterisation:
-        """Give noise."""
-        margin = 0 if self.tileable else 2 * MARGIN
+    def _start(self, n: int, device: torch.device) -> Parameterisation:
+        """Return noise."""
+        margin = 0 if self.settings.tileable else 2 * MARGIN_PX
         canvas = (self.size[0] + margin, self.size[1] + margin)
-        return self.way.make(n, canvas, seed=self.seed, alike=not self.diverse, device=place)
+        alike = not self.settings.diverse
+        return self.way.make(n, canvas, seed=self.settings.seed, alike=alike, device=device)
 
-    def _seen(self) -> tuple[Transform, ...]:
-        """Say what the network sees of the canvas."""
-        around = (Roll(), Wrap(MARGIN)) if self.tileable else ()
-        behind = (OverNoise(),) if self.transparent else ()
-        return (*around, *SEEN, *behind)
+    def _transforms(self) -> tuple[Transform, ...]:
+        """Return what the network sees of the canvas."""
+        wrap = (Roll(), Wrap(MARGIN_PX)) if self.settings.tileable else ()
+        background = (OverNoise(),) if self.settings.transparent else ()
+        return (*wrap, *TRANSFORMS, *background)
 
     def _cut(self, canvas: Tensor) -> np.ndarray:
         """Cut the margin off: (n, height, width, 3 or 4)."""
-        first = 0 if self.tileable else MARGIN
+        first = 0 if self.settings.tileable else MARGIN_PX
         rows, columns = (slice(first, first + side) for side in self.size)
         return np.stack([as_array(picture) for picture in canvas[..., rows, columns]])
 
     def _target(self, each: Sequence[Target]) -> Target:
-        """Give what a batch of pictures is made for."""
-        if not self.diverse:
+        """Return what a batch of pictures is made for."""
+        if not self.settings.diverse:
             return Each(each)
         return Diverse(each[0], _texture_layer(each[0], self.network))
 
-    def _measured(
-        self, place: torch.device, pictures: np.ndarray, taken: Sequence[int]
+    def _measure(
+        self, device: torch.device, pictures: np.ndarray, steps: Sequence[int]
     ) -> pd.DataFrame:
-        """Tell what the pictures are worth: see `Visualisation`."""
+        """Compute what the pictures are worth: see `Visualisation`."""
+        diverse = bool(self.settings.diverse)
         with torch.no_grad():
-            began = self._cut(self._start(len(self.each) if self.diverse else 1, place)())
+            noise = self._cut(self._start(len(self.each) if diverse else 1, device)())
         rows = []
-        for start in range(0, len(self.each), self.most):
-            end = start + self.most
+        for start in range(0, len(self.each), self.per_pass):
+            end = start + self.per_pass
             chunk = self.each[start:end]
             layers = list(dict.fromkeys(layer for target in chunk for layer in target.layers))
             before, after = (
-                _outputs(self.network, _as_read(shown).to(place), layers)
-                for shown in (began[start:end] if self.diverse else began, pictures[start:end])
+                _outputs(self.network, _as_read(some).to(device), layers)
+                for some in (noise[start:end] if diverse else noise, pictures[start:end])
             )
             for k, target in enumerate(chunk):
                 value = float(_only(target, after, k))
-                noisy = float(_only(target, before, k if self.diverse else 0))
+                of_noise = float(_only(target, before, k if diverse else 0))
                 grey = self.grey[start + k]
-                row = {"target": target.name, "value": value, "noise": noisy, "grey": grey}
-                row |= {"silent": not value > max(noisy, grey), "steps": taken[start + k]}
+                row = {"target": target.name, "value": value, "noise": of_noise, "grey": grey}
+                row |= {"silent": not value > max(of_noise, grey), "steps": steps[start + k]}
                 rows.append(row | _ranked(target, after, k))
         return pd.DataFrame(rows).astype({"rank": "Int64", "strongest": "Int64"})
 
 
-def prepare(
-    model: str | Network | nn.Module | None,
-    target: str | int | Target | Sequence[str | int | Target] | None = None,
-    *,
-    channels: Sequence[int] | None = None,
-    interpolate: int | None = None,
-    diverse: int | None = None,
-    parameterisation: str = "fourier",
-    size: Size | None = None,
-    transparent: bool = False,
-    tileable: bool = False,
-    steps: int = 128,
-    tolerance: float = 0.0,
-    lr: float | None = None,
-    weights: str = "imagenet",
-    preprocessing: str = "resize",
-    seed: int = 0,
-    precision: Precision = "auto",
-    batch_size: int | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    progress: bool | None = None,
-) -> Plan:
+def prepare(settings: VisualizeSettings, *, progress: bool | None = None) -> Plan:
     """Find and check everything that pictures take, which `Plan.run` then makes.
 
     Parameters
     ----------
-    model, target, channels, interpolate, diverse, parameterisation, size, transparent, tileable, \
-    steps, tolerance, lr, weights, preprocessing, seed, precision, batch_size, device, threads
-        As in `visualize`.
+    settings : VisualizeSettings
     progress : bool, optional
-        Show a bar for weights that are fetched.
+        Show a bar for weights that are downloaded.
 
     Raises
     ------
     ProbeError
         See `visualize`.
     """
-    way = _way(parameterisation, transparent, tileable)
-    sides = _sides(size, MARGIN if tileable else 1)
-    _check_numbers(steps, tolerance, lr, precision, batch_size, interpolate, diverse)
-    if model is None:
-        model = targets.home(
-            next(iter(target), None) if isinstance(target, Sequence) and not isinstance(target, str)
-            else target,
-            progress=progress,
-        )  # fmt: skip
+    settings.checked()
+    way = _way(settings)
+    sides = _sides(settings.size, MARGIN_PX if settings.tileable else 1)
+    weights, preprocessing = settings.weights, settings.preprocessing
+    target = settings.target
+    if settings.model is None:
+        first = target
+        if isinstance(target, Sequence) and not isinstance(target, str):
+            first = next(iter(target), None)
+        model: str | Network = targets.home(first, progress=progress)
     else:
-        model = models.check_model(model, weights, preprocessing)
-    network = models.as_network(model, weights, preprocessing, seed=seed, progress=progress)
+        model = models.check_model(settings.model, weights, preprocessing)
+    network = models.as_network(
+        model, weights, preprocessing, seed=settings.seed, progress=progress
+    )
     if target is None:
         target = str(targets.lone_output(network).index)
     elif not isinstance(target, (str, int, Target)) and len(target) == 1:
         target = target[0]
     if isinstance(target, (str, int)):
         network, target = targets.alone(network, target)
-    assert target is not None  # there is none of a network alone
     named = [target] if isinstance(target, (str, int, Target)) else list(target)
-    each = _targets(named, channels, interpolate, diverse, network)
-    if tileable and (units := [t.name for t in each if isinstance(t, Unit) and t.position]):
-        raise ProbeError(
-            f"{units[0]!r} is a unit at one place, and a tile is shown at all: name its channel"
-        )
+    each = _targets(named, settings, network)
     shape = sides or network.preprocessing.size
-    threads = threads or torch.get_num_threads()
-    with on_threads(threads), on_device(network, device, channels_last=True) as (place, _):
-        grey = _grey(network, each, shape, place)
-        if precision == "auto":
-            precision = "bfloat16" if computes_bfloat16(place) else "float32"
-        most = len(each) if diverse else min(batch_size or with_graph(network, shape), len(each))
+    settings = replace(
+        settings, threads=settings.threads or torch.get_num_threads(), lr=settings.lr or way.lr
+    )
+    at_work = on_device(network, settings.device, channels_last=True)
+    with on_threads(settings.threads), at_work as (device, _):
+        grey = _grey(network, each, shape, device)
+        per_pass = len(each)
+        if not settings.diverse:
+            per_pass = min(settings.batch_size or with_graph(network, shape), per_pass)
+        precision = resolve_precision(settings.precision, device)
+        settings = replace(settings, precision=precision, batch_size=per_pass)
+    size, channels = settings.size, settings.channels
+    record = replace(
+        settings,
+        model=network.name,
+        target=[str(t) for t in named] if len(named) > 1 else str(named[0]),
+        channels=None if channels is None else list(channels),
+        size=size if size is None or isinstance(size, int) else list(size),
+        weights=str(weights),
+        device=device.type,
+    )
     about = {
         **network.provenance(),
         "made": "visualize",
-        "settings": {
-            "model": network.name,
-            "target": [str(t) for t in named] if len(named) > 1 else str(named[0]),
-            "channels": None if channels is None else list(channels),
-            "interpolate": interpolate,
-            "diverse": diverse,
-            "parameterisation": parameterisation,
-            "size": size if size is None or isinstance(size, int) else list(size),
-            "transparent": transparent,
-            "tileable": tileable,
-            "steps": steps,
-            "tolerance": tolerance,
-            "lr": lr or way.lr,
-            "weights": str(weights),
-            "preprocessing": preprocessing,
-            "seed": seed,
-            "precision": precision,
-            "batch_size": most,
-            "device": place.type,
-            "threads": threads,
-        },
-        "seed": seed,
+        "settings": record.to_about(),
+        "seed": settings.seed,
         **({"site": sites} if (sites := {t.name: dict(t.facts) for t in each if t.facts}) else {}),
         "targets": [t.name for t in each],
     }
     return Plan(
-        network, tuple(each), tuple(grey), way, shape, diverse is not None, transparent, tileable,
-        steps, tolerance, lr or way.lr, seed, precision, device, threads, most,
-        _title(network, named, each, about), about, Unfinished.of(about, network, *named),
+        network, tuple(each), tuple(grey), way, shape, settings,
+        _title(network, named, each, settings), about, Unfinished.of(about, network, *named),
     )  # fmt: skip
 
 
-def _way(name: str, transparent: bool, tileable: bool) -> Way:
-    if name not in WAYS:
-        raise ProbeError(
-            f"parameterisation {name!r} is unknown{suggest(name, WAYS)}; there is {', '.join(WAYS)}"
-        )
-    way = WAYS[name]
-    for what, wanted, able in (
-        ("transparent", transparent, [k for k, other in WAYS.items() if other.transparent]),
-        ("tileable", tileable, [k for k, other in WAYS.items() if other.tileable]),
+def _way(settings: VisualizeSettings) -> Way:
+    name, way = settings.parameterisation, WAYS[settings.parameterisation]
+    for what, asked, able in (
+        ("transparent", settings.transparent, [k for k, v in WAYS.items() if v.transparent]),
+        ("tileable", settings.tileable, [k for k, v in WAYS.items() if v.tileable]),
     ):
-        if wanted and name not in able:
+        if asked and name not in able:
             raise ProbeError(f"{what} pictures are made of {' or '.join(able)}, not of {name}")
-    return replace(way, make=way.transparent) if transparent and way.transparent else way
+    use_alpha = settings.transparent and way.transparent
+    return replace(way, make=way.transparent) if use_alpha and way.transparent else way
 
 
-def _sides(size: Size | None, least: int) -> tuple[int, int] | None:
-    """Give height and width."""
+def _sides(size: Size | None, min_side: int) -> tuple[int, int] | None:
+    """Return height and width."""
     if size is None:
         return None
     sides = [size, size] if isinstance(size, int) else list(size)
     if len(sides) != 2:
-        raise ProbeError(f"size {sides} is neither a side nor width and height")
-    if min(sides) < least:
-        raise ProbeError(f"size {min(sides)} is too small: {least} or more")
+        raise ProbeError(f"size {sides}: expected a side, or width and height")
+    if min(sides) < min_side:
+        raise ProbeError(f"size {min(sides)}: expected a number of pixels ≥ {min_side}")
     return sides[1], sides[0]
 
 
-def _check_numbers(
-    steps: int,
-    tolerance: float,
-    lr: float | None,
-    precision: str,
-    batch_size: int | None,
-    interpolate: int | None,
-    diverse: int | None,
-) -> None:
-    for what, number, least in (
-        ("steps", steps, 1),
-        ("batch size", batch_size, 1),
-        ("interpolate", interpolate, 2),
-        ("diverse", diverse, 2),
-    ):
-        if number is not None and number < least:
-            raise ProbeError(f"{what} {number} is too small: {least} or more")
-    if not 0 <= tolerance < inf:
-        raise ProbeError(f"tolerance {tolerance} is not 0 or a positive number")
-    if lr is not None and not 0 < lr < inf:
-        raise ProbeError(f"lr {lr} is not a positive number")
-    if precision not in PRECISIONS:
-        raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
-
-
 def _targets(
-    named: Sequence[str | int | Target],
-    channels: Sequence[int] | None,
-    interpolate: int | None,
-    diverse: int | None,
-    network: Network,
+    named: Sequence[str | int | Target], settings: VisualizeSettings, network: Network
 ) -> list[Target]:
-    """Find the target of each picture."""
+    """Return the target of each picture."""
+    channels, interpolate = settings.channels, settings.interpolate
     each: list[Target] = []
-    whole = False
-    for one in named:
-        found = targets.read(one, network)
-        if isinstance(found, Norm) and not isinstance(one, Target):
-            whole = True
-            info = next((i for i in models.layers(network) if i.name == found.layer), None)
+    all_of_a_layer = False
+    for name in named:
+        target = targets.read(name, network)
+        if isinstance(target, Norm) and not isinstance(name, Target):
+            all_of_a_layer = True
+            info = next((i for i in models.layers(network) if i.name == target.layer), None)
             if info is None:
                 raise ProbeError(
-                    f"{found.layer} is a part of what the network returns: name one of its "
-                    f"channels, such as {found.layer}:0"
+                    f"{target.layer} is a part of what the network returns: name one of its "
+                    f"channels, such as {target.layer}:0"
                 )
-            each += [Channel(found.layer, k) for k in _channels(info, channels)]
+            each += [Channel(target.layer, k) for k in _channels(info, channels)]
         else:
-            each.append(found)
+            each.append(target)
     if not each:
         raise ProbeError("no target is named")
-    if channels is not None and not (whole and len(named) == 1):
+    if channels is not None and not (all_of_a_layer and len(named) == 1):
         raise ProbeError("channels go with the name of one layer, such as features.10")
-    if interpolate and diverse:
+    if interpolate and settings.diverse:
         raise ProbeError("interpolate and diverse do not go together: choose one")
-    if diverse:
+    if settings.diverse:
         if len(each) != 1:
             raise ProbeError(f"diverse pictures are of one target, not of {len(each)}")
-        return each * diverse
-    return _between(each, interpolate) if interpolate else each
+        each = each * settings.diverse
+    if interpolate:
+        each = _between(each, interpolate)
+    if settings.tileable and (units := [t for t in each if isinstance(t, Unit) and t.position]):
+        raise ProbeError(
+            f"{units[0].name!r} is a unit at one place, and a tile is shown at all: name its "
+            "channel"
+        )
+    return each
 
 
-def _channels(info: LayerInfo, wanted: Sequence[int] | None) -> Sequence[int]:
+def _channels(info: LayerInfo, channels: Sequence[int] | None) -> Sequence[int]:
     n = info.n_channels
-    for channel in wanted or ():
+    for channel in channels or ():
         if not 0 <= channel < n:
             raise ProbeError(
                 f"channel {channel} does not exist: layer {info.name!r} has {n}, from 0"
             )
-    return range(n) if wanted is None else wanted
+    return range(n) if channels is None else channels
 
 
 def _between(ends: Sequence[Target], n: int) -> list[Target]:
-    """Give directions from one channel to another, in equal angles."""
-    places = [
+    """Return directions from one channel to another, in equal angles."""
+    indices = [
         (t.layer, t.channel) if isinstance(t, Channel) else (t.layers[0], t.index)
         for t in ends
         if isinstance(t, (Channel, Class))
     ]
-    if len(places) != 2 or len(ends) != 2 or places[0][0] != places[1][0]:
+    if len(indices) != 2 or len(ends) != 2 or indices[0][0] != indices[1][0]:
         raise ProbeError("interpolate goes between two channels of one layer, or two classes")
-    (layer, first), (_, last) = places
+    (layer, first), (_, last) = indices
     shares = [k / (n - 1) for k in range(n)]
     names = [f"{1 - share:.0%} {ends[0]}, {share:.0%} {ends[1]}" for share in shares]
     return [
@@ -619,25 +554,25 @@ def _texture_layer(target: Target, network: Network) -> str:
 
 
 def _as_read(pictures: np.ndarray) -> Tensor:
-    """Give pictures as they are read from a file: (n, 3, height, width), over mid-grey."""
+    """Return pictures as they are read from a file: (n, 3, height, width), over mid-grey."""
     values = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
     opaque = values[:, 3:] if values.shape[1] == 4 else 1.0
     return values[:, :3] * opaque + images.GREY / 255 * (1 - opaque)
 
 
 def _outputs(network: Network, pictures: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Give what layers return for pictures in 0–1."""
+    """Compute what layers return for pictures in 0–1."""
     dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
-    seen = network.preprocessing.normalise(pictures).to(dtype)
-    found = differentiable(network.module, seen, layers)
-    return {name: output.detach().float() for name, output in found.items()}
+    inputs = network.preprocessing.normalise(pictures).to(dtype)
+    outputs = differentiable(network.module, inputs, layers)
+    return {name: output.detach().float() for name, output in outputs.items()}
 
 
 def _grey(
-    network: Network, each: Sequence[Target], size: tuple[int, int], place: torch.device
+    network: Network, each: Sequence[Target], size: tuple[int, int], device: torch.device
 ) -> list[float]:
-    """Give the targets' numbers for mid-grey; what does not go through the network is told."""
-    grey = torch.full((1, 3, *size), 0.5, device=place)
+    """Compute the targets' numbers for mid-grey; raise if it does not go through the network."""
+    grey = torch.full((1, 3, *size), 0.5, device=device)
     layers = list(dict.fromkeys(layer for target in each for layer in target.layers))
     try:
         outputs = _outputs(network, grey, layers)
@@ -678,14 +613,13 @@ def _title(
     network: Network,
     named: Sequence[str | int | Target],
     each: Sequence[Target],
-    about: Mapping[str, Any],
+    settings: VisualizeSettings,
 ) -> str:
-    settings = about["settings"]
     n = len(each)
     what = each[0].name
-    if settings["interpolate"]:
+    if settings.interpolate:
         what = f"from {named[0]} to {named[1]}"
-    elif settings["diverse"]:
+    elif settings.diverse:
         what = f"{n} pictures of {what}"
     elif n > 1:
         layers = list(dict.fromkeys(layer or "classes" for t in each for layer in t.layers))

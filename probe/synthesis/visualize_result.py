@@ -40,7 +40,7 @@ class Patches(Protocol):
         """What decides them."""
 
     def rows(self) -> list[list[np.ndarray | None]]:
-        """Give the patches of each channel."""
+        """Return the patches of each channel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Visualisation:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Visualisation:
-        """Give one picture alone; it is made again together with those that it was made with."""
+        """Return one picture alone; it is made again together with those that it was made with."""
         k = range(len(self))[index]
         settings, index = self.about["settings"], k
         if len(self) > 1 and not (settings["interpolate"] or settings["diverse"]):
@@ -182,14 +182,14 @@ class Visualisation:
             If the file is of another kind, or cannot be written.
         """
         transparent = self.pictures.shape[3] == 4
-        place = check_place(path, len(self) if not self.patches else 2, transparent=transparent)
-        if place.suffix.lower() == ".csv":
-            return write(place, self.table.to_csv(index=False).encode())
-        if not place.suffix or place.is_dir():
-            return self._save_each(writable_folder(place))
+        path = check_place(path, len(self) if not self.patches else 2, transparent=transparent)
+        if path.suffix.lower() == ".csv":
+            return write(path, self.table.to_csv(index=False).encode())
+        if not path.suffix or path.is_dir():
+            return self._save_each(writable_folder(path))
         if len(self) == 1 and not self.patches:
-            return save_picture(place, self.pictures[0] / 255, self.about)
-        return write(place, figure_png(self.plot(), self.about, transparent=transparent))
+            return save_picture(path, self.pictures[0] / 255, self.about)
+        return write(path, figure_png(self.plot(), self.about, transparent=transparent))
 
     def _save_each(self, folder: Path) -> Path:
         digits = len(str(len(self) - 1))
@@ -227,12 +227,12 @@ def check_place(path: str | Path, n: int, *, transparent: bool = False) -> Path:
     ProbeError
         If that many pictures cannot be written so.
     """
-    place = Path(path).expanduser()
-    if not place.suffix or place.is_dir() or place.suffix.lower() == ".csv":
-        return place
+    path = Path(path).expanduser()
+    if not path.suffix or path.is_dir() or path.suffix.lower() == ".csv":
+        return path
     if n == 1:
-        if transparent and images.check_kind(place) in images.OPAQUE:
-            raise ProbeError(f"{str(place)!r} cannot hold transparency: choose .png, .tif or .webp")
-        images.check_kind(place)
-        return place
-    return place_of(place, ".png", ".csv")
+        if transparent and images.check_kind(path) in images.OPAQUE:
+            raise ProbeError(f"{str(path)!r} cannot hold transparency: choose .png, .tif or .webp")
+        images.check_kind(path)
+        return path
+    return place_of(path, ".png", ".csv")

@@ -26,7 +26,7 @@ from probe import progress
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended."""
 
-PATIENCE = 5.0
+GRACE_PERIOD_S = 5.0
 """Seconds that a job has to end in order, once it is cancelled; then its process is ended."""
 
 
@@ -102,7 +102,7 @@ def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | None]) -> None:
         except (EOFError, OSError):
             orders.put(None)
             _thread.interrupt_main()
-            time.sleep(PATIENCE)
+            time.sleep(GRACE_PERIOD_S)
             os._exit(1)
         if order is None:
             _thread.interrupt_main()  # as Ctrl-C, and without effect where that is ignored
@@ -111,7 +111,7 @@ def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | None]) -> None:
 
 
 def _bars(send: Callable[[Bar], None]) -> type:
-    """Give bars that are sent rather than drawn."""
+    """Return bars that are sent rather than drawn."""
 
     class Sent(tqdm):
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
