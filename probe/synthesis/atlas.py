@@ -402,9 +402,7 @@ def _network(settings: AtlasSettings, progress: bool | None) -> Network:
         raise ProbeError(f"{settings.layer!r} names {len(names)} layers; an atlas is of one")
     info = next(i for i in models.layers(model) if i.name == names[0])
     info.n_channels  # or it says why there are none  # noqa: B018
-    return models.as_network(
-        model, weights, preprocessing, seed=settings.seed, progress=progress
-    )
+    return models.as_network(model, weights, preprocessing, seed=settings.seed, progress=progress)
 
 
 class _Sample:

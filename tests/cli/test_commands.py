@@ -170,8 +170,6 @@ def test_a_pipe_that_knows_ascii_only():
         (complete.datasets, "cowley2023/2103", ["cowley2023/210325", "cowley2023/210322",
                                                 "cowley2023/210305"]),
         (complete.datasets, "v", ["v4"]),
-        (complete.metrics, "co", ["correlation", "cosine"]),
-        (complete.comparators, "a", ["auto"]),
         (complete.layer_words, "re", ["relu"]),
         (complete.models, "qqq", []),
     ],
@@ -184,6 +182,13 @@ def test_completion(names, start, found):
     ("words", "found"),
     [("probe rsa --model squeezenet1", {"squeezenet1_0", "squeezenet1_1"}),
      ("probe rsa --dataset sim", {"sim-v4", "sim-v1", "sim-v4-compact"}),
+     ("probe rsa --metric co", {"correlation", "cosine"}),
+     ("probe rsa --comparator a", {"auto"}),
+     ("probe rsa --test p", {"permutation"}),
+     ("probe encode --method b", {"banded"}),
+     ("probe dream --preset c", {"creatures", "cities"}),
+     ("probe style --loss g", {"gram"}),
+     ("probe filters --scale s", {"shared"}),
      ("probe lay", {"layers"})],
 )  # fmt: skip
 def test_completion_as_a_shell_asks_for_it(words, found):
