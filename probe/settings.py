@@ -42,7 +42,7 @@ class NamesIn(Collection[str]):
             yield from getattr(importlib.import_module(module), attribute)
 
     def __contains__(self, name: object) -> bool:
-        return any(name == known for known in self)
+        return any(name == other for other in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)  # `tuple` would ask for the length
@@ -152,10 +152,10 @@ class Settings:
             ``NAME VALUE: expected …``, with the nearest word where there are choices.
         """
         for f in fields(self):
-            known, value = f.metadata[_KEY], getattr(self, f.name)
-            if value is not None and not known.allows(value):
-                near = nearest(str(value), known.choices)
-                raise ProbeError(f"{f.name} {value!r}: expected {known.expected}{near}")
+            option, value = f.metadata[_KEY], getattr(self, f.name)
+            if value is not None and not option.allows(value):
+                near = nearest(str(value), option.choices)
+                raise ProbeError(f"{f.name} {value!r}: expected {option.expected}{near}")
         return self
 
     def to_about(self) -> dict[str, Any]:
