@@ -42,7 +42,7 @@ class NamesIn(Collection[str]):
             yield from getattr(importlib.import_module(module), attribute)
 
     def __contains__(self, name: object) -> bool:
-        return any(name == known for known in self)
+        return any(name == other for other in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)  # `tuple` would ask for the length

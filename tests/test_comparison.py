@@ -574,7 +574,7 @@ class TestComparators:
     ("options", "message"),
     [
         ({"metric": "corelation"}, "metric 'corelation': .*did you mean 'correlation'"),
-        ({"comparator": "spearmann"}, "comparator 'spearmann' .*did you mean 'spearman'"),
+        ({"comparator": "spearmann"}, "comparator 'spearmann': .*did you mean 'spearman'"),
         ({"resample": "stimulus"}, "resample 'stimulus': expected one .*did you mean 'stimuli'"),
         ({"test": "ttest"}, "test 'ttest': expected one of auto, permutation, t, "),
         ({"test": "sign-flip"}, "test 'sign-flip' flips the signs of subjects"),
@@ -658,7 +658,7 @@ class TestShowingAndSaving:
         shown = human_it.summary(correction)
         assert [c for c in shown.columns if c.startswith("p (")] == ([heading] if heading else [])
         assert any(n.startswith("Below the ceiling") for n in human_it.notes(correction))
-        with pytest.raises(ProbeError, match=r"correction 'hom' .*did you mean 'holm'"):
+        with pytest.raises(ProbeError, match=r"correction 'hom': .*did you mean 'holm'"):
             human_it.summary("hom")
 
     def test_plot_draws_into_given_axes(self, human_it):

@@ -288,15 +288,15 @@ class TestFailures:
     def test_what_was_finished_before_an_interruption_is_kept(self, nets, tmp_path, monkeypatch):
         from probe.comparison import pipeline
 
-        compare, calls = pipeline.compare, []
+        score_layers, calls = pipeline.score_layers, []
 
         def interrupted(*args):
             calls.append(args)
             if len(calls) == 3:
                 raise KeyboardInterrupt
-            return compare(*args)
+            return score_layers(*args)
 
-        monkeypatch.setattr(pipeline, "compare", interrupted)
+        monkeypatch.setattr(pipeline, "score_layers", interrupted)
         with pytest.raises(KeyboardInterrupt):
             rsa(nets, recording("mine"), region="all", layers=["0"], output=tmp_path, **QUICK)
         assert {p.name for p in tmp_path.iterdir()} == {"one-mine-V1", "one-mine-V4"}

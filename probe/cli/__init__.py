@@ -130,7 +130,7 @@ def main() -> None:
 
 
 def _end_on_sigterm() -> Any:
-    """Let SIGTERM unwind what is under way, as Ctrl-C does; give what it did before."""
+    """Make SIGTERM unwind what is under way, as Ctrl-C does; return the handler before."""
     before = signal.getsignal(signal.SIGTERM)
     if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
         return None  # somebody else decides

@@ -110,7 +110,7 @@ def compare(
     >>> probe.compare(models, data, n_resamples=100).table[["model", "score"]].round(2)
       model  score
     0  good   0.99
-    1  poor  -0.03
+    1  poor   0.10
     """
     settings = CompareSettings.of(locals()).checked()
     sources = [models] if isinstance(models, str | Path | RDMs) else list(models)

@@ -79,7 +79,7 @@ class NetworkRDMs:
         self._found: dict[str, LayerRDMs] = {}
 
     def over(self, stimuli: StimulusSet) -> LayerRDMs:
-        """Give the RDMs over some stimuli."""
+        """Return the RDMs over some stimuli."""
         if stimuli.hash not in self._found:
             self._found[stimuli.hash] = self._compute(stimuli)
         return self._found[stimuli.hash]
@@ -87,8 +87,8 @@ class NetworkRDMs:
     def _compute(self, stimuli: StimulusSet) -> LayerRDMs:
         network, settings, workers = self.network, self.settings, self.workers
         names = [info.name for info in self.layers]
-        wanted = [*names, PIXELS] if settings.baselines else names
-        found = rdms_of(network, wanted, stimuli, settings, workers)
+        names_and_pixels = [*names, PIXELS] if settings.baselines else names
+        trained = rdms_of(network, names_and_pixels, stimuli, settings, workers)
         untrained: dict[int, np.ndarray] = {}
         if settings.baselines and network.architecture is not None:
             for seed in UNTRAINED_SEEDS:
@@ -99,7 +99,7 @@ class NetworkRDMs:
                 untrained[seed] = rdms_of(
                     blank, names, stimuli, settings, workers, baseline=not named
                 )
-        return LayerRDMs(names, found[: len(names)], found[len(names) :], untrained)
+        return LayerRDMs(names, trained[: len(names)], trained[len(names) :], untrained)
 
 
 def rdms_of(
@@ -111,14 +111,14 @@ def rdms_of(
     *,
     baseline: bool = False,
 ) -> np.ndarray:
-    """Give the RDMs of some layers, shape (n_layers, n_pairs), from the cache where it has them.
+    """Return the RDMs of some layers, shape (n_layers, n_pairs), from the cache where it has them.
 
     RDMs are small and kept; activations are large, and only those of a network that the user
     named are kept as well. A layer of a ``baseline`` may have no RDM (an untrained network can
     answer alike to all stimuli): its row is NaN.
     """
     metric = COUNTERPART.get(settings.metric, settings.metric)
-    own = network.weights.kind == "user"
+    private = network.weights.kind == "user"
     root = assets.cache_dir()
     # What is deleted again lies apart from what a user has extracted.
     apart = root / "baselines" if baseline else None
@@ -128,13 +128,13 @@ def rdms_of(
     files = {
         layer: root / "rdms" / key / f"{layer.replace(':', '@')}.{metric}.npy" for layer in layers
     }
-    found: dict[str, np.ndarray] = {}
+    rdms: dict[str, np.ndarray] = {}
 
     def look() -> list[str]:
         for layer in layers:
-            if layer not in found and (known := _read_rdm(files[layer], n_pairs)) is not None:
-                found[layer] = known
-        return [layer for layer in layers if layer not in found]
+            if layer not in rdms and (cached := _read_rdm(files[layer], n_pairs)) is not None:
+                rdms[layer] = cached
+        return [layer for layer in layers if layer not in rdms]
 
     if look():
         # Whoever waited for another process finds its RDMs, whose activations may be gone.
@@ -148,22 +148,22 @@ def rdms_of(
                 bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
                 for layer in bar:
                     try:
-                        found[layer] = _rdm(network, store, stimuli, layer, metric)
+                        rdms[layer] = _rdm(network, store, stimuli, layer, metric)
                     except UndefinedRDM:
                         if not baseline:
                             raise
-                        found[layer] = np.full(n_pairs, np.nan)
+                        rdms[layer] = np.full(n_pairs, np.nan)
                         continue
-                    if not own:
+                    if not private:
                         content = io.BytesIO()
-                        np.save(content, found[layer])
+                        np.save(content, rdms[layer])
                         files[layer].parent.mkdir(parents=True, exist_ok=True)
                         write_atomically(files[layer], content.getvalue())
             finally:
                 # What nobody will ask for again goes, if it is finished or can never be.
-                if own or (baseline and len(found) == len(layers)):
+                if private or (baseline and len(rdms) == len(layers)):
                     shutil.rmtree(extraction.path, ignore_errors=True)
-    return np.stack([found[layer] for layer in layers])
+    return np.stack([rdms[layer] for layer in layers])
 
 
 class UndefinedRDM(ProbeError):

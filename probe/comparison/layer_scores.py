@@ -99,8 +99,8 @@ def score_layers(
     )
     if "init_seed" in table:
         table["init_seed"] = table["init_seed"].astype("Int64")
-    for place, (column, value) in enumerate(what_is_compared.items()):
-        table.insert(place, column, value)
+    for position, (column, value) in enumerate(what_is_compared.items()):
+        table.insert(position, column, value)
     by_subject = [_by_subject("layer", rdms.names, subjects, of_layers.scores)]
     if of_pixels:
         by_subject.append(_by_subject("pixels", ["pixels"], subjects, of_pixels.scores))
@@ -153,7 +153,7 @@ def facts_of(
     test: str,
     remarks: list[str],
 ) -> dict[str, Any]:
-    """Say what was compared with what, and how."""
+    """Return what was compared with what, and how."""
     return {
         "model": facts_of_network(network, rdms.names),
         "recording": recording.describe() | {"region": recording.regions[0]},
@@ -168,7 +168,7 @@ def facts_of(
 
 
 def facts_of_network(network: Network, layers: list[str]) -> dict[str, Any]:
-    """Say which network was compared, with which weights, and how it saw the pictures."""
+    """Return which network was compared, with which weights, and how it saw the pictures."""
     return {
         "name": network.name,
         **{f"weights_{k}": v for k, v in vars(network.weights).items()},
@@ -336,7 +336,7 @@ def _by_subject(
 
 
 def settings_of(network: Network, settings: RSASettings, **others: Any) -> dict[str, Any]:
-    """Say which settings a comparison had, ``others`` among them."""
+    """Return which settings a comparison had, ``others`` among them."""
     return {
         "seed": settings.seed,
         "n_resamples": settings.n_resamples,

@@ -123,19 +123,19 @@ def _ceiling(
 ) -> tuple[np.ndarray | None, np.ndarray, str]:
     """Return the generalisation over time, bounds of a true model's score (2, T), and how."""
     unknown = np.full_like(of_subjects, np.nan)
-    several = len(recording.subjects) > 1
+    of_several = len(recording.subjects) > 1
     repetitions = recording.n_repetitions
-    if not several and (repetitions is None or repetitions[1] < 2):
+    if not of_several and (repetitions is None or repetitions[1] < 2):
         return None, unknown, "one subject, no repetitions"
     try:
         generalisation = recordings.time_generalisation(
             recording, settings.metric, comparator, seed=settings.seed
         )
     except ProbeError as error:
-        if several:
+        if of_several:
             return None, of_subjects, _of_subjects(recording)
         return None, unknown, f"no split-half reliability, since {error}"
-    if several:
+    if of_several:
         return generalisation, of_subjects, _of_subjects(recording)
     if not get_comparator(comparator).centred:
         # Two RDMs of noise have a high cosine, since distances are not negative.

@@ -221,10 +221,10 @@ def _compare_all(
         raise ProbeError(
             failures[0].message + (f" (and {n - 1} others, which failed too)" if n > 1 else "")
         ) from failures[0].error
-    found = RSAMap(results, failures)
+    result_map = RSAMap(results, failures)
     if output is not None:
-        found.save_map(output)
-    return found
+        result_map.save_map(output)
+    return result_map
 
 
 def _one_by_one(
@@ -264,11 +264,11 @@ def _spread_out(
     settings: RSASettings,
     workers: Cluster,
 ) -> Generator[RSAResult | Failure]:
-    """Have workers compare, each a network with all recordings; give what they find in order."""
+    """Compare on workers, each a network with all recordings; yield results in order."""
     arrived: dict[int, list[RSAResult | Failure]] = {}
     following = 0
     try:
-        for index, found in workers.map(
+        for index, of_network in workers.map(
             _on_worker,
             networks,
             shared=(loaded, replace(settings, progress=False)),
@@ -277,12 +277,14 @@ def _spread_out(
             unit="comparison",
             progress=settings.progress,
         ):
-            if isinstance(found, Exception):  # as when workers die of it
-                found = [_failure(networks[index], recording, found) for recording in loaded]
-            for outcome in found:
+            if isinstance(of_network, Exception):  # as when workers die of it
+                of_network = [
+                    _failure(networks[index], recording, of_network) for recording in loaded
+                ]
+            for outcome in of_network:
                 if isinstance(outcome, RSAResult):
                     outcome.provenance["command"] = command_line()
-            arrived[index] = found
+            arrived[index] = of_network
             while following in arrived:
                 yield from arrived.pop(following)
                 following += 1

@@ -97,18 +97,18 @@ class RSAComparison(Compared):
         return get_comparator(self.facts["comparison"]["comparator"]).symbol
 
     def describe(self) -> list[tuple[str, str]]:
-        """Say what was compared with what, as (name, text) lines."""
+        """Return what was compared with what, as (name, text) lines."""
         model, recording = self.facts["model"], self.facts["recording"]
         repeats = recording["n_repetitions"]
         if recording["averaged"]:
-            shown = "averaged by the authors"
+            repetitions = "averaged by the authors"
         elif repeats is not None:
-            shown = "–".join(str(r) for r in dict.fromkeys(repeats)) + " per stimulus"
+            repetitions = "–".join(str(r) for r in dict.fromkeys(repeats)) + " per stimulus"
         else:
-            shown = "RDMs only"
+            repetitions = "RDMs only"
         comparison = self.facts["comparison"]
         n_resamples = self.provenance["settings"]["n_resamples"]
-        over = OVER.get(comparison["resample"])
+        population = OVER.get(comparison["resample"])
         subjects = recording["subjects"]
         names = ", ".join(subjects) if len(subjects) <= 6 else f"{len(subjects)} subjects"
         order = recording.get("stimulus_order")
@@ -117,10 +117,10 @@ class RSAComparison(Compared):
             ("input", model["preprocessing"]),
             ("recording", recording["title"]),
             *([("stimuli", f"in the order of {order}")] if order else []),
-            ("subjects", f"{names} · repetitions: {shown}"),
+            ("subjects", f"{names} · repetitions: {repetitions}"),
             (
                 "inference",
-                (f"{n_resamples:,} resamples of {over}" if over else "no resampling")
+                (f"{n_resamples:,} resamples of {population}" if population else "no resampling")
                 + f" · test: {comparison['test']}",
             ),
             *([("cite", recording["citation"])] if recording["citation"] else []),
@@ -236,7 +236,7 @@ class RSAResult(RSAComparison):
         return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but RDMs and pairs as plain values, as ``result.json`` (NaN as None)."""
+        """Return all but RDMs and pairs as plain values, as ``result.json`` (NaN as None)."""
         return {
             **self.facts,
             "ceiling": plain(vars(self.ceiling)),
@@ -247,11 +247,11 @@ class RSAResult(RSAComparison):
         }
 
     def to_json(self) -> str:
-        """Give everything as JSON text."""
+        """Return everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self, correction: str = "fdr") -> pd.DataFrame:
-        """Give the layers as a person reads them: rounded, with baselines beside the scores.
+        """Return the layers as a person reads them: rounded, with baselines beside the scores.
 
         Parameters
         ----------
@@ -267,30 +267,30 @@ class RSAResult(RSAComparison):
         check_correction(correction)
         rows = self.layers
         untrained = self.table[self.table["kind"] == "untrained"].groupby("layer")["score"].mean()
-        shown: dict[str, list[str]] = {"layer": list(rows["layer"])}
+        columns: dict[str, list[str]] = {"layer": list(rows["layer"])}
         if rows["alias"].any():
-            shown["alias"] = list(rows["alias"])
-        shown["score"] = [number(v) for v in rows["score"]]
+            columns["alias"] = list(rows["alias"])
+        columns["score"] = [number(v) for v in rows["score"]]
         if rows["ci_low"].notna().any():
-            shown["95 % CI"] = [
+            columns["95 % CI"] = [
                 f"{number(a)} to {number(b)}"
                 for a, b in zip(rows["ci_low"], rows["ci_high"], strict=True)
             ]
         if rows["p_zero"].notna().any():
-            shown["p"] = [p_value(v) for v in rows["p_zero"]]
+            columns["p"] = [p_value(v) for v in rows["p_zero"]]
             column, heading = corrected("p_zero", correction)
-            shown[heading] = [p_value(v) for v in rows[column]]
+            columns[heading] = [p_value(v) for v in rows[column]]
         if self.ceiling.known:
-            shown["ceiling"] = [
+            columns["ceiling"] = [
                 share(a, b)
                 for a, b in zip(rows["share_of_upper"], rows["share_of_lower"], strict=True)
             ]
         if len(untrained):
-            shown["untrained"] = [number(untrained[name]) for name in rows["layer"]]
-        return pd.DataFrame(shown)
+            columns["untrained"] = [number(untrained[name]) for name in rows["layer"]]
+        return pd.DataFrame(columns)
 
     def notes(self, correction: str = "fdr") -> list[str]:
-        """Say in sentences what the table alone does not.
+        """Return in sentences what the table alone does not say.
 
         Parameters
         ----------
@@ -337,7 +337,7 @@ class RSAResult(RSAComparison):
         return notes
 
     def _below_ceiling(self, correction: str) -> list[str]:
-        """Say which layers a true model would beat."""
+        """Return which layers a true model would beat."""
         rows = self.layers
         column, _ = corrected("p_ceiling", correction)
         if rows[column].isna().all():
@@ -371,7 +371,7 @@ def check_correction(correction: str) -> None:
 
 
 def interval_label(resample: str | None) -> str:
-    """Say what a 95 % interval speaks of."""
+    """Return what a 95 % interval speaks of."""
     return f"95 % CI over {OVER[resample]}" if resample else ""
 
 

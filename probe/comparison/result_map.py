@@ -207,7 +207,7 @@ class RSAMap(Summarised):
         return write_all(writable_folder(path), contents | {"map.png": self._png()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but RDMs and pairs as plain values (NaN as None)."""
+        """Return everything but RDMs and pairs as plain values (NaN as None)."""
         return {
             "best": plain(self.best.to_dict("records")),
             "comparisons": [result.to_dict() for result in self.results],
@@ -215,11 +215,11 @@ class RSAMap(Summarised):
         }
 
     def to_json(self) -> str:
-        """Give everything as JSON text."""
+        """Return everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self, correction: str = "fdr") -> pd.DataFrame:
-        """Give `best` as a person reads it: rounded, of strings.
+        """Return `best` as a person reads it: rounded, of strings.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class RSAMap(Summarised):
         """
         check_correction(correction)
         best = self.best
-        shown: dict[str, list[str]] = {
+        columns: dict[str, list[str]] = {
             "model": [result.facts["model"]["name"] for result in self.results],
             "recording": list(best["dataset"]),
             "region": list(best["region"]),
@@ -250,14 +250,14 @@ class RSAMap(Summarised):
         }
         if best["share_of_lower"].notna().any():
             bounds = best[["share_of_upper", "share_of_lower"]].to_numpy(dtype=float)
-            shown["ceiling"] = [share(a, b) for a, b in bounds]
+            columns["ceiling"] = [share(a, b) for a, b in bounds]
         column, heading = corrected("p_zero", correction)
         if best[column].notna().any():
-            shown[heading] = [p_value(v) for v in best[column]]
-        return pd.DataFrame(shown)
+            columns[heading] = [p_value(v) for v in best[column]]
+        return pd.DataFrame(columns)
 
     def notes(self) -> list[str]:
-        """Say in sentences what the summary alone does not."""
+        """Return in sentences what the summary alone does not say."""
         chosen = [result.choice for result in self.results if result.choice is not None]
         notes = []
         if chosen:
@@ -334,6 +334,6 @@ def _either(alias: Any, layer: Any) -> str:
 
 
 def _name_and_region(result: RSAResult) -> list[str]:
-    """Give the name of a recording, and its region where that has another name."""
+    """Return the name of a recording, and its region where that has another name."""
     recording = result.facts["recording"]
     return list(dict.fromkeys([recording["name"], recording["region"]]))

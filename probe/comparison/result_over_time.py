@@ -181,7 +181,7 @@ class RSAOverTime(RSAComparison):
         return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but RDMs as plain values, as ``result.json`` (NaN as None)."""
+        """Return everything but RDMs as plain values, as ``result.json`` (NaN as None)."""
         return {
             **self.facts,
             "ceiling": self.ceiling,
@@ -192,17 +192,17 @@ class RSAOverTime(RSAComparison):
         }
 
     def to_json(self) -> str:
-        """Give everything as JSON text."""
+        """Return everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
-        """Give the layers as a person reads them: one row per layer, of strings."""
+        """Return the layers as a person reads them: one row per layer, of strings."""
         columns = peaks_text(self.peaks, "score")
         columns["p (cluster)"] = [p_value(p) for p in self.peaks["p"]]
         return pd.DataFrame(columns)
 
     def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+        """Return in sentences what the table alone does not say."""
         times, comparison = self.times, self.facts["comparison"]
         widths = times[:, 1] - times[:, 0]
         notes = [

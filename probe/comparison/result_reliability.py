@@ -91,12 +91,12 @@ class Reliability(Summarised):
         mark = "SIMULATED recording " if recording["simulated"] else ""
         subjects = recording["subjects"]
         repeats = "–".join(str(r) for r in dict.fromkeys(recording["n_repetitions"]))
-        shown = "averaged" if self.published else f"{repeats} repetitions"
+        repetitions = "averaged" if self.published else f"{repeats} repetitions"
         return (
             f"Reliability of {mark}{recording['name']}: {', '.join(recording['regions'])}, "
             f"{count(recording['n_neuroids'], 'neuroid')}, "
             + (f"{len(subjects)} subjects" if len(subjects) > 1 else f"subject {subjects[0]}")
-            + f", {recording['n_stimuli']:,} stimuli, {shown}"
+            + f", {recording['n_stimuli']:,} stimuli, {repetitions}"
         )
 
     def summary(self) -> pd.DataFrame:
@@ -109,7 +109,7 @@ class Reliability(Summarised):
             )
             neuroids = self.neuroids[of_row]
             low, median, high = _quartiles(neuroids[column])
-            shown = {
+            columns = {
                 "region": row["region"],
                 "subject": row["subject"],
                 "neuroids": f"{len(neuroids):,}",
@@ -117,19 +117,19 @@ class Reliability(Summarised):
                 "quartiles": f"{number(low)} to {number(high)}" if np.isfinite(low) else "",
             }
             if not self.published:
-                shown |= {
+                columns |= {
                     "SNR": number(_quartiles(neuroids["snr"])[1]),
                     "r of halves": number(_quartiles(neuroids["r_halves"])[1]),
                     "RDM, r of halves": number(row["r_halves"]),
                     "RDM ρ": number(row["spearman_brown"]),
                 }
                 if neuroids["published"].notna().any():
-                    shown["published ρ"] = number(_quartiles(neuroids["published"])[1])
-            rows.append(shown)
+                    columns["published ρ"] = number(_quartiles(neuroids["published"])[1])
+            rows.append(columns)
         return pd.DataFrame(rows).fillna("")
 
     def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+        """Return in sentences what the table alone does not say."""
         if self.published:
             notes = [
                 "Reliabilities are those that were published with the responses, which are "

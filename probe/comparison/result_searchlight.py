@@ -107,8 +107,8 @@ class SearchlightResult(Summarised):
 
         In sample: where layers are about equally good, noise chooses one.
         """
-        known = np.where(np.isnan(self.scores), -np.inf, self.scores)
-        return np.where(np.isfinite(known).any(axis=0), known.argmax(axis=0), -1)
+        scores = np.where(np.isnan(self.scores), -np.inf, self.scores)
+        return np.where(np.isfinite(scores).any(axis=0), scores.argmax(axis=0), -1)
 
     @property
     def simulated(self) -> bool:
@@ -154,16 +154,16 @@ class SearchlightResult(Summarised):
         rows = []
         for m, (layer, alias) in enumerate(zip(self.layers, self.aliases, strict=True)):
             scores = self.scores[m]
-            known = np.isfinite(scores)
+            defined = np.isfinite(scores)
             row: dict[str, Any] = {"layer": layer, "alias": alias}
-            peak = int(np.nanargmax(scores)) if known.any() else None
+            peak = int(np.nanargmax(scores)) if defined.any() else None
             row |= {
-                "mean": scores[known].mean() if known.any() else np.nan,
+                "mean": scores[defined].mean() if defined.any() else np.nan,
                 "max": scores[peak] if peak is not None else np.nan,
             }
             row |= self._position(peak)
             row["p_max"] = self.p[m, peak] if self.p is not None and peak is not None else np.nan
-            row["n_places"] = int(known.sum())
+            row["n_places"] = int(defined.sum())
             for name, p in (("n_significant", self.p), ("n_in_clusters", self.p_cluster)):
                 row[name] = np.nan if p is None else int((p[m] < ALPHA).sum())
             row["n_best"] = int((self.best == m).sum())
@@ -214,15 +214,15 @@ class SearchlightResult(Summarised):
     def _chosen(self, layers: str | list[str] | None) -> list[int]:
         if layers is None:
             return list(range(len(self.layers)))
-        found = []
+        rows = []
         for name in [layers] if isinstance(layers, str) else layers:
             if name in self.layers:
-                found.append(self.layers.index(name))
+                rows.append(self.layers.index(name))
             elif name and name in self.aliases:
-                found.append(self.aliases.index(name))
+                rows.append(self.aliases.index(name))
             else:
                 raise ProbeError(f"no map of layer {name!r}{suggest(name, self.layers)}")
-        return found
+        return rows
 
     def _figure_size(self, chosen: list[int]) -> tuple[float, float]:
         n_rows = len(chosen) + (len(chosen) > 1)
@@ -234,8 +234,8 @@ class SearchlightResult(Summarised):
         names = [self.aliases[m] or self.layers[m] for m in chosen]
         best, best_label = None, "best layer"
         if len(chosen) > 1:
-            place = {m: k for k, m in enumerate(chosen)}
-            best = np.array([place.get(m, -1) for m in self.best.tolist()])
+            column_of = {m: k for k, m in enumerate(chosen)}
+            best = np.array([column_of.get(m, -1) for m in self.best.tolist()])
             if self.p_of_best is not None:  # elsewhere, it is chance that chooses
                 best[~(self.p_of_best < ALPHA)] = -1
                 best_label = "best layer\n(p < .05)"
@@ -307,19 +307,23 @@ class SearchlightResult(Summarised):
                     maps.append((f"{name}-{layer}", self.space, p[m]))
             if len(self.by_subject) > 1:
                 maps += [
-                    (f"scores-{layer}.{plain_name(subject)}", own.space, own.scores[m])
-                    for subject, own in self.by_subject.items()
+                    (
+                        f"scores-{layer}.{plain_name(subject)}",
+                        of_subject.space,
+                        of_subject.scores[m],
+                    )
+                    for subject, of_subject in self.by_subject.items()
                 ]
         return maps
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but maps as plain values, as ``searchlight.json`` (NaN as None)."""
+        """Return everything but maps as plain values, as ``searchlight.json`` (NaN as None)."""
         space = {"name": self.space.name, "n": len(self.space)}
         if isinstance(self.space, Volume):
             space |= {"shape": list(self.space.shape), "affine": self.space.affine.ravel().tolist()}
         else:
             space |= {"meshes": {s: len(m.coordinates) for s, m in self.meshes.items()}}
-        sizes = np.concatenate([own.sizes for own in self.by_subject.values()])
+        sizes = np.concatenate([of_subject.sizes for of_subject in self.by_subject.values()])
         return {
             **self.facts,
             "space": space,
@@ -334,36 +338,38 @@ class SearchlightResult(Summarised):
         }
 
     def to_json(self) -> str:
-        """Give everything but maps as JSON text."""
+        """Return everything but maps as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
-        """Give the layers as a person reads them: rounded, of strings."""
+        """Return the layers as a person reads them: rounded, of strings."""
         table = self.table
-        shown: dict[str, list[str]] = {"layer": list(table["layer"])}
+        columns: dict[str, list[str]] = {"layer": list(table["layer"])}
         if any(self.aliases):
-            shown["alias"] = list(table["alias"])
-        shown["mean"] = [number(v) for v in table["mean"]]
-        shown["max"] = [number(v) for v in table["max"]]
+            columns["alias"] = list(table["alias"])
+        columns["mean"] = [number(v) for v in table["mean"]]
+        columns["max"] = [number(v) for v in table["max"]]
         if isinstance(self.space, Volume):
-            shown["at x, y, z (mm)"] = [
+            columns["at x, y, z (mm)"] = [
                 ", ".join(f"{v:.0f}" for v in row) for row in table[list("xyz")].to_numpy()
             ]
         else:
-            shown["at vertex"] = [f"{h} {v}" for h, v in table[["hemisphere", "vertex"]].to_numpy()]
+            columns["at vertex"] = [
+                f"{h} {v}" for h, v in table[["hemisphere", "vertex"]].to_numpy()
+            ]
         if self.p is not None:
-            shown["p there"] = [p_value(v) for v in table["p_max"]]
-            shown["p < .05"] = [f"{v:,.0f}" for v in table["n_significant"]]
+            columns["p there"] = [p_value(v) for v in table["p_max"]]
+            columns["p < .05"] = [f"{v:,.0f}" for v in table["n_significant"]]
         if self.p_cluster is not None:
-            shown["in clusters"] = [f"{v:,.0f}" for v in table["n_in_clusters"]]
+            columns["in clusters"] = [f"{v:,.0f}" for v in table["n_in_clusters"]]
         if len(self.layers) > 1:
-            shown["best at"] = [f"{v:,}" for v in table["n_best"]]
-        return pd.DataFrame(shown)
+            columns["best at"] = [f"{v:,}" for v in table["n_best"]]
+        return pd.DataFrame(columns)
 
     def notes(self) -> list[str]:
-        """Say in sentences what the table alone does not."""
+        """Return in sentences what the table alone does not say."""
         comparison = self.facts["comparison"]
-        sizes = np.concatenate([own.sizes for own in self.by_subject.values()])
+        sizes = np.concatenate([of_subject.sizes for of_subject in self.by_subject.values()])
         what = "voxels" if self.places == "voxel" else "vertices"
         notes = [
             *said_of(self.facts["recording"]),
@@ -432,10 +438,10 @@ class SearchlightResult(Summarised):
         from nilearn.plotting import plot_glass_brain
 
         best = np.nan_to_num(np.fmax.reduce(self.scores, axis=0))
-        shown = "largest along the view"
+        subtitle = "largest along the view"
         if self.p_of_best is not None:
             best[~(self.p_of_best < ALPHA)] = 0.0
-            shown += "; where p < .05, corrected"
+            subtitle += "; where p < .05, corrected"
         volume = np.nan_to_num(self.space.filled(best))
         figure = Figure(figsize=(10.0, 3.2))
         FigureCanvasAgg(figure)
@@ -444,7 +450,7 @@ class SearchlightResult(Summarised):
             colorbar=True, cmap="inferno", vmin=0.0, plot_abs=False, threshold=1e-6,
         )  # fmt: skip
         figure.suptitle(
-            f"{self.symbol}, best of {count(len(self.layers), 'layer')} ({shown})\n{self.title}",
+            f"{self.symbol}, best of {count(len(self.layers), 'layer')} ({subtitle})\n{self.title}",
             fontsize="small",
         )
         content = io.BytesIO()
@@ -470,7 +476,7 @@ def _files(
     for file, side in zip(names, sorted(meshes), strict=True):
         assert side in HEMISPHERES
         here = space.hemispheres == side
-        whole = np.full(len(meshes[side].coordinates), np.nan, dtype=np.float32)
-        whole[space.vertices[here]] = values[here]
-        contents[file] = brain_maps.gifti_content(whole, side)
+        of_mesh = np.full(len(meshes[side].coordinates), np.nan, dtype=np.float32)
+        of_mesh[space.vertices[here]] = values[here]
+        contents[file] = brain_maps.gifti_content(of_mesh, side)
     return contents

@@ -141,8 +141,8 @@ def searchlight(
     millimetres = read_radius(radius)
     settings = SearchlightSettings.of({**locals(), "baselines": False}).checked()
     networks = check_models([model], weights, preprocessing)
-    given = several(dataset) or [dataset]
-    subjects = _subjects(given, region, subject, settings)
+    datasets = several(dataset) or [dataset]
+    subjects = _subjects(datasets, region, subject, settings)
     spaces = [space_of(recording) for recording in subjects.values()]
     first = next(iter(subjects))
     for name, space in zip(subjects, spaces, strict=True):
@@ -163,27 +163,30 @@ def searchlight(
         rdms = network_rdms.over(recording.stimuli)
         if not maps:
             chosen, remarks = choose_comparator(rdms.of_layers, settings.comparator)
-        around = _around(recording, near, settings.metric)
+        neighbourhood_rdms = _around(recording, near, settings.metric)
         watched = functools.partial(
             track, desc=f"searchlight {name}", unit="centre", progress=settings.progress
         )
         alone = len(subjects) == 1
         try:
-            found = searchlight_scores(
-                around, rdms.trained, chosen, n_permutations=permutations if alone else 0,
-                seed=settings.seed, track=watched,
+            scored = searchlight_scores(
+                neighbourhood_rdms, rdms.trained, chosen, seed=settings.seed, track=watched,
+                n_permutations=permutations if alone else 0,
             )  # fmt: skip
         except ValueError as error:
             raise ProbeError(f"{recording.name} and {network_rdms.network.name}: {error}") from None
-        if np.isnan(found.scores).all():
-            why = getattr(around, "reason", None) or f"the {settings.metric} distance is undefined"
+        if np.isnan(scored.scores).all():
+            why = (
+                getattr(neighbourhood_rdms, "reason", None)
+                or f"the {settings.metric} distance is undefined"
+            )
             raise ProbeError(
                 f"{name}: no neighbourhood of {millimetres:g} mm has an RDM ({why}); "
                 "a larger radius, or metric 'euclidean', may have"
             )
-        maps[name] = SubjectMaps(space, found.scores, near.sizes)
+        maps[name] = SubjectMaps(space, scored.scores, near.sizes)
         if alone and permutations:
-            p, p_best = found.p_values, found.p_of_best
+            p, p_best = scored.p_values, scored.p_of_best
 
     result = _put_together(
         network_rdms, rdms, maps, subjects, p, p_best, graphs, permutations, settings,
@@ -256,13 +259,13 @@ def _graphs(
 ) -> dict[str, Any]:
     """Read the meshes of a surface, by hemisphere: the mesh, and the graph of its edges."""
     entries = [surface] if isinstance(surface, str | Path) else list(surface)
-    given = [part for entry in entries for part in str(entry).split(",")]
+    files = [part for entry in entries for part in str(entry).split(",")]
     if not isinstance(spaces[0], Surface):
-        if given:
+        if files:
             raise ProbeError("a mesh (--surface) is for vertices; this recording holds voxels")
         return {}
     meshes: dict[str, Any] = {}
-    for text in given:
+    for text in files:
         side, equals, rest = text.partition("=")
         said, path = (side.upper(), rest) if equals and side.upper() in HEMISPHERES else ("", text)
         try:
@@ -354,7 +357,7 @@ class _OneByOne:
         return len(self.near)
 
     def compute(self, part: slice) -> np.ndarray:
-        """See `NeighbourhoodRDMs`."""
+        """Implement `NeighbourhoodRDMs`."""
         centres = range(*part.indices(len(self)))
         rdms = np.full((len(centres), self._n_pairs), np.nan)
         for row, centre in zip(rdms, centres, strict=True):

@@ -338,7 +338,7 @@ def _largest_masses(
 ) -> None:
     """Find the largest mass of a cluster in every row of t. Written as loops, to be compiled."""
     n_points = t.shape[1]
-    seen = np.full(n_points, -1)
+    last_flip = np.full(n_points, -1)
     stack = np.empty(n_points, dtype=np.int64)
     for row in range(t.shape[0]):
         largest[row] = 0.0
@@ -349,10 +349,10 @@ def _largest_masses(
                 side = -1.0
             else:
                 continue
-            if seen[first] == row:
+            if last_flip[first] == row:
                 continue
             mass = 0.0
-            seen[first] = row
+            last_flip[first] = row
             stack[0] = first
             height = 1
             while height:
@@ -361,8 +361,8 @@ def _largest_masses(
                 mass += side * t[row, point]
                 for k in range(starts[point], starts[point + 1]):
                     near = neighbours[k]
-                    if seen[near] != row and side * t[row, near] > threshold:
-                        seen[near] = row
+                    if last_flip[near] != row and side * t[row, near] > threshold:
+                        last_flip[near] = row
                         stack[height] = near
                         height += 1
             largest[row] = max(largest[row], mass)

@@ -178,8 +178,8 @@ def _score(
     train, test = _parts(units, counts, folds, n_folds)
     of_subjects = np.repeat(subjects, n_repeats * n_folds, axis=0)
     scores, bounds = (
-        mean_of_known(found.reshape(-1, n_repeats, n_folds, *found.shape[1:]), axis=2)
-        for found in fitting.scores(train, test, of_subjects, other_subjects)
+        mean_of_known(scored.reshape(-1, n_repeats, n_folds, *scored.shape[1:]), axis=2)
+        for scored in fitting.scores(train, test, of_subjects, other_subjects)
     )
     return scores, bounds
 
@@ -244,10 +244,10 @@ def _score_permuted(
         places = data.pairs.permuted(order)
         a, b = components, replace(data, rdms=data.rdms[:, places])
         if (places < 0).any():  # a pair whose distance would be a missing one
-            known = np.flatnonzero(places >= 0)
-            pairs = data.pairs.take(known)
-            a = PreparedRDMs(components.rdms[:, known], pairs)
-            b = PreparedRDMs(b.rdms[:, known], pairs)
+            present = np.flatnonzero(places >= 0)
+            pairs = data.pairs.take(present)
+            a = PreparedRDMs(components.rdms[:, present], pairs)
+            b = PreparedRDMs(b.rdms[:, present], pairs)
         train, test = _parts(units, once, folds[k : k + 1], n_folds)
         everyone = np.ones((len(test), len(data.rdms)))
         scores = Fitting(models, a, b, comparator).scores(
@@ -276,7 +276,7 @@ def _parts(
 
 def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
     """Mean of values that are not NaN; NaN if all are."""
-    known = np.isfinite(values)
-    n = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
+    finite = np.isfinite(values)
+    n = finite.sum(axis=axis)
+    total = np.where(finite, values, 0.0).sum(axis=axis)
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)

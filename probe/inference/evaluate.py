@@ -403,13 +403,13 @@ def evaluate(
 
     # What is asked, as weighted sums of the rows: each score, the differences of two, what lacks
     # to the ceiling, and its bounds.
-    own = np.eye(n_models, n_models + 2)
+    single = np.eye(n_models, n_models + 2)
     first, second = np.triu_indices(n_models, 1)
     contrasts = _Contrasts(by_subject, samples, kind, n_resamples, of_tests)
-    to_zero = contrasts.of(own)
-    differences = contrasts.of(own[first] - own[second])
+    to_zero = contrasts.of(single)
+    differences = contrasts.of(single[first] - single[second])
     bounds = contrasts.of(np.eye(2, n_models + 2, n_models))
-    to_ceiling = contrasts.of(np.eye(1, n_models + 2, n_models) - own)
+    to_ceiling = contrasts.of(np.eye(1, n_models + 2, n_models) - single)
 
     # Tests: against zero, below the ceiling, and between models.
     mean, half = observed[:n_models], stats.t.ppf(0.975, to_zero.dof) * to_zero.se
@@ -559,12 +559,12 @@ class _Scorer:
 
         ``counts`` (B, n) are of units. One subject has no bounds: NaN.
         """
-        several = len(self.data.rdms) > 1
+        has_bounds = len(self.data.rdms) > 1
         scores, bounds = resampled_scores(
             self.models, self.data, self.comparator, self.units.counts(counts),
-            weightings if several else [], _described(track, desc), self.executor,
+            weightings if has_bounds else [], _described(track, desc), self.executor,
         )  # fmt: skip
-        if not several:
+        if not has_bounds:
             bounds = np.full((len(weightings), len(counts), 2, 1), np.nan)
         return [np.concatenate([scores, of_weighting], axis=1) for of_weighting in bounds]
 
@@ -676,7 +676,7 @@ def _sample(
     """
     (n_rows, n_subjects), n = by_subject.shape, scorer.units.n
     of_stimuli, of_subjects = rng.spawn(2)
-    drawn = of_subjects.multinomial(
+    subject_counts = of_subjects.multinomial(
         n_subjects, np.full(n_subjects, 1.0 / n_subjects), size=n_resamples
     )
     everyone = np.ones((n_resamples, n_subjects))
@@ -685,23 +685,25 @@ def _sample(
     means = {}
     if resample in ("stimuli", "both"):
         counts = bootstrap_counts(n, n_resamples, of_stimuli)
-        weightings = [everyone, drawn] if resample == "both" and needs_bounds else [everyone]
+        weightings = (
+            [everyone, subject_counts] if resample == "both" and needs_bounds else [everyone]
+        )
         tables = scorer.score(counts, weightings, track, "bootstrap")
         resampled = tables[0]
         means["stimuli"] = resampled.mean(axis=2)
         if resample == "both":
-            means["both"] = _means(tables[-1], drawn)
+            means["both"] = _means(tables[-1], subject_counts)
         if scheme == "corrected":
             without, ones = 1 - np.eye(n, dtype=int), np.ones((n, n_subjects))
             left_out = scorer.score(without, [ones], track, "jackknife")[0]
     if resample in ("subjects", "both"):
         if needs_bounds:
             # With few subjects there are few different samples of them.
-            distinct, which = np.unique(drawn, axis=0, return_inverse=True)
+            distinct, which = np.unique(subject_counts, axis=0, return_inverse=True)
             everything = np.ones((len(distinct), n), dtype=int)
             means["subjects"] = _means(scorer.score(everything, [distinct])[0], distinct)[which]
         else:
-            means["subjects"] = _means(by_subject[None], drawn)
+            means["subjects"] = _means(by_subject[None], subject_counts)
         by_subject = _pseudo_values(scorer, by_subject)
     return _Samples(resample, scheme, by_subject, left_out, resampled, counts, means)
 
@@ -717,7 +719,7 @@ def _means(values: np.ndarray, subjects: np.ndarray) -> np.ndarray:
 
 
 def _pseudo_values(scorer: _Scorer, by_subject: np.ndarray) -> np.ndarray:
-    """Give what subjects share jackknife pseudo-values: bounds share pools, fitted models fits.
+    """Compute jackknife pseudo-values of what subjects share: bounds pools, fitted models fits.
 
     The variance of the subjects' own values would be too small (Tukey 1958, Ann Math Stat 29:614).
     Without one of two subjects there is no bound left: NaN.

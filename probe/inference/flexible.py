@@ -188,9 +188,9 @@ class Fitting:
         weights = np.ones((n_parts, n_fits, len(self.components.rdms)))
         if all(model.fit == "fixed" for model in self.models):
             return weights
-        gram, cross, known = self._to_fit(counts)
+        gram, cross, defined = self._to_fit(counts)
         cross = np.einsum("tks,tfs->tfk", cross, subjects)
-        possible = np.einsum("ts,tfs->tf", known, subjects) > 0.0
+        possible = np.einsum("ts,tfs->tf", defined, subjects) > 0.0
         for model, columns in zip(self.models, self.columns, strict=True):
             if model.fit == "fixed":
                 continue
@@ -269,26 +269,26 @@ class Fitting:
         gram = products[:, :n, :n]
         if self.is_cosine:
             lengths = np.sqrt(np.einsum("tss->ts", products[:, n:, n:]))
-            known = lengths > 0.0
-            return gram, products[:, :n, n:] / np.where(known, lengths, 1.0)[:, None], known
+            defined = lengths > 0.0
+            return gram, products[:, :n, n:] / np.where(defined, lengths, 1.0)[:, None], defined
         cross = np.empty((len(counts), n, len(self.data.rdms)))
-        known = np.empty((len(counts), len(self.data.rdms)), dtype=bool)
+        defined = np.empty((len(counts), len(self.data.rdms)), dtype=bool)
         for t, row in enumerate(counts):
             weights = self.data.pairs.weights(row)
             if isinstance(self.comparator, Bures):
                 pooled = self.data.rdms * weights
                 trace = pooled.sum(axis=1)
-                known[t] = trace > 0.0
-                pooled /= np.where(known[t], trace, np.inf)[:, None]
+                defined[t] = trace > 0.0
+                pooled /= np.where(defined[t], trace, np.inf)[:, None]
             else:
                 present = np.flatnonzero(weights)
                 ranks = midranks(self.data.ranks, weights, present) - (weights.sum() + 1.0) / 2.0
-                known[t] = ranks.any(axis=1)
+                defined[t] = ranks.any(axis=1)
                 pooled = np.zeros_like(self.data.rdms)
                 pooled[:, present] = ranks * weights[present]
             cross[t] = self._values[0] @ pooled.T
         cross[np.einsum("tkk->tk", gram) == 0.0] = 0.0
-        return gram, cross, known
+        return gram, cross, defined
 
     @cached_property
     def _values(self) -> tuple[np.ndarray, np.ndarray]:
@@ -311,11 +311,11 @@ class Fitting:
     def _wanted(self) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of RDMs whose product is read: of one model, and any and a subject."""
         n, total = len(self.components.rdms), len(self._values[0])
-        wanted = np.eye(total, dtype=bool)
-        wanted[:n, n:] = True  # but not of two subjects
+        needed = np.eye(total, dtype=bool)
+        needed[:n, n:] = True  # but not of two subjects
         for columns in self.columns:
-            wanted[columns, columns] = True
-        first, second = np.nonzero(np.triu(wanted))
+            needed[columns, columns] = True
+        first, second = np.nonzero(np.triu(needed))
         return first, second
 
     def _products(self, counts: np.ndarray) -> np.ndarray:
@@ -353,12 +353,12 @@ class Fitting:
             weights = by_condition[pairs.i[part]] * by_condition[pairs.j[part]]
             v = values[:, part]
             moments += np.concatenate([v[first] * v[second], v, np.ones((1, v.shape[1]))]) @ weights
-        found, sums = moments[: len(first)], moments[len(first) : -1]
-        energy = found[first == second]
+        inner, sums = moments[: len(first)], moments[len(first) : -1]
+        energy = inner[first == second]
         if self.comparator.centred:
-            found = found - sums[first] * sums[second] / moments[-1]
+            inner = inner - sums[first] * sums[second] / moments[-1]
         products = np.zeros((len(counts), n, n))
-        products[:, first, second] = products[:, second, first] = found.T
+        products[:, first, second] = products[:, second, first] = inner.T
         # Little is left of these variances but rounding error: take another way there.
         poor = (np.einsum("tkk->kt", products) <= 1e-6 * energy).any(axis=0)
         for t in np.flatnonzero(poor):
@@ -419,9 +419,9 @@ def _weigh(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     weights = _best(cosines)
     # Where no cosine is positive, the best component by itself remains.
     for t, f in zip(*np.nonzero((of_unit > 0.0).any(axis=2)), strict=True):
-        found = nnls(a[t], b[t, f], maxiter=30 * len(roots[t]))[0]
-        if found.any():
-            weights[t, f] = found * inverse[t]
+        weights_of_row = nnls(a[t], b[t, f], maxiter=30 * len(roots[t]))[0]
+        if weights_of_row.any():
+            weights[t, f] = weights_of_row * inverse[t]
     return weights
 
 
@@ -456,7 +456,7 @@ def _own(of_fits: np.ndarray) -> np.ndarray:
 
 
 def _has_pairs(pairs: Pairs, counts: np.ndarray) -> np.ndarray:
-    """Tell in which parts, counts (T, n), at least three pairs have a distance."""
+    """Return in which parts, counts (T, n), at least three pairs have a distance."""
     present = counts > 0
     if pairs.complete:
         enough: np.ndarray = present.sum(axis=1) >= 3

@@ -171,7 +171,7 @@ def peaks_of(curves: np.ndarray) -> np.ndarray:
 
 
 def latencies(peaks: np.ndarray, resampled: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Give the latency of each model's peak, with a 95 % interval.
+    """Return the latency of each model's peak, with a 95 % interval.
 
     Parameters
     ----------
@@ -189,9 +189,9 @@ def latencies(peaks: np.ndarray, resampled: np.ndarray, times: np.ndarray) -> np
     intervals = np.full((len(peaks), 3), np.nan)
     intervals[:, 0] = times[peaks]
     for k, of_model in enumerate(resampled.T):
-        if len(known := of_model[of_model >= 0]):
-            intervals[k, 1] = np.quantile(times[known], 0.025, method="lower")
-            intervals[k, 2] = np.quantile(times[known], 0.975, method="higher")
+        if len(peaked := of_model[of_model >= 0]):
+            intervals[k, 1] = np.quantile(times[peaked], 0.025, method="lower")
+            intervals[k, 2] = np.quantile(times[peaked], 0.975, method="higher")
     return intervals
 
 
@@ -373,8 +373,8 @@ def _ceilings(data: PreparedRDMs, comparator: Comparator, n_times: int) -> np.nd
     everything, everyone = np.ones((1, data.pairs.n)), [np.ones((1, n_subjects))]
     for k in range(n_times):
         of_time = PreparedRDMs(data.rdms[k * n_subjects : (k + 1) * n_subjects], data.pairs)
-        _, found = comparator.resample(of_time, of_time, everything, everyone)
-        bounds[:, k] = found[0, 0].mean(axis=1)
+        _, of_time_bounds = comparator.resample(of_time, of_time, everything, everyone)
+        bounds[:, k] = of_time_bounds[0, 0].mean(axis=1)
     return bounds
 
 

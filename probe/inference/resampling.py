@@ -78,10 +78,10 @@ class Units:
         ValueError
             If there is not one group label per stimulus.
         """
-        known = pairs.conditions()
+        conditions = pairs.conditions()
         unit = np.full(pairs.n, -1)
         if groups is None:
-            unit[known] = np.arange(len(known))
+            unit[conditions] = np.arange(len(conditions))
         else:
             labels = np.empty(len(groups), dtype=object)
             labels[:] = list(groups)
@@ -93,7 +93,7 @@ class Units:
                 raise ValueError(
                     f"groups has no label for stimulus {np.flatnonzero(pd.isna(labels))[0]}"
                 )
-            unit[known] = pd.factorize(labels[known])[0]
+            unit[conditions] = pd.factorize(labels[conditions])[0]
         return cls(pairs.n, unit, "stimuli" if groups is None else "groups of stimuli")
 
     @property
@@ -131,8 +131,8 @@ class Units:
             )
         for of_size in alike:
             places = np.stack([members[k] for k in of_size])
-            drawn = rng.permuted(np.tile(np.arange(len(of_size)), (n, 1)), axis=1)
-            orders[:, places.ravel()] = places[drawn].reshape(n, -1)
+            shuffled = rng.permuted(np.tile(np.arange(len(of_size)), (n, 1)), axis=1)
+            orders[:, places.ravel()] = places[shuffled].reshape(n, -1)
         return orders
 
 
@@ -260,11 +260,11 @@ def by_blocks(
 
         in_blocks(one, n, block, track)
         return
-    several = block * -(-n // (block * N_TASKS))
-    parts = [slice(start, min(start + several, n)) for start in range(0, n, several)]
+    task_size = block * -(-n // (block * N_TASKS))
+    parts = [slice(start, min(start + task_size, n)) for start in range(0, n, task_size)]
 
     def finished() -> Generator[int]:
-        for k, found in executor.map(
+        for k, result in executor.map(
             functools.partial(_in_turn, function, block),
             [tuple(table[part] for table in tables) for part in parts],
             shared=shared,
@@ -272,7 +272,7 @@ def by_blocks(
             progress=False,
         ):
             start = parts[k].start
-            for of_block in found:
+            for of_block in result:
                 stop = min(start + block, parts[k].stop)
                 keep(slice(start, stop), of_block)
                 start = stop

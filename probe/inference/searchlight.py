@@ -207,7 +207,7 @@ def _compare(
 
 
 def _is_undefined(rdms: np.ndarray) -> np.ndarray:
-    """Tell which rows have a NaN, or are constant."""
+    """Return which rows have a NaN, or are constant."""
     low, high = rdms.min(axis=1), rdms.max(axis=1)
     return ~(high - low > ROUNDING * np.maximum(np.abs(low), np.abs(high)))
 

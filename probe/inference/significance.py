@@ -57,11 +57,11 @@ def bootstrap_test(resampled: np.ndarray, *, two_sided: bool) -> np.ndarray:
     numpy.ndarray, shape (…)
         ``(count + 1) / (B + 1)``; NaN where no resample has the statistic.
     """
-    known = np.isfinite(resampled).sum(axis=0)
+    n_finite = np.isfinite(resampled).sum(axis=0)
     below = (resampled <= ROUNDING).sum(axis=0)
     above = (resampled >= -ROUNDING).sum(axis=0)
     count = 2 * np.minimum(below, above) if two_sided else below
-    return np.where(known > 0, np.minimum((count + 1) / (known + 1), 1.0), np.nan)
+    return np.where(n_finite > 0, np.minimum((count + 1) / (n_finite + 1), 1.0), np.nan)
 
 
 def permutation_test(statistic: np.ndarray, by_chance: np.ndarray) -> np.ndarray:

@@ -37,10 +37,10 @@ def contrast_values(values: np.ndarray, contrasts: np.ndarray) -> np.ndarray:
 
 def variance_over_samples(values: np.ndarray) -> np.ndarray:
     """Variance over resamples, shape (B, …) to (…), of those that have a value."""
-    known = np.isfinite(values)
-    n = known.sum(axis=0)
-    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(known, values - mean, 0.0) ** 2
+    finite = np.isfinite(values)
+    n = finite.sum(axis=0)
+    mean = np.where(finite, values, 0.0).sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(finite, values - mean, 0.0) ** 2
     return np.where(n > 1, squares.sum(axis=0) / np.maximum(n - 1, 1), np.nan)
 
 

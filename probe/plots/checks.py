@@ -62,8 +62,8 @@ def plot_curves(
         raise ProbeError("there is no curve to draw")
     banded = len(curves) <= MAX_BANDS
     with own_figure(ax, 3.2, 2.6) as ax:
-        for (name, (given, scores)), look in zip(curves.items(), _looks(len(curves)), strict=True):
-            fractions, rows = np.asarray(given), np.atleast_2d(np.asarray(scores))
+        for (name, (x, scores)), look in zip(curves.items(), _looks(len(curves)), strict=True):
+            fractions, rows = np.asarray(x), np.atleast_2d(np.asarray(scores))
             mean = rows.mean(axis=0)
             area = np.trapezoid(mean, fractions)
             ax.plot(fractions, mean, lw=1.4, label=f"{name} ({area:.2f})", zorder=3, **look)
@@ -76,8 +76,8 @@ def plot_curves(
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.set_title(title, loc="left")
         sns.despine(ax=ax)
-        several = "area below the mean" + (" (band: all pictures)" if banded else "")
-        _legend(ax, several if len(rows) > 1 else "area below")
+        area_label = "area below the mean" + (" (band: all pictures)" if banded else "")
+        _legend(ax, area_label if len(rows) > 1 else "area below")
     return ax
 
 
@@ -170,8 +170,8 @@ def _looks(n: int) -> list[dict[str, Any]]:
 
 
 def _legend(ax: Axes, title: str, handles: list[Any] | None = None) -> None:
-    given: Any = {} if handles is None else {"handles": handles}
+    handles_option: Any = {} if handles is None else {"handles": handles}
     ax.legend(
         title=title or None, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.0),
-        borderaxespad=0.0, handlelength=2.2, **given,
+        borderaxespad=0.0, handlelength=2.2, **handles_option,
     )  # fmt: skip

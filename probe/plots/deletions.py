@@ -38,13 +38,15 @@ def plot_in_vivo(
     rows = table.sort_values("r", kind="stable").reset_index(drop=True)
     with own_figure(ax, 3.6, 0.35 + 0.17 * len(rows)) as ax:
         ax.axvline(0.0, color="0.8", lw=0.8, zorder=0)
-        for place, row in enumerate(rows.to_dict("records")):
+        for position, row in enumerate(rows.to_dict("records")):
             is_reference = row["method"] in references
             colour = GREY if is_reference else BLUE
-            ax.plot((row["r_low"], row["r_high"]), (place, place), color=colour, lw=1.2, zorder=1)
             ax.plot(
-                row["r"], place, "o", ms=4.5, mec=colour, mfc="white" if is_reference else colour,
-                zorder=2,
+                (row["r_low"], row["r_high"]), (position, position), color=colour, lw=1.2, zorder=1
+            )
+            ax.plot(
+                row["r"], position, "o", ms=4.5, mec=colour, zorder=2,
+                mfc="white" if is_reference else colour,
             )  # fmt: skip
         ceilings = rows["ceiling"].to_numpy(np.float64)
         if np.isfinite(ceilings).any():

@@ -42,14 +42,14 @@ def plot_encoding(
     -------
     matplotlib.axes.Axes
     """
-    drawn = table.rename(columns={"r": "score", "r_low": "ci_low", "r_high": "ci_high"})
-    if "untrained" in set(drawn["kind"]):
-        drawn["init_seed"] = np.where(drawn["kind"] == "untrained", 0, np.nan)
+    scores = table.rename(columns={"r": "score", "r_low": "ci_low", "r_high": "ci_high"})
+    if "untrained" in set(scores["kind"]):
+        scores["init_seed"] = np.where(scores["kind"] == "untrained", 0, np.nan)
     ax = plot_layers(
-        drawn,
+        scores,
         ceiling=None if ceiling is None else (ceiling, ceiling),
         ceiling_label="√ρ, the highest r (median over sites)",
-        interval_label="95 % CI over stimuli" if drawn["ci_low"].notna().any() else "",
+        interval_label="95 % CI over stimuli" if scores["ci_low"].notna().any() else "",
         ylabel="r with held-out responses\n(median over sites)",
         title=title,
         ax=ax,
@@ -102,9 +102,10 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
         )  # fmt: skip
         left = axes[0, 0]
         colours = mpl.colormaps["viridis"]
-        known = r[np.isfinite(r)]
+        defined = r[np.isfinite(r)]
         scale = mpl.colors.Normalize(
-            float(known.min()) if len(known) else 0.0, float(known.max()) if len(known) else 1.0
+            float(defined.min()) if len(defined) else 0.0,
+            float(defined.max()) if len(defined) else 1.0,
         )
         _draw_fields(left, sites, input_size, colours, scale)
         if alone:
@@ -165,22 +166,22 @@ def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> 
 
 def _draw_stack(ax: Axes, r2: np.ndarray, colours: Sequence[Any]) -> None:
     """Stack the parts of each site, (n_layers, m); those below zero downwards."""
-    known = r2[:, np.isfinite(r2).all(axis=0)]
-    n = known.shape[1]
-    known = known[:, np.argsort(-known.sum(axis=0), kind="stable")]
+    defined = r2[:, np.isfinite(r2).all(axis=0)]
+    n = defined.shape[1]
+    defined = defined[:, np.argsort(-defined.sum(axis=0), kind="stable")]
     if n > MAX_BARS:
-        known = known[:, np.linspace(0, n - 1, MAX_BARS).astype(int)]
-    places = np.arange(known.shape[1])
+        defined = defined[:, np.linspace(0, n - 1, MAX_BARS).astype(int)]
+    places = np.arange(defined.shape[1])
     for sign in (1.0, -1.0):
-        ends = np.zeros(known.shape[1])
-        for of_layer, colour in zip(known, colours, strict=True):
+        ends = np.zeros(defined.shape[1])
+        for of_layer, colour in zip(defined, colours, strict=True):
             part = np.clip(sign * of_layer, 0.0, None)
             ax.bar(places, sign * part, bottom=sign * ends, width=1.0, color=colour, lw=0)
             ends += part
-    ax.plot(places, known.sum(axis=0), "k_", ms=3, label="R² of all layers together")
+    ax.plot(places, defined.sum(axis=0), "k_", ms=3, label="R² of all layers together")
     ax.axhline(0.0, color="0.3", lw=0.8)
-    shown = f"{known.shape[1]} of {n} sites" if n > MAX_BARS else f"{n} sites"
-    ax.set_xlabel(f"{shown}, by R²")
+    counted = f"{defined.shape[1]} of {n} sites" if n > MAX_BARS else f"{n} sites"
+    ax.set_xlabel(f"{counted}, by R²")
     ax.set_xticks([])
     ax.set_ylabel("R² of held-out responses")
     if n:
@@ -195,15 +196,15 @@ def _draw_fields(
     scale: mpl.colors.Normalize,
 ) -> None:
     height, width = input_size
-    drawn = sites[sites["sd_px"].notna()]
-    gaussian = drawn[np.isfinite(drawn["sd_px"])]
-    n_flat, n_none = len(drawn) - len(gaussian), len(sites) - len(drawn)
-    shown = gaussian
+    fitted = sites[sites["sd_px"].notna()]
+    gaussian = fitted[np.isfinite(fitted["sd_px"])]
+    n_flat, n_none = len(fitted) - len(gaussian), len(sites) - len(fitted)
+    circles = gaussian
     if len(gaussian) > MAX_CIRCLES:
-        shown = gaussian.iloc[np.linspace(0, len(gaussian) - 1, MAX_CIRCLES).astype(int)]
+        circles = gaussian.iloc[np.linspace(0, len(gaussian) - 1, MAX_CIRCLES).astype(int)]
     # Sites on one grid point would hide each other: the largest first, each a little apart.
     rng = np.random.default_rng(0)
-    for _, row in shown.sort_values("sd_px", ascending=False).iterrows():
+    for _, row in circles.sort_values("sd_px", ascending=False).iterrows():
         apart = rng.uniform(-0.012, 0.012, 2) * width
         ax.add_patch(
             mpl.patches.Circle(
@@ -268,8 +269,8 @@ def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = No
     import seaborn as sns
     from matplotlib import pyplot as plt
 
-    own = ax is None
-    with mpl.rc_context(FIGURE_STYLE if own else {}):
+    new_figure = ax is None
+    with mpl.rc_context(FIGURE_STYLE if new_figure else {}):
         if ax is None:
             _, ax = plt.subplots(figsize=(7.6, 3.9), layout="constrained", dpi=200)
         rows = table[table["kind"] == "layer"]
@@ -290,7 +291,7 @@ def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = No
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
         ax.set_xlabel("depth of the layer in its network (0: first, 1: last compared)")
         ax.set_ylabel("r with held-out responses\n(median over sites)")
-        ax.set_title(in_lines(title, ax, own), loc="left")
+        ax.set_title(in_lines(title, ax, new_figure), loc="left")
         sns.despine(ax=ax)
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
     return ax

@@ -26,7 +26,7 @@ def inches(ax: Axes) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """Give the user's Axes, with the user's settings, or a new one with ours."""
+    """Return the user's Axes, with the user's settings, or a new one with ours."""
     if ax is not None:
         yield ax
         return
@@ -42,16 +42,16 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
             raise
         # What stands beside the Axes is measured in shares of it: the figure grows, it does not
         # shrink.
-        drawn = ax.get_tightbbox()
-        assert drawn is not None  # it is visible
+        outer = ax.get_tightbbox()
+        assert outer is not None  # it is visible
         inner = ax.get_window_extent().frozen()  # before the figure grows
         pad = 0.06 * figure.dpi
-        wide, high = drawn.width + 2 * pad, drawn.height + 2 * pad
+        wide, high = outer.width + 2 * pad, outer.height + 2 * pad
         figure.set_size_inches(wide / figure.dpi, high / figure.dpi)
         ax.set_position(
             (
-                (inner.x0 - drawn.x0 + pad) / wide,
-                (inner.y0 - drawn.y0 + pad) / high,
+                (inner.x0 - outer.x0 + pad) / wide,
+                (inner.y0 - outer.y0 + pad) / high,
                 inner.width / wide,
                 inner.height / high,
             )

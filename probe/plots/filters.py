@@ -75,8 +75,8 @@ def plot_kernels(
             name = f"{len(group)} {heading}"
             axes.text(0, top + 1.2 * LINE, name, fontsize=7, ha="left", va="bottom")
             top += 1.6 * LINE
-            for place, k in enumerate(group):
-                grid.draw(axes, place, top, _kernel_picture(kernels[k], end), str(k))
+            for position, k in enumerate(group):
+                grid.draw(axes, position, top, _kernel_picture(kernels[k], end), str(k))
             top += grid.size(len(group))[1]
     return axes
 
@@ -127,10 +127,10 @@ def plot_maps(
     with own_figure(ax, across, high + bar) as axes:
         blank(axes, across, high + bar, title, note, own=ax is None)
         grid.draw(axes, 0, 0.0, picture, "as the network sees it", smooth=True)
-        for place, (number, values) in enumerate(zip(numbers, maps, strict=True), start=1):
+        for position, (number, values) in enumerate(zip(numbers, maps, strict=True), start=1):
             own_end = float(np.abs(values).max()) or 1.0
-            shown = coloured(values, signed=signed, scale=end if shared else own_end)
-            grid.draw(axes, place, 0.0, shown, f"{number}: {_short(float(values.max()))}")
+            rgb = coloured(values, signed=signed, scale=end if shared else own_end)
+            grid.draw(axes, position, 0.0, rgb, f"{number}: {_short(float(values.max()))}")
         _scale_bar(axes, high, min(across, 2.0), end if shared else None, signed=signed)
     return axes
 
@@ -203,9 +203,9 @@ def plot_patches(
                 if patch is None:
                     grid.draw(axes, rank, top, np.ones((1, 1, 3)), f"{text}, not driven")
                 elif projections:
-                    shown = projections[row][rank]
-                    assert shown is not None  # there is one for each patch
-                    scaled = np.clip(0.5 + shown / (2 * scale_of(shown)), 0, 1)
+                    projection = projections[row][rank]
+                    assert projection is not None  # there is one for each patch
+                    scaled = np.clip(0.5 + projection / (2 * scale_of(projection)), 0, 1)
                     grid.draw(axes, rank, top, patch, "", smooth=True)
                     grid.draw(axes, rank, top + below, scaled, text, smooth=True)
                 else:

@@ -53,12 +53,12 @@ class Grid:
         return self.width + self.beside + self.gap, self.height + self.below + self.gap
 
     def size(self, n: int) -> tuple[float, float]:
-        """Give the width and height that ``n`` tiles take."""
+        """Return the width and height that ``n`` tiles take."""
         across, down = self.step
         return min(n, self.columns) * across - self.gap, math.ceil(n / self.columns) * down
 
     def box(self, k: int, top: float = 0.0) -> tuple[float, float, float, float]:
-        """Give left, right, bottom and top of the tile that is the ``k``-th below ``top``."""
+        """Return left, right, bottom and top of the tile that is the ``k``-th below ``top``."""
         across, down = self.step
         x, y = k % self.columns * across, top + k // self.columns * down
         return x, x + self.width, y + self.height, y

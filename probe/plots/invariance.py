@@ -106,7 +106,7 @@ def _draw(ax: Axes, of: pd.DataFrame, column: str, **look: Any) -> None:
 
 
 def _style(kind: str) -> Any:
-    """Tell layers apart by what they do, too: colours alone are close."""
+    """Return a style that distinguishes layers by their lines, too: colours alone are close."""
     return {"pool": (0, (2.5, 1.2)), "linear": (0, (1, 1))}.get(kind, "-")
 
 
@@ -117,8 +117,8 @@ def _dress(ax: Axes, transform: str) -> None:
         ax.set_xscale("symlog", base=2, linthresh=1.0, linscale=0.5)
     elif transform == "scale":
         ax.set_xscale("log", base=2)
-    shown = [tick for tick in _AXES[transform][1] if low <= tick <= high]
-    ax.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    ticks = [tick for tick in _AXES[transform][1] if low <= tick <= high]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     ax.tick_params(length=2)
     ax.grid(axis="y", color="0.9", lw=0.6)

@@ -60,8 +60,8 @@ def plot_layers(
     places = {name: k for k, name in enumerate(rows["layer"])}
     # Aliases are short, and what the literature calls the layers; paths are in the table.
     names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
-    own = ax is None
-    with mpl.rc_context(FIGURE_STYLE) if own else contextlib.nullcontext():
+    new_figure = ax is None
+    with mpl.rc_context(FIGURE_STYLE) if new_figure else contextlib.nullcontext():
         if ax is None:
             _, ax = plt.subplots(figsize=figure_size(names), layout="constrained", dpi=200)
         if ceiling is not None and np.isfinite(ceiling).all():
@@ -92,7 +92,7 @@ def plot_layers(
         name_places(ax, names)
         ax.set_xlim(-0.6, len(names) - 0.4)
         ax.set_ylabel(ylabel)
-        ax.set_title(in_lines(title, ax, own), loc="left")
+        ax.set_title(in_lines(title, ax, new_figure), loc="left")
         sns.despine(ax=ax)
         ax.legend(
             title=f"bars: {interval_label}" if interval_label else None,
@@ -127,7 +127,7 @@ def name_places(ax: Axes, names: list[str]) -> None:
 
 
 def _crowded(ax: Axes, names: list[str]) -> bool:
-    """Tell whether names would touch if they were written level."""
+    """Return whether names would touch if they were written level."""
     size = float(ax.xaxis.get_major_ticks()[0].label1.get_fontsize())
     room = _width(ax) / max(len(names), 1)
     return max(map(len, names), default=0) * CHARACTER * size > 0.9 * room

@@ -33,7 +33,7 @@ COLUMNS = 5
 
 
 def check_style(style: str) -> None:
-    """Tell whether there is such a way to draw a map.
+    """Return whether there is such a way to draw a map.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def check_style(style: str) -> None:
 
 
 def scale_of(values: np.ndarray) -> float:
-    """Give the end of the colour scale: 99.5 % of the absolute values lie below; 1 for zeros."""
+    """Return the end of the colour scale: 99.5 % of the absolute values lie below; 1 for zeros."""
     magnitudes = np.abs(np.asarray(values, dtype=np.float64))
     return float(np.quantile(magnitudes, QUANTILE) or magnitudes.max() or 1.0)
 
@@ -229,8 +229,8 @@ def plot_sheet(
             ax.set_yticks([])
             ax.spines[:].set_visible(False)
         axes[0, 0].imshow(picture)
-        drawn = [(values, r, c) for r, line in enumerate(maps) for c, values in enumerate(line)]
-        for (y, x), (values, r, c) in zip(places, drawn, strict=True):
+        cells = [(values, r, c) for r, line in enumerate(maps) for c, values in enumerate(line)]
+        for (y, x), (values, r, c) in zip(places, cells, strict=True):
             ax = axes[y, x]
             if r == 0:
                 ax.set_title(columns[c], fontsize=7, pad=2)

@@ -63,7 +63,7 @@ def plot_over_time(
 
     layers = table[table["kind"] == "layer"]
     names = list(dict.fromkeys(layers["layer"]))
-    shown = dict(zip(layers["layer"], layers["alias"], strict=True))
+    aliases = dict(zip(layers["layer"], layers["alias"], strict=True))
     with mpl.rc_context(FIGURE_STYLE if figure is None else {}):
         if figure is None:
             figure = plt.figure(figsize=over_time_size(len(names)), layout="constrained", dpi=200)
@@ -89,7 +89,7 @@ def plot_over_time(
                 top.fill_between(
                     x, of_layer["ci_low"], of_layer["ci_high"], color=colour, alpha=0.18, lw=0,
                     zorder=3,
-                    label=None if all_have else f"{interval_label}: {shown[name] or name}",
+                    label=None if all_have else f"{interval_label}: {aliases[name] or name}",
                 )  # fmt: skip
             _draw_latency(below, k, peaks[peaks["layer"] == name], colour)
             of_clusters = clusters[(clusters["layer"] == name) & (clusters["p"] < alpha)]
@@ -109,7 +109,7 @@ def plot_over_time(
                 handles, labels, title=of_all, alignment="left", loc="upper left",
                 bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
             )  # fmt: skip
-        below.set_yticks(range(len(names)), [shown[name] or name for name in names])
+        below.set_yticks(range(len(names)), [aliases[name] or name for name in names])
         for tick, colour in zip(below.get_yticklabels(), palette, strict=True):
             tick.set_color(colour)
         below.set_ylim(len(names) - 0.4, -0.6)

@@ -65,21 +65,21 @@ def plot_pictures(
     matplotlib.axes.Axes
     """
     n, height, width = pictures.shape[:3]
-    beside = max((len(row) for row in patches or ()), default=0)
-    grid = _grid(n, width, height, beside)
+    n_patches = max((len(row) for row in patches or ()), default=0)
+    grid = _grid(n, width, height, n_patches)
     across, high = grid.size(n)
     across = max(across, NARROWEST)
     with own_figure(ax, across, high) as axes:
         blank(axes, across, high, title, note, own=ax is None)
         for k, picture in enumerate(pictures):
-            shown = picture if k not in crossed else _pale(picture)
-            grid.draw(axes, k, 0.0, shown, _cut(labels[k], grid.width + GAP), smooth=True)
+            pixels = picture if k not in crossed else _pale(picture)
+            grid.draw(axes, k, 0.0, pixels, _cut(labels[k], grid.width + GAP), smooth=True)
             left, right, bottom, top = grid.box(k)
             if k in crossed:
                 for ends in ((top, bottom), (bottom, top)):
                     axes.plot((left, right), ends, color="0.4", linewidth=0.6)
-            for place, patch in enumerate(patches[k] if patches is not None else ()):
-                x = right + GAP / 2 + place * (grid.height + GAP / 2)
+            for column, patch in enumerate(patches[k] if patches is not None else ()):
+                x = right + GAP / 2 + column * (grid.height + GAP / 2)
                 if patch is not None:
                     axes.imshow(
                         patch,
@@ -119,7 +119,7 @@ def tiled(pictures: np.ndarray) -> np.ndarray:
     n, height, width, channels = pictures.shape
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    made = np.full((rows * columns, height, width, channels), 255, dtype=np.uint8)
-    made[:n] = pictures
-    made = made.reshape(rows, columns, height, width, channels)
-    return made.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    sheet = np.full((rows * columns, height, width, channels), 255, dtype=np.uint8)
+    sheet[:n] = pictures
+    sheet = sheet.reshape(rows, columns, height, width, channels)
+    return sheet.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)

@@ -98,22 +98,22 @@ def plot_rdm(
         values = _percentiles(one.square) if ranked else one.square.copy()
         np.fill_diagonal(values, np.nan)
         colours = mpl.colormaps[COLOURS].with_extremes(bad=NO_VALUE)
-        drawn = ax.imshow(values, cmap=colours, interpolation="nearest", aspect="equal")
+        image = ax.imshow(values, cmap=colours, interpolation="nearest", aspect="equal")
         if ranked:
-            drawn.set_clim(0.0, 100.0)
+            image.set_clim(0.0, 100.0)
         ax.set_xticks([])
         ax.set_yticks([])
         ax.set_title(one.label, loc="left")
 
-        beside = 0.0
+        bar_width = 0.0
         for side in ("left", "bottom"):
-            beside = _bar_of(groups, ax, side) if groups else 0.0
+            bar_width = _bar_of(groups, ax, side) if groups else 0.0
             if gallery:
-                _line_up(gallery, ax, side, beside, range(one.n))
+                _line_up(gallery, ax, side, bar_width, range(one.n))
         if not gallery and one.names and _fits(ax, one.n):
             ax.set_yticks(range(one.n), one.names)
             ax.set_xticks(range(one.n), one.names, rotation=90)
-            ax.tick_params(length=0, pad=2.0 + beside * 72 * inches(ax)[1])
+            ax.tick_params(length=0, pad=2.0 + bar_width * 72 * inches(ax)[1])
 
         if groups:
             groups.legend(ax, 1.04)
@@ -123,7 +123,7 @@ def plot_rdm(
         label = "dissimilarity" + (f"\n({metric})" if metric else "")
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
-        figure.colorbar(drawn, cax=key, label=f"percentile of {label}" if ranked else label)
+        figure.colorbar(image, cax=key, label=f"percentile of {label}" if ranked else label)
     return ax
 
 
@@ -263,11 +263,11 @@ def plot_dendrogram(
     gallery = None if images is None else _Gallery.of(images, one)
     with own_figure(ax, 5.0, float(np.clip(0.14 * one.n, 2.5, 6.5 if gallery else 12.0))) as ax:
         with mpl.rc_context({"lines.linewidth": 1.0}):
-            found = hierarchy.dendrogram(
+            dendrogram = hierarchy.dendrogram(
                 tree, orientation="left", color_threshold=0.0, above_threshold_color="0.3",
                 no_labels=True, ax=ax,
             )  # fmt: skip
-        order = found["leaves"]
+        order = dendrogram["leaves"]
         ax.set_ylim(10.0 * one.n, 0.0)  # the first leaf above, as in a matrix
         low, high = tree[:, 2].min(), tree[:, 2].max()
         span = high - low if high > low else 1.0
@@ -278,13 +278,13 @@ def plot_dendrogram(
         ax.set_xlabel(f"{metric} ({method} linkage)")
         ax.set_title(one.label, loc="left")
 
-        beside = _bar_of(groups.reordered(order), ax, "right") if groups else 0.0
+        bar_width = _bar_of(groups.reordered(order), ax, "right") if groups else 0.0
         if gallery:
-            _line_up(gallery, ax, "right", beside, order)
+            _line_up(gallery, ax, "right", bar_width, order)
         elif names and _fits(ax, one.n):
             ax.yaxis.tick_right()
             ax.set_yticks(10.0 * np.arange(one.n) + 5.0, [names[k] for k in order])
-            ax.tick_params(axis="y", length=0, pad=2.0 + beside * 72 * inches(ax)[0])
+            ax.tick_params(axis="y", length=0, pad=2.0 + bar_width * 72 * inches(ax)[0])
         if groups:
             groups.legend(ax, -0.02, loc="upper right")
     return ax
@@ -303,8 +303,8 @@ class _One:
     def of(cls, rdm: RDMs | np.ndarray) -> _One:
         if isinstance(rdm, RDMs):
             if len(rdm) != 1:
-                shown = ", ".join(map(repr, rdm.labels[:8]))
-                raise ProbeError(f"{len(rdm)} RDMs are not one: select by label, of {shown}")
+                labels = ", ".join(map(repr, rdm.labels[:8]))
+                raise ProbeError(f"{len(rdm)} RDMs are not one: select by label, of {labels}")
             names = list(rdm.stimulus_ids) if rdm.named else []
             label = rdm.labels[0]
         else:
@@ -360,7 +360,7 @@ def _groups(categories: Sequence[str] | None, one: _One) -> _Groups | None:
 
 
 def _per_stimulus(values: Sequence[str], one: _One, what: str) -> list[str]:
-    """Give one text per stimulus; a mapping or a column with an index of names goes by these."""
+    """Return one text per stimulus; a mapping or a column with an index of names goes by these."""
     try:
         texts = [str(value) for value in in_order(values, one.names, what)]
     except ValueError as error:
@@ -386,12 +386,12 @@ class _Gallery:
         return cls(images, range(one.n))
 
     def picture(self, k: int) -> Image.Image:
-        """Give one picture, small, and cut out of a plain background."""
-        place = self.places[k]
+        """Return one picture, small, and cut out of a plain background."""
+        position = self.places[k]
         if isinstance(self.images, StimulusSet):
-            picture = self.images.image(place)
+            picture = self.images.image(position)
         else:
-            picture = pictures.read(self.images[place], f"number {place}")
+            picture = pictures.read(self.images[position], f"number {position}")
         picture.thumbnail((160, 160))
         return _cut_out(picture)
 
@@ -466,12 +466,12 @@ def _strip(ax: Axes, side: str, start: float, n: int, depth: float, width: float
         near = start * across
         far = near + (width * across or depth * along / n)
         if side == "bottom":
-            found = Bbox.from_extents(box.x0, box.y0 - far, box.x1, box.y0 - near)
+            bounds = Bbox.from_extents(box.x0, box.y0 - far, box.x1, box.y0 - near)
         elif side == "left":
-            found = Bbox.from_extents(box.x0 - far, box.y0, box.x0 - near, box.y1)
+            bounds = Bbox.from_extents(box.x0 - far, box.y0, box.x0 - near, box.y1)
         else:
-            found = Bbox.from_extents(box.x1 + near, box.y0, box.x1 + far, box.y1)
-        return found.transformed(strip.figure.transSubfigure.inverted())
+            bounds = Bbox.from_extents(box.x1 + near, box.y0, box.x1 + far, box.y1)
+        return bounds.transformed(strip.figure.transSubfigure.inverted())
 
     strip.set_axes_locator(place)
     return strip
@@ -488,8 +488,8 @@ def _below_the_legend(ax: Axes) -> Any:
             top = taken.y0 - 0.04 * box.height
             if top < box.y0 + 0.3 * box.height:
                 left, top = taken.x1 + 0.04 * box.width, box.y1
-        found = Bbox.from_extents(left, box.y0, left + 0.035 * box.width, top)
-        return found.transformed(bar.figure.transSubfigure.inverted())
+        bounds = Bbox.from_extents(left, box.y0, left + 0.035 * box.width, top)
+        return bounds.transformed(bar.figure.transSubfigure.inverted())
 
     return place
 
@@ -539,11 +539,13 @@ def _scaled(distances: np.ndarray, metric: bool, seed: int) -> tuple[np.ndarray,
             square, metric=metric, init=start, n_init=1, max_iter=500, eps=1e-7,
             normalized_stress=False,
         )  # fmt: skip
-        found = pdist(points)
-        wanted = distances if metric else IsotonicRegression().fit_transform(distances, found)
+        distances_2d = pdist(points)
+        target = (
+            distances if metric else IsotonicRegression().fit_transform(distances, distances_2d)
+        )
         # The scale of the plane is free: that which fits best.
-        wanted = wanted * (found @ wanted) / max(wanted @ wanted, np.finfo(float).tiny)
-        stress = float(np.sqrt(((found - wanted) ** 2).sum() / (found**2).sum()))
+        target = target * (distances_2d @ target) / max(target @ target, np.finfo(float).tiny)
+        stress = float(np.sqrt(((distances_2d - target) ** 2).sum() / (distances_2d**2).sum()))
         if best is None or stress < best[1] - 1e-9:
             best = points, stress
     assert best is not None
@@ -563,7 +565,7 @@ def _percentiles(square: np.ndarray) -> np.ndarray:
 
 
 def _fits(ax: Axes, n: int) -> bool:
-    """Tell whether n lines of text fit along the sides of an Axes."""
+    """Return whether n lines of text fit along the sides of an Axes."""
     size = (
         float(ax.yaxis.get_major_ticks()[0].label1.get_fontsize()) if ax.get_yticks().size else 8.0
     )

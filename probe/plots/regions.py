@@ -73,8 +73,8 @@ def plot_regions(
     from matplotlib import pyplot as plt
 
     networks = list(dict.fromkeys(cells["model"]))
-    own = axes is None
-    with mpl.rc_context(FIGURE_STYLE) if own else contextlib.nullcontext():
+    new_figure = axes is None
+    with mpl.rc_context(FIGURE_STYLE) if new_figure else contextlib.nullcontext():
         if axes is None:
             size, heights = map_size(cells, best)
             _, grid = plt.subplots(
@@ -92,16 +92,16 @@ def plot_regions(
         scores = cells["score"].where(~_has_ceiling(cells))
         images: list[AxesImage | None] = [None, None]
         for network, ax in zip(networks, panels, strict=True):
-            drawn = _draw_network(
+            mappable = _draw_network(
                 ax,
                 cells[cells["model"] == network],
                 best[best["model"] == network],
                 _limits(100 * shares),
                 _limits(scores),
             )
-            images = [a or b for a, b in zip(drawn, images, strict=True)]
+            images = [a or b for a, b in zip(mappable, images, strict=True)]
             heading = network if network is not networks[0] or not title else f"{title}\n{network}"
-            lines = [in_lines(line, ax, own) for line in heading.split("\n")]
+            lines = [in_lines(line, ax, new_figure) for line in heading.split("\n")]
             ax.set_title("\n".join(lines), loc="left")
         caption = "\n".join(in_lines(line, panels[-1], False) for line in CAPTION.split("\n"))
         panels[-1].set_xlabel(caption, loc="left", fontsize="small")
@@ -124,9 +124,11 @@ def map_size(cells: pd.DataFrame, best: pd.DataFrame) -> tuple[tuple[float, floa
     n_layers = cells.groupby("model", sort=False)["layer"].nunique()
     n_rows = [int(n) for n in cells.groupby("model", sort=False)["comparison"].nunique()]
     longest = cells["alias"].where(cells["alias"] != "", cells["layer"]).str.len().max()
-    beside = max(len(line) for label in _results(best) + _rows(best) for line in label.split("\n"))
+    label_length = max(
+        len(line) for label in _results(best) + _rows(best) for line in label.split("\n")
+    )
     per_layer = 0.42 if n_layers.max() <= MAX_NUMBERED else 0.2
-    width = 2.4 + 2 * 8 * CHARACTER * beside + per_layer * n_layers.max()
+    width = 2.4 + 2 * 8 * CHARACTER * label_length + per_layer * n_layers.max()
     height = 0.9 + 0.42 * sum(n_rows) + len(n_rows) * (0.7 + min(0.05 * longest, 1.4))
     return (float(np.clip(width, 6.5, 16.0)), float(height)), n_rows
 
@@ -149,21 +151,21 @@ def _draw_network(
         return square.loc[rows, layers].to_numpy()
 
     score, shares, chosen = grid("score"), 100 * grid("share_of_lower"), grid("chosen")
-    known = np.isfinite(shares).any(axis=1)
+    defined = np.isfinite(shares).any(axis=1)
     images: list[AxesImage | None] = []
-    for values, wanted, colours, limits in (
-        (shares, known, SHARE_MAP, share_limits),
-        (score, ~known, SCORE_MAP, score_limits),
+    for values, selected, colours, limits in (
+        (shares, defined, SHARE_MAP, share_limits),
+        (score, ~defined, SCORE_MAP, score_limits),
     ):
-        shown = np.where(wanted[:, None], values, np.nan)
+        masked = np.where(selected[:, None], values, np.nan)
         image = None
-        if np.isfinite(shown).any():
+        if np.isfinite(masked).any():
             image = ax.imshow(
-                shown, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto",
+                masked, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto",
                 interpolation="nearest",
             )  # fmt: skip
             if len(layers) <= MAX_NUMBERED:
-                _write_numbers(ax, image, shown, "{:.0f}" if colours == SHARE_MAP else "{:.2f}")
+                _write_numbers(ax, image, masked, "{:.0f}" if colours == SHARE_MAP else "{:.2f}")
         images.append(image)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -176,9 +178,9 @@ def _draw_network(
             )  # fmt: skip
     for y, layer in enumerate(best["layer"]):
         if isinstance(layer, str):
-            place = layers.index(layer)
+            row = layers.index(layer)
             ax.add_patch(
-                Rectangle((place - 0.5, y - 0.5), 1, 1, fc="none", ec="crimson", lw=1.8,
+                Rectangle((row - 0.5, y - 0.5), 1, 1, fc="none", ec="crimson", lw=1.8,
                           gid="best", clip_on=False, zorder=4)
             )  # fmt: skip
 
@@ -240,5 +242,5 @@ def _has_ceiling(cells: pd.DataFrame) -> pd.Series:
 
 def _limits(values: pd.Series) -> tuple[float, float]:
     """Lowest and highest colour: zero is always a part of the scale."""
-    found = values.dropna()
-    return (min(0.0, found.min()), max(found.max(), 1e-3)) if len(found) else (0.0, 1.0)
+    finite = values.dropna()
+    return (min(0.0, finite.min()), max(finite.max(), 1e-3)) if len(finite) else (0.0, 1.0)

@@ -107,9 +107,9 @@ def _draw_neuroids(
         if not len(values):
             continue
         shares = 100 * np.arange(1, len(values) + 1) / len(values)
-        shown = np.unique(np.linspace(0, len(values) - 1, MAX_DOTS).round().astype(int))
-        size = float(np.clip(120 / np.sqrt(len(shown)), 2, 14))
-        ax.scatter(shares[shown], values[shown], s=size, color=colour, lw=0, alpha=0.7)
+        dots = np.unique(np.linspace(0, len(values) - 1, MAX_DOTS).round().astype(int))
+        size = float(np.clip(120 / np.sqrt(len(dots)), 2, 14))
+        ax.scatter(shares[dots], values[dots], s=size, color=colour, lw=0, alpha=0.7)
         median = float(np.median(values))
         label = f"{_name(group)}: {len(values):,} neuroids, median {_said(median)}"
         ax.plot(50, median, "D", ms=6, color=colour, mec="white", mew=0.8, zorder=4, label=label)

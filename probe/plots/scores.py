@@ -78,13 +78,13 @@ def plot_scores(
     ProbeError
         If the number of names is wrong, or an option is unknown.
     """
-    for what, value, known in (
+    for what, value, choices in (
         ("order", order, ("score", "given")),
         ("error", error, ("ci", "se")),
         ("correction", correction, tuple(CORRECTIONS)),
     ):
-        if value not in known:
-            raise ProbeError(f"{what} {value!r} is unknown" + suggest(str(value), known))
+        if value not in choices:
+            raise ProbeError(f"{what} {value!r} is unknown" + suggest(str(value), choices))
     n_models, n_subjects = evaluation.scores.shape
     labels = [f"model {k}" for k in range(n_models)] if names is None else [str(n) for n in names]
     if len(labels) != n_models:
@@ -113,17 +113,17 @@ def plot_scores(
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=2)
         if n_subjects > 1:
             # Side by side in one order of subjects, so that one can follow each.
-            beside = np.linspace(-0.24, 0.24, n_subjects)
+            offsets = np.linspace(-0.24, 0.24, n_subjects)
             dots = ax.plot(
-                (x[:, None] + beside).ravel(), scores.ravel(), "o", mfc="white", mec="0.25",
+                (x[:, None] + offsets).ravel(), scores.ravel(), "o", mfc="white", mec="0.25",
                 ms=3.2 if n_subjects < 20 else 2.0, mew=0.7, ls="none", zorder=3,
             )  # fmt: skip
             legend.add(dots[0], f"{n_subjects} subjects")
         if np.isfinite(low).any():
             line = ax.vlines(x, low, high, color="0.1", lw=1.6, zorder=4)
             kind = "95 % CI" if error == "ci" else "± standard error"
-            over = RESAMPLED.get(str(evaluation.resample))
-            legend.add(line, f"{kind} over{over}" if over else kind)
+            population = RESAMPLED.get(str(evaluation.resample))
+            legend.add(line, f"{kind} over{population}" if population else kind)
 
         tops = np.fmax(np.fmax(mean, np.nanmax(scores, axis=1)), np.fmax(high, 0.0))
         extremes = np.array([*tops, *low, *scores.ravel(), *mean, lower, upper, 0.0])
@@ -182,9 +182,9 @@ def _marks(
 
     diamond: dict[str, Any] = {"marker": "D", "ms": 4.0, "color": "0.1", "ls": "none"}
     counts = (p_zero[:, None] < np.array(STARS)).sum(axis=1)
-    for place, top, count in zip(x, tops, counts, strict=True):
+    for position, top, count in zip(x, tops, counts, strict=True):
         ax.annotate(
-            "*" * count, (place, top), xytext=(0, -1), textcoords="offset points", ha="center",
+            "*" * count, (position, top), xytext=(0, -1), textcoords="offset points", ha="center",
             va="bottom", color="0.1",
         )  # fmt: skip
     if np.isfinite(p_zero).any():

@@ -218,15 +218,15 @@ def plot_surfaces(
     if best is not None:
         values = np.where(best < 0, np.nan, best.astype(float))
         rows.append((values, palette, Normalize(-0.5, len(names) - 0.5)))
-    drawn: list[Any] = []
+    collections: list[Any] = []
     for row, (values, cmap, scale) in enumerate(rows):
         for ax, (side, view) in zip(axes[row], views, strict=True):
             mesh = meshes[side]
             here = space.hemispheres == side
-            whole = np.full(len(mesh.coordinates), np.nan)
-            whole[space.vertices[here]] = values[here]
+            of_mesh = np.full(len(mesh.coordinates), np.nan)
+            of_mesh[space.vertices[here]] = values[here]
             nominal = cmap is palette
-            collection = _faces(mesh, whole, side, view, nominal)
+            collection = _faces(mesh, of_mesh, side, view, nominal)
             collection.set(cmap=cmap, norm=scale)
             ax.add_collection(collection)
             ax.autoscale_view()
@@ -234,12 +234,16 @@ def plot_surfaces(
             ax.set_axis_off()
             if row == 0:
                 ax.set_title(f"{'left' if side == 'L' else 'right'}, {view}", fontsize="medium")
-        drawn.append(collection)
+        collections.append(collection)
     figure.colorbar(
-        drawn[0], ax=axes[: len(scores)].ravel().tolist(), label=symbol, fraction=0.03, pad=0.02
+        collections[0],
+        ax=axes[: len(scores)].ravel().tolist(),
+        label=symbol,
+        fraction=0.03,
+        pad=0.02,
     )
     if best is not None:
-        _legend(figure, drawn[-1], axes[-1].tolist(), names, np.arange(len(names)))
+        _legend(figure, collections[-1], axes[-1].tolist(), names, np.arange(len(names)))
     for row, name in enumerate([*names, *([best_label] if best is not None else [])]):
         axes[row, 0].text(
             -0.02, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center"

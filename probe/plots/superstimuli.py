@@ -66,7 +66,7 @@ def plot_superstimuli(
             of_site = table[table["site"] == site]
             row = [
                 *(("superstimulus", d, pictures[k * per_site + d]) for d in range(per_site)),
-                *((kind, 0, several[k]) for kind, several in beside.items()),
+                *((kind, 0, others[k]) for kind, others in beside.items()),
             ]
             for column, (kind, index, picture) in enumerate(row):
                 ax = figure.add_subplot(grid[k, column])

@@ -334,7 +334,7 @@ class Representation:
         self.n_stimuli, self.n_neuroids = responses.shape
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Give the responses in blocks of neuroids, centred over the stimuli, in float64."""
+        """Return the responses in blocks of neuroids, centred over the stimuli, in float64."""
         width = max(1, BLOCK_BYTES // (8 * self.n_stimuli))
         chunks = getattr(self.responses, "chunks", None)
         if chunks is not None:  # whole chunks, so that none is read twice
@@ -377,14 +377,14 @@ class Representation:
         """Principal axes over stimuli (n_stimuli, rank), orthonormal; lengths, largest first."""
         if self.n_neuroids < self.n_stimuli:
             axes, lengths, _ = np.linalg.svd(self.centred, full_matrices=False)
-            known = lengths > lengths[0] * self.n_stimuli * EPS
+            nonzero = lengths > lengths[0] * self.n_stimuli * EPS
         else:
             squared, axes = np.linalg.eigh(self.gram)
             # Centred responses span one dimension less than there are stimuli.
             squared, axes = squared[:0:-1], axes[:, :0:-1]
-            known = squared > squared[0] * self.n_stimuli * EPS
+            nonzero = squared > squared[0] * self.n_stimuli * EPS
             lengths = np.sqrt(np.maximum(squared, 0.0))
-        return axes[:, known], lengths[known]
+        return axes[:, nonzero], lengths[nonzero]
 
     @cached_property
     def compact(self) -> np.ndarray:
@@ -436,22 +436,22 @@ def _canonical(
     """Canonical correlations of the leading components, and the variates on the side of ``x``."""
     if not 0.0 < variance <= 1.0:
         raise ValueError(f"variance is {variance}; wanted a share above 0 and at most 1")
-    kept = []
+    bases = []
     for side in (x, y):
         axes, lengths = side.axes
-        held = np.cumsum(lengths**2)
+        cumulative = np.cumsum(lengths**2)
         n_kept = len(lengths)
         if variance < 1.0:
-            n_kept = 1 + int(np.sum(held[:-1] < variance * held[-1] * (1.0 - 1e-12)))
+            n_kept = 1 + int(np.sum(cumulative[:-1] < variance * cumulative[-1] * (1.0 - 1e-12)))
         if n_kept >= x.n_stimuli - 1:
             raise ValueError(
                 f"{side.name} has {n_kept} components, all the dimensions that {x.n_stimuli} "
                 "stimuli span: every canonical correlation with it is 1 by construction; keep a "
                 f"smaller share of the variance than {variance:g}, 0.99 or 0.9, or use more stimuli"
             )
-        kept.append(axes[:, :n_kept])
-    left, correlations, _ = np.linalg.svd(kept[0].T @ kept[1], full_matrices=False)
-    return np.clip(correlations, 0.0, 1.0), kept[0] @ left
+        bases.append(axes[:, :n_kept])
+    left, correlations, _ = np.linalg.svd(bases[0].T @ bases[1], full_matrices=False)
+    return np.clip(correlations, 0.0, 1.0), bases[0] @ left
 
 
 def _refuse_too_many(n_x: int, n_y: int) -> None:

@@ -77,6 +77,6 @@ def _factor(square: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
     kernel *= -0.5 * np.outer(roots, roots)
     values, axes = np.linalg.eigh(kernel)
     # The square root makes 1e-8 of the 1e-16 that rounding leaves of a zero.
-    kept = values > n * np.finfo(np.float64).eps * np.abs(values).max()
-    values = values[kept]
-    return axes[:, kept] * np.sqrt(values / values.sum())
+    nonzero = values > n * np.finfo(np.float64).eps * np.abs(values).max()
+    values = values[nonzero]
+    return axes[:, nonzero] * np.sqrt(values / values.sum())

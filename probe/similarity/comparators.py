@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def is_constant(rdm: np.ndarray) -> bool:
-    """Tell whether all distances of an RDM are tied, so that it says nothing."""
+    """Return whether all distances of an RDM are tied, so that it says nothing."""
     return bool(np.ptp(rdm) <= ROUNDING * np.abs(rdm).max())
 
 
@@ -83,8 +83,8 @@ class PreparedRDMs:
             rounding = ROUNDING * np.abs(self.rdms).max(axis=1) / scale
             return values / scale[:, None], rounding
 
-        known: tuple[np.ndarray, np.ndarray] = self.once(f"standardised {centred}", make)
-        return known
+        arrays: tuple[np.ndarray, np.ndarray] = self.once(f"standardised {centred}", make)
+        return arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,8 +196,8 @@ class Comparator(ABC):
             if models.pairs.weights(row).sum() < 2.0:  # without two pairs there is no score
                 scores[k], bounds[:, k] = np.nan, np.nan
                 continue
-            scores[k], found = self._one(models, data, row, [w[k] for w in subjects])
-            for q, of_weights in enumerate(found):
+            scores[k], of_subjects = self._one(models, data, row, [w[k] for w in subjects])
+            for q, of_weights in enumerate(of_subjects):
                 bounds[q, k] = of_weights
         return scores, bounds
 
@@ -232,10 +232,10 @@ class Comparator(ABC):
             places = models.pairs.permuted(order)
             a, b = models, replace(data, rdms=data.rdms[:, places])
             if (places < 0).any():  # a pair whose distance would be a missing one
-                known = np.flatnonzero(places >= 0)
-                pairs = models.pairs.take(known)
-                a = PreparedRDMs(models.rdms[:, known], pairs)
-                b = PreparedRDMs(data.rdms[:, places[known]], pairs)
+                present = np.flatnonzero(places >= 0)
+                pairs = models.pairs.take(present)
+                a = PreparedRDMs(models.rdms[:, present], pairs)
+                b = PreparedRDMs(data.rdms[:, places[present]], pairs)
             elif "ranks" in vars(data):
                 vars(b)["ranks"] = data.ranks[:, places]  # no need to sort again
             result[k] = self.similarity(a, b).mean(axis=1)
@@ -290,13 +290,13 @@ class OfPairs(Comparator):
         """RDMs on the scale on which the similarity is their inner product, (K, n_pairs)."""
 
     def vectors(self, rdms: PreparedRDMs) -> np.ndarray | None:
-        """See `Comparator.vectors`."""
+        """Implement `Comparator.vectors`."""
         return self.units(rdms) if rdms.pairs.complete else None
 
     def permuted_scores(
         self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
     ) -> np.ndarray:
-        """See `Comparator.permuted_scores`."""
+        """Implement `Comparator.permuted_scores`."""
         if not models.pairs.complete:
             return super().permuted_scores(models, data, orders)
         # A mean of inner products is the inner product with the mean: one RDM to permute.
@@ -307,7 +307,7 @@ class OfPairs(Comparator):
         return scores
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
-        """See `Comparator.pool`."""
+        """Implement `Comparator.pool`."""
         return np.asarray(self.units(self.prepare(rdms, pairs)).mean(axis=0))
 
 
@@ -329,7 +329,7 @@ class Moments(OfPairs):
         counts: np.ndarray,
         subjects: Sequence[np.ndarray] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Comparator.resample`."""
+        """Implement `Comparator.resample`."""
         if len(counts) < 4:
             return super().resample(models, data, counts, subjects)
         x, y = models.standardised(self.centred)[0], data.standardised(self.centred)[0]
@@ -407,7 +407,7 @@ class Moments(OfPairs):
         return np.clip(u @ v.T, -1.0, 1.0), [_bounds(r, w) for w in subjects]
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
-        """See `OfPairs.units`."""
+        """Implement `OfPairs.units`."""
         return rdms.standardised(self.centred)[0] / np.sqrt(len(rdms.pairs))
 
 
@@ -456,7 +456,7 @@ class Ranked(OfPairs):
         return ranks / norm[:, None]
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
-        """See `OfPairs.units`."""
+        """Implement `OfPairs.units`."""
         ranks = centred_ranks(rdms.rdms)
         n = len(rdms.pairs)
         if self.unbiased_by_ties:
@@ -493,13 +493,13 @@ class Kendall(Comparator):
             of_pools = np.full((1 + len(v), len(v)), np.nan)
             of_pools[0] = kendall(pools[:1], data.ranks, weights, self.variant)
             for s in range(len(v)):
-                own = kendall(pools[s + 1 : s + 2], data.ranks[s : s + 1], weights, self.variant)
-                of_pools[s + 1, s] = own[0, 0]
+                tau = kendall(pools[s + 1 : s + 2], data.ranks[s : s + 1], weights, self.variant)
+                of_pools[s + 1, s] = tau[0, 0]
             bounds.append(_lower_and_upper(of_pools, of_subjects))
         return scores, bounds
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
-        """See `Comparator.pool`."""
+        """Implement `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         ones, everywhere = np.ones(len(prepared.pairs)), np.arange(len(prepared.pairs))
         return midranks(prepared.ranks, ones, everywhere).mean(axis=0)
@@ -542,7 +542,7 @@ class Whitened(Comparator):
         return r[:m, m:], [_bounds(r[m:, m:], w) for w in subjects]
 
     def vectors(self, rdms: PreparedRDMs) -> np.ndarray | None:
-        """See `Comparator.vectors`: None where errors are correlated, too."""
+        """Implement `Comparator.vectors`: None where errors are correlated, too."""
         if self.sigma_k is not None or not rdms.pairs.complete:
             return None
         values = rdms.rdms
@@ -560,7 +560,7 @@ class Whitened(Comparator):
         return np.concatenate([np.abs(r.rdms).max(axis=1) for r in (models, data)])
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
-        """See `Comparator.pool`."""
+        """Implement `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         values = prepared.rdms
         if self.centred:
@@ -581,8 +581,8 @@ class Bures(Comparator):
     ) -> PreparedRDMs:
         """Check RDMs, see `Comparator.prepare`."""
         prepared = super().prepare(rdms, pairs, name)
-        known = prepared.pairs.conditions()
-        if len(prepared.pairs) < len(known) * (len(known) - 1) // 2:
+        conditions = prepared.pairs.conditions()
+        if len(prepared.pairs) < len(conditions) * (len(conditions) - 1) // 2:
             raise ValueError(
                 f"{self.name} compares whole matrices: single pairs cannot be missing, only all "
                 "pairs of a condition"
@@ -596,9 +596,9 @@ class Bures(Comparator):
         counts: np.ndarray,
         subjects: Sequence[np.ndarray],
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        known = np.zeros_like(counts)
-        known[models.pairs.conditions()] = 1
-        counts = counts * known
+        present = np.zeros_like(counts)
+        present[models.pairs.conditions()] = 1
+        counts = counts * present
         bounds = []
         for of_subjects in subjects:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -613,7 +613,7 @@ class Bures(Comparator):
         return np.einsum("i,kij,j->k", counts, squares, counts)[:, None, None]
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
-        """See `Comparator.pool`."""
+        """Implement `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         return (prepared.rdms / prepared.rdms.mean(axis=1, keepdims=True)).mean(axis=0)
 

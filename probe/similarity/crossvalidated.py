@@ -139,10 +139,11 @@ def crossvalidated_rdm(
             return _of_pairs(x, condition, partition, precision, len(names), labels, settings)
     root = None if precision is None else whitening(precision, x.shape[1])
     n = len(labels)
-    held = 8 * x.shape[0] * x.shape[1]
+    input_bytes = 8 * x.shape[0] * x.shape[1]
     require_memory(
         n,
-        4 * min(block_bytes, held) + (held if root is not None and root.ndim == 2 else 0),
+        4 * min(block_bytes, input_bytes)
+        + (input_bytes if root is not None and root.ndim == 2 else 0),
         products,
     )
     n_neuroids = x.shape[1]
@@ -265,15 +266,15 @@ def _independent(
     :math:`U_i` is the mean product of two different measurements of condition i.
     """
     n = len(counts)
-    gram, own = products.zeros(n, n), products.zeros(n)
+    gram, diagonal = products.zeros(n, n), products.zeros(n)
     weights = products.array(1.0 / counts)[:, None]
     for left, right in factors:
         a = products.sums(left, condition, n)
         b = a if right is None else products.sums(right, condition, n)
         same = products.sums(left * (left if right is None else right), condition, n)
-        own += (a * b).sum(axis=1) - same.sum(axis=1)
+        diagonal += (a * b).sum(axis=1) - same.sum(axis=1)
         products.add(gram, a * weights, None if right is None else b * weights)
-    within = _check_size(own, products)
+    within = _check_size(diagonal, products)
     pairs = counts * (counts - 1.0)
     within = np.divide(within, pairs, out=np.full(n, np.nan), where=pairs > 0)
     return gram, _differences(within, n_neuroids)
@@ -378,10 +379,10 @@ def _of_pairs(
             continue
         rows = np.flatnonzero(np.isin(partition, (k, m)) & np.isin(condition, shared))
         precision = np.linalg.inv((covariances[k] + covariances[m]) / 2.0)
-        distances, found = crossvalidated_rdm(
+        distances, counts = crossvalidated_rdm(
             x[rows], condition[rows], partition[rows], precision=precision, **settings
         )
-        i, j = (found[index] for index in np.triu_indices(len(found), 1))
+        i, j = (counts[index] for index in np.triu_indices(len(counts), 1))
         where = i * (2 * n - i - 1) // 2 + j - i - 1
         total[where] += distances
         count[where] += 1

@@ -188,7 +188,7 @@ def mesh_graph(coordinates: np.ndarray, faces: np.ndarray) -> sparse.csr_array:
 
 
 def voxel_adjacency(voxels: np.ndarray) -> sparse.csr_array:
-    """Tell which voxels share a face, shape (n_voxels, n_voxels): for cluster tests."""
+    """Return which voxels share a face, shape (n_voxels, n_voxels): for cluster tests."""
     near = ball_neighbourhoods(voxels, np.eye(4), 1.0)
     n = len(near)
     graph = sparse.csr_array((np.ones(len(near.members)), near.members, near.starts), shape=(n, n))

@@ -28,7 +28,7 @@ class Pairs:
 
     @classmethod
     def all(cls, n: int) -> Pairs:
-        """Give all pairs of n conditions."""
+        """Return all pairs of n conditions."""
         i, j = np.triu_indices(n, 1)
         return cls(n, i, j)
 
@@ -49,7 +49,7 @@ class Pairs:
         return np.union1d(self.i, self.j)
 
     def weights(self, counts: np.ndarray) -> np.ndarray:
-        """Say how often every pair of distinct conditions occurs in a resample.
+        """Return how often every pair of distinct conditions occurs in a resample.
 
         Parameters
         ----------
@@ -101,11 +101,11 @@ class Pairs:
         places = low * self.n - low * (low + 1) // 2 + high - low - 1
         if self.complete:
             return places
-        known = np.full(self.n * (self.n - 1) // 2, -1)
-        known[self.i * self.n - self.i * (self.i + 1) // 2 + self.j - self.i - 1] = np.arange(
+        position = np.full(self.n * (self.n - 1) // 2, -1)
+        position[self.i * self.n - self.i * (self.i + 1) // 2 + self.j - self.i - 1] = np.arange(
             len(self)
         )
-        return known[places]
+        return position[places]
 
 
 def rdm_name(names: str | Sequence[str], row: int) -> str:
@@ -144,7 +144,7 @@ def complete_pairs(
             f"RDMs of {' and '.join(map(str, dict.fromkeys(sizes)))} pairs do not compare"
         )
     pairs = Pairs.all(n_conditions(sizes[0]))
-    known = np.ones(len(pairs), dtype=bool)
+    in_all = np.ones(len(pairs), dtype=bool)
     for rdms, name in zip(sets, names, strict=True):
         for k, row in enumerate(rdms):
             missing = np.isnan(row)
@@ -152,15 +152,15 @@ def complete_pairs(
                 raise ValueError(f"{rdm_name(name, k)} has an infinite distance")
             if missing.all():
                 raise ValueError(f"{rdm_name(name, k)} has no distances: all are NaN")
-            known &= ~missing
-    if known.all():
+            in_all &= ~missing
+    if in_all.all():
         return pairs
-    if known.sum() < 3:
+    if in_all.sum() < 3:
         raise ValueError(
-            f"{known.sum()} pairs of conditions have a distance in every RDM, too few to compare; "
+            f"{in_all.sum()} pairs of conditions have a distance in every RDM, too few to compare; "
             "a pair that is NaN in one RDM is left out of all"
         )
-    return pairs.take(np.flatnonzero(known))
+    return pairs.take(np.flatnonzero(in_all))
 
 
 def restrict(rdms: np.ndarray, pairs: Pairs) -> np.ndarray:

@@ -149,7 +149,7 @@ def variance_partition(
             f"{k} predictors ({', '.join(names)}); wanted 2 to {MAX_PREDICTORS} of different names"
         )
     subjects = _rows(data, "data")
-    sets = [_rows(given, name, single=True) for name, given in predictors.items()]
+    sets = [_rows(values, name, single=True) for name, values in predictors.items()]
     labels = [*names, *(f"data {s}" for s in range(len(subjects)))]
     correlations, n_pairs = _correlations(
         [*sets, subjects], labels, "spearman" if ranks else "pearson"
@@ -198,8 +198,8 @@ def _rows(rdms: np.ndarray | Sequence[np.ndarray], name: str, single: bool = Fal
     """RDMs as rows, shape (n_rdms, n_pairs)."""
     rows = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
     if rows.ndim != 2 or len(rows) == 0 or (single and len(rows) > 1):
-        wanted = "(pairs,)" if single else "(pairs,) or (RDMs, pairs)"
-        raise ValueError(f"{name} has shape {np.shape(rdms)}; wanted {wanted}")
+        expected = "(pairs,)" if single else "(pairs,) or (RDMs, pairs)"
+        raise ValueError(f"{name} has shape {np.shape(rdms)}; wanted {expected}")
     return rows
 
 

@@ -152,8 +152,8 @@ class _TorchProducts:
             return None
         cuda = self.xp.cuda
         # What PyTorch keeps for itself and does not use is free to it.
-        kept = cuda.memory_reserved(self._device) - cuda.memory_allocated(self._device)
-        return int(cuda.mem_get_info(self._device)[0] + kept)
+        unused = cuda.memory_reserved(self._device) - cuda.memory_allocated(self._device)
+        return int(cuda.mem_get_info(self._device)[0] + unused)
 
 
 def products_for(x: Any, dtype: str, device: Any) -> tuple[Any, Products]:
@@ -298,10 +298,10 @@ def whitened(
             block *= weights[columns]
             yield block
         return
-    whole = products.zeros(*shape)
+    result = products.zeros(*shape)
     for columns, block in source:
-        whole[:, columns] = block
-    yield products.times(whole, weights)
+        result[:, columns] = block
+    yield products.times(result, weights)
 
 
 def condense(gram: np.ndarray, finish: Finish) -> np.ndarray:

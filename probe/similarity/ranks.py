@@ -35,8 +35,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         machine = numba.njit(nogil=True)(function)
 
     def run(*given: Any) -> Any:
-        known = tuple(map(numba.typeof, given)) in machine.overloads
-        if known or threading.current_thread() is not threading.main_thread():
+        is_compiled = tuple(map(numba.typeof, given)) in machine.overloads
+        if is_compiled or threading.current_thread() is not threading.main_thread():
             return machine(*given)
         # The compiler calls back into Python, where a Ctrl-C would be lost. Signals come to the
         # main thread alone.

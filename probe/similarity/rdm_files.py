@@ -157,10 +157,10 @@ def _mat(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     if h5py.is_hdf5(path):  # v7.3
         return _from_arrays(_read_hdf5(path, _matlab_value), rdms_type)
     try:
-        found = scipy.io.loadmat(path, chars_as_strings=True)
+        contents = scipy.io.loadmat(path, chars_as_strings=True)
     except Exception as error:  # SciPy's reader lets many kinds through on a broken file
         raise _no_numbers("MATLAB", error) from None
-    arrays = {name: _unwrapped(v) for name, v in found.items() if not name.startswith("__")}
+    arrays = {name: _unwrapped(v) for name, v in contents.items() if not name.startswith("__")}
     return _from_arrays(arrays, rdms_type)
 
 
@@ -194,8 +194,8 @@ def _read_hdf5(path: Path, value: Callable[[Any, Any], Any]) -> dict[str, Any]:
 
     try:
         with h5py.File(path, "r") as opened:
-            found = {name: value(opened[name], opened) for name in opened if name[0] != "#"}
-            return found | {name: opened.attrs[name] for name in opened.attrs}
+            contents = {name: value(opened[name], opened) for name in opened if name[0] != "#"}
+            return contents | {name: opened.attrs[name] for name in opened.attrs}
     except (OSError, KeyError, RuntimeError) as error:
         raise _no_numbers("HDF5", error) from None
 
@@ -233,15 +233,17 @@ def _matlab_value(item: Any, root: Any) -> Any:
 
 def _pickle(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
     try:
-        found = read_arrays(path.read_bytes())
+        contents = read_arrays(path.read_bytes())
     except Exception as error:  # a broken pickle raises nearly anything
         raise _UnreadableError(
             f"is no pickle of plain arrays, and others are not opened, since they may run anything "
             f"({str(error) or type(error).__name__}); save it as rdms.save('rdms.hdf5') instead"
         ) from None
-    if not (isinstance(found, dict) and {"dissimilarities", "pattern_descriptors"} <= set(found)):
+    if not (
+        isinstance(contents, dict) and {"dissimilarities", "pattern_descriptors"} <= set(contents)
+    ):
         raise _UnreadableError("is not what rsatoolbox saves; write arrays to an .npz file")
-    return _from_rsatoolbox(found, rdms_type)
+    return _from_rsatoolbox(contents, rdms_type)
 
 
 def _from_rsatoolbox(found: Mapping[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
@@ -275,12 +277,12 @@ def _from_arrays(arrays: dict[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, b
     named = [lower[name] for name in DISTANCES if name in lower]
     if len(named) > 1:
         raise _UnreadableError(f"holds {', '.join(map(repr, named))}: keep one of them")
-    found = named[0] if named else None
+    array = named[0] if named else None
     usual = {*STIMULUS_IDS, *LABELS, EITHER, "metric", "attrs"}
-    if found is not None and isinstance(arrays[found], np.ndarray) and arrays[found].dtype.names:
-        squares, labels = _structs(arrays[found], found, rdms_type)
-    elif found is not None:
-        squares = arrays[found]
+    if array is not None and isinstance(arrays[array], np.ndarray) and arrays[array].dtype.names:
+        squares, labels = _structs(arrays[array], array, rdms_type)
+    elif array is not None:
+        squares = arrays[array]
     else:
         numeric = [name for name in arrays if name.casefold() not in usual and _holds(arrays[name])]
         structs = [name for name in numeric if arrays[name].dtype.names]
@@ -289,10 +291,10 @@ def _from_arrays(arrays: dict[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, b
             numeric = likely or numeric
         if len(structs) == 1:
             squares, labels = _structs(arrays[structs[0]], structs[0], rdms_type)
-            found = structs[0]
+            array = structs[0]
         elif len(numeric) == 1:
-            (found,) = numeric
-            squares = arrays[found]
+            (array,) = numeric
+            squares = arrays[array]
         elif len({_single(arrays[name]) for name in numeric} - {None}) == 1:
             squares = np.stack([_condensed(arrays[name], name, rdms_type) for name in numeric])
             labels = numeric
@@ -302,9 +304,9 @@ def _from_arrays(arrays: dict[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, b
                 f"{DISTANCES[0]!r} (or {', '.join(map(repr, DISTANCES[1:]))})"
             )
     if isinstance(squares, _Unread):
-        raise ValueError(f"{found!r} cannot be read: {squares.remedy}")
-    known = (lower[name] for name in STIMULUS_IDS if name in lower)
-    ids_of = next((name for name in known if np.ndim(arrays[name]) < 3), None)  # not of pixels
+        raise ValueError(f"{array!r} cannot be read: {squares.remedy}")
+    candidates = (lower[name] for name in STIMULUS_IDS if name in lower)
+    ids_of = next((name for name in candidates if np.ndim(arrays[name]) < 3), None)  # not of pixels
     n_named = np.size(arrays[ids_of]) if ids_of else None
     values = rdms_type.from_array(_rdms_first(np.asarray(squares), n_named), labels)
     labels_of = next((lower[name] for name in LABELS if name in lower), None)
@@ -323,7 +325,7 @@ def _from_arrays(arrays: dict[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, b
     if labels_of is not None and not labels:
         labels = _texts(arrays[labels_of], labels_of)
     if ids_of is None:
-        _refuse_hidden_names(arrays, {found, labels_of, *labels}, values.n_stimuli)
+        _refuse_hidden_names(arrays, {array, labels_of, *labels}, values.n_stimuli)
     ids = [] if ids_of is None else _texts(arrays[ids_of], ids_of)
     metric = "".join(_texts(arrays[lower["metric"]], "metric")) if "metric" in lower else ""
     return rdms_type(values.distances, tuple(labels), tuple(ids), metric or None), bool(labels)
@@ -338,8 +340,8 @@ def _refuse_hidden_names(arrays: dict[str, Any], others: set[Any], n: int) -> No
         if texts.size != n or max(texts.shape, default=0) != n or texts.dtype.kind not in "OUSiuf":
             continue
         with_values = texts.ravel().tolist()
-        whole = all(isinstance(v, str | bytes) or v == np.round(v) for v in with_values)
-        if whole and len(set(with_values)) == n:
+        whole_numbers = all(isinstance(v, str | bytes) or v == np.round(v) for v in with_values)
+        if whole_numbers and len(set(with_values)) == n:
             raise ValueError(
                 f"{name!r} may be the names of the {n} stimuli: call it 'stimulus_ids', or leave "
                 "it out if the order of the stimuli is all there is to know"
@@ -363,7 +365,7 @@ def _holds(values: Any) -> bool:
 
 
 def _single(values: np.ndarray) -> int | None:
-    """Give the number of stimuli of what may be one RDM, square or condensed."""
+    """Return the number of stimuli of what may be one RDM, square or condensed."""
     if values.ndim == 2 and values.shape[0] == values.shape[1]:
         return int(values.shape[0])
     return _n_of_pairs(values.size) if max(values.shape, default=0) == values.size else None
@@ -393,7 +395,7 @@ def _structs(values: np.ndarray, name: str, rdms_type: type[RDMs]) -> tuple[np.n
 
 
 def _n_of_pairs(n_pairs: int) -> int | None:
-    """Give the number of stimuli that have so many pairs, if there is one."""
+    """Return the number of stimuli that have so many pairs, if there is one."""
     n = (1 + math.isqrt(1 + 8 * n_pairs)) // 2
     return n if n_pairs and n * (n - 1) // 2 == n_pairs else None
 
@@ -429,7 +431,7 @@ def _rdms_first(values: np.ndarray, n: int | None = None) -> np.ndarray:
         )
     in_rows, in_columns = (_n_of_pairs(values.shape[axis]) for axis in (1, 0))
     if n is not None:
-        in_rows, in_columns = (None if found != n else found for found in (in_rows, in_columns))
+        in_rows, in_columns = (k if k == n else None for k in (in_rows, in_columns))
     if in_columns is None or (1 in values.shape and values.shape[0] == 1):
         return values
     if in_rows is None or values.shape[1] == 1:
@@ -521,7 +523,7 @@ def _may_be_names(numbers: list[str], cells: list[list[str]]) -> bool:
 
 
 def _names_of_table(columns: list[str] | None, rows: list[str] | None) -> list[str]:
-    """Give the names along the sides of a square table; none if they count positions."""
+    """Return the names along the sides of a square table; none if they count positions."""
     sides = [side for side in (rows, columns) if side and not counts_positions(side)]
     if not sides:
         return []

@@ -207,11 +207,11 @@ class RDMs:
         )
 
     def __repr__(self) -> str:
-        shown = ", ".join(self.labels[:4]) + (", …" if len(self) > 4 else "")
-        of = f"1 RDM ({shown})" if len(self) == 1 else f"{len(self)} RDMs ({shown})"
+        labels = ", ".join(self.labels[:4]) + (", …" if len(self) > 4 else "")
+        of = f"1 RDM ({labels})" if len(self) == 1 else f"{len(self)} RDMs ({labels})"
         missing = int(np.isnan(self.distances).sum())
-        over = f"{self.n_stimuli} stimuli" + ("" if self.named else " without names")
-        facts = [f"{of} over {over}", *([self.metric] if self.metric else [])]
+        stimuli = f"{self.n_stimuli} stimuli" + ("" if self.named else " without names")
+        facts = [f"{of} over {stimuli}", *([self.metric] if self.metric else [])]
         if missing:
             facts.append(f"{missing} pairs missing")
         return f"<{'; '.join(facts)}>"
@@ -241,8 +241,8 @@ class RDMs:
         i, j = np.triu_indices(len(keep), 1)
         low, high = np.minimum(keep[i], keep[j]), np.maximum(keep[i], keep[j])
         # Where pair (low, high) lies in the order of numpy.triu_indices.
-        place = low * (2 * self.n_stimuli - low - 1) // 2 + high - low - 1
-        return replace(self, distances=self.distances[:, place], stimulus_ids=ids)
+        pair = low * (2 * self.n_stimuli - low - 1) // 2 + high - low - 1
+        return replace(self, distances=self.distances[:, pair], stimulus_ids=ids)
 
     def align(self, to: RDMs | Iterable[str]) -> RDMs:
         """Bring the stimuli into the order of another set, and leave out those it lacks.
@@ -275,8 +275,8 @@ class RDMs:
             for names in (ids, self.stimulus_ids):
                 _refuse_shuffled_numbers(names)
             return self if self.named else replace(self, stimulus_ids=ids)
-        known = set(self.stimulus_ids)
-        if missing := [name for name in ids if name not in known]:
+        own_ids = set(self.stimulus_ids)
+        if missing := [name for name in ids if name not in own_ids]:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ValueError(
                 f"no distances of stimulus {missing[0]!r}{others} in {self!r}"
@@ -285,7 +285,7 @@ class RDMs:
         return self.subset(ids)
 
     def squares(self) -> np.ndarray:
-        """Give the RDMs as symmetric matrices with a zero diagonal.
+        """Return the RDMs as symmetric matrices with a zero diagonal.
 
         Returns
         -------
@@ -294,7 +294,7 @@ class RDMs:
         return np.stack([squareform(row, checks=False) for row in self.distances])
 
     def to_pandas(self, tidy: bool | None = None) -> pd.DataFrame:
-        """Give a square table, or one row per RDM and pair.
+        """Return a square table, or one row per RDM and pair.
 
         Parameters
         ----------
@@ -576,8 +576,8 @@ def match(sets: Sequence[RDMs], *, common: bool = False) -> list[RDMs]:
     if common and all(one.named for one in sets):
         shared = set.intersection(*(set(one.stimulus_ids) for one in sets))
         if not shared:
-            known = set(first.stimulus_ids)
-            others = (one.stimulus_ids for one in sets if not known & set(one.stimulus_ids))
+            ids = set(first.stimulus_ids)
+            others = (one.stimulus_ids for one in sets if not ids & set(one.stimulus_ids))
             how = _how_they_differ(next(others, first.stimulus_ids), first.stimulus_ids)
             raise ValueError(f"no stimulus is in all sets{how}")
         first = first.subset([i for i in first.stimulus_ids if i in shared])
@@ -609,11 +609,11 @@ def _names(what: str, given: Any, n: int, default: list[str]) -> tuple[str, ...]
 
 
 def _refuse_twice(what: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in earlier:
             raise ValueError(f"{what} {name!r} occurs more than once")
-        seen.add(name)
+        earlier.add(name)
 
 
 def _refuse_shuffled_numbers(names: Sequence[str]) -> None:
@@ -692,9 +692,11 @@ def _positions(what: str, wanted: Any, names: tuple[str, ...], n: int) -> list[i
     for item in items:
         if isinstance(item, str):
             if as_text(item) not in position:
-                shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-                known = f"; known: {shown}" if names else ": they have no names, only positions"
-                raise ValueError(f"there is no {what} {item!r}{known}")
+                first_names = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+                choices = (
+                    f"; known: {first_names}" if names else ": they have no names, only positions"
+                )
+                raise ValueError(f"there is no {what} {item!r}{choices}")
             positions.append(position[as_text(item)])
         elif isinstance(item, (int, np.integer)):
             if not -n <= item < n:
@@ -724,8 +726,8 @@ def _stimulus_descriptor(descriptors: Mapping[str, Any], stimulus_id: str | None
     for name, values in descriptors.items():
         kinds = {type(value) for value in values}
         text = all(issubclass(kind, str | bytes) for kind in kinds)
-        whole = all(issubclass(kind, int | np.integer) for kind in kinds)
-        if name != "index" and (text or whole) and len(set(values)) == len(values):
+        integers = all(issubclass(kind, int | np.integer) for kind in kinds)
+        if name != "index" and (text or integers) and len(set(values)) == len(values):
             different["text" if text else "whole numbers", name] = as_texts(values)
     for kind in ("text", "whole numbers"):
         candidates = [name for of_kind, name in different if of_kind == kind]

@@ -101,24 +101,24 @@ def rdm(
     Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Walther et al. 2016, NeuroImage
     137:188; Schütt et al. 2023, eLife 12:e82566.
     """
-    known = (*METRICS, "mahalanobis", "poisson")
+    metrics = (*METRICS, "mahalanobis", "poisson")
     if metric == "crossnobis":
         raise ValueError("metric 'crossnobis' needs repeated measurements: use crossvalidated_rdm")
-    if metric not in known:
-        raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(known)}")
+    if metric not in metrics:
+        raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(metrics)}")
     if (precision is None) == (metric == "mahalanobis"):
-        wanted = "needs a" if precision is None else "takes no"
-        raise ValueError(f"metric {metric!r} {wanted} precision; 'mahalanobis' does")
+        verb = "needs a" if precision is None else "takes no"
+        raise ValueError(f"metric {metric!r} {verb} precision; 'mahalanobis' does")
     x, products = products_for(x, dtype, device)
     if len(x.shape) != 2 or x.shape[0] < 2 or x.shape[1] < 1:
         raise ValueError(f"x has shape {tuple(x.shape)}; wanted (stimuli ≥ 2, neuroids ≥ 1)")
     n_stimuli, n_neuroids = x.shape
     root = None if metric != "mahalanobis" else whitening(precision, n_neuroids)
     rate = check_prior(prior) if metric == "poisson" else None
-    held = 8 * n_stimuli * n_neuroids
+    n_bytes = 8 * n_stimuli * n_neuroids
     require_memory(
         n_stimuli,
-        2 * min(block_bytes, held) + (held if root is not None and root.ndim == 2 else 0),
+        2 * min(block_bytes, n_bytes) + (n_bytes if root is not None and root.ndim == 2 else 0),
         products,
     )
 

@@ -123,7 +123,7 @@ def _replace_giver(
     detour: np.ndarray,
     via: np.ndarray,
 ) -> None:
-    """Let the next cheapest rows take over the detours from a column that a row served."""
+    """Find the next cheapest rows for the detours from a column that a row served."""
     for other in range(len(via)):
         if via[a, other] != giver:
             continue

@@ -153,8 +153,8 @@ def _independent(
     # The minimum over u: Σ_j w_ij (d_ij − u_i − u_j) = 2 w_ii u_i for every condition i, where
     # w_ii weighs the diagonal entry of X, −2 u_i. The diagonal dominates: there is one solution.
     system = pairs + np.diag(of_condition + 2.0 * own)
-    wanted = np.einsum("kij,ij->ki", squares, pairs) - np.outer(means, of_condition)
-    u = np.linalg.solve(system, wanted.T).T
+    centred = np.einsum("kij,ij->ki", squares, pairs) - np.outer(means, of_condition)
+    u = np.linalg.solve(system, centred.T).T
     on_diagonal = 2.0 * u * np.sqrt(own)
     result = on_diagonal @ on_diagonal.T
     roots = np.sqrt(pairs)
@@ -170,15 +170,15 @@ def _independent(
 
 
 def _correlated(
-    squares: np.ndarray, means: np.ndarray, known: np.ndarray, sigma_k: np.ndarray
+    squares: np.ndarray, means: np.ndarray, entries: np.ndarray, sigma_k: np.ndarray
 ) -> np.ndarray:
     """Products for a general sigma_k: entries of X weigh on each other, missing ones are solved."""
-    useful = known.any(axis=1)
+    useful = entries.any(axis=1)
     if not useful.all():  # a condition without distances would only add unknowns
-        squares, known = squares[:, useful][:, :, useful], known[np.ix_(useful, useful)]
+        squares, entries = squares[:, useful][:, :, useful], entries[np.ix_(useful, useful)]
         sigma_k = sigma_k[np.ix_(useful, useful)]
     n = len(sigma_k)
-    values = np.where(known, squares - means[:, None, None], 0.0)
+    values = np.where(entries, squares - means[:, None, None], 0.0)
     # Only contrasts of conditions matter. With the mean's variance put in, sigma_k is invertible,
     # and its inverse's root, applied to centred values, is that on the contrasts.
     centring = np.eye(n) - 1.0 / n
@@ -192,7 +192,7 @@ def _correlated(
     if scale <= 0.0 or pivots.min() <= 1e-12 * pivots.max():
         raise ValueError("sigma_k is not positive definite: it leaves a contrast without variance")
     whitener = solve_triangular(root, centring, lower=True)
-    i, j = np.nonzero(np.triu(~known, 1))
+    i, j = np.nonzero(np.triu(~entries, 1))
     if len(i) > MOST_MISSING:
         raise ValueError(
             f"{len(i)} pairs are missing; with correlations in sigma_k at most {MOST_MISSING} may"
@@ -202,9 +202,9 @@ def _correlated(
         precision = whitener.T @ whitener
         system = precision[np.ix_(i, i)] * precision[np.ix_(j, j)]
         system += precision[np.ix_(i, j)] * precision[np.ix_(j, i)]
-        wanted = (precision @ values @ precision)[:, i, j]
-        found = np.linalg.solve(system, wanted.T).T
-        values[:, i, j] = values[:, j, i] = -found
+        target = (precision @ values @ precision)[:, i, j]
+        solution = np.linalg.solve(system, target.T).T
+        values[:, i, j] = values[:, j, i] = -solution
     whitened = (whitener @ values @ whitener.T).reshape(len(values), -1)
     return whitened @ whitened.T / 4.0
 

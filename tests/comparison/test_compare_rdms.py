@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scipy.spatial.distance import pdist
 
 import probe
 from probe import recordings
+from probe.comparison import compare_rdms
 from probe.errors import ProbeError
 from probe.inference import evaluate
 from probe.recordings import Recording
@@ -35,6 +37,11 @@ def recording():
     """A simulated recording of 30 stimuli."""
     every = recordings.simulate_v4(seed=1, n_subjects=2, n_neuroids=12, n_repetitions=4)
     return Recording(every.data.isel(stimulus=slice(0, 150, 5)), every.stimuli)
+
+
+def test_the_example_prints_what_it_says():
+    ran = doctest.testmod(compare_rdms)
+    assert (ran.failed, ran.attempted) == (0, 7)
 
 
 def test_numbers_are_those_of_evaluate(sets):

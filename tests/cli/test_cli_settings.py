@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from probe.cli import options
+from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 from probe.settings import Settings, option
 
@@ -30,19 +30,14 @@ app = typer.Typer()
 
 
 @app.command()
-@options.spread(
-    Cooking,
-    without=("secret",),
-    lid=options.of(Cooking, "lid", "--lid/--no-lid"),
-    n_eggs=options.of(Cooking, "n_eggs", "-n"),
-)
+@with_settings(Cooking, secret=None, lid={"flags": ("--lid/--no-lid",)}, n_eggs={"flags": ("-n",)})
 def cook(
     dish: Annotated[str, typer.Argument()],
     settings: Cooking,
     guests: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Cook a dish."""
-    received.append((dish, settings, guests))
+    received.append((dish, settings.checked(), guests))
 
 
 def test_without_options_it_is_handed_the_defaults():
@@ -91,11 +86,3 @@ def test_what_is_not_allowed_is_refused_before_the_command_runs(words, message):
     assert isinstance(ran.exception, ProbeError)
     assert str(ran.exception) == message
     assert not received
-
-
-def test_the_network_is_named_once():
-    assert options.one_model("alexnet", None) == options.one_model(None, "alexnet") == "alexnet"
-    with pytest.raises(ProbeError, match="'alexnet' and --model 'vgg16': expected one of the two"):
-        options.one_model("alexnet", "vgg16")
-    with pytest.raises(ProbeError, match="no model: expected its name as the first argument"):
-        options.one_model(None, None)
