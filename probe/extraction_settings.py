@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from probe.models.settings import (
+    BATCH_SIZE,
+    BATCH_SIZE_UNSET,
+    LAYERS,
+    PREPROCESSING,
+    PREPROCESSINGS,
+    WEIGHTS,
+)
 from probe.settings import Settings, option
 
 STORED = ("float32", "float16", "bfloat16")
@@ -14,9 +22,6 @@ STORED = ("float32", "float16", "bfloat16")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What a network can compute in; see `probe.activations.engine.AUTOCAST`."""
-
-PREPROCESSINGS = ("resize", "torchvision")
-"""What pictures can go through first; see `probe.models.Preprocessing`."""
 
 NO_AUTOCAST = "none"
 """What ``autocast`` was where a network computed in float32. Stores are called so still."""
@@ -28,8 +33,7 @@ class ExtractSettings(Settings):
 
     layers: Any = option(
         "default",
-        "Layer paths or aliases, separated by commas (features.6,conv4), or default, all, conv, "
-        "relu, pool, linear, block. probe layers MODEL lists them.",
+        LAYERS,
     )
     reduce: Any = option(
         "none",
@@ -47,21 +51,19 @@ class ExtractSettings(Settings):
     )
     weights: str = option(
         "imagenet",
-        "imagenet, random, or the path of a checkpoint; of several sets of weights in it, "
-        "PATH#PART takes one, such as dino.pth#teacher.",
+        WEIGHTS,
     )
     preprocessing: str = option(
         "resize",
-        "resize: the whole picture, as the animal saw it; torchvision: as the weights were "
-        "trained, with a crop.",
+        PREPROCESSING,
         choices=PREPROCESSINGS,
     )
     seed: int = option(0, "Seed of random weights, projections and choices.", at_least=0)
     batch_size: int | None = option(
         None,
-        "Images per forward pass; halved when memory runs out.",
+        BATCH_SIZE,
         at_least=1,
-        unset="what suits network and device",
+        unset=BATCH_SIZE_UNSET,
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.")
     skip_bad: bool = option(False, "Go on without pictures that cannot be read.")

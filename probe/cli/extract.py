@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.extraction_settings import NO_AUTOCAST, ExtractSettings
 
 if TYPE_CHECKING:
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     from probe.extraction import Plan
 
 
+@with_settings(
+    ExtractSettings,
+    layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
+    reduce={"autocompletion": complete.reducers},
+    weights={"autocompletion": complete.weights},
+    root={"type": Path | None},
+    folder={"type": Path | None},
+)
 def extract(
     model: options.Model,
     images: Annotated[
@@ -33,31 +43,9 @@ def extract(
             autocompletion=complete.images,
         ),
     ],
-    layers: Annotated[
-        str, options.of(ExtractSettings, "layers", autocompletion=complete.layer_words)
-    ] = ExtractSettings.layers,
-    reduce: Annotated[
-        str, options.of(ExtractSettings, "reduce", autocompletion=complete.reducers)
-    ] = ExtractSettings.reduce,
-    dtype: Annotated[str, options.of(ExtractSettings, "dtype")] = ExtractSettings.dtype,
-    precision: Annotated[str, options.of(ExtractSettings, "precision")] = ExtractSettings.precision,
+    settings: ExtractSettings,
     autocast: Annotated[str | None, typer.Option(hidden=True)] = None,
-    weights: Annotated[
-        str, options.of(ExtractSettings, "weights", autocompletion=complete.weights)
-    ] = ExtractSettings.weights,
-    preprocessing: Annotated[
-        str, options.of(ExtractSettings, "preprocessing")
-    ] = ExtractSettings.preprocessing,
-    seed: Annotated[int, options.of(ExtractSettings, "seed")] = ExtractSettings.seed,
-    batch_size: Annotated[
-        int | None, options.of(ExtractSettings, "batch_size")
-    ] = ExtractSettings.batch_size,
-    device: Annotated[str, options.of(ExtractSettings, "device")] = ExtractSettings.device,
     cluster: options.Cluster = None,
-    skip_bad: Annotated[bool, options.of(ExtractSettings, "skip_bad", "--skip-bad")] = False,
-    root: Annotated[Path | None, options.of(ExtractSettings, "root")] = None,
-    folder: Annotated[Path | None, options.of(ExtractSettings, "folder")] = None,
-    force: Annotated[bool, options.of(ExtractSettings, "force", "--force")] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only say what it would take, and what is there already."),
@@ -93,13 +81,8 @@ def extract(
 
     if autocast is not None:
         precision = "float32" if autocast == NO_AUTOCAST else autocast
-    plan = extraction.plan(
-        model,
-        images,
-        ExtractSettings.of(locals()),
-        accept_licence=accept_licence,
-        cluster=cluster,
-    )
+        settings = replace(settings, precision=precision)
+    plan = extraction.plan(model, images, settings, accept_licence=accept_licence, cluster=cluster)
     with connect(cluster) as workers:
         plan = plan.on(workers)
         table = plan.table()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from probe.cli import options
+from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.comparison.settings import RSASettings
 
 if TYPE_CHECKING:
@@ -17,29 +18,24 @@ if TYPE_CHECKING:
     from probe.comparison.result_over_time import RSAOverTime
 
 
+@with_settings(
+    RSASettings,
+    progress=None,
+    layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
+    weights={"autocompletion": complete.weights},
+    preprocessing={"autocompletion": complete.preprocessing},
+    baselines={"flags": ("--baselines/--no-baselines",)},
+    resample={"type": str},
+    time={"metavar": "FROM,TO", "show_default": False},
+    step={"metavar": "LENGTH", "show_default": False},
+)
 def rsa(
     model: options.Models,
     dataset: options.Datasets,
-    layers: options.Layers = "default",
-    metric: Annotated[str, options.of(RSASettings, "metric")] = RSASettings.metric,
-    comparator: options.Comparator = RSASettings.comparator,
+    settings: RSASettings,
     region: options.Region = None,
     subject: options.Subject = None,
-    min_reliability: options.MinReliability = None,
-    weights: options.Weights = RSASettings.weights,
-    preprocessing: options.Preprocessing = RSASettings.preprocessing,
-    baselines: Annotated[
-        bool, options.of(RSASettings, "baselines", "--baselines/--no-baselines")
-    ] = RSASettings.baselines,
-    resample: options.Resample = "stimuli",
-    n_resamples: options.NResamples = RSASettings.n_resamples,
-    test: options.Test = RSASettings.test,
     correction: options.Correction = "fdr",
-    seed: Annotated[int, options.of(RSASettings, "seed")] = RSASettings.seed,
-    time: options.Time = None,
-    step: options.Step = None,
-    device: options.Device = RSASettings.device,
-    batch_size: Annotated[int | None, options.of(RSASettings, "batch_size")] = None,
     cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
@@ -48,7 +44,6 @@ def rsa(
         ),
     ] = None,
     as_json: options.AsJson = False,
-    accept_licence: options.AcceptLicence = False,
 ) -> None:
     """Compare the layers of networks with recordings.
 
@@ -99,40 +94,21 @@ def rsa(
 
     from probe import comparison
 
-    other_weights = None if weights == RSASettings.weights else weights
+    reliable = settings.min_reliability
     path = output or default_folder(
-        several(model) or model, several(dataset) or dataset, region, subject, other_weights,
-        f"reliability{min_reliability:g}" if min_reliability is not None else None,
-        time, step and f"step-{step}",
+        several(model) or model, several(dataset) or dataset, region, subject,
+        None if settings.weights == RSASettings.weights else settings.weights,
+        None if reliable is None else f"reliability{reliable:g}",
+        str(settings.time or ""), f"step-{settings.step}" if settings.step else None,
     )  # fmt: skip
     # Whether a folder takes the result is known before the work, not after it.
     with place_for(path) as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="no result for")  # said at the end
         replaced = any((folder / name).exists() for name in ("result.json", "map.csv"))
         result = comparison.rsa(
-            model,
-            dataset,
-            layers=layers,
-            metric=metric,
-            comparator=comparator,
-            region=region,
-            subject=subject,
-            min_reliability=min_reliability,
-            weights=weights,
-            preprocessing=preprocessing,
-            baselines=baselines,
-            resample=resample,
-            test=test,
-            n_resamples=n_resamples,
-            seed=seed,
-            device=device,
-            batch_size=batch_size,
-            cluster=cluster,
-            accept_licence=accept_licence,
-            time=time,
-            step=step,
-            output=folder,
-        )
+            model, dataset, region=region, subject=subject, cluster=cluster, output=folder,
+            **settings.to_about(),
+        )  # fmt: skip
     if as_json:
         typer.echo(result.to_json())
     else:

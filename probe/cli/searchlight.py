@@ -8,9 +8,20 @@ from typing import Annotated
 import typer
 
 from probe.cli import complete, options
+from probe.cli.settings import with_settings
 from probe.comparison.settings import SearchlightSettings
 
 
+@with_settings(
+    SearchlightSettings,
+    progress=None,
+    baselines=None,
+    radius={"type": str, "default": "6mm"},
+    layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
+    weights={"autocompletion": complete.weights},
+    preprocessing={"autocompletion": complete.preprocessing},
+    time={"metavar": "FROM,TO", "show_default": False},
+)
 def searchlight(
     model: options.Model,
     dataset: Annotated[
@@ -23,10 +34,7 @@ def searchlight(
             autocompletion=complete.datasets,
         ),
     ],
-    radius: Annotated[str, options.of(SearchlightSettings, "radius", show_default="6mm")] = "6mm",
-    layers: options.Layers = "default",
-    metric: Annotated[str, options.of(SearchlightSettings, "metric")] = SearchlightSettings.metric,
-    comparator: options.Comparator = SearchlightSettings.comparator,
+    settings: SearchlightSettings,
     region: Annotated[
         str | None, typer.Option(help="One region, alone.", show_default="all voxels")
     ] = None,
@@ -39,15 +47,6 @@ def searchlight(
             show_default=False,
         ),
     ] = None,
-    time: options.Time = None,
-    permutations: Annotated[
-        int, options.of(SearchlightSettings, "permutations")
-    ] = SearchlightSettings.permutations,
-    weights: options.Weights = SearchlightSettings.weights,
-    preprocessing: options.Preprocessing = SearchlightSettings.preprocessing,
-    seed: Annotated[int, options.of(SearchlightSettings, "seed")] = SearchlightSettings.seed,
-    device: options.Device = SearchlightSettings.device,
-    batch_size: Annotated[int | None, options.of(SearchlightSettings, "batch_size")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +58,6 @@ def searchlight(
         ),
     ] = None,
     as_json: options.AsJson = False,
-    accept_licence: options.AcceptLicence = False,
 ) -> None:
     """Map where in a brain the layers of a network are.
 
@@ -91,21 +89,20 @@ def searchlight(
 
     check_names(dataset)  # before PyTorch is imported, which takes seconds
 
-    from probe.comparison.searchlight import searchlight
+    from probe.comparison.searchlight import searchlight as run
 
-    other_weights = None if weights == SearchlightSettings.weights else weights
     path = output or default_folder(
-        model, several(dataset) or dataset, region, subject, other_weights,
-        time, verb="searchlight",
+        model, several(dataset) or dataset, region, subject,
+        None if settings.weights == SearchlightSettings.weights else settings.weights,
+        str(settings.time or ""), verb="searchlight",
     )  # fmt: skip
+    values = settings.to_about()
+    del values["baselines"]  # there are none in a searchlight
     with place_for(path) as folder:
         verb = "replaced" if (folder / "searchlight.json").exists() else "wrote"
-        result = searchlight(
-            model, several(dataset) or dataset, radius=radius, layers=layers, metric=metric,
-            comparator=comparator, region=region, subject=subject, surface=surface or (),
-            time=time, permutations=permutations, weights=weights, preprocessing=preprocessing,
-            seed=seed, device=device, batch_size=batch_size, accept_licence=accept_licence,
-            output=folder,
+        result = run(
+            model, several(dataset) or dataset, region=region, subject=subject,
+            surface=surface or (), output=folder, **values,
         )  # fmt: skip
     if as_json:
         typer.echo(result.to_json())

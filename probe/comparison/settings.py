@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from probe.errors import ProbeError
+from probe.models.settings import BATCH_SIZE, BATCH_SIZE_UNSET, LAYERS, PREPROCESSING, WEIGHTS
 from probe.settings import NamesIn, Settings, option
 
 RESAMPLES = ("stimuli", "subjects", "both", "none")
@@ -81,8 +82,7 @@ class RDMSettings(Settings):
 
     layers: str | Sequence[str] = option(
         "default",
-        "Layer paths or aliases, separated by commas (features.6,conv4), or default, all, conv, "
-        "relu, pool, linear, block. probe layers MODEL lists them.",
+        LAYERS,
     )
     metric: str = option(
         "correlation",
@@ -92,21 +92,19 @@ class RDMSettings(Settings):
     )
     weights: str = option(
         "imagenet",
-        "imagenet, random, or the path of a checkpoint; of several sets of weights in it, "
-        "PATH#PART takes one, such as dino.pth#teacher.",
+        WEIGHTS,
     )
     preprocessing: str = option(
         "resize",
-        "resize: the whole picture, as the animal saw it; torchvision: as the weights were "
-        "trained, with a crop.",
+        PREPROCESSING,
     )
     baselines: bool = option(True, "Compare also the pixels and three untrained networks.")
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
     batch_size: int | None = option(
         None,
-        "Images per forward pass; halved when memory runs out.",
+        BATCH_SIZE,
         at_least=1,
-        unset="what suits network and device",
+        unset=BATCH_SIZE_UNSET,
     )
     accept_licence: bool = option(False, "Accept a recording's restricted licence.")
     progress: bool | None = option(None, "Show progress bars.", unset="when a person is watching")
