@@ -427,7 +427,7 @@ class TestQueue:
             script.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("TMPDIR", str(tmp_path))
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        monkeypatch.setenv("PYTHONPATH", str(Path(worker_tasks.__file__).parent))
         job = {"cores": 1, "memory": "2GB", "interface": None, "local-directory": str(tmp_path)}
         with dask.config.set(
             {f"jobqueue.slurm.{name}": value for name, value in job.items()}

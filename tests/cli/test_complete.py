@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from probe.cli import complete
+from probe.comparison import settings
 from probe.inference.evaluate import RESAMPLES, TESTS
 from probe.output.text import CORRECTIONS
 
@@ -25,10 +26,7 @@ from probe.output.text import CORRECTIONS
         (complete.several_models, "alexnet,v4-compact:201025-88", ["alexnet,v4-compact:201025-88"]),
         (complete.datasets, "v4,sim-v", [f"v4,sim-{k}" for k in ("v4", "v1", "v4-compact")]),
         (complete.datasets, "sim-v4,sim-", ["sim-v4,sim-v1", "sim-v4,sim-v4-compact"]),
-        (complete.resamples, "", ["stimuli", "subjects", "both", "none"]),
-        (complete.tests, "p", ["permutation"]),
         (complete.corrections, "h", ["holm"]),
-        (complete.metrics, "cross", ["crossnobis"]),
     ],
 )
 def test_the_last_word_is_completed_and_those_before_are_kept(names, start, found):
@@ -53,15 +51,16 @@ def test_regions_are_those_of_the_recordings_that_were_named(dataset, start, fou
 
 
 def test_words_are_those_that_exist():
-    assert (*RESAMPLES, "none") == complete.RESAMPLES
-    assert set(complete.TESTS) == set(TESTS)
-    assert tuple(CORRECTIONS) == complete.CORRECTIONS
+    assert tuple(CORRECTIONS) == tuple(settings.CORRECTIONS)
+    assert (*RESAMPLES, "none") == settings.RESAMPLES
+    assert set(settings.TESTS) == set(TESTS)
 
 
 def test_completion_imports_nothing_slow():
     code = (
-        "import sys; from probe.cli import complete as c; c.several_models('a'); c.tests(''); "
-        "c.resamples(''); c.corrections(''); "
+        "import sys; from probe.cli import complete as c; from probe.settings import option_of; "
+        "from probe.comparison.settings import RSASettings; c.several_models('a'); "
+        "c.corrections(''); c.one_of(option_of(RSASettings, 'test').choices)('p'); "
         "print({'torch', 'numba', 'pandas', 'numpy'} & set(sys.modules))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_profiles import PROFILES, file_of_tags, fixed, gamma, para, rgb_profile, table
 from PIL import Image, ImageCms
+from profiles import PROFILES, file_of_tags, fixed, gamma, para, rgb_profile, table
 
 from probe.images import colour
 

@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from made_profiles import PROFILES
 from PIL import Image
+from profiles import PROFILES
 
 from probe import images
 from probe.errors import ProbeError

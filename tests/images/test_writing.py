@@ -8,8 +8,8 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from made_profiles import PROFILES
 from PIL import Image
+from profiles import PROFILES
 
 from probe import images
 from probe.errors import ProbeError

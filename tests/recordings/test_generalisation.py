@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from over_time import BINS, recording
 from scipy.stats import spearmanr
-from test_times import BINS, recording
 
 from probe.errors import ProbeError
 from probe.recordings import reliability_over_time, split_half, time_generalisation

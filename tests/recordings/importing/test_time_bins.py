@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from test_import_agreement import as_npz_spikes, as_npz_spikes_in_ms, as_nwb, write_table
+from session_files import as_npz_spikes, as_npz_spikes_in_ms, as_nwb, write_table
 
 from probe.errors import ProbeError
 from probe.recordings import from_folder, read_recording
