@@ -120,7 +120,7 @@ def test_where_the_page_cache_cannot_be_avoided(
     monkeypatch.setattr(os, "open", refusing)
     layout = ShardLayout(4, 30, "float32")
     path = written(tmp_path, layout, torch.randn(4, 30))
-    assert len(flags) == 2
+    assert len([flag for flag in flags if flag & os.O_CREAT]) == 2
     assert layout.damage(path) is None
 
 

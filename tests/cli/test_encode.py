@@ -165,13 +165,6 @@ def test_layers_together_are_two_or_more(encode, lab):
     assert not Path("out").exists()
 
 
-def test_methods_are_completed():
-    from probe.encoding.settings import METHODS
-
-    assert tuple(complete.encoding_methods("")) == METHODS
-    assert complete.encoding_methods("b") == ["banded"]
-
-
 def test_random_weights_are_found_again_by_their_seed(encode, lab, run, picture):
     assert encode(lab, "--seed", "3", "-o", "out").code == 0
     ran = run("saliency", picture, "-t", f"site:{lab}:2", "-o", "map.png")

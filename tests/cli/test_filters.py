@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from probe import images
-from probe.cli import complete
-from probe.features.settings import METHODS, SCALES, SORTS
+from probe.features.settings import METHODS, SCALES, SORTS, FilterSettings
+from probe.settings import option_of
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ class TestWhatIsWritten:
         (["--channels", "3"], ["--channels goes with --image or --images"]),
         (["--layer", "features.0", "--image", "images/p00.png", "--channels", "64"],
          ["channel 64 does not exist", "has 64, from 0"]),
-        (["--layer", "features.0", "-i", "images", "--channels", "x"], ["'x' are no numbers"]),
+        (["--layer", "features.0", "-i", "images", "--channels", "x"], ["'x': expected numbers"]),
         (["--layer", "features.0", "-i", "images", "--project", "guide"],
          ["'guide'", "did you mean 'guided'"]),
         (["--layer", "features.0", "-i", "images", "-k", 0], ["k 0: expected a number ≥ 1"]),
@@ -111,7 +111,7 @@ def test_the_network_is_the_first_argument_or_an_option(run):
     option = run("filters", "-m", "squeezenet1_1", "--weights", "random", "-o", "option.png")
     assert (first.code, option.code) == (0, 0)
     assert Path("first.png").read_bytes() == Path("option.png").read_bytes()
-    assert "expected one of the two" in run("filters", "alexnet", "-m", "vgg16").error
+    assert "expected one, as first argument" in run("filters", "alexnet", "-m", "vgg16").error
     assert "no model: expected its name" in run("filters").error
 
 
@@ -120,9 +120,6 @@ def test_a_network_that_does_not_exist(run):
 
 
 def test_words_are_those_that_exist():
-    assert complete.KERNEL_SORTS == SORTS
-    assert complete.MAP_SCALES == SCALES
-    assert tuple(METHODS) == complete.PROJECTIONS
-    assert complete.projections("g") == ["guided"]
-    assert complete.kernel_sorts("e") == ["energy"]
-    assert complete.map_scales("") == ["shared", "own"]
+    assert option_of(FilterSettings, "sort").choices == SORTS
+    assert option_of(FilterSettings, "scale").choices == SCALES
+    assert tuple(METHODS) == option_of(FilterSettings, "project").choices

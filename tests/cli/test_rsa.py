@@ -213,7 +213,7 @@ class TestSeveral:
 
 
 def test_a_cluster_that_is_none(rsa, lab):
-    assert "'local:x' names no number of processes" in rsa(lab, "--cluster", "local:x").error
+    assert "'local:x': expected a number of processes" in rsa(lab, "--cluster", "local:x").error
     assert not Path("results").exists()
 
 

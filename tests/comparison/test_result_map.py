@@ -185,7 +185,7 @@ class TestNothingTwice:
         loads, passes = [], []
         load, forward = models.load, nn.Conv2d.forward
         monkeypatch.setattr(
-            "probe.models.load",
+            "probe.models.network.load",
             lambda name, *a, **k: loads.append(name) or load(name, *a, **k),
         )
         monkeypatch.setattr(

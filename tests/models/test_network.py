@@ -218,7 +218,7 @@ def test_users_module_is_not_changed():
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
     assert (network.name, network.input_shape) == ("mine", (3, 9, 9))
     assert network.weights.kind == "user"
-    with pytest.raises(ProbeError, match=r"torch\.nn\.Module, not str"):
+    with pytest.raises(ProbeError, match=r"module str: expected a torch\.nn\.Module"):
         Network.from_module("alexnet")
 
 

@@ -217,7 +217,7 @@ def test_bad_input():
         Preprocessing("x", 9, (9, 9), fit="cover")
     with pytest.raises(ProbeError, match="'resiz'; did you mean 'resize'"):
         for_network("alexnet", "resiz")
-    with pytest.raises(ProbeError, match="RGB picture, not L"):
+    with pytest.raises(ProbeError, match="picture of mode L: expected RGB"):
         for_network("alexnet")(Image.new("L", (9, 9)))
     with pytest.raises(ProbeError, match="interpolation 'bilinea'"):
         Preprocessing("resize", (9, 9), interpolation="bilinea")

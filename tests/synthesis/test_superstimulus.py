@@ -192,7 +192,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(("option", "value"), [("diverse", 0), ("steps", 0)])
     def test_numbers_that_are_too_small(self, alexnet: Network, option: str, value: int) -> None:
-        with pytest.raises(ProbeError, match=f"{option} 0: expected 1 or more"):
+        with pytest.raises(ProbeError, match=f"{option} 0: expected a number ≥ 1"):
             superstimulus("site:sim-v4:3", alexnet, **{option: value})
 
     def test_a_site_that_does_not_exist(self, alexnet: Network, squeezenet: Network) -> None:
