@@ -84,7 +84,7 @@ def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
     table = atlas.table
     if as_json:
         record = {"about": atlas.about, "files": [str(written)], "table": table.to_dict("records")}
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
     counts = table["activations"]
     facts = [

@@ -41,7 +41,7 @@ class TestWhatIsWritten:
     def test_a_sheet_as_json(self, visualize):
         ran = visualize("features.0", "--channels", "0-2,7", "-o", "out/sheet.png", "--json")
         assert (ran.code, ran.err) == (0, "")
-        record = json.loads(ran.out)
+        (record,) = json.loads(ran.out)
         assert record["files"] == ["out/sheet.png"]
         assert [row["target"] for row in record["table"]] == [
             f"features.0:{k}" for k in (0, 1, 2, 7)
@@ -207,7 +207,7 @@ class TestBadInput:
             (["features.0:64"], "channel 64 does not exist"),
             (["featres.0:3"], "has no layer"),
             (["no such thing"], "is no class"),
-            (["features.0", "--channels", "a"], "are no numbers with commas"),
+            (["features.0", "--channels", "a"], "expected numbers with commas"),
             (["features.0:3", "--channels", "1"], "channels go with the name of one layer"),
             (["features.0:3", "-o", "v.gif"], "cannot be written"),
             (["features.0", "-o", "v.jpg"], "cannot be written"),
