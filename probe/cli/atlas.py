@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     model={"argument": True, "type": str, "default": ..., "autocompletion": complete.models},
     layer={"argument": True, "default": ..., "autocompletion": complete.layer_words},
     weights={"type": str, "autocompletion": complete.weights},
+    preprocessing={"type": str, "autocompletion": complete.preprocessing},
     target={
         "flags": ("--target", "-t"), "type": str | None, "autocompletion": complete.targets,
     },

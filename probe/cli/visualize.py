@@ -32,6 +32,7 @@ PATCHES = 4
     transparent={"flags": ("--transparent",)},
     tileable={"flags": ("--tileable",)},
     weights={"type": str, "autocompletion": complete.weights},
+    preprocessing={"type": str, "autocompletion": complete.preprocessing},
     threads=None,
 )
 def visualize(
