@@ -12,7 +12,6 @@ from probe.models.settings import (
     BATCH_SIZE_UNSET,
     LAYERS,
     PREPROCESSING,
-    PREPROCESSINGS,
     WEIGHTS,
 )
 from probe.settings import Settings, option
@@ -53,10 +52,9 @@ class ExtractSettings(Settings):
         "imagenet",
         WEIGHTS,
     )
-    preprocessing: str = option(
+    preprocessing: Any = option(
         "resize",
         PREPROCESSING,
-        choices=PREPROCESSINGS,
     )
     seed: int = option(0, "Seed of random weights, projections and choices.", at_least=0)
     batch_size: int | None = option(

@@ -71,6 +71,7 @@ class TestExtract:
             extract(str(pictures), reduce=SpatialMean()),
             extract(pictures / "*.png", reduce="mean", layers=["features.3.squeeze"]),
             extract(image_set(pictures), network, reduce="mean", batch_size=4),
+            extract(pictures, reduce="mean", preprocessing=network.preprocessing),
         ):
             assert same.path == store.path
         assert extract(pictures, reduce="max").path != store.path

@@ -47,6 +47,9 @@ RESERVED = ("sha256", "stimulus", "neuroid", "channel", "y", "x", "token", "comp
 SCATTERED = 8
 """Times the stimuli of a shard, that are read at most to copy it from another store."""
 
+OPTIONS = ("reduce", "dtype", "precision", "batch_size", "device", "folder", "force", "seed")
+"""Of `ExtractSettings`, those that `extract` takes."""
+
 TASKS = 256
 """Into which the work is cut for a cluster, at most."""
 
@@ -452,9 +455,14 @@ def extract(
     ProbeError
         If an image cannot be read, a layer or the device does not exist, or the disk is too small
         or full.
+    TypeError
+        If there is no such option.
     """
     if "autocast" in options:
         options["precision"] = precision_of(options.pop("autocast"))
+    for name in options:
+        if name not in OPTIONS:  # others of `probe.extract` are decided by network and stimuli
+            raise TypeError(f"extract() got an unexpected keyword argument {name!r}")
     settings = ExtractSettings(**options).checked()
     reduce = settings.reduce
     if isinstance(reduce, str):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     model={"argument": True, "type": str, "default": ..., "autocompletion": complete.models},
     layer={"argument": True, "default": ..., "autocompletion": complete.layer_words},
     weights={"type": str, "autocompletion": complete.weights},
+    preprocessing={"type": str, "autocompletion": complete.preprocessing},
     target={
         "flags": ("--target", "-t"), "type": str | None, "autocompletion": complete.targets,
     },
@@ -84,7 +85,7 @@ def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
     table = atlas.table
     if as_json:
         record = {"about": atlas.about, "files": [str(written)], "table": table.to_dict("records")}
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
     counts = table["activations"]
     facts = [

@@ -1,12 +1,17 @@
-"""What every command understands besides its own options: where the network stands, spellings.
+"""What every command does besides its own work: where the network stands, spellings, errors.
 
 A network may be written first, or after ``--model``/``-m``, whichever the command's signature has.
 Where positional arguments are pictures (``saliency``, ``dream``, ``style``), a name before them
 could be a picture's: there, only ``--model`` names the network.
+
+An error that begins with an option and its value, ``splits 1: expected …``, names the flag that was
+typed, ``--folds 1: expected …``.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -22,6 +27,7 @@ OTHER_SPELLINGS = {
 """Flags that are understood, and not shown in help texts, by the spelling that is."""
 
 _ELSEWHERE = "_network"
+_TYPED = "probe.typed"
 
 
 class Command(TyperCommand):
@@ -62,6 +68,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments, with the network where this command has it."""
         args = self._in_our_spelling(args)
+        ctx.meta[_TYPED] = [word.partition("=")[0] for word in args]
         if self._also is None or ctx.resilient_parsing:
             return super().parse_args(ctx, args)
         values, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
@@ -77,6 +84,26 @@ class Command(TyperCommand):
                     raise ProbeError(_twice(str(values["model"]), network))
                 args = [network, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors name the flags that were typed."""
+        try:
+            return super().invoke(ctx)
+        except ProbeError as error:
+            error.args = (self._with_flag(str(error), ctx.params, ctx.meta.get(_TYPED, ())),)
+            raise
+
+    def _with_flag(self, message: str, values: dict[str, Any], typed: Sequence[str]) -> str:
+        """Return an error with the flag in place of the option that it begins with."""
+        match = re.match(r"(\w+) (?:'([^']*)'|([-\d.]+))", message)
+        if match is None:
+            return message
+        name, value = match[1], match[2] or match[3] or ""
+        for param in self.params:
+            flag = next((flag for flag in param.opts if flag in typed), None)
+            if param.name == name and flag and value in str(values.get(name)):
+                return message.replace(name, flag, 1)
+        return message
 
     def _in_our_spelling(self, args: list[str]) -> list[str]:
         """Return the arguments with flags as this command writes them."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options, outputs, remake, show
+from probe.cli import complete, options, outputs, remake
 from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 from probe.synthesis.settings import DEFAULT_MODEL, LOOK, PRESETS, DreamSettings
@@ -125,8 +125,10 @@ def dream(
         if as_json:
             _print_json([record])
         else:
+            from probe.cli import show
+
             notes = record["about"].get("notes", ())
-            show.put(f"wrote {record['file']}", *(f"note: {note}" for note in notes))
+            show.put(f"wrote {record['files'][0]}", *(f"note: {note}" for note in notes))
         return
     paths = _paths(files, output, read)
 
@@ -147,7 +149,7 @@ def dream(
             picture.save(path, keep_profile=keep_profile, quality=quality)
         if not as_json:
             _show(plan, path)
-        records.append({"about": plan.about, "file": str(path)})
+        records.append({"about": plan.about, "files": [str(path)]})
     if as_json:
         _print_json(records)
 
@@ -186,7 +188,7 @@ def _film(
         else:
             assert file is not None  # a painting is no film
             dream_film(file, path, **how)
-    return {"about": images.about(path), "file": str(path)}
+    return {"about": images.about(path), "files": [str(path)]}
 
 
 def _paths(
@@ -230,6 +232,7 @@ def _show(plan: Plan, path: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from probe.cli import show
     from probe.targets import said
 
     record = plan.about["settings"]

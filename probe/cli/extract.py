@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
     reduce={"autocompletion": complete.reducers},
     weights={"autocompletion": complete.weights},
+    preprocessing={"type": str, "autocompletion": complete.preprocessing},
     root={"type": Path | None},
     folder={"type": Path | None},
 )

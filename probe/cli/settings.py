@@ -50,8 +50,10 @@ def with_settings(
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            chosen = {name: values.pop(name) for name in own_parameters}
-            command(**{target: settings.of(chosen)}, **values)
+            chosen = settings.of({name: values.pop(name) for name in own_parameters})
+            # What is out of range is refused before a command imports PyTorch, which takes seconds.
+            Settings.checked(chosen)
+            command(**{target: chosen}, **values)
 
         decorated: Any = wrapper
         decorated.__signature__ = inspect.Signature(parameters)

@@ -32,6 +32,7 @@ PATCHES = 4
     transparent={"flags": ("--transparent",)},
     tileable={"flags": ("--tileable",)},
     weights={"type": str, "autocompletion": complete.weights},
+    preprocessing={"type": str, "autocompletion": complete.preprocessing},
     threads=None,
 )
 def visualize(
@@ -248,7 +249,7 @@ def _superstimulus(
     if as_json:
         record = {"about": pictures.about, "files": [str(written)]}
         record |= {"table": json.loads(pictures.table.to_json(orient="records"))}
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
     table = pictures.table.drop(columns="index")
     rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
@@ -330,7 +331,7 @@ def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
     if as_json:
         record = {"about": visualisation.about, "files": [str(written)]}
         record |= {"table": json.loads(table.to_json(orient="records"))}
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
     facts = [("weights", str(visualisation.about["weights"]))]
     ranked = table["rank"].dropna()

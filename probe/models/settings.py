@@ -8,7 +8,6 @@ PREPROCESSING = (
     "resize: the whole picture, as the animal saw it; torchvision: as the weights were trained, "
     "with a crop."
 )
-PREPROCESSINGS = ("resize", "torchvision")
 BATCH_SIZE = "Images per forward pass; halved when memory runs out."
 BATCH_SIZE_UNSET = "what suits network and device"
 DEVICE = "auto, cpu, cuda, cuda:1, mps."

@@ -203,11 +203,10 @@ class VisualizeSettings(Settings):
         unset="that of --parameterisation",
     )
     weights: Any = option("imagenet", WEIGHTS)
-    preprocessing: str = option(
+    preprocessing: Any = option(
         "resize",
         "resize: the whole picture, as the animal saw it; torchvision: as the weights were "
         "trained, with a crop.",
-        choices=("resize", "torchvision"),
     )
     seed: int = option(0, "Seed of random weights, the noise, and the transforms.", at_least=0)
     precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
@@ -237,11 +236,10 @@ class AtlasSettings(Settings):
     size: int = option(96, "Side of a cell's picture, in pixels.", at_least=1, unit="pixels")
     steps: int = option(128, "Number of steps of the optimiser.", at_least=1)
     weights: Any = option("imagenet", WEIGHTS)
-    preprocessing: str = option(
+    preprocessing: Any = option(
         "resize",
         "resize: the whole picture, as the animal saw it; torchvision: as the weights were "
         "trained, with a crop.",
-        choices=("resize", "torchvision"),
     )
     precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
     batch_size: int | None = option(

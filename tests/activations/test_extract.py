@@ -73,6 +73,14 @@ def test_a_layer_opens_as_a_labelled_lazy_array(network: Network, stimuli: Stimu
     assert one.item() == pytest.approx(maps[5, 7, 3, 9], rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["weights", "preprocessing", "skip_bad", "root", "reduc"])
+def test_an_option_that_decides_nothing_is_refused(
+    name: str, network: Network, stimuli: StimulusSet
+) -> None:
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        extract(network, stimuli, LAYERS, **{name: "none"})
+
+
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], int]]:
     """Record the layers and the number of images of every forward pass that counts."""
     seen: list[tuple[list[str], int]] = []

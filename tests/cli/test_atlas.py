@@ -39,7 +39,7 @@ def test_it_writes_a_sheet(run, photographs: Path) -> None:
 def test_json_and_table(run, photographs: Path) -> None:
     words = ("atlas", "squeezenet1_1", "features.3", "--images", photographs, *SMALL)
     ran = run(*words, "-o", "cells.csv", "--json")
-    record = json.loads(ran.out)
+    (record,) = json.loads(ran.out)
     table = pd.read_csv("cells.csv")
     assert record["files"] == ["cells.csv"]
     assert [row["activations"] for row in record["table"]] == table["activations"].tolist()
@@ -58,7 +58,7 @@ def test_what_cells_contribute_to_a_target(run, photographs: Path) -> None:
         in ran.out
     )
     ran = run(*words, "-t", "281", "--json")
-    record = json.loads(ran.out)
+    (record,) = json.loads(ran.out)
     assert record["about"]["target"] == "tabby"
     assert all(np.isfinite(row["attribution"]) for row in record["table"])
     assert images.about(record["files"][0])["target"] == "tabby"

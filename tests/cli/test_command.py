@@ -8,6 +8,7 @@ import typer.main
 
 from probe.cli import app
 from probe.cli.command import Command
+from probe.errors import ProbeError
 
 
 def command(function):
@@ -103,3 +104,28 @@ def test_layers(run, words):
     ran = run("layers", *words)
     assert (ran.code, ran.err) == (0, "")
     assert "features.0" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "error"),
+    [
+        (["--folds", "1"], "splits 1: expected 2 or more", "--folds 1: expected 2 or more"),
+        (["--folds=1"], "splits 1: expected 2 or more", "--folds 1: expected 2 or more"),
+        (["-l", "a,cnv"], "layers 'cnv': expected a layer", "-l 'cnv': expected a layer"),
+        (["--layers", ""], "layers '': expected a layer", "--layers '': expected a layer"),
+        # What was not typed keeps its name: here, it comes from elsewhere.
+        (["--folds", "3"], "layers 'cnv': expected a layer", "layers 'cnv': expected a layer"),
+        (["--folds", "3"], "splits 2: expected 3 or more", "splits 2: expected 3 or more"),
+        (["--folds", "3"], "splits of 3 stimuli are small", "splits of 3 stimuli are small"),
+    ],
+)
+def test_an_error_names_the_flag_that_was_typed(words, message, error):
+    def fit(
+        splits: int = typer.Option(10, "--folds"),
+        layers: str = typer.Option("all", "--layers", "-l"),
+    ) -> None:
+        raise ProbeError(message)
+
+    with pytest.raises(ProbeError) as raised:
+        command(fit).main(words, standalone_mode=False)
+    assert str(raised.value) == error

@@ -10,7 +10,9 @@ import pytest
 from probe import __version__
 from probe.cli import complete
 
-HEAVY = ("torch", "torchvision", "xarray", "pandas", "numpy", "scipy", "matplotlib", "zarr")
+HEAVY = (
+    "torch", "torchvision", "xarray", "pandas", "numpy", "scipy", "matplotlib", "zarr", "rich",
+)  # fmt: skip
 
 
 def probe_in_a_new_process(*arguments, code="", **environment):
@@ -102,6 +104,23 @@ def test_without_arguments_the_help_is_shown(run):
 
 def test_version(run):
     assert run("--version").out == f"probe {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("rsa -m alexnet -d sim-v4 --n-resamples 1", "--n-resamples 1: expected a number ≥ 2"),
+        ("encode -m alexnet -d sim-v4 --folds 1", "--folds 1: expected 2 or more"),
+        ("extract -m alexnet -i x --dtype half", "--dtype 'half': expected one of float32, "),
+        ("style a.png b.png --loss grm", "--loss 'grm': expected one of wasserstein, gram; did "),
+    ],
+)
+def test_bad_values_are_refused_before_torch_is_imported(words, error):
+    done = probe_in_a_new_process(
+        *words.split(), code="print('torch' in sys.modules, 'rich' in sys.modules)"
+    )
+    assert (done.returncode, done.stdout) == (2, "False False\n")
+    assert done.stderr.startswith(f"probe: error: {error}")
 
 
 def test_models(run):

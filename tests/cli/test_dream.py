@@ -63,7 +63,7 @@ def test_the_same_into_another_picture(dream, run):
     ran = run("dream", "photo.jpg", "--from", "cat-dream.png", "-o", "other.png", "--json")
     assert (ran.code, ran.err) == (0, "")
     (record,) = json.loads(ran.out)
-    assert record["file"] == "other.png"
+    assert record["files"] == ["other.png"]
     assert record["about"]["image"] == "photo.jpg"
     assert record["about"]["settings"] == images.about("cat-dream.png")["settings"]
     # Its guide has to be there, with its content.

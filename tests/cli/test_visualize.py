@@ -41,7 +41,7 @@ class TestWhatIsWritten:
     def test_a_sheet_as_json(self, visualize):
         ran = visualize("features.0", "--channels", "0-2,7", "-o", "out/sheet.png", "--json")
         assert (ran.code, ran.err) == (0, "")
-        record = json.loads(ran.out)
+        (record,) = json.loads(ran.out)
         assert record["files"] == ["out/sheet.png"]
         assert [row["target"] for row in record["table"]] == [
             f"features.0:{k}" for k in (0, 1, 2, 7)

@@ -59,6 +59,14 @@ def all_activations(network: Network, photographs: StimulusSet) -> np.ndarray:
     return output.numpy()
 
 
+def test_a_preprocessing_as_it_is(made: Atlas, network: Network, photographs: StimulusSet) -> None:
+    other = atlas(
+        "squeezenet1_1", photographs, LAYER, weights="random",
+        preprocessing=network.preprocessing, **SETTINGS,
+    )  # fmt: skip
+    np.testing.assert_array_equal(other.pictures, made.pictures)
+
+
 def test_activations_are_those_of_the_layer(network: Network, photographs: StimulusSet) -> None:
     whole = all_activations(network, photographs)
     drawn = module._Sample(LAYER, 25, seed=0)

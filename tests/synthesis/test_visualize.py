@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import probe
-from probe import images
+from probe import images, models
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
@@ -142,6 +142,15 @@ class TestPictures:
         found = made(small, "second:1", size=(36, 28), steps=1)
         assert found.pictures.shape == (1, 28, 36, 3)
         assert found.about["settings"]["size"] == [36, 28]
+
+    def test_a_preprocessing_by_name_or_as_it_is(self):
+        options = {"weights": "random", "size": SIZE, "steps": 1, "progress": False}
+        as_it_is = models.load("squeezenet1_1", "random").preprocessing
+        by_name, other = (
+            visualize("squeezenet1_1", "features.3:2", preprocessing=preprocessing, **options)
+            for preprocessing in ("resize", as_it_is)
+        )
+        np.testing.assert_array_equal(by_name.pictures, other.pictures)
 
     def test_stop_early_when_nothing_is_gained(self, small):
         settings: dict[str, Any] = {"steps": 3 * WINDOW_STEPS, "size": 16}
