@@ -109,7 +109,7 @@ def test_on_a_cluster(compare, scheduler):
 
 
 def test_a_cluster_that_is_none(compare):
-    assert "cluster 'lokal:2' is unknown; wanted local:4" in compare("--cluster", "lokal:2").error
+    assert "cluster 'lokal:2': expected local:4" in compare("--cluster", "lokal:2").error
     assert not Path("out").exists()
 
 
