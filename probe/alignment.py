@@ -20,7 +20,7 @@ import pandas as pd
 
 from probe import models, recordings
 from probe.activations.extract import Extraction
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.models import Network
 from probe.models.devices import resolve_device
 from probe.output.files import writable_folder, write_all
@@ -250,12 +250,17 @@ accept_licence, progress
 def _score_of(method: str, variance: float | None) -> Callable[..., float]:
     """Return the function of an alignment, with the share of the variance that it keeps."""
     if method not in ALIGNMENTS:
-        raise ProbeError(f"method {method!r} is unknown{suggest(method, ALIGNMENTS)}")
+        raise ProbeError(
+            f"method {method!r}: expected one of {', '.join(ALIGNMENTS)}"
+            f"{nearest(method, ALIGNMENTS)}"
+        )
     score = ALIGNMENTS[method]
     if variance is None:
         return score
     if method not in ("svcca", "pwcca"):
-        raise ProbeError(f"method {method!r} keeps all variance: only svcca and pwcca do not")
+        raise ProbeError(
+            f"variance {variance}: method {method!r} keeps all variance; choose svcca or pwcca"
+        )
     return functools.partial(score, variance=variance)
 
 

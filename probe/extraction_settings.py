@@ -36,16 +36,17 @@ class ExtractSettings(Settings):
     )
     reduce: Any = option(
         "none",
-        "What is kept of a layer: none (all of it), mean or max over positions, srp:4096 (sparse "
-        "random projection; srp:auto chooses how many), units:1000 (so many, drawn at random), "
-        "pca:100@500 (components, fitted to 500 of the stimuli).",
+        "How to reduce a layer: none (all of it), mean or max over positions, srp:4096 (sparse "
+        "random projection; srp:auto chooses how many), units:1000 (1,000 units at random), "
+        "pca:100@500 (100 components, fitted to 500 of the stimuli).",
     )
     dtype: str = option(
-        "float32", "How values are stored: float32, float16, bfloat16.", choices=STORED
+        "float32", "Number format of the stored values: float32, float16, bfloat16.", choices=STORED
     )
     precision: str = option(
         "float32",
-        "What the network computes in: float32, or bfloat16, float16, which are faster on a GPU.",
+        "Number format in which the network computes: float32; or bfloat16 or float16, which are "
+        "faster on a GPU.",
         choices=PRECISIONS,
     )
     weights: str = option(
@@ -64,13 +65,13 @@ class ExtractSettings(Settings):
         unset=BATCH_SIZE_UNSET,
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.")
-    skip_bad: bool = option(False, "Go on without pictures that cannot be read.")
+    skip_bad: bool = option(False, "Skip pictures that cannot be read.")
     root: str | Path | None = option(
         None,
-        "Folder in which the pictures of a table lie, if it names them as on another machine.",
+        "Folder of the pictures in a table, if the table has their paths on another machine.",
     )
-    folder: str | Path | None = option(None, "Where the activations go.", unset="the cache")
-    force: bool = option(False, "Begin even if the disk seems too small.")
+    folder: str | Path | None = option(None, "Folder for the activations.", unset="the cache")
+    force: bool = option(False, "Start even if the disk seems too small.")
 
 
 def precision_of(autocast: str, *, stacklevel: int = 3) -> str:

@@ -155,7 +155,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"method": "cca"}, "method 'cca' is unknown; did you mean .*'svcca'"),
+            ({"method": "cca"}, "method 'cca': expected one of .*; did you mean .*'svcca'"),
             ({"variance": 0.9}, "'cka-debiased' keeps all variance"),
             ({"n_permutations": -1}, "n_permutations -1: expected a number ≥ 0"),
             ({"method": "pwcca"}, "layer 'features.6' has 29 components.*0.99 or 0.9"),

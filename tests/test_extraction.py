@@ -125,11 +125,11 @@ class TestExtract:
     [
         ({"model": "squeezenet1_2"}, "unknown model 'squeezenet1_2'; did you mean 'squeezenet1_"),
         ({"layers": "features.00"}, r"no layer 'features.00'; did you mean 'features\.0'"),
-        ({"reduce": "srq:12"}, "reducer 'srq:12' does not exist; there is none, mean"),
+        ({"reduce": "srq:12"}, "reducer 'srq:12': expected one of none, mean"),
         ({"reduce": "units:0"}, "'0' is not a positive whole number"),
         ({"dtype": "float61"}, "dtype 'float61': expected one of .*; did you mean 'float16'"),
         ({"precision": "bfloat"}, "precision 'bfloat': expected .*; did you mean 'bfloat16'"),
-        ({"device": "gpu"}, "device 'gpu' is not on this machine; there is cpu"),
+        ({"device": "gpu"}, "device 'gpu' is not on this machine: expected auto or one of cpu"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_before_a_picture_is_read(

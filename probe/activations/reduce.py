@@ -551,7 +551,7 @@ def parse(text: str, *, n_stimuli: int, seed: int = 0) -> Reducer:
                 f"reducer {text!r}: with {n_stimuli} stimuli there are no {k} components{fewer}"
             )
         return PCA(k, min(n_fit, n_stimuli), seed)
-    raise ProbeError(f"reducer {text!r} does not exist; there is {', '.join(FORMS)}")
+    raise ProbeError(f"reducer {text!r}: expected one of {', '.join(FORMS)}")
 
 
 def from_key(key: Mapping[str, Any]) -> Reducer:

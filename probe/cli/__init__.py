@@ -51,9 +51,9 @@ app = typer.Typer(
     "Start with:  probe rsa --model alexnet --dataset sim-v4\n\n"
     "Recorded sites as targets:  probe encode --model alexnet --dataset v4\n\n"
     "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
-    epilog="Files are cached; probe assets where and probe cache where say where. "
-    "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, "
-    "PROBE_MANIFESTS one of manifests of your own.",
+    epilog="Files are cached; `probe assets where` and `probe cache where` print the folders. "
+    "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, and "
+    "PROBE_MANIFESTS a folder of manifests of your own.",
 )
 for command in (
     rsa.rsa,

@@ -51,7 +51,7 @@ def list_() -> None:
 
 @app.command("add")
 def add(
-    files: Annotated[list[Path], typer.Argument(help="Files that you got elsewhere.")],
+    files: Annotated[list[Path], typer.Argument(help="Files that you have downloaded elsewhere.")],
 ) -> None:
     """Copy files of yours into the cache; each is recognised by its hash."""
     from probe import assets, models

@@ -33,7 +33,7 @@ def atlas(
         typer.Option(
             "--images",
             "-i",
-            help="What the layer is shown, some hundred pictures or more: a folder, a pattern in "
+            help="Pictures to show to the layer, a few hundred or more: a folder, a pattern in "
             "quotes, a table, a zip archive, or the stimuli of a recording (see `probe datasets`).",
             show_default=False,
         ),
@@ -43,21 +43,23 @@ def atlas(
         typer.Option(
             "--output",
             "-o",
-            help="A .png file, or .csv, for the table of cells.",
+            help="A .png file; or a .csv file, for the table of cells.",
             show_default="atlas-MODEL-LAYER.png, here",
         ),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make an atlas of a layer: like activations beside each other, and a picture for each kind.
+    """Make an atlas of a layer: similar activations side by side, with a picture of each kind.
 
-    Activations at random places of many pictures are laid out on a plane. Of each cell of it, a
-    picture is made that has the direction of its mean activation; it is larger where there are more
-    activations. An interrupted command goes on when it is given again.
+    Activations at random positions of many pictures are laid out on a plane. For each cell of the
+    plane, a picture is made whose activations have the direction of the cell's mean; it is larger
+    where there are more activations. If the command is interrupted, the same command resumes where
+    it stopped.
 
-    With a target, frames show what cells contribute to it: gradient × activation, at the place and
-    in the picture that each activation comes from (a site counts anywhere in the picture), times
-    the number of positions, averaged over the cell. The numbers are in the table of cells (.csv).
+    With a target, the colour of each frame shows how much the cell contributes to it: gradient ×
+    activation, at the position and in the picture that each activation comes from (a site counts
+    anywhere in the picture), times the number of positions, averaged over the cell. The numbers are
+    in the table of cells (.csv).
 
     \b
     Examples:

@@ -24,9 +24,9 @@ VERSIONS = ("probe", "torch", "torchvision", "pillow")
 app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="The activations that were computed: list, look into, check, make room.\n\n"
-    "A store holds the layers of one network over one stimulus set, kept in one way. It is named "
-    "by the beginning of its key, as probe cache ls prints it.",
+    help="List, inspect, check and remove stored activations.\n\n"
+    "A store holds activations of layers of one network for one stimulus set, reduced in one way. "
+    "The beginning of its key, which `probe cache ls` prints, is its name.",
 )
 
 Folder = Annotated[
@@ -57,7 +57,7 @@ def _cache(context: typer.Context) -> None:
 
 @app.command("where")
 def where(folder: Folder = None) -> None:
-    """Print the folder of the stores, and how much room is left.
+    """Print the folder of the stores, and how much space is left.
 
     PROBE_CACHE moves the cache to a larger disk.
     """
@@ -165,7 +165,7 @@ def verify(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Remove damaged files: probe extract computes just these again."
+            "--repair", help="Remove damaged files; `probe extract` then computes only these again."
         ),
     ] = False,
     folder: Folder = None,
@@ -206,27 +206,27 @@ def prune(
         str | None,
         typer.Option(
             metavar="AGE",
-            help="Only what was not used for so long: 12h, 30d, 8w.",
+            help="Remove only stores that were not used for this long: 12h, 30d, 8w.",
             show_default=False,
         ),
     ] = None,
     incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Stores that lack something, or are damaged.")
+        bool, typer.Option("--incomplete", help="Remove stores that lack something or are damaged.")
     ] = False,
     old_format: Annotated[
         bool,
         typer.Option(
             "--old-format",
-            help="Stores of earlier versions of probe, what killed processes left, and lock files "
-            "that nobody holds.",
+            help="Remove stores of earlier versions of probe, what killed processes left, and lock "
+            "files that nobody holds.",
         ),
     ] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="All stores, and all that --old-format names.")
+        bool, typer.Option("--all", help="Remove all stores, and all that --old-format names.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+        bool, typer.Option("--dry-run", help="Only report what would be removed.")
     ] = False,
     folder: Folder = None,
 ) -> None:

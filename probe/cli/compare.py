@@ -53,8 +53,8 @@ def compare(
     Stimuli are matched by name. Those of a file without names are taken to be in the order of the
     others, and the output says so; names that cannot be read are an error.
 
-    With --cluster, the resamples are computed by its workers, to the same numbers: worth it where
-    they take minutes.
+    With --cluster, its workers compute the resamples, and the numbers are the same: worthwhile if
+    the resamples take minutes.
 
     \b
     Examples:

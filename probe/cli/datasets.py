@@ -124,7 +124,7 @@ def import_(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how it is read; write nothing.")
+        bool, typer.Option("--dry-run", help="Only report how the files are read; write nothing.")
     ] = False,
 ) -> None:
     """Make a recording of your own files, and say how every axis was read.
@@ -348,12 +348,12 @@ def cite(
 
 @app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it will be called.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
     files: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="[FILE]...",
-            help="Its files: their names, sizes and hashes are written in.",
+            help="Files of the dataset, whose names, sizes and hashes are filled in.",
             show_default=False,
         ),
     ] = None,
@@ -392,11 +392,11 @@ def export(
             metavar="NAME", help="A recording, or a folder.", autocompletion=complete.datasets
         ),
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="It ends in .nc, .csv or .parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .nc, .csv or .parquet file.")],
     region: Annotated[
         str | None,
         typer.Option(
-            help="Region, where a recording has several; a folder with several has no default.",
+            help="Region of the recording; a folder with several regions has no default.",
             show_default="the recording's default",
             autocompletion=complete.regions,
         ),
@@ -404,7 +404,7 @@ def export(
     subject: options.Subject = None,
     min_reliability: options.MinReliability = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the choice of neuroids by --min-reliability.")
+        int, typer.Option(min=0, help="Seed of the choice of neuroids by --min-reliability.")
     ] = 0,
     accept_licence: options.AcceptLicence = False,
 ) -> None:

@@ -64,19 +64,19 @@ def dream(
         typer.Option(
             min=1,
             metavar="FRAMES",
-            help="Dream a film of this many frames that goes into the picture.",
+            help="Dream a film of this many frames that zooms into the picture.",
             show_default=False,
         ),
     ] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Dream into a landscape that is painted for it.")
+        bool, typer.Option("--demo", help="Dream into a landscape painted for the purpose.")
     ] = False,
     repeat: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            help="Repeat the dream in this picture, which `probe dream` made, to the byte; or with "
-            "other options or into other pictures, if some are given.",
+            help="Make this picture of `probe dream` again, byte for byte. Options and pictures "
+            "that are given replace its own.",
             show_default=False,
         ),
     ] = None,
@@ -87,8 +87,8 @@ def dream(
 ) -> None:
     """Dream into a picture with a network.
 
-    What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
-    data and depth stay as they were.
+    Each picture records how it was made, in its metadata and in a .json file beside it. It keeps
+    the transparency, EXIF data and bit depth of the original.
 
     \b
     Examples:

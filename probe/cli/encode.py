@@ -35,7 +35,12 @@ def encode(
     cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder.", show_default="results/encode-MODEL-DATASET"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the result.",
+            show_default="results/encode-MODEL-DATASET",
+        ),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -54,8 +59,8 @@ def encode(
     line per layer, with the latency of its peak, and how far a fit carries to other times. No sites
     are kept.
 
-    The sites are kept, and are targets from then on: their number follows the recording's name,
-    and the window of --time, as in site:./session@70-170ms:12.
+    The sites are kept, and can be targets from then on: a site's number follows the name of the
+    recording and the window of --time, as in site:./session@70-170ms:12.
 
     \b
     Examples:

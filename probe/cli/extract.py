@@ -39,8 +39,8 @@ def extract(
             "--images",
             "-i",
             help="A folder, a pattern in quotes ('stimuli/**/*.png'), a table (csv, tsv, parquet) "
-            "with the columns stimulus_id and path, a zip archive; or a recording whose stimuli "
-            "are meant (v4, sim-v4; see `probe datasets`).",
+            "with the columns stimulus_id and path, a zip archive; or a recording, for its stimuli "
+            "(v4, sim-v4; see `probe datasets`).",
             autocompletion=complete.images,
         ),
     ],
@@ -49,16 +49,18 @@ def extract(
     cluster: options.Cluster = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only say what it would take, and what is there already."),
+        typer.Option(
+            "--dry-run", help="Only report what it would take, and what is already stored."
+        ),
     ] = False,
     as_json: options.AsJson = False,
     accept_licence: options.AcceptLicence = False,
 ) -> None:
     """Extract the activations of a network's layers, for any pictures, once.
 
-    They are kept on disk under a hash of everything that decides them: what is there already is
-    not computed again. After Ctrl-C, a crash or a full disk, the same command goes on where it
-    stopped, to the same bytes. probe cache ls lists what there is.
+    They are stored on disk under a hash of everything that decides them, and never computed twice.
+    After Ctrl-C, a crash or a full disk, the same command resumes where it stopped, and the bytes
+    are those of a run that never stopped. `probe cache ls` lists the stores.
 
     With --cluster, blocks of pictures are tasks for its workers, which need the same version of
     this package and the same file system. The bytes are those of one process.

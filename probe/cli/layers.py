@@ -22,8 +22,8 @@ def layers(
         str,
         typer.Option(
             "--layers",
-            help="Which: all, default (those that probe rsa compares), conv, relu, pool, linear, "
-            "block, or names separated by commas.",
+            help="Layers to list: all, default (those that probe rsa compares), conv, relu, pool, "
+            "linear, block, or names separated by commas.",
             autocompletion=complete.layer_words,
         ),
     ] = "all",
@@ -31,8 +31,8 @@ def layers(
         str | None,
         typer.Option(
             metavar="HEIGHTxWIDTH",
-            help="Of the picture, in pixels.",
-            show_default="what the network's weights want",
+            help="Height and width of the picture, in pixels.",
+            show_default="those that the weights were trained on",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,

@@ -8,13 +8,13 @@ import typer
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+    pattern: Annotated[str, typer.Argument(help="List only names that contain this.")] = "",
 ) -> None:
     """List the networks.
 
-    Besides these, timm:NAME takes any model of timm (extra "timm"), and
-    file:PATH a checkpoint of one of these architectures. v4-compact:SESSION are recorded
-    neurons as networks; v4-compact:SESSION-NEURON is one, numbered from 0.
+    Besides these, timm:NAME is any model of timm (extra "timm"), and file:PATH a checkpoint of one
+    of these architectures. v4-compact:SESSION is a network of all recorded neurons of a session,
+    v4-compact:SESSION-NEURON that of one of them, numbered from 0.
     """
     from probe.errors import ProbeError, suggest
     from probe.models.registry import (

@@ -93,12 +93,14 @@ Dataset = Annotated[
 Region = Annotated[
     str | None,
     typer.Option(
-        help="Region of the recording; several are separated by commas, all stands for each.",
+        help="Region of the recording; several, separated by commas; or all, for each of them.",
         show_default="the recording's first",
         autocompletion=complete.regions,
     ),
 ]
-Subject = Annotated[str | None, typer.Option(help="One animal or person.", show_default="all")]
+Subject = Annotated[
+    str | None, typer.Option(help="Use only this animal or person.", show_default="all")
+]
 MinReliability = Annotated[float | None, of(RSASettings, "min_reliability")]
 Layers = Annotated[str, of(RSASettings, "layers", autocompletion=complete.layer_words)]
 Weights = Annotated[str, of(RSASettings, "weights", autocompletion=complete.weights)]
@@ -114,7 +116,8 @@ Test = Annotated[str, of(RSASettings, "test")]
 Correction = Annotated[
     str,
     typer.Option(
-        help="Correction of the p-values that are shown: fdr, holm, none. The tables have all.",
+        help="Correction of the p-values that are shown: fdr, holm or none. The tables have all "
+        "three.",
         autocompletion=complete.corrections,
     ),
 ]
@@ -123,14 +126,14 @@ BatchSize = Annotated[
     typer.Option(
         min=1,
         help="Images per forward pass; halved when memory runs out.",
-        show_default="what suits network and device",
+        show_default="chosen for network and device",
     ),
 ]
 Precision = Annotated[
     str,
     typer.Option(
         help="Number format in which the network computes: auto, float32, bfloat16; auto is "
-        "bfloat16 where the processor computes it, which is several times faster.",
+        "bfloat16 where the processor supports it, which is several times faster.",
         autocompletion=complete.precisions,
     ),
 ]
@@ -138,8 +141,8 @@ Preview = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Write OUTPUT-preview.png every so many steps; it is removed at the end. 0 writes "
-        "none.",
+        help="Write OUTPUT-preview.png each time this number of steps is done; it is removed at "
+        "the end. 0 writes none.",
     ),
 ]
 KeepProfile = Annotated[
@@ -152,8 +155,8 @@ Device = Annotated[str, of(RSASettings, "device")]
 Cluster = Annotated[
     str | None,
     typer.Option(
-        help="Compute on several processes or machines with Dask: local:4 (so many processes "
-        "here), tcp://HOST:PORT (a scheduler that runs), slurm:10 (so many jobs of a queue).",
+        help="Compute on several processes or machines with Dask: local:4 (4 processes on this "
+        "machine), tcp://HOST:PORT (a running scheduler), slurm:10 (10 jobs of a queue).",
         show_default="this process",
         autocompletion=complete.clusters,
     ),

@@ -29,13 +29,13 @@ def reliability(
     as_json: options.AsJson = False,
     accept_licence: options.AcceptLicence = False,
 ) -> None:
-    """Measure how reliable a recording is: each neuroid, the RDM, and over time.
+    """Measure how reliable a recording is: its neuroids, its RDM, and both over time.
 
     Prints, for each subject in each region, the reliability of averages over all repetitions (by
     the variance over repetitions, and by random halves), the signal-to-noise ratio of a single
-    one, and how reliable the RDM is. Where a recording holds averages only, the reliabilities that
-    were published are shown. Writes neuroids.csv, rdms.csv, figure.png and reliability.json; and
-    times.csv, if responses are of several times.
+    one, and how reliable the RDM is. If a recording holds averages only, the published
+    reliabilities are shown. Writes neuroids.csv, rdms.csv, figure.png and reliability.json; and
+    times.csv, if there are responses at several times.
 
     \b
     Examples:

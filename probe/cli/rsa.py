@@ -57,12 +57,12 @@ def rsa(
     Several: each network with each recording and region. Prints the best layer of each, chosen on
     one half of the stimuli and scored on the other, and writes a folder per comparison as soon as
     it is done; at the end map.png (layer × region), map.csv, best.csv and table.csv. A comparison
-    that fails is left out and named at the end (exit code 2). After Ctrl-C, the same command goes
-    on from the RDMs that it has.
+    that fails is left out and named at the end (exit code 2). After Ctrl-C, the same command
+    resumes with the RDMs that it has.
 
-    With --cluster, each of several networks is a task of its own, and of one network its images
-    and the resamples are. The workers need this package in the same version, and the same file
-    system. On the same kind of processor, the numbers are those of one process.
+    With --cluster, each of several networks is a task of its own; a single network is divided into
+    tasks by its images and by the resamples. The workers need the same version of this package, and
+    the same file system. On the same kind of processor, the numbers are those of one process.
 
     \b
     Examples:

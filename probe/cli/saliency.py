@@ -98,8 +98,8 @@ def saliency(
 ) -> None:
     """Show which parts of a picture speak for a class, a channel, or another target.
 
-    The network and its weights are left as they are; what made a picture stands in its metadata.
-    One method at one layer gives a picture; several give a contact sheet.
+    The network and its weights are not changed. Each picture records in its metadata how it was
+    made. One method at one layer gives a picture; several give a contact sheet.
 
     \b
     Examples:

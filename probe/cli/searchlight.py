@@ -36,14 +36,14 @@ def searchlight(
     ],
     settings: SearchlightSettings,
     region: Annotated[
-        str | None, typer.Option(help="One region, alone.", show_default="all voxels")
+        str | None, typer.Option(help="Use only this region.", show_default="all voxels")
     ] = None,
     subject: options.Subject = None,
     surface: Annotated[
         list[str] | None,
         typer.Option(
-            help="Mesh of a hemisphere, GIfTI: for a recording of vertices, once for each. L=FILE "
-            "where neither file nor name says which.",
+            help="For a recording of vertices: the mesh of a hemisphere, GIfTI; once for each "
+            "hemisphere. Write L=FILE or R=FILE if neither the file nor its name says which.",
             show_default=False,
         ),
     ] = None,
@@ -59,11 +59,11 @@ def searchlight(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Map where in a brain the layers of a network are.
+    """Map where in a brain responses resemble each layer of a network.
 
     Around every voxel (or vertex of a surface), the responses within the radius make an RDM, with
-    which every layer's is compared. Writes a map per layer, p-values, and which layer is the best
-    where, as NIfTI (or GIfTI) files in the recording's space; table.csv, searchlight.json, and
+    which every layer's is compared. Writes a map per layer, p-values, and a map of the best layer,
+    as NIfTI (or GIfTI) files in the recording's space; table.csv, searchlight.json, and
     figure.png, with a glass brain beside it in MNI space where nilearn is installed.
 
     One subject: p-values come from permutations of the stimuli's labels, and are corrected for
@@ -71,8 +71,7 @@ def searchlight(
     their maps' signs are flipped, and there are p-values of clusters as well; at least five are
     needed.
 
-    Neighbourhoods are worked on in blocks: memory holds the responses and the maps, whatever their
-    number.
+    Neighbourhoods are computed in blocks: memory need not hold more than responses and maps.
 
     \b
     Examples:

@@ -106,8 +106,8 @@ class Writing(Settings):
 
     preview: int = option(
         0,
-        "Write OUTPUT-preview.png after every so many steps, and remove it when the picture is "
-        "done; 0 never writes it.",
+        "Write OUTPUT-preview.png each time this number of steps is done; it is removed at the "
+        "end. 0 writes none.",
         at_least=0,
     )
     keep_profile: bool = option(False, "Write the picture in its own colour profile.")

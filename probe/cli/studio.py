@@ -17,20 +17,25 @@ def studio(
     host: Annotated[
         str,
         typer.Option(
-            help="Address at which the page is. Whoever reaches it may have pictures made, and "
-            "read what you can: 127.0.0.1 is this computer alone."
+            help="Address of the page. Anyone who can reach it can make pictures, and read the "
+            "files that you can read; only this computer reaches 127.0.0.1."
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, show_default="the first free one from 7860 on"),
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of the page.",
+            show_default="the first free one from 7860 on",
+        ),
     ] = None,
 ) -> None:
     """Open a page in the browser for dreams, styles, saliency and visualisations.
 
-    What it makes is what the commands make, with their settings inside; nothing leaves this
-    computer. Pictures that are dropped there, and what is made of them, are kept until it ends:
-    download what you like. It ends with Ctrl-C.
+    It makes the same pictures as the commands, with their settings inside. Nothing leaves this
+    computer. Pictures that you drop there, and pictures made from them, are kept until it ends:
+    download what you like. Ctrl-C ends it.
 
     \b
     Examples:

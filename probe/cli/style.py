@@ -68,7 +68,7 @@ def style(
         typer.Option(
             "--output",
             "-o",
-            help="A .png, .jpg, .tif or .webp file; of several pictures, a folder; of a film, an "
+            help="A .png, .jpg, .tif or .webp file; for several pictures, a folder; for a film, an "
             ".mp4, .gif or .webp file.",
             show_default="CONTENT-STYLE.png, here",
         ),
@@ -78,13 +78,14 @@ def style(
         typer.Option(
             "--style",
             "-s",
-            help="A picture whose style is taken on; can be given again. All the other pictures "
-            "are then painted anew, each by itself.",
+            help="A picture whose style to use; may be given more than once. All the other "
+            "pictures are then painted in it, each by itself.",
             show_default=False,
         ),
     ] = None,
     texture: Annotated[
-        bool, typer.Option("--texture", help="All pictures are styles: make a texture of them.")
+        bool,
+        typer.Option("--texture", help="Take all pictures as styles, and make a texture of them."),
     ] = False,
     mask: Annotated[
         list[Path] | None,
@@ -97,7 +98,7 @@ def style(
     style_mask: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Which part of a style counts: a picture that is white there and black elsewhere.",
+            help="Which part of a style to use: a picture that is white there and black elsewhere.",
             show_default=False,
         ),
     ] = None,
@@ -105,8 +106,8 @@ def style(
         Path | None,
         typer.Option(
             "--from",
-            help="Make a picture or film that `probe style` made again, to the byte; with other "
-            "options or pictures, if some are given.",
+            help="Make this picture or film of `probe style` again, byte for byte. Options and "
+            "pictures that are given replace its own.",
             show_default=False,
         ),
     ] = None,
@@ -116,8 +117,9 @@ def style(
 ) -> None:
     """Paint a picture or a film anew in the style of others.
 
-    What made a picture stands in its metadata and in a .json file beside it. Transparency, EXIF
-    data and depth stay as they were. An interrupted command goes on when it is given again.
+    Each picture records how it was made, in its metadata and in a .json file beside it. It keeps
+    the transparency, EXIF data and bit depth of the original. If the command is interrupted, the
+    same command resumes where it stopped.
 
     \b
     Examples:

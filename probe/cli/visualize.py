@@ -51,16 +51,16 @@ def visualize(
     patches: Annotated[
         str | None,
         typer.Option(
-            help="Show the parts of these photographs that drive the channel most beside its "
-            "picture: a folder, a pattern in quotes, a table, or a zip archive.",
+            help="Beside the channel's picture, show the parts of these photographs that drive it "
+            "most: a folder, a pattern in quotes, a table, or a zip archive.",
             show_default=False,
         ),
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
-            help="Of sites: the network that judges the picture; of another architecture, and "
-            "fitted to the other half of the stimuli.",
+            help="For sites: the network that judges the picture. It has another architecture, and "
+            "is fitted to the other half of the stimuli.",
             show_default="squeezenet1_1, mobilenet_v2 or vgg16",
             autocompletion=complete.models,
         ),
@@ -69,8 +69,8 @@ def visualize(
         str | None,
         typer.Option(
             "--with",
-            help="Of sites: more networks, separated by commas: the mean of their predictions "
-            "grows; or none.",
+            help="For sites: more networks, separated by commas, or none. The picture increases "
+            "the mean of all their predictions.",
             show_default="squeezenet1_1 or alexnet, whichever does not judge",
             autocompletion=complete.several_models,
         ),
@@ -78,20 +78,20 @@ def visualize(
     photographs: Annotated[
         str | None,
         typer.Option(
-            help="Of sites: pictures of which the best is shown beside: a folder, a pattern in "
-            "quotes, a table, or a zip archive.",
+            help="For sites: pictures, the best of which is shown beside the superstimulus: a "
+            "folder, a pattern in quotes, a table, or a zip archive.",
             show_default=False,
         ),
     ] = None,
     mask: Annotated[
         bool,
-        typer.Option("--mask/--no-mask", help="Of sites: show grey where the site does not look."),
+        typer.Option("--mask/--no-mask", help="For sites: show grey where the site does not look."),
     ] = True,
     check: Annotated[
         bool,
         typer.Option(
             "--check/--no-check",
-            help="Of sites: keep to the contrast of the stimuli, and have another network judge.",
+            help="For sites: limit contrast to that of the stimuli, and let another network judge.",
         ),
     ] = True,
     preview: options.Preview = 0,
@@ -99,8 +99,8 @@ def visualize(
         Path | None,
         typer.Option(
             "--from",
-            help="Make this picture again, which `probe visualize` made, or with other options if "
-            "some are given.",
+            help="Make this picture of `probe visualize` again. Options that are given replace its "
+            "own.",
             show_default=False,
         ),
     ] = None,
@@ -108,9 +108,9 @@ def visualize(
 ) -> None:
     """Make pictures that drive a channel, a unit or a class: what it looks for.
 
-    The network and its weights are left as they are. What made a picture stands in its metadata,
-    and --from makes it again. What nothing drives is reported, and crossed out on a sheet. An
-    interrupted command goes on when it is given again.
+    The network and its weights are not changed. Each picture records in its metadata how it was
+    made, and --from makes it again. Targets that no picture drives are reported, and crossed out on
+    a sheet. If the command is interrupted, the same command resumes where it stopped.
 
     \b
     Examples:

@@ -98,7 +98,7 @@ class RDMSettings(Settings):
         "resize",
         PREPROCESSING,
     )
-    baselines: bool = option(True, "Compare also the pixels and three untrained networks.")
+    baselines: bool = option(True, "Also compare the pixels and three untrained networks.")
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
     batch_size: int | None = option(
         None,
@@ -111,8 +111,8 @@ class RDMSettings(Settings):
     seed: int = option(0, "Seed of random weights.", at_least=0)
     time: tuple[float, float] | str | None = option(
         None,
-        "Time after stimulus onset, as in 70,170ms, of recordings with a time axis; the end is "
-        "not included.",
+        "For recordings with a time axis: the time after stimulus onset to use, such as 70,170ms; "
+        "the end is not included.",
     )
 
     def checked(self, *, remote: bool = False) -> Self:
@@ -141,12 +141,12 @@ class RSASettings(RDMSettings, InferenceSettings):
     seed: int = option(0, "Seed of the resamples, the splits, and random weights.", at_least=0)
     min_reliability: float | None = option(
         None,
-        "Only neuroids that are at least as reliable, from 0 to 1 (see `probe reliability`): "
-        "chosen on half of the repetitions, and scored on the others.",
+        "Use only neuroids with at least this reliability, from 0 to 1 (see `probe reliability`): "
+        "they are chosen on half of the repetitions, and scored on the others.",
         unset="all neuroids",
     )
     step: float | str | None = option(
-        None, "Divide --time into steps, as in 10ms, and compare, or fit, at each."
+        None, "Divide --time into steps of this length, such as 10ms, and compare at each."
     )
 
     def checked(self, *, remote: bool = False) -> Self:

@@ -41,15 +41,16 @@ class EncodeSettings(Settings):
     )
     protocol: str | None = option(
         None,
-        "Exactly as Brain-Score does it, to compare numbers: brainscore-pls, brainscore-ridgecv.",
+        "Fit exactly as Brain-Score does, so that scores can be compared: brainscore-pls, "
+        "brainscore-ridgecv.",
         choices=PROTOCOLS,
     )
-    n_components: int = option(25, "Components of pls, at most.", at_least=1)
-    splits: Any = option(10, "Parts of the stimuli, each held out once.")
+    n_components: int = option(25, "Largest number of components of pls.", at_least=1)
+    splits: Any = option(10, "Number of parts of the stimuli, each of which is held out once.")
     groups: str | Sequence[Any] | None = option(
         None,
-        "A coordinate of the recording's stimuli: those of one value, such as variants of one "
-        "picture, stay together in folds and resamples, and when penalties are chosen.",
+        "A coordinate of the recording's stimuli: stimuli with the same value, such as variants of "
+        "one picture, stay together in folds and resamples, and when penalties are chosen.",
         unset="the recording's own, if it has one",
     )
     region: str | Sequence[str] | None = option(
@@ -63,10 +64,10 @@ class EncodeSettings(Settings):
     weights: str = option("imagenet", of_network.WEIGHTS)
     preprocessing: str = option("resize", of_network.PREPROCESSING)
     baselines: bool = option(
-        True, "Fit also the pixels, Gabor energy, the untrained network, and shuffled responses."
+        True, "Also fit the pixels, Gabor energy, the untrained network, and shuffled responses."
     )
     n_resamples: int = option(
-        1000, "Bootstrap samples of the stimuli, for intervals and tests.", at_least=0
+        1000, "Number of bootstrap samples of the stimuli, for intervals and tests.", at_least=0
     )
     seed: int = option(0, "Seed of folds, permutations, resamples, and random weights.", at_least=0)
     time: tuple[float, float] | str | None = option(None, of_recording.TIME)

@@ -39,7 +39,8 @@ class FilterSettings(Settings):
     k: int | None = option(None, "Patches for each channel.", at_least=1, unset="9")
     project: str | None = option(
         None,
-        "Below each patch, show what of it drives the unit: guided (backpropagation), deconvnet.",
+        "Below each patch, show which part of it drives the unit: guided (backpropagation) or "
+        "deconvnet.",
         choices=METHODS,
     )
     sort: str | None = option(
@@ -50,7 +51,7 @@ class FilterSettings(Settings):
     )
     scale: str | None = option(
         None,
-        "Scale of activation maps: shared by all, or each its own.",
+        "Scale of activation maps: shared (one for all) or each (one for each).",
         choices=SCALES,
         unset="shared",
     )

@@ -193,8 +193,8 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
         )
     least, most = float(pixels.min()), float(pixels.max())
     if not (least >= -OVERSHOOT and most <= 1 + OVERSHOOT):
-        raise ProbeError(f"a picture with values from {least:.4g} to {most:.4g} cannot be written; "
-                         "wanted 0 to 1")  # fmt: skip
+        raise ProbeError(f"a picture with values from {least:.4g} to {most:.4g} cannot be written: "
+                         "expected 0 to 1")  # fmt: skip
     return np.clip(pixels, 0, 1).astype(np.float32)
 
 

@@ -224,7 +224,7 @@ def _checked(samples: np.ndarray, tail: str, n_permutations: int) -> np.ndarray:
             f"samples has shape {samples.shape}; expected (observations ≥ 2, points ≥ 1)"
         )
     if tail not in TAILS:
-        raise ValueError(f"tail {tail!r} is unknown; known: {', '.join(TAILS)}")
+        raise ValueError(f"tail {tail!r}: expected one of {', '.join(TAILS)}")
     if n_permutations < 1:
         raise ValueError(f"n_permutations {n_permutations}: expected a number ≥ 1")
     bad = ~np.isfinite(samples)

@@ -146,7 +146,7 @@ def crossvalidated_scores(
         ("subjects", subjects, (len(counts), n_subjects)),
     ):
         if array.shape != shape:
-            raise ValueError(f"{name} has shape {array.shape}; wanted {shape}")
+            raise ValueError(f"{name} has shape {array.shape}: expected {shape}")
     fitting = Fitting(models, components, data, comparator)
     n_resamples, n_repeats, _ = folds.shape
     n_folds = int(folds.max()) + 1

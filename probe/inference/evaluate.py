@@ -785,7 +785,7 @@ def _whole(name: str, value: int, least: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} is {value!r}; wanted a whole number") from None
+        raise ValueError(f"{name} is {value!r}: expected a whole number") from None
     if number < least:
         raise ValueError(f"{name}={number}; at least {least} {'are' if least > 1 else 'is'} needed")
     return number
@@ -802,11 +802,11 @@ def _checked(
 ) -> str:
     """Check that the design allows what is asked, and return which test it is."""
     if resample is not None and resample not in RESAMPLES:
-        raise ValueError(f"resample {resample!r} is unknown; known: {', '.join(RESAMPLES)}, None")
+        raise ValueError(f"resample {resample!r}: expected one of {', '.join(RESAMPLES)}, None")
     if test not in TESTS:
-        raise ValueError(f"test {test!r} is unknown; known: {', '.join(TESTS)}")
+        raise ValueError(f"test {test!r}: expected one of {', '.join(TESTS)}")
     if variance not in VARIANCES:
-        raise ValueError(f"variance {variance!r} is unknown; known: {', '.join(VARIANCES)}")
+        raise ValueError(f"variance {variance!r}: expected one of {', '.join(VARIANCES)}")
     if resample in ("stimuli", "both") and units.n < MIN_STIMULI:
         raise ValueError(
             f"{units.n} {units.name} are too few to resample; at least {MIN_STIMULI} are needed"

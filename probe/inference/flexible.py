@@ -76,9 +76,9 @@ class Model:
     def __post_init__(self) -> None:
         rdms = np.atleast_2d(np.asarray(self.rdms, dtype=np.float64))
         if self.fit not in FITS:
-            raise ValueError(f"fit {self.fit!r} is unknown; known: {', '.join(FITS)}")
+            raise ValueError(f"fit {self.fit!r}: expected one of {', '.join(FITS)}")
         if rdms.ndim != 2:
-            raise ValueError(f"rdms has shape {rdms.shape}; wanted (n_rdms, n_pairs)")
+            raise ValueError(f"rdms has shape {rdms.shape}: expected (n_rdms, n_pairs)")
         n_conditions(rdms.shape[1])
         if self.fit == "fixed" and len(rdms) != 1:
             raise ValueError(f"rdms has {len(rdms)} RDMs; a model with fit='fixed' has one")

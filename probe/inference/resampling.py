@@ -87,7 +87,7 @@ class Units:
             labels[:] = list(groups)
             if len(labels) != pairs.n:
                 raise ValueError(
-                    f"groups has {len(labels)} labels; wanted one for each of {pairs.n} stimuli"
+                    f"groups has {len(labels)} labels: expected one for each of {pairs.n} stimuli"
                 )
             if pd.isna(labels).any():
                 raise ValueError(

@@ -94,7 +94,7 @@ def select_on_halves(
             f"{units.n} {units.name} are too few to split; at least {2 * MIN_STIMULI} are needed"
         )
     if n_splits < 2 or n_splits % 2:
-        raise ValueError(f"n_splits={n_splits}; wanted an even number, at least 2")
+        raise ValueError(f"n_splits={n_splits}: expected an even number, at least 2")
     rng = np.random.default_rng(seed)
     halves = np.zeros((n_splits, units.n), dtype=int)
     for k in range(0, n_splits, 2):

@@ -72,7 +72,7 @@ def resolve_device(device: str) -> torch.device:
         there = ["cpu"] + [f"cuda:{k}" for k in range(torch.cuda.device_count())]
         there += ["mps"] if torch.backends.mps.is_available() else []
         raise ProbeError(
-            f"device {device!r} is not on this machine; there is {', '.join(there)}"
+            f"device {device!r} is not on this machine: expected auto or one of {', '.join(there)}"
         ) from None
     return resolved
 

@@ -1,15 +1,15 @@
 """What options of a network mean, wherever they are asked for. Imports neither NumPy nor torch."""
 
 WEIGHTS = (
-    "imagenet, random, or the path of a checkpoint; of several sets of weights in it, PATH#PART "
-    "takes one, such as dino.pth#teacher."
+    "imagenet, random, or the path of a checkpoint. If it holds several sets of weights, PATH#PART "
+    "takes one of them, such as dino.pth#teacher."
 )
 PREPROCESSING = (
     "resize: the whole picture, as the animal saw it; torchvision: as the weights were trained, "
     "with a crop."
 )
 BATCH_SIZE = "Images per forward pass; halved when memory runs out."
-BATCH_SIZE_UNSET = "what suits network and device"
+BATCH_SIZE_UNSET = "chosen for network and device"
 DEVICE = "auto, cpu, cuda, cuda:1, mps."
 LAYERS = (
     "Layer paths or aliases, separated by commas (features.6,conv4), or default, all, conv, relu, "

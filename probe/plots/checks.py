@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.plots.figures import own_figure
 from probe.plots.layers import name_places
 
@@ -116,7 +116,10 @@ def plot_randomisation(
     from matplotlib.lines import Line2D
 
     if measure not in MEASURES:
-        raise ProbeError(f"measure {measure!r} is unknown{suggest(measure, MEASURES)}")
+        raise ProbeError(
+            f"measure {measure!r}: expected one of {', '.join(MEASURES)}"
+            f"{nearest(measure, MEASURES)}"
+        )
     rows = table[table["measure"] == measure]
     if rows.empty:
         raise ProbeError(f"the table has no rows of measure {measure!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import matplotlib as mpl
 import numpy as np
 
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def check_style(style: str) -> None:
         If there is not.
     """
     if style not in STYLES:
-        raise ProbeError(f"style {style!r} is unknown{suggest(style, STYLES)}")
+        raise ProbeError(
+            f"style {style!r}: expected one of {', '.join(STYLES)}{nearest(style, STYLES)}"
+        )
 
 
 def scale_of(values: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.plots.figures import inches, own_figure
 from probe.plots.layers import name_places
 
@@ -84,7 +84,10 @@ def plot_scores(
         ("correction", correction, tuple(CORRECTIONS)),
     ):
         if value not in choices:
-            raise ProbeError(f"{what} {value!r} is unknown" + suggest(str(value), choices))
+            raise ProbeError(
+                f"{what} {value!r}: expected one of {', '.join(choices)}"
+                f"{nearest(str(value), choices)}"
+            )
     n_models, n_subjects = evaluation.scores.shape
     labels = [f"model {k}" for k in range(n_models)] if names is None else [str(n) for n in names]
     if len(labels) != n_models:

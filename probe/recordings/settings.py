@@ -13,21 +13,21 @@ from typing import Any
 from probe.settings import Settings, option
 
 REGION = (
-    "Region, where a recording has several; several, separated by commas, or all. A folder with "
-    "several has no default."
+    "Region of the recording; several, separated by commas; or all, for each of them. A folder "
+    "with several regions has no default."
 )
 REGION_UNSET = "the recording's default"
-SUBJECT = "One animal or person; by default all."
+SUBJECT = "Use only this animal or person; by default all."
 MIN_RELIABILITY = (
-    "Only neuroids that are at least as reliable, from 0 to 1 (see `probe reliability`): chosen on "
-    "half of the repetitions, and scored on the others."
+    "Use only neuroids with at least this reliability, from 0 to 1 (see `probe reliability`): they "
+    "are chosen on half of the repetitions, and scored on the others."
 )
 MIN_RELIABILITY_UNSET = "all neuroids"
 TIME = (
-    "Of recordings with a time axis: time after stimulus onset, as in 70,170ms; the end is not "
-    "included."
+    "For recordings with a time axis: the time after stimulus onset to use, such as 70,170ms; the "
+    "end is not included."
 )
-STEP = "Divide --time into steps, as in 10ms, and compare, or fit, at each."
+STEP = "Divide --time into steps of this length, such as 10ms, and compare (or fit) at each."
 ACCEPT_LICENCE = "Accept a recording's restricted licence."
 
 PICTURE_AXES = ("y,x", "x,y")
@@ -46,14 +46,14 @@ class ReadSettings(Settings):
 
     stimuli: Any = option(None, "The pictures: a folder, a table of paths, a .zip.")
     picture_axes: str | None = option(
-        None, "Of pictures inside an NWB file: whether rows (y) or columns (x) come first."
+        None, "For pictures inside an NWB file: whether rows (y) or columns (x) come first."
     )
     window: str | None = option(
-        None, "Time after picture onset, as in 50,250ms; the end is not included."
+        None, "Time after picture onset to use, such as 50,250ms; the end is not included."
     )
     step: str | None = option(
-        None, "Keep time, in steps of this length, as in 10ms.",
-        unset="one response over the window; of MEG and EEG, every sample",
+        None, "Keep time, in steps of this length, such as 10ms.",
+        unset="one response over the window; for MEG and EEG, every sample",
     )  # fmt: skip
     axes: str | Sequence[str] | None = option(
         None,
@@ -61,7 +61,7 @@ class ReadSettings(Settings):
         "(repeat), neuroid (neuron, site, …), time.",
     )
     variable: str | None = option(
-        None, "The array or column of the responses; of maps, the statistic (effect, t, z)."
+        None, "The array or column of the responses; for maps, the statistic (effect, t, z)."
     )
     labels: str | Path | None = option(
         None,
@@ -70,42 +70,46 @@ class ReadSettings(Settings):
     )
     presentations: str | Path | None = option(
         None,
-        "Of spikes: the table or series in an NWB file, or a .csv (onset_s or onset_ms, "
-        "stimulus_id).",
+        "For spikes, what was shown when: the table or series in an NWB file, or a .csv (onset_s "
+        "or onset_ms, stimulus_id).",
     )
     neuroids: str | Path | None = option(
-        None, "A .csv that says more of the neuroids: neuroid_id, region, subject, …."
+        None, "A .csv that says more about the neuroids: neuroid_id, region, subject, …"
     )
     bins: str | None = option(
-        None, "Where the first time bin begins and how wide all are, as in -500,1ms."
+        None, "When the first time bin begins, and how wide each is, such as -500,1ms."
     )
-    time_unit: str | None = option(None, "Unit of times, where the file does not say.")
+    time_unit: str | None = option(None, "Unit of times, if the file does not say.")
     blanks: Sequence[str] = option(
         (), "A name that stands for no picture; may be given more than once."
     )
     mask: Path | str | Sequence[Path | str] | None = option(
         None,
-        "Of brain images: a mask on their grid, of the region it is called after, or an atlas; "
-        "may be given more than once.",
+        "For brain images: a mask on their grid, whose file is named after the region, or an "
+        "atlas; may be given more than once.",
     )
     key: Path | str | None = option(
         None, "Names of an atlas's values: a .tsv or .csv (index, name), or FreeSurfer's colours.",
         unset="the one that BIDS puts beside it or at the root",
     )  # fmt: skip
     events: Path | str | Sequence[Path | str] | None = option(
-        None, "Of brain images: a .tsv or .csv of one row per map; one for each image of many maps."
+        None,
+        "For brain images: a .tsv or .csv with one row per map; one table for each image of many "
+        "maps.",
     )
     average: str | None = option(
         None,
-        "Average the presentations of a picture that have the same value in this column, as run.",
+        "Average the presentations of a picture that have the same value in this column, such as "
+        "run.",
     )
     region: str | None = option(
         None,
-        "Region of all neuroids, where the file does not say; of an atlas, the regions to read.",
+        "Region of all neuroids, if the file does not say; for an atlas, the regions to read.",
     )
-    subject: str | None = option(None, "Subject of all neuroids, where the file does not say.")
+    subject: str | None = option(None, "Subject of all neuroids, if the file does not say.")
     sort_times: bool = option(
         False,
-        "Sort spike times that are not ascending: they are of one clock that never restarts.",
+        "Sort spike times that are not ascending, which is right if they are of one clock that "
+        "never restarts.",
     )
-    keep: Keep | None = option(None, "Of an array file, which neuroids are read.")
+    keep: Keep | None = option(None, "For an array file: which neuroids to read.")

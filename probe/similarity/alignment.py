@@ -329,7 +329,9 @@ class Representation:
         if not hasattr(responses, "shape"):
             responses = np.asarray(responses)
         if len(responses.shape) != 2 or responses.shape[1] < 1:
-            raise ValueError(f"{name} has shape {responses.shape}; wanted (stimuli, neuroids ≥ 1)")
+            raise ValueError(
+                f"{name} has shape {responses.shape}: expected (stimuli, neuroids ≥ 1)"
+            )
         self.responses, self.name = responses, name
         self.n_stimuli, self.n_neuroids = responses.shape
 
@@ -423,7 +425,7 @@ def _pair(x: Any, y: Any, least: int = 3) -> tuple[Representation, Representatio
     )
     if x.n_stimuli != y.n_stimuli:
         raise ValueError(
-            f"{x.name} has {x.n_stimuli} stimuli and {y.name} {y.n_stimuli}: wanted the same"
+            f"{x.name} has {x.n_stimuli} stimuli and {y.name} {y.n_stimuli}: expected the same"
         )
     if x.n_stimuli < least:
         raise ValueError(f"{x.n_stimuli} stimuli are too few: at least {least} are needed")
@@ -435,7 +437,7 @@ def _canonical(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Canonical correlations of the leading components, and the variates on the side of ``x``."""
     if not 0.0 < variance <= 1.0:
-        raise ValueError(f"variance is {variance}; wanted a share above 0 and at most 1")
+        raise ValueError(f"variance is {variance}: expected a share above 0 and at most 1")
     bases = []
     for side in (x, y):
         axes, lengths = side.axes

@@ -730,7 +730,7 @@ def get_comparator(comparator: str | Comparator) -> Comparator:
     if isinstance(comparator, Comparator):
         return comparator
     if comparator not in COMPARATORS:
-        raise ValueError(f"comparator {comparator!r} is unknown; known: {', '.join(COMPARATORS)}")
+        raise ValueError(f"comparator {comparator!r}: expected one of {', '.join(COMPARATORS)}")
     return COMPARATORS[comparator]
 
 

@@ -112,14 +112,12 @@ def crossvalidated_rdm(
     (Poisson).
     """
     if metric not in CROSSVALIDATED_METRICS:
-        raise ValueError(
-            f"metric {metric!r} is unknown; known: {', '.join(CROSSVALIDATED_METRICS)}"
-        )
+        raise ValueError(f"metric {metric!r}: expected one of {', '.join(CROSSVALIDATED_METRICS)}")
     if metric == "poisson" and precision is not None:
         raise ValueError("metric 'poisson' takes no precision; 'crossnobis' does")
     x, products = products_for(x, dtype, device)
     if len(x.shape) != 2 or x.shape[0] < 2 or x.shape[1] < 1:
-        raise ValueError(f"x has shape {tuple(x.shape)}; wanted (measurements ≥ 2, neuroids ≥ 1)")
+        raise ValueError(f"x has shape {tuple(x.shape)}: expected (measurements ≥ 2, neuroids ≥ 1)")
     labels, condition = _codes(conditions, "conditions", x.shape[0])
     if len(labels) < 2:
         raise ValueError(f"one condition only, {str(labels[0])!r}: an RDM needs two or more")
@@ -178,7 +176,9 @@ Factors = Iterator[tuple[Any, Any]]
 def _codes(values: Any, what: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(values)
     if values.shape != (n,):
-        raise ValueError(f"{what} has shape {values.shape}; wanted one label per measurement, {n}")
+        raise ValueError(
+            f"{what} has shape {values.shape}: expected one label per measurement, {n}"
+        )
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(f"{what} holds NaN: leave out the measurements without a label")
     labels, codes = np.unique(values, return_inverse=True)
@@ -363,7 +363,7 @@ def _of_pairs(
     """One precision per partition: the mean over pairs of partitions, each with its own."""
     if len(precisions) != n_partitions:
         raise ValueError(
-            f"{len(precisions)} precisions for {n_partitions} partitions; wanted one for each"
+            f"{len(precisions)} precisions for {n_partitions} partitions: expected one for each"
         )
     covariances = []
     for precision in precisions:

@@ -63,7 +63,7 @@ def kendall(
     if x.shape[1] != y.shape[1] or weights.shape != x.shape[1:] or (weights < 0).any():
         raise ValueError(
             f"RDMs of {x.shape[1]} and {y.shape[1]} pairs and weights of shape {weights.shape}: "
-            "wanted as many of each, and no negative weight"
+            "expected as many of each, and no negative weight"
         )
     total = float(weights.sum(dtype=np.float64))
     if total > MOST:

@@ -218,7 +218,7 @@ class SearchlightRDMs:
         self, x: np.ndarray, neighbourhoods: Neighbourhoods, metric: str = "correlation"
     ) -> None:
         if metric not in PRODUCT_METRICS:
-            raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(PRODUCT_METRICS)}")
+            raise ValueError(f"metric {metric!r}: expected one of {', '.join(PRODUCT_METRICS)}")
         x = np.asarray(x, dtype=np.float64)
         if x.ndim != 2 or len(x) < 2:
             raise ValueError(f"x has shape {x.shape}; expected (stimuli ≥ 2, neuroids)")

@@ -48,18 +48,18 @@ def noise_covariance(
     is estimated as in rsatoolbox 0.3.2, which takes n − 1 for n in the mean of its products.
     """
     if method not in METHODS:
-        raise ValueError(f"method {method!r} is unknown; known: {', '.join(METHODS)}")
+        raise ValueError(f"method {method!r}: expected one of {', '.join(METHODS)}")
     residuals = np.asarray(residuals, dtype=np.float64)
     if residuals.ndim != 2 or residuals.shape[0] < 2 or residuals.shape[1] < 1:
         raise ValueError(
-            f"residuals have shape {residuals.shape}; wanted (observations ≥ 2, neuroids ≥ 1)"
+            f"residuals have shape {residuals.shape}: expected (observations ≥ 2, neuroids ≥ 1)"
         )
     if not np.isfinite(residuals).all():
         raise ValueError("residuals hold a NaN or infinite value")
     n, n_neuroids = residuals.shape
     dof = n - 1 if dof is None else dof
     if not dof > 0:
-        raise ValueError(f"dof is {dof}; wanted a number above zero")
+        raise ValueError(f"dof is {dof}: expected a number above zero")
     e = residuals - residuals.mean(axis=0)
     if method == "diagonal":
         return np.einsum("ij,ij->j", e, e) / dof
@@ -158,7 +158,7 @@ def residuals_from_repeats(responses: Any) -> tuple[np.ndarray, int]:
     responses = np.asarray(responses, dtype=np.float64)
     if responses.ndim != 3:
         raise ValueError(
-            f"responses have shape {responses.shape}; wanted (stimuli, repetitions, neuroids)"
+            f"responses have shape {responses.shape}: expected (stimuli, repetitions, neuroids)"
         )
     if np.isinf(responses).any():
         raise ValueError("responses hold an infinite value")

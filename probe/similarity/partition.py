@@ -146,7 +146,8 @@ def variance_partition(
     k = len(names)
     if not 2 <= k <= MAX_PREDICTORS or len(set(names)) < k:
         raise ValueError(
-            f"{k} predictors ({', '.join(names)}); wanted 2 to {MAX_PREDICTORS} of different names"
+            f"{k} predictors ({', '.join(names)}): expected 2 to {MAX_PREDICTORS} with different "
+            "names"
         )
     subjects = _rows(data, "data")
     sets = [_rows(values, name, single=True) for name, values in predictors.items()]
@@ -199,7 +200,7 @@ def _rows(rdms: np.ndarray | Sequence[np.ndarray], name: str, single: bool = Fal
     rows = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
     if rows.ndim != 2 or len(rows) == 0 or (single and len(rows) > 1):
         expected = "(pairs,)" if single else "(pairs,) or (RDMs, pairs)"
-        raise ValueError(f"{name} has shape {np.shape(rdms)}; wanted {expected}")
+        raise ValueError(f"{name} has shape {np.shape(rdms)}: expected {expected}")
     return rows
 
 

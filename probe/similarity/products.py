@@ -166,7 +166,7 @@ def products_for(x: Any, dtype: str, device: Any) -> tuple[Any, Products]:
     Products
     """
     if dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype!r} is unknown; known: {', '.join(DTYPES)}")
+        raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
     # PyTorch takes a second to import: whoever passes no tensor does not wait for it.
     torch = sys.modules.get("torch")
     is_tensor = torch is not None and isinstance(x, torch.Tensor)
@@ -259,7 +259,7 @@ def whitening(precision: Any, n_neuroids: int) -> np.ndarray:
     precision = np.asarray(precision, dtype=np.float64)
     if precision.shape not in ((n_neuroids, n_neuroids), (n_neuroids,)):
         raise ValueError(
-            f"precision has shape {precision.shape}; wanted ({n_neuroids}, {n_neuroids}), or "
+            f"precision has shape {precision.shape}: expected ({n_neuroids}, {n_neuroids}), or "
             f"({n_neuroids},) for a diagonal one"
         )
     if not np.isfinite(precision).all():

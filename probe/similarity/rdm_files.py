@@ -300,7 +300,7 @@ def _from_arrays(arrays: dict[str, Any], rdms_type: type[RDMs]) -> tuple[RDMs, b
             labels = numeric
         else:
             raise _UnreadableError(
-                f"holds {', '.join(map(repr, arrays)) or 'nothing'}; wanted an array "
+                f"holds {', '.join(map(repr, arrays)) or 'nothing'}: expected an array "
                 f"{DISTANCES[0]!r} (or {', '.join(map(repr, DISTANCES[1:]))})"
             )
     if isinstance(squares, _Unread):

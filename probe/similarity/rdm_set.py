@@ -83,7 +83,7 @@ class RDMs:
             raise ValueError("distances are not numbers") from None
         if distances.ndim != 2 or not len(distances):
             raise ValueError(
-                f"distances have shape {distances.shape}; wanted (RDMs ≥ 1, pairs): square ones "
+                f"distances have shape {distances.shape}: expected (RDMs ≥ 1, pairs): square ones "
                 "go through RDMs.from_array"
             )
         n = n_conditions(distances.shape[1])
@@ -135,7 +135,7 @@ class RDMs:
             values = values[:, rows, columns]
         elif values.ndim not in (1, 2):
             raise ValueError(
-                f"an array of shape {values.shape}; wanted square RDMs, (n, n) or (K, n, n), "
+                f"an array of shape {values.shape}: expected square RDMs, (n, n) or (K, n, n), "
                 "or condensed ones, (P,) or (K, P)"
             )
         return cls(values, tuple(labels), tuple(stimulus_ids), metric, attrs or {})
@@ -591,7 +591,7 @@ def match(sets: Sequence[RDMs], *, common: bool = False) -> list[RDMs]:
 
 def _names(what: str, given: Any, n: int, default: list[str]) -> tuple[str, ...]:
     if isinstance(given, str | bytes):
-        raise ValueError(f"{given!r} is one name; wanted a sequence of {n}")
+        raise ValueError(f"{given!r} is one name: expected a sequence of {n}")
     try:
         names = as_texts(() if given is None else given) or default
     except ValueError as error:

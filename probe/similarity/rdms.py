@@ -105,13 +105,13 @@ def rdm(
     if metric == "crossnobis":
         raise ValueError("metric 'crossnobis' needs repeated measurements: use crossvalidated_rdm")
     if metric not in metrics:
-        raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(metrics)}")
+        raise ValueError(f"metric {metric!r}: expected one of {', '.join(metrics)}")
     if (precision is None) == (metric == "mahalanobis"):
         verb = "needs a" if precision is None else "takes no"
         raise ValueError(f"metric {metric!r} {verb} precision; 'mahalanobis' does")
     x, products = products_for(x, dtype, device)
     if len(x.shape) != 2 or x.shape[0] < 2 or x.shape[1] < 1:
-        raise ValueError(f"x has shape {tuple(x.shape)}; wanted (stimuli ≥ 2, neuroids ≥ 1)")
+        raise ValueError(f"x has shape {tuple(x.shape)}: expected (stimuli ≥ 2, neuroids ≥ 1)")
     n_stimuli, n_neuroids = x.shape
     root = None if metric != "mahalanobis" else whitening(precision, n_neuroids)
     rate = check_prior(prior) if metric == "poisson" else None
@@ -218,7 +218,7 @@ def check_prior(prior: tuple[float, float]) -> tuple[float, float]:
     """Refuse a prior of which rates could not be made."""
     rate, weight = (float(value) for value in prior)
     if not (0.0 <= rate < np.inf and 0.0 <= weight < np.inf):
-        raise ValueError(f"prior is {prior}; wanted a rate and a weight of zero or more")
+        raise ValueError(f"prior is {prior}: expected a rate and a weight of zero or more")
     return rate, weight
 
 

@@ -214,7 +214,7 @@ def _covariance(sigma_k: np.ndarray, n: int) -> np.ndarray:
     if sigma_k.shape == (n,):
         sigma_k = np.diag(sigma_k)
     if sigma_k.shape != (n, n):
-        raise ValueError(f"sigma_k has shape {sigma_k.shape}; wanted {(n, n)} or {(n,)}")
+        raise ValueError(f"sigma_k has shape {sigma_k.shape}: expected {(n, n)} or {(n,)}")
     if not np.isfinite(sigma_k).all():
         raise ValueError("sigma_k has a NaN or infinite value")
     if np.abs(sigma_k - sigma_k.T).max() > 1e-10 * np.abs(sigma_k).max():

@@ -1,16 +1,18 @@
-"""DeepDream, the algorithm: change a picture until a network sees more of what it sees in it.
+"""The DeepDream algorithm: change a picture so that a network sees more of what it sees in it.
 
 Mordvintsev, Olah & Tyka 2015, "Inceptionism: going deeper into neural networks", and their code.
 
 1. The picture is scaled to sizes that grow by a factor, the *octaves*, from small to large.
-2. In each, gradient ascent on the mean square of a layer's activations, or on any other target, at
-   steps of one mean size; the picture is rolled at random in every step.
-3. What the dream has added, the *detail*, goes on to the next octave, laid over the photograph at
-   that octave's own sharpness.
+2. In each octave, gradient ascent increases the mean square of a layer's activations, or any other
+   target. Every step changes the picture by the same amount on average, and before each step the
+   picture is rolled by a random distance.
+3. What the dream has added so far, the *detail*, is enlarged and added to the photograph at the
+   size of the next octave, so that the photograph itself stays sharp.
 
-Departures from their code, each where it is made: gradients of tiles, which add up exactly to that
-of the whole picture; slow changes are taken out of the detail after every octave; several terms are
-weighed by their gradients; the chroma can be the photograph's.
+Departures from their code, each explained where it is made: the gradient is computed in tiles that
+add up exactly to the gradient of the whole picture; slow changes are subtracted from the detail
+after every octave; if there are several terms, they are weighted by their gradients; the
+photograph's chroma can be kept.
 """
 
 from __future__ import annotations
@@ -32,20 +34,20 @@ from probe.synthesis.transforms import generator
 from probe.targets import Sum, Target
 
 FIRST_OCTAVE_SIDE_PX = 88
-"""Shorter side of the first octave, about, where their number is not given: so a dream looks the
-same at every size of the picture, but for finer detail."""
+"""Approximate shorter side of the first octave if the number of octaves is not given. As it is the
+same for pictures of all sizes, a dream of a larger picture only has more fine detail."""
 
 JITTER_PX = 32
-"""Distance by which the picture is rolled in every step, at most (Mordvintsev et al. 2015)."""
+"""Largest distance by which the picture is rolled before a step (Mordvintsev et al. 2015)."""
 
 SLOW_CHANGE_PARTS = 16
-"""Parts into which the shorter side is cut; what changes more slowly stays the photograph's."""
+"""Number of parts of the shorter side: what varies more slowly than these stays as it was."""
 
 BALANCE_SIDE_PX = 224
-"""Shorter side of the picture on which several terms are weighed."""
+"""Shorter side of the copy of the picture on which `balance_terms` compares gradients."""
 
 LUMA = (0.299, 0.587, 0.114)
-"""How bright red, green and blue are (ITU-R BT.601, as in JPEG files)."""
+"""Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601, as in JPEG)."""
 
 
 def dream_detail(
@@ -58,22 +60,23 @@ def dream_detail(
     detail: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Compute what a dream adds to a picture: the detail, which `blend` lays over it.
+    """Compute the detail: what a dream adds to a picture, which `blend` lays over it.
 
     Parameters
     ----------
     pixels : torch.Tensor, float32, (1, 3, height, width), in [0, 1]
-        On the network's device. Is not changed.
+        On the network's device. It is not changed.
     network : Network
     target : Target
         See `balance_terms`.
     settings : DreamSettings
-        Resolved. Octaves, scale, steps, strength, laplacian, tile, seed and precision count here.
+        Resolved (`probe.synthesis.presets.resolved`). Used here are octaves, scale, steps,
+        strength, laplacian, tile, seed and precision.
     run : Run
-        Its state belongs to an octave.
+        Its state is that of the octave in which a run was interrupted.
     detail : torch.Tensor, same shape as ``pixels``, optional
-        What another dream has added to a picture like this one, such as the frame before. Each
-        octave begins with so much of it as it can hold.
+        What another dream has added to a similar picture, such as the previous frame of a film.
+        Each octave starts with it, at its own size.
     mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
         Where to dream.
 
@@ -86,11 +89,11 @@ def dream_detail(
     ProbeError
         If the target does not react to the picture.
     """
-    assert settings.steps is not None  # resolved
-    assert settings.strength is not None
+    assert settings.steps is not None, "settings are resolved"
+    assert settings.strength is not None, "settings are resolved"
     sizes = octave_sizes(pixels.shape[-2:], settings, only_size(network, target.layers))
     first = int(run.state.get("octave", 0))
-    new_detail: Tensor | None = None  # besides what was carried
+    new_detail: Tensor | None = None  # without the detail that was carried over
     for octave, size in enumerate(sizes[first:], first):
         photo = resize(pixels, size)
         carried = None if detail is None else resize(detail, size)
@@ -105,8 +108,8 @@ def dream_detail(
         (roll_seed,) = torch.randint(
             2**31, (1,), generator=generator(settings.seed, octave)
         ).tolist()
-        # The original takes tiles of a rolled picture as they are, whose borders show; here units
-        # at borders see what they see in the whole picture.
+        # The original treats each tile of the rolled picture as a picture by itself, and borders
+        # show. Here, units at a tile's border see what they see in the whole picture.
         gradient = in_tiles(
             network, target, tile=settings.tile, jitter=min(JITTER_PX, min(size) // 4),
             seed=roll_seed, precision=settings.precision,
@@ -123,7 +126,7 @@ def dream_detail(
         del picture, photo
         if carried is not None:
             new_detail -= carried
-    assert new_detail is not None  # there is an octave
+    assert new_detail is not None, "there is at least one octave"
     return new_detail if detail is None else new_detail.add_(detail)
 
 
@@ -137,13 +140,13 @@ def octave_sizes(
     sides : tuple of int
         Height and width of the picture, in pixels.
     settings : DreamSettings
-        Its ``octaves`` and ``scale``.
+        Of which ``octaves`` and ``scale`` are used.
     min_size : (int, int), optional
-        Height and width below which no octave is, but for the picture's own; by default
-        `MIN_OCTAVE_SIDE_PX`.
+        Octaves with a smaller height or width are left out; if all are, the picture's own size
+        is the only one. By default `MIN_OCTAVE_SIDE_PX` for both.
     """
     n, scale = settings.octaves, settings.scale
-    assert scale is not None  # resolved
+    assert scale is not None, "settings are resolved"
     if n is None:
         n = 1 + max(0, int(log(min(sides) / FIRST_OCTAVE_SIDE_PX) / log(scale) + 1e-9))
     sizes = [(round(sides[0] / scale**k), round(sides[1] / scale**k)) for k in range(n)]
@@ -155,18 +158,18 @@ def octave_sizes(
 def normalise_gradient(
     gradient: Slopes, target: Target, mask: Tensor | None, *, laplacian: bool
 ) -> Slopes:
-    """Scale gradients to a mean magnitude of 1 where to dream, and to 0 elsewhere.
+    """Scale gradients to a mean magnitude of 1 inside the mask, and to 0 outside.
 
     Parameters
     ----------
     gradient : callable
         See `probe.synthesis.optimise.Slopes`.
     target : Target
-        Which an error names.
+        Named in the error if the gradient is zero everywhere.
     mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
         Where to dream.
     laplacian : bool
-        See `normalise_bands`.
+        Whether to apply `normalise_bands` first.
     """
 
     def normalised(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -175,11 +178,11 @@ def normalise_gradient(
             slope = normalise_bands(slope)
         if mask is not None:
             slope *= mask
-        size = sum(float(band.abs().sum()) for band in slope[0]) / slope[0].numel()
-        share = 1.0 if mask is None else float(mask.mean())
-        if size == 0:
-            raise ProbeError(_silent(target))
-        return values, slope.mul_(share / size)
+        magnitude = sum(float(channel.abs().sum()) for channel in slope[0]) / slope[0].numel()
+        masked_share = 1.0 if mask is None else float(mask.mean())
+        if magnitude == 0:
+            raise ProbeError(_no_gradient(target))
+        return values, slope.mul_(masked_share / magnitude)
 
     return normalised
 
@@ -187,8 +190,8 @@ def normalise_gradient(
 def normalise_bands(slope: Tensor, levels: int = 4) -> Tensor:
     """Divide each band of a gradient's Laplacian pyramid by its root mean square, in place.
 
-    With the kernel [1, 4, 6, 4, 1] / 16 of Burt & Adelson (1983); after Mordvintsev et al. (2016),
-    in their code.
+    The pyramid's kernel is [1, 4, 6, 4, 1] / 16 (Burt & Adelson 1983). The method is that of the
+    code of Mordvintsev et al. (2016).
     """
     size = slope.shape[-2:]
     if levels > 1 and min(size) >= 8:
@@ -201,30 +204,30 @@ def normalise_bands(slope: Tensor, levels: int = 4) -> Tensor:
 
 
 def subtract_slow_changes(detail: Tensor) -> Tensor:
-    """Subtract from a detail, in place, what changes slowly over the picture.
+    """Subtract from a detail, in place, what changes slowly across the picture.
 
-    So brightness, contrast and cast of the photograph stay as they are over large areas: without,
-    dreams go darker and more of one colour with every step. The original leaves them in.
+    This keeps the brightness, contrast and colour cast of large areas of the photograph. Without
+    it, a dream becomes darker and more of one colour with every step. The original does not do so.
     """
     height, width = detail.shape[-2:]
-    part = max(2, round(min(height, width) / SLOW_CHANGE_PARTS))
-    coarse = resize(detail, (max(2, round(height / part)), max(2, round(width / part))))
+    part_px = max(2, round(min(height, width) / SLOW_CHANGE_PARTS))
+    coarse = resize(detail, (max(2, round(height / part_px)), max(2, round(width / part_px))))
     return detail.sub_(resize(coarse, (height, width)))
 
 
 def blend(
     pixels: Tensor, detail: Tensor, *, colour: float = 1.0, mask: Tensor | None = None
 ) -> Tensor:
-    """Lay what was dreamt over a picture.
+    """Lay the detail of a dream over a picture.
 
     Parameters
     ----------
     pixels, detail : torch.Tensor, (1, 3, height, width)
         A picture, in [0, 1], and what `dream_detail` returns for it.
     colour : float
-        From 0, all chroma is the picture's, to 1, as dreamt.
+        Share of the dream's chroma in the result: 0 keeps the picture's own, 1 takes the dream's.
     mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
-        Where to.
+        Where to lay it; everywhere by default.
 
     Returns
     -------
@@ -236,8 +239,7 @@ def blend(
     if colour == 1:
         return picture
     weights = torch.tensor(LUMA, device=pixels.device)
-    # All of the picture's chroma, and of what is added a part; the brightness gives way where a
-    # value would lie outside of [0, 1].
+    # Mix the chroma of both. Where a value would lie outside [0, 1], the brightness is adjusted.
     luma = torch.einsum("nchw,c->nhw", picture, weights)[:, None]
     picture -= luma
     picture *= colour
@@ -250,17 +252,17 @@ def blend(
 def balance_terms(
     network: Network, target: Target, pixels: Tensor, precision: Precision = "auto"
 ) -> Target:
-    """Weigh the terms of a sum such that each by itself changes a picture alike, times its weight.
+    """Weight the terms of a sum so that at equal weights, all change a picture equally.
 
-    The original has one layer. Activations of layers differ by orders of magnitude, and without
-    this, the weights that a user writes would mean nothing.
+    Activations of different layers differ by orders of magnitude: unless that is corrected, the
+    weights that a user writes mean nothing. The original has a single layer.
 
     Parameters
     ----------
     network : Network
     target : Target
     pixels : torch.Tensor, (1, 3, height, width)
-        The picture on which they are compared; a small copy of it is.
+        The picture on a small copy of which the gradients of the terms are compared.
     precision : {"auto", "float32", "bfloat16"}
 
     Raises
@@ -279,15 +281,15 @@ def balance_terms(
     terms = []
     for weight, term in target.terms:
         _, slope = in_tiles(network, term, precision=precision)(small, 0)
-        size = float(slope.abs().mean())
-        if not size > 0:
-            raise ProbeError(_silent(term))
-        terms.append((weight / size, term))
+        magnitude = float(slope.abs().mean())
+        if not magnitude > 0:
+            raise ProbeError(_no_gradient(term))
+        terms.append((weight / magnitude, term))
     return Sum(tuple(terms))
 
 
 def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Interpolate bicubically, without aliases; return the same tensor if it has that size."""
+    """Interpolate bicubically, without aliasing; a tensor of that size is returned as it is."""
     if tuple(pictures.shape[-2:]) == tuple(size):
         return pictures
     smaller = pictures.shape[-2] > size[0] or pictures.shape[-1] > size[1]
@@ -301,18 +303,18 @@ def _resize_linearly(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
 def _halve(pictures: Tensor) -> Tensor:
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=pictures.device) / 16
     channels = pictures.shape[1]
-    across = kernel.expand(channels, 1, 1, 5)
+    row = kernel.expand(channels, 1, 1, 5)
     padded = F.pad(pictures, (2, 2, 0, 0), mode="replicate")
-    pictures = F.conv2d(padded, across, stride=(1, 2), groups=channels)
+    pictures = F.conv2d(padded, row, stride=(1, 2), groups=channels)
     padded = F.pad(pictures, (0, 0, 2, 2), mode="replicate")
-    return F.conv2d(padded, across.mT, stride=(2, 1), groups=channels)
+    return F.conv2d(padded, row.mT, stride=(2, 1), groups=channels)
 
 
 def _rms(values: Tensor) -> Tensor:
     return values.square().mean().sqrt().clamp(min=1e-12)
 
 
-def _silent(target: Target) -> str:
+def _no_gradient(target: Target) -> str:
     return (
         f"target {target.name!r} does not react to this picture: its gradient is zero everywhere; "
         "choose another channel or layer"

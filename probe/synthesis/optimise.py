@@ -234,7 +234,7 @@ def autocast(precision: Precision, device: torch.device) -> Any:
         If there is no such precision.
     """
     if precision not in PRECISIONS:
-        raise ProbeError(f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}")
+        raise ProbeError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     half = resolve_precision(precision, device) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from probe import models
-from probe.errors import ProbeError, suggest
+from probe.errors import ProbeError, nearest
 from probe.models import Network
 from probe.synthesis.settings import LOOK, PRESETS, DreamSettings
 
@@ -79,14 +79,17 @@ def _look(network: Network, preset: str | None) -> DreamSettings:
     name = preset or PRESETS[0]
     looks = LOOKS.get(network.architecture or "")
     if name not in (looks or PRESETS):
-        of = f" for {network.name}" if name in PRESETS else ""
-        raise ProbeError(f"preset {preset!r} is unknown{of}{suggest(name, looks or PRESETS)}")
+        choices = tuple(looks or PRESETS)
+        raise ProbeError(
+            f"preset {preset!r}: expected one of {', '.join(choices)}"
+            + (f" for {network.name}" if name in PRESETS else nearest(name, choices))
+        )
     if looks is not None:
         return looks[name]
     if preset is not None:
         raise ProbeError(
-            f"there are presets for {', '.join(LOOKS)}; of {network.name}, name layers, steps and "
-            "strength"
+            f"preset {preset!r}: only {', '.join(LOOKS)} have presets; for {network.name}, give "
+            "layers, steps and strength"
         )
     return BASE
 

@@ -71,10 +71,10 @@ class DreamSettings(Settings):
         None,
         "Dream of this instead of layers: a channel (features.22:84), a recorded site "
         "(site:v4:12) that `probe encode` fitted, a sum (site:v4:12+site:v4:30), a class by name "
-        "or number, or the response of a published V4 neuron (0). Where it exists for pictures of "
-        "one size alone, as the response does, the picture is dreamt in pieces of that size.",
+        "or number, or the response of a published V4 neuron (0). If it exists only for pictures "
+        "of one size, as that response does, the picture is dreamt in pieces of that size.",
     )
-    guide: Any = option(None, "Dream the features of this picture.")
+    guide: Any = option(None, "Dream of the features of this picture.")
     mask: Any = option(
         None,
         "Where to dream: a picture that is white there and black elsewhere, with edges as soft as "
@@ -95,7 +95,11 @@ class DreamSettings(Settings):
         unset="what suits the picture's size",
     )
     scale: float | None = option(
-        None, "Ratio of one octave's size to the one before.", above=1, at_most=4, unset="1.4"
+        None,
+        "Ratio of the size of each octave to that of the one before.",
+        above=1,
+        at_most=4,
+        unset="1.4",
     )
     steps: int | None = option(None, "Number of steps in each octave.", at_least=1, unset=_PRESET)
     strength: float | None = option(
@@ -107,7 +111,7 @@ class DreamSettings(Settings):
     )
     colour: float | None = option(
         None,
-        "How much of the dream's colours to keep: at 0 only the brightness is dreamt, at 1 all.",
+        "How much of the dream's colours to take: at 0 only its brightness, at 1 all of them.",
         at_least=0,
         at_most=1,
         unset=_PRESET,
@@ -127,7 +131,7 @@ class DreamSettings(Settings):
     preset: str | None = option(
         None, f"A look: {', '.join(PRESETS)}.", unset=PRESETS[0]
     )  # which of them there are depends on the network
-    seed: int = option(0, "Seed of everything that is drawn at random.", at_least=0)
+    seed: int = option(0, "Seed of everything random.", at_least=0)
     device: str = option("auto", DEVICE)
 
     def to_about(self) -> dict[str, Any]:

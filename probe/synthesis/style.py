@@ -1,26 +1,27 @@
-"""Style transfer: the content of one picture in the style of others, from top to bottom.
+"""Style transfer: paint the content of one picture in the style of others.
 
-With F_l for what layer l of a VGG network makes of a picture, we look for the picture x with the
-least loss
+Let F_l(x) be the features of picture x in layer l of a VGG network. We look for the picture that
+minimises the loss
 
     L(x) = |F_c(x) − F_c(content)|² / |F_c(content)|²                          content
          + strength · Σ_l w_l · D(F_l(x), F_l(style)) / |F_l(style)|²           style
          + histogram · Σ_l |F_l(x) − H_l(x)|² / |F_l(style)|²                   histograms
          + smoothness · TV(x)                                                  total variation
 
-(Gatys, Ecker & Bethge 2016, eq. 7), where H_l(x) is F_l(x) with the style's histogram (Risser et
-al. 2017). We depart from Gatys et al. in that
+(Gatys, Ecker & Bethge 2016, eq. 7), where c is the content layer, w_l the weight of the style in
+layer l, D a distance between styles, H_l(x) F_l(x) after matching the histogram of each feature to
+the style's (Risser et al. 2017), and TV the total variation. We depart from Gatys et al. in that
 
 - D is the Wasserstein distance between two Gaussians with the means and covariances of the
   features; ``loss="gram"`` is theirs, the squared difference of Gram matrices;
-- each term is relative to the size of what it compares with, so that one strength fits all styles;
-- the picture starts as the content, small, and grows by √2: large strokes come first, and fine ones
-  on top of them (Gatys et al. 2017);
-- Adam optimises its pixels instead of L-BFGS, and the result is a moving average of its steps.
+- each term is divided by the magnitude of its reference, so that one strength suits all styles;
+- the picture starts as a small copy of the content and grows in steps of √2: broad strokes are
+  painted first, and fine ones on top of them (Gatys et al. 2017);
+- Adam optimises the pixels instead of L-BFGS, and the result is a moving average over its steps.
 
 `Transfer.paint` is the loop over sizes, `Transfer.objective` the loss. The distances are in
-`style_losses`, their gradient for pictures of any size in `style_tiles`, the pictures, their masks
-and regions in `style_inputs`.
+`style_losses`; their gradients, for pictures of any size, in `style_tiles`; the pictures, their
+masks and regions in `style_inputs`.
 """
 
 from __future__ import annotations
@@ -76,14 +77,14 @@ from probe.synthesis.style_tiles import (
 from probe.synthesis.transforms import generator
 
 STYLE_WEIGHT: Mapping[str, float] = {"wasserstein": 5.0, "gram": 15.0}
-"""Weight of the style beside the content at strength 1: by eye, such that it is on all of the
-picture, and faces are faces."""
+"""Weight of the style relative to the content at strength 1, chosen by eye: the style covers the
+whole picture, and faces are still recognisable."""
 
 HISTOGRAM_LAYERS = ("relu1_1", "relu4_1")
-"""In which histograms are compared (Risser et al. 2017)."""
+"""Layers in which histograms are matched (Risser et al. 2017)."""
 
 HISTOGRAM_WEIGHT = 0.2
-"""Weight of the histograms of each layer, beside all layers' style, at histogram 1."""
+"""Weight of each layer's histograms relative to the style in all layers, at histogram 1."""
 
 SMOOTHNESS_WEIGHT = 1.0
 """Weight of the total variation at smoothness 1."""
@@ -92,10 +93,10 @@ FIRST_SIDE_PX = 128
 """Longer side of the first size."""
 
 DEFAULT_SIDE_PX = 512
-"""Longer side of the result, at most, unless a size is asked for."""
+"""Longer side of the result: the largest if the content decides, and that of a texture."""
 
 STEP_SIZE, BETAS = 0.02, (0.9, 0.99)
-"""Of Adam, for pixels in 0–1."""
+"""Learning rate and decay rates of Adam, for pixels in 0–1."""
 
 AVERAGED_SHARE = 0.2
 """Share of a size's steps over which its result is averaged."""
@@ -115,7 +116,7 @@ class Stylised(Made):
 
 
 def title_of(about: Mapping[str, Any]) -> str:
-    """Return in one line what a picture is."""
+    """Return a caption of one line, from the record of how a picture was made."""
     styles = " and ".join(style["name"] for style in about["styles"])
     content = about["content"]
     return f"{content['name']} in the style of {styles}" if content else f"texture of {styles}"
@@ -155,25 +156,26 @@ def style(
 ) -> Stylised:
     """Paint the content of one picture in the style of others.
 
-    An interrupted call goes on where it ended when it is made again.
+    If a call is interrupted, the same call resumes where it stopped.
 
     Parameters
     ----------
     content : path, bytes, uint8 array (height, width[, 3 or 4]), Pillow image, or None
-        None: a texture, with nothing but style.
+        None makes a texture, which has a style and no content.
     styles : picture or sequence of pictures
         Transparent pixels of styles and content do not count.
     model : str, Network or torch.nn.Module
-        Of the VGG family.
+        A network of the VGG family.
     size : int, optional
         Pixels along the longer side, at least 32; by default the content's, but at most 512.
     strength : float
-        Weight of the style beside the content, at least 0; 2 is twice as much as 1.
+        Weight of the style relative to the content, at least 0; 2 is twice as much as 1.
     mix : sequence of float or str, optional
-        Weight of each style, at least 0, such as ``2,1``; by default all the same.
+        Weight of each style, at least 0, such as ``2,1``; equal by default.
     loss : {"wasserstein", "gram"}
-        Distance between what layers make of two styles: the Wasserstein distance of their means and
-        covariances, or the squared difference of Gram matrices (Gatys et al. 2016).
+        Distance between the features of two styles: the Wasserstein distance between Gaussians
+        with their means and covariances, or the squared difference of their Gram matrices (Gatys et
+        al. 2016).
     layers : mapping of str to float, or str, optional
         Weight of the style in each layer; as a string, ``relu1_1=1,relu3_1=0.5``. By default,
         `probe.synthesis.style_settings.LAYERS` of the loss.
@@ -187,40 +189,41 @@ def style(
     smoothness : float
         Weight of the total variation.
     style_scale : float
-        Width of strokes: 0.5 makes them half as wide, 2 twice. At 1, styles are as large as the
-        picture, or as they are, if they are smaller.
+        Width of strokes: 0.5 makes them half as wide, 2 twice as wide. At 1, a style is scaled to
+        the size of the picture, but never enlarged.
     colours : {"style", "keep", "match"}
-        Those of the style; those of the content, of which the luminance alone is painted; or those
-        of the style after its colours were given the content's mean and covariance (Gatys et al.
-        2017).
+        ``style``: those of the style. ``keep``: those of the content, of which only the luminance
+        is painted. ``match``: those of the style after its colours were given the mean and
+        covariance of the content's (Gatys et al. 2017).
     masks : picture or sequence of pictures
-        White where the picture is painted; elsewhere it stays as it is. One for all styles, or one
-        for each, which then has a region of its own.
+        White where to paint; elsewhere the picture stays as it is. One mask for all styles, or one
+        for each, so that each style has a region of its own.
     style_masks : picture or sequence of pictures
-        White where a style counts; one for each, or one for all.
+        White on the part of a style to use; one mask for each style, or one for all.
     tileable : bool
-        Make borders fit when pictures are laid beside each other; sides become multiples of 16.
+        Make opposite borders match, for a pattern without seams; sides become multiples of 16.
     start : "content", "noise" or picture, optional
-        Picture to start from; by default the content, and noise for textures.
+        Picture to start from; by default the content, and for a texture noise.
     steps : int
-        Steps of the optimiser at each size; twice as many at the first.
+        Number of steps of the optimiser at each size; twice as many at the first.
     tolerance : float
-        Go on to the next size when the loss shrinks by less than this share in 32 steps.
+        Go on to the next size when 32 steps reduce the loss by less than this share.
     weights : str
-        ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
+        ``imagenet``, ``random``, or a checkpoint file. A network of your own has its own weights.
     seed : int
         Seed of noise and random weights.
     precision : {"auto", "float32", "bfloat16"}
-        ``auto``: bfloat16 where the processor computes it by itself, and float32 elsewhere.
+        ``auto`` is bfloat16 where the processor supports it natively, and float32 elsewhere.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     threads : int, optional
-        By default as many as torch uses by itself; another number rounds otherwise.
+        Number of threads, by default torch's own; with another number, rounding differs.
     limit : float
-        Megapixels of a picture that is read, at most.
+        Largest picture to read, in megapixels.
     preview : callable, optional
-        Called with the picture, uint8, (height, width, 3), on every ``preview_every``-th step.
+        Called with the picture, uint8, (height, width, 3), after every ``preview_every`` steps.
     preview_every : int
+        Number of steps between two previews; 0 for none.
     progress : bool, optional
         Show progress bars; by default when a person is watching.
 
@@ -231,8 +234,7 @@ def style(
     Raises
     ------
     ProbeError
-        If a value is out of its range, something that was named does not exist, or options do not
-        go together.
+        If a value is out of range, a file or layer does not exist, or options cannot be combined.
 
     See Also
     --------
@@ -260,7 +262,7 @@ def prepare(
     limit: float = images.LIMIT,
     progress: bool | None = None,
 ) -> Plan:
-    """Read and check everything that a run takes, which `Plan.run` then makes.
+    """Read and check everything that a run needs; `Plan.run` then makes the picture.
 
     Parameters
     ----------
@@ -268,7 +270,7 @@ def prepare(
         As in `style`.
     settings : StyleSettings
     progress : bool, optional
-        Show a bar for weights that are downloaded.
+        Show a progress bar while weights are downloaded.
 
     Raises
     ------
@@ -308,7 +310,7 @@ class Plan:
     network : Network
     settings : StyleSettings
     about : dict
-        Everything that decides the result, as plain values.
+        Record of everything that decides the result, as plain values.
     """
 
     inputs: StyleInputs
@@ -323,7 +325,7 @@ class Plan:
         preview_every: int = 0,
         progress: bool | None = None,
     ) -> Stylised:
-        """Make the picture, from where it was interrupted, if it was."""
+        """Make the picture; an interrupted run resumes where it stopped."""
         with running(
             Unfinished.of(self.about, self.network), self.network, device=self.settings.device,
             threads=self.settings.threads, preview=preview, preview_every=preview_every,
@@ -337,7 +339,7 @@ class Plan:
 
 
 class Transfer:
-    """One picture, painted at one size after the other.
+    """One picture, painted at one size after another.
 
     Attributes
     ----------
@@ -362,7 +364,7 @@ class Transfer:
     ) -> None:
         self.settings, self.device = settings, device
         self.history: list[np.ndarray] = []
-        # What is painted wraps around its borders if it has to; the styles never do.
+        # In a tileable picture, convolutions wrap around the borders; in its styles, they never do.
         self.style_network = style_network(network, settings.pooling)
         self.network = (
             style_network(network, settings.pooling, wrap=True)
@@ -375,7 +377,7 @@ class Transfer:
         check_layers(self.style_network, layers)
         self.pictures = StyleTensors(inputs, settings, device)
         self.sizes = sizes_of(self.pictures.content, settings)
-        # They are the same for all frames of a film.
+        # Kept because they are the same for all frames of a film.
         self._style_terms: dict[tuple[int, int], tuple[list[StyleTerm], list[HistogramTerm]]] = {}
 
     @keep_freed_memory()  # 1.2 to 1.7 times as fast on two cores
@@ -385,7 +387,7 @@ class Transfer:
         Parameters
         ----------
         run : Run
-            A state belongs to a size.
+            Its state is that of the size at which a run was interrupted.
 
         Returns
         -------
@@ -405,7 +407,7 @@ class Transfer:
             optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)
             if adam is not None:
                 _carry_over(adam, optimiser, pixels.parameters[0])
-            del painted, adam  # pictures of half a gigabyte, at 4,096 pixels
+            del painted, adam  # half a gigabyte of memory at 4,096 pixels
             history = [torch.from_numpy(losses) for losses in self.history]
             values = optimise(
                 pixels,
@@ -419,12 +421,12 @@ class Transfer:
             self.history.append(-values[:, 0].numpy())
             painted = pixels.average()
             adam = optimiser.state[pixels.parameters[0]]
-        assert adam is not None  # there is a size
+        assert adam is not None, "there is at least one size"
         self.painted, self.adam = painted, adam
         return self._finished(painted, content)
 
     def steps(self, stage: int) -> int:
-        """Return how many steps a size takes: twice as many at the first, which has most to do."""
+        """Return the number of steps at a size: twice as many at the first, which changes most."""
         return int(self.settings.steps) * (2 if stage == 0 else 1)
 
     def start(self, size: tuple[int, int]) -> Tensor:
@@ -432,10 +434,11 @@ class Transfer:
         if self.pictures.start is not None:
             return resized(self.pictures.start, size)
         content = self.pictures.content_at(size)
-        # Gatys et al. start from noise. From the content, fewer steps do, and it stays clear.
+        # Gatys et al. start from noise. Starting from the content takes fewer steps, and keeps it
+        # clear.
         if content is not None and self.settings.start != "noise":
             return content
-        # Noise in the colours of the first style.
+        # Noise whose colours have the mean and covariance of the first style's.
         mean, covariance = style_colours.mean_and_covariance(
             self.pictures.styles[0], self.pictures.style_masks[0]
         )
@@ -446,41 +449,43 @@ class Transfer:
     def canvas(
         self, painted: Tensor, content: Tensor | None, size: tuple[int, int], steps: int
     ) -> AveragedPixels:
-        """Return the pixels of a size, which start as those of the size before."""
+        """Return the pixels to optimise at a size, which start as the result of the size before."""
         start = resized(painted, size)
         base, bounds = content, None
         if self.settings.colours == "keep":
-            assert content is not None  # `StyleInputs.check` has made sure
-            # Luminance alone is painted (Gatys et al. 2017), no brighter than the chroma allows.
+            assert content is not None, "StyleInputs.check refuses to keep colours of no content"
+            # Only the luminance is painted (Gatys et al. 2017), within the range that the content's
+            # chroma allows.
             bounds = style_colours.luminance_bounds(content)
             base = style_colours.luminance(content)
             start = start if start.shape[1] == 1 else style_colours.luminance(start)
-        # Long runs remember a hundred steps (1 − 1/0.99), short ones fewer: else the average would
-        # still hold what they began with.
+        # In long runs the average spans a hundred steps, 1 / (1 − 0.99); in short ones fewer, as it
+        # would otherwise still contain the start.
         decay = max(min(0.99, 1 - 1 / max(AVERAGED_SHARE * steps, 1)), 0.0)
         mask = self.pictures.painted_mask(size)
         return AveragedPixels(start, base, mask, bounds=bounds, decay=decay)
 
     def objective(self, content: Tensor | None, size: tuple[int, int]) -> Slopes:
-        """Return the gradient of −L at one size: see the head of this file."""
+        """Return the function that computes −L and its gradient at one size (L: see the module)."""
         settings = self.settings
-        how: dict[str, Any] = {"wrap": settings.tileable, "precision": settings.precision}
-        # Content: squared differences, as Gatys et al. have it, but relative to its own size.
+        options: dict[str, Any] = {"wrap": settings.tileable, "precision": settings.precision}
+        # Content: squared differences as in Gatys et al., but relative to the content's magnitude.
         content_terms = []
         if content is not None:
             if settings.colours == "keep":
                 content = style_colours.luminance(content).repeat(1, 3, 1, 1)
             layer, alpha = settings.content_layer, self.pictures.alpha_at(size)
             positions = position_weights(alpha, size, [layer], self.device)[layer]
-            features = content_features(self.network, content, layer, **how)
+            features = content_features(self.network, content, layer, **options)
             content_terms = [content_term(layer, features, 1.0, positions)]
-        # Style and histograms: measured once at each size.
+        # Style and histograms: these terms are computed once for each size.
         if size not in self._style_terms:
             self._style_terms[size] = self.style_terms(size)
         style_terms, histogram_terms = self._style_terms[size]
         likeness = Likeness(style_terms, content_terms, histogram_terms)
-        # The gradient comes from tiles where the picture is large; total variation needs no layer.
-        gradient = likeness_gradient(self.network, likeness, size, **how)
+        # The gradient of these terms is computed in tiles if the picture is large. The total
+        # variation needs no network.
+        gradient = likeness_gradient(self.network, likeness, size, **options)
         smoothness = SMOOTHNESS_WEIGHT * settings.smoothness
         return smoothed(gradient, smoothness, wrap=settings.tileable)
 
@@ -496,7 +501,8 @@ class Transfer:
             mask = self.pictures.region_mask(region, size)
             positions = position_weights(mask, size, layers, self.device)
             moments = self._moments(region, size, layers)
-            # A region pulls at each of its pixels as hard as the whole would.
+            # A term is a mean over its region: times the area, it changes each pixel as much as a
+            # style of the whole picture would.
             area = 1.0 if mask is None else float(mask.mean())
             weight = strength * area * region.pull
             for layer in style_layers:
@@ -518,28 +524,28 @@ class Transfer:
     def _moments(
         self, region: Region, size: tuple[int, int], layers: Sequence[str]
     ) -> dict[str, Moments]:
-        """Return the moments of a region's styles, mixed."""
-        of_styles: list[dict[str, Moments]] = []
+        """Return the mixed moments of a region's styles in each layer."""
+        moments_of_styles: list[dict[str, Moments]] = []
         for k in region.styles:
-            # Only moments about the same centres can be mixed: those of the first style.
-            first = of_styles[0] if of_styles else {}
+            # Moments can only be mixed if they are about the same centres: the first style's.
+            first = moments_of_styles[0] if moments_of_styles else {}
             centres = {layer: first[layer].centre for layer in first}
             style, mask = self.pictures.style_at(k, size)
-            of_styles.append(
+            moments_of_styles.append(
                 style_moments(
                     self.style_network, style, layers, mask, centres,
                     precision=self.settings.precision,
                 )
             )  # fmt: skip
         return {
-            layer: mixed([moments[layer] for moments in of_styles], region.weights)
+            layer: mixed([moments[layer] for moments in moments_of_styles], region.weights)
             for layer in layers
         }
 
     def _counts(
         self, region: Region, size: tuple[int, int], moments: Mapping[str, Moments]
     ) -> dict[str, Tensor]:
-        """Return the histograms of a region's styles, mixed."""
+        """Return the mixed histograms of a region's styles in each layer."""
         total: dict[str, Tensor] = {}
         for k, weight in zip(region.styles, region.weights, strict=True):
             style, mask = self.pictures.style_at(k, size)
@@ -550,14 +556,14 @@ class Transfer:
         return total
 
     def coloured(self, painted: Tensor, content: Tensor | None) -> Tensor:
-        """Return a picture with the content's colours, if these are kept."""
+        """Return the picture as it is shown: with the content's colours, if these are kept."""
         if self.settings.colours != "keep":
             return painted
         assert content is not None
         return style_colours.with_luminance(content, painted[:, :1])
 
     def render(self, content: Tensor | None) -> Callable[[Tensor], np.ndarray]:
-        """Return what makes a preview of pictures as they are optimised."""
+        """Return the function that draws a preview of the picture while it is optimised."""
         return lambda pictures: as_array(self.coloured(pictures, content)[0])
 
     def _finished(self, painted: Tensor, content: Tensor | None) -> np.ndarray:
@@ -568,12 +574,12 @@ class Transfer:
 
 
 def sizes_of(content: Tensor | None, settings: StyleSettings) -> list[tuple[int, int]]:
-    """Return the sizes of the picture, height and width, each √2 times the one before.
+    """Return the heights and widths at which to paint, each √2 times the one before.
 
     Raises
     ------
     ProbeError
-        If even the largest is too narrow for the network.
+        If even the largest is too small for the network.
     """
     if content is None:
         height = width = 1
@@ -599,19 +605,19 @@ def sizes_of(content: Tensor | None, settings: StyleSettings) -> list[tuple[int,
 
 
 class AveragedPixels(Parameterisation):
-    """Pixels, and their moving average: the picture without the noise of single steps.
+    """Pixels and their moving average, which lacks the noise of single steps.
 
     Parameters
     ----------
     start : torch.Tensor, shape (1, 1 or 3, height, width)
-        In 0–1; of one channel, a grey picture.
+        In 0–1; a grey picture if there is one channel.
     base : torch.Tensor, shape as ``start``, optional
-        What shows where ``mask`` does not.
+        What is shown where ``mask`` is 0.
     mask : torch.Tensor, shape (height, width), optional
     bounds : (torch.Tensor, torch.Tensor), optional
-        The least and the largest value of every pixel; by default 0 and 1.
+        Smallest and largest allowed value of every pixel; by default 0 and 1.
     decay : float
-        What is left of the average in each step.
+        Share of the average that remains after each step.
     """
 
     def __init__(
@@ -626,7 +632,7 @@ class AveragedPixels(Parameterisation):
         self.base, self.mask, self.decay = base, mask, decay
         self.bounds = bounds or (start.new_zeros(()), start.new_ones(()))
         pixels = start.detach().clone().requires_grad_()
-        # What a stopped run goes on with: the average, and of how many steps.
+        # The average and its number of steps are saved with the pixels, so that a run can resume.
         self.parameters = [pixels, torch.zeros_like(start), start.new_zeros(())]
 
     def __call__(self) -> Tensor:
@@ -634,7 +640,7 @@ class AveragedPixels(Parameterisation):
         return self._masked(self.parameters[0]).expand(-1, 3, -1, -1)
 
     def bound(self) -> None:
-        """Clip the pixels, and take them into the average."""
+        """Clip the pixels, and include them in the average."""
         pixels, average, count = self.parameters
         with torch.no_grad():
             pixels.clamp_(*self.bounds)
@@ -642,7 +648,7 @@ class AveragedPixels(Parameterisation):
             count += 1
 
     def average(self) -> Tensor:
-        """Return the average, as ``start``."""
+        """Return the average, of the same shape as ``start``."""
         pixels, average, count = (p.detach() for p in self.parameters)
         if not count:
             return self._masked(pixels)
@@ -655,18 +661,18 @@ class AveragedPixels(Parameterisation):
 
 
 def smoothed(gradient: Slopes, weight: float, *, wrap: bool = False) -> Slopes:
-    """Subtract the total variation: the mean squared difference of neighbouring pixels."""
+    """Subtract the total variation, weighted: mean squared differences of neighbouring pixels."""
     if not weight:
         return gradient
 
     def with_penalty(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         value, slope = gradient(pictures, step)
-        pull = weight / pictures.numel()
+        pixel_weight = weight / pictures.numel()
         for axis in (2, 3):
             n = pictures.shape[axis] - (0 if wrap else 1)
             difference = pictures.roll(-1, axis).narrow(axis, 0, n) - pictures.narrow(axis, 0, n)
-            value = value - pull * difference.square().sum()
-            difference *= 2 * pull
+            value = value - pixel_weight * difference.square().sum()
+            difference *= 2 * pixel_weight
             slope.narrow(axis, 0, n).add_(difference)
             if wrap:
                 slope -= difference.roll(1, axis)
@@ -678,7 +684,7 @@ def smoothed(gradient: Slopes, weight: float, *, wrap: bool = False) -> Slopes:
 
 
 def _carry_over(state: Mapping[str, Any], optimiser: torch.optim.Adam, pixels: Tensor) -> None:
-    """Start the optimiser of a larger picture with the state of the one before."""
+    """Start the optimiser of a larger picture with the enlarged state of the one before."""
     carried = {"step": state["step"].clone()}
     for name in ("exp_avg", "exp_avg_sq"):
         carried[name] = F.interpolate(

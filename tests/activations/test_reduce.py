@@ -333,8 +333,8 @@ class TestParse:
     @pytest.mark.parametrize(
         ("text", "says"),
         [
-            ("", r"'' does not exist; there is none, mean, max, srp:4096"),
-            ("jpeg", r"'jpeg' does not exist; there is none, mean"),
+            ("", r"reducer '': expected one of none, mean, max, srp:4096"),
+            ("jpeg", r"reducer 'jpeg': expected one of none, mean"),
             ("mean:3", r"'mean:3': write 'mean' alone"),
             ("none:", r"'none:': write 'none' alone"),
             ("srp", r"number is missing; write for example srp:4096 or srp:auto or srp:eps=0\.2"),

@@ -141,7 +141,10 @@ def test_a_mask_and_16_bits_and_transparency(dream):
         (["nowhere.jpg"], "'nowhere.jpg' does not exist"),
         (["cat.png", "--layer", "features.99"], "no layer 'features.99'"),
         (["cat.png", "--target", "features.3:2"], "a target is named, and layers too"),
-        (["cat.png", "--preset", "cities"], "preset 'cities' is unknown for squeezenet1_1"),
+        (
+            ["cat.png", "--preset", "cities"],
+            "preset 'cities': expected one of creatures, brushstrokes, texture, subtle for sq",
+        ),
         (["cat.png", "--steps", "0"], "steps 0: expected a number ≥ 1"),
         (["cat.png", "-o", "out.gif"], "has to end in"),
         (["cat.png", "-o", "cat.png"], "is one of the pictures"),

@@ -91,7 +91,7 @@ def test_the_methods_are_listed(run):
         (["--layer", "features.77"], "has no layer"),
         (["--set", "steps"], "setting 'steps': expected NAME=VALUE"),
         (["--set", "steps=5"], "grad-cam has no setting 'steps'"),
-        (["--style", "pretty"], "style 'pretty' is unknown"),
+        (["--style", "pretty"], "style 'pretty': expected one of"),
         (["-o", "map.jpg"], "has to end in .png (a figure)"),
         (["-o", "the cat.png"], "is the picture itself"),
         (["-o", "the cat.png/deep.png"], "cannot be written"),

@@ -587,7 +587,7 @@ class TestComparators:
         ({"layers": []}, "no layers were named"),
         ({"region": "V44"}, "no region 'V44'; did you mean 'V4'"),
         ({"subject": "sim-9"}, "no subject 'sim-9'; did you mean 'sim-"),
-        ({"device": "cudaa"}, "device 'cudaa' is not on this machine; there is cpu"),
+        ({"device": "cudaa"}, "device 'cudaa' is not on this machine: expected auto or one of cpu"),
         ({"preprocessing": "resise"}, "unknown preprocessing 'resise'; did you mean 'resize'"),
         ({"weights": "imagenett"}, "weights 'imagenett' do not exist: expected imagenet, random"),
     ],

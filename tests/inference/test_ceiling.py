@@ -107,5 +107,5 @@ def test_a_stimulus_that_one_subject_lacks_is_left_out(name):
 
 
 def test_unknown_comparator():
-    with pytest.raises(ValueError, match="'tau' is unknown"):
+    with pytest.raises(ValueError, match="'tau': expected one of"):
         noise_ceiling(subjects(0), "tau")

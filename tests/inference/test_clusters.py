@@ -198,7 +198,7 @@ def test_p_of_a_map():
         (np.zeros(4), {}, "shape"),
         (np.array([[0.1, np.nan], [0.2, 0.1]]), {}, "observation 0 .* point 1"),
         (np.array([[0.1, 0.5], [0.2, 0.5]]), {}, "point 1 has the same value"),
-        (np.eye(4), {"tail": "both"}, "tail 'both' is unknown; known: two-sided"),
+        (np.eye(4), {"tail": "both"}, "tail 'both': expected one of two-sided"),
         (np.eye(4), {"threshold": -1.0}, "threshold -1.0"),
         (np.eye(4), {"n_permutations": 0}, "n_permutations 0"),
         (np.eye(4), {"adjacency": np.eye(3)}, "shape \\(3, 3\\)"),

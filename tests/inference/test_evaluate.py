@@ -303,7 +303,7 @@ class TestDegenerate:
             evaluate(*inputs)
 
     def test_unknown_comparator(self):
-        with pytest.raises(ValueError, match="'tau' is unknown"):
+        with pytest.raises(ValueError, match="'tau': expected one of"):
             evaluate(*world(), "tau")
 
 
@@ -514,12 +514,12 @@ class TestWhatIsGiven:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"n_resamples": 10.0}, "n_resamples is 10.0; wanted a whole number"),
-            ({"seed": None}, "seed is None; wanted a whole number"),
+            ({"n_resamples": 10.0}, "n_resamples is 10.0: expected a whole number"),
+            ({"seed": None}, "seed is None: expected a whole number"),
             ({"seed": -1}, "seed=-1; at least 0"),
-            ({"test": "wald"}, "test 'wald' is unknown; known: auto, permutation"),
-            ({"resample": "trials"}, "resample 'trials' is unknown; known: stimuli"),
-            ({"variance": "hc3"}, "variance 'hc3' is unknown"),
+            ({"test": "wald"}, "test 'wald': expected one of auto, permutation"),
+            ({"resample": "trials"}, "resample 'trials': expected one of stimuli"),
+            ({"variance": "hc3"}, "variance 'hc3': expected one of"),
             ({"groups": [None] * 15}, "groups has no label for stimulus 0"),
             ({"comparator": whitened(CORRELATED)}, "cannot be drawn twice; use resample='subj"),
             ({"cv": 2, "resample": "both"}, "at least three subjects where models are fitted"),
@@ -568,7 +568,7 @@ class TestGroups:
 
     def test_errors(self):
         models, data = world()
-        with pytest.raises(ValueError, match="groups has 3 labels; wanted one for each of 15"):
+        with pytest.raises(ValueError, match="groups has 3 labels: expected one for each of 15"):
             evaluate(models, data, groups=[0, 1, 2])
         with pytest.raises(ValueError, match="3 groups of stimuli are too few"):
             evaluate(models, data, groups=np.arange(15) % 3)

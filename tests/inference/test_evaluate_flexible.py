@@ -125,5 +125,5 @@ def test_errors():
         evaluate([Model(components, "weighted")], data, cv=5)
     with pytest.raises(ValueError, match="has 4 RDMs; a model with fit='fixed' has one"):
         evaluate([components], data)
-    with pytest.raises(ValueError, match="fit 'linear' is unknown"):
+    with pytest.raises(ValueError, match="fit 'linear': expected one of"):
         Model(components, "linear")

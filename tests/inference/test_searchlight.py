@@ -196,5 +196,5 @@ def test_refuses():
         searchlight_scores(rdms, np.stack([models()[0], np.ones(45)]))
     with pytest.raises(ValueError, match="n_permutations -1"):
         searchlight_scores(rdms, models(), n_permutations=-1)
-    with pytest.raises(ValueError, match="'manhattan' is unknown"):
+    with pytest.raises(ValueError, match="'manhattan': expected one of"):
         searchlight_scores(rdms, models(), "manhattan")

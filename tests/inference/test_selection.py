@@ -132,7 +132,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("n_splits", [0, 1, 7, -2])
     def test_splits(self, n_splits):
-        with pytest.raises(ValueError, match=f"n_splits={n_splits}; wanted an even number"):
+        with pytest.raises(ValueError, match=f"n_splits={n_splits}: expected an even number"):
             select_on_halves(*world(), n_splits=n_splits)
 
     def test_other_stimuli(self):

@@ -227,9 +227,9 @@ def test_the_users_settings_are_left_alone(evaluation):
     ("arguments", "message"),
     [
         ({"names": ["a"]}, "1 names for 4 models"),
-        ({"order": "scores"}, "order 'scores' is unknown; did you mean 'score'"),
-        ({"error": "sd"}, "error 'sd' is unknown; known: ci, se"),
-        ({"correction": "fdrr"}, "correction 'fdrr' is unknown; did you mean 'fdr'"),
+        ({"order": "scores"}, "order 'scores': expected one of score, given; did you mean 'score'"),
+        ({"error": "sd"}, "error 'sd': expected one of ci, se"),
+        ({"correction": "fdrr"}, "correction 'fdrr': expected one of .*; did you mean 'fdr'"),
     ],
 )
 def test_bad_input(evaluation, arguments, message):

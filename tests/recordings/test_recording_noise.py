@@ -97,7 +97,7 @@ def test_bad_values():
         ProbeError, match=r"metric 'crossnobi': expected one of .*did you mean 'crossnobis'"
     ):
         made.rdms("crossnobi")
-    with pytest.raises(ProbeError, match="method 'lw' is unknown"):
+    with pytest.raises(ProbeError, match="method 'lw': expected one of"):
         made.rdms("crossnobis", noise="lw")
     with pytest.raises(ProbeError, match=r"subject 'A'.*singular: use method="):
         recording(n_stimuli=3, n_repetitions=2).rdms("mahalanobis", noise="full")

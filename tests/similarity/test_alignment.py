@@ -200,7 +200,7 @@ class TestBadInput:
     @EACH
     def test_numbers_of_stimuli(self, name):
         x, y = pair(0)
-        with pytest.raises(ValueError, match="x has 20 stimuli and y 19: wanted the same"):
+        with pytest.raises(ValueError, match="x has 20 stimuli and y 19: expected the same"):
             ALIGNMENTS[name](x, y[1:])
 
     @EACH
@@ -242,7 +242,7 @@ class TestBadInput:
     @pytest.mark.parametrize("align", [svcca, pwcca])
     @pytest.mark.parametrize("variance", [0.0, -1.0, 1.01, np.nan])
     def test_variance(self, align, variance):
-        with pytest.raises(ValueError, match="wanted a share above 0"):
+        with pytest.raises(ValueError, match="expected a share above 0"):
             align(*pair(0), variance=variance)
 
 

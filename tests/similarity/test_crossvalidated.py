@@ -310,19 +310,25 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"metric": "euclidean"}, "'euclidean' is unknown; known: crossnobis, poisson"),
-            ({"x": np.ones(4)}, "wanted"),
-            ({"conditions": [0, 1]}, r"conditions has shape \(2,\); wanted one label per measure"),
-            ({"partitions": [0, 1]}, r"partitions has shape \(2,\); wanted one label per measure"),
+            ({"metric": "euclidean"}, "'euclidean': expected one of crossnobis, poisson"),
+            ({"x": np.ones(4)}, "expected"),
+            (
+                {"conditions": [0, 1]},
+                r"conditions has shape \(2,\): expected one label per measure",
+            ),
+            (
+                {"partitions": [0, 1]},
+                r"partitions has shape \(2,\): expected one label per measure",
+            ),
             ({"metric": "poisson", "precision": np.eye(6)}, "takes no precision"),
-            ({"precision": np.eye(5)}, r"shape \(5, 5\); wanted \(6, 6\)"),
+            ({"precision": np.eye(5)}, r"shape \(5, 5\): expected \(6, 6\)"),
             ({"precision": np.triu(np.ones((6, 6)))}, "not symmetric"),
             ({"precision": -np.eye(6)}, "not positive definite"),
             ({"precision": np.zeros(6)}, "not positive definite"),
             ({"precision": np.full((6, 6), np.nan)}, "NaN"),
             ({"precision": [np.eye(6)] * 3}, "3 precisions for 4 partitions"),
             ({"precision": [np.eye(6)], "partitions": None}, "needs partitions"),
-            ({"dtype": "float16"}, "dtype 'float16' is unknown"),
+            ({"dtype": "float16"}, "dtype 'float16': expected one of"),
             ({"metric": "poisson", "prior": (-1.0, 0.1)}, "prior"),
         ],
     )

@@ -204,7 +204,7 @@ def test_neighbourhoods_that_do_not_fit_into_memory(monkeypatch):
         (lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [1, 1], 1.0), "named twice"),
         (lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [99], 1.0), "vertex 99 is not"),
         (lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [0], 0.0), "radius 0.0 mm"),
-        (lambda: SearchlightRDMs(np.eye(3), None, "jaccard"), "'jaccard' is unknown"),
+        (lambda: SearchlightRDMs(np.eye(3), None, "jaccard"), "'jaccard': expected one of"),
         (lambda: SearchlightRDMs(np.full((3, 2), np.nan), None), "stimulus 0 has a NaN"),
         (lambda: SearchlightRDMs(np.zeros(3), None), "shape"),
     ],

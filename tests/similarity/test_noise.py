@@ -145,7 +145,7 @@ class TestResiduals:
         np.testing.assert_allclose(noise_covariance(found, "diagonal", dof), [1.0, 4.0], rtol=0.1)
 
     def test_errors(self):
-        with pytest.raises(ValueError, match="wanted"):
+        with pytest.raises(ValueError, match="expected"):
             residuals_from_repeats(np.ones((3, 2)))
         with pytest.raises(ValueError, match="no stimulus has two complete repetitions"):
             residuals_from_repeats(np.ones((3, 1, 2)))
@@ -156,10 +156,10 @@ class TestResiduals:
 class TestErrors:
     @pytest.mark.parametrize("estimate", [noise_covariance, noise_precision])
     def test_bad_input(self, estimate):
-        with pytest.raises(ValueError, match="'lw' is unknown; known: shrinkage-diagonal, ledoit"):
+        with pytest.raises(ValueError, match="'lw': expected one of shrinkage-diagonal, ledoit"):
             estimate(residuals(0), "lw")
         for shape in [(1, 4), (4, 0), (4,), (2, 2, 2)]:
-            with pytest.raises(ValueError, match="wanted"):
+            with pytest.raises(ValueError, match="expected"):
                 estimate(np.ones(shape))
         with pytest.raises(ValueError, match="NaN"):
             estimate(np.full((3, 3), np.nan))

@@ -227,7 +227,7 @@ class TestVariancePartition:
 
     def test_bad_input(self):
         data, a, b = rdms(0, 3)
-        with pytest.raises(ValueError, match=r"1 predictors \(a\); wanted 2 to 4"):
+        with pytest.raises(ValueError, match=r"1 predictors \(a\): expected 2 to 4"):
             variance_partition(data, {"a": a})
         with pytest.raises(ValueError, match="5 predictors"):
             variance_partition(data, dict.fromkeys("abcde", a))

@@ -298,7 +298,7 @@ class TestNumpy:
         np.savez(tmp_path / "x.npz", rdm=SQUARE, distances=SQUARE)
         refused(tmp_path / "x.npz", "keep one of them")
         np.savez(tmp_path / "x.npz", V1=SEVERAL, V4=SEVERAL)
-        refused(tmp_path / "x.npz", "holds 'V1', 'V4'; wanted an array 'distances'")
+        refused(tmp_path / "x.npz", "holds 'V1', 'V4': expected an array 'distances'")
 
     @pytest.mark.parametrize("columns", [True, False])
     def test_condensed_in_columns_where_only_they_are_numbers_of_pairs(self, tmp_path, columns):

@@ -380,7 +380,7 @@ class TestFiles:
         with pytest.raises(ValueError, match=r"there is no file .*x\.npz"):
             RDMs.load(path)
         np.savez(path, a=np.zeros(3), b=np.zeros(6))
-        with pytest.raises(ValueError, match="holds 'a', 'b'; wanted an array 'distances'"):
+        with pytest.raises(ValueError, match="holds 'a', 'b': expected an array 'distances'"):
             RDMs.load(path)
         np.savez(path, rdm=np.ones((3, 3)))
         with pytest.raises(ValueError, match=r"x.npz': RDM 0 has 1 on its diagonal"):

@@ -410,12 +410,12 @@ class TestMemory:
 
 class TestErrors:
     def test_unknown_metric(self):
-        with pytest.raises(ValueError, match="'manhattan' is unknown; known: correlation, eucl"):
+        with pytest.raises(ValueError, match="'manhattan': expected one of correlation, eucl"):
             rdm(patterns(0), "manhattan")
 
     @pytest.mark.parametrize("shape", [(1, 5), (5, 0), (5,), (2, 3, 4)])
     def test_shape(self, shape):
-        with pytest.raises(ValueError, match="wanted"):
+        with pytest.raises(ValueError, match="expected"):
             rdm(np.ones(shape))
 
     @pytest.mark.parametrize("metric", METRICS)
@@ -470,14 +470,14 @@ class TestErrors:
             ):
                 rdm(x, "poisson", prior=prior)
         for prior in ((-1.0, 0.1), (1.0, np.inf), (np.nan, 1.0)):
-            with pytest.raises(ValueError, match="wanted a rate and a weight of zero or more"):
+            with pytest.raises(ValueError, match="expected a rate and a weight of zero or more"):
                 rdm(x, "poisson", prior=prior)
 
     @pytest.mark.parametrize(
         ("precision", "said"),
         [
             (None, "metric 'mahalanobis' needs a precision"),
-            (np.eye(29), r"shape \(29, 29\); wanted \(30, 30\), or \(30,\)"),
+            (np.eye(29), r"shape \(29, 29\): expected \(30, 30\), or \(30,\)"),
             (np.ones(29), r"shape \(29,\)"),
             (np.triu(np.ones((30, 30))), "not symmetric"),
             (np.ones((30, 30)), "not positive definite"),
@@ -500,7 +500,7 @@ class TestErrors:
             rdm(patterns(0), "crossnobis")
 
     def test_dtype(self):
-        with pytest.raises(ValueError, match="dtype 'float16' is unknown; known: float64, float32"):
+        with pytest.raises(ValueError, match="dtype 'float16': expected one of float64, float32"):
             rdm(patterns(0), dtype="float16")
 
     def test_one_neuroid_has_no_correlation(self):

@@ -238,7 +238,7 @@ class TestErrors:
             inner_products(self.squares, centred=True, **options)
 
     def test_covariances_that_are_none(self):
-        self.refused(r"shape \(5, 5\); wanted \(6, 6\) or \(6,\)", sigma_k=np.eye(5))
+        self.refused(r"shape \(5, 5\): expected \(6, 6\) or \(6,\)", sigma_k=np.eye(5))
         self.refused("not symmetric", sigma_k=np.eye(6) + 0.1 * np.eye(6, k=1))
         self.refused("NaN or infinite", sigma_k=np.full((6, 6), np.nan))
         negative = np.eye(6)

@@ -267,7 +267,7 @@ def test_nothing_that_runs_code_is_read(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_precision() -> None:
-    with pytest.raises(ProbeError, match="precision 'half' is unknown; there is auto, float32"):
+    with pytest.raises(ProbeError, match="precision 'half': expected one of auto, float32"):
         autocast("half", torch.device("cpu"))
     one, two = (torch.full((2, 2), v) for v in (1.0, 1.0 + 2**-10))
     for precision in ("float32", "bfloat16", "auto"):
