@@ -308,7 +308,7 @@ class TestComparator:
         (["--resample", "stimulus"], ["resample 'stimulus'", "did you mean 'stimuli'"]),
         (["--test", "tt"], ["test 'tt'", "did you mean 't'"]),
         (["--correction", "fdrr"], ["correction 'fdrr'", "did you mean 'fdr'"]),
-        (["--n-resamples", "1"], ["n_resamples 1: expected a number ≥ 2"]),
+        (["--n-resamples", "1"], ["--n-resamples 1: expected a number ≥ 2"]),
         (["--seed", "-1"], ["seed -1: expected a number ≥ 0"]),
         (["--data", "x"], ["No such option: --data"]),
     ],

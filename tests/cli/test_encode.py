@@ -241,7 +241,7 @@ def test_several_recordings_have_a_folder_each(encode, lab):
         ),
         (["--layers", "features.77"], "no layer 'features.77'"),
         (["--groups", "scene"], "no coordinate 'scene' of stimuli"),
-        (["--folds", "13"], "splits 13: expected at most 12, the number of stimuli"),
+        (["--folds", "13"], "--folds 13: expected at most 12, the number of stimuli"),
         (["--region", "V5"], "no region 'V5'"),
         (["--weights", "none.pt"], "none.pt"),
     ],

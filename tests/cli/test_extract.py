@@ -21,7 +21,7 @@ from probe.activations.reduce import FORMS
 from probe.activations.shards import DTYPES
 from probe.cli import complete
 from probe.errors import ProbeError
-from probe.extraction_settings import PRECISIONS, PREPROCESSINGS, STORED
+from probe.extraction_settings import PRECISIONS, STORED
 from probe.models.preprocessing import KINDS
 
 LAYERS = "features.0,features.3.squeeze"
@@ -192,7 +192,7 @@ def test_the_stimuli_of_a_recording(extract):
         (["--weights", "nowhere.pth"], ["'nowhere.pth' do not exist", "imagenet, random"]),
         (["--preprocessing", "resized"], ["'resized'", "did you mean 'resize'"]),
         (["--seed", "-1"], ["seed -1: expected a number ≥ 0"]),
-        (["--batch-size", "0"], ["batch_size 0: expected a number ≥ 1"]),
+        (["--batch-size", "0"], ["--batch-size 0: expected a number ≥ 1"]),
         (["--device", "gpu"], ["device 'gpu'", "cpu"]),
         (["--cluster", "locale:2"], ["'locale:2'", "local:"]),
         (["--layer", "features.0"], ["No such option: --layer", "--layers"]),
@@ -266,7 +266,7 @@ def test_words_that_are_completed_are_those_that_exist():
     assert complete.REDUCERS == FORMS
     assert set(STORED) == set(DTYPES)
     assert set(PRECISIONS) == set(AUTOCAST)
-    assert set(complete.PREPROCESSING) == set(PREPROCESSINGS) == set(KINDS)
+    assert set(complete.PREPROCESSING) == set(KINDS)
 
 
 def test_an_older_spelling_of_precision(extract):

@@ -89,7 +89,7 @@ def test_the_methods_are_listed(run):
         (["--target", "unicorns"], "is no class of"),
         (["--target", "features.3:9999"], "channel 9999 does not exist"),
         (["--layer", "features.77"], "has no layer"),
-        (["--set", "steps"], "setting 'steps': expected NAME=VALUE"),
+        (["--set", "steps"], "--set 'steps': expected NAME=VALUE"),
         (["--set", "steps=5"], "grad-cam has no setting 'steps'"),
         (["--style", "pretty"], "style 'pretty': expected one of"),
         (["-o", "map.jpg"], "has to end in .png (a figure)"),
