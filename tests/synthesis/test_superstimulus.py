@@ -183,7 +183,7 @@ class TestErrors:
         [
             ("v4:3", "names no site"),
             (["site:sim-v4:3", "site:sim-v1:3"], "several recordings"),
-            ("site:sim-v9:3", "there is no recording 'sim-v9'"),
+            ("site:sim-v9:3", "recording 'sim-v9' does not exist"),
         ],
     )
     def test_what_is_no_site(self, alexnet: Network, sites: str, message: str) -> None:
@@ -192,7 +192,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(("option", "value"), [("diverse", 0), ("steps", 0)])
     def test_numbers_that_are_too_small(self, alexnet: Network, option: str, value: int) -> None:
-        with pytest.raises(ProbeError, match=f"{option} 0: expected 1 or more"):
+        with pytest.raises(ProbeError, match=f"{option} 0: expected a number ≥ 1"):
             superstimulus("site:sim-v4:3", alexnet, **{option: value})
 
     def test_a_site_that_does_not_exist(self, alexnet: Network, squeezenet: Network) -> None:
