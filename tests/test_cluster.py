@@ -120,7 +120,7 @@ class TestTheWord:
     @QUEUES
     def test_no_queue_here(self, monkeypatch):
         monkeypatch.setenv("PATH", "")
-        with pytest.raises(ProbeError, match="there is no sbatch"), connect("slurm"):
+        with pytest.raises(ProbeError, match="sbatch was not found"), connect("slurm"):
             pass
 
     def test_what_is_no_cluster(self):

@@ -154,7 +154,7 @@ def test_a_slip_of_the_pen_is_told_before_a_picture_is_read(
         ("sim-v5", "images 'sim-v5' are no folder, file or dataset; did you mean 'sim-v"),
         ("stimulii", r"did you mean 'stimuli'\? \(see `probe datasets`\)"),
         ("sim-v4/x", "seed 'x'"),
-        ("./v4", "no image set"),
+        ("./v4", "v4' does not exist"),
         ("nowhere/*.png", "no file matches"),
         ("", "image set ''"),
     ],
@@ -231,7 +231,7 @@ class TestOpen:
             probe.open_activations(store, "features.00")
         with pytest.raises(ProbeError, match=f"no activations with key 'zz'.*{store.key[:8]}"):
             probe.open_activations("zz")
-        with pytest.raises(ProbeError, match="no folder"):
+        with pytest.raises(ProbeError, match=r"folder '.*none' does not exist"):
             probe.open_activations(tmp_path / "none")
         with pytest.raises(ProbeError, match="no activations in"):
             probe.open_activations(pictures)

@@ -104,7 +104,7 @@ def test_other_names(network, usual, names):
 
 def test_names_that_are_none():
     for bad in ([*map(float, IDS[1:]), np.nan], [None, *IDS[1:]]):
-        with pytest.raises(ProbeError, match=r"'stimulus_id': (nan|None) is no name"):
+        with pytest.raises(ProbeError, match=r"'stimulus_id': (nan|None) is not a name"):
             recording(np.array(bad, dtype=object), RESPONSES, IDS, PICTURES)
     with pytest.raises(ProbeError, match="names '1' more than once"):
         StimulusSet([1, "1.0", b"1"], PICTURES[:3], "set")
@@ -203,7 +203,7 @@ def test_what_is_no_recording_says_what_was_expected():
     for dataset in (RESPONSES, [RESPONSES], pd.DataFrame(RESPONSES[:, 0])):
         with pytest.raises(ProbeError, match=r"dataset is a \w+ of shape \(8, .*Recording"):
             probe.rsa("alexnet", dataset)
-    with pytest.raises(ProbeError, match="is no network: expected a name"):
+    with pytest.raises(ProbeError, match="is not a network: expected a name"):
         probe.rsa(RESPONSES, "sim-v4")
 
 

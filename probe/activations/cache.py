@@ -168,7 +168,7 @@ def find(key: str | Path, folder: str | Path | None = None) -> Path:
     if isinstance(key, Path) or os.sep in text or "/" in text or text.startswith("~"):
         path = Path(key).expanduser()
         if not path.is_dir():
-            raise ProbeError(f"there is no folder {text!r} with activations")
+            raise ProbeError(f"folder {text!r} does not exist, or holds no activations")
         return path
     keys = [path.name for path in _folders(root(folder))]
     fitting = [k for k in keys if text and k.startswith(text)]
@@ -315,7 +315,9 @@ def removable(
     for path in named - there.keys():  # in other folders
         there[path] = _entry(path)
         if there[path].state == FOREIGN:
-            raise ProbeError(f"{str(path)!r} holds no activations of probe's, and is not removed")
+            raise ProbeError(
+                f"{str(path)!r} holds no activations that probe wrote, and is not removed"
+            )
     removals = [
         Removal(path, STORE, _in_words(entry), entry.n_bytes, entry.used, _is_held(path))
         for path, entry in there.items()
@@ -562,7 +564,7 @@ def _seconds(age: str | None) -> float:
         return 0.0
     match = _AGE.fullmatch(age.strip())
     if match is None:
-        raise ProbeError(f"{age!r} is no age: write 12h, 30d or 8w")
+        raise ProbeError(f"age {age!r}: expected a number and a unit, such as 12h, 30d or 8w")
     return float(match[1]) * _SECONDS[match[2]]
 
 

@@ -66,7 +66,7 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         except Exception as error:  # zarr raises many kinds
             raise _damaged(self.path, "zarr.json", error) from None
         if "request" not in attributes:
-            raise ProbeError(f"{name!r} is a Zarr group, but no activations of probe's")
+            raise ProbeError(f"{name!r} is a Zarr group, but holds no activations that probe wrote")
         if attributes.get("format") != FORMAT:
             raise ProbeError(
                 f"{name!r} was written by another version of probe: extract again; "

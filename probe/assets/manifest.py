@@ -39,13 +39,15 @@ def _https(url: str) -> str:
 
 def _author(name: str) -> str:
     if not re.fullmatch(r"[^,]+(, [^,]+)?", name):
-        raise ValueError(f"{name!r} is no author written as 'Family, Given'")
+        raise ValueError(f"{name!r} is not an author: expected 'Family, Given'")
     return name
 
 
 def _doi(doi: str) -> str:
     if not re.fullmatch(r"10\.\d{4,9}/\S+", doi):
-        raise ValueError(f"{doi!r} is no DOI such as 10.1523/JNEUROSCI.5181-14.2015")
+        raise ValueError(
+            f"{doi!r} is not a DOI: expected one such as 10.1523/JNEUROSCI.5181-14.2015"
+        )
     return doi
 
 
@@ -473,7 +475,7 @@ def own_folder() -> Path | None:
         return None
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        raise ProbeError(f"PROBE_MANIFESTS names {named!r}: there is no such folder")
+        raise ProbeError(f"PROBE_MANIFESTS names {named!r}: that folder does not exist")
     return folder
 
 
@@ -499,7 +501,9 @@ def _own(folder: Path, stamped: tuple[tuple[Path, int, int], ...]) -> dict[str, 
     paths = {path.stem: path for path, _, _ in stamped}
     for name, path in paths.items():
         if name in shipped:
-            raise ProbeError(f"manifest {str(path)!r}: {name!r} is shipped: call yours otherwise")
+            raise ProbeError(
+                f"manifest {str(path)!r}: {name!r} comes with probe: choose another name"
+            )
         if name.startswith(SIMULATED):
             raise ProbeError(
                 f"manifest {str(path)!r}: what begins with {SIMULATED!r} is simulated: call yours "
@@ -531,7 +535,7 @@ def _check_together(
         if manifest.stimuli_from is not None and manifest.stimuli_from not in {*before, *added}:
             raise ProbeError(
                 f"manifest {str(paths[name])!r}, field 'stimuli_from': "
-                f"there is no manifest {manifest.stimuli_from!r}"
+                f"manifest {manifest.stimuli_from!r} does not exist"
             )
 
 

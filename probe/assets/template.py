@@ -82,20 +82,22 @@ def write_template(name: str, files: Sequence[Path] = ()) -> Path:
     folder = own_folder()
     if folder is None:
         raise ProbeError(
-            "where are your manifests to lie? Make a folder and set PROBE_MANIFESTS to it, as in "
+            "no folder for manifests of your own: make one and set PROBE_MANIFESTS to it, as in "
             "PROBE_MANIFESTS=~/manifests"
         )
     if not PLAIN_NAME.fullmatch(name) or "." in name or ":" in name:
         raise ProbeError(
-            f"{name!r} is no name of a dataset: expected letters, digits, '-' and '_', such as "
+            f"{name!r} is not a name for a dataset: expected letters, digits, '-' and '_', such as "
             "smith2026"
         )
     path = folder / f"{name}.toml"
     if name.startswith(SIMULATED):
-        raise ProbeError(f"what begins with {SIMULATED!r} is simulated: choose another name")
+        raise ProbeError(
+            f"names that begin with {SIMULATED!r} are those of simulations: choose another"
+        )
     taken = {word for m in manifests().values() for word in (m.name, *m.aliases)}
     if name in taken or path.exists():
-        raise ProbeError(f"there is a dataset {name!r} already: choose another name")
+        raise ProbeError(f"dataset {name!r} exists already: choose another name")
     entries = [_entry(file) for file in files] or [
         f'[[files]]\nname = "{file}"\nurl = "https://example.org/{name}/{file}"\n'
         f'sha256 = "{"0" * 64}"\n'

@@ -76,7 +76,7 @@ class Explorer:
             import ipywidgets as widgets
         except ImportError:
             raise ProbeError(
-                "the explorer takes ipywidgets: pip install 'cnn-probe[notebook]'"
+                "the explorer needs ipywidgets: pip install 'cnn-probe[notebook]'"
             ) from None
         weights = settings.pop("weights", "imagenet")
         preprocessing = settings.pop("preprocessing", "resize")

@@ -98,4 +98,6 @@ def fetch(
             typer.echo(f"{name}: weights from {network.weights.source}, ready")
         else:
             known_names = [*models.names(), *datasets, *files]
-            raise ProbeError(f"{name!r} is no model, dataset or file{suggest(name, known_names)}")
+            raise ProbeError(
+                f"{name!r} is not a model, dataset or file{suggest(name, known_names)}"
+            )

@@ -252,7 +252,9 @@ def prune(
             "--incomplete, --old-format or --all"
         )
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise ProbeError("nothing was removed, since nobody can be asked: add --yes, or --dry-run")
+        raise ProbeError(
+            "nothing was removed, as there is no terminal to ask in: add --yes, or --dry-run"
+        )
     removals = cache.removable(
         keys or (), incomplete=incomplete, old_format=old_format, everything=everything,
         older_than=older_than, folder=folder,

@@ -116,7 +116,7 @@ def dream(
     if sites and "model" not in given:  # a site knows its network
         settings = replace(settings, model=None)
     if not files:
-        raise ProbeError("no picture is named: give one, or --demo to see what comes out")
+        raise ProbeError("no picture was given: name one, or try --demo")
     read = [*files, repeat, *(Path(one) for one in (settings.guide, settings.mask) if one)]
     if zoom or outputs.is_film(files[0], output):
         if keep_profile:
@@ -174,7 +174,7 @@ def _film(
     from probe.synthesis.scenery import landscape
 
     if len(files) > 1:
-        raise ProbeError(f"films are dreamt one by one: {len(files)} files are named")
+        raise ProbeError(f"films are dreamt one at a time: expected one file, not {len(files)}")
     (file,) = files
     path = output or Path(f"{DEMO if file is None else f'{file.stem}-dream'}.mp4")
     outputs.check_apart(path, read)

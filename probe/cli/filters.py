@@ -130,7 +130,7 @@ def _mode(layer: str | None, image: Path | None, images: str | None) -> str:
         )
     mode = "kernels" if image is None and images is None else "--images" if images else "--image"
     if mode != "kernels" and layer is None:
-        raise ProbeError(f"{mode} goes with --layer, such as --layer features.8")
+        raise ProbeError(f"{mode} needs --layer, such as --layer features.8")
     return mode
 
 

@@ -52,7 +52,7 @@ def how_made(path: Path, command: str, *others: str) -> dict[str, Any]:
 
     about = images.about(path)
     if about.get("made") not in (command, *others):
-        raise ProbeError(f"{str(path)!r} is no picture that was made by `probe {command}`")
+        raise ProbeError(f"{str(path)!r} is not a picture made by `probe {command}`")
     return about
 
 

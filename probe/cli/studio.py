@@ -43,7 +43,7 @@ def studio(
       probe studio --port 8080
     """  # noqa: D301
     if importlib.util.find_spec("gradio") is None:
-        raise ProbeError("the studio takes gradio: pip install 'cnn-probe[app]'")
+        raise ProbeError("the studio needs gradio: pip install 'cnn-probe[app]'")
     # Before it is imported: it tells nobody that it is used, and asks nobody for a way to itself.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     for name in ("NO_PROXY", "no_proxy"):

@@ -203,7 +203,9 @@ def _paint_film(
     from probe.synthesis.style_film import style_film
 
     if len(sources.contents) > 1:
-        raise ProbeError(f"films are painted one by one: {len(sources.contents)} files are named")
+        raise ProbeError(
+            f"films are painted one at a time: expected one file, not {len(sources.contents)}"
+        )
     if writing.keep_profile:
         raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
     (film,) = sources.contents

@@ -92,7 +92,7 @@ def check(spec: str | Client | Cluster | None) -> tuple[str, Any]:
     for package in ["distributed", *(["dask_jobqueue"] if kind == "slurm" else [])]:
         if importlib.util.find_spec(package) is None:
             raise ProbeError(
-                f"a cluster takes the package {package.replace('_', '-')}: "
+                f"a cluster needs the package {package.replace('_', '-')}: "
                 "pip install 'cnn-probe[cluster]'"
             )
     return kind, where

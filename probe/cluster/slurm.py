@@ -33,7 +33,7 @@ def import_jobqueue() -> Any:
 def jobs(n: int) -> Iterator[Any]:
     """Queue n SLURM jobs with workers, whose scheduler is a thread of this process."""
     if shutil.which("sbatch") is None:
-        raise ProbeError("cluster 'slurm' needs a machine of a SLURM cluster: there is no sbatch")
+        raise ProbeError("cluster 'slurm' needs a machine of a SLURM cluster: sbatch was not found")
     SLURMCluster = import_jobqueue()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the dashboard takes another port

@@ -224,7 +224,7 @@ def _ceiling(
         return Ceiling(np.nan, np.nan, f"one subject, {why}")
     if not get_comparator(comparator).centred:
         # Two RDMs of noise have a high cosine, since distances are not negative.
-        return Ceiling(np.nan, np.nan, f"one subject, and {comparator} is no correlation")
+        return Ceiling(np.nan, np.nan, f"one subject, and {comparator} is not a correlation")
     try:
         half = recordings.split_half(recording, settings.metric, comparator, seed=settings.seed)
     except ProbeError as error:

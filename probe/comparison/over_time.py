@@ -139,7 +139,7 @@ def _ceiling(
         return generalisation, of_subjects, _of_subjects(recording)
     if not get_comparator(comparator).centred:
         # Two RDMs of noise have a high cosine, since distances are not negative.
-        return generalisation, unknown, f"one subject, and {comparator} is no correlation"
+        return generalisation, unknown, f"one subject, and {comparator} is not a correlation"
     reliability = recordings.reliability_over_time(generalisation)
     return (
         generalisation,

@@ -202,11 +202,12 @@ def _check_over_time(resample: str | None, test: str) -> None:
     """Refuse what is not there over time, before anything is computed."""
     if resample == "both":
         raise ProbeError(
-            "resample 'both' is not there over time: choose 'stimuli', 'subjects' or 'none'"
+            "resample 'both' cannot be used over time (--step): choose 'stimuli', 'subjects' or "
+            "'none'"
         )
     of_clusters = "sign-flip" if resample == "subjects" else "permutation"
     if test not in ("auto", of_clusters):
         raise ProbeError(
-            f"test {test!r} is not there over time: with resample {resample or 'none'!r}, clusters "
-            f"are tested by {of_clusters!r}"
+            f"test {test!r} cannot be used over time (--step): with resample "
+            f"{resample or 'none'!r}, clusters are tested by {of_clusters!r}"
         )

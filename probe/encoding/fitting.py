@@ -214,7 +214,9 @@ def encode(
             "each"
         )
     if length is not None and settings.method == "banded":
-        raise ProbeError("method 'banded' is not there over time: choose 'ridge' or 'pls'")
+        raise ProbeError(
+            "method 'banded' cannot be used over time (--step): choose 'ridge' or 'pls'"
+        )
     networks = check_models(named_models or [model], weights, preprocessing)
     fitted: list[Encoding] = []
     with connect(cluster) as workers:

@@ -42,7 +42,7 @@ def row_of(number: str, neuroid_ids: Sequence[str], dataset: str) -> int:
         return list(neuroid_ids).index(number)
     if number.isdecimal():
         raise ProbeError(
-            f"site {number} of {dataset} does not exist: there are 0 to {n - 1}; the nearest is "
+            f"site {number} of {dataset} does not exist: expected 0 to {n - 1}; the nearest is "
             f"{n - 1}"
         )
     raise ProbeError(

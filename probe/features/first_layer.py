@@ -240,7 +240,7 @@ def _first(network: Network) -> LayerInfo:
             continue
         if not isinstance(modules[info.path], nn.Conv2d):
             raise ProbeError(
-                f"the first layer of {network.name!r}, {info.name!r} ({info.type}), is no "
+                f"the first layer of {network.name!r}, {info.name!r} ({info.type}), is not a "
                 "convolution: it has no kernels to show"
             )
         return info
@@ -250,7 +250,9 @@ def _first(network: Network) -> LayerInfo:
 def _weights(network: Network, info: LayerInfo) -> np.ndarray:
     module = network.module.get_submodule(info.path)
     if not isinstance(module, nn.Conv2d):
-        raise ProbeError(f"layer {info.name!r} ({info.type}) is no convolution: it has no kernels")
+        raise ProbeError(
+            f"layer {info.name!r} ({info.type}) is not a convolution: it has no kernels"
+        )
     weights = module.weight.detach().float().cpu().numpy().copy()  # not the network's own
     if weights.shape[1] not in (1, 3):
         raise ProbeError(

@@ -51,7 +51,7 @@ class FilterSettings(Settings):
     )
     scale: str | None = option(
         None,
-        "Scale of activation maps: shared (one for all) or each (one for each).",
+        "Scale of activation maps: shared (one for all) or own (one for each).",
         choices=SCALES,
         unset="shared",
     )

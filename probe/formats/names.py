@@ -32,10 +32,10 @@ def as_text(value: Any) -> str:
         value = str(int(value))
     elif isinstance(value, float | np.floating):
         if not np.isfinite(value):
-            raise ValueError(f"{value} is no name")
+            raise ValueError(f"{value} is not a name")
         value = str(int(value)) if value == int(value) else str(value)
     elif not isinstance(value, str | os.PathLike):
-        raise ValueError(f"{value!r} is no name: expected text or a number")
+        raise ValueError(f"{value!r} is not a name: expected text or a number")
     return unicodedata.normalize("NFC", str(os.fsdecode(value)))
 
 

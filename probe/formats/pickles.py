@@ -31,7 +31,7 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return _ADMITTED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is no numpy array") from None
+            raise pickle.UnpicklingError(f"{module}.{name} is not a numpy array") from None
 
 
 def read_arrays(content: bytes) -> Any:

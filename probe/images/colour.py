@@ -224,7 +224,7 @@ def read_profile(content: bytes) -> Profile:
         If it is damaged, or of a kind of colour that pictures are not kept in.
     """
     if len(content) < 132 or content[36:40] != b"acsp":
-        raise ValueError("it is no ICC profile")
+        raise ValueError("it is not an ICC profile")
     space = content[16:20].decode("latin-1")
     if space not in _KINDS:
         raise ValueError(f"it is for {space.strip()!r}")

@@ -348,7 +348,7 @@ def _checked(frames: Iterable[np.ndarray], kind: str) -> Iterator[np.ndarray]:
             raise ProbeError(f"frame {k} is of {levels.dtype}: expected uint8 or float")
         yield levels
     if shape is None:
-        raise ProbeError("there is no frame to write")
+        raise ProbeError("a film needs at least one frame")
 
 
 def _duration(k: int, time_of: Callable[[int], Fraction], unit: int) -> int:

@@ -59,7 +59,7 @@ def pyav() -> Any:
     try:
         import av
     except ImportError:
-        raise ProbeError("films take PyAV: pip install 'cnn-probe[video]'") from None
+        raise ProbeError("films need PyAV: pip install 'cnn-probe[video]'") from None
     return av
 
 

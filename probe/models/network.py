@@ -169,8 +169,8 @@ def check_model(
         )
     if not isinstance(model, Network | nn.Module):
         raise ProbeError(
-            f"model {type(model).__name__} is no network: expected a name, a probe.models.Network "
-            "or a torch.nn.Module"
+            f"model {type(model).__name__} is not a network: expected a name, a "
+            "probe.models.Network or a torch.nn.Module"
         )
     return model if isinstance(model, Network) else Network.from_module(model)
 
@@ -429,8 +429,9 @@ def _timm_pretrained(architecture: str) -> tuple[nn.Module, WeightsInfo]:
     except Exception as error:  # timm and its hub raise many kinds
         reason = str(error).split("\n")[0][:160]
         raise ProbeError(
-            f"the weights of {architecture!r} cannot be had ({type(error).__name__}: {reason}); "
-            "connect to the network, or give --weights random or the path of a checkpoint"
+            f"the weights of {architecture!r} cannot be downloaded ({type(error).__name__}: "
+            f"{reason}); connect to the network, or give --weights random or the path of a "
+            "checkpoint"
         ) from None
     source = f"timm {timm.__version__}, {architecture[5:]} (downloaded by timm, not checked here)"
     return module, WeightsInfo("imagenet", source, state_sha256(module.state_dict()))

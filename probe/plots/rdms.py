@@ -169,11 +169,11 @@ def plot_mds(
     """
     one = _One.of(rdm).complete("multidimensional scaling")
     if one.n < 3:
-        raise ProbeError(f"{one.n} stimuli make no map; at least 3 are needed")
+        raise ProbeError(f"a map needs at least 3 stimuli, not {one.n}")
     groups = _groups(categories, one)
     distances = np.maximum(squareform(one.square, checks=False), 0.0)
     if not distances.any():
-        raise ProbeError("all distances are zero: there is no map of them")
+        raise ProbeError("all distances are zero: they cannot be drawn as a map")
     if one.metric in SQUARED:
         distances = np.sqrt(distances)
     points, stress = _scaled(distances, metric, seed)

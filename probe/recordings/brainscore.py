@@ -393,7 +393,7 @@ def _numbers(cells: list[str], path: Path) -> np.ndarray:
     try:
         return np.array([float(cell) if cell else np.nan for cell in cells])
     except ValueError as error:  # which says what could not be converted
-        raise _differs(path, f"a published reliability is no number ({error})") from None
+        raise _differs(path, f"a published reliability is not a number ({error})") from None
 
 
 def _unit(manifest: Manifest, reading: Reading, layout: _Layout) -> str:

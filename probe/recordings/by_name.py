@@ -157,10 +157,10 @@ def check_name(name: str) -> None:
     """
     if _is_path(name):
         if not Path(name).expanduser().is_dir():
-            raise ProbeError(f"there is no folder {name!r}")
+            raise ProbeError(f"folder {name!r} does not exist")
     elif (head := head_of(name)) not in _SIMULATED and find_named(name, recorded()) is None:
         raise ProbeError(
-            f"there is no recording {head!r}{suggest(head, _names())} "
+            f"recording {head!r} does not exist{suggest(head, _names())} "
             "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
         )
 

@@ -124,7 +124,9 @@ def named(name: str) -> Named:
             "its recording.json"
         )
     words = [word for m in manifests().values() for word in (m.name, *m.aliases)]
-    raise ProbeError(f"there is no dataset {head!r}{suggest(head, words)} (see `probe datasets`)")
+    raise ProbeError(
+        f"dataset {head!r} does not exist{suggest(head, words)} (see `probe datasets`)"
+    )
 
 
 def files_of(dataset: Named) -> list[Asset]:

@@ -44,7 +44,7 @@ def save(recording: Recording, path: Path | str) -> Path:
         )
     if not path.parent.is_dir():
         raise ProbeError(
-            f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}"
+            f"{str(path)!r} cannot be written: folder {str(path.parent)!r} does not exist"
         )
     try:
         with replacing(path) as partial:

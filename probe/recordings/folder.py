@@ -207,7 +207,7 @@ def _check_voxels(
         row = int(np.setdiff1d(np.arange(len(indices)), first)[0])
         raise ProbeError(
             f"{str(path)!r}: the voxel {tuple(indices[row].tolist())} in row {row + 1}, not "
-            "counting the header, is there before"
+            "counting the header, occurs more than once"
         )
 
 
@@ -223,17 +223,17 @@ def _space(record: dict[str, Any], path: Path) -> dict[str, Any]:
             or len(shape) != 3
             or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
         ):
-            raise ProbeError(f"{str(path)!r}: 'volume_shape' is to be three whole numbers > 0")
+            raise ProbeError(f"{str(path)!r}: 'volume_shape': expected three whole numbers > 0")
         if (
             not isinstance(affine, list)
             or len(affine) != 16
             or not all(isinstance(n, int | float) and np.isfinite(n) for n in affine)
         ):
-            raise ProbeError(f"{str(path)!r}: 'affine' is to be 16 numbers, row by row")
+            raise ProbeError(f"{str(path)!r}: 'affine': expected 16 numbers, row by row")
         said = {"volume_shape": tuple(shape), "affine": tuple(map(float, affine))}
     if space is not None:
         if not isinstance(space, str):
-            raise ProbeError(f"{str(path)!r}: 'space' is to be a text")
+            raise ProbeError(f"{str(path)!r}: 'space': expected a text")
         said["space"] = space
     return said
 
@@ -268,12 +268,12 @@ def _manifest(path: Path, responses: np.ndarray, times: np.ndarray | None) -> di
     texts = ("title", "citation", "licence", "response_unit", "responses_sha256")
     if not isinstance(record, dict) or not all(isinstance(record.get(t), str) for t in texts):
         raise ProbeError(
-            f"{str(path)!r} is no manifest of an import: it is to give {', '.join(texts)} as texts"
+            f"{str(path)!r} is not the manifest of an import: expected texts for {', '.join(texts)}"
         )
     if not isinstance(record.get("averaged"), bool):
-        raise ProbeError(f"{str(path)!r}: 'averaged' is to be true or false")
+        raise ProbeError(f"{str(path)!r}: 'averaged': expected true or false")
     if not isinstance(record.get("counts", True), bool):
-        raise ProbeError(f"{str(path)!r}: 'counts' is to be true or false")
+        raise ProbeError(f"{str(path)!r}: 'counts': expected true or false")
     digest = responses_hash(responses, times)
     if record["responses_sha256"] != digest:
         raise ProbeError(
@@ -335,7 +335,7 @@ def _responses(path: Path) -> np.ndarray:
     try:
         values = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise ProbeError(f"there is no {str(path)!r}") from None
+        raise ProbeError(f"{str(path)!r} does not exist") from None
     except (OSError, ValueError, EOFError) as error:
         reason = str(error).split("\n")[0]
         raise ProbeError(f"{str(path)!r} is not a .npy file of numbers ({reason})") from None

@@ -390,7 +390,7 @@ class Recording:
                 raise ProbeError(f"{what} {word!r}: expected a number from 0, or a name")
             elif not 0 <= word < len(names):
                 raise ProbeError(
-                    f"recording {self.name!r} has no {what} {word}: there are 0 to {len(names) - 1}"
+                    f"recording {self.name!r} has no {what} {word}: expected 0 to {len(names) - 1}"
                 )
             else:
                 positions.append(int(word))

@@ -34,7 +34,7 @@ def several(given: Any) -> list[Any] | None:
         if not isinstance(given, Iterable) or hasattr(given, "shape") or _is_module(given):
             return None
         if not (things := list(given)):
-            raise ProbeError("an empty list: no model, dataset or region was named")
+            raise ProbeError("expected at least one model, dataset or region, not an empty list")
         return things
     paths = (given, given.removeprefix("file:"), given.partition("@")[2])
     if "," not in given or any(path and Path(path).expanduser().exists() for path in paths):

@@ -125,7 +125,7 @@ def space_of(recording: Recording) -> Volume | Surface:
     label = f"recording {recording.name!r}"
     name = str(data.attrs.get("space", ""))
     if not recording.has_responses:
-        raise ProbeError(f"{label} holds RDMs only, no responses: they are of no place")
+        raise ProbeError(f"{label} holds RDMs only, no responses: they have no positions")
     if all(axis in data.coords for axis in "ijk"):
         lacking = [a for a in ("volume_shape", "affine") if a not in data.attrs]
         if lacking:

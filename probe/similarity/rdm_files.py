@@ -72,7 +72,7 @@ def read(path: Path, rdms_type: type[RDMs]) -> RDMs:
     """Read a file of RDMs, see `RDMs.load`."""
     suffix = path.suffix.lower()
     if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}")
+        raise ValueError(f"file {str(path)!r} does not exist")
     if suffix not in READERS:
         raise ValueError(
             f"file {str(path)!r} may hold anything: RDMs are read from {', '.join(READERS)}"
@@ -581,7 +581,7 @@ def _number(cell: str, comma: bool, row: int, column: int) -> float:
         return as_number(cell, comma)
     except ValueError:
         raise ValueError(
-            f"{cell!r} in row {row}, column {column} of the distances is no number"
+            f"{cell!r} in row {row}, column {column} of the distances is not a number"
         ) from None
 
 

@@ -159,7 +159,7 @@ def _list(
         return _list_file(path, id_column, path_column, root)
     if glob.has_magic(text):
         return _list_pattern(path)
-    raise ProbeError(f"there is no image set {str(path)!r}{_near(path, holds_images=True)}")
+    raise ProbeError(f"image set {str(path)!r} does not exist{_near(path, holds_images=True)}")
 
 
 def _list_folder(folder: Path) -> _Listing:
@@ -182,8 +182,8 @@ def _list_file(path: Path, id_column: str, path_column: str, root: Path | None) 
     if suffix in images.SUFFIXES:
         return _Listing(path.name, f"{str(path)!r}", [path.name], [path])
     raise ProbeError(
-        f"{str(path)!r} is no image set: expected a folder, a pattern such as 'stimuli/**/*.png', "
-        f"a table ({', '.join(TABLES)}), a .zip archive, or a picture "
+        f"{str(path)!r} is not an image set: expected a folder, a pattern such as "
+        f"'stimuli/**/*.png', a table ({', '.join(TABLES)}), a .zip archive, or a picture "
         f"({', '.join(images.SUFFIXES)})"
     )
 
@@ -258,7 +258,7 @@ def _located(
     """
     base = folder if root is None else root.expanduser().absolute()
     if not base.is_dir():
-        raise ProbeError(f"root {str(base)!r} is no folder")
+        raise ProbeError(f"root {str(base)!r} is not a folder")
     written, pures = [], []
     for text in texts:
         windows = re.match(r"[A-Za-z]:[\\/]|\\\\", text)
@@ -458,7 +458,7 @@ def _size(source: Path | Member) -> int:
         if stat.S_ISDIR(info.st_mode):
             raise Unreadable(str(source), "it is a folder")
         if not stat.S_ISREG(info.st_mode):  # reading a pipe would wait for ever
-            raise Unreadable(str(source), "it is no regular file")
+            raise Unreadable(str(source), "it is not a regular file")
         size = info.st_size
     if size > MAX_BYTES:
         raise Unreadable(str(source), f"{size / 1e9:.1f} GB are too much for a picture")
@@ -615,7 +615,7 @@ def _near(path: Path, *, holds_images: bool = False) -> str:
             )
         )
     except (OSError, ValueError):
-        return f", nor the folder {str(path.parent)!r}"
+        return f", nor does folder {str(path.parent)!r}"
     return suggest(path.name, [repr(name)[1:-1] for name in names])
 
 

@@ -144,7 +144,7 @@ class StimulusSet:
         """
         source = self._sources[position]
         if isinstance(source, np.ndarray):
-            raise ProbeError(f"stimulus {self.ids[position]!r} of {self.name!r} is no file")
+            raise ProbeError(f"stimulus {self.ids[position]!r} of {self.name!r} is not a file")
         if isinstance(source, Member):
             return source.read()
         if isinstance(source, bytes):

@@ -148,7 +148,7 @@ class Command:
             option = self.options.get(name)  # None of --help, which does no harm
             values = [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
             if option is not None and not option.flag and value:
-                raise ProbeError(f"more options: {' '.join(values)!r} is no option")
+                raise ProbeError(f"more options: {' '.join(values)!r} is not an option")
             if option is not None and option.flag and option.kind is Path:
                 for one in values:
                     _check_name(option.flag, one)

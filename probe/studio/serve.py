@@ -107,6 +107,6 @@ def _had(host: str, port: int | None) -> Iterator[None]:
     except OSError:
         where = f"port {port} of {host}" if port else host
         raise ProbeError(
-            f"{where} cannot be had: it is taken, or of no address of this computer; choose "
+            f"{where} cannot be opened: it is in use, or not an address of this computer; choose "
             "another --port or --host"
         ) from None

@@ -495,7 +495,7 @@ def _targets(
     if channels is not None and not (all_of_a_layer and len(named) == 1):
         raise ProbeError("channels go with the name of one layer, such as features.10")
     if interpolate and settings.diverse:
-        raise ProbeError("interpolate and diverse do not go together: choose one")
+        raise ProbeError("interpolate and diverse exclude each other: give one of them")
     if settings.diverse:
         if len(each) != 1:
             raise ProbeError(f"diverse pictures are of one target, not of {len(each)}")

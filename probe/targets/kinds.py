@@ -317,7 +317,7 @@ class Norm(Target):
             if info.name == self.layer and info.layout is None:
                 raise ProbeError(
                     f"layer {self.layer!r} returns {info.output_shape} and no axis of it is the "
-                    "pictures: it is no target"
+                    "pictures: it cannot be a target"
                 )
 
     def __call__(self, outputs: Outputs) -> Tensor:

@@ -188,8 +188,8 @@ def _layer_of(text: str, network: Network, target: str) -> str:
         if f"[{text}]" in models.outputs(network):
             rest = target.removeprefix(text)
             raise ProbeError(
-                f"{text!r} is no layer of {network.name!r}, but a part of what it returns: write "
-                f"[{text}]{rest}"
+                f"{text!r} is not a layer of {network.name!r}, but a part of what it returns: "
+                f"write [{text}]{rest}"
             ) from None
         raise error
 
@@ -215,12 +215,12 @@ def class_of(text: str, network: Network) -> Class | Response:
     if re.fullmatch(r"\d+", text):
         index = int(text)
         if labels and index >= len(labels):
-            numbers = f"there are 0 to {len(labels) - 1}" if len(labels) > 1 else "there is only 0"
+            numbers = f"expected 0 to {len(labels) - 1}" if len(labels) > 1 else "expected 0"
             raise ProbeError(f"{what} {index} does not exist: {numbers}")
         return kind(index, labels[index] if labels else "")
     if not labels:
         raise ProbeError(
-            f"{text!r} is no layer of {network.name!r}, and the names of its classes are not "
+            f"{text!r} is not a layer of {network.name!r}, and the names of its classes are not "
             "known: give a number, LAYER or LAYER:CHANNEL"
         )
     words = text.lower().strip()
@@ -235,7 +235,7 @@ def class_of(text: str, network: Network) -> Class | Response:
         raise ProbeError(
             f"target {text!r} stands for {len(classes)} classes, name one by its number: {listed}"
             if classes
-            else f"target {text!r} is no {what} of {network.name!r}{suggest(text, labels)}; layers "
+            else f"{network.name!r} has no {what} {text!r}{suggest(text, labels)}; layers "
             "are named as by `probe layers`, with :CHANNEL"
         )
     return kind(classes[0], labels[classes[0]])

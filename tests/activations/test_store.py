@@ -211,8 +211,8 @@ def spoil(store: ActivationStore, what: str) -> Path:
     [
         ("nothing there", "no activations in .*probe cache ls"),
         ("a file", "no activations in .*probe cache ls"),
-        ("another group", "no activations of probe's"),
-        ("an array", "no activations of probe's|damaged"),
+        ("another group", "no activations that probe wrote"),
+        ("an array", "no activations that probe wrote|damaged"),
         ("torn group", "damaged: .*probe cache prune store"),
         ("empty group", "damaged: .*probe cache prune store"),
         ("torn array", "damaged: .*probe cache prune store"),

@@ -58,12 +58,12 @@ def test_models(run, lab, model, parts):
 @pytest.mark.parametrize(
     ("dataset", "parts"),
     [
-        ("v5", ["no recording 'v5'", "evc, it-fmri, v4, it", "probe datasets"]),
+        ("v5", ["recording 'v5' does not exist", "evc, it-fmri, v4, it", "probe datasets"]),
         ("cowley2032", ["'cowley2032'", "did you mean 'cowley2023'"]),
         ("cowley2023/210352", ["no session '210352'", "did you mean '210325'"]),
         ("sim-v4/x", ["seed 'x'"]),
-        ("./nothing", ["no folder './nothing'"]),
-        ("", ["no recording ''"]),
+        ("./nothing", ["folder './nothing' does not exist"]),
+        ("", ["recording '' does not exist"]),
     ],
 )
 def test_datasets(rsa, dataset, parts):

@@ -235,11 +235,11 @@ def test_where(run, own_cache, tmp_path):
     [
         (["show"], ["Missing argument", "probe cache show --help"]),
         (["show", "zz"], ["no activations with key 'zz'", "probe cache ls"]),
-        (["show", "./none"], ["no folder './none'"]),
+        (["show", "./none"], ["folder './none' does not exist"]),
         (["verify", "zz"], ["no activations with key 'zz'"]),
         (["prune"], ["nothing was named", "--older-than 30d", "--all"]),
         (["prune", "zz", "--yes"], ["no activations with key 'zz'"]),
-        (["prune", "--older-than", "soon", "--yes"], ["'soon' is no age", "30d"]),
+        (["prune", "--older-than", "soon", "--yes"], ["age 'soon': expected", "30d"]),
         (["remove"], ["No such command 'remove'"]),
     ],
 )

@@ -59,7 +59,9 @@ def test_what_cannot_be(run, lab):
     assert "takes 3 or more of 5" in run(
         "datasets", "export", lab, "out.nc", "--min-reliability", ".5"
     ).error  # fmt: skip
-    assert "there is no folder 'nowhere'" in run("datasets", "export", lab, "nowhere/out.nc").error
+    assert (
+        "folder 'nowhere' does not exist" in run("datasets", "export", lab, "nowhere/out.nc").error
+    )
     assert not list(Path().iterdir())
 
 

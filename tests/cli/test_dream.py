@@ -136,7 +136,7 @@ def test_a_mask_and_16_bits_and_transparency(dream):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no picture is named"),
+        ([], "no picture was given"),
         (["--demo", "cat.png"], "--demo paints its own picture"),
         (["nowhere.jpg"], "'nowhere.jpg' does not exist"),
         (["cat.png", "--layer", "features.99"], "no layer 'features.99'"),
@@ -250,7 +250,7 @@ class TestFilms:
 
     def test_says_what_is_wrong(self, run, clip):
         for arguments, says in (
-            ((clip, clip), "one by one"),
+            ((clip, clip), "one at a time"),
             ((clip, "-o", clip), "is one of the pictures"),
             ((clip, "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
             (("none.mp4",), "does not exist"),

@@ -117,7 +117,7 @@ class TestSimulated:
 
     def test_a_site_that_does_not_exist(self, simulated, run, picture):
         error = run("saliency", picture, "-t", "site:sim-v4:120").error
-        assert error == "site 120 of sim-v4 does not exist: there are 0 to 119; the nearest is 119"
+        assert error == "site 120 of sim-v4 does not exist: expected 0 to 119; the nearest is 119"
 
     def test_another_network(self, simulated, run, picture):
         error = run(

@@ -207,7 +207,7 @@ class TestSeveral:
 
     def test_a_slip_of_the_pen_is_told_before_the_work(self, rsa, two):
         assert "did you mean 'alexnet'" in rsa(two, model="squeezenet1_1,alexnett").error
-        assert "no recording 'sim-v9'" in rsa("sim-v4,sim-v9").error
+        assert "recording 'sim-v9' does not exist" in rsa("sim-v4,sim-v9").error
         assert "no region 'V5'" in rsa(two, "--region", "V1,V5").error
         assert not Path("results").exists()
 

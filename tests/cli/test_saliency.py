@@ -86,7 +86,7 @@ def test_the_methods_are_listed(run):
     ("options", "says"),
     [
         (["--method", "gradcamm"], "did you mean"),
-        (["--target", "unicorns"], "is no class of"),
+        (["--target", "unicorns"], "has no class 'unicorns'"),
         (["--target", "features.3:9999"], "channel 9999 does not exist"),
         (["--layer", "features.77"], "has no layer"),
         (["--set", "steps"], "--set 'steps': expected NAME=VALUE"),

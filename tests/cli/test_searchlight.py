@@ -108,7 +108,7 @@ def test_several_subjects(searchlight, brain):
 
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(searchlight, brain, lab):
     assert "does not say where its neuroids are" in searchlight("sim-v4").error
-    assert "there is no recording 'sub1'; " in searchlight("sub1").error
+    assert "recording 'sub1' does not exist; " in searchlight("sub1").error
     folder = brain("one")
     assert "radius 'wide'" in searchlight(folder, "--radius", "wide").error
     assert "metric 'manhattan'" in searchlight(folder, "--metric", "manhattan").error

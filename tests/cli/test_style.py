@@ -181,7 +181,10 @@ def test_a_film_that_is_made_again(style, run, monkeypatch):
     assert run("style", "--from", "out.gif").code == 0
     assert Path("out-again.gif").read_bytes() == Path("out.gif").read_bytes()
     for arguments, says in (
-        (("clip.mp4", "photo.png", "--style", "waves.jpg"), "one by one: 2 files"),
+        (
+            ("clip.mp4", "photo.png", "--style", "waves.jpg"),
+            "one at a time: expected one file, not 2",
+        ),
         (("clip.mp4", "waves.jpg", "-o", "clip.mp4"), "is one of the pictures"),
         (("clip.mp4", "waves.jpg", "-o", "out.png"), "has to end in .gif, .webp, .mp4"),
         (("clip.mp4", "waves.jpg", "--keep-profile"), "--keep-profile: expected a picture"),

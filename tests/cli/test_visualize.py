@@ -206,7 +206,7 @@ class TestBadInput:
             (["features.00:1"], "features.0"),
             (["features.0:64"], "channel 64 does not exist"),
             (["featres.0:3"], "has no layer"),
-            (["no such thing"], "is no class"),
+            (["no such thing"], "has no class 'no such thing'"),
             (["features.0", "--channels", "a"], "expected numbers with commas"),
             (["features.0:3", "--channels", "1"], "channels go with the name of one layer"),
             (["features.0:3", "-o", "v.gif"], "cannot be written"),

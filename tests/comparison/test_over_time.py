@@ -176,7 +176,7 @@ def test_without_intervals(lab):
         ({"time": 40}, "expected .start, end. in ms"),
         ({"time": (40, 100), "step": -1}, "expected a number of ms > 0"),
         ({"time": (40, 100), "step": "fast"}, "--step fast: expected a length"),
-        ({"time": (40, 100), "step": 20, "resample": "both"}, "'both' is not there over time"),
+        ({"time": (40, 100), "step": 20, "resample": "both"}, "'both' cannot be used over time"),
         ({"time": (40, 100), "step": 20, "test": "t"}, "clusters are tested by 'permutation'"),
         ({"time": (40, 100), "step": 20, "region": "all"}, "one network is compared with one"),
         ({"time": (40, 100), "step": 20, "resample": "subjects"}, "has one subject"),

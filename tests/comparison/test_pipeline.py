@@ -381,7 +381,7 @@ class TestOnesOwn:
         one = small.select(subject="a")
         result = rsa(alexnet_like, one, comparator="cosine", baselines=False, n_resamples=5)
         assert not result.ceiling.known
-        assert "cosine is no correlation" in result.notes()[0]
+        assert "cosine is not a correlation" in result.notes()[0]
 
     def test_one_stimulus_shown_once_leaves_the_ceiling_unknown(self, alexnet_like, small):
         data = small.select(subject="a").data.copy(deep=True)

@@ -183,7 +183,7 @@ def test_no_label_of_a_saved_generalisation_is_cut_off():
         ({}, "has a time axis"),
         ({"step": 20}, "a step without a time"),
         ({"time": (0, 80), "step": 30}, "do not fill"),
-        ({"time": (0, 80), "step": 20, "method": "banded"}, "'banded' is not there over time"),
+        ({"time": (0, 80), "step": 20, "method": "banded"}, "'banded' cannot be used over time"),
         ({"time": (0, 80), "step": 20, "region": "all"}, "one network is fitted to one recording"),
     ],
 )

@@ -434,7 +434,7 @@ class TestSite:
 
     @pytest.mark.parametrize(
         ("number", "says"),
-        [(4, "there are 0 to 3; the nearest is 3"), ("u9", "u0"), ("al", "did you mean 'all'")],
+        [(4, "expected 0 to 3; the nearest is 3"), ("u9", "u0"), ("al", "did you mean 'all'")],
     )
     def test_there_is_none(self, fitted, number, says):
         with pytest.raises(ProbeError) as error:

@@ -250,11 +250,11 @@ class TestNone:
         [
             ("site:blokcs:3", "no sites of 'blokcs' were fitted yet; did you mean 'blocks'"),
             ("site:v1:3", "fit them with `probe encode --model tiny --dataset v1`"),
-            ("site:blocks:12", "there are 0 to 11; the nearest is 11"),
+            ("site:blocks:12", "expected 0 to 11; the nearest is 11"),
             ("site:blocks:u99", "blocks has no site 'u99'"),
             ("site:blocks", "expected site:RECORDING:NUMBER"),
             ("site:blocks:", "expected site:RECORDING:NUMBER"),
-            ("site:blocks:3 + site:blocks:99", "there are 0 to 11"),
+            ("site:blocks:3 + site:blocks:99", "expected 0 to 11"),
         ],
     )
     def test_no_such_site(self, fitted, network, text, says):

@@ -174,12 +174,12 @@ class TestBadInput:
             kernels(models.load("alexnet", "random"), "conv2")
 
     def test_a_layer_without_kernels(self, small):
-        with pytest.raises(ProbeError, match=r"'relu1' \(ReLU\) is no convolution"):
+        with pytest.raises(ProbeError, match=r"'relu1' \(ReLU\) is not a convolution"):
             kernels(small, "relu1")
 
     def test_a_network_that_does_not_begin_with_a_convolution(self):
         module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, 2))
-        with pytest.raises(ProbeError, match=r"'1' \(Linear\), is no convolution"):
+        with pytest.raises(ProbeError, match=r"'1' \(Linear\), is not a convolution"):
             kernels(module)
 
     def test_a_layer_that_does_not_exist(self):

@@ -223,7 +223,7 @@ class TestBadInput:
             top_patches(small, tmp_path, "conv1")
 
     def test_a_folder_that_does_not_exist(self, small, tmp_path):
-        with pytest.raises(ProbeError, match="there is no image set"):
+        with pytest.raises(ProbeError, match=r"image set '.*' does not exist"):
             top_patches(small, tmp_path / "nowhere", "conv1")
 
     def test_a_picture_that_is_cut_off(self, small, noise, tmp_path):

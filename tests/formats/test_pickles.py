@@ -27,7 +27,7 @@ def test_arrays_of_numpy_1_and_2(module):
 
 
 def test_anything_else_is_refused_and_not_run(tmp_path):
-    with pytest.raises(pickle.UnpicklingError, match=r"mkdir is no numpy array"):
+    with pytest.raises(pickle.UnpicklingError, match=r"mkdir is not a numpy array"):
         read_arrays(pickle.dumps([np.zeros(2), Evil(tmp_path / "evil")]))
     assert not (tmp_path / "evil").exists()
     for name in ("eval", "getattr", "__import__"):

@@ -159,9 +159,9 @@ def test_the_profile_that_is_written_is_always_the_same_and_littlecms_reads_it()
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "no ICC profile"),
-        (b"x" * 500, "no ICC profile"),
-        (PROFILES["p3"][:131], "no ICC profile"),
+        (b"", "not an ICC profile"),
+        (b"x" * 500, "not an ICC profile"),
+        (PROFILES["p3"][:131], "not an ICC profile"),
         (PROFILES["p3"][:140], r"\w"),
         (PROFILES["p3"][:400], r"\w"),
         (file_of_tags(b"Lab ", b"XYZ ", {}), "it is for 'Lab'"),

@@ -311,8 +311,8 @@ def test_frames_are_written_as_they_come(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "frames", "options", "says"),
     [
-        (".gif", [], {}, "there is no frame to write"),
-        (".mp4", [], {}, "there is no frame to write"),
+        (".gif", [], {}, "a film needs at least one frame"),
+        (".mp4", [], {}, "a film needs at least one frame"),
         (".webp", [np.zeros((4, 5), np.uint8)], {}, r"frame 0 has shape \(4, 5\)"),
         (".gif", [np.zeros((4, 5, 4), np.uint8)], {}, "frame 0 has shape"),
         (".gif", [np.zeros((4, 0, 3), np.uint8)], {}, "frame 0 has shape"),

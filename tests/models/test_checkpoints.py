@@ -89,7 +89,7 @@ class TestRead:
         assert same(read_checkpoint(tmp_path / "x.pth")["model"], state)
         assert capsys.readouterr().out == ""
         (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": np.ones(2), "x": Dangerous()}))
-        with pytest.raises(ProbeError, match=r"plain pickle, and .*print is no numpy array"):
+        with pytest.raises(ProbeError, match=r"plain pickle, and .*print is not a numpy array"):
             read_checkpoint(tmp_path / "x.pkl")
         assert capsys.readouterr().out == ""
 

@@ -142,11 +142,11 @@ class TestPublished:
         np.testing.assert_allclose(*values, atol=1e-5)
         with pytest.raises(ProbeError, match="89 neurons, whose responses have no common scale"):
             targets.predicted(all_, x)
-        with pytest.raises(ProbeError, match="output 89 does not exist: there are 0 to 88"):
+        with pytest.raises(ProbeError, match="output 89 does not exist: expected 0 to 88"):
             targets.parse("89", all_)
-        with pytest.raises(ProbeError, match="output 1 does not exist: there is only 0"):
+        with pytest.raises(ProbeError, match="output 1 does not exist: expected 0"):
             targets.parse("1", one)
-        with pytest.raises(ProbeError, match="'tabby' is no output of 'v4-compact:201025-12'"):
+        with pytest.raises(ProbeError, match="'v4-compact:201025-12' has no output 'tabby'"):
             targets.parse("tabby", one)
 
     def test_random_weights_have_the_neurons_shapes(self):
@@ -266,7 +266,7 @@ def test_one_neuron_of_a_session_is_the_network_of_its_own_name():
     assert network.module is population.module.neurons[12]
     for target in ("12 - 30", "neurons.3.layers.layer4_act:0", None, targets.Response(12)):
         assert targets.alone(population, target) == (population, target)
-    with pytest.raises(ProbeError, match="output 89 does not exist: there are 0 to 88"):
+    with pytest.raises(ProbeError, match="output 89 does not exist: expected 0 to 88"):
         targets.alone(population, 89)
     assert targets.alone(alone, "0") == (alone, "0")
 

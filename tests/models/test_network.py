@@ -367,7 +367,7 @@ class TestAsNetwork:
             ("alexnt", {}, "did you mean 'alexnet'"),
             (nn.ReLU(), {"weights": "random"}, "go with a model's name"),
             (nn.ReLU(), {"preprocessing": "torchvision"}, "go with a model's name"),
-            (3, {}, "model int is no network: expected a name"),
+            (3, {}, "model int is not a network: expected a name"),
         ],
     )
     @pytest.mark.parametrize("function", [as_network, check_model])

@@ -230,7 +230,7 @@ class TestMap:
         ("values", "message"),
         [
             ([1.0, np.nan, 2.0], "1 pairs are missing"),
-            ([1.0], "2 stimuli make no map"),
+            ([1.0], "a map needs at least 3 stimuli, not 2"),
             ([0.0, 0.0, 0.0], "all distances are zero"),
         ],
     )

@@ -512,7 +512,8 @@ MALFORMED = {
         assembly(np.array([[np.nan, 1], [1, 1]])[..., None]), "no response in any repetition",
     ),
     "texts for numbers": (
-        assembly(neuroids=UNITS | {"reliability_window": ["high", "low"]}), "is no number (could",
+        assembly(neuroids=UNITS | {"reliability_window": ["high", "low"]}),
+        "is not a number (could",
     ),
     "a table without ids": (pictures(id_column="name"), "no column 'stimulus_id'"),
     "a table without files": (pictures(file_column="path"), "no column 'filename'"),

@@ -74,13 +74,13 @@ PLACED = {"volume_shape": [4, 11, 3], "affine": AFFINE}
         ("neuroid_id,vertex\nu,\nv,1\n", {}, "'' in column 'vertex', row 1"),
         ("neuroid_id,i,j\nu,0,1\nv,3,0\n", PLACED, "has no column 'k'"),
         ("neuroid_id,i,j,k\nu,0,1,2\nv,4,0,1\n", PLACED, r"\(4, 0, 1\) in row 2.* outside"),
-        ("neuroid_id,i,j,k\nu,0,1,2\nv,0,1,2\n", PLACED, r"\(0, 1, 2\) in row 2.*there before"),
+        ("neuroid_id,i,j,k\nu,0,1,2\nv,0,1,2\n", PLACED, r"\(0, 1, 2\) in row 2.*more than once"),
         (VOXELS, {"volume_shape": [4, 11, 3]}, "go together"),
         (VOXELS, PLACED | {"volume_shape": [4, 11]}, "three whole numbers > 0"),
         (VOXELS, PLACED | {"volume_shape": [4, 11, True]}, "three whole numbers > 0"),
-        (VOXELS, PLACED | {"affine": AFFINE[:12]}, "'affine' is to be 16 numbers"),
-        (VOXELS, PLACED | {"affine": [None, *AFFINE[1:]]}, "'affine' is to be 16 numbers"),
-        (VOXELS, PLACED | {"space": 3}, "'space' is to be a text"),
+        (VOXELS, PLACED | {"affine": AFFINE[:12]}, "'affine': expected 16 numbers"),
+        (VOXELS, PLACED | {"affine": [None, *AFFINE[1:]]}, "'affine': expected 16 numbers"),
+        (VOXELS, PLACED | {"space": 3}, "'space': expected a text"),
     ],
 )
 def test_what_places_no_voxel(write, neuroids, manifest, reason):

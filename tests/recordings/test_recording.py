@@ -148,7 +148,7 @@ def test_select_neuroids_and_stimuli_by_numbers_and_names():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"neuroids": 6}, "no neuroid 6: there are 0 to 5"),
+        ({"neuroids": 6}, "no neuroid 6: expected 0 to 5"),
         ({"neuroids": [-1]}, "no neuroid -1"),
         ({"neuroids": ["nobody"]}, "no neuroid 'nobody'"),
         ({"neuroids": [True, False]}, "neuroid True: expected a number from 0, or a name"),

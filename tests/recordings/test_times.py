@@ -255,7 +255,7 @@ def test_what_counts_is_kept_with_the_folder(lab):
     assert read.counts
     assert not from_folder(lab).counts
     (lab / "recording.json").write_text(json.dumps(record | {"counts": 1}))
-    with pytest.raises(ProbeError, match="'counts' is to be true or false"):
+    with pytest.raises(ProbeError, match="'counts': expected true or false"):
         from_folder(lab)
 
 

@@ -200,9 +200,9 @@ def test_numbers_in_another_order_say_nothing_of_a_set_without_names(n, first, d
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a", "b", np.nan], "nan is no name"),
-        (["a", "b", None], "None is no name"),
-        ([1.0, 2.0, pd.NA], "NA.* is no name"),
+        (["a", "b", np.nan], "nan is not a name"),
+        (["a", "b", None], "None is not a name"),
+        ([1.0, 2.0, pd.NA], "NA.* is not a name"),
         ([b"\xff", b"a", b"b"], "not text in UTF-8"),
         (["a", "b", " "], "stimulus 2 has the name ' '"),
         (["1", 1, "2"], "'1' occurs more than once"),

@@ -377,7 +377,7 @@ class TestFiles:
 
     def test_not_rdms(self, tmp_path):
         path = tmp_path / "x.npz"
-        with pytest.raises(ValueError, match=r"there is no file .*x\.npz"):
+        with pytest.raises(ValueError, match=r"file .*x\.npz' does not exist"):
             RDMs.load(path)
         np.savez(path, a=np.zeros(3), b=np.zeros(6))
         with pytest.raises(ValueError, match="holds 'a', 'b': expected an array 'distances'"):

@@ -321,7 +321,7 @@ class TestTables:
             image_set(table, root=folder)
         with pytest.raises(ProbeError, match=r"none of its pictures, as 'home/set/b\.png'"):
             image_set(table, root=folder / "c")
-        with pytest.raises(ProbeError, match="is no folder"):
+        with pytest.raises(ProbeError, match="is not a folder"):
             image_set(table, root=folder / "nowhere")
         with pytest.raises(ProbeError, match="is no table"):
             image_set(folder, root=folder)
@@ -577,7 +577,7 @@ BAD = {
     "too large": (bad_path("x.png", sparse), r"1\.1 GB are too much for a picture"),
     "a link to nothing": (bad_path("x.png", lambda p: p.symlink_to("nowhere")), "No such file"),
     "a link to itself": (bad_path("x.png", lambda p: p.symlink_to(p)), "symbolic links"),
-    "a pipe": (bad_path("x.png", os.mkfifo), "it is no regular file"),
+    "a pipe": (bad_path("x.png", os.mkfifo), "it is not a regular file"),
     "a name with a line break": (bad_file("x\ny.png", b""), "the file is empty"),
     "a name with quotes": (bad_file('it\'s "x".png', b""), "the file is empty"),
     "a name in Japanese": (bad_file("日本.png", b"dear diary"), "not identified"),
@@ -749,14 +749,14 @@ WRONG = {
     "bytes": (lambda t: b"folder", r"is a bytes: expected a path"),
     "a folder that is not there": (
         lambda t: put(t, "stimuli/a.png") / "stimulli",
-        r"there is no image set '.*/stimulli'; did you mean 'stimuli'\?",
+        r"image set '.*/stimulli' does not exist; did you mean 'stimuli'\?",
     ),
     "nor the folder above": (
         lambda t: t / "x" / "y",
-        r"no image set '.*x/y', nor the folder '.*x'",
+        r"image set '.*x/y' does not exist, nor does folder '.*x'",
     ),
-    "a null byte": (lambda t: f"{t}\0", r"there is no image set '.*\\x00'"),
-    "a name too long": (lambda t: str(t / ("x" * 5000)), r"there is no image set '.*x'"),
+    "a null byte": (lambda t: f"{t}\0", r"image set '.*\\x00' does not exist"),
+    "a name too long": (lambda t: str(t / ("x" * 5000)), r"image set '.*x' does not exist"),
     "an empty folder": (
         empty_folder,
         r"sub' has no images \(\.apng, \.avif, \.bmp, .*\.webp\); it is empty",
@@ -780,7 +780,7 @@ WRONG = {
     ),
     "a file of another kind": (
         raw("set.mat", b"x"),
-        r"set\.mat' is no image set: expected a folder",
+        r"set\.mat' is not an image set: expected a folder",
     ),
     "a table with no path": (
         table("stimulus_id,pth,kind\nx,a.png,face\n"),
@@ -824,7 +824,7 @@ WRONG = {
         r"1 of 2 images in table .*: 'y' \('.*/c\.png': No such file or directory\)",
     ),
     "a path to a folder": (table("path\na.png\n.\n"), r"'\.' \(.*it is a folder\)"),
-    "a path to a device": (table("path\na.png\n/dev/zero\n"), r"it is no regular file"),
+    "a path to a device": (table("path\na.png\n/dev/zero\n"), r"it is not a regular file"),
     "a path with a null byte": (table("path\na.png\nb\0.png\n"), r"'b\\x00\.png' \(.*null"),
     "a path too long": (table(f"path\na.png\n{'x' * 300}.png\n"), r"xx\.png' \(File name too long"),
     "a web address": (table("path\na.png\nhttps://x.org/b.png\n"), r"No such file"),

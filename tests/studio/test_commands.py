@@ -53,10 +53,10 @@ def test_a_line_is_as_short_as_it_can_be(dream):
         ("--guide /etc/passwd", "--guide '/etc/passwd' is elsewhere"),
         ("--from ../other.png", "--from '../other.png' is elsewhere"),
         ("--size", "Option '--size' requires an argument"),
-        ("photo.jpg", "'photo.jpg' is no option"),
-        ("-- --output /elsewhere/x", "is no option"),
+        ("photo.jpg", "'photo.jpg' is not an option"),
+        ("-- --output /elsewhere/x", "is not an option"),
         ("--colour '", "No closing quotation"),
-        ("; ls", "'; ls' is no option"),
+        ("; ls", "'; ls' is not an option"),
     ],
 )
 def test_more_options_are_refused(dream, text, said):

@@ -278,7 +278,7 @@ class TestRefused:
             ("relu", "3 + beside:1", "is read from 'beside', and 'relu' does not lead there"),
             ("relu", "77", "class 77 does not exist"),
             ("relu", "site:nosuch:2", "no sites of 'nosuch' were fitted yet"),
-            ("relu", "site:first:99", "there are 0 to 5"),
+            ("relu", "site:first:99", "expected 0 to 5"),
         ],
     )
     def test_a_target_that_the_layer_does_not_drive(

@@ -183,7 +183,7 @@ class TestErrors:
         [
             ("v4:3", "names no site"),
             (["site:sim-v4:3", "site:sim-v1:3"], "several recordings"),
-            ("site:sim-v9:3", "there is no recording 'sim-v9'"),
+            ("site:sim-v9:3", "recording 'sim-v9' does not exist"),
         ],
     )
     def test_what_is_no_site(self, alexnet: Network, sites: str, message: str) -> None:

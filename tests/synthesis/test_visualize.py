@@ -418,7 +418,7 @@ class TestBadInput:
             (["second:1", "second"], {"interpolate": 3}, "two channels of one layer"),
             (["second:1", "second:9"], {"interpolate": 2}, "channel 9 does not exist: layer"),
             ([1, 9], {"interpolate": 2}, "class 9 does not exist: the network has 5"),
-            ("second:1", {"diverse": 2, "interpolate": 2}, "do not go together"),
+            ("second:1", {"diverse": 2, "interpolate": 2}, "exclude each other"),
             ("second:1", {"weights": "random"}, "go with a model's name"),
         ],
     )

@@ -430,7 +430,7 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
     times_name = next(by_plain[name] for name in SPIKE_TIMES if name in by_plain)
     times = content.arrays[times_name].vector
     if times is None or content.arrays[times_name].is_text:
-        raise ProbeError(f"{where}: {times_name!r} is no list of spike times")
+        raise ProbeError(f"{where}: {times_name!r} is not a list of spike times")
     unit = time_unit_of(times_name, options.time_unit, content.arrays[times_name].unit)
     if unit is None:
         raise ProbeError(
@@ -491,7 +491,7 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
             )
         vector = content.arrays[onset_name].vector
         if vector is None or content.arrays[onset_name].is_text:
-            raise ProbeError(f"{where}: {onset_name!r} is no list of times")
+            raise ProbeError(f"{where}: {onset_name!r} is not a list of times")
         onsets = onsets_in(unit, vector.astype(np.float64), onset_name, options, where)
         labels, label_name = _labels(content, times_name, None, options, matches, where)
         if len(labels) != onsets.size:

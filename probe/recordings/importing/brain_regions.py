@@ -360,9 +360,11 @@ def read_key(path: Path) -> dict[int, str]:
             number = float(text)
             value = int(number)
         except (ValueError, OverflowError):
-            raise ProbeError(f"{where}: {text!r} is no value of an atlas") from None
+            raise ProbeError(f"{where}: {text!r} is not a value of an atlas") from None
         if number != value:
-            raise ProbeError(f"{where}: {text!r} is no value of an atlas, a whole number")
+            raise ProbeError(
+                f"{where}: {text!r} is not a value of an atlas, which is a whole number"
+            )
         if value in names:
             raise ProbeError(f"{where} names the value {value} twice")
         names[value] = name.strip()

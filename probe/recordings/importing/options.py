@@ -144,7 +144,7 @@ def read_axes(text: str | Sequence[str]) -> tuple[str, ...]:
     for word in words:
         kind = kind_of.get(word.strip().lower())
         if kind is None:
-            raise ProbeError(f"--axes: {word.strip()!r} is no axis{suggest(word, AXIS_WORDS)}")
+            raise ProbeError(f"--axes: {word.strip()!r} is not an axis{suggest(word, AXIS_WORDS)}")
         if kind in kinds:
             raise ProbeError(f"--axes names {kind!r} twice: {','.join(words)}")
         kinds.append(kind)

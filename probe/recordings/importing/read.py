@@ -177,13 +177,13 @@ def read_recording(
         return grouped(files, kind, presented, options, pictures)
     if any(images):
         raise ProbeError(
-            f"{str(paths[images.index(False)])!r} is no brain image, and "
+            f"{str(paths[images.index(False)])!r} is not a brain image, and "
             f"{str(paths[images.index(True)])!r} is: read them one by one"
         )
     for option, value in (("--mask", mask), ("--key", key), ("--events", events)):
         if value is not None:
             raise ProbeError(
-                f"{str(paths[0])!r} is no brain image: leave out {option} (betas of x, y, z and "
+                f"{str(paths[0])!r} is not a brain image: leave out {option} (betas of x, y, z and "
                 "trial in an array, as GLMsingle's, have no affine: save them with that of the "
                 "data, nibabel.save(nibabel.Nifti1Image(betas, affine), 'betas.nii.gz'))"
             )
@@ -221,7 +221,7 @@ def _read(
             content = _READERS[kind](path)
             return kind, from_variables(content, kind, path, options, matches, keep)
         if keep is not None:
-            raise ValueError("is no file of arrays: leave out keep")
+            raise ValueError("is not a file of arrays: leave out keep")
         return kind, from_columns(read_columns(path), path, options, matches)
     except ProbeError:
         raise

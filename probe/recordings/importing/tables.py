@@ -161,7 +161,7 @@ def numbers(cells: Sequence[Any], column: str, where: str) -> np.ndarray:
         except (TypeError, ValueError):
             raise ProbeError(
                 f"{where}, column {column!r}: {cell!r} in row {k + 1}, not counting the header, is "
-                "no number"
+                "not a number"
             ) from None
     return values
 

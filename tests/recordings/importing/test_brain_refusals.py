@@ -214,7 +214,7 @@ CASES = {
     "volumes and surfaces": (
         several(series(), surface_file("hemi-L.func.gii")), E, "is GIfTI, and 'b.nii' NIfTI"
     ),
-    "an image and an array": (several(series(), array), E, "is no brain image, and .* is: read"),
+    "an image and an array": (several(series(), array), E, "is not a brain image, and .* is: read"),
     "two people": (
         maps("sub-1_contrast-a.nii", "sub-2_contrast-a.nii"), {}, r"differ in sub \(1 and 2\)"
     ),
@@ -412,11 +412,11 @@ CASES = {
     ),
     "no value": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(index=["V1"], name=["1"])},
-        "'V1' is no value of an atlas",
+        "'V1' is not a value of an atlas",
     ),
     "a fraction for a value": (
         series(), {**E, "mask": roi("a.nii", ATLAS), "key": key(index=["1.5"], name=["V1"])},
-        "'1.5' is no value of an atlas, a whole number",
+        "'1.5' is not a value of an atlas, which is a whole number",
     ),
     "a key of uneven rows": (
         series(),
@@ -461,8 +461,8 @@ CASES = {
         }, "has no voxel of 'IT', which only its key names",
     ),
     "a key without an atlas": (series(), {**E, "key": key(**ALL)}, "name the atlas with --mask"),
-    "a mask of an array": (array, {"mask": roi()}, "is no brain image: leave out --mask"),
-    "events of an array": (array, {"events": rows()}, "is no brain image: leave out --events"),
+    "a mask of an array": (array, {"mask": roi()}, "is not a brain image: leave out --mask"),
+    "events of an array": (array, {"events": rows()}, "is not a brain image: leave out --events"),
     # values
     "nothing measured": (series(values=MAPS * 0), E, "all 24 voxels are 0 or NaN in all maps"),
     "infinite": (series(values=np.where(MAPS > 1, np.inf, MAPS)), E, "infinite responses"),

@@ -171,7 +171,9 @@ CASES = {
     "text called npz": (raw(b"hello there", ".npz"), {}, "called .npz but is no such file"),
     "Latin-1": (raw("stimulus_id;é\n".encode("latin-1"), ".csv"), {}, "not text in UTF-8"),
     # options
-    "unknown axis": (npz(r=DATA, **ROWS), {"axes": "image,wavelength"}, "'wavelength' is no axis"),
+    "unknown axis": (
+        npz(r=DATA, **ROWS), {"axes": "image,wavelength"}, "'wavelength' is not an axis"
+    ),
     "axis twice": (npz(r=DATA, **ROWS), {"axes": "neuron,unit"}, "names 'neuroid' twice"),
     "axes without pictures": (npz(r=DATA, **ROWS), {"axes": "neuron,time"}, "expected either"),
     "axes with both": (npz(r=DATA), {"axes": "image,trial"}, "expected either 'stimulus'"),
@@ -354,7 +356,7 @@ CASES = {
         text("stimulus_id,unit_id,rate,count\na,1,2,3\n"), {}, "name one with --variable"
     ),
     "no such response": (text(TIDY), {"variable": "rate"}, "has no column 'rate'"),
-    "a word for a number": (text(TIDY.replace(",3", ",many")), {}, "'many' in row 3.*is no number"),
+    "a word for a number": (text(TIDY.replace(",3", ",many")), {}, "'many' in row 3.*not a number"),
     "a neuroid without id": (text(TIDY.replace("b,v", "b,")), {}, "row 4, .*is empty"),
     "showings that cannot be told apart": (
         text(TIDY + "a,u,9\n"), {}, "rows 1 and 5.*'presentation' has to tell"
@@ -474,7 +476,9 @@ class TestSaving:
     def test_a_manifest_that_is_none(self, save, tmp_path, content):
         save()
         (tmp_path / "out" / "recording.json").write_text(content, encoding="latin-1")
-        with pytest.raises(ProbeError, match=r"recording.json' (cannot be read|is no manifest)"):
+        with pytest.raises(
+            ProbeError, match=r"recording.json' (cannot be read|is not the manifest)"
+        ):
             from_folder(tmp_path / "out")
 
     def test_other_presentations_side_by_side(self, tmp_path):
