@@ -23,6 +23,7 @@ from probe.activations.extract import Extraction
 from probe.errors import ProbeError, nearest
 from probe.models import Network
 from probe.models.devices import resolve_device
+from probe.models.settings import DEVICE
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import figure_png
 from probe.output.summarised import Summarised
@@ -54,7 +55,7 @@ class AlignmentSettings(Settings):
         100, "Number of permutations of the stimuli; 0 leaves them out.", at_least=0
     )
     seed: int = option(0, "Seed of the permutations, and of random weights.", at_least=0)
-    device: str = option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
+    device: str = option("auto", DEVICE)
 
     def checked(self) -> Self:
         """Return the settings, on a device that exists."""

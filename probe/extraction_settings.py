@@ -10,6 +10,7 @@ from typing import Any
 from probe.models.settings import (
     BATCH_SIZE,
     BATCH_SIZE_UNSET,
+    DEVICE,
     LAYERS,
     PREPROCESSING,
     WEIGHTS,
@@ -64,7 +65,7 @@ class ExtractSettings(Settings):
         at_least=1,
         unset=BATCH_SIZE_UNSET,
     )
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.")
+    device: str = option("auto", DEVICE)
     skip_bad: bool = option(False, "Skip pictures that cannot be read.")
     root: str | Path | None = option(
         None,

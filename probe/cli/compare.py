@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from probe.cli import options
+from probe.cli.settings import with_settings
 from probe.comparison.settings import CompareSettings
 from probe.errors import ProbeError
 
 
+@with_settings(CompareSettings, resample={"type": str}, metric=None)
 def compare(
     files: Annotated[
         list[Path],
@@ -21,13 +23,8 @@ def compare(
             "data last. Every RDM of the data is a subject, every RDM of the others a model.",
         ),
     ],
-    comparator: options.Comparator = CompareSettings.comparator,
-    resample: options.Resample = "stimuli",
-    n_resamples: options.NResamples = CompareSettings.n_resamples,
-    test: options.Test = CompareSettings.test,
+    settings: CompareSettings,
     correction: options.Correction = "fdr",
-    common: Annotated[bool, options.of(CompareSettings, "common", "--common")] = False,
-    seed: Annotated[int, options.of(CompareSettings, "seed")] = CompareSettings.seed,
     cluster: options.Cluster = None,
     output: Annotated[
         Path | None,
@@ -78,10 +75,7 @@ def compare(
     parts = [f"{p.parent.name}-{p.stem}" if p.parent.name else p.stem for p in files]
     with place_for(output or Path("results") / plain_name("compare", *parts)) as folder:
         verb = "replaced" if (folder / "result.json").exists() else "wrote"
-        result = comparison.compare(
-            files[:-1], files[-1], comparator=comparator, resample=resample, test=test,
-            n_resamples=n_resamples, seed=seed, common=common, cluster=cluster,
-        )  # fmt: skip
+        result = comparison.compare(files[:-1], files[-1], cluster=cluster, **settings.to_about())
         result.save(folder, correction=correction)
     if as_json:
         typer.echo(result.to_json())

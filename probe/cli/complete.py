@@ -32,9 +32,6 @@ SALIENCY_STYLES = ("overlay", "side", "map", "contours")
 TRANSFORMS = ("translation", "scale", "rotation")
 
 # As in probe.synthesis.
-PARAMETERISATIONS = ("fourier", "laplacian", "pixels", "maco")
-ATLAS_LAYOUTS = ("pca", "umap")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 # As in probe.recordings.importing.options.
 AXES = ("stimulus", "presentation", "repetition", "neuroid", "time")
@@ -77,9 +74,6 @@ axes = some_of(AXES)
 time_units = one_of(TIME_UNITS)
 picture_axes = one_of(PICTURE_AXES)
 transforms = some_of(TRANSFORMS)
-parameterisations = one_of(PARAMETERISATIONS)
-atlas_layouts = one_of(ATLAS_LAYOUTS)
-precisions = one_of(PRECISIONS)
 
 
 def models(incomplete: str) -> list[str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options, outputs, remake
-from probe.cli.settings import with_settings
+from probe.cli import complete, outputs, remake
+from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
 from probe.synthesis.settings import DEFAULT_MODEL, LOOK, PRESETS, DreamSettings
 
@@ -23,6 +23,7 @@ DEMO = "demo"
 """The name of the picture that is drawn rather than read."""
 
 
+@with_writing
 @with_settings(
     DreamSettings,
     model={
@@ -80,10 +81,8 @@ def dream(
             show_default=False,
         ),
     ] = None,
-    preview: options.Preview = 0,
-    keep_profile: options.KeepProfile = False,
-    quality: options.Quality = 95,
-    as_json: options.AsJson = False,
+    *,
+    writing: Writing,
 ) -> None:
     """Dream into a picture with a network.
 
@@ -119,10 +118,10 @@ def dream(
         raise ProbeError("no picture was given: name one, or try --demo")
     read = [*files, repeat, *(Path(one) for one in (settings.guide, settings.mask) if one)]
     if zoom or outputs.is_film(files[0], output):
-        if keep_profile:
+        if writing.keep_profile:
             raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
-        record = _film(files, output, zoom, read, settings, preview=preview, quality=quality)
-        if as_json:
+        record = _film(files, output, zoom, read, settings, writing)
+        if writing.as_json:
             _print_json([record])
         else:
             from probe.cli import show
@@ -141,16 +140,16 @@ def dream(
         plan = prepare(
             landscape() if file is None else file, settings, name=DEMO if file is None else None
         )
-        images.check_kind(path, plan.original, keep_profile=keep_profile)
+        images.check_kind(path, plan.original, keep_profile=writing.keep_profile)
         # A batch goes on where it ended.
         if len(files) == 1 or not remake.is_there(path, plan.about):
-            with outputs.previews(path, preview, read) as show_preview:
-                picture = plan.run(preview=show_preview, preview_every=preview)
-            picture.save(path, keep_profile=keep_profile, quality=quality)
-        if not as_json:
+            with outputs.previews(path, writing.preview, read) as show_preview:
+                picture = plan.run(preview=show_preview, preview_every=writing.preview)
+            picture.save(path, keep_profile=writing.keep_profile, quality=writing.quality)
+        if not writing.as_json:
             _show(plan, path)
         records.append({"about": plan.about, "files": [str(path)]})
-    if as_json:
+    if writing.as_json:
         _print_json(records)
 
 
@@ -164,9 +163,7 @@ def _film(
     zoom: int | None,
     read: Sequence[Path | None],
     settings: DreamSettings,
-    *,
-    preview: int,
-    quality: int,
+    writing: Writing,
 ) -> Mapping[str, Any]:
     """Dream a film of a film, or of a picture, and return its record."""
     from probe import images
@@ -178,9 +175,10 @@ def _film(
     (file,) = files
     path = output or Path(f"{DEMO if file is None else f'{file.stem}-dream'}.mp4")
     outputs.check_apart(path, read)
-    with outputs.previews(path, preview, read) as preview_to:
+    with outputs.previews(path, writing.preview, read) as preview_to:
         how: Any = {
-            "quality": quality, "preview": preview_to, "preview_every": preview, **vars(settings),
+            "quality": writing.quality, "preview": preview_to, "preview_every": writing.preview,
+            **vars(settings),
         }  # fmt: skip
         if zoom:
             picture = landscape() if file is None else file

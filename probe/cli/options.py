@@ -102,39 +102,12 @@ Subject = Annotated[
     str | None, typer.Option(help="Use only this animal or person.", show_default="all")
 ]
 MinReliability = Annotated[float | None, of(RSASettings, "min_reliability")]
-Layers = Annotated[str, of(RSASettings, "layers", autocompletion=complete.layer_words)]
-Weights = Annotated[str, of(RSASettings, "weights", autocompletion=complete.weights)]
-Preprocessing = Annotated[
-    str, of(RSASettings, "preprocessing", autocompletion=complete.preprocessing)
-]
-Comparator = Annotated[str, of(RSASettings, "comparator")]
-Resample = Annotated[str, of(RSASettings, "resample")]
-Time = Annotated[str | None, of(RSASettings, "time", metavar="FROM,TO", show_default=False)]
-Step = Annotated[str | None, of(RSASettings, "step", metavar="LENGTH", show_default=False)]
-NResamples = Annotated[int, of(RSASettings, "n_resamples")]
-Test = Annotated[str, of(RSASettings, "test")]
 Correction = Annotated[
     str,
     typer.Option(
         help="Correction of the p-values that are shown: fdr, holm or none. The tables have all "
         "three.",
         autocompletion=complete.corrections,
-    ),
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Images per forward pass; halved when memory runs out.",
-        show_default="chosen for network and device",
-    ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        help="Number format in which the network computes: auto, float32, bfloat16; auto is "
-        "bfloat16 where the processor supports it, which is several times faster.",
-        autocompletion=complete.precisions,
     ),
 ]
 Preview = Annotated[
@@ -145,13 +118,6 @@ Preview = Annotated[
         "the end. 0 writes none.",
     ),
 ]
-KeepProfile = Annotated[
-    bool, typer.Option("--keep-profile", help="Write the picture in its own colour profile.")
-]
-Quality = Annotated[
-    int, typer.Option(min=1, max=100, help="Quality of .jpg and .webp files, from 1 to 100.")
-]
-Device = Annotated[str, of(RSASettings, "device")]
 Cluster = Annotated[
     str | None,
     typer.Option(

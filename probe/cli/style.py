@@ -132,7 +132,6 @@ def style(
       probe style --texture moss.jpg --tileable --size 512 -o tile.png
       probe style --from out.png --size 1024
     """  # noqa: D301
-    writing.checked()
     if texture and styles:
         raise ProbeError("with --texture all pictures are styles: leave out --style")
     files: list[Path] = pictures or []

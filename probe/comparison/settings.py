@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from probe.errors import ProbeError
-from probe.models.settings import BATCH_SIZE, BATCH_SIZE_UNSET, LAYERS, PREPROCESSING, WEIGHTS
+from probe.models.settings import (
+    BATCH_SIZE,
+    BATCH_SIZE_UNSET,
+    DEVICE,
+    LAYERS,
+    PREPROCESSING,
+    WEIGHTS,
+)
 from probe.settings import NamesIn, Settings, option
 
 RESAMPLES = ("stimuli", "subjects", "both", "none")
@@ -99,7 +106,7 @@ class RDMSettings(Settings):
         PREPROCESSING,
     )
     baselines: bool = option(True, "Also compare the pixels and three untrained networks.")
-    device: str = option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
+    device: str = option("auto", DEVICE)
     batch_size: int | None = option(
         None,
         BATCH_SIZE,

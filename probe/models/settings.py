@@ -10,7 +10,7 @@ PREPROCESSING = (
 )
 BATCH_SIZE = "Images per forward pass; halved when memory runs out."
 BATCH_SIZE_UNSET = "chosen for network and device"
-DEVICE = "auto, cpu, cuda, cuda:1, mps."
+DEVICE = "Where to compute: auto, cpu, cuda, cuda:1, mps."
 LAYERS = (
     "Layer paths or aliases, separated by commas (features.6,conv4), or default, all, conv, relu, "
     "pool, linear, block. probe layers MODEL lists them."

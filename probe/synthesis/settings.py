@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from probe.models.settings import DEVICE, WEIGHTS
 from probe.settings import Settings, option
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -32,15 +33,10 @@ MIN_OCTAVE_SIDE_PX = 32
 MAX_SIDE_PX = 20_000
 """Longer side of a picture that is dreamt, at most."""
 
-WEIGHTS = (
-    "imagenet, random, or the path of a checkpoint; of several sets of weights in it, PATH#PART "
-    "takes one, such as dino.pth#teacher."
-)
 PRECISION = (
     "auto, float32, bfloat16; auto is bfloat16 where the processor computes it, which is several "
     "times faster."
 )
-DEVICE = "auto, cpu, cuda, cuda:1, mps."
 MODEL = (
     "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
     "v4-compact:SESSION-NEURON"

@@ -8,8 +8,9 @@ from math import inf
 from typing import Any, Literal, Self, get_args
 
 from probe.errors import ProbeError
+from probe.models.settings import DEVICE, WEIGHTS
 from probe.settings import Settings, option
-from probe.synthesis.settings import DEVICE, PRECISION, PRECISIONS, WEIGHTS, Precision
+from probe.synthesis.settings import PRECISION, PRECISIONS, Precision
 
 Loss = Literal["wasserstein", "gram"]
 Pooling = Literal["max", "average"]

@@ -323,7 +323,7 @@ def test_bad_options(compare, arguments, parts):
 def test_bad_files(run, sets, tmp_path):
     assert "Missing argument" in run("compare").error
     assert "one file, 'models.npz'" in run("compare", "models.npz").error
-    assert "no file 'nothing.npz'" in run("compare", "models.npz", "nothing.npz").error
+    assert "file 'nothing.npz' does not exist" in run("compare", "models.npz", "nothing.npz").error
     Path("x.npz").write_text("nothing")
     assert "'x.npz' is not an .npz or .npy file" in run("compare", "x.npz", "data.npz").error
     np.save("x.npy", np.ones((4, 4)))

@@ -151,7 +151,7 @@ def test_a_mask_and_16_bits_and_transparency(dream):
         (["cat.png", "photo.jpg", "-o", "out.png"], "is one file, for 2 pictures"),
         (["cat.png", "cat.png", "-o", "out"], "two of the pictures"),
         (["--from", "cat.png"], "does not say how probe made it"),
-        (["cat.png", "--quality", "0"], "'--quality'"),
+        (["cat.png", "--quality", "0"], "--quality 0: expected a number from 1 to 100"),
     ],
 )
 def test_bad_input_is_one_line(dream, arguments, message):

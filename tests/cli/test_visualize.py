@@ -9,7 +9,6 @@ from PIL import Image
 
 from probe import cli, features, images
 from probe.assets import cache_dir
-from probe.cli import complete
 from probe.studio.commands import Command
 from probe.synthesis import optimise
 from probe.synthesis import visualize as visualise
@@ -148,7 +147,7 @@ class TestFrom:
         assert "does not say how probe made it" in run("visualize", "--from", "photo.png").error
         Path("other.png").write_bytes(images.png(Image.new("RGB", (8, 8)), {"made": "dream"}))
         assert (
-            "no picture that was made by `probe visualize`"
+            "is not a picture made by `probe visualize`"
             in run("visualize", "--from", "other.png").error
         )
 
@@ -239,5 +238,3 @@ def test_words_that_are_completed():
     assert set(options["parameterisation"].words) == set(visualise.WAYS)
     assert options["precision"].words == optimise.PRECISIONS
     assert Command(cli.app, "atlas").options["layout"].words == ("pca", "umap")
-    assert complete.PRECISIONS == optimise.PRECISIONS
-    assert complete.precisions("b") == ["bfloat16"]
