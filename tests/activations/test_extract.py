@@ -209,8 +209,8 @@ def test_full_disk_is_foreseen(
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ({"device": "meta"}, "there is cpu"),
-        ({"device": "cuda:99"}, "there is cpu"),
+        ({"device": "meta"}, "expected auto or one of cpu"),
+        ({"device": "cuda:99"}, "expected auto or one of cpu"),
         ({"device": "gpu"}, "cpu"),
         ({"batch_size": 0}, "0"),
     ],

@@ -43,7 +43,7 @@ def test_what_was_changed_is_read_again(own):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("li2026", MANIFEST + FILES, ["own/li2026.toml", "shipped", "otherwise"]),
+        ("li2026", MANIFEST + FILES, ["own/li2026.toml", "comes with probe", "another name"]),
         ("sim-x", MANIFEST + FILES, ["own/sim-x.toml", "simulated"]),
         ("doe", "title = 1", ["own/doe.toml", "'title'"]),
         ("doe", "title", ["own/doe.toml", "not TOML"]),
@@ -66,7 +66,7 @@ def test_what_is_wrong_is_named_with_file_and_field(own, name, text, said):
 
 def test_a_folder_that_is_not_there(own, monkeypatch):
     monkeypatch.setenv("PROBE_MANIFESTS", str(own / "none"))
-    with pytest.raises(ProbeError, match="no such folder"):
+    with pytest.raises(ProbeError, match="that folder does not exist"):
         manifests()
 
 
@@ -101,10 +101,10 @@ def test_a_template_knows_the_hashes_of_files(own, tmp_path):
     [
         ("li2026", "already"),
         ("v4", "already"),
-        ("sim-mine", "simulated"),
-        ("../x", "no name"),
-        ("a.b", "no name"),
-        ("", "no name"),
+        ("sim-mine", "those of simulations"),
+        ("../x", "is not a name for a dataset"),
+        ("a.b", "is not a name for a dataset"),
+        ("", "is not a name for a dataset"),
     ],
 )
 def test_names_that_cannot_be(own, name, said):

@@ -159,7 +159,8 @@ def test_layers_together(encode, lab, run, picture):
 def test_layers_together_are_two_or_more(encode, lab):
     error = encode(lab, "--method", "banded", "--layers", "features.7", "-o", "out").error
     assert error == (
-        "method 'banded' fits several layers together, and 'features.7' is one: name two or more, "
+        "--method 'banded' fits several layers together, and 'features.7' is one: name two or "
+        "more, "
         "or use method 'ridge'"
     )
     assert not Path("out").exists()

@@ -113,7 +113,7 @@ def test_the_network_is_the_first_argument_or_an_option(run):
     assert (first.code, option.code) == (0, 0)
     assert Path("first.png").read_bytes() == Path("option.png").read_bytes()
     assert "expected one, as first argument" in run("filters", "alexnet", "-m", "vgg16").error
-    assert "no model: expected its name" in run("filters").error
+    assert "Missing argument 'MODEL'" in run("filters").error
 
 
 def test_a_network_that_does_not_exist(run):
