@@ -136,7 +136,10 @@ def visualize(
     model: str | None = settings.model
     sites = [word for word in settings.target or [] if word.startswith("site:")]
     if sites and repeat is None and check:
-        plain = ("channels", "interpolate", "size", "transparent", "tileable", "patches")
+        plain = (
+            "channels", "interpolate", "size", "transparent", "tileable", "patches",
+            "parameterisation", "tolerance", "weights", "preprocessing", "batch_size",
+        )  # fmt: skip
         if (asked := next((name for name in plain if name in given), None)) or len(sites) < len(
             settings.target
         ):

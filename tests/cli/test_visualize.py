@@ -238,3 +238,18 @@ def test_words_that_are_completed():
     assert set(options["parameterisation"].words) == set(visualise.WAYS)
     assert options["precision"].words == optimise.PRECISIONS
     assert Command(cli.app, "atlas").options["layout"].words == ("pca", "umap")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name"),
+    [
+        ("--weights", "random", "weights"),
+        ("--preprocessing", "torchvision", "preprocessing"),
+        ("--batch-size", "2", "batch_size"),
+        ("--parameterisation", "pixels", "parameterisation"),
+        ("--size", "64", "size"),
+    ],
+)
+def test_what_a_superstimulus_does_not_take_is_refused(run, option, value, name):
+    error = run("visualize", "site:sim-v4:0", option, value).error
+    assert f"goes with sites alone, and not with {name}" in error
