@@ -19,7 +19,7 @@ def test_without_gradio_it_says_what_to_install(run, monkeypatch):
 def test_an_address_of_another_computer(run):
     error = run("studio", "--host", "192.0.2.1", "--port", 7999).error
     assert error.startswith(
-        "port 7999 of 192.0.2.1 cannot be opened: it is in use, or not an address"
+        "--port 7999 of 192.0.2.1 cannot be opened: it is in use, or not an address"
     )
     assert error.endswith("choose another --port or --host")
 
@@ -28,7 +28,7 @@ def test_a_port_that_is_taken(run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = run("studio", "--port", port).error
-    assert error.startswith(f"port {port} of 127.0.0.1 cannot be opened: it is in use")
+    assert error.startswith(f"--port {port} of 127.0.0.1 cannot be opened: it is in use")
 
 
 def test_help_imports_no_gradio():

@@ -61,7 +61,7 @@ class TestParse:
         ("text", "message"),
         [
             ("cat", "stands for 5 classes"),
-            ("tabbby", "no class of 'squeezenet1_1'; did you mean 'tabby'"),
+            ("tabbby", "'squeezenet1_1' has no class 'tabbby'; did you mean 'tabby'"),
             ("1000", "class 1000 does not exist: expected 0 to 999"),
             ("features.99:3", "no layer 'features.99'; did you mean"),
             ("conv:3", "names .* layers; a target has one"),
