@@ -105,14 +105,14 @@ def dream(
     if demo and pictures:
         raise ProbeError("--demo paints its own picture: give a picture or --demo, not both")
     files: list[Path | None] = [None] if demo else [*(pictures or [])]
-    given = remake.given_anew(context, vars(settings))
+    overrides = remake.given_anew(context, vars(settings))
     if repeat is not None:
-        settings, file = _repeated(repeat, settings, given, bool(files))
+        settings, file = _repeated(repeat, settings, overrides, bool(files))
         if not files:
             files = [file]
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
     sites = any(word.startswith("site:") for word in re.split(r"[\s*+-]", settings.target or ""))
-    if sites and "model" not in given:  # a site knows its network
+    if sites and "model" not in overrides:  # a site knows its network
         settings = replace(settings, model=None)
     if not files:
         raise ProbeError("no picture was given: name one, or try --demo")
@@ -204,22 +204,22 @@ def _paths(
 
 
 def _repeated(
-    path: Path, settings: DreamSettings, given: Mapping[str, Any], another: bool
+    path: Path, settings: DreamSettings, overrides: Mapping[str, Any], another: bool
 ) -> tuple[DreamSettings, Path | None]:
     """Read how a dream was made: the settings, with those given anew, and of which picture."""
     about = remake.how_made(path, "dream")
     record = {**about["settings"], "seed": about["seed"], "device": settings.device}
     for name in ("guide", "mask"):
-        if record[name] is not None and name not in given:
+        if record[name] is not None and name not in overrides:
             record[name] = remake.source(record[name], record[f"{name}_sha256"], path)
-    if "target" in given:
+    if "target" in overrides:
         record |= {"layers": None, "guide": None}
-    if "layers" in given or "guide" in given:
+    if "layers" in overrides or "guide" in overrides:
         record["target"] = None
-    if "preset" in given:
-        record |= dict.fromkeys(LOOK if "layers" in given else (*LOOK, "layers", "target"))
-    settings = DreamSettings.from_about({**record, **given})
-    if not set(given) & {"model", "weights", "seed"}:
+    if "preset" in overrides:
+        record |= dict.fromkeys(LOOK if "layers" in overrides else (*LOOK, "layers", "target"))
+    settings = DreamSettings.from_about({**record, **overrides})
+    if not set(overrides) & {"model", "weights", "seed"}:
         remake.check_weights(path, about, vars(settings))
     if another or about["image"] == DEMO:
         return settings, None

@@ -10,6 +10,7 @@ import typer
 from probe.cli import complete
 from probe.comparison.settings import RSASettings
 from probe.errors import ProbeError
+from probe.models.settings import MODEL
 from probe.settings import Settings, option_of
 
 
@@ -35,12 +36,6 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
         more.setdefault("autocompletion", complete.one_of(option.choices))
     return typer.Option(*flags, help=option.help, **more)
 
-
-MODEL = (
-    "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
-    "v4-compact:SESSION-NEURON"
-)
-"""What every command says of models, without the full stop."""
 
 Model = Annotated[
     str,

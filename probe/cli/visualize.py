@@ -131,7 +131,7 @@ def visualize(
       probe visualize site:v4:12 --diverse 4 --judge vgg16
       probe visualize alexnet site:v4:12 --with vgg16 --judge squeezenet1_1
     """  # noqa: D301
-    given = remake.given_anew(context, {**vars(settings), "patches": patches})
+    overrides = remake.given_anew(context, {**vars(settings), "patches": patches})
     settings = _parsed(settings)
     model: str | None = settings.model
     sites = [word for word in settings.target or [] if word.startswith("site:")]
@@ -140,7 +140,7 @@ def visualize(
             "channels", "interpolate", "size", "transparent", "tileable", "patches",
             "parameterisation", "tolerance", "weights", "preprocessing", "batch_size",
         )  # fmt: skip
-        if (asked := next((name for name in plain if name in given), None)) or len(sites) < len(
+        if (asked := next((name for name in plain if name in overrides), None)) or len(sites) < len(
             settings.target
         ):
             raise ProbeError(
@@ -150,7 +150,8 @@ def visualize(
             )
         _superstimulus(
             sites, settings, output, judge=judge, together_with=together_with,
-            photographs=photographs, masked=mask, given=given, preview=preview, as_json=as_json,
+            photographs=photographs, masked=mask, overrides=overrides, preview=preview,
+            as_json=as_json,
         )  # fmt: skip
         return
     if sites and model is None:
@@ -166,8 +167,8 @@ def visualize(
         )
     picture = None
     if repeat is not None:
-        values = {name: value for name, value in vars(settings).items() if name in given}
-        if "patches" in given:
+        values = {name: value for name, value in vars(settings).items() if name in overrides}
+        if "patches" in overrides:
             values["patches"] = patches
         settings, patches, picture = _repeated(repeat, settings, values)
     if not settings.model:
@@ -222,7 +223,7 @@ def _superstimulus(
     together_with: str | None,
     photographs: str | None,
     masked: bool,
-    given: dict[str, Any],
+    overrides: dict[str, Any],
     preview: int,
     as_json: bool,
 ) -> None:
@@ -240,7 +241,7 @@ def _superstimulus(
             "a folder (a name without an ending)"
         )
     # Where nothing is said of these, what suits superstimuli holds.
-    chosen = {name: given[name] for name in ("steps", "lr") if name in given}
+    chosen = {name: overrides[name] for name in ("steps", "lr") if name in overrides}
     with outputs.previews(path, preview) as show_preview:
         pictures = superstimulus(
             sites, settings.model, together_with=together_with, judge=judge,
@@ -275,19 +276,19 @@ def _superstimulus(
 
 
 def _repeated(
-    path: Path, settings: VisualizeSettings, given: dict[str, Any]
+    path: Path, settings: VisualizeSettings, overrides: dict[str, Any]
 ) -> tuple[VisualizeSettings, str | None, int | None]:
     """Return the settings of a picture, with those given anew, its patches, and which it is."""
     about = remake.how_made(path, "visualize")
     # What is given anew decides for itself how many pictures go through together.
-    record = {**about["settings"], **({"batch_size": None} if given else {}), **given}
-    if "parameterisation" in given and "lr" not in given:
+    record = {**about["settings"], **({"batch_size": None} if overrides else {}), **overrides}
+    if "parameterisation" in overrides and "lr" not in overrides:
         record["lr"] = None  # each has its own
-    if not set(given) & {"model", "weights", "preprocessing", "seed"}:
+    if not set(overrides) & {"model", "weights", "preprocessing", "seed"}:
         remake.check_weights(path, about, record, preprocessing=record["preprocessing"])
-    alone = "picture" in about and not set(given) & {"target", "channels"}
+    alone = "picture" in about and not set(overrides) & {"target", "channels"}
     patches = record.get("patches")
-    if alone and "patches" not in given:
+    if alone and "patches" not in overrides:
         patches = None  # they are on sheets alone
     return VisualizeSettings.from_about(record), patches, about["picture"] if alone else None
 

@@ -159,8 +159,8 @@ def rsa(
     Examples
     --------
     >>> result = probe.rsa("alexnet", "sim-v4")  # doctest: +SKIP
-    >>> found = probe.rsa(["alexnet", "resnet18"], ["v4", "it"])  # doctest: +SKIP
-    >>> found.best  # doctest: +SKIP
+    >>> result_map = probe.rsa(["alexnet", "resnet18"], ["v4", "it"])  # doctest: +SKIP
+    >>> result_map.best  # doctest: +SKIP
 
     References
     ----------

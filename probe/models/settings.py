@@ -1,5 +1,9 @@
 """What options of a network mean, wherever they are asked for. Imports neither NumPy nor torch."""
 
+MODEL = (
+    "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
+    "v4-compact:SESSION-NEURON"
+)
 WEIGHTS = (
     "imagenet, random, or the path of a checkpoint. If it holds several sets of weights, PATH#PART "
     "takes one of them, such as dino.pth#teacher."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from probe.models.settings import DEVICE, WEIGHTS
+from probe.models.settings import DEVICE, MODEL, WEIGHTS
 from probe.settings import Settings, option
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -36,10 +36,6 @@ MAX_SIDE_PX = 20_000
 PRECISION = (
     "auto, float32, bfloat16; auto is bfloat16 where the processor computes it, which is several "
     "times faster."
-)
-MODEL = (
-    "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
-    "v4-compact:SESSION-NEURON"
 )
 _PRESET = "that of the preset"
 
