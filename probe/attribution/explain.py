@@ -209,7 +209,7 @@ class Saliency(Drawable):
         """
         of = self.method
         method_settings = {**self.given, "progress": False} if of.has_progress else self.given
-        with on_device(self.network, device) as (device_used, dtype):
+        with on_device(self.network, device, channels_last=True) as (device_used, dtype):
             return trust(
                 of, partial(of.function, **method_settings), self.network.module,
                 self.inputs.to(device_used, dtype), self.explained, self.values, title=self.title,
@@ -361,7 +361,7 @@ def saliency(
     if target is not None:
         target = targets.read(target, network)
     preprocessed = network.preprocessing(picture)[None]
-    with on_device(network, device) as (device_used, dtype):
+    with on_device(network, device, channels_last=True) as (device_used, dtype):
         inputs = preprocessed.to(device_used, dtype)
         explained = target or targets.predicted(network, inputs)
         layers = _layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []

@@ -90,7 +90,7 @@ def held_out_masses(
     masses = {name: np.zeros(shape) for name in uses}
     work = [(name, fold) for name in uses for fold in np.unique(folds)]
     size = batch_size or with_graph(network)
-    with on_device(network, device) as (where, dtype):
+    with on_device(network, device, channels_last=True) as (where, dtype):
         for name, fold in track(work, desc="maps", unit="fold", progress=progress):
             method, settings = uses[name]
             rows = np.flatnonzero(folds == fold)

@@ -12,17 +12,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from probe.similarity.bures import bures
-from probe.similarity.kendall import kendall
+from probe.similarity.kendall import kendall, tau
+from probe.similarity.lanes import (
+    LANES,
+    SortedPairs,
+    add_pooled_products,
+    agreements,
+    permute_pairs,
+    ranked_products,
+)
+from probe.similarity.moments import Products, moments
 from probe.similarity.pairs import Pairs, complete_pairs, rdm_name, restrict
-from probe.similarity.ranks import ROUNDING, centred_ranks, dense_ranks, midranks
+from probe.similarity.ranks import ROUNDING, centred_ranks, compiled, dense_ranks, midranks
 from probe.similarity.rdms import n_conditions
-from probe.similarity.whitening import double_centred, inner_products
+from probe.similarity.whitening import Residuals, double_centred, inner_products, resampled_products
 
 if TYPE_CHECKING:
     from probe.similarity.rdm_set import RDMs
@@ -58,6 +67,11 @@ class PreparedRDMs:
     def squares(self) -> np.ndarray:
         """The RDMs as matrices, shape (K, n, n)."""
         return self.pairs.squares(self.rdms)
+
+    @cached_property
+    def sorted(self) -> list[SortedPairs]:
+        """The pairs of every RDM in the order of their distances."""
+        return [SortedPairs.of(row, self.pairs.i, self.pairs.j) for row in self.rdms]
 
     @cached_property
     def ranks(self) -> np.ndarray:
@@ -161,6 +175,7 @@ class Comparator(ABC):
         counts = np.ones(a.pairs.n) if counts is None else np.asarray(counts)
         return self.resample(a, b, counts[None])[0][0]
 
+    @abstractmethod
     def resample(
         self,
         models: PreparedRDMs,
@@ -189,27 +204,6 @@ class Comparator(ABC):
             Lower and upper. NaN for a subject that does not occur, and for the lower bound of one
             that is alone.
         """
-        n_subjects = len(data.rdms)
-        scores = np.empty((len(counts), len(models.rdms), n_subjects))
-        bounds = np.empty((len(subjects), len(counts), 2, n_subjects))
-        for k, row in enumerate(counts):
-            if models.pairs.weights(row).sum() < 2.0:  # without two pairs there is no score
-                scores[k], bounds[:, k] = np.nan, np.nan
-                continue
-            scores[k], of_subjects = self._one(models, data, row, [w[k] for w in subjects])
-            for q, of_weights in enumerate(of_subjects):
-                bounds[q, k] = of_weights
-        return scores, bounds
-
-    @abstractmethod
-    def _one(
-        self,
-        models: PreparedRDMs,
-        data: PreparedRDMs,
-        counts: np.ndarray,
-        subjects: Sequence[np.ndarray],
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Scores (M, S) and, for every weighting of the subjects, bounds (2, S) in one resample."""
 
     def permuted_scores(
         self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
@@ -282,6 +276,41 @@ class Comparator(ABC):
 
 
 @dataclass(frozen=True, eq=False)
+class OneByOne(Comparator):
+    """Similarities that are computed in one resample after the other."""
+
+    def resample(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Implement `Comparator.resample`."""
+        n_subjects = len(data.rdms)
+        scores = np.empty((len(counts), len(models.rdms), n_subjects))
+        bounds = np.empty((len(subjects), len(counts), 2, n_subjects))
+        for k, row in enumerate(counts):
+            if models.pairs.weights(row).sum() < 2.0:  # without two pairs there is no score
+                scores[k], bounds[:, k] = np.nan, np.nan
+                continue
+            scores[k], of_subjects = self._one(models, data, row, [w[k] for w in subjects])
+            for q, of_weights in enumerate(of_subjects):
+                bounds[q, k] = of_weights
+        return scores, bounds
+
+    @abstractmethod
+    def _one(
+        self,
+        models: PreparedRDMs,
+        data: PreparedRDMs,
+        counts: np.ndarray,
+        subjects: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Scores (M, S) and, for every weighting of the subjects, bounds (2, S) in one resample."""
+
+
+@dataclass(frozen=True, eq=False)
 class OfPairs(Comparator):
     """Similarities that are inner products of RDMs, once their entries are transformed."""
 
@@ -301,8 +330,12 @@ class OfPairs(Comparator):
             return super().permuted_scores(models, data, orders)
         # A mean of inner products is the inner product with the mean: one RDM to permute.
         units = models.once(f"units {self.name}", lambda: self.units(models))
-        mean = data.once(f"mean {self.name}", lambda: self.units(data).mean(axis=0))
-        permuted = np.stack([mean[models.pairs.permuted(order)] for order in orders])
+        mean = data.once(
+            f"mean {self.name}",
+            lambda: data.pairs.squares(self.units(data).mean(axis=0, keepdims=True))[0],
+        )
+        permuted = np.empty((len(orders), units.shape[1]))
+        compiled(permute_pairs)(mean, np.ascontiguousarray(orders), permuted)
         scores: np.ndarray = permuted @ units.T
         return scores
 
@@ -312,12 +345,10 @@ class OfPairs(Comparator):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments(OfPairs):
-    """Pearson (centred) and cosine: functions of the distances' first and second moments.
+class ByProducts(OneByOne):
+    """Similarities that are inner products of RDMs, computed in many resamples at once.
 
-    The moments of many resamples are one matrix product, W Z: W has a row of pair weights per
-    resample, Z a column per product of two RDMs. Pools need no product of their own, since their
-    moments follow from those of the RDMs that are pooled.
+    Pools need no products of their own: theirs follow from those of the RDMs that are pooled.
     """
 
     block = 64
@@ -330,54 +361,55 @@ class Moments(OfPairs):
         subjects: Sequence[np.ndarray] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Implement `Comparator.resample`."""
-        if len(counts) < 4:
+        if len(counts) < 4 or not self._is_product(models.pairs):
             return super().resample(models, data, counts, subjects)
-        x, y = models.standardised(self.centred)[0], data.standardised(self.centred)[0]
-        m, s = len(x), len(y)
-        first, second = np.triu_indices(s) if subjects else (np.arange(s), np.arange(s))
-        n_products = m * s + m + len(first)
-        moments = np.zeros((len(counts), n_products + m + s + 1))
-        by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
-        width = int(np.clip(2**21 // moments.shape[1], 256, 8192))
-        for start in range(0, len(models.pairs), width):
-            part = slice(start, start + width)
-            weights = by_condition[models.pairs.i[part]] * by_condition[models.pairs.j[part]]
-            u, v = x[:, part], y[:, part]
-            products = np.concatenate([
-                (u[:, None] * v).reshape(m * s, u.shape[1]), u * u, v[first] * v[second],
-                u, v, np.ones((1, u.shape[1])),
-            ])  # fmt: skip
-            moments += (products @ weights).T
-        cross = moments[:, : m * s].reshape(len(counts), m, s)
-        of_models = moments[:, m * s : m * s + m]
-        within = np.zeros((len(counts), s, s))
-        within[:, first, second] = within[:, second, first] = moments[:, m * s + m : n_products]
-        total = moments[:, -1, None]
-        few = total[:, 0] < 2.0
-        total = np.maximum(total, 2.0)
-        if self.centred:
-            x_sum, y_sum = moments[:, n_products : n_products + m], moments[:, -1 - s : -1]
-            cross = cross - x_sum[:, :, None] * (y_sum / total)[:, None, :]
-            x_norm = of_models - x_sum**2 / total
-            y_norm = np.einsum("bss->bs", within) - y_sum**2 / total
-            # Little is left of these variances but rounding error: take another way there.
-            x_energy, y_energy = of_models, np.einsum("bss->bs", within)
-            poor = (x_norm < 1e-6 * x_energy).any(axis=1) | (y_norm < 1e-6 * y_energy).any(axis=1)
-            within = within - y_sum[:, :, None] * (y_sum / total)[:, None, :]
-        else:
-            x_norm, y_norm = of_models, np.einsum("bss->bs", within)
-            poor = (x_norm <= 0.0).any(axis=1) | (y_norm <= 0.0).any(axis=1)
+        products, poor = self._products(models, data, counts, within=bool(subjects))
         with np.errstate(divide="ignore", invalid="ignore"):
-            x_scale, y_scale = 1.0 / np.sqrt(x_norm), 1.0 / np.sqrt(y_norm)
-            scores = cross * x_scale[:, :, None] * y_scale[:, None, :]
-            r = within * y_scale[:, :, None] * y_scale[:, None, :]
-            bounds = np.stack([_bounds(r, weights) for weights in subjects]) if subjects else (
-                np.empty((0, len(counts), 2, s))
-            )  # fmt: skip
-        for k in np.flatnonzero(poor | few):
+            x_scale = 1.0 / np.sqrt(products.of_x)
+            y_scale = 1.0 / np.sqrt(np.einsum("bss->bs", products.of_y))
+            scores = products.cross * x_scale[:, :, None] * y_scale[:, None, :]
+            r = products.of_y * y_scale[:, :, None] * y_scale[:, None, :]
+        bounds = np.empty((len(subjects), len(counts), 2, r.shape[1]))
+        for q, weights in enumerate(subjects):
+            bounds[q] = _bounds(r, weights)
+        for k in np.flatnonzero(poor | (models.pairs.totals(counts) < 2.0)):
             one = counts[k : k + 1], [w[k : k + 1] for w in subjects]
             scores[k : k + 1], bounds[:, k : k + 1] = super().resample(models, data, *one)
         return np.clip(scores, -1.0, 1.0), bounds
+
+    def _is_product(self, pairs: Pairs) -> bool:
+        """Return whether `_products` can tell the products over these pairs."""
+        return True
+
+    @abstractmethod
+    def _products(
+        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray, *, within: bool
+    ) -> tuple[Products, np.ndarray]:
+        """Multiply models with data, and the data with each other if ``within``.
+
+        Second, (B,), where little but rounding error is left of them.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Moments(ByProducts, OfPairs):
+    """Pearson (centred) and cosine: functions of the distances' first and second moments."""
+
+    def _products(
+        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray, *, within: bool
+    ) -> tuple[Products, np.ndarray]:
+        """Implement `ByProducts._products`."""
+        x, y = models.standardised(self.centred)[0], data.standardised(self.centred)[0]
+        products, x_sum, y_sum = moments(x, y, models.pairs, counts, within=within)
+        if not self.centred:
+            return products, products.poor(products, 0.0)
+        total = np.maximum(models.pairs.totals(counts), 2.0)[:, None]
+        centred = Products(
+            products.cross - x_sum[:, :, None] * (y_sum / total)[:, None, :],
+            products.of_x - x_sum**2 / total,
+            products.of_y - y_sum[:, :, None] * (y_sum / total)[:, None, :],
+        )
+        return centred, centred.poor(products, 1e-6)
 
     def _one(
         self,
@@ -423,37 +455,69 @@ class Ranked(OfPairs):
 
     unbiased_by_ties: bool = False
 
-    def _one(
+    block = 4 * LANES
+
+    def resample(
         self,
         models: PreparedRDMs,
         data: PreparedRDMs,
         counts: np.ndarray,
-        subjects: Sequence[np.ndarray],
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        weights = models.pairs.weights(counts)
-        present = np.flatnonzero(weights)
-        u = self._scaled(midranks(models.ranks, weights, present), weights[present])
-        v = self._scaled(midranks(data.ranks, weights, present), weights[present])
-        weights = weights[present]
-        bounds = []
-        for of_subjects in subjects:
-            # The best RDM has the order of the mean ranks, and ranks of its own.
-            pools = _pools(v, of_subjects)
-            pooled = midranks(dense_ranks(pools), weights, np.arange(len(weights)))
-            scores = (self._scaled(pooled, weights) * weights) @ v.T
-            bounds.append(_lower_and_upper(scores, of_subjects))
-        return np.clip((u * weights) @ v.T, -1.0, 1.0), bounds
+        subjects: Sequence[np.ndarray] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Implement `Comparator.resample`."""
+        m, s = len(models.rdms), len(data.rdms)
+        scores = np.full((len(counts), m, s), np.nan)
+        bounds = np.full((len(subjects), len(counts), 2, s), np.nan)
+        n_weights = models.pairs.totals(counts)
+        scored = np.flatnonzero(n_weights >= 2.0)  # without two pairs there is no score
+        for start in range(0, len(scored), LANES):
+            block = scored[start : start + LANES]
+            sums = ranked_products(
+                models.sorted, data.sorted, models.pairs, counts[block], keep_ranks=bool(subjects)
+            )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                of_models = self._scale(sums.of_models, n_weights[block])
+                of_data = self._scale(sums.of_data, n_weights[block])
+            cross = sums.cross * of_models[:, :, None] * of_data[:, None, :]
+            scores[block] = np.clip(cross, -1.0, 1.0)
+            if not subjects:
+                continue
+            for lane, k in enumerate(block):
+                weights = models.pairs.weights(counts[k])
+                present = np.flatnonzero(weights)
+                ranks = sums.ranks[:, models.pairs.positions, lane][:, present]
+                units = ranks * of_data[lane, :, None]
+                for q, of_subjects in enumerate(subjects):
+                    bounds[q, k] = self._bounds(units, weights[present], of_subjects[k])
+        return scores, bounds
 
-    def _scaled(self, ranks: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Mid-ranks on the scale on which the comparator is their weighted inner product."""
-        total = weights.sum()
-        # The mean of N ranks is (N + 1) / 2, ties or not.
-        ranks = ranks - (total + 1.0) / 2.0
+    def _scale(self, squares: np.ndarray, n_weights: np.ndarray) -> np.ndarray:
+        """Return what brings ranks to the scale on which the comparator is their product.
+
+        ``squares`` (b, K) are sums over the pairs of the squares of ranks, doubled and centred;
+        NaN where these are 0, but for rho-a.
+        """
         if self.unbiased_by_ties:
-            return ranks * np.sqrt(12.0 / (total**3 - total))
-        norm = np.sqrt(np.einsum("kp,p,kp->k", ranks, weights, ranks))
-        norm[norm <= 0.0] = np.nan
-        return ranks / norm[:, None]
+            squares = np.broadcast_to((n_weights**3 - n_weights)[:, None] / 3.0, squares.shape)
+        return 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.nan))
+
+    def _bounds(
+        self, units: np.ndarray, weights: np.ndarray, of_subjects: np.ndarray
+    ) -> np.ndarray:
+        """Return both bounds, (2, S), of subjects' ranks (S, n_pairs) on the comparator's scale.
+
+        The best RDM has the order of the mean ranks, and ranks of its own.
+        """
+        occur = [0, *(np.flatnonzero(of_subjects) + 1)]
+        pools = _pools(units, of_subjects)[occur]
+        products, squares = np.empty((len(pools), len(units))), np.empty(len(pools))
+        compiled(add_pooled_products)(
+            pools, np.argsort(pools, axis=1), weights, units, ROUNDING, products, squares
+        )
+        scores = np.full((1 + len(units), len(units)), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores[occur] = products * self._scale(squares[None], weights.sum(keepdims=True)).T
+        return _lower_and_upper(scores, of_subjects)
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
         """Implement `OfPairs.units`."""
@@ -474,29 +538,53 @@ class Kendall(Comparator):
 
     variant: Literal["a", "b"] = "a"
 
-    def _one(
+    def resample(
         self,
         models: PreparedRDMs,
         data: PreparedRDMs,
         counts: np.ndarray,
-        subjects: Sequence[np.ndarray],
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        weights = models.pairs.weights(counts).astype(np.int64)
-        scores = kendall(models.ranks, data.ranks, weights, self.variant)
-        bounds = []
-        if subjects:
-            present = np.flatnonzero(weights)
-            v = midranks(data.ranks, weights, present) - (weights.sum() + 1.0) / 2.0
-        for of_subjects in subjects:
-            pools = np.zeros((1 + len(v), len(weights)), dtype=np.int32)
-            pools[:, present] = dense_ranks(_pools(v, of_subjects))
-            of_pools = np.full((1 + len(v), len(v)), np.nan)
-            of_pools[0] = kendall(pools[:1], data.ranks, weights, self.variant)
-            for s in range(len(v)):
-                tau = kendall(pools[s + 1 : s + 2], data.ranks[s : s + 1], weights, self.variant)
-                of_pools[s + 1, s] = tau[0, 0]
-            bounds.append(_lower_and_upper(of_pools, of_subjects))
+        subjects: Sequence[np.ndarray] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Implement `Comparator.resample`."""
+        n_subjects = len(data.rdms)
+        scores = np.full((len(counts), len(models.rdms), n_subjects), np.nan)
+        bounds = np.full((len(subjects), len(counts), 2, n_subjects), np.nan)
+        n_weights = models.pairs.totals(counts)
+        scored = np.flatnonzero(n_weights >= 2.0)  # without two pairs there is no score
+        if len(scored) == 1:  # nothing to do side by side
+            weights = models.pairs.weights(counts[scored[0]]).astype(np.int64)
+            scores[scored[0]] = kendall(models.ranks, data.ranks, weights, self.variant)
+        for start in range(0, len(scored) if len(scored) > 1 else 0, LANES):
+            block = scored[start : start + LANES]
+            compared = agreements(models.sorted, data.ranks, models.pairs, counts[block])
+            scores[block] = tau(
+                compared.balance,
+                n_weights[block],
+                compared.of_models,
+                compared.of_data,
+                self.variant,
+            )
+        for k in scored if subjects else ():
+            weights = models.pairs.weights(counts[k]).astype(np.int64)
+            for q, of_subjects in enumerate(subjects):
+                bounds[q, k] = self._bounds(data, weights, of_subjects[k])
         return scores, bounds
+
+    def _bounds(
+        self, data: PreparedRDMs, weights: np.ndarray, of_subjects: np.ndarray
+    ) -> np.ndarray:
+        """Return both bounds, (2, S), in a resample; pools have the order of the mean ranks."""
+        present = np.flatnonzero(weights)
+        ranks = midranks(data.ranks, weights, present) - (weights.sum() + 1.0) / 2.0
+        weights = weights[present]
+        of_pools = np.full((1 + len(ranks), len(ranks)), np.nan)
+        occur = np.flatnonzero(of_subjects)
+        pools = dense_ranks(_pools(ranks, of_subjects)[[0, *(occur + 1)]])
+        alone = dense_ranks(ranks)
+        of_pools[0] = kendall(pools[:1], alone, weights, self.variant)
+        for pool, s in zip(pools[1:], occur, strict=True):
+            of_pools[s + 1, s] = kendall(pool[None], alone[s, None], weights, self.variant)[0, 0]
+        return _lower_and_upper(of_pools, of_subjects)
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
         """Implement `Comparator.pool`."""
@@ -506,7 +594,7 @@ class Kendall(Comparator):
 
 
 @dataclass(frozen=True, eq=False)
-class Whitened(Comparator):
+class Whitened(ByProducts):
     """Cosine or correlation after whitening by the covariance of the distances' errors.
 
     Attributes
@@ -516,6 +604,17 @@ class Whitened(Comparator):
     """
 
     sigma_k: np.ndarray | None = None
+
+    def _is_product(self, pairs: Pairs) -> bool:
+        """Implement `ByProducts._is_product`."""
+        return self.sigma_k is None and pairs.complete
+
+    def _products(
+        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray, *, within: bool
+    ) -> tuple[Products, np.ndarray]:
+        """Implement `ByProducts._products`."""
+        x, y = (r.once("residuals", partial(Residuals.of, r.squares)) for r in (models, data))
+        return resampled_products(x, y, models.pairs, counts, centred=self.centred, within=within)
 
     def products(self, rdms: Sequence[PreparedRDMs], counts: np.ndarray | None) -> np.ndarray:
         """Whitened inner products of all RDMs, shape (K, K), in a resample."""
@@ -570,7 +669,7 @@ class Whitened(Comparator):
 
 
 @dataclass(frozen=True, eq=False)
-class Bures(Comparator):
+class Bures(OneByOne):
     """Bures similarity of the kernels that the distances imply."""
 
     def prepare(

@@ -71,15 +71,44 @@ def kendall(
     agreement = np.zeros((len(x), len(y)), dtype=np.int64)
     ties_x, ties_y = np.zeros(len(x), dtype=np.int64), np.zeros(len(y), dtype=np.int64)
     compiled(_compare)(x, y, weights, agreement, ties_x, ties_y)
-    comparisons = int(total) * (int(total) - 1) // 2
+    return tau(agreement, np.full((), total), ties_x, ties_y, variant)
+
+
+def tau(
+    balance: np.ndarray,
+    n_pairs: np.ndarray,
+    ties_x: np.ndarray,
+    ties_y: np.ndarray,
+    variant: Literal["a", "b"],
+) -> np.ndarray:
+    """Compute tau from comparisons that were counted.
+
+    Parameters
+    ----------
+    balance : numpy.ndarray, shape (…, n_x, n_y), int64
+        Agreements less disagreements.
+    n_pairs : numpy.ndarray, shape (…)
+        How many pairs were compared with one another.
+    ties_x, ties_y : numpy.ndarray, shape (…, n_x) and (…, n_y), int64
+        Comparisons that are ties.
+    variant : {'a', 'b'}
+
+    Returns
+    -------
+    numpy.ndarray, shape (…, n_x, n_y), float64
+        NaN where nothing can be compared.
+    """
+    n_whole = np.asarray(n_pairs).astype(np.int64)
+    comparisons = n_whole * (n_whole - 1) // 2
     if variant == "a":
-        norm = np.full(agreement.shape, float(comparisons))
+        norm = np.broadcast_to(comparisons[..., None, None], balance.shape).astype(np.float64)
     else:
         # Each root by itself: the product of two such numbers would have lost digits.
-        norm = np.outer(np.sqrt(comparisons - ties_x), np.sqrt(comparisons - ties_y))
-    tau = np.full(agreement.shape, np.nan)
-    np.divide(agreement, norm, out=tau, where=norm > 0.0)
-    return np.clip(tau, -1.0, 1.0)
+        of_x = np.sqrt(comparisons[..., None] - ties_x)[..., :, None]
+        norm = of_x * np.sqrt(comparisons[..., None] - ties_y)[..., None, :]
+    result = np.full(balance.shape, np.nan)
+    np.divide(balance, norm, out=result, where=norm > 0.0)
+    return np.clip(result, -1.0, 1.0)
 
 
 def _compare(

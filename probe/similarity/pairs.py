@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,6 +64,26 @@ class Pairs:
         """
         counts = np.asarray(counts, dtype=np.float64)
         return counts[self.i] * counts[self.j]
+
+    def totals(self, counts: np.ndarray) -> np.ndarray:
+        """Return how many pairs of distinct conditions resamples have, (B, n) to (B,)."""
+        counts = np.asarray(counts, dtype=np.float64)
+        if self.complete:
+            return (counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)) / 2.0
+        partners = np.zeros((self.n, self.n))
+        partners[self.i, self.j] = 1.0
+        return np.asarray(((counts @ partners) * counts).sum(axis=1))
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Where the pairs (i, j) are in an RDM of all pairs: at ``offsets[i] + j``, (n,), int64."""
+        i = np.arange(self.n)
+        return i * self.n - i * (i + 1) // 2 - i - 1
+
+    @property
+    def positions(self) -> np.ndarray | slice:
+        """Where these pairs are in an RDM of all pairs."""
+        return slice(None) if self.complete else self.offsets[self.i] + self.j
 
     def squares(self, vectors: np.ndarray) -> np.ndarray:
         """Write vectors of shape (K, n_pairs) as symmetric matrices (K, n, n).

@@ -34,16 +34,52 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     except RuntimeError:  # no folder that may be written, to keep the machine code for next time
         machine = numba.njit(nogil=True)(function)
 
-    def run(*given: Any) -> Any:
-        is_compiled = tuple(map(numba.typeof, given)) in machine.overloads
-        if is_compiled or threading.current_thread() is not threading.main_thread():
-            return machine(*given)
-        # The compiler calls back into Python, where a Ctrl-C would be lost. Signals come to the
-        # main thread alone.
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(machine, *given).result()
+    compiled_for = set()
+
+    def run(*arguments: Any) -> Any:
+        kinds = tuple(map(_kind, arguments))
+        if kinds not in compiled_for:
+            _in_vectors(machine.compile, tuple(map(numba.typeof, arguments)))
+            compiled_for.add(kinds)
+        return machine(*arguments)
 
     return run
+
+
+def _kind(argument: Any) -> tuple[Any, ...] | type:
+    """Return what machine code depends on; Numba's own answer takes as long as a small loop."""
+    if isinstance(argument, np.ndarray):
+        flags = argument.flags
+        return argument.dtype, argument.ndim, flags.c_contiguous, flags.writeable
+    return type(argument)
+
+
+def _in_vectors(compile_signature: Callable[..., Any], signature: tuple[Any, ...]) -> None:
+    """Compile with what is written side by side joined to vector instructions.
+
+    Numba leaves that out (LLVM's SLP vectoriser) unless asked, for the whole process.
+    """
+    import numba
+    from numba.core.compiler_lock import global_compiler_lock
+
+    config: Any = numba.config  # whose attributes no type checker knows
+
+    def work() -> None:
+        with global_compiler_lock:
+            before = config.SLP_VECTORIZE
+            config.SLP_VECTORIZE = 1
+            try:
+                compile_signature(signature)
+            finally:
+                config.SLP_VECTORIZE = before
+
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
+    # The compiler calls back into Python, where a Ctrl-C would be lost. Signals come to the main
+    # thread alone.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
 
 
 def dense_ranks(rdms: np.ndarray) -> np.ndarray:

@@ -24,8 +24,13 @@ double-centring, and the cosine is linear CKA.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.linalg import solve_triangular
+
+from probe.similarity.moments import Products, moments
+from probe.similarity.pairs import Pairs
 
 MOST_MISSING = 5_000
 """Missing pairs that can be dealt with where the errors of conditions are correlated."""
@@ -113,6 +118,120 @@ def inner_products(
             "err alike. Resample without repeats (counts of 0 and 1), or give variances only"
         )
     return _correlated(squares, means, pairs > 0.0, sigma_k[np.ix_(present, present)])
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """RDMs less the terms of their conditions, so that no digits are lost in their products.
+
+    Attributes
+    ----------
+    terms : numpy.ndarray, shape (K, n)
+        The u of the module's text, with all conditions occurring once, for D rather than G.
+    squares : numpy.ndarray, shape (K, n, n)
+        D − u 1ᵀ − 1 uᵀ, 0 on the diagonal.
+    vectors : numpy.ndarray, shape (K, n_pairs)
+        The same, condensed.
+    """
+
+    terms: np.ndarray
+    squares: np.ndarray
+    vectors: np.ndarray
+
+    @classmethod
+    def of(cls, squares: np.ndarray) -> Residuals:
+        """Take the terms from RDMs as symmetric matrices (K, n, n), 0 on the diagonal."""
+        n = squares.shape[-1]
+        # The system of `_independent` with all counts 1: 1 1ᵀ + n I.
+        rows = squares.sum(axis=2)
+        terms = (rows - rows.sum(axis=1, keepdims=True) / (2.0 * n)) / n
+        residuals = squares - terms[:, :, None] - terms[:, None, :]
+        residuals[:, np.arange(n), np.arange(n)] = 0.0
+        i, j = np.triu_indices(n, 1)
+        return cls(terms, residuals, residuals[:, i, j])
+
+
+def resampled_products(
+    x: Residuals, y: Residuals, pairs: Pairs, counts: np.ndarray, *, centred: bool, within: bool
+) -> tuple[Products, np.ndarray]:
+    r"""Compute whitened inner products in many resamples, of independent conditions.
+
+    With nothing missing, the linear system in u is diagonal but for c cᵀ, and solved in closed form
+    (Sherman & Morrison 1950, Ann Math Stat 21:124). In terms of the residuals D' = D − a 1ᵀ − 1 aᵀ,
+    with g = N − 2 c + 2 and N = Σ c,
+
+    .. math::
+
+        4\, r_1^T V^{-1} r_2 = \sum_{i \neq j} c_i c_j d'_{1ij} d'_{2ij}
+            + 4 \sum_i c_i a_{1i} a_{2i} - 2 \sum_i \frac{c_i}{g_i} \rho_{1i} \rho_{2i}
+            + \frac{2}{1 + \sum_i c_i / g_i}
+            \sum_i \frac{c_i}{g_i} \rho_{1i} \sum_i \frac{c_i}{g_i} \rho_{2i},
+        \qquad \rho_i = \sum_j c_j d'_{ij} - 2 a_i .
+
+    To subtract a mean distance is to subtract half of it from a.
+
+    Parameters
+    ----------
+    x, y : Residuals
+        Of M and S RDMs.
+    pairs : Pairs
+        All pairs of n conditions.
+    counts : numpy.ndarray, shape (B, n), of whole numbers
+        How often each condition occurs in each resample.
+    centred : bool
+        First subtract each RDM's mean distance, over the pairs as often as they occur.
+    within : bool
+        Whether the products of different RDMs of ``y`` are asked for.
+
+    Returns
+    -------
+    products : Products
+        As `inner_products` has them.
+    poor : numpy.ndarray, shape (B,), bool
+        Where little but rounding error is left, or one condition occurs more often than all others
+        together.
+    """
+    c = np.asarray(counts, dtype=np.float64)
+    total = c.sum(axis=1, keepdims=True)
+    g = total - 2.0 * c + 2.0
+    one_condition = ((c > 0.0) & (g <= 0.0)).any(axis=1)
+    share = c / np.where(g > 0.0, g, 1.0)
+    sums, *_ = moments(x.vectors, y.vectors, pairs, counts, within=within)
+    n_ordered = np.maximum(total**2 - (c**2).sum(axis=1, keepdims=True), 1.0)
+
+    def of_conditions(rdms: Residuals) -> tuple[np.ndarray, np.ndarray]:
+        """Return a and ρ, shape (B, K, n)."""
+        rows = np.matmul(rdms.squares, c.T).transpose(2, 0, 1)
+        terms = np.broadcast_to(rdms.terms, rows.shape)
+        if centred:
+            within_terms = 2.0 * (c * (total - c)) @ rdms.terms.T
+            means = (np.einsum("bkn,bn->bk", rows, c) + within_terms) / n_ordered
+            terms = terms - means[:, :, None] / 2.0
+        return terms, rows - 2.0 * terms
+
+    def corrected(
+        products: np.ndarray,
+        first: tuple[np.ndarray, np.ndarray],
+        second: tuple[np.ndarray, np.ndarray],
+    ) -> np.ndarray:
+        """Return the whole of the formula, given the sums over pairs, (B, K, L)."""
+        (a_1, rho_1), (a_2, rho_2) = first, second
+        sum_1, sum_2 = (np.einsum("bkn,bn->bk", rho, share) for rho in (rho_1, rho_2))
+        of_terms = (a_1 * c[:, None]) @ a_2.transpose(0, 2, 1)
+        of_rows = (rho_1 * share[:, None]) @ rho_2.transpose(0, 2, 1)
+        of_rows -= sum_1[:, :, None] * (sum_2 / (1.0 + share.sum(axis=1, keepdims=True)))[:, None]
+        return (2.0 * products + 4.0 * of_terms - 2.0 * of_rows) / 4.0
+
+    of_x, of_y = of_conditions(x), of_conditions(y)
+    squares_of_x = np.zeros((*sums.of_x.shape, sums.of_x.shape[1]))
+    diagonal = np.arange(sums.of_x.shape[1])
+    squares_of_x[:, diagonal, diagonal] = sums.of_x
+    products = Products(
+        corrected(sums.cross, of_x, of_y),
+        np.einsum("bmm->bm", corrected(squares_of_x, of_x, of_x)),
+        corrected(sums.of_y, of_y, of_y),
+    )
+    return products, products.poor(sums, 1e-6) | one_condition
 
 
 def double_centred(squares: np.ndarray) -> np.ndarray:

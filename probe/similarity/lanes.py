@@ -1,0 +1,453 @@
+"""Resamples side by side: walks through the sorted pairs of an RDM, eight resamples at a time.
+
+A resample is a weight c_i · c_j for every pair of conditions. An RDM's pairs are sorted once; in
+that order the mid-rank of a pair in a resample is a running sum of the weights, so that one walk
+from the smallest distance to the largest ranks the pairs and adds up what is asked of the ranks.
+Eight resamples are the lanes of one vector instruction, since they visit the same pairs.
+
+Ranks here are doubled and centred, 2 · (mid-rank) − (N + 1) with N the sum of all weights, from −N
+to N: whole numbers without exception, which single precision holds exactly up to 2^24.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from probe.similarity.pairs import Pairs
+from probe.similarity.ranks import ROUNDING, compiled
+
+LANES = 8
+"""Resamples that are walked side by side."""
+
+lane = 0
+"""The number of a lane, in walks; `unrolled` replaces it."""
+
+MOST_EXACT = 2**24
+"""Up to this sum of weights, single precision holds all ranks exactly."""
+
+
+@dataclass(frozen=True, eq=False)
+class SortedPairs:
+    """The pairs of an RDM from the smallest distance to the largest.
+
+    Attributes
+    ----------
+    first, second : numpy.ndarray, shape (n_pairs,), uint16 or uint32
+        The two conditions of each pair.
+    tied : numpy.ndarray, shape (n_pairs + 1,), bool
+        Whether a pair has the same distance as the one before it; the last entry is False.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    tied: np.ndarray
+
+    @classmethod
+    def of(cls, rdm: np.ndarray, first: np.ndarray, second: np.ndarray) -> SortedPairs:
+        """Sort the pairs (first, second) of an RDM, each of shape (n_pairs,).
+
+        Neighbours nearer than `ROUNDING` of the largest absolute distance are tied.
+        """
+        order = np.argsort(rdm)
+        values = rdm[order]
+        tied = np.zeros(len(rdm) + 1, dtype=bool)
+        tied[1:-1] = np.diff(values) <= ROUNDING * np.abs(values[[0, -1]]).max()
+        integer = np.uint16 if second.max() < 2**16 else np.uint32
+        return cls(first.astype(integer)[order], second.astype(integer)[order], tied)
+
+    @cached_property
+    def has_ties(self) -> bool:
+        """Whether any two distances are tied."""
+        return bool(self.tied.any())
+
+
+def unrolled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Repeat, for each of `LANES` lanes, every statement of a function that is about a lane.
+
+    Variables of a lane have names that end with an underscore, and ``lane`` is its number. Only
+    written out in full are the lanes joined to vector instructions by the compiler.
+    """
+    module = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    module = ast.fix_missing_locations(_Unrolling().visit(module))
+    # Machine code is kept beside this file's, and made anew when the file changes.
+    code = compile(module, inspect.getfile(function), "exec")
+    namespace: dict[str, Any] = dict(function.__globals__)
+    exec(code, namespace)
+    unrolled_function: Callable[..., Any] = namespace[function.__name__]
+    return unrolled_function
+
+
+class _Unrolling(ast.NodeTransformer):
+    """Replaces a statement about a lane by one for each."""
+
+    def generic_visit(self, node: ast.AST) -> Any:
+        """Repeat a simple statement, and look into all others."""
+        if not isinstance(node, ast.Assign | ast.AugAssign | ast.Expr):
+            return super().generic_visit(node)
+        names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+        if not any(name == "lane" or name.endswith("_") for name in names):
+            return node
+        source = ast.unparse(node)
+        return [_OfLane(lane).visit(ast.parse(source).body[0]) for lane in range(LANES)]
+
+
+class _OfLane(ast.NodeTransformer):
+    """Puts the number of one lane into a statement."""
+
+    def __init__(self, lane: int) -> None:
+        self.lane = lane
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id == "lane":
+            return ast.Constant(self.lane)
+        if node.id.endswith("_"):
+            return ast.Name(f"{node.id}{self.lane}", node.ctx)
+        return node
+
+
+@cache
+def compiled_walk(walk: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a walk, its lanes unrolled."""
+    return compiled(unrolled(walk))
+
+
+@dataclass(frozen=True, eq=False)
+class RankedProducts:
+    """Sums over the pairs in b ≤ `LANES` resamples, of doubled, centred ranks.
+
+    Attributes
+    ----------
+    cross : numpy.ndarray, shape (b, M, S)
+        Of the products of the ranks of two RDMs.
+    of_models, of_data : numpy.ndarray, shape (b, M) and (b, S)
+        Of the squares of the ranks; 0 where all distances are tied.
+    ranks : numpy.ndarray, shape (S or 1, n (n − 1) / 2, LANES)
+        Of the data, at the positions of all pairs; of the last RDM only unless all were asked for.
+    """
+
+    cross: np.ndarray
+    of_models: np.ndarray
+    of_data: np.ndarray
+    ranks: np.ndarray
+
+
+def ranked_products(
+    models: Sequence[SortedPairs],
+    data: Sequence[SortedPairs],
+    pairs: Pairs,
+    counts: np.ndarray,
+    *,
+    keep_ranks: bool = False,
+) -> RankedProducts:
+    """Multiply the ranks of every RDM of ``models`` with those of every one of ``data``.
+
+    Parameters
+    ----------
+    models, data : sequence of SortedPairs
+        Of M and S RDMs.
+    pairs : Pairs
+        That these RDMs have.
+    counts : numpy.ndarray, shape (b ≤ LANES, n), of whole numbers
+        How often each condition occurs in each resample.
+    keep_ranks : bool
+        Keep the ranks of all data.
+
+    Returns
+    -------
+    RankedProducts
+    """
+    b, n = counts.shape
+    n_weights = pairs.totals(counts)
+    number = np.float32 if n_weights.max() <= MOST_EXACT else np.float64
+    of_conditions = np.zeros((n, LANES), dtype=number)
+    of_conditions[:, :b] = counts.T
+    start = np.zeros(LANES, dtype=number)
+    start[:b] = -n_weights
+    arguments = pairs.offsets, of_conditions.ravel(), start
+    ranks = np.zeros((len(data) if keep_ranks else 1, n * (n - 1) // 2 * LANES), dtype=number)
+    cross = np.empty((len(models), len(data), LANES))
+    of_models, of_data = np.empty((len(models), LANES)), np.empty((len(data), LANES))
+    for s, rdm in enumerate(data):
+        of_rdm = ranks[s if keep_ranks else 0]
+        compiled_walk(rank_pairs)(rdm.first, rdm.second, rdm.tied, *arguments, of_rdm, of_data[s])
+        for m, model in enumerate(models):
+            compiled_walk(add_products)(
+                model.first, model.second, model.tied, *arguments, of_rdm, cross[m, s],
+                of_models[m],
+            )  # fmt: skip
+
+    def squares(cubes: np.ndarray) -> np.ndarray:
+        sums = n_weights**3 - cubes[:, :b]
+        # With two different distances at least 3 N (N − 1) are left; less is rounding error.
+        sums[sums < n_weights * (n_weights - 1.0)] = 0.0
+        return sums.T / 3.0
+
+    return RankedProducts(
+        cross[:, :, :b].transpose(2, 0, 1),
+        squares(of_models),
+        squares(of_data),
+        ranks.reshape(len(ranks), -1, LANES),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Agreements:
+    """Comparisons of pairs with pairs in b ≤ `LANES` resamples, as often as they occur.
+
+    Attributes
+    ----------
+    balance : numpy.ndarray, shape (b, M, S), int64
+        On how many two RDMs agree, less those on which they do not.
+    of_models, of_data : numpy.ndarray, shape (b, M) and (b, S), int64
+        How many are ties in an RDM, those of a pair with its copies among them.
+    """
+
+    balance: np.ndarray
+    of_models: np.ndarray
+    of_data: np.ndarray
+
+
+def agreements(
+    models: Sequence[SortedPairs], ranks: np.ndarray, pairs: Pairs, counts: np.ndarray
+) -> Agreements:
+    """Compare the order of the pairs of every RDM of ``models`` with that of the data's.
+
+    Parameters
+    ----------
+    models : sequence of SortedPairs
+        Of M RDMs.
+    ranks : numpy.ndarray, shape (S, n_pairs), int32
+        Dense ranks of S RDMs, from `probe.similarity.ranks.dense_ranks`.
+    pairs : Pairs
+        That these RDMs have.
+    counts : numpy.ndarray, shape (b ≤ LANES, n), of whole numbers
+        How often each condition occurs in each resample.
+
+    Returns
+    -------
+    Agreements
+    """
+    b, n = counts.shape
+    of_conditions = np.zeros((n, LANES), dtype=np.int32)
+    of_conditions[:, :b] = counts.T
+    balance = np.empty((len(models), len(ranks), LANES), dtype=np.int64)
+    of_models = np.empty((len(models), LANES), dtype=np.int64)
+    of_data = np.empty((len(ranks), LANES), dtype=np.int64)
+    at_positions = np.zeros(n * (n - 1) // 2, dtype=np.int32)
+    for s, of_rdm in enumerate(ranks):
+        n_ranks = int(of_rdm.max()) + 1
+        tree = np.empty((n_ranks + 1) * LANES, dtype=np.int32)
+        at_rank = np.empty(n_ranks * LANES, dtype=np.int32)
+        at_positions[pairs.positions] = of_rdm
+        for m, model in enumerate(models):
+            compiled_walk(count_agreement)(
+                model.first, model.second, model.tied, pairs.offsets, of_conditions.ravel(),
+                at_positions, n_ranks, tree, at_rank, balance[m, s], of_models[m],
+            )  # fmt: skip
+        at_each = at_rank.reshape(n_ranks, LANES).astype(np.int64)
+        of_data[s] = (at_each * (at_each - 1) // 2).sum(axis=0)
+    return Agreements(balance[:, :, :b].transpose(2, 0, 1), of_models[:, :b].T, of_data[:, :b].T)
+
+
+# The walks. Of every array over conditions or pairs, the lanes lie side by side: entry
+# k · LANES + lane. ``offsets[i] + j`` is the position of the pair (i, j) in an RDM without
+# missing pairs. Pairs that are tied, and copies of a pair, form a group of h: the squares of all
+# ranks sum up to (N³ − Σ h³) / 3, whence the cubes.
+
+
+def rank_pairs(
+    first: np.ndarray,
+    second: np.ndarray,
+    tied: np.ndarray,
+    offsets: np.ndarray,
+    counts: np.ndarray,
+    start: np.ndarray,
+    ranks: np.ndarray,
+    cubes: np.ndarray,
+) -> None:
+    """Write the rank of every pair to its position in ``ranks``; add up the cubes of tied sizes."""
+    below_ = start[lane]
+    cubes_ = 0.0
+    t = 0
+    while t < first.size:
+        beginning = t
+        i = np.intp(first[t]) * LANES
+        j = np.intp(second[t]) * LANES
+        weight_ = counts[i + lane] * counts[j + lane]
+        t += 1
+        while tied[t]:
+            i = np.intp(first[t]) * LANES
+            j = np.intp(second[t]) * LANES
+            weight_ += counts[i + lane] * counts[j + lane]
+            t += 1
+        for k in range(beginning, t):
+            pair = (offsets[first[k]] + np.intp(second[k])) * LANES
+            ranks[pair + lane] = below_ + weight_
+        cubes_ += np.float64(weight_) * np.float64(weight_) * np.float64(weight_)
+        below_ += weight_ + weight_
+    cubes[lane] = cubes_
+
+
+def add_products(
+    first: np.ndarray,
+    second: np.ndarray,
+    tied: np.ndarray,
+    offsets: np.ndarray,
+    counts: np.ndarray,
+    start: np.ndarray,
+    ranks: np.ndarray,
+    products: np.ndarray,
+    cubes: np.ndarray,
+) -> None:
+    """Add up w · r_u · r_v over all pairs, with r_v given as ``ranks``, and the cubes."""
+    below_ = start[lane]
+    product_ = 0.0
+    cubes_ = 0.0
+    t = 0
+    while t < first.size:
+        i = np.intp(first[t]) * LANES
+        j = np.intp(second[t]) * LANES
+        pair = (offsets[first[t]] + np.intp(second[t])) * LANES
+        weight_ = counts[i + lane] * counts[j + lane]
+        within_ = np.float64(weight_) * np.float64(ranks[pair + lane])
+        t += 1
+        while tied[t]:
+            i = np.intp(first[t]) * LANES
+            j = np.intp(second[t]) * LANES
+            pair = (offsets[first[t]] + np.intp(second[t])) * LANES
+            more_ = counts[i + lane] * counts[j + lane]
+            within_ += np.float64(more_) * np.float64(ranks[pair + lane])
+            weight_ += more_
+            t += 1
+        product_ += np.float64(below_ + weight_) * within_
+        cubes_ += np.float64(weight_) * np.float64(weight_) * np.float64(weight_)
+        below_ += weight_ + weight_
+    products[lane] = product_
+    cubes[lane] = cubes_
+
+
+def count_agreement(
+    first: np.ndarray,
+    second: np.ndarray,
+    tied: np.ndarray,
+    offsets: np.ndarray,
+    counts: np.ndarray,
+    ranks: np.ndarray,
+    n_ranks: int,
+    tree: np.ndarray,
+    at_rank: np.ndarray,
+    agreement: np.ndarray,
+    ties: np.ndarray,
+) -> None:
+    """Count w · w' over comparisons on which two RDMs agree, less those on which they do not.
+
+    Comparisons that are ``ties`` in the RDM whose order is walked are counted as well, and
+    ``at_rank`` is left with the weight at every rank of the other.
+
+    The pairs are taken in the order of one RDM; of those taken, a tree of partial sums over the
+    other's dense ``ranks`` knows how many are smaller (Fenwick 1994, Softw Pract Exp 24:327).
+    """
+    tree[:] = 0
+    at_rank[:] = 0
+    taken_ = np.int32(0)
+    agreement_ = np.int64(0)
+    ties_ = np.int64(0)
+    beginning = 0
+    while beginning < first.size:
+        end = beginning + 1
+        while tied[end]:
+            end += 1
+        # First compare all that are tied, which are not compared with each other …
+        for k in range(beginning, end):
+            i = np.intp(first[k]) * LANES
+            j = np.intp(second[k]) * LANES
+            rank = np.intp(ranks[offsets[first[k]] + np.intp(second[k])])
+            smaller_ = np.int32(0)
+            node = rank
+            while node > 0:
+                smaller_ += tree[node * LANES + lane]
+                node &= node - 1
+            balance_ = smaller_ + smaller_ + at_rank[rank * LANES + lane] - taken_
+            weight_ = counts[i + lane] * counts[j + lane]
+            agreement_ += np.int64(weight_) * np.int64(balance_)
+        # … then take them.
+        tied_ = np.int64(0)
+        for k in range(beginning, end):
+            i = np.intp(first[k]) * LANES
+            j = np.intp(second[k]) * LANES
+            rank = np.intp(ranks[offsets[first[k]] + np.intp(second[k])])
+            weight_ = counts[i + lane] * counts[j + lane]
+            taken_ += weight_
+            tied_ += weight_
+            at_rank[rank * LANES + lane] += weight_
+            node = rank + 1
+            while node <= n_ranks:
+                tree[node * LANES + lane] += weight_
+                node += node & -node
+        ties_ += tied_ * (tied_ - 1) // 2
+        beginning = end
+    agreement[lane] = agreement_
+    ties[lane] = ties_
+
+
+def add_pooled_products(
+    pools: np.ndarray,
+    order: np.ndarray,
+    weights: np.ndarray,
+    units: np.ndarray,
+    rounding: float,
+    products: np.ndarray,
+    squares: np.ndarray,
+) -> None:
+    """Add up w · r · z over all pairs, for the ranks r of every pool and units z of every subject.
+
+    Of one resample, so that there are no lanes: every resample has an order of its own, (K,
+    n_pairs), of the pools.
+    """
+    n_weights = weights.sum()
+    for p in range(pools.shape[0]):
+        pool = pools[p]
+        in_order = order[p]
+        apart = rounding * max(abs(pool[in_order[0]]), abs(pool[in_order[-1]]))
+        products[p] = 0.0
+        square = 0.0
+        below = -n_weights
+        t = 0
+        while t < in_order.size:
+            beginning = t
+            weight = weights[in_order[t]]
+            t += 1
+            while t < in_order.size and pool[in_order[t]] - pool[in_order[t - 1]] <= apart:
+                weight += weights[in_order[t]]
+                t += 1
+            rank = below + weight
+            for k in range(beginning, t):
+                pair = in_order[k]
+                for s in range(units.shape[0]):
+                    products[p, s] += weights[pair] * rank * units[s, pair]
+            square += weight * rank * rank
+            below += weight + weight
+        squares[p] = square
+
+
+def permute_pairs(square: np.ndarray, orders: np.ndarray, permuted: np.ndarray) -> None:
+    """Write an RDM, given as a matrix (n, n), in every order (B, n) of its conditions.
+
+    A row of the matrix at a time, which the cache holds, to pairs of shape (B, n (n − 1) / 2).
+    """
+    n = square.shape[0]
+    for b in range(orders.shape[0]):
+        pair = 0
+        for i in range(n):
+            row = square[orders[b, i]]
+            for j in range(i + 1, n):
+                permuted[b, pair] = row[orders[b, j]]
+                pair += 1

@@ -1,0 +1,181 @@
+"""Resamples side by side against one after the other, and against definitions."""
+
+from __future__ import annotations
+
+import ast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from probe.similarity import lanes
+from probe.similarity.comparators import COMPARATORS
+from probe.similarity.kendall import kendall
+from probe.similarity.lanes import (
+    LANES,
+    SortedPairs,
+    agreements,
+    permute_pairs,
+    ranked_products,
+)
+from probe.similarity.pairs import Pairs
+from probe.similarity.ranks import compiled, dense_ranks
+
+N = 9
+
+
+def draw(seed, n_rdms, levels=None, missing=0):
+    """RDMs over the pairs of 9 conditions, some pairs left out, and the pairs."""
+    rng = np.random.default_rng(seed)
+    pairs = Pairs.all(N)
+    if missing:
+        pairs = pairs.take(np.sort(rng.permutation(len(pairs))[missing:]))
+    rdms = rng.random((n_rdms, len(pairs)))
+    return (rdms if levels is None else np.floor(levels * rdms) / 7.0), pairs
+
+
+def resamples(seed, n=5):
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(N, np.full(N, 1.0 / N), size=n)
+    counts[0] = 1
+    return counts
+
+
+def sort(rdms, pairs):
+    return [SortedPairs.of(rdm, pairs.i, pairs.j) for rdm in rdms]
+
+
+designs = {
+    "seed": st.integers(0, 10**6),
+    "levels": st.sampled_from([None, 2, 4]),
+    "missing": st.sampled_from([0, 11]),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    """Compile before Hypothesis takes the time."""
+    rdms, pairs = draw(0, 1)
+    ranked_products(sort(rdms, pairs), sort(rdms, pairs), pairs, resamples(0))
+    agreements(sort(rdms, pairs), dense_ranks(rdms), pairs, resamples(0))
+
+
+class TestRanks:
+    @given(**designs, single=st.booleans())
+    def test_products_are_those_of_pairs_written_out(self, seed, levels, missing, single):
+        x, pairs = draw(seed, 2, levels, missing)
+        y, _ = draw(seed, 3, None, missing)
+        counts = resamples(seed)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lanes, "MOST_EXACT", 2**24 if single else 0)
+            sums = ranked_products(sort(x, pairs), sort(y, pairs), pairs, counts, keep_ranks=True)
+        assert sums.ranks.dtype == (np.float32 if single else np.float64)
+        for b, row in enumerate(counts):
+            times = pairs.weights(row).astype(int)
+
+            def ranks(rdms, times=times):
+                copies = np.repeat(rdms, times, axis=1)
+                return 2.0 * stats.rankdata(copies, axis=1) - (times.sum() + 1.0)
+
+            u, v = ranks(x), ranks(y)
+            np.testing.assert_array_equal(sums.cross[b], u @ v.T)
+            np.testing.assert_allclose(sums.of_models[b], (u**2).sum(axis=1), rtol=1e-12)
+            np.testing.assert_allclose(sums.of_data[b], (v**2).sum(axis=1), rtol=1e-12)
+            np.testing.assert_array_equal(
+                np.repeat(sums.ranks[:, pairs.positions, b], times, axis=1), v
+            )
+
+    def test_all_tied_has_no_squares(self):
+        pairs = Pairs.all(N)
+        constant = sort(np.ones((1, len(pairs))), pairs)
+        sums = ranked_products(constant, constant, pairs, resamples(1))
+        assert not sums.of_models.any()
+        assert not sums.of_data.any()
+        assert not sums.cross.any()
+
+    def test_ranks_beyond_single_precision(self):
+        """5,800 conditions weigh more than 2^24 together: here 9 that occur 700 times each."""
+        rdms, pairs = draw(3, 2)
+        counts = np.full((1, N), 700)
+        sums = ranked_products(
+            sort(rdms[:1], pairs), sort(rdms[1:], pairs), pairs, counts, keep_ranks=True
+        )
+        assert pairs.totals(counts)[0] > lanes.MOST_EXACT
+        expected = 490_000.0 * (2.0 * stats.rankdata(rdms[1]) - len(pairs) - 1.0)
+        np.testing.assert_array_equal(sums.ranks[0, :, 0], expected)
+
+
+class TestKendall:
+    @given(**designs)
+    def test_counts_are_those_of_one_resample_after_the_other(self, seed, levels, missing):
+        x, pairs = draw(seed, 2, levels, missing)
+        y, _ = draw(seed + 1, 3, 3, 0)
+        y = y[:, pairs.positions]
+        counts = resamples(seed)
+        compared = agreements(sort(x, pairs), dense_ranks(y), pairs, counts)
+        for b, row in enumerate(counts):
+            weights = pairs.weights(row).astype(np.int64)
+            n = weights.sum()
+            if n < 2:
+                continue
+            tau = kendall(dense_ranks(x), dense_ranks(y), weights, "a")
+            np.testing.assert_allclose(compared.balance[b] / (n * (n - 1) / 2), tau, atol=1e-15)
+            for rdms, ties in ((x, compared.of_models), (y, compared.of_data)):
+                sizes = [
+                    np.array([weights[rdm == value].sum() for value in np.unique(rdm)])
+                    for rdm in rdms
+                ]
+                np.testing.assert_array_equal(ties[b], [(s * (s - 1) // 2).sum() for s in sizes])
+
+
+@pytest.mark.parametrize("name", sorted(COMPARATORS))
+@pytest.mark.parametrize("missing", [0, 3])
+def test_many_resamples_are_as_each_by_itself(name, missing):
+    comparator = COMPARATORS[name]
+    if missing and name == "bures":
+        pytest.skip("compares whole matrices")
+    x, pairs = draw(1, 2, None, missing)
+    y, _ = draw(2, 3, None, 0)
+    y = y[:, pairs.positions] + x[:1]
+    models, data = comparator.prepare(x, pairs), comparator.prepare(y, pairs)
+    counts = resamples(3, n=LANES + 3)
+    counts[1] = [8, 0, 0, 1, 0, 0, 0, 0, 0]  # one condition more often than all others together
+    counts[2] = [8, 1, 0, 0, 0, 0, 0, 0, 0] if name != "bures" else 1
+    everyone = np.ones((len(counts), 3))
+    drawn = np.tile([2.0, 0.0, 1.0], (len(counts), 1))
+    scores, bounds = comparator.resample(models, data, counts, [everyone, drawn])
+    for k in range(len(counts)):
+        part = slice(k, k + 1)
+        one, its_bounds = comparator.resample(
+            models, data, counts[part], [everyone[part], drawn[part]]
+        )
+        np.testing.assert_allclose(scores[k], one[0], atol=1e-12)
+        np.testing.assert_allclose(bounds[:, k], its_bounds[:, 0], atol=1e-12)
+
+
+def test_permuted_pairs():
+    rdms, pairs = draw(0, 1)
+    orders = np.stack([np.random.default_rng(k).permutation(N) for k in range(3)])
+    permuted = np.empty((3, len(pairs)))
+    compiled(permute_pairs)(pairs.squares(rdms)[0], orders, permuted)
+    for order, row in zip(orders, permuted, strict=True):
+        np.testing.assert_array_equal(row, rdms[0, pairs.permuted(order)])
+
+
+def test_unrolled_repeats_what_is_about_a_lane():
+    source = """
+def add_up(values, total):
+    sum_ = 0.0
+    for k in range(2):
+        sum_ += values[k, lane]
+    total[lane] = sum_
+"""
+    namespace = {}
+    tree = ast.fix_missing_locations(lanes._Unrolling().visit(ast.parse(source)))
+    exec(compile(tree, "test", "exec"), namespace)
+    values, total = np.random.default_rng(0).random((2, LANES)), np.empty(LANES)
+    namespace["add_up"](values, total)
+    np.testing.assert_array_equal(total, values[0] + values[1])
+    assert ast.unparse(tree).count("+=") == LANES
