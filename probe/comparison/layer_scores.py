@@ -74,8 +74,15 @@ def score_layers(
     try:
         ceiling = _ceiling(recording, data, comparator, settings)
         watched = functools.partial(bar, desc="inference", unit="resample")
-        of_layers = evaluate(rdms.trained, names=rdms.names, track=watched)
-        of_pixels = evaluate(rdms.pixels, names=["pixels"]) if len(rdms.pixels) else None
+        # The pixels are one RDM more in the same resamples, but no part of the layers' family.
+        of_all = evaluate(
+            np.concatenate([rdms.trained, rdms.pixels]),
+            names=[*rdms.names, *["pixels"] * len(rdms.pixels)],
+            track=watched,
+        )
+        n_layers = len(rdms.names)
+        of_layers = of_all.of_models(range(n_layers))
+        of_pixels = of_all.of_models([n_layers]) if len(rdms.pixels) else None
         choice = _choose(rdms, data, comparator, settings.seed, bar)
     except ValueError as error:
         raise ProbeError(f"{network.name} and {recording.name}: {error}") from None

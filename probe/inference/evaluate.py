@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -138,6 +138,37 @@ class Evaluation(Summarised):
         """One line that says how many models and subjects there are."""
         n_models, n_subjects = self.scores.shape
         return f"{count(n_models, 'model')} and {count(n_subjects, 'subject')}"
+
+    def of_models(self, models: Sequence[int]) -> Evaluation:
+        """Return the evaluation of some of the models, p-values corrected over these alone.
+
+        Parameters
+        ----------
+        models : sequence of int, shape (K,)
+            Which, by their numbers.
+
+        Returns
+        -------
+        Evaluation
+            As `evaluate` returns it for these models: what is computed of one does not depend on
+            the others, but for corrected p-values.
+        """
+        chosen = np.asarray(models, dtype=int)
+        of_each: dict[str, Any] = {
+            name: getattr(self, name)[chosen]
+            for name in ("scores", "mean", "se", "ci_low", "ci_high", "p_zero", "p_ceiling", "dof")
+        }
+        square = np.ix_(chosen, chosen)
+        return replace(
+            self,
+            **of_each,
+            **_corrected("p_zero", of_each["p_zero"]),
+            **_corrected("p_ceiling", of_each["p_ceiling"]),
+            **_corrected_pairs(self.p_pairs[square]),
+            difference_se=self.difference_se[square],
+            resampled=None if self.resampled is None else self.resampled[:, chosen],
+            names=tuple(self.names[k] for k in chosen) if self.names else (),
+        )
 
     def summary(self, correction: str = "fdr") -> pd.DataFrame:
         """Return the models as a person reads them, the best first.
@@ -436,14 +467,10 @@ def evaluate(
         ceiling=(float(observed[-2]), float(observed[-1])),
         ceiling_se=(float(bounds.se[0]), float(bounds.se[1])),
         p_zero=p_zero,
-        p_zero_fdr=benjamini_hochberg(p_zero),
-        p_zero_holm=holm(p_zero),
         p_ceiling=p_ceiling,
-        p_ceiling_fdr=benjamini_hochberg(p_ceiling),
-        p_ceiling_holm=holm(p_ceiling),
-        p_pairs=square(p_pairs, 1.0),
-        p_pairs_fdr=square(benjamini_hochberg(p_pairs), 1.0),
-        p_pairs_holm=square(holm(p_pairs), 1.0),
+        **_corrected("p_zero", p_zero),
+        **_corrected("p_ceiling", p_ceiling),
+        **_corrected_pairs(square(p_pairs, 1.0)),
         difference_se=square(differences.se, 0.0),
         dof=to_zero.dof,
         resample=resample,
@@ -452,6 +479,21 @@ def evaluate(
         names=tuple(names or ()),
         subjects=tuple(subjects or ()),
     )
+
+
+def _corrected(name: str, p: np.ndarray) -> dict[str, Any]:
+    """Return p-values corrected over the models, by the names of their attributes."""
+    return {f"{name}_fdr": benjamini_hochberg(p), f"{name}_holm": holm(p)}
+
+
+def _corrected_pairs(p: np.ndarray) -> dict[str, Any]:
+    """Return the p-values of pairs, (M, M), as they are and corrected over all pairs."""
+    first, second = np.triu_indices(len(p), 1)
+    matrices = {"p_pairs": p}
+    for name, of_pairs in _corrected("p_pairs", p[first, second]).items():
+        matrices[name] = np.ones_like(p)
+        matrices[name][first, second] = matrices[name][second, first] = of_pairs
+    return matrices
 
 
 @dataclass(frozen=True)

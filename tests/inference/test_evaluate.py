@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -200,6 +201,29 @@ class TestSeeds:
         together = evaluate(models, data, n_resamples=30)
         alone = evaluate(models[1], data, n_resamples=30)
         np.testing.assert_allclose(alone.resampled[:, 0], together.resampled[:, 1], rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        "design",
+        [
+            {},
+            {"resample": "both"},
+            {"resample": "subjects", "test": "sign-flip"},
+            {"test": "bootstrap", "variance": "bootstrap"},
+            {"resample": None},
+        ],
+        ids=str,
+    )
+    def test_of_some_models_is_as_if_there_were_no_others(self, design):
+        models, data = world()
+        names = [f"model {k}" for k in range(len(models))]
+        some = evaluate(models, data, n_resamples=30, names=names, **design).of_models([2, 0])
+        alone = evaluate(
+            models[[2, 0]], data, n_resamples=30, names=["model 2", "model 0"], **design
+        )
+        pd.testing.assert_frame_equal(some.table(), alone.table())
+        pd.testing.assert_frame_equal(some.pairs(), alone.pairs())
+        for field in FIELDS:
+            np.testing.assert_allclose(getattr(some, field), getattr(alone, field), rtol=1e-9)
 
 
 def test_test_against_zero_is_calibrated():
