@@ -363,7 +363,7 @@ class ByProducts(OneByOne):
         """Implement `Comparator.resample`."""
         if len(counts) < 4 or not self._is_product(models.pairs):
             return super().resample(models, data, counts, subjects)
-        products, poor = self._products(models, data, counts, within=bool(subjects))
+        products, poor = self._products(models, data, counts)
         with np.errstate(divide="ignore", invalid="ignore"):
             x_scale = 1.0 / np.sqrt(products.of_x)
             y_scale = 1.0 / np.sqrt(np.einsum("bss->bs", products.of_y))
@@ -383,9 +383,9 @@ class ByProducts(OneByOne):
 
     @abstractmethod
     def _products(
-        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray, *, within: bool
+        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray
     ) -> tuple[Products, np.ndarray]:
-        """Multiply models with data, and the data with each other if ``within``.
+        """Multiply models with data, and the data with each other.
 
         Second, (B,), where little but rounding error is left of them.
         """
@@ -396,11 +396,11 @@ class Moments(ByProducts, OfPairs):
     """Pearson (centred) and cosine: functions of the distances' first and second moments."""
 
     def _products(
-        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray, *, within: bool
+        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray
     ) -> tuple[Products, np.ndarray]:
         """Implement `ByProducts._products`."""
         x, y = models.standardised(self.centred)[0], data.standardised(self.centred)[0]
-        products, x_sum, y_sum = moments(x, y, models.pairs, counts, within=within)
+        products, x_sum, y_sum = moments(x, y, models.pairs, counts)
         if not self.centred:
             return products, products.poor(products, 0.0)
         total = np.maximum(models.pairs.totals(counts), 2.0)[:, None]
@@ -554,8 +554,9 @@ class Kendall(Comparator):
         if len(scored) == 1:  # nothing to do side by side
             weights = models.pairs.weights(counts[scored[0]]).astype(np.int64)
             scores[scored[0]] = kendall(models.ranks, data.ranks, weights, self.variant)
-        for start in range(0, len(scored) if len(scored) > 1 else 0, LANES):
-            block = scored[start : start + LANES]
+        side_by_side = scored if len(scored) > 1 and len(models.rdms) else scored[:0]
+        for start in range(0, len(side_by_side), LANES):
+            block = side_by_side[start : start + LANES]
             compared = agreements(models.sorted, data.ranks, models.pairs, counts[block])
             scores[block] = tau(
                 compared.balance,
@@ -610,11 +611,11 @@ class Whitened(ByProducts):
         return self.sigma_k is None and pairs.complete
 
     def _products(
-        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray, *, within: bool
+        self, models: PreparedRDMs, data: PreparedRDMs, counts: np.ndarray
     ) -> tuple[Products, np.ndarray]:
         """Implement `ByProducts._products`."""
         x, y = (r.once("residuals", partial(Residuals.of, r.squares)) for r in (models, data))
-        return resampled_products(x, y, models.pairs, counts, centred=self.centred, within=within)
+        return resampled_products(x, y, models.pairs, counts, centred=self.centred)
 
     def products(self, rdms: Sequence[PreparedRDMs], counts: np.ndarray | None) -> np.ndarray:
         """Whitened inner products of all RDMs, shape (K, K), in a resample."""

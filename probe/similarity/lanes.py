@@ -223,7 +223,7 @@ def agreements(
     Parameters
     ----------
     models : sequence of SortedPairs
-        Of M RDMs.
+        Of M ≥ 1 RDMs.
     ranks : numpy.ndarray, shape (S, n_pairs), int32
         Dense ranks of S RDMs, from `probe.similarity.ranks.dense_ranks`.
     pairs : Pairs

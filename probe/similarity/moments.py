@@ -23,7 +23,6 @@ class Products:
     of_x : numpy.ndarray, shape (B, M)
         Of each with itself.
     of_y : numpy.ndarray, shape (B, S, S)
-        Off the diagonal 0 unless they were asked for.
     """
 
     cross: np.ndarray
@@ -40,7 +39,7 @@ class Products:
 
 
 def moments(
-    x: np.ndarray, y: np.ndarray, pairs: Pairs, counts: np.ndarray, *, within: bool
+    x: np.ndarray, y: np.ndarray, pairs: Pairs, counts: np.ndarray
 ) -> tuple[Products, np.ndarray, np.ndarray]:
     """Compute second and first moments of RDMs, sums over pairs as often as they occur.
 
@@ -51,8 +50,6 @@ def moments(
         What the columns are.
     counts : numpy.ndarray, shape (B, n)
         How often each condition occurs in each resample.
-    within : bool
-        Whether the products of different RDMs of ``y`` are asked for.
 
     Returns
     -------
@@ -60,7 +57,7 @@ def moments(
     x_sum, y_sum : numpy.ndarray, shape (B, M) and (B, S)
     """
     m, s = len(x), len(y)
-    first, second = np.triu_indices(s) if within else (np.arange(s), np.arange(s))
+    first, second = np.triu_indices(s)
     n_products = m * s + m + len(first)
     sums = np.zeros((len(counts), n_products + m + s))
     by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)

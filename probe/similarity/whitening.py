@@ -152,7 +152,7 @@ class Residuals:
 
 
 def resampled_products(
-    x: Residuals, y: Residuals, pairs: Pairs, counts: np.ndarray, *, centred: bool, within: bool
+    x: Residuals, y: Residuals, pairs: Pairs, counts: np.ndarray, *, centred: bool
 ) -> tuple[Products, np.ndarray]:
     r"""Compute whitened inner products in many resamples, of independent conditions.
 
@@ -180,8 +180,6 @@ def resampled_products(
         How often each condition occurs in each resample.
     centred : bool
         First subtract each RDM's mean distance, over the pairs as often as they occur.
-    within : bool
-        Whether the products of different RDMs of ``y`` are asked for.
 
     Returns
     -------
@@ -191,12 +189,12 @@ def resampled_products(
         Where little but rounding error is left, or one condition occurs more often than all others
         together.
     """
-    c = np.asarray(counts, dtype=np.float64)
+    c = np.ascontiguousarray(counts, dtype=np.float64)
     total = c.sum(axis=1, keepdims=True)
     g = total - 2.0 * c + 2.0
     one_condition = ((c > 0.0) & (g <= 0.0)).any(axis=1)
     share = c / np.where(g > 0.0, g, 1.0)
-    sums, *_ = moments(x.vectors, y.vectors, pairs, counts, within=within)
+    sums, *_ = moments(x.vectors, y.vectors, pairs, counts)
     n_ordered = np.maximum(total**2 - (c**2).sum(axis=1, keepdims=True), 1.0)
 
     def of_conditions(rdms: Residuals) -> tuple[np.ndarray, np.ndarray]:
