@@ -7,48 +7,14 @@ read there. Importing this module, or a module of settings, imports neither NumP
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from probe.errors import ProbeError, nearest
 
 _KEY = "option"
-
-
-class NamesIn(Collection[str]):
-    """The names in tables of other modules, which are imported when somebody asks for them.
-
-    So choices are written where they are implemented, although that module imports NumPy or torch.
-
-    Parameters
-    ----------
-    *tables : str
-        ``"MODULE:ATTRIBUTE"``, a dict or tuple of names.
-    first : tuple of str
-        Names that come before them.
-    """
-
-    def __init__(self, *tables: str, first: tuple[str, ...] = ()) -> None:
-        self._tables = tables
-        self._first = first
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._first
-        for table in self._tables:
-            module, _, attribute = table.partition(":")
-            yield from getattr(importlib.import_module(module), attribute)
-
-    def __contains__(self, name: object) -> bool:
-        return any(name == other for other in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)  # `tuple` would ask for the length
-
-    def __bool__(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import PIL
 import torch
-import torchvision
 from torch import nn
 
 from probe import assets, images, models
@@ -35,6 +34,7 @@ from probe.extraction_settings import NO_AUTOCAST, ExtractSettings, precision_of
 from probe.models import Network
 from probe.models.devices import devices_of, out_of_memory, resolve_device
 from probe.models.layouts import ORDERS
+from probe.models.vision import import_torchvision
 from probe.models.weights import state_sha256
 from probe.progress import finishing, note, track
 from probe.stimuli import StimulusSet
@@ -124,7 +124,7 @@ class Extraction:
             "device": self.devices[0].type,
             # Kernels change between releases, and values with them in the last digits.
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": import_torchvision().__version__,
             **({"timm": metadata.version("timm")} if network.name.startswith("timm:") else {}),
             # So may what becomes of a picture before, and of activations after.
             "pillow": PIL.__version__,

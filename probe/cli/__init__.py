@@ -29,6 +29,7 @@ from probe.cli import (
     filters,
     invariance,
     layers,
+    loading,
     models,
     reliability,
     rsa,
@@ -108,6 +109,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe may know fewer characters than we use
             stream.reconfigure(errors="replace")
+    loading.announce()
     before = _end_on_sigterm()
     try:
         code = app(standalone_mode=False)

@@ -88,6 +88,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors name the flags that were typed."""
         try:
+            if self._network is not None:
+                _check_names(ctx.params)
             return super().invoke(ctx)
         except ProbeError as error:
             error.args = (self._with_flag(str(error), ctx.params, ctx.meta.get(_TYPED, ())),)
@@ -117,6 +119,19 @@ class Command(TyperCommand):
             use = ours in flags and flag not in flags
             spelled.append(f"{ours}{equals}{value}" if use else word)
         return spelled
+
+
+def _check_names(values: dict[str, Any]) -> None:
+    """Refuse networks, recordings and regions that there are not, before torch is imported."""
+    from probe.models.registry import parse
+    from probe.recordings.several import check_names, several
+
+    model, dataset, region = (values.get(name) for name in ("model", "dataset", "region"))
+    for name in several(model) or [model]:
+        if isinstance(name, str):
+            parse(name)
+    if isinstance(dataset, str):
+        check_names(dataset, region)
 
 
 def _twice(first: str, second: str) -> str:

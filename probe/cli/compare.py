@@ -9,7 +9,7 @@ import typer
 
 from probe.cli import options
 from probe.cli.settings import with_settings
-from probe.comparison.settings import CompareSettings
+from probe.comparison.settings import CompareSettings, check_correction
 from probe.errors import ProbeError
 
 
@@ -63,7 +63,6 @@ def compare(
     """  # noqa: D301
     from probe import comparison
     from probe.cli import show
-    from probe.comparison.result import check_correction
     from probe.output.files import place_for, plain_name
 
     check_correction(correction)

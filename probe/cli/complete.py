@@ -9,7 +9,7 @@ import typer
 
 from probe.comparison.settings import CORRECTIONS
 from probe.errors import ProbeError
-from probe.settings import NamesIn
+from probe.models.known import LAYER_WORDS
 
 # Options of a settings class complete its choices (see probe.cli.options.of). The others:
 
@@ -64,7 +64,7 @@ def some_of(words: Iterable[str]) -> Completer:
 
 
 corrections = one_of(CORRECTIONS)
-layer_words = one_of(NamesIn("probe.models.registry:LAYER_WORDS"))
+layer_words = one_of(LAYER_WORDS)
 preprocessing = one_of(PREPROCESSING)
 reducers = one_of(REDUCERS)
 clusters = one_of(CLUSTERS)

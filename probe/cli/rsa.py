@@ -10,7 +10,7 @@ import typer
 
 from probe.cli import complete, options
 from probe.cli.settings import with_settings
-from probe.comparison.settings import RSASettings
+from probe.comparison.settings import RSASettings, check_correction
 
 if TYPE_CHECKING:
     from probe.comparison.result import RSAResult
@@ -85,14 +85,11 @@ def rsa(
       probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster tcp://HOST:8786
       probe rsa -m alexnet,resnet18,vgg16 -d v4,it --cluster slurm:3
     """  # noqa: D301
-    from probe.comparison.result import check_correction
-    from probe.output.files import default_folder, place_for
-    from probe.recordings.several import check_names, several
-
-    check_correction(correction)
-    check_names(dataset)  # before PyTorch is imported, which takes seconds
+    check_correction(correction)  # before PyTorch is imported, which takes seconds
 
     from probe import comparison
+    from probe.output.files import default_folder, place_for
+    from probe.recordings.several import several
 
     reliable = settings.min_reliability
     path = output or default_folder(

@@ -83,12 +83,9 @@ def searchlight(
         --surface rh.midthickness.surf.gii
     """  # noqa: D301
     from probe.cli import show
-    from probe.output.files import default_folder, place_for
-    from probe.recordings.several import check_names, several
-
-    check_names(dataset)  # before PyTorch is imported, which takes seconds
-
     from probe.comparison.searchlight import searchlight as run
+    from probe.output.files import default_folder, place_for
+    from probe.recordings.several import several
 
     path = output or default_folder(
         model, several(dataset) or dataset, region, subject,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from probe.errors import ProbeError, nearest
+from probe.comparison.settings import check_correction
+from probe.errors import ProbeError
 from probe.output.files import writable_folder, write_all
 from probe.output.pictures import png
 from probe.output.summarised import Compared
@@ -354,20 +355,6 @@ class RSAResult(RSAComparison):
     def _png(self) -> bytes:
         names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
         return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
-
-
-def check_correction(correction: str) -> None:
-    """Refuse a correction that does not exist.
-
-    Raises
-    ------
-    ProbeError
-    """
-    if correction not in CORRECTIONS:
-        raise ProbeError(
-            f"correction {correction!r}: expected one of {', '.join(CORRECTIONS)}"
-            f"{nearest(correction, CORRECTIONS)}"
-        )
 
 
 def interval_label(resample: str | None) -> str:

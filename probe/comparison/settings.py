@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from probe.errors import ProbeError
+from probe.errors import ProbeError, nearest
 from probe.models.settings import (
     BATCH_SIZE,
     BATCH_SIZE_UNSET,
@@ -16,13 +16,17 @@ from probe.models.settings import (
     PREPROCESSING,
     WEIGHTS,
 )
-from probe.settings import NamesIn, Settings, option
+from probe.settings import Settings, option
 
 RESAMPLES = ("stimuli", "subjects", "both", "none")
 TESTS = ("auto", "permutation", "t", "bootstrap", "sign-flip")
 CORRECTIONS = ("fdr", "holm", "none")
-COMPARATORS = NamesIn("probe.similarity.comparators:COMPARATORS", first=("auto",))
-METRICS = NamesIn("probe.similarity.rdms:METRICS", "probe.similarity.rdms:NOISE_METRICS")
+# As in probe.similarity, which imports SciPy.
+COMPARATORS = (
+    "auto", "spearman", "rho-a", "pearson", "cosine", "tau-a", "tau-b", "whitened-pearson",
+    "whitened-cosine", "bures",
+)  # fmt: skip
+METRICS = ("correlation", "euclidean", "cosine", "mahalanobis", "crossnobis", "poisson")
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,20 @@ class ReliabilitySettings(Settings):
         choices=METRICS,
     )
     seed: int = option(0, "Seed of the halves of the repetitions.", at_least=0)
+
+
+def check_correction(correction: str) -> None:
+    """Refuse a correction that does not exist.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if correction not in CORRECTIONS:
+        raise ProbeError(
+            f"correction {correction!r}: expected one of {', '.join(CORRECTIONS)}"
+            f"{nearest(correction, CORRECTIONS)}"
+        )
 
 
 def _check_over_time(resample: str | None, test: str) -> None:

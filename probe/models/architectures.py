@@ -12,6 +12,7 @@ from probe.errors import ProbeError, suggest
 from probe.models.compact import build_compact
 from probe.models.efficientnet_lite import efficientnet_lite0
 from probe.models.registry import COMPACT
+from probe.models.vision import import_torchvision
 
 
 def build(architecture: str, num_classes: int | None = None) -> nn.Module:
@@ -36,8 +37,6 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
         return build_compact(architecture).eval()
     if architecture == "efficientnet_lite0":
         return efficientnet_lite0(**options).eval()
-    from torchvision.models import get_model_builder
-
     # What torchvision's builders set only together with pretrained weights, but is part of the
     # network: the input is scaled back, and the picture has the size that the weights know.
     if architecture in ("googlenet", "inception_v3"):
@@ -46,14 +45,13 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
         options["aux_logits"] = False  # torchvision's file holds no trained ones
     if architecture.startswith("vit_"):
         options["image_size"] = official(architecture).meta["min_size"][0]
-    return get_model_builder(architecture)(weights=None, **options).eval()
+    builder = import_torchvision().models.get_model_builder(architecture)
+    return builder(weights=None, **options).eval()
 
 
 def official(architecture: str) -> Any:
     """Return torchvision's weights of a network: the first on ImageNet-1K, or its default."""
-    from torchvision.models import get_model_weights
-
-    choice = get_model_weights(architecture)
+    choice = import_torchvision().models.get_model_weights(architecture)
     return choice.__members__.get("IMAGENET1K_V1", choice["DEFAULT"])
 
 
@@ -81,6 +79,7 @@ class _WithoutMemory(TorchFunctionMode):
 
 def import_timm(architecture: str) -> Any:
     """Import timm, and see that it has the model ``timm:NAME``."""
+    import_torchvision()  # which timm imports, and not as we do
     try:
         import timm
     except ImportError:

@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from probe.assets import Asset, Unavailable, fetch_asset, find, of_manifest
+from probe.assets import Asset, Unavailable, fetch_asset, find
 from probe.assets.checks import check
-from probe.assets.manifest import manifests
 from probe.models.checkpoints import PublishedState, read_state
 from probe.models.efficientnet_lite import SameConv2d
 from probe.models.missing import MissingLayer
@@ -158,6 +157,8 @@ def published_neurons(architecture: str, progress: bool | None = None) -> Publis
 
 def asset_of(label: str) -> Asset:
     """Return the file of a neuron: ``201025-12``."""
+    from probe.assets.manifest import manifests, of_manifest  # it takes a while to import
+
     session, _, neuron = label.partition("-")
     return of_manifest(manifests()[MANIFEST], f"compact_model_{session}_neuron{neuron}.pt")
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint
+from probe.models.known import LAYER_WORDS
 from probe.models.layouts import Layout, Output, outputs_of
 from probe.models.missing import MissingLayer
 from probe.models.network import Network
 from probe.models.preprocessing import for_network
 from probe.models.receptive_fields import ReceptiveField, measure
-from probe.models.registry import LAYER_WORDS, parse
+from probe.models.registry import parse
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,6 +17,7 @@ from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint, import_timm, official
 from probe.models.compact import MEAN, SIZE
 from probe.models.registry import COMPACT, torchvision_names
+from probe.models.vision import import_torchvision
 
 KINDS = ("resize", "torchvision")
 FITS = ("squash", "cover", "border")
@@ -302,8 +303,7 @@ def _of_timm(
 
 def _torchvisions_weights(about: dict[str, Any]) -> Any:
     """Find which of torchvision's weights timm has, by address or tag; None if it has its own."""
-    from torchvision.models import get_model_weights
-
+    get_model_weights = import_torchvision().models.get_model_weights
     published = {
         weights.url.rsplit("/", 1)[-1]: weights
         for name in torchvision_names()

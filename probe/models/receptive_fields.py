@@ -14,9 +14,10 @@ attention lets it depend on all the others.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -132,7 +133,7 @@ def measure(module: nn.Module, picture: Tensor) -> tuple[list[Measured], int]:
 
     paths = [path for path, _ in module.named_modules() if path]
     seeing = watched(module, paths, saw, entered=entered)
-    with suppress(MissingLayer), _attention_in_parts(), seeing, mode:
+    with suppress(MissingLayer), _in_parts(), seeing, mode:
         module(picture)
     size = (picture.shape[-2], picture.shape[-1])
     return [
@@ -208,7 +209,7 @@ def trace_homes(
                 mode.attach(output, _homes_along(axes, shape))
 
     paths = [path for path, _ in module.named_modules()]
-    with suppress(MissingLayer), _attention_in_parts(), watched(module, paths, saw), mode:
+    with suppress(MissingLayer), _in_parts(), watched(module, paths, saw), mode:
         module(pictures)
     return outputs
 
@@ -230,12 +231,12 @@ def _homes_along(axes: Sequence[str], shape: Sequence[int]) -> Field:
 
 
 @contextmanager
-def _attention_in_parts() -> Iterator[None]:
-    """Keep torch from doing all of attention in a call of its own, which nobody can look into.
+def _in_parts() -> Iterator[None]:
+    """Keep torch from doing several operations in one call, which nobody can look into.
 
-    The switch is one for all threads: one at a time.
+    That is attention, and what is compiled. The switches are one for all threads: one at a time.
     """
-    with _SWITCH:
+    with _SWITCH, _uncompiled():
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)
         try:
@@ -244,8 +245,19 @@ def _attention_in_parts() -> Iterator[None]:
             torch.backends.mha.set_fastpath_enabled(fast)
 
 
+def _uncompiled() -> AbstractContextManager[None]:
+    """Let compiled parts of a network run as they are written."""
+    if "torch._dynamo" not in sys.modules:  # without the compiler, there are none
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
 class _Traced(TorchDispatchMode):
     """Follow every operation on tensors that depend on a picture."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import its compiler, to keep it away from here
 
     def __init__(self, pictures: Tensor, field: Field) -> None:
         super().__init__()
@@ -268,7 +280,7 @@ class _Traced(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        output = func(*args, **kwargs)
+        output = _computed(func, args, kwargs)
         if cost is not None:
             self.multiply_adds += cost(output, *args)
         inputs = [t for t in flat((args, list(kwargs.values()))) if isinstance(t, Tensor)]
@@ -328,6 +340,19 @@ class _Traced(TorchDispatchMode):
         pairs = field.pairs or written.pairs
         both = union([replace(field, homes=()), replace(written, homes=())])
         return replace(both, homes=homes, pairs=pairs)
+
+
+def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return the output of an operation.
+
+    A linear layer without values is a product and a sum in place: as one, torch would compute its
+    shape by steps that import its compiler.
+    """
+    if func is torch.ops.aten.linear.default and args[0].is_meta:
+        tensor, weight, *bias = args
+        product = torch.matmul(tensor, weight.t())
+        return product.add_(*bias) if bias and bias[0] is not None else product
+    return func(*args, **kwargs)
 
 
 def _summary(

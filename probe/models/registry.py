@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.util
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.errors import ProbeError, suggest
+from probe.models.known import COMPACT_SESSIONS, TORCHVISION, VERSION
 
 if TYPE_CHECKING:
     from probe.assets.manifest import ManifestFile
@@ -33,9 +33,6 @@ COMPACT = "v4-compact:"
 
 COMPACT_SOURCE = "Cowley et al. 2026, doi:10.1038/s41586-026-10150-1, GPL-3.0"
 """Whom to cite for them, and on what terms they may be used."""
-
-LAYER_WORDS = ("default", "all", "conv", "relu", "pool", "linear", "block")
-"""What may stand for several layers at once: see `layers.resolve`."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +84,9 @@ def parse(text: str) -> ModelName:
     return ModelName(text, text)
 
 
-@functools.cache
 def compact_sessions() -> dict[str, int]:
     """Return how many V4 neurons were published as networks, by session."""
-    return dict(Counter(file.name.split("_")[2] for file in _compact_files()))
+    return dict(COMPACT_SESSIONS)
 
 
 def compact_megabytes() -> dict[str, float]:
@@ -170,11 +166,24 @@ def _parse_file(text: str) -> ModelName:
 @functools.cache
 def torchvision_names() -> tuple[str, ...]:
     """Return the names of torchvision's networks, in the order of its source."""
+    version = Path(_torchvision(), "version.py").read_text(encoding="utf-8")
+    known = f"__version__ = '{VERSION}." in version
+    return TORCHVISION if known else read_torchvision_names()
+
+
+def _torchvision() -> str:
     spec = importlib.util.find_spec("torchvision")
     assert spec is not None  # a dependency
     assert spec.submodule_search_locations is not None
+    return spec.submodule_search_locations[0]
+
+
+def read_torchvision_names() -> tuple[str, ...]:
+    """Read the names of torchvision's networks from its source."""
+    import ast
+
     names = []
-    for file in sorted(Path(spec.submodule_search_locations[0], "models").glob("*.py")):
+    for file in sorted(Path(_torchvision(), "models").glob("*.py")):
         source = file.read_text(encoding="utf-8")
         if "register_model" not in source:
             continue

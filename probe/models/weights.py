@@ -22,13 +22,12 @@ from probe.models.checkpoints import PublishedState, read_state
 from probe.models.compact import published_neurons
 from probe.models.packaged import PACKAGED
 from probe.models.registry import COMPACT, names
+from probe.models.vision import import_torchvision
 
 
 def official_asset(architecture: str) -> Asset | None:
     """Return torchvision's weight file of a network, or None where torchvision has none."""
-    from torchvision.models import list_models
-
-    if architecture not in list_models():
+    if architecture not in import_torchvision().models.list_models():
         return None
     weights = official(architecture)
     name = weights.url.rsplit("/", 1)[-1]
@@ -137,11 +136,10 @@ def without_values(module: nn.Module) -> list[str]:
 
 def published_as(architecture: str, sha256: str) -> Any:
     """Find which of torchvision's weights a file is, by its hash; None if none."""
-    from torchvision.models import get_model_weights, list_models
-
-    if architecture not in list_models():
+    library = import_torchvision().models
+    if architecture not in library.list_models():
         return None
-    for weights in get_model_weights(architecture):
+    for weights in library.get_model_weights(architecture):
         prefix = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
         if prefix is not None and sha256.startswith(prefix[1]):
             return weights

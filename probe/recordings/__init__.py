@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.recordings.by_name import Available, available, canonical, head_of, load
-    from probe.recordings.by_name import check_name as check_name
+    from probe.recordings.by_name import load
     from probe.recordings.by_name import load_part as load_part
     from probe.recordings.catalogue import HeldFile, fetch_files, verify_files
     from probe.recordings.deletions import Deletions, find_deletions
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from probe.recordings.generalisation import reliability_over_time, time_generalisation
     from probe.recordings.importing.read import read_recording
     from probe.recordings.importing.reading import Reading
+    from probe.recordings.names import Available, available, canonical, head_of
+    from probe.recordings.names import check_name as check_name
+    from probe.recordings.names import check_region as check_region
     from probe.recordings.recording import Recording
     from probe.recordings.reliability import (
         Noise,
@@ -62,20 +64,21 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Available": "by_name",
+    "Available": "names",
     "Deletions": "deletions",
     "HeldFile": "catalogue",
     "Noise": "reliability",
     "Reading": "importing.reading",
     "Recording": "recording",
     "SplitHalf": "reliability",
-    "available": "by_name",
-    "canonical": "by_name",
-    "check_name": "by_name",
+    "available": "names",
+    "canonical": "names",
+    "check_name": "names",
+    "check_region": "names",
     "fetch_files": "catalogue",
     "find_deletions": "deletions",
     "from_folder": "folder",
-    "head_of": "by_name",
+    "head_of": "names",
     "load": "by_name",
     "load_part": "by_name",
     "neuroid_reliability": "reliability",

@@ -5,98 +5,17 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from probe import assets
+from probe import assets, recordings
 from probe.errors import ProbeError, suggest
 from probe.recordings import loaders
 from probe.recordings.brainscore import Part
 from probe.recordings.catalogue import find_named, recorded, split_name
 from probe.recordings.folder import from_folder
+from probe.recordings.names import SIMULATED, check_name, check_region, is_path
 from probe.recordings.recording import Recording
 from probe.recordings.reliability import check_threshold, select_reliable
-from probe.recordings.simulated import SIM_V1_TITLE, SIM_V4_TITLE, simulate_v1, simulate_v4
-from probe.recordings.simulated_compact import (
-    N_STIMULI,
-    SIM_V4_COMPACT_LICENCE,
-    SIM_V4_COMPACT_TITLE,
-    simulate_v4_compact,
-)
-
-_SIMULATED: dict[str, Callable[..., Recording]] = {
-    "sim-v4": simulate_v4,
-    "sim-v1": simulate_v1,
-    "sim-v4-compact": simulate_v4_compact,
-}
-
-
-@dataclass(frozen=True)
-class Available:
-    """One line of the list of recordings.
-
-    Attributes
-    ----------
-    name : str
-        What `load` takes; ``name/session`` or, for a simulated one, ``name/seed`` is more exact.
-    aliases : tuple of str
-        Short names; an alias may stand for one session and one region.
-    title : str
-        What it is.
-    regions : tuple of str
-        Recorded areas; the first is the default.
-    sessions : tuple of str
-        The default comes first.
-    n_stimuli : int or None
-        Of the default session.
-    simulated : bool
-        Whether it is generated.
-    licence : str
-        Name of the terms.
-    restricted : bool
-        Whether they have to be accepted before a download.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    title: str
-    regions: tuple[str, ...]
-    sessions: tuple[str, ...]
-    n_stimuli: int | None
-    simulated: bool
-    licence: str
-    restricted: bool
-
-
-def available() -> list[Available]:
-    """List the recordings that `load` knows: the simulated ones, then those with a manifest."""
-    generated = "BSD-3-Clause (generated)"
-    listed = [
-        Available(name, (), title, (region,), (), n_stimuli, True, licence, False)
-        for name, title, region, n_stimuli, licence in (
-            ("sim-v4", SIM_V4_TITLE, "V4", 178, generated),
-            ("sim-v1", SIM_V1_TITLE, "V1", 180, generated),
-            ("sim-v4-compact", SIM_V4_COMPACT_TITLE, "V4", N_STIMULI, SIM_V4_COMPACT_LICENCE),
-        )
-    ]
-    for manifest in recorded().values():
-        default = manifest.default_session
-        sessions = sorted(manifest.sessions, key=lambda s: s != default)
-        of_session = manifest.sessions[default].n_stimuli if default else None
-        listed.append(
-            Available(
-                manifest.name,
-                tuple(manifest.aliases),
-                manifest.title,
-                tuple(region.name for region in manifest.regions),
-                tuple(sessions),
-                of_session or manifest.n_stimuli,
-                False,
-                manifest.licence.name,
-                manifest.licence.restricted,
-            )
-        )
-    return listed
 
 
 def load(
@@ -147,31 +66,6 @@ def load(
     return recording if min_reliability is None else select_reliable(recording, min_reliability)
 
 
-def check_name(name: str) -> None:
-    """Check that there is a recording of a name, or a folder, before anything is read.
-
-    Raises
-    ------
-    ProbeError
-        With the nearest names.
-    """
-    if _is_path(name):
-        if not Path(name).expanduser().is_dir():
-            raise ProbeError(f"folder {name!r} does not exist")
-    elif (head := head_of(name)) not in _SIMULATED and find_named(name, recorded()) is None:
-        raise ProbeError(
-            f"recording {head!r} does not exist{suggest(head, _names())} "
-            "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
-        )
-
-
-def _is_path(name: str) -> bool:
-    """Return whether a name is meant as the path of a folder."""
-    if name.startswith((".", "/", "~")) or "\\" in name:
-        return True
-    return bool(name) and Path(name).is_dir() and head_of(name) not in _names()
-
-
 def load_part(
     name: str, part: Part, accept_licence: bool = False, progress: bool | None = None
 ) -> Recording:
@@ -182,23 +76,22 @@ def load_part(
     """
     region, subject = part.region, part.subject
     check_name(name)
-    if _is_path(name):
+    check_region(name, region)  # told before anything is downloaded
+    if is_path(name):
         return _one_region(from_folder(name), region).select(None, subject)
     head, slash, tail = split_name(name)
-    if head in _SIMULATED:
+    if head in SIMULATED:
         if slash and not re.fullmatch(r"\d{1,18}", tail):
             raise ProbeError(f"{name!r}: the seed {tail!r} is not a whole number, as in '{head}/7'")
         more = {"progress": progress} if head == "sim-v4-compact" else {}  # it takes a while
-        return _SIMULATED[head](seed=int(tail or 0), **more).select(region, subject)
+        simulate: Callable[..., Recording] = getattr(recordings, SIMULATED[head])
+        return simulate(seed=int(tail or 0), **more).select(region, subject)
 
     dataset = find_named(name, recorded())
     assert dataset is not None  # checked above
     manifest, session = dataset.manifest, dataset.session
     region = region or dataset.region
-    regions = [r.name for r in manifest.regions]
-    region = region or regions[0]
-    if region not in regions:  # told before anything is downloaded
-        raise ProbeError(f"{manifest.name} has no region {region!r}" + suggest(region, regions))
+    region = region or manifest.regions[0].name
     loader = loaders.LOADERS.get(str(manifest.loader))
     if loader is None:
         raise ProbeError(
@@ -210,29 +103,6 @@ def load_part(
     return loader(manifest, session, fetch, part).select(region, subject)
 
 
-def canonical(name: str) -> str:
-    """Return the full name of a recording that is called so: ``cowley2023/210325`` for ``v4``.
-
-    What is no known name is returned as it is; of a folder, its own name.
-    """
-    head, slash, tail = split_name(name)
-    if head in _SIMULATED:
-        return f"{head}/{tail or 0}"
-    for manifest in recorded().values():
-        alias = manifest.aliases.get(head)
-        if head == manifest.name or alias is not None:
-            of_alias = alias.session if alias is not None else None
-            session = tail if slash else of_alias or manifest.default_session
-            return f"{manifest.name}/{session}" if session else manifest.name
-    path = Path(name).expanduser()
-    return path.resolve().name if path.is_dir() else name
-
-
-def head_of(name: str) -> str:
-    """Return what a name begins with: ``v4`` of ``v4/210322`` and of ``v4:210322``."""
-    return split_name(name)[0]
-
-
 def _one_region(recording: Recording, region: str | None) -> Recording:
     if region is None and len(recording.regions) > 1:
         raise ProbeError(
@@ -240,8 +110,3 @@ def _one_region(recording: Recording, region: str | None) -> Recording:
             "name one (--region)"
         )
     return recording.select(region)
-
-
-def _names() -> list[str]:
-    listed = recorded()
-    return [*_SIMULATED, *(alias for m in listed.values() for alias in m.aliases), *listed]

@@ -1,19 +1,21 @@
 """Several things that a user names at once, and the recordings among them.
 
-Importing this module does not import torch.
+Importing this module imports neither NumPy nor torch.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe import recordings
 from probe.errors import ProbeError, suggest
-from probe.recordings import Recording, select_reliable
-from probe.recordings.brainscore import Part
-from probe.recordings.timing import Step, Time, in_time
+
+if TYPE_CHECKING:
+    from probe.recordings import Recording
+    from probe.recordings.timing import Step, Time
 
 EVERY = "all"
 """Word for every region of a recording."""
@@ -42,8 +44,9 @@ def several(given: Any) -> list[Any] | None:
     return [part.strip() for part in given.split(",")]
 
 
-def check_names(dataset: str) -> None:
-    """Check that there are recordings of some names, separated by commas.
+def check_names(dataset: str, region: str | None = None) -> None:
+    """Check that there are recordings of some names, separated by commas, and that they have a
+    region, where it is one.
 
     Raises
     ------
@@ -52,6 +55,8 @@ def check_names(dataset: str) -> None:
     """
     for name in several(dataset) or [dataset]:
         recordings.check_name(name)
+        if region != EVERY and several(region) is None:
+            recordings.check_region(name, region)
 
 
 def load_recordings(
@@ -91,6 +96,8 @@ def load_recordings(
     ProbeError
         If a recording cannot be had, or lacks the subject or all the regions.
     """
+    from probe.recordings.brainscore import Part
+    from probe.recordings.recording import Recording
 
     def load(dataset: str | Recording, region: str | None) -> Recording:
         if isinstance(dataset, Recording):
@@ -163,6 +170,8 @@ def load_scored(
     ProbeError
         If a recording cannot be had, lacks what is asked of it, or has no reliable neuroids.
     """
+    from probe.recordings.timing import in_time
+
     loaded = load_recordings(
         datasets, region, subject, min_reliability=min_reliability, accept_licence=accept_licence,
         progress=progress,
@@ -170,12 +179,16 @@ def load_scored(
     loaded = in_time(loaded, time, step)
     if min_reliability is None:
         return loaded
-    return [select_reliable(recording, min_reliability, seed=seed) for recording in loaded]
+    return [
+        recordings.select_reliable(recording, min_reliability, seed=seed) for recording in loaded
+    ]
 
 
 def _regions_of(
     dataset: str | Recording, load: Callable[[str | Recording, str | None], Recording]
 ) -> list[str]:
+    from probe.recordings.recording import Recording
+
     if isinstance(dataset, Recording):
         return dataset.regions
     if not isinstance(dataset, str | Path):
@@ -192,6 +205,8 @@ def _regions_of(
 
 def _different(loaded: Iterable[tuple[str | Recording, Recording]]) -> list[Recording]:
     """Leave out what was named twice; two recordings of one name cannot be told apart."""
+    from probe.recordings.recording import Recording
+
     different: dict[tuple[str, ...], Recording] = {}
     for dataset, recording in loaded:
         key = (recording.name, *recording.regions)
@@ -205,6 +220,5 @@ def _different(loaded: Iterable[tuple[str | Recording, Recording]]) -> list[Reco
 
 
 def _is_module(given: Any) -> bool:
-    from torch import nn
-
-    return isinstance(given, nn.Module)  # nn.Sequential is iterable
+    torch = sys.modules.get("torch")  # there is no module of it where it is not loaded
+    return torch is not None and isinstance(given, torch.nn.Module)  # nn.Sequential is iterable

@@ -16,6 +16,7 @@ import xarray as xr
 
 from probe.errors import ProbeError
 from probe.recordings.recording import Recording
+from probe.recordings.titles import SIM_V1_TITLE, SIM_V4_TITLE
 from probe.stimuli import (
     StimulusSet,
     grating_patterns,
@@ -25,8 +26,6 @@ from probe.stimuli import (
 )
 from probe.stimuli.gratings import coordinates
 
-SIM_V4_TITLE = "Simulated V4: neurons tuned to boundary curvature, shown closed shapes"
-SIM_V1_TITLE = "Simulated V1: Gabor energy neurons, shown gratings and textures"
 WINDOW_S = 0.5
 """Seconds over which spikes are counted."""
 GAIN_VARIANCE = 0.05

@@ -20,11 +20,9 @@ from probe.errors import ProbeError
 from probe.progress import track
 from probe.recordings.loaders import cowley2023
 from probe.recordings.recording import Recording
+from probe.recordings.titles import N_COMPACT_STIMULI, SIM_V4_COMPACT_LICENCE, SIM_V4_COMPACT_TITLE
 from probe.stimuli import StimulusSet
 
-SIM_V4_COMPACT_TITLE = "Simulated V4: 89 published networks of V4 neurons, Poisson spike counts"
-SIM_V4_COMPACT_LICENCE = "GPL-3.0 (networks, pictures); responses generated"
-N_STIMULI = 600
 VERSION = 1
 """Part of the source hash: raised whenever the generated numbers change."""
 
@@ -181,7 +179,7 @@ def _session(progress: bool | None) -> Recording:
     """Return what was recorded for the pictures that the networks were not fitted to."""
     fetch_file = functools.partial(fetch, progress=progress)
     recording = cowley2023(manifests()["cowley2023"], _SESSION, fetch_file)
-    held_out = recording.data.isel(stimulus=slice(-N_STIMULI, None))
+    held_out = recording.data.isel(stimulus=slice(-N_COMPACT_STIMULI, None))
     return Recording(held_out, recording.stimuli)
 
 

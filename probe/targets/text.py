@@ -15,6 +15,7 @@ from probe.activations.capture import OUTPUT, differentiable, list_parts
 from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
+from probe.models.architectures import official
 from probe.models.missing import MissingLayer
 from probe.models.network import neuron_of
 from probe.models.registry import COMPACT, neurons
@@ -253,13 +254,11 @@ def titled(model: str, target: str) -> str:
 
 def class_labels(network: Network) -> tuple[str, ...]:
     """Return the names of a network's outputs: ImageNet's classes, or V4 neurons; else none."""
-    from torchvision.models import AlexNet_Weights
-
     if network.weights.kind == "user" or network.architecture is None:
         return ()
     if names := neurons(network.architecture):
         return names
-    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
+    return tuple(official("alexnet").meta["categories"])
 
 
 def alone(
