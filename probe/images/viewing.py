@@ -94,7 +94,7 @@ def _is_plain(picture: Image.Image, content: bytes | None) -> bool:
     return meaning is None or (isinstance(meaning, Profile) and meaning.is_srgb)
 
 
-def given(image: Picture) -> tuple[Image.Image, str]:
+def read_named(image: Picture) -> tuple[Image.Image, str]:
     """Read a picture as a user gives it, and tell its name: that of the file, or ``image``.
 
     Raises
