@@ -10,6 +10,7 @@ laid as tiles needs no margin: it is shown shifted by any distance, with its own
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -388,6 +389,8 @@ def prepare(settings: VisualizeSettings, *, progress: bool | None = None) -> Pla
         See `visualize`.
     """
     settings.checked()
+    if settings.channels is not None:  # of NumPy's, too
+        settings = replace(settings, channels=[operator.index(k) for k in settings.channels])
     way = _way(settings)
     sides = _sides(settings.size, MARGIN_PX if settings.tileable else 1)
     weights, preprocessing = settings.weights, settings.preprocessing

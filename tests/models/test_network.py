@@ -375,7 +375,7 @@ class TestAsNetwork:
         with pytest.raises(ProbeError, match=reason):
             function(model, **more)
 
-    def test_its_old_name_is_known(self):
+    def test_a_name_that_is_not_there(self):
         with pytest.raises(AttributeError, match="no attribute 'taken'"):
             _ = probe.models.taken
 

@@ -385,6 +385,14 @@ class TestSaved:
         assert len(drawn) == 8 + 2
 
 
+def test_channels_may_be_an_array(small: Network) -> None:
+    one, other = (
+        made(small, "second", channels=channels, steps=2) for channels in ([1, 3], np.array([1, 3]))
+    )
+    np.testing.assert_array_equal(one.pictures, other.pictures)
+    assert one.about == other.about
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("target", "settings", "message"),
