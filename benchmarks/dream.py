@@ -37,7 +37,7 @@ from probe.synthesis import deepdream
 from probe.synthesis.optimise import autocast, optimise
 from probe.synthesis.parameterisations import Pixels
 from probe.synthesis.presets import BASE, LOOKS
-from probe.synthesis.run import Run
+from probe.synthesis.run import Loop, Run
 from probe.synthesis.scenery import landscape
 from probe.synthesis.tiles import in_tiles
 from probe.targets import Norm
@@ -63,7 +63,7 @@ def timed(model: str, side: int, turns: int) -> bool:
     descent = torch.optim.SGD(made.parameters, lr=0.006, foreach=False)
 
     def ours() -> None:
-        optimise(made, slopes, descent, 1, progress=False)
+        optimise(made, slopes, descent, 1, loop=Loop(progress=False))
 
     # As the network sees it: how fast it is depends on the values, too.
     mean, std = (

@@ -36,6 +36,7 @@ from probe.activations.capture import differentiable
 from probe.models.devices import on_device
 from probe.synthesis.optimise import Precision, computes_bfloat16, optimise, through
 from probe.synthesis.parameterisations import Fourier
+from probe.synthesis.run import Loop
 from probe.synthesis.transforms import DEFAULT, generator
 from probe.targets import Channel
 
@@ -57,7 +58,7 @@ def ours(precision: Precision) -> Callable[[], object]:
         slopes = through(network, Channel(LAYER, CHANNEL), DEFAULT, precision=precision)
         adam = torch.optim.Adam(made.parameters, lr=0.05)
         with on_device(network, "cpu", channels_last=True):
-            optimise(made, slopes, adam, STEPS, progress=False)
+            optimise(made, slopes, adam, STEPS, loop=Loop(progress=False))
 
     return run
 

@@ -12,7 +12,6 @@ import operator
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -24,9 +23,9 @@ from probe.errors import ProbeError, nearest
 from probe.models import Network
 from probe.models.devices import resolve_device
 from probe.models.settings import DEVICE
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv
 from probe.output.pictures import figure_png
-from probe.output.summarised import Summarised
+from probe.output.result import Saved
 from probe.output.text import number, p_value
 from probe.plots import plot_alignment
 from probe.progress import track
@@ -64,7 +63,7 @@ class AlignmentSettings(Settings):
         return replace(settings, seed=operator.index(settings.seed))
 
 
-class Alignment(Summarised, pd.DataFrame):
+class Alignment(Saved, pd.DataFrame):
     """The table that `align` returns. Shows, draws and saves itself; a selection is plain."""
 
     FILES: ClassVar = ("table.csv", "figure.png")
@@ -109,18 +108,9 @@ class Alignment(Summarised, pd.DataFrame):
         """Draw alignment along the layers, beside chance; see `probe.plots.plot_alignment`."""
         return plot_alignment(self, ylabel=str(self["method"].iloc[0]), title=self.title, ax=ax)
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Write ``table.csv`` and ``figure.png`` into a folder, which is made if need be.
-
-        Raises
-        ------
-        ProbeError
-            If it cannot be written.
-        """
-        return write_all(
-            writable_folder(path),
-            {"table.csv": self.to_csv(index=False).encode(), "figure.png": self._png()},
-        )
+    def _contents(self) -> Contents:
+        """Return the table and the figure."""
+        return {"table.csv": csv(self), "figure.png": self._png()}
 
     def _png(self) -> bytes:
         return figure_png(self.plot(), {"title": self.title})

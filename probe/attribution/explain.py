@@ -355,7 +355,7 @@ def saliency(
         model = targets.home(target, progress=progress)
     else:
         model = models.check_model(model, weights, preprocessing)
-    picture, name = images.given(image)
+    picture, name = images.read_named(image)
     network = models.as_network(model, weights, preprocessing, seed=seed, progress=progress)
     network, target = targets.alone(network, target)
     if target is not None:

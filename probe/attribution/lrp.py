@@ -105,7 +105,7 @@ def lrp(
     if rule not in RULES:
         raise ProbeError(f"LRP rule {rule!r} does not exist{suggest(rule, RULES)}")
     if not 0 <= epsilon < float("inf"):
-        raise ProbeError(f"epsilon {epsilon:g} is not a number from 0")
+        raise ProbeError(f"epsilon {epsilon:g}: expected a number ≥ 0")
     maps: list[Tensor] = []
     for part in images.detach().split(batch_size):
         x = part.clone().requires_grad_()

@@ -209,7 +209,7 @@ def choose(names: str | Sequence[str]) -> list[Method]:
         return [method for method in METHODS.values() if method.kind != "tokens"]
     by_name = {method.name: method for method in map(find, words)}
     if not by_name:
-        raise ProbeError("no method is named")
+        raise ProbeError("method []: expected at least one, such as grad-cam")
     return list(by_name.values())
 
 

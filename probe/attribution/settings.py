@@ -9,6 +9,14 @@ from typing import Any
 from probe.models import settings as of_network
 from probe.settings import Settings, option
 
+METHODS = (
+    "gradient", "input-x-gradient", "smoothgrad", "vargrad", "integrated-gradients",
+    "expected-gradients", "deeplift", "lrp", "guided-backprop", "deconvnet", "occlusion", "rise",
+    "guided-grad-cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam",
+    "ablation-cam", "attention-rollout", "attention-grad-cam",
+)  # fmt: skip
+"""The names of the methods, which `probe.attribution.methods` has."""
+
 
 @dataclass(frozen=True)
 class SaliencySettings(Settings):
@@ -16,22 +24,22 @@ class SaliencySettings(Settings):
 
     method: str | Sequence[str] | None = option(
         None,
-        "One method or several, with commas, or all: grad-cam, gradient, smoothgrad, "
+        "One method, several separated by commas, or all: grad-cam, gradient, smoothgrad, "
         "integrated-gradients, guided-backprop, occlusion, lrp, … (see --methods).",
-        unset="grad-cam; of a recorded site or a neuron, integrated-gradients",
+        unset="grad-cam; for a recorded site or a neuron, integrated-gradients",
     )
     target: Any = option(
         None,
         "A class by name or number (tabby, 281), a channel (features.10:84), a unit "
         "(features.10:84,6,6), a layer (features.10), a recorded site (site:v4:12, site:v4:all) "
-        "that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'); of all neurons of a "
+        "that `probe encode` fitted, or a sum ('tabby - 0.5*tiger cat'); for all neurons of a "
         "session (v4-compact:201025), one of them (12). Where the network returns several "
         "tensors, [0]:281 or [logits]:281 is a class of one.",
         unset="the class that the network sees, or its only output",
     )
     layer: str | Sequence[str] | None = option(
         None,
-        "For the CAMs: one layer or several, with commas.",
+        "For the CAMs: one layer, or several separated by commas.",
         unset="the last one with positions",
     )
     weights: str = option("imagenet", of_network.WEIGHTS)

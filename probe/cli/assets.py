@@ -34,7 +34,7 @@ def where() -> None:
 def list_() -> None:
     """List the files in the cache."""
     from probe import assets
-    from probe.cli.show import put, table
+    from probe.cli.terminal import put, table
 
     put(
         table(

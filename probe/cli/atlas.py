@@ -81,7 +81,7 @@ def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.targets import said
 
     table = atlas.table
@@ -106,4 +106,4 @@ def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
                 (what, f"{cell['attribution']:+.3g}: row {cell['row']}, column {cell['column']}")
             )
     facts.append(("wrote", str(written)))
-    show.put(Text(atlas.title, style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))
+    terminal.put(Text(atlas.title, style="bold"), Padding(terminal.facts(facts), (0, 0, 0, 2)))

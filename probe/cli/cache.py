@@ -62,12 +62,12 @@ def where(folder: Folder = None) -> None:
     PROBE_CACHE moves the cache to a larger disk.
     """
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     moved = "" if folder else "  (PROBE_CACHE)"
-    show.put(
+    terminal.put(
         f"folder  {cache.root(folder)}{moved}",
-        f"free    {show.size(cache.free_bytes(folder))}",
+        f"free    {terminal.size(cache.free_bytes(folder))}",
     )
 
 
@@ -83,7 +83,7 @@ def ls(folder: Folder = None, as_json: AsJson = False) -> None:
     from rich.text import Text
 
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     entries = cache.entries(folder)
     if as_json:
@@ -97,24 +97,24 @@ def ls(folder: Folder = None, as_json: AsJson = False) -> None:
         if things:
             n_bytes = sum(thing.n_bytes for thing in things)
             lines.append(
-                f"{show.count(len(things), what)}, {show.size(n_bytes)}: "
+                f"{terminal.count(len(things), what)}, {terminal.size(n_bytes)}: "
                 "probe cache prune --old-format"
             )
     total = sum(entry.n_bytes for entry in entries)
     if folder is None:
         n_rdms, n_bytes = cache.rdms()
-        lines.append(f"{show.count(n_rdms, 'RDM')} of layers, {show.size(n_bytes)}")
+        lines.append(f"{terminal.count(n_rdms, 'RDM')} of layers, {terminal.size(n_bytes)}")
         total += n_bytes
-    lines.append(f"{show.size(total)} in all, {show.size(cache.free_bytes(folder))} free")
+    lines.append(f"{terminal.size(total)} in all, {terminal.size(cache.free_bytes(folder))} free")
     short, now = cache.shown(entry.key for entry in entries), datetime.now(UTC)
-    table = show.table(
+    table = terminal.table(
         ["key", "network", "stimuli", "layers", "kept", "size", "unused"],
         [_row(entry, short[entry.key], now) for entry in listed],
         right=["layers", "size", "unused"],
         folds=["network", "stimuli", "kept"],
     )
     put = [table if listed else Text(f"No activations in {cache.root(folder)}.")]
-    show.put(*put, "", *(Text(line) for line in lines))
+    terminal.put(*put, "", *(Text(line) for line in lines))
 
 
 @app.command("show")
@@ -124,7 +124,7 @@ def show_one(key: Key, folder: Folder = None, as_json: AsJson = False) -> None:
     from rich.text import Text
 
     from probe.activations import ActivationStore, cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     store = ActivationStore(cache.find(key, folder))
     summary = store.summary()
@@ -139,18 +139,18 @@ def show_one(key: Key, folder: Folder = None, as_json: AsJson = False) -> None:
         *cache.skipped(store.about["skipped"]),
         ("versions", ", ".join(f"{name} {store.request[name]}" for name in VERSIONS)),
         ("begun", str(store.about["created"])),
-        ("on disk", f"{show.size(store.n_bytes())} in {store.path}"),
+        ("on disk", f"{terminal.size(store.n_bytes())} in {store.path}"),
     ]
-    show.put(
+    terminal.put(
         Text(
             cache.title(store.about["model"], store.about["stimuli"], store.n_stimuli, len(store)),
             style="bold",
         ),
-        Padding(show.facts(facts), (0, 0, 1, 2)),
-        show.table(
+        Padding(terminal.facts(facts), (0, 0, 1, 2)),
+        terminal.table(
             ["layer", "output", "neuroids", "complete", "size"],
             [
-                [layer, shape, f"{n:,}", show.percent(share), show.size(1e9 * gb)]
+                [layer, shape, f"{n:,}", terminal.percent(share), terminal.size(1e9 * gb)]
                 for layer, shape, n, share, gb in summary.itertuples(index=False)
             ],
             right=["output", "neuroids", "complete", "size"],
@@ -180,18 +180,20 @@ def verify(
       probe cache verify 3f9a12cd --repair
     """  # noqa: D301
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     damage, n_files, n_bytes = cache.verify(keys or (), repair=repair, folder=folder)
     if not damage:
-        typer.echo(f"{show.count(n_files, 'file')}, {show.size(n_bytes)}: all as they were written")
+        typer.echo(
+            f"{terminal.count(n_files, 'file')}, {terminal.size(n_bytes)}: all as they were written"
+        )
         return
     for what in damage:
         where = f"layer {what.layer}: {what.path} " if what.layer else ""
         typer.echo(f"{where}{what.reason}{' (removed)' if what.repaired else ''}")
     left = [what for what in damage if not what.repaired]
     typer.echo(
-        f"{len(damage)} damaged of {show.count(n_files, 'file')}, {show.size(n_bytes)}; "
+        f"{len(damage)} damaged of {terminal.count(n_files, 'file')}, {terminal.size(n_bytes)}; "
         + (f"{len(damage) - len(left)} removed" if repair else "--repair removes what is damaged")
         + ": the same probe extract computes just that again"
     )
@@ -244,7 +246,7 @@ def prune(
     from datetime import UTC, datetime
 
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     if not (keys or older_than or incomplete or old_format or everything):
         raise ProbeError(
@@ -265,7 +267,7 @@ def prune(
     for removal in stores:
         stays = "; stays, since a process is writing it" if removal.held else ""
         typer.echo(
-            f"{short[removal.path.name]}  {removal.what}, {show.size(removal.n_bytes)}, "
+            f"{short[removal.path.name]}  {removal.what}, {terminal.size(removal.n_bytes)}, "
             f"unused for {_since(removal.used, now)}{stays}"
         )
     free = [removal for removal in removals if not removal.held]
@@ -281,20 +283,20 @@ def prune(
 
 def _row(entry: Entry, key: str, now: datetime) -> list[str]:
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     if entry.state in cache.UNREAD:
         what = cache.UNREAD[entry.state]
-        return [key, what, "", "", "", show.size(entry.n_bytes), _since(entry.used, now)]
+        return [key, what, "", "", "", terminal.size(entry.n_bytes), _since(entry.used, now)]
     reduction = "all" if entry.reducer == "none" else entry.reducer
-    share = "" if entry.state == "complete" else f" ({show.percent(entry.share)})"
+    share = "" if entry.state == "complete" else f" ({terminal.percent(entry.share)})"
     return [
         key,
         entry.model if entry.weights == "imagenet" else f"{entry.model} ({entry.weights})",
         f"{entry.stimuli} ({entry.n_stimuli:,})",
         f"{len(entry.layers)}{share}",
         f"{reduction} {entry.dtype}",
-        show.size(entry.n_bytes),
+        terminal.size(entry.n_bytes),
         _since(entry.used, now),
     ]
 
@@ -308,11 +310,11 @@ def _plain(entry: Entry) -> dict[str, Any]:
 def _sum(removals: Sequence[Removal]) -> str:
     """Count what is removed, by kind, and its bytes."""
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     counts = {kind: sum(r.kind == kind for r in removals) for kind in cache.KINDS}
-    parts = [show.count(n, kind) for kind, n in counts.items() if n] or ["nothing"]
-    return f"{', '.join(parts)}: {show.size(sum(r.n_bytes for r in removals))}"
+    parts = [terminal.count(n, kind) for kind, n in counts.items() if n] or ["nothing"]
+    return f"{', '.join(parts)}: {terminal.size(sum(r.n_bytes for r in removals))}"
 
 
 def _since(then: datetime, now: datetime) -> str:

@@ -62,7 +62,7 @@ def compare(
       probe compare models.npz subjects.npz --n-resamples 100000 --cluster slurm:10
     """  # noqa: D301
     from probe import comparison
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.output.files import place_for, plain_name
 
     check_correction(correction)
@@ -79,7 +79,7 @@ def compare(
     if as_json:
         typer.echo(result.to_json())
         return
-    show.put_result(
+    terminal.put_result(
         result.title,
         result.summary(correction),
         result.notes(correction),

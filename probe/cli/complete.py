@@ -7,9 +7,12 @@ from pathlib import Path
 
 import typer
 
+from probe.attribution.settings import METHODS as SALIENCY_METHODS
 from probe.comparison.settings import CORRECTIONS
 from probe.errors import ProbeError
 from probe.models.known import LAYER_WORDS
+from probe.models.settings import KINDS as PREPROCESSING
+from probe.tuning.settings import TRANSFORMS
 
 # Options of a settings class complete its choices (see probe.cli.options.of). The others:
 
@@ -19,26 +22,14 @@ REDUCERS = (
     "pca:100@500",
 )  # fmt: skip
 
-# As in probe.attribution and probe.plots, which import torch and matplotlib.
-SALIENCY_METHODS = (
-    "gradient", "input-x-gradient", "smoothgrad", "vargrad", "integrated-gradients",
-    "expected-gradients", "deeplift", "lrp", "guided-backprop", "deconvnet", "occlusion", "rise",
-    "guided-grad-cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam",
-    "ablation-cam", "attention-rollout", "attention-grad-cam",
-)  # fmt: skip
+# As in probe.plots, which imports matplotlib.
 SALIENCY_STYLES = ("overlay", "side", "map", "contours")
-
-# As in probe.tuning.
-TRANSFORMS = ("translation", "scale", "rotation")
-
-# As in probe.synthesis.
 
 # As in probe.recordings.importing.options.
 AXES = ("stimulus", "presentation", "repetition", "neuroid", "time")
 TIME_UNITS = ("s", "ms")
 PICTURE_AXES = ("y,x", "x,y")
 
-PREPROCESSING = ("resize", "torchvision")
 CLUSTERS = ("local:2", "local:4", "tcp://", "slurm", "slurm:10")
 
 

@@ -55,7 +55,7 @@ def datasets(
     if context.invoked_subcommand is not None:
         return
     from probe import recordings
-    from probe.cli.show import put, table
+    from probe.cli.terminal import put, table
 
     entries = recordings.available()
     if as_json:
@@ -169,8 +169,7 @@ def import_(
       probe datasets import sub-01_stat-effect_statmap.nii.gz --events trials.tsv
         --mask atlas_dseg.nii.gz --region V1,V4 --stimuli images/ -o sub-01
     """  # noqa: D301
-    settings = settings.checked()
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.recordings import read_recording
     from probe.recordings.importing.reading import ask_for_pictures, check_free
 
@@ -189,7 +188,7 @@ def import_(
         name = folder if folder.is_absolute() else f"./{folder.as_posix().removeprefix('./')}"
         over_time = "" if reading.times is None else _over_time(reading.times)
         lines = ["", f"wrote {name}", f"probe rsa --model alexnet --dataset {name}{over_time}"]
-    show.put(show.facts(reading.describe()), *lines)
+    terminal.put(terminal.facts(reading.describe()), *lines)
 
 
 def _over_time(times: np.ndarray) -> str:
@@ -228,7 +227,7 @@ def show(name: Name) -> None:
     Example: probe datasets show li2026
     """
     from probe.assets.template import is_placeholder
-    from probe.cli.show import facts, put, size
+    from probe.cli.terminal import facts, put, size
     from probe.recordings import catalogue
 
     dataset = catalogue.named(name)
@@ -291,7 +290,7 @@ def fetch(
 
     Example: probe datasets fetch majajhong2015 --accept-licence
     """
-    from probe.cli.show import put, size
+    from probe.cli.terminal import put, size
     from probe.recordings import fetch_files
 
     paths = fetch_files(name, accept_licence=accept_licence)
@@ -304,7 +303,7 @@ def verify(name: Name) -> None:
 
     Ends with 1 if a file is not what it should be. Nothing is fetched or removed.
     """
-    from probe.cli.show import put, table
+    from probe.cli.terminal import put, table
     from probe.recordings import verify_files
 
     files = verify_files(name)
@@ -371,7 +370,7 @@ def new(
       probe rsa --model alexnet --dataset smith2026
     """  # noqa: D301
     from probe.assets.template import write_template
-    from probe.cli.show import put
+    from probe.cli.terminal import put
 
     path = write_template(name, files or ())
     put(f"wrote {path}", f"Fill it in, then: probe datasets show {name}")
@@ -418,7 +417,7 @@ def export(
       probe datasets export v4 v4.nc
       probe datasets export ./mylab mylab.parquet --min-reliability .4
     """  # noqa: D301
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.recordings import select_reliable
     from probe.recordings.several import load_recordings
 
@@ -438,7 +437,7 @@ def export(
         *(["the affine of the voxels"] if "affine" in attrs else []),
         *(["that responses are averages"] if attrs.get("averaged") else []),
     ]
-    show.put(
+    terminal.put(
         repr(recording).strip("<>"),
         *([f"not kept in the file: {', and '.join(lost)}"] if lost else []),
         f"{'replaced' if replaced else 'wrote'} {path}",

@@ -124,10 +124,10 @@ def dream(
         if writing.as_json:
             _print_json([record])
         else:
-            from probe.cli import show
+            from probe.cli import terminal
 
             notes = record["about"].get("notes", ())
-            show.put(f"wrote {record['files'][0]}", *(f"note: {note}" for note in notes))
+            terminal.put(f"wrote {record['files'][0]}", *(f"note: {note}" for note in notes))
         return
     paths = _paths(files, output, read)
 
@@ -230,7 +230,7 @@ def _show(plan: Plan, path: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.targets import said
 
     record = plan.about["settings"]
@@ -243,7 +243,7 @@ def _show(plan: Plan, path: Path) -> None:
     facts += [("site", line) for line in said(plan.target)]
     facts += [("note", note) for note in plan.original.remarks]
     facts += [("wrote", str(path))]
-    show.put(
+    terminal.put(
         Text(f"{record['model']} · {plan.about['image']}", style="bold"),
-        Padding(show.facts(facts), (0, 0, 0, 2)),
+        Padding(terminal.facts(facts), (0, 0, 0, 2)),
     )

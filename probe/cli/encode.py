@@ -77,7 +77,7 @@ def encode(
       probe visualize site:v4:12
       probe dream photo.jpg --target site:v4:12
     """  # noqa: D301
-    settings = settings.checked()
+    settings = settings.checked()  # before PyTorch is imported
     from probe import encoding
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
@@ -111,14 +111,14 @@ def encode(
 def _put(fitted: Encoding | Encodings | EncodingOverTime, files: list[str], **layout: Any) -> None:
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
 
     summary = fitted.summary()
     left = ("layer", "alias", "model", "recording", "region", "best layer")
-    show.put(
+    terminal.put(
         Text(fitted.title, style="bold"),
         "",
-        show.table(
+        terminal.table(
             list(summary.columns),
             summary.to_numpy().tolist(),
             right=[c for c in summary.columns if c not in left],

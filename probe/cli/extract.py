@@ -102,7 +102,7 @@ def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
     from rich.text import Text
 
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     of, n_bytes = plan.extraction, 1e9 * float(table["GB"].sum())
     there = plan.share_there(table)
@@ -118,16 +118,19 @@ def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
         ("stored as", of.dtype),
         *_order(of.stimuli.ids),
         *cache.skipped(of.stimuli.skipped),
-        ("takes", f"{show.size(n_bytes)}, {show.size(cache.free_bytes(of.folder))} are free"),
-        ("there", show.percent(there)),
+        (
+            "takes",
+            f"{terminal.size(n_bytes)}, {terminal.size(cache.free_bytes(of.folder))} are free",
+        ),
+        ("there", terminal.percent(there)),
     ]
-    show.put(
+    terminal.put(
         Text(plan.title, style="bold"),
-        Padding(show.facts(facts), (0, 0, 1, 2)),
-        show.table(
+        Padding(terminal.facts(facts), (0, 0, 1, 2)),
+        terminal.table(
             ["layer", "output", "neuroids", "there", "size"],
             [
-                [layer, shape, f"{n:,}", show.percent(share), show.size(1e9 * gb)]
+                [layer, shape, f"{n:,}", terminal.percent(share), terminal.size(1e9 * gb)]
                 for layer, shape, n, share, gb in table.itertuples(index=False)
             ],
             right=["output", "neuroids", "there", "size"],
@@ -143,7 +146,7 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
     from rich.text import Text
 
     from probe.activations import cache
-    from probe.cli import show
+    from probe.cli import terminal
 
     names, left_out = list(before["layer"]), plan.extraction.stimuli.skipped
     summary = store.summary().set_index("layer").loc[names].reset_index()
@@ -161,17 +164,17 @@ def _show(store: ActivationStore, plan: Plan, before: pd.DataFrame, as_json: boo
         *cache.facts(store),
         *_order(plan.extraction.stimuli.ids),
         *cache.skipped(left_out),
-        ("new", new or f"{show.percent(1 - there)}; the rest was there"),
-        ("on disk", f"{show.size(1e9 * summary['GB'].sum())} in {store.path}"),
+        ("new", new or f"{terminal.percent(1 - there)}; the rest was there"),
+        ("on disk", f"{terminal.size(1e9 * summary['GB'].sum())} in {store.path}"),
     ]
     name = str(store.path)
     if plan.extraction.folder is None:
         name = cache.short(store)
     one, every = f'"{name}", "{names[-1]}")', f'"{name}")'
     width = max(len(one), len(every))
-    show.put(
+    terminal.put(
         Text(plan.title, style="bold"),
-        Padding(show.facts(facts), (0, 0, 1, 2)),
+        Padding(terminal.facts(facts), (0, 0, 1, 2)),
         _code(f"  probe.open_activations({one:<{width}}  # an xarray.DataArray"),
         _code(f"  probe.open_activations({every:<{width}}  # all, an xarray.DataTree"),
     )

@@ -73,7 +73,6 @@ def filters(
       probe filters alexnet --layer conv4 --images ~/photos --channels 12,84
       probe filters vgg16 --layer relu4_2 --images ~/photos -k 5 --project guided
     """  # noqa: D301
-    settings = settings.checked()
     mode = _mode(settings.layer, image, images)
     for option, value, modes in (
         ("--sort", settings.sort, ["kernels"]),
@@ -84,7 +83,7 @@ def filters(
         ("--batch-size", settings.batch_size, ["--images"]),
     ):
         if value is not None and mode not in modes:
-            raise ProbeError(f"{option} goes with {' or '.join(modes)}, not with {mode}")
+            raise ProbeError(f"{option} can only be used for {' or '.join(modes)}, not for {mode}")
     channels = None if settings.channels is None else options.numbers(str(settings.channels))
 
     from probe import features
@@ -148,7 +147,7 @@ def _show(figure: Any, files: list[Path], as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
 
     if as_json:
         record = {"about": figure.about, "table": figure.table.to_dict("records")}
@@ -158,10 +157,10 @@ def _show(figure: Any, files: list[Path], as_json: bool) -> None:
     facts = [("scale", figure.scale), ("weights", figure.about["weights"])]
     facts += [("wrote", str(path)) for path in files]
     summary = figure.summary
-    show.put(
+    terminal.put(
         Text(figure.title, style="bold"),
-        Padding(show.facts(facts), (0, 0, 1, 2)),
-        show.table(
+        Padding(terminal.facts(facts), (0, 0, 1, 2)),
+        terminal.table(
             list(summary.columns),
             [[_cell(value) for value in row] for row in summary.itertuples(index=False)],
             right=[name for name in summary.columns if name not in ("stimulus_id", "group")],

@@ -62,7 +62,6 @@ def invariance(
       probe invariance resnet18 --images ~/photos --transform translation
       probe invariance alexnet --layers conv,fc6 -o alexnet.csv
     """  # noqa: D301
-    settings = settings.checked()
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
     from probe.tuning import invariance
@@ -81,7 +80,7 @@ def _show(measured: Invariance, path: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
 
     summary = measured.summary
     columns = [name for name in summary.columns if name not in ("layer", "alias")]
@@ -91,10 +90,10 @@ def _show(measured: Invariance, path: Path) -> None:
         for name, unit in units.items()
         for kind in ("error", "tolerates")
     }
-    show.put(
+    terminal.put(
         Text(measured.title, style="bold"),
-        Padding(show.facts([("weights", measured.about["weights"])]), (0, 0, 1, 2)),
-        show.table(
+        Padding(terminal.facts([("weights", measured.about["weights"])]), (0, 0, 1, 2)),
+        terminal.table(
             ["layer", "alias", *(heads[name] for name in columns)],
             [
                 [row["layer"], row["alias"], *(_cell(name, row[name]) for name in columns)]

@@ -43,8 +43,9 @@ def layers(
     A name from this list is what --layers takes, and what torchvision, Captum and Brain-Score
     take too. No weights are needed. * marks the layers that probe rsa compares by default.
 
-    output: of one picture: channels × rows × columns, tokens × channels, or channels, in whatever
-    order the module has them. A ? marks axes that are not known: no channel can be named there.
+    output: shape for one picture: channels × rows × columns, tokens × channels, or channels, in
+    whatever order the module has them. A ? marks axes that are not known: no channel can be named
+    there.
 
     field: height and width of the receptive field in pixels, padding included, of the unit in the
     middle; whole: all units see the whole picture. jump: how far apart neighbouring fields are.
@@ -60,7 +61,7 @@ def layers(
     from probe import models
 
     if as_csv and as_json:
-        raise ProbeError("--csv and --json exclude each other: give one of them")
+        raise ProbeError("--csv and --json cannot be combined: choose one")
     pixels = None if size is None else _pixels(size)
     infos = models.layers(model, pixels)
     chosen = [i.name for i in infos] if select == "all" else models.resolve(select, model)
@@ -87,12 +88,12 @@ def _pixels(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip().lower())
     height, width = (int(part) for part in match.groups()) if match else (0, 0)
     if not height or not width:
-        raise ProbeError(f"size {text!r} is not HEIGHTxWIDTH in pixels, such as 224x224")
+        raise ProbeError(f"size {text!r}: expected HEIGHTxWIDTH in pixels, such as 224x224")
     return height, width
 
 
 def _show(infos: list[LayerInfo], known: Measures) -> None:
-    from probe.cli.show import put, table
+    from probe.cli.terminal import put, table
     from probe.models.receptive_fields import times
 
     rows = []

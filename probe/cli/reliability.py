@@ -43,7 +43,7 @@ def reliability(
       probe reliability -d ./mylab --region all --metric crossnobis
       probe rsa -m alexnet -d v4 --min-reliability .6
     """  # noqa: D301
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.comparison.result_reliability import reliability
     from probe.output.files import default_folder, place_for
 
@@ -57,7 +57,7 @@ def reliability(
     if as_json:
         typer.echo(result.to_json())
         return
-    show.put_result(
+    terminal.put_result(
         result.title,
         result.summary(),
         result.notes(),

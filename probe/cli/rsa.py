@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from probe.comparison.result_map import RSAMap
     from probe.comparison.result_over_time import RSAOverTime
 
+_FIRST = (
+    "model", "dataset", "layers", "region", "subject", "output", "comparator", "metric", "time",
+    "step", "min_reliability", "weights", "preprocessing", "baselines", "resample", "test",
+    "correction", "n_resamples", "seed",
+)  # fmt: skip
+"""What to compare, how to compare it, how sure it is; how it is computed comes last."""
+
 
 @with_settings(
     RSASettings,
+    first=_FIRST,
     progress=None,
     layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
     weights={"autocompletion": complete.weights},
@@ -54,11 +62,11 @@ def rsa(
     an interval, and writes table.csv (layer × time), peaks.csv, clusters.csv, figure.png, and
     generalisation.png (one time against another).
 
-    Several: each network with each recording and region. Prints the best layer of each, chosen on
-    one half of the stimuli and scored on the other, and writes a folder per comparison as soon as
-    it is done; at the end map.png (layer × region), map.csv, best.csv and table.csv. A comparison
-    that fails is left out and named at the end (exit code 2). After Ctrl-C, the same command
-    resumes with the RDMs that it has.
+    Several networks, recordings or regions: each is compared with each. Prints the best layer of
+    each comparison, chosen on one half of the stimuli and scored on the other, and writes a folder
+    for each as soon as it is done; at the end map.png (layer × region), map.csv, best.csv and
+    table.csv. A comparison that fails is left out and named at the end (exit code 2). After Ctrl-C,
+    the same command resumes with the RDMs that it has.
 
     With --cluster, each of several networks is a task of its own; a single network is divided into
     tasks by its images and by the resamples. The workers need the same version of this package, and
@@ -119,7 +127,7 @@ def rsa(
 def _show(
     result: RSAResult | RSAMap | RSAOverTime, folder: Path, verb: str, correction: str
 ) -> None:
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.comparison import RSAMap, RSAOverTime
 
     facts: list[tuple[str, str]] = []
@@ -135,7 +143,7 @@ def _show(
         names, facts = list(result.FILES), result.describe()
         if result.choice is not None:
             best = list(result.layers["layer"]).index(result.choice.layer)
-    show.put_result(
+    terminal.put_result(
         result.title,
         summary,
         notes,

@@ -22,10 +22,10 @@ def _list(asked: bool) -> None:
     if not asked:
         return
     from probe.attribution import METHODS
-    from probe.cli import show
+    from probe.cli import terminal
 
-    show.put(
-        show.table(
+    terminal.put(
+        terminal.table(
             ["method", "map of", "signed", "what it shows"],
             [[m.name, m.kind, "yes" if m.signed else "", m.about] for m in METHODS.values()],
             folds="what it shows",
@@ -72,7 +72,8 @@ def saliency(
     style: Annotated[
         str,
         typer.Option(
-            help="overlay, side (picture, overlay, map and scale), map, contours.",
+            help="How the map is drawn: overlay, side (picture, overlay, map and scale), map, or "
+            "contours.",
             autocompletion=complete.saliency_styles,
         ),
     ] = "overlay",
@@ -109,7 +110,6 @@ def saliency(
       probe saliency cat.jpg -m alexnet --method integrated-gradients --check
       probe saliency cat.jpg --target site:v4:12 --style side
     """  # noqa: D301
-    settings = settings.checked()
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
     from probe.attribution.explain import default_method
@@ -153,7 +153,7 @@ def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
 
     first = maps[0]
     sees = ", ".join(f"{label} {share:.0%}" for label, share in first.top)
@@ -166,17 +166,17 @@ def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None
         facts += [("scale", first.scale)]
     facts += [("note", note) for note in first.about.get("notes", ())]
     facts += [("written", str(path)) for path in written]
-    show.put(
+    terminal.put(
         Text(f"{first.model} · {first.about['image']}", style="bold"),
-        Padding(show.facts(facts), (0, 0, 0, 2)),
+        Padding(terminal.facts(facts), (0, 0, 0, 2)),
     )
     for one, checked in zip(maps, trust, strict=bool(trust)):
         table = checked.summary()
         name = " at ".join(filter(None, (one.method.name, one.layer)))
-        show.put(
+        terminal.put(
             "",
             Text(f"How far to trust {name}", style="bold"),
-            show.table(
+            terminal.table(
                 list(table.columns), table.values.tolist(), right=["value", "chance"],
                 folds="meaning",
             ),

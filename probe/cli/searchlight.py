@@ -82,7 +82,7 @@ def searchlight(
       probe searchlight -m alexnet -d ./surface1 --surface lh.midthickness.surf.gii \\
         --surface rh.midthickness.surf.gii
     """  # noqa: D301
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.comparison.searchlight import searchlight as run
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
@@ -108,7 +108,7 @@ def searchlight(
     if (folder / result.GLASS_BRAIN).exists():
         others.append(result.GLASS_BRAIN)
     ending = "*.nii.gz" if maps[0].endswith(".gz") else "*.shape.gii"
-    show.put_result(
+    terminal.put_result(
         result.title,
         result.summary(),
         result.notes(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ Command = Callable[..., None]
 
 
 def with_settings(
-    settings: type[Settings], **overrides: Mapping[str, Any] | None
+    settings: type[Settings], *, first: Sequence[str] = (), **overrides: Mapping[str, Any] | None
 ) -> Callable[[Command], Command]:
     """Add an option to a command for each of a settings class.
 
@@ -27,6 +27,8 @@ def with_settings(
     Parameters
     ----------
     settings : type of Settings
+    first : sequence of str
+        Parameters of the command, its own and those of the settings, that help shows first.
     **overrides : mapping or None
         By the names of fields: None leaves an option out. ``flags``: how it is written, where it is
         not ``--NAME``. ``type``, ``default``: of the command line, where the field has others.
@@ -47,11 +49,13 @@ def with_settings(
             if parameter.annotation is settings:
                 target, new = parameter.name, own_parameters.values()
             parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in new]
+        parameters.sort(key=lambda p: first.index(p.name) if p.name in first else len(first))
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
             chosen = settings.of({name: values.pop(name) for name in own_parameters})
-            # What is out of range is refused before a command imports PyTorch, which takes seconds.
+            # What is out of range is refused before a command imports PyTorch, which takes seconds;
+            # what does not go together, by the function that the command calls.
             Settings.checked(chosen)
             command(**{target: chosen}, **values)
 

@@ -34,8 +34,8 @@ def studio(
     """Open a page in the browser for dreams, styles, saliency and visualisations.
 
     It makes the same pictures as the commands, with their settings inside. Nothing leaves this
-    computer. Pictures that you drop there, and pictures made from them, are kept until it ends:
-    download what you like. Ctrl-C ends it.
+    computer. Pictures that you drop there, and pictures made from them, are kept until the studio
+    ends: download those you like. Ctrl-C ends it.
 
     \b
     Examples:

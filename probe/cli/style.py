@@ -198,7 +198,7 @@ def _paint_film(
 ) -> dict[str, Any]:
     """Paint a film; return what was made, and how."""
     from probe import images
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.synthesis.style_film import style_film
 
     if len(sources.contents) > 1:
@@ -219,7 +219,7 @@ def _paint_film(
         )  # fmt: skip
     about = images.about(path)
     if not writing.as_json:
-        show.put(f"wrote {path}", *(f"note: {note}" for note in about.get("notes", ())))
+        terminal.put(f"wrote {path}", *(f"note: {note}" for note in about.get("notes", ())))
     return {"about": about, "files": [str(path)]}
 
 
@@ -263,7 +263,7 @@ def _show(plan: Plan, painted: Stylised | None, path: Path) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.synthesis.style import title_of
 
     facts = []
@@ -278,4 +278,6 @@ def _show(plan: Plan, painted: Stylised | None, path: Path) -> None:
     content = plan.inputs.content
     facts += [("note", note) for note in (content.remarks if content else ())]
     facts += [("wrote" if painted else "was there", str(path))]
-    show.put(Text(title_of(plan.about), style="bold"), Padding(show.facts(facts), (0, 0, 0, 2)))
+    terminal.put(
+        Text(title_of(plan.about), style="bold"), Padding(terminal.facts(facts), (0, 0, 0, 2))
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ import typer
 from probe.cli import complete, options, outputs, remake
 from probe.cli.settings import with_settings
 from probe.errors import ProbeError
+from probe.settings import Settings, option
 from probe.synthesis.settings import VisualizeSettings
 
 if TYPE_CHECKING:
@@ -21,6 +22,34 @@ if TYPE_CHECKING:
 
 PATCHES = 4
 """Patches of photographs beside each picture."""
+
+
+@dataclass(frozen=True)
+class SiteOptions(Settings):
+    """What is said of the superstimulus of a site alone."""
+
+    judge: str | None = option(
+        None,
+        "For sites: the network that judges the picture. It has another architecture, and is "
+        "fitted to the other half of the stimuli.",
+        unset="squeezenet1_1, mobilenet_v2 or vgg16",
+    )
+    together_with: str | None = option(
+        None,
+        "For sites: more networks, separated by commas, or none. The picture increases the mean "
+        "of all their predictions.",
+        unset="squeezenet1_1 or alexnet, whichever does not judge",
+    )
+    photographs: str | None = option(
+        None,
+        "For sites: pictures, the best of which is shown beside the superstimulus: a folder, a "
+        "pattern in quotes, a table, or a zip archive.",
+    )
+    mask: bool = option(True, "For sites: show grey where the site does not look.")
+    check: bool = option(
+        True,
+        "For sites: limit contrast to that of the stimuli, and let another network judge.",
+    )
 
 
 @with_settings(
@@ -35,9 +64,17 @@ PATCHES = 4
     preprocessing={"type": str, "autocompletion": complete.preprocessing},
     threads=None,
 )
+@with_settings(
+    SiteOptions,
+    judge={"autocompletion": complete.models},
+    together_with={"flags": ("--with",), "autocompletion": complete.several_models},
+    mask={"flags": ("--mask/--no-mask",)},
+    check={"flags": ("--check/--no-check",)},
+)
 def visualize(
     context: typer.Context,
     settings: VisualizeSettings,
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -56,44 +93,7 @@ def visualize(
             show_default=False,
         ),
     ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            help="For sites: the network that judges the picture. It has another architecture, and "
-            "is fitted to the other half of the stimuli.",
-            show_default="squeezenet1_1, mobilenet_v2 or vgg16",
-            autocompletion=complete.models,
-        ),
-    ] = None,
-    together_with: Annotated[
-        str | None,
-        typer.Option(
-            "--with",
-            help="For sites: more networks, separated by commas, or none. The picture increases "
-            "the mean of all their predictions.",
-            show_default="squeezenet1_1 or alexnet, whichever does not judge",
-            autocompletion=complete.several_models,
-        ),
-    ] = None,
-    photographs: Annotated[
-        str | None,
-        typer.Option(
-            help="For sites: pictures, the best of which is shown beside the superstimulus: a "
-            "folder, a pattern in quotes, a table, or a zip archive.",
-            show_default=False,
-        ),
-    ] = None,
-    mask: Annotated[
-        bool,
-        typer.Option("--mask/--no-mask", help="For sites: show grey where the site does not look."),
-    ] = True,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check/--no-check",
-            help="For sites: limit contrast to that of the stimuli, and let another network judge.",
-        ),
-    ] = True,
+    of_sites: SiteOptions,
     preview: options.Preview = 0,
     repeat: Annotated[
         Path | None,
@@ -135,7 +135,7 @@ def visualize(
     settings = _parsed(settings)
     model: str | None = settings.model
     sites = [word for word in settings.target or [] if word.startswith("site:")]
-    if sites and repeat is None and check:
+    if sites and repeat is None and of_sites.check:
         plain = (
             "channels", "interpolate", "size", "transparent", "tileable", "patches",
             "parameterisation", "tolerance", "weights", "preprocessing", "batch_size",
@@ -144,15 +144,11 @@ def visualize(
             settings.target
         ):
             raise ProbeError(
-                "a superstimulus of a site goes with sites alone, and not with "
-                f"{asked or 'another target'}: leave it out, or add --no-check for a plain picture "
-                "without a budget and a judge"
+                "a superstimulus is made for sites alone: leave out "
+                f"{asked or 'the other targets'}, or add --no-check for a plain picture, without a "
+                "budget and a judge"
             )
-        _superstimulus(
-            sites, settings, output, judge=judge, together_with=together_with,
-            photographs=photographs, masked=mask, overrides=overrides, preview=preview,
-            as_json=as_json,
-        )  # fmt: skip
+        _superstimulus(sites, settings, of_sites, output, overrides, preview, as_json)
         return
     if sites and model is None:
         from probe.encoding.kept import model_of
@@ -217,12 +213,8 @@ def _parsed(settings: VisualizeSettings) -> VisualizeSettings:
 def _superstimulus(
     sites: list[str],
     settings: VisualizeSettings,
+    of_sites: SiteOptions,
     output: Path | None,
-    *,
-    judge: str | None,
-    together_with: str | None,
-    photographs: str | None,
-    masked: bool,
     overrides: dict[str, Any],
     preview: int,
     as_json: bool,
@@ -230,7 +222,7 @@ def _superstimulus(
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.output.files import plain_name
     from probe.synthesis.superstimulus import superstimulus
 
@@ -244,8 +236,8 @@ def _superstimulus(
     chosen = {name: overrides[name] for name in ("steps", "lr") if name in overrides}
     with outputs.previews(path, preview) as show_preview:
         pictures = superstimulus(
-            sites, settings.model, together_with=together_with, judge=judge,
-            diverse=settings.diverse or 1, photographs=photographs, masked=masked,
+            sites, settings.model, together_with=of_sites.together_with, judge=of_sites.judge,
+            diverse=settings.diverse or 1, photographs=of_sites.photographs, masked=of_sites.mask,
             seed=settings.seed, precision=settings.precision, device=settings.device,
             preview=show_preview, preview_every=preview, **chosen,
         )  # fmt: skip
@@ -266,10 +258,10 @@ def _superstimulus(
         *(("judge", str(of["said"])) for of in pictures.about["judges"].values()),
         ("wrote", str(written)),
     ]  # fmt: skip
-    show.put(
+    terminal.put(
         Text(pictures.title, style="bold"),
-        Padding(show.facts(facts), (0, 0, 1, 2)),
-        show.table(columns, rows, right=columns[3:], folds="name"),
+        Padding(terminal.facts(facts), (0, 0, 1, 2)),
+        terminal.table(columns, rows, right=columns[3:], folds="name"),
         "",
         *(Text(note) for note in pictures.notes()),
     )
@@ -302,7 +294,7 @@ class _Photographs:
 
         self.name, self.plan = patches, plan
         if not any(isinstance(target, Channel) for target in plan.each):
-            raise ProbeError("--patches goes with channels, such as features.10:84")
+            raise ProbeError("--patches can only be shown for channels, such as features.10:84")
         self.stimuli = image_set(patches)
 
     def beside(self, visualisation: Visualisation) -> Visualisation:
@@ -328,7 +320,7 @@ def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from probe.cli import show
+    from probe.cli import terminal
     from probe.targets import said
 
     table = visualisation.table
@@ -360,10 +352,10 @@ def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
     table = table.drop(columns=["silent", "steps"])
     rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     columns = list(table.columns)
-    show.put(
+    terminal.put(
         Text(visualisation.title, style="bold"),
-        Padding(show.facts(facts), (0, 0, 1, 2)),
-        show.table(columns, rows, right=columns[1:]),
+        Padding(terminal.facts(facts), (0, 0, 1, 2)),
+        terminal.table(columns, rows, right=columns[1:]),
     )
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from probe.comparison.settings import check_correction
-from probe.errors import ProbeError
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv
 from probe.output.pictures import png
-from probe.output.summarised import Compared
+from probe.output.result import Compared
 from probe.output.text import (
     CORRECTIONS,
     corrected,
@@ -200,41 +197,16 @@ class RSAResult(RSAComparison):
             ax=ax,
         )
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Write tables, RDMs, a figure and ``result.json`` into a folder.
-
-        ``table.csv``, ``pairs.csv``; ``rdms.npz`` (layers) and ``recording.npz`` (subjects), which
-        ``probe compare`` and `probe.similarity.RDMs.load` read; ``figure.png``; and
-        ``result.json``, which also says how it all was made.
-
-        Parameters
-        ----------
-        path : str or Path
-            Made if it does not exist; files of these names are replaced, others left alone.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ProbeError
-            If the folder cannot be written.
-        """
-        folder = writable_folder(path)
-        written = write_all(
-            folder,
-            {
-                "table.csv": self.table.to_csv(index=False).encode(),
-                "pairs.csv": self.pairs.to_csv(index=False).encode(),
-                "figure.png": self._png(),
-            },
-        )
-        for name, rdms in (("rdms.npz", self.rdms), ("recording.npz", self.recorded)):
-            written.append(write_rdms(folder / name, rdms))
-        # Last: where it is, the others are of the same comparison.
-        return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
+    def _contents(self) -> Contents:
+        """Return tables, RDMs, a figure and ``result.json``, which says how it all was made."""
+        return {
+            "table.csv": csv(self.table),
+            "pairs.csv": csv(self.pairs),
+            "figure.png": self._png(),
+            "rdms.npz": self.rdms.save,  # of the layers
+            "recording.npz": self.recorded.save,  # of the subjects
+            "result.json": self._json(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but RDMs and pairs as plain values, as ``result.json`` (NaN as None)."""
@@ -246,10 +218,6 @@ class RSAResult(RSAComparison):
             "by_subject": plain(self.by_subject.to_dict("records")),
             "provenance": self.provenance,
         }
-
-    def to_json(self) -> str:
-        """Return everything as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self, correction: str = "fdr") -> pd.DataFrame:
         """Return the layers as a person reads them: rounded, with baselines beside the scores.
@@ -360,17 +328,3 @@ class RSAResult(RSAComparison):
 def interval_label(resample: str | None) -> str:
     """Return what a 95 % interval speaks of."""
     return f"95 % CI over {OVER[resample]}" if resample else ""
-
-
-def write_rdms(path: Path, rdms: RDMs) -> Path:
-    """Write RDMs into a file, whole or not at all.
-
-    Raises
-    ------
-    ProbeError
-        If it cannot be written.
-    """
-    try:
-        return rdms.save(path)
-    except OSError as error:
-        raise ProbeError(f"{str(path)!r} cannot be written ({error.strerror})") from None

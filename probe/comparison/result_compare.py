@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,9 +14,9 @@ import pandas as pd
 from probe import plots
 from probe.comparison.result import check_correction
 from probe.inference import Evaluation
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv, writable_folder, write_all
 from probe.output.pictures import FIGURE_STYLE
-from probe.output.summarised import Summarised
+from probe.output.result import Result
 from probe.output.text import plain, said_of
 from probe.similarity import get_comparator
 
@@ -31,7 +30,7 @@ MAX_SUBJECTS_NAMED = 6
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Summarised):
+class Comparison(Result):
     """Models compared with data by their RDMs. Shows, plots and saves itself.
 
     Attributes
@@ -200,15 +199,16 @@ class Comparison(Summarised):
         ProbeError
             If the folder cannot be written.
         """
-        return write_all(
-            writable_folder(path),
-            {
-                "table.csv": self.table.to_csv(index=False).encode(),
-                "pairs.csv": self.pairs.to_csv(index=False).encode(),
-                "figure.png": self._png(correction),
-                "result.json": f"{self.to_json()}\n".encode(),
-            },
-        )
+        return write_all(writable_folder(path), self._contents(correction))
+
+    def _contents(self, correction: str = "fdr") -> Contents:
+        """Return the tables, the figure and ``result.json``."""
+        return {
+            "table.csv": csv(self.table),
+            "pairs.csv": csv(self.pairs),
+            "figure.png": self._png(correction),
+            "result.json": self._json(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the RDMs as plain values, as ``result.json`` (NaN as None)."""
@@ -225,10 +225,6 @@ class Comparison(Summarised):
             "notes": self.remarks,
             "provenance": self.provenance,
         }
-
-    def to_json(self) -> str:
-        """Return everything but the RDMs as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def _png(self, correction: str = "fdr") -> bytes:
         from matplotlib import pyplot as plt

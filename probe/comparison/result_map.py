@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from probe.comparison.result import RSAResult, check_correction
-from probe.output.files import plain_name, writable_folder, write_all
+from probe.output.files import Contents, csv, plain_name
 from probe.output.pictures import png
-from probe.output.summarised import Summarised
+from probe.output.result import Result
 from probe.output.text import corrected, number, p_value, plain, share
 from probe.plots.regions import map_size, plot_regions
 
@@ -51,7 +50,7 @@ class Failure:
 
 
 @dataclass(frozen=True, repr=False)
-class RSAMap(Summarised):
+class RSAMap(Result):
     """Networks compared with regions: a layer × region map. Shows, plots and saves itself.
 
     Parameters
@@ -202,9 +201,12 @@ class RSAMap(Summarised):
         ProbeError
             If the folder cannot be written.
         """
+        return super().save(path)
+
+    def _contents(self) -> Contents:
+        """Return what is common to all results."""
         tables = {"table.csv": self.table, "best.csv": self.best, "map.csv": self.cells}
-        contents = {name: t.to_csv(index=False).encode() for name, t in tables.items()}
-        return write_all(writable_folder(path), contents | {"map.png": self._png()})
+        return {**{name: csv(table) for name, table in tables.items()}, "map.png": self._png()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but RDMs and pairs as plain values (NaN as None)."""
@@ -213,10 +215,6 @@ class RSAMap(Summarised):
             "comparisons": [result.to_dict() for result in self.results],
             "failures": [failure.message for failure in self.failures],
         }
-
-    def to_json(self) -> str:
-        """Return everything as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self, correction: str = "fdr") -> pd.DataFrame:
         """Return `best` as a person reads it: rounded, of strings.

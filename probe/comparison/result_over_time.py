@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from probe.comparison.result import RSAComparison, interval_label, write_rdms
+from probe.comparison.result import RSAComparison, interval_label
 from probe.errors import ProbeError
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv
 from probe.output.pictures import png
 from probe.output.text import number, p_value, peaks_text, plain, said_of
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
@@ -140,29 +138,12 @@ class RSAOverTime(RSAComparison):
             title=f"{', '.join(names)}: RDMs at two times",
         )  # fmt: skip
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Write tables, figures, the layers' RDMs and ``result.json`` into a folder.
-
-        Parameters
-        ----------
-        path : str or Path
-            Made if it does not exist; files of these names are replaced, others left alone.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ProbeError
-            If the folder cannot be written.
-        """
-        folder = writable_folder(path)
-        contents = {
-            "table.csv": self.table.to_csv(index=False).encode(),
-            "peaks.csv": self.peaks.to_csv(index=False).encode(),
-            "clusters.csv": self.clusters.to_csv(index=False).encode(),
+    def _contents(self) -> Contents:
+        """Return tables, figures, the layers' RDMs and ``result.json``."""
+        contents: dict[str, bytes] = {
+            "table.csv": csv(self.table),
+            "peaks.csv": csv(self.peaks),
+            "clusters.csv": csv(self.clusters),
             "figure.png": self._png(),
         }
         if self.generalisation is not None:
@@ -175,10 +156,7 @@ class RSAOverTime(RSAComparison):
                 self.title,
                 square=True,
             )
-        written = write_all(folder, contents)
-        written.append(write_rdms(folder / "rdms.npz", self.rdms))
-        # Last: where it is, the others are of the same comparison.
-        return written + write_all(folder, {"result.json": f"{self.to_json()}\n".encode()})
+        return {**contents, "rdms.npz": self.rdms.save, "result.json": self._json()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but RDMs as plain values, as ``result.json`` (NaN as None)."""
@@ -190,10 +168,6 @@ class RSAOverTime(RSAComparison):
             "table": plain(self.table.to_dict("records")),
             "provenance": self.provenance,
         }
-
-    def to_json(self) -> str:
-        """Return everything as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
         """Return the layers as a person reads them: one row per layer, of strings."""

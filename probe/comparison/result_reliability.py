@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ import xarray as xr
 
 from probe.comparison.settings import ReliabilitySettings
 from probe.errors import ProbeError
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv
 from probe.output.pictures import figure_png
 from probe.output.provenance import PACKAGES, provenance_of
-from probe.output.summarised import Summarised
+from probe.output.result import Result
 from probe.output.text import count, number, plain, said_of
 from probe.plots.reliability import plot_reliability
 from probe.progress import track
@@ -40,7 +39,7 @@ COMPARATOR = "spearman"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reliability(Summarised):
+class Reliability(Result):
     """How well recorded responses repeat. Shows, plots and saves itself.
 
     Attributes
@@ -171,37 +170,16 @@ class Reliability(Summarised):
             self.neuroids, self.rdms, self.times, column=column, title=self.title
         )
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Write the tables, the figure and ``reliability.json`` into a folder.
-
-        Parameters
-        ----------
-        path : str or Path
-            Made if it does not exist; files of these names are replaced, others left alone.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ProbeError
-            If the folder cannot be written.
-        """
-        folder = writable_folder(path)
+    def _contents(self) -> Contents:
+        """Return the tables, the figure and ``reliability.json``."""
         tables = {"neuroids.csv": self.neuroids, "rdms.csv": self.rdms}
         if len(self.times):
             tables["times.csv"] = self.times
-        return write_all(
-            folder,
-            {name: table.to_csv(index=False).encode() for name, table in tables.items()}
-            | {
-                "figure.png": self._png(),
-                # Last: where it is, the others are of the same recording.
-                "reliability.json": f"{self.to_json()}\n".encode(),
-            },
-        )
+        return {
+            **{name: csv(table) for name, table in tables.items()},
+            "figure.png": self._png(),
+            "reliability.json": self._json(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the neuroids as plain values, as in ``reliability.json``."""
@@ -212,10 +190,6 @@ class Reliability(Summarised):
             "summary": self.summary().to_dict("records"),
             "provenance": self.provenance,
         }
-
-    def to_json(self) -> str:
-        """Return the same as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def _png(self) -> bytes:
         return figure_png(self.plot(), {"title": self.title} | self.provenance["settings"], dpi=200)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +15,9 @@ import pandas as pd
 
 from probe.errors import ProbeError, suggest
 from probe.formats import brain_maps
-from probe.output.files import plain_name, writable_folder, write_all
+from probe.output.files import Contents, csv, plain_name
 from probe.output.pictures import FIGURE_STYLE, png
-from probe.output.summarised import Summarised
+from probe.output.result import Result
 from probe.output.text import count, number, p_value, plain, said_of
 from probe.plots.searchlight import figure_size, plot_slices, plot_surfaces, surface_figure_size
 from probe.recordings.space import HEMISPHERES, Surface, Volume
@@ -53,7 +52,7 @@ class SubjectMaps:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchlightResult(Summarised):
+class SearchlightResult(Result):
     """Layers of a network compared with the neighbourhood of every voxel or vertex.
 
     Shows, plots and saves itself.
@@ -276,19 +275,21 @@ class SearchlightResult(Summarised):
         ProbeError
             If nibabel is not installed, or the folder cannot be written.
         """
-        folder = writable_folder(path)
+        return super().save(path)
+
+    def _contents(self) -> Contents:
+        """Return maps, the table, figures and ``searchlight.json``."""
         contents: dict[str, bytes] = {}
         try:
             for name, space, values in self._maps():
                 contents |= _files(name, space, values, self.meshes)
         except ImportError:
             raise ProbeError(NEED_NIBABEL) from None
-        contents[self.TABLE] = self.table.to_csv(index=False).encode()
+        contents[self.TABLE] = csv(self.table)
         contents[self.FIGURE] = self._png()
         if (glass := self._glass_brain()) is not None:
             contents[self.GLASS_BRAIN] = glass
-        contents[self.SIDECAR] = f"{self.to_json()}\n".encode()
-        return write_all(folder, contents)
+        return contents | {self.SIDECAR: self._json()}
 
     def _maps(self) -> list[tuple[str, Volume | Surface, np.ndarray]]:
         """All maps by name."""
@@ -336,10 +337,6 @@ class SearchlightResult(Summarised):
             "table": plain(self.table.to_dict("records")),
             "provenance": self.provenance,
         }
-
-    def to_json(self) -> str:
-        """Return everything but maps as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
         """Return the layers as a person reads them: rounded, of strings."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,8 +15,8 @@ import pandas as pd
 from probe.encoding.result import Encoding
 from probe.encoding.scoring import paired
 from probe.inference.multiplicity import benjamini_hochberg, holm
-from probe.output.files import plain_name, writable_folder, write_all
-from probe.output.summarised import Summarised
+from probe.output.files import Contents, csv, plain_name
+from probe.output.result import Result
 from probe.output.text import number, p_value, plain
 from probe.plots.encoding import plot_encodings
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Encodings(Summarised, Sequence[Encoding]):
+class Encodings(Result, Sequence[Encoding]):
     """Several fits: shows, plots and saves itself, and holds each `Encoding`.
 
     Attributes
@@ -154,27 +153,25 @@ class Encodings(Summarised, Sequence[Encoding]):
 
     def save_map(self, path: str | Path) -> list[Path]:
         """Write what is common: tables, the figure, and ``map.json``."""
-        return write_all(
-            writable_folder(path),
-            {
-                "table.csv": self.table.to_csv(index=False).encode(),
-                "pairs.csv": self.pairs.to_csv(index=False).encode(),
-                "map.png": self._png(),
-                "map.json": f"{self.to_json()}\n".encode(),
-            },
-        )
+        return super().save(path)
 
-    def to_json(self) -> str:
-        """Return all tables as JSON text."""
-        return json.dumps(
-            {
-                "title": self.title,
-                "folders": self.folders,
-                "table": plain(self.table.to_dict("records")),
-                "pairs": plain(self.pairs.to_dict("records")),
-            },
-            indent=2, ensure_ascii=False, allow_nan=False,
-        )  # fmt: skip
+    def _contents(self) -> Contents:
+        """Return what is common to all fits."""
+        return {
+            "table.csv": csv(self.table),
+            "pairs.csv": csv(self.pairs),
+            "map.png": self._png(),
+            "map.json": self._json(),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all tables as plain values (NaN as None)."""
+        return {
+            "title": self.title,
+            "folders": self.folders,
+            "table": plain(self.table.to_dict("records")),
+            "pairs": plain(self.pairs.to_dict("records")),
+        }
 
     def _png(self) -> bytes:
         from matplotlib import pyplot as plt

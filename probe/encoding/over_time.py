@@ -5,9 +5,7 @@ Every site at every time is a column of responses: a layer is decomposed once fo
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,9 +15,9 @@ from probe.encoding import scores
 from probe.encoding.ridge import Split
 from probe.encoding.scoring import averages_within, score
 from probe.inference.over_time import latencies, peaks_of
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv
 from probe.output.pictures import png
-from probe.output.summarised import Compared
+from probe.output.result import Compared
 from probe.output.text import number, peaks_text, plain, said_of
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
 from probe.recordings import Noise
@@ -126,23 +124,8 @@ class EncodingOverTime(Compared):
         ax.set_ylabel("tested at (ms after onset)")
         return ax
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Write tables, figures and ``encoding.json`` into a folder.
-
-        Parameters
-        ----------
-        path : str or Path
-            Made if it does not exist; files of these names are replaced, others left alone.
-
-        Returns
-        -------
-        list of Path
-
-        Raises
-        ------
-        ProbeError
-            If the folder cannot be written.
-        """
+    def _contents(self) -> Contents:
+        """Return tables, figures and ``encoding.json``."""
         n_layers, n_times = self.generalisation.shape[:2]
         starts = self.times[:, 0]
         square = pd.DataFrame(
@@ -153,31 +136,27 @@ class EncodingOverTime(Compared):
                 "r": self.generalisation.ravel(),
             }
         )
-        return write_all(
-            writable_folder(path),
-            {
-                "table.csv": self.table.to_csv(index=False).encode(),
-                "peaks.csv": self.peaks.to_csv(index=False).encode(),
-                "sites.csv": self.sites.to_csv(index=False).encode(),
-                "generalisation.csv": square.to_csv(index=False).encode(),
-                "figure.png": self._png(),
-                "generalisation.png": png(
-                    lambda figure: self.plot_generalisation(ax=figure.add_subplot()), (4.6, 3.8),
-                    self.title, square=True,
-                ),
-                "encoding.json": f"{self.to_json()}\n".encode(),
-            },
-        )  # fmt: skip
+        return {
+            "table.csv": csv(self.table),
+            "peaks.csv": csv(self.peaks),
+            "sites.csv": csv(self.sites),
+            "generalisation.csv": csv(square),
+            "figure.png": self._png(),
+            "generalisation.png": png(
+                lambda figure: self.plot_generalisation(ax=figure.add_subplot()), (4.6, 3.8),
+                self.title, square=True,
+            ),
+            "encoding.json": self._json(),
+        }  # fmt: skip
 
-    def to_json(self) -> str:
-        """Return everything but single sites as JSON text (NaN as null)."""
-        content = {
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but single sites as plain values (NaN as None)."""
+        return {
             **self.facts,
             "peaks": plain(self.peaks.to_dict("records")),
             "table": plain(self.table.to_dict("records")),
             "provenance": self.provenance,
         }
-        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
         """Return the layers as a person reads them: one row per layer, of strings."""

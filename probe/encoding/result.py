@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +21,9 @@ from probe.encoding.sites import ALL, Head, Identity, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.devices import on_device
-from probe.output.files import writable_folder, write_all
+from probe.output.files import Contents, csv, writable_folder, write_all
 from probe.output.pictures import png
-from probe.output.summarised import Summarised
+from probe.output.result import Result
 from probe.output.text import chosen, count, number, p_value, plain, said_of
 from probe.plots.encoding import plot_bands, plot_encoding, plot_sites
 from probe.plots.layers import figure_size
@@ -47,7 +46,7 @@ PREDICTION_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Encoding(Summarised):
+class Encoding(Result):
     """Recorded sites, fitted with the layers of a network. Shows, plots and saves itself.
 
     Attributes
@@ -418,14 +417,17 @@ class Encoding(Summarised):
         list of Path
             What was written.
         """
-        folder = writable_folder(path)
+        return write_all(writable_folder(path), self._contents(figures=figures))
+
+    def _contents(self, *, figures: bool = True) -> Contents:
+        """Return tables, figures, sites and ``encoding.json``."""
         contents = {
-            "table.csv": self.table.to_csv(index=False).encode(),
-            "sites.csv": self.sites.to_csv(index=False).encode(),
-            "pairs.csv": self.pairs.to_csv(index=False).encode(),
+            "table.csv": csv(self.table),
+            "sites.csv": csv(self.sites),
+            "pairs.csv": csv(self.pairs),
         }
         if self.is_banded:
-            contents["bands.csv"] = self.bands.to_csv(index=False).encode()
+            contents["bands.csv"] = csv(self.bands)
         if figures:
             contents |= {
                 "figure.png": self._png(),
@@ -433,12 +435,7 @@ class Encoding(Summarised):
             }
         if figures and self.is_banded:
             contents["bands.png"] = png_of(self.plot_bands(), self.title)
-        # Last: where it is, the others are of the same fit.
-        contents |= {
-            "sites.npz": self._arrays(),
-            "encoding.json": f"{self.to_json()}\n".encode(),
-        }
-        return write_all(folder, contents)
+        return contents | {"sites.npz": self._arrays(), "encoding.json": self._json()}
 
     def _arrays(self) -> bytes:
         arrays: dict[str, np.ndarray] = {}
@@ -468,10 +465,6 @@ class Encoding(Summarised):
             "table": plain(self.table.to_dict("records")),
             "provenance": self.provenance,
         }
-
-    def to_json(self) -> str:
-        """Return the same as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def summary(self) -> pd.DataFrame:
         """Return the layers and the baselines as a person reads them: rounded, as text."""
@@ -608,7 +601,7 @@ def _pictures(pictures: Any) -> tuple[list[str], Any]:
         stimuli = image_set(pictures)
         return list(stimuli.ids), stimuli.image
     sources: Iterable[Any] = pictures if isinstance(pictures, (list, tuple)) else [pictures]
-    opened = [images.given(one) for one in sources]
+    opened = [images.read_named(one) for one in sources]
     names = [
         name if isinstance(one, (str, Path)) else str(k)
         for k, ((_, name), one) in enumerate(zip(opened, sources, strict=True))

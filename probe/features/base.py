@@ -94,5 +94,5 @@ def check_channels(channels: Sequence[int], n: int, layer: str) -> tuple[int, ..
         if not 0 <= channel < n:
             raise ProbeError(f"channel {channel} does not exist: layer {layer!r} has {n}, from 0")
     if not channels:
-        raise ProbeError("no channel is named")
+        raise ProbeError("channels []: expected at least one")
     return tuple(channels)

@@ -157,7 +157,7 @@ def activation_maps(
     >>> probe.features.activation_maps("alexnet", "cat.jpg", "conv1")  # doctest: +SKIP
     """
     FilterSettings.of({"scale": scale}).checked()
-    picture, name = images.given(image)
+    picture, name = images.read_named(image)
     network = network_of(model, layer)
     info = layer_called(layer, network)
     if info.axes != ("channel", "y", "x"):

@@ -12,7 +12,7 @@ from probe.images.reading import (
     check,
     kind_of,
 )
-from probe.images.viewing import COLOURS, given, notes_of, read
+from probe.images.viewing import COLOURS, notes_of, read, read_named
 from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
 
 __all__ = [
@@ -35,13 +35,13 @@ __all__ = [
     "check_animation",
     "check_kind",
     "encode",
-    "given",
     "kind_of",
     "notes_of",
     "open_picture",
     "png",
     "read",
     "read_movie",
+    "read_named",
     "sha256_of",
     "side_car",
     "write_frames",

@@ -288,7 +288,7 @@ def to_srgb(levels: np.ndarray, profile: Profile) -> np.ndarray:
     if has == "grey" and profile.kind == "RGB":
         levels = np.repeat(levels[:, :, None], 3, axis=2)
     if profile.curves is None:
-        return _by_tables(levels, profile)
+        return _by_lcms(levels, profile.content, srgb().content)
     top = np.iinfo(levels.dtype).max
     curves = profile.curves[:, :: (FINEST - 1) // top].astype(np.float32)
     across = (np.linalg.inv(srgb().matrix) @ profile.matrix).astype(np.float32).T
@@ -395,12 +395,6 @@ def _decoded(numbers: np.ndarray) -> np.ndarray:
     return np.where(numbers <= 0.04045, numbers / 12.92, ((numbers + 0.055) / 1.055) ** 2.4)
 
 
-def _by_tables(levels: np.ndarray, profile: Profile) -> np.ndarray:
-    if levels.dtype == np.uint16:
-        levels = ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return _by_lcms(levels, profile.content, srgb().content)
-
-
 def _by_lcms(levels: np.ndarray, here: bytes, there: bytes) -> np.ndarray:
     """Convert at 8 bits, by LittleCMS."""
     picture = as_pillow(levels)
@@ -413,7 +407,9 @@ def _by_lcms(levels: np.ndarray, here: bytes, there: bytes) -> np.ndarray:
 
 
 def as_pillow(levels: np.ndarray) -> Image.Image:
-    """Return 8-bit grey, RGB or CMYK values as Pillow holds them."""
+    """Return grey, RGB or CMYK values as Pillow holds them: with 8 bits."""
+    if levels.dtype == np.uint16:
+        levels = ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if levels.ndim == 2 or levels.shape[2] == 3:
         return Image.fromarray(np.ascontiguousarray(levels))
     bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(levels, 2, 0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import struct
 import warnings
 from dataclasses import dataclass, field
@@ -12,25 +13,20 @@ from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from probe.errors import ProbeError
 from probe.images import colour
 from probe.images.colour import Numbers, Profile
 from probe.images.metadata import kept_exif
-from probe.images.reading import Picture, mend, naming, reason, register_reader, to_pillow
+from probe.images.reading import Picture, naming, reason, register_reader, to_pillow
 from probe.images.tags import meaning_of
 
 LIMIT = 200.0
 """Megapixels that are read, if nothing else is said: what seven photographs of a phone hold."""
 
-# Pillow reads 16-bit colours if it is asked twice: for the upper bytes, and for the lower ones. Of
-# 17 kinds of 16-bit PNG and TIFF files, 16 are read so with their very pixels (all but those
-# whose channels lie apart). OpenCV 5.0 reads 12: not grey with alpha, a transparent grey, white as
-# zero, nor Zstandard; tifffile takes imagecodecs for LZW. With that all are read, in half the time
-# (0.6 s for 3 megapixels, here 1.3 s), for another 26 MB in every installation.
-
-# How the two bytes of a 16-bit value lie, and the order that reads the other byte for the upper.
-_OTHER = {"L": "B", "B": "L", "N": "B" if np.little_endian else "L"}
+# What is damaged is told by its errors; unless the user listens, its warnings go nowhere.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _UPRIGHT: dict[int, Any] = {
     2: lambda a: a[:, ::-1],
@@ -91,9 +87,9 @@ def open_picture(source: Picture, *, limit: float = LIMIT) -> Original:
     The EXIF orientation is applied. Colours that the file does not mean as sRGB, by an ICC profile
     or by numbers (cICP, gAMA and cHRM in PNG, nclx in AVIF), are converted, in floating point; by a
     profile that is made of tables, such as those of CMYK, at 8 bits. Colours outside of sRGB become
-    the nearest per channel. PNG and TIFF files are read with all of their 16 bits, save TIFF files
-    whose channels lie apart or are multiplied by their alpha. Of an animation, the first frame. A
-    colour profile or EXIF data that are damaged are left out, and `Original.notes` says so.
+    the nearest per channel. PNG and TIFF files are read with all of their 16 bits. Of an animation,
+    the first frame. A colour profile or EXIF data that are damaged are left out, and
+    `Original.notes` says so.
 
     Parameters
     ----------
@@ -129,7 +125,7 @@ def _original(source: Picture, name: str, limit: float) -> Original:
         opened = to_pillow(source, name)
         _check_size(opened, name, limit)
         file = None
-        levels, alpha, notes = *_apart(opened), list[str]()
+        levels, alpha = _apart(opened)
     else:
         file = content = (
             source if isinstance(source, bytes) else Path(source).expanduser().read_bytes()
@@ -137,7 +133,8 @@ def _original(source: Picture, name: str, limit: float) -> Original:
         register_reader(content)
         opened = _opened(io.BytesIO(content))
         _check_size(opened, name, limit)
-        levels, alpha, notes = _levels(opened, content)
+        levels, alpha = _levels(opened, content)
+    notes: list[str] = []
     if opened.format == "TIFF" and getattr(opened, "n_frames", 1) > 1:
         notes.append(f"of its {opened.n_frames} pages, the first was read")  # type: ignore[attr-defined]
     top = np.iinfo(levels.dtype).max
@@ -187,9 +184,7 @@ def _check_size(opened: Image.Image, name: str, limit: float) -> None:
         )
 
 
-def _levels(
-    opened: ImageFile.ImageFile, content: bytes
-) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def _levels(opened: ImageFile.ImageFile, content: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode a picture at its own depth.
 
     Returns
@@ -197,32 +192,79 @@ def _levels(
     levels : numpy.ndarray, uint8 or uint16, (height, width[, 3 or 4])
         Grey, RGB or CMYK.
     alpha : numpy.ndarray or None, of the same type, (height, width)
-    notes : list of str
     """
-    notes: list[str] = []
-    raw = _rawmode(opened)
-    if raw == "LA;16B":
-        # Four bytes a pixel: Pillow hands them out unchanged if they are called RGBA.
-        opened._mode = "RGBA"
-        opened.tile = [tile._replace(args="RGBA") for tile in opened.tile]
-        values = np.asarray(opened).astype(np.uint16)
-        return values[..., 0] << 8 | values[..., 1], values[..., 2] << 8 | values[..., 3], notes
-    if opened.format == "TIFF" and opened.mode != "I;16" and _bits(opened) == 16:
-        mend(opened)
-        if opened.tag_v2.get(284) == 2:  # type: ignore[attr-defined]
-            raw = ""  # libtiff gives its channels one by one
-        if raw[:-1] not in ("RGB;16", "RGBA;16"):
-            notes.append("it was read with 8 of its 16 bits")
-    if raw[:-1] in ("RGB;16", "RGBA;16"):
-        # Pillow keeps the upper byte. With the order of bytes turned round, it keeps the lower.
-        lower = _opened(io.BytesIO(content))
-        lower.tile = [_turned(tile) for tile in lower.tile]
-        values = np.asarray(opened).astype(np.uint16) << 8 | np.asarray(lower)
-        if values.shape[2] == 4:
-            return values[..., :3], values[..., 3], notes
-        return values, _keyed(values, opened.info.get("transparency")), notes
-    opened.load()
-    return *_apart(opened), notes
+    if not is_deep(opened, content):
+        opened.load()
+        return _apart(opened)
+    if opened.format == "TIFF":
+        return _decode_tiff(content)
+    opened.load()  # what stands behind the pixels, and every checksum
+    return _decode_png(content)
+
+
+def is_deep(opened: Image.Image, content: bytes) -> bool:
+    """Return whether a file is a PNG or a TIFF of 12 or 16 bits, of which Pillow may keep 8."""
+    if opened.format == "PNG":
+        return content[24] == 16  # W3C 2023, 11.2.1
+    return isinstance(opened, TiffImageFile) and opened.mode not in ("I", "F") and _bits(opened) > 8
+
+
+def _bits(tiff: TiffImageFile) -> int:
+    return int(max(tiff.tag_v2.get(258, (1,))))
+
+
+def _widen(values: np.ndarray, bits: int) -> np.ndarray:
+    """Let values of a number of bits fill 16."""
+    if bits == 16:
+        return values
+    return np.floor(values * (65535 / (2**bits - 1)) + 0.5).astype(np.uint16)
+
+
+def _decode_png(content: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode a PNG file of 16 bits; a colour that is transparent becomes an alpha."""
+    import imagecodecs
+
+    values: np.ndarray = imagecodecs.png_decode(_without_metadata(content))
+    if values.ndim == 3 and values.shape[2] in (2, 4):
+        colours = values[..., 0] if values.shape[2] == 2 else values[..., :3]
+        return colours, values[..., -1]
+    return values, None
+
+
+def _without_metadata(png: bytes) -> bytes:
+    """Return a PNG file without its metadata: libpng prints what it finds wrong with them."""
+    parts, at = [png[:8]], 8
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] in (b"IHDR", b"tRNS", b"IDAT", b"IEND"):
+            parts.append(png[at:end])
+        at = end
+    return b"".join(parts)
+
+
+def _decode_tiff(content: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode the first page of a TIFF file of 12 or 16 bits."""
+    from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile
+
+    with TiffFile(io.BytesIO(content)) as file:
+        page = file.pages.first
+        if page.imagedepth != 1:
+            raise ValueError("a volume: save the section that is meant as a picture")
+        # (channels that lie apart, 1, row, column, channels that lie together)
+        values = np.moveaxis(page.asarray(squeeze=False)[:, 0], 0, 2)
+    values = _widen(values.reshape(*values.shape[:2], -1), page.bitspersample)
+    n_colours = {PHOTOMETRIC.RGB.value: 3, PHOTOMETRIC.SEPARATED.value: 4}.get(page.photometric, 1)
+    colours = values[..., 0] if n_colours == 1 else values[..., :n_colours]
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        colours = 65535 - colours
+    kind = page.extrasamples[0] if page.extrasamples else EXTRASAMPLE.UNASSALPHA
+    if values.shape[2] == n_colours or kind == EXTRASAMPLE.UNSPECIFIED:
+        return colours, None
+    alpha = values[..., n_colours]
+    if kind == EXTRASAMPLE.ASSOCALPHA:  # colours were multiplied by it
+        straight = colours * (65535 / np.maximum(alpha, 1)[..., None])
+        colours = np.floor(np.minimum(straight, 65535) + 0.5).astype(np.uint16)
+    return colours, alpha
 
 
 def _apart(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -236,8 +278,10 @@ def _apart(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels, whose range is unknown: save it with 16 bits")
         values = values.astype(np.uint16)
-        if picture.format == "TIFF" and picture.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
-            values = 65535 - values  # white is zero, which Pillow knows of 8 bits alone
+        if isinstance(picture, TiffImageFile):
+            values = _widen(values, _bits(picture))
+            if picture.tag_v2.get(262) == 0:
+                values = 65535 - values  # white is zero, which Pillow knows of 8 bits alone
         return values, _keyed(values, picture.info.get("transparency"))
     if picture.has_transparency_data:
         grey = picture.mode in ("1", "L", "LA", "La")
@@ -254,24 +298,6 @@ def _keyed(values: np.ndarray, transparent: Any) -> np.ndarray | None:
         return None
     same = values == np.asarray(transparent)
     return np.where(same.all(2) if values.ndim == 3 else same, 0, 65535).astype(np.uint16)
-
-
-def _rawmode(opened: ImageFile.ImageFile) -> str:
-    """Return how the values lie in a file, in Pillow's words, such as ``RGB;16B``."""
-    args = opened.tile[0].args if opened.tile else ""
-    return str(args[0] if isinstance(args, tuple) else args)
-
-
-def _bits(opened: Any) -> int:
-    return int(max(opened.tag_v2.get(258, (1,))))
-
-
-def _turned(tile: Any) -> Any:
-    """Turn round the order of the two bytes of a value."""
-    if isinstance(tile.args, str):
-        return tile._replace(args=tile.args[:-1] + _OTHER[tile.args[-1]])
-    raw, *others = tile.args
-    return tile._replace(args=(raw[:-1] + _OTHER[raw[-1]], *others))
 
 
 def _in_srgb(

@@ -281,7 +281,7 @@ def write_frames(
     """
     check_animation(path.with_suffix(kind), pace)
     if not 1 <= quality <= 100:
-        raise ProbeError(f"quality {quality} is not between 1 and 100")
+        raise ProbeError(f"quality {quality}: expected a number from 1 to 100")
     checked = _checked(frames, kind)
     if isinstance(pace, Movie):
         times, path_of_sound = pace.times, pace.path if pace.has_sound else None

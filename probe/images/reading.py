@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import PIL
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from probe.errors import ProbeError
 
@@ -130,22 +128,6 @@ def register_reader(content: bytes) -> None:
         raise ValueError(
             f"{kind}, which takes another package: pip install {package}; or save it as PNG or JPEG"
         ) from None
-
-
-def mend(opened: Any) -> None:
-    """Hand a TIFF file of 16 bits to libtiff if its channels lie apart.
-
-    Pillow itself would take both bytes of a value for two pixels.
-    """
-    if opened.format != "TIFF" or opened.tag_v2.get(284) != 2 or not opened.tile:
-        return
-    if opened.tile[0].codec_name == "raw" and 16 in opened.tag_v2.get(258, (1,)):
-        opened.use_load_libtiff = True
-        extents = (0, 0, opened.tag_v2[256], opened.tag_v2[257])
-        # Up to Pillow 12, the decoder is told the compression, too.
-        older = (opened._compression,) if int(PIL.__version__.split(".")[0]) < 13 else ()
-        args = (f"{opened.mode};16N", *older, False, opened.tag_v2.offset)
-        opened.tile = [ImageFile._Tile("libtiff", extents, 0, args)]
 
 
 def check(content: bytes, name: str) -> tuple[int, bool]:

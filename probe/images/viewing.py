@@ -10,10 +10,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from probe.images.colour import Profile
-from probe.images.editable import open_picture
+from probe.images.editable import is_deep, open_picture
 from probe.images.reading import (
     Picture,
-    mend,
     naming,
     over_grey,
     register_reader,
@@ -64,7 +63,6 @@ def read(source: Picture, name: str) -> Image.Image:
             content = source if isinstance(source, bytes) else Path(source).read_bytes()
             register_reader(content)
             picture = Image.open(io.BytesIO(content))
-            mend(picture)
         if 0 in picture.size:
             raise ValueError("it has no pixels")
         if _is_plain(picture, content):
@@ -88,8 +86,7 @@ def notes_of(picture: Image.Image) -> list[str]:
 
 def _is_plain(picture: Image.Image, content: bytes | None) -> bool:
     """Return whether a picture has 8 bits and is sRGB, so that Pillow reads it as it is meant."""
-    raw = str(getattr(picture, "tile", ""))
-    if picture.mode not in _PLAIN or "16" in raw.rpartition("args=")[2]:
+    if picture.mode not in _PLAIN or (content is not None and is_deep(picture, content)):
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,7 +94,7 @@ def _is_plain(picture: Image.Image, content: bytes | None) -> bool:
     return meaning is None or (isinstance(meaning, Profile) and meaning.is_srgb)
 
 
-def given(image: Picture) -> tuple[Image.Image, str]:
+def read_named(image: Picture) -> tuple[Image.Image, str]:
     """Read a picture as a user gives it, and tell its name: that of the file, or ``image``.
 
     Raises

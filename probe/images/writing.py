@@ -86,7 +86,7 @@ def check_kind(
             f"{str(path)!r} cannot be written: its name has to end in {', '.join(WRITTEN)}"
         )
     if depth not in (None, 8, 16):
-        raise ProbeError(f"a depth of {depth} bits is not written: choose 8 or 16")
+        raise ProbeError(f"depth {depth}: expected 8 or 16 bits")
     if depth == 16 and kind not in DEEP:
         raise ProbeError(f"{str(path)!r} cannot hold 16 bits: choose {' or '.join(DEEP)}")
     if like is None:
@@ -154,7 +154,7 @@ def encode(
     kind = check_kind(path, like, keep_profile=keep_profile, depth=depth)
     pixels = _checked(pixels)
     if not 1 <= quality <= 100:
-        raise ProbeError(f"quality {quality} is not between 1 and 100")
+        raise ProbeError(f"quality {quality}: expected a number from 1 to 100")
     height, width = pixels.shape[:2]
     if max(height, width) > LONGEST.get(kind, max(height, width)):
         raise ProbeError(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         check_models,
         load,
     )
-    from probe.models.network import check_model as given
     from probe.models.preprocessing import Preprocessing
     from probe.models.receptive_fields import ReceptiveField
     from probe.models.registry import names
@@ -46,7 +45,6 @@ __all__ = [
     "check_models",
     "default_layers",
     "describe",
-    "given",
     "known_assets",
     "layers",
     "load",
@@ -83,6 +81,4 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"probe.models.{_HOME[name]}"), name)
-    if name == "given":  # what `check_model` was called
-        return __getattr__("check_model")
     raise AttributeError(f"module 'probe.models' has no attribute {name!r}")

@@ -17,9 +17,9 @@ from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint, import_timm, official
 from probe.models.compact import MEAN, SIZE
 from probe.models.registry import COMPACT, torchvision_names
+from probe.models.settings import KINDS
 from probe.models.vision import import_torchvision
 
-KINDS = ("resize", "torchvision")
 FITS = ("squash", "cover", "border")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

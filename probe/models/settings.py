@@ -1,5 +1,8 @@
 """What options of a network mean, wherever they are asked for. Imports neither NumPy nor torch."""
 
+KINDS = ("resize", "torchvision")
+"""Kinds of preprocessing."""
+
 MODEL = (
     "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
     "v4-compact:SESSION-NEURON"

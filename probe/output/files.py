@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from probe.errors import ProbeError
 from probe.output.replacing import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_NAME = 120
 """Longer names of folders end in a hash instead."""
@@ -85,8 +89,12 @@ def place_for(path: str | Path) -> Iterator[Path]:
                 created.rmdir()
 
 
-def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:
-    """Write files into a folder, each whole or not at all.
+Contents = Mapping[str, bytes | Callable[[Path], Any]]
+"""By the name of a file its content, or what writes it whole or not at all, to a path."""
+
+
+def write_all(folder: Path, contents: Contents) -> list[Path]:
+    """Write files into a folder, one after the other, each whole or not at all.
 
     Raises
     ------
@@ -96,13 +104,21 @@ def write_all(folder: Path, contents: dict[str, bytes]) -> list[Path]:
     written = []
     for name, content in contents.items():
         try:
-            write_atomically(folder / name, content)
+            if isinstance(content, bytes):
+                write_atomically(folder / name, content)
+            else:
+                content(folder / name)
         except OSError as error:
             raise ProbeError(
                 f"{str(folder / name)!r} cannot be written ({error.strerror})"
             ) from None
         written.append(folder / name)
     return written
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """Return a table, without its index, as the content of a .csv file."""
+    return table.to_csv(index=False).encode()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

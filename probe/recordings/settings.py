@@ -17,7 +17,7 @@ REGION = (
     "with several regions has no default."
 )
 REGION_UNSET = "the recording's default"
-SUBJECT = "Use only this animal or person; by default all."
+SUBJECT = "Use only this animal or person."
 MIN_RELIABILITY = (
     "Use only neuroids with at least this reliability, from 0 to 1 (see `probe reliability`): they "
     "are chosen on half of the repetitions, and scored on the others."

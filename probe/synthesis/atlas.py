@@ -399,7 +399,7 @@ def _network(settings: AtlasSettings, progress: bool | None) -> Network:
     model = models.check_model(settings.model, weights, preprocessing)
     names = models.resolve([settings.layer], model)
     if len(names) != 1:
-        raise ProbeError(f"{settings.layer!r} names {len(names)} layers; an atlas is of one")
+        raise ProbeError(f"layer {settings.layer!r}: expected one layer, not {len(names)}")
     info = next(i for i in models.layers(model) if i.name == names[0])
     info.n_channels  # or it says why there are none  # noqa: B018
     return models.as_network(model, weights, preprocessing, seed=settings.seed, progress=progress)

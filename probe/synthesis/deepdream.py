@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.synthesis.optimise import Precision, Slopes, as_array, optimise
+from probe.synthesis.optimise import Precision, ValueAndGradient, as_array, optimise
 from probe.synthesis.parameterisations import Pixels
 from probe.synthesis.run import Run
 from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, DreamSettings
@@ -110,16 +110,16 @@ def dream_detail(
         ).tolist()
         # The original treats each tile of the rolled picture as a picture by itself, and borders
         # show. Here, units at a tile's border see what they see in the whole picture.
-        gradient = in_tiles(
+        objective = in_tiles(
             network, target, tile=settings.tile, jitter=min(JITTER_PX, min(size) // 4),
             seed=roll_seed, precision=settings.precision,
         )  # fmt: skip
         optimise(
             picture,
-            normalise_gradient(gradient, target, area, laplacian=bool(settings.laplacian)),
+            normalise_gradient(objective, target, area, laplacian=bool(settings.laplacian)),
             torch.optim.SGD(picture.parameters, lr=settings.strength / 255, foreach=False),
             settings.steps,
-            **run.loop(lambda pictures: as_array(pictures[0]), octave=octave),
+            loop=run.loop(lambda pictures: as_array(pictures[0]), octave=octave),
             desc=f"octave {octave + 1} of {len(sizes)}",
         )
         new_detail = subtract_slow_changes(picture.parameters[0].detach().sub_(photo))
@@ -156,14 +156,14 @@ def octave_sizes(
 
 
 def normalise_gradient(
-    gradient: Slopes, target: Target, mask: Tensor | None, *, laplacian: bool
-) -> Slopes:
+    objective: ValueAndGradient, target: Target, mask: Tensor | None, *, laplacian: bool
+) -> ValueAndGradient:
     """Scale gradients to a mean magnitude of 1 inside the mask, and to 0 outside.
 
     Parameters
     ----------
-    gradient : callable
-        See `probe.synthesis.optimise.Slopes`.
+    objective : callable
+        See `probe.synthesis.optimise.ValueAndGradient`.
     target : Target
         Named in the error if the gradient is zero everywhere.
     mask : torch.Tensor, (1, 1, height, width), in [0, 1], optional
@@ -173,34 +173,34 @@ def normalise_gradient(
     """
 
     def normalised(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        values, slope = gradient(pictures, step)
+        values, gradient = objective(pictures, step)
         if laplacian:
-            slope = normalise_bands(slope)
+            gradient = normalise_bands(gradient)
         if mask is not None:
-            slope *= mask
-        magnitude = sum(float(channel.abs().sum()) for channel in slope[0]) / slope[0].numel()
+            gradient *= mask
+        magnitude = sum(float(channel.abs().sum()) for channel in gradient[0]) / gradient[0].numel()
         masked_share = 1.0 if mask is None else float(mask.mean())
         if magnitude == 0:
             raise ProbeError(_no_gradient(target))
-        return values, slope.mul_(masked_share / magnitude)
+        return values, gradient.mul_(masked_share / magnitude)
 
     return normalised
 
 
-def normalise_bands(slope: Tensor, levels: int = 4) -> Tensor:
+def normalise_bands(gradient: Tensor, levels: int = 4) -> Tensor:
     """Divide each band of a gradient's Laplacian pyramid by its root mean square, in place.
 
     The pyramid's kernel is [1, 4, 6, 4, 1] / 16 (Burt & Adelson 1983). The method is that of the
     code of Mordvintsev et al. (2016).
     """
-    size = slope.shape[-2:]
+    size = gradient.shape[-2:]
     if levels > 1 and min(size) >= 8:
-        coarse = _halve(slope)
-        slope -= _resize_linearly(coarse, size)
-        slope /= _rms(slope)
-        slope += _resize_linearly(normalise_bands(coarse, levels - 1), size)
-        return slope
-    return slope.div_(_rms(slope))
+        coarse = _halve(gradient)
+        gradient -= _resize_linearly(coarse, size)
+        gradient /= _rms(gradient)
+        gradient += _resize_linearly(normalise_bands(coarse, levels - 1), size)
+        return gradient
+    return gradient.div_(_rms(gradient))
 
 
 def subtract_slow_changes(detail: Tensor) -> Tensor:
@@ -280,8 +280,8 @@ def balance_terms(
     small = resize(pixels, tuple(max(1, round(side * shrink)) for side in sides))
     terms = []
     for weight, term in target.terms:
-        _, slope = in_tiles(network, term, precision=precision)(small, 0)
-        magnitude = float(slope.abs().mean())
+        _, gradient = in_tiles(network, term, precision=precision)(small, 0)
+        magnitude = float(gradient.abs().mean())
         if not magnitude > 0:
             raise ProbeError(_no_gradient(term))
         terms.append((weight / magnitude, term))

@@ -304,8 +304,8 @@ def _check_dreamt(settings: DreamSettings) -> None:
     layers = settings.layers
     if settings.target is not None and (layers is not None or settings.guide is not None):
         raise ProbeError(
-            f"a target is named, and {'layers' if layers else 'a guide'} too: choose one; a guide "
-            "goes with layers"
+            f"{'layers' if layers else 'a guide'} cannot be combined with a target: choose one; a "
+            "guide needs layers"
         )
     if layers is not None and not isinstance(layers, str):
         raise ProbeError(
@@ -348,7 +348,7 @@ def _read_layers(
         assert match is not None  # the pattern takes any string
         names = models.resolve([match[2]], network)
         if len(names) != 1:
-            raise ProbeError(f"{match[2]!r} names {len(names)} layers: name them one by one")
+            raise ProbeError(f"{match[2]!r} stands for {len(names)} layers: name them one by one")
         terms.append((float(match[1] or 1), Norm(names[0])))
     if not terms:
         raise ProbeError(f"no layer is named in {text!r}")
@@ -381,12 +381,12 @@ def _read_mask(mask: Picture, photo: Original, sides: tuple[int, ...]) -> tuple[
     if abs(height * columns / (width * rows) - 1) > 0.02:
         raise ProbeError(
             f"mask {picture.name!r} has {width} × {height} pixels, and the picture {columns} × "
-            f"{rows}: it has to have the same proportions"
+            f"{rows}: expected the same proportions"
         )
     weights = torch.tensor(LUMA)
     grey = torch.from_numpy(picture.pixels) @ weights
     if not grey.max() > 0:
-        raise ProbeError(f"mask {picture.name!r} is black: white is where to dream")
+        raise ProbeError(f"mask {picture.name!r} is black all over: expected white where to dream")
     return resize(grey[None, None], sides).clamp(0, 1), images.sha256_of(picture)
 
 

@@ -1,6 +1,6 @@
 """The loop in which a picture is made: the same for visualisations, dreams and style transfer.
 
-parameterisation → pictures → slopes (of an objective, with respect to the pictures) → optimiser
+parameterisation → pictures → gradient (of an objective, with respect to the pictures) → optimiser
 
 The two halves meet at the pictures. What a picture is made of, and how its gradient comes about
 (at once, in tiles, from crops), know nothing of each other.
@@ -8,9 +8,8 @@ The two halves meet at the pictures. What a picture is made of, and how its grad
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
@@ -26,14 +25,14 @@ from probe.errors import ProbeError
 from probe.models import Network
 from probe.progress import track
 from probe.synthesis.parameterisations import Parameterisation
-from probe.synthesis.run import Stopped
+from probe.synthesis.run import Loop, Stopped
 from probe.synthesis.settings import PRECISIONS, Precision
 from probe.synthesis.transforms import Transform, generator
 from probe.targets import Target
 
-Slopes = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-"""Takes pictures, (n, 3 or 4, height, width) in 0–1, and the number of the step; gives the
-objective's number for each, (n,), and the gradient of their sum with respect to the pictures."""
+ValueAndGradient = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""An objective: takes pictures, (n, 3 or 4, height, width) in 0–1, and the number of the step, and
+returns a value for each, (n,), and the gradient of their sum with respect to the pictures."""
 
 REDIRECTED_STEPS = 16
 """Steps in which silent ReLUs are woken (Olah et al. 2017, in their code)."""
@@ -47,17 +46,12 @@ WINDOW_STEPS = 32
 
 def optimise(
     made: Parameterisation,
-    slopes: Slopes,
+    objective: ValueAndGradient,
     optimiser: torch.optim.Optimizer,
     steps: int,
     *,
     tolerance: float = 0.0,
-    state: Mapping[str, Any] | None = None,
-    keep: Callable[[dict[str, Any]], None] | None = None,
-    stop: threading.Event | None = None,
-    preview: Callable[[Tensor], None] | None = None,
-    preview_every: int = 0,
-    progress: bool | None = None,
+    loop: Loop = Loop(),  # noqa: B008 - it is frozen
     desc: str = "optimise",
 ) -> Tensor:
     """Change what pictures are made of, such that an objective grows.
@@ -69,26 +63,18 @@ def optimise(
     ----------
     made : Parameterisation
         Is changed.
-    slopes : callable
-        See `Slopes`; `through` makes one.
+    objective : callable
+        See `ValueAndGradient`; `through` makes one.
     optimiser : torch.optim.Optimizer
         Over ``made.parameters``; of any kind, also one that asks for several evaluations of a step.
     steps : int
     tolerance : float
         Stop early when the objective, averaged over `WINDOW_STEPS`, has grown by less than this
         share of its magnitude since the average before; 0 never stops.
-    state : mapping, optional
-        As ``keep`` was given it: go on from there.
-    keep : callable, optional
-        Is given a state, to be kept: tensors, numbers, lists and dictionaries.
-    stop : threading.Event, optional
-        When set, the state is kept and `Stopped` is raised.
-    preview : callable, optional
-        Is given the pictures, (n, 3, height, width), on every ``preview_every``-th step.
-    progress : bool, optional
-        Show a progress bar; by default when a person is watching.
+    loop : Loop
+        Where it goes on, what is kept and shown, and what stops it.
     desc : str
-        What it calls the work.
+        What the progress bar calls the work.
 
     Returns
     -------
@@ -98,17 +84,17 @@ def optimise(
     Raises
     ------
     Stopped
-        See ``stop``.
+        If ``loop.stop`` was set.
     ProbeError
         If a value or a gradient is not finite: the message names the step.
     """
     history: list[Tensor] = []
-    if state is not None:
+    if loop.state is not None:
         with torch.no_grad():
-            for tensor, saved in zip(made.parameters, state["parameters"], strict=True):
+            for tensor, saved in zip(made.parameters, loop.state["parameters"], strict=True):
                 tensor.copy_(saved)
-        optimiser.load_state_dict(deepcopy(state["optimiser"]))
-        history = [*state["history"]]
+        optimiser.load_state_dict(deepcopy(loop.state["optimiser"]))
+        history = [*loop.state["history"]]
 
     def now() -> dict[str, Any]:
         return {
@@ -119,16 +105,16 @@ def optimise(
 
     saved = time.monotonic()
     bar = track(
-        range(len(history), steps), desc=desc, unit="step", progress=progress,
+        range(len(history), steps), desc=desc, unit="step", progress=loop.progress,
         total=steps, initial=len(history),
     )  # fmt: skip
     for step in bar:
-        if stop is not None and stop.is_set():
-            if keep is not None:
-                keep(now())
+        if loop.stop is not None and loop.stop.is_set():
+            if loop.keep is not None:
+                loop.keep(now())
             raise Stopped
-        if keep is not None and time.monotonic() - saved > SAVE_INTERVAL_S:
-            keep(now())
+        if loop.keep is not None and time.monotonic() - saved > SAVE_INTERVAL_S:
+            loop.keep(now())
             saved = time.monotonic()
         values: list[Tensor] = []
 
@@ -136,22 +122,22 @@ def optimise(
             optimiser.zero_grad()
             with torch.enable_grad():
                 pictures = made()
-            value, slope = slopes(pictures.detach(), step)
-            if not (value.isfinite().all() and slope.isfinite().all()):
+            value, gradient = objective(pictures.detach(), step)
+            if not (value.isfinite().all() and gradient.isfinite().all()):
                 raise ProbeError(
                     f"the objective or its gradient is not finite in step {step + 1}: try a "
                     "smaller step or precision float32"
                 )
-            pictures.backward(-slope)  # optimisers descend
+            pictures.backward(-gradient)  # optimisers descend
             values.append(value.detach().float().cpu())
             return -float(value.sum())
 
         optimiser.step(evaluate)
         made.bound()
         history.append(values[0])
-        if preview is not None and preview_every and (step + 1) % preview_every == 0:
+        if loop.preview and loop.preview_every and (step + 1) % loop.preview_every == 0:
             with torch.no_grad():
-                preview(made())
+                loop.preview(made())
         if tolerance and _settled(history, tolerance):
             break
     return torch.stack(history) if history else torch.empty(0)
@@ -174,8 +160,8 @@ def through(
     seed: int = 0,
     waking: int = REDIRECTED_STEPS,
     precision: Precision = "auto",
-) -> Slopes:
-    """Return the gradient of a target through transforms and a network.
+) -> ValueAndGradient:
+    """Return value and gradient of a target through transforms and a network.
 
     Parameters
     ----------
@@ -198,12 +184,12 @@ def through(
     Returns
     -------
     callable
-        See `Slopes`. It computes nothing of which the gradient is not asked: no gradient with
-        respect to weights, no layer after the last that the target looks at.
+        See `ValueAndGradient`. It computes nothing of which the gradient is not asked: no gradient
+        with respect to weights, no layer after the last that the target looks at.
     """
     dtype = next((p.dtype for p in network.module.parameters()), torch.float32)
 
-    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def objective(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         rng = generator(seed, step)
         with torch.enable_grad():
             leaf = pictures.detach().requires_grad_()
@@ -219,10 +205,10 @@ def through(
             values = target({layer: output.float() for layer, output in outputs.items()})
             if leaf.shape[1] == 4:
                 values = values - values.abs() * leaf[:, 3].mean((1, 2))
-        (slope,) = targets.gradient(values, [leaf], target)
-        return values.detach(), slope
+        (gradient,) = targets.gradient(values, [leaf], target)
+        return values.detach(), gradient
 
-    return slopes
+    return objective
 
 
 def autocast(precision: Precision, device: torch.device) -> Any:

@@ -5,7 +5,7 @@ A maker hands its algorithm to a run, which owns all that is not the algorithm:
 >>> store = Unfinished.of(about, network)  # doctest: +SKIP
 >>> with running(store, network, device="auto", preview=show, preview_every=10) as run:
 ...     for stage in range(run.state.get("stage", 0), n_stages):
-...         optimise(pictures, slopes, adam, steps, **run.loop(as_array, stage=stage))
+...         optimise(pictures, objective, adam, steps, loop=run.loop(as_array, stage=stage))
 ...
 
 Networks are on ``run.device`` within the block, torch computes on a given number of threads, and
@@ -51,6 +51,34 @@ PLAIN = (bool, int, float, str, bytes, tuple, type(None))
 
 class Stopped(Exception):
     """The work was asked to stop, and its state is kept."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Where a loop of optimisation goes on, what is kept and shown of it, and what stops it.
+
+    Attributes
+    ----------
+    state : mapping or None
+        As ``keep`` was given it: the loop goes on from there.
+    keep : callable or None
+        Is given a state, to be kept: tensors, numbers, lists and dictionaries.
+    stop : threading.Event or None
+        When set, the state is kept and `Stopped` is raised.
+    preview : callable or None
+        Is given the pictures, (n, 3, height, width), on every ``preview_every``-th step.
+    preview_every : int
+        0 shows none.
+    progress : bool or None
+        Whether a progress bar is shown; by default when a person is watching.
+    """
+
+    state: Mapping[str, Any] | None = None
+    keep: Callable[[dict[str, Any]], None] | None = None
+    stop: threading.Event | None = None
+    preview: Callable[[Tensor], None] | None = None
+    preview_every: int = 0
+    progress: bool | None = None
 
 
 class Unfinished:
@@ -171,10 +199,8 @@ class Run:
         if self.store is not None:
             self.store.keep(state)
 
-    def loop(
-        self, render: Callable[[Tensor], np.ndarray] | None = None, **state: Any
-    ) -> dict[str, Any]:
-        """Return the arguments of `probe.synthesis.optimise.optimise` that a run decides.
+    def loop(self, render: Callable[[Tensor], np.ndarray] | None = None, **state: Any) -> Loop:
+        """Return what a run decides of a loop.
 
         Parameters
         ----------
@@ -184,11 +210,6 @@ class Run:
         **state
             What is kept together with the state of the loop, which is called ``loop``. The first
             loop of a resumed run goes on from there.
-
-        Returns
-        -------
-        dict
-            ``state``, ``keep``, ``stop``, ``preview``, ``preview_every``, ``progress``.
         """
         preview = self.preview
 
@@ -200,14 +221,14 @@ class Run:
             assert render is not None
             preview(render(pictures))
 
-        return {
-            "state": self.state.pop("loop", None),
-            "keep": keep if self.store is not None else None,
-            "stop": self.stop,
-            "preview": None if preview is None or render is None else show,
-            "preview_every": self.preview_every,
-            "progress": self.progress,
-        }
+        return Loop(
+            state=self.state.pop("loop", None),
+            keep=keep if self.store is not None else None,
+            stop=self.stop,
+            preview=None if preview is None or render is None else show,
+            preview_every=self.preview_every,
+            progress=self.progress,
+        )
 
     def part(self, store: Unfinished | None = None, *, progress: bool | None = None) -> Run:
         """Return a run within this one, such as that of a frame, with a state of its own or none.

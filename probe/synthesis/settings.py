@@ -186,9 +186,11 @@ class VisualizeSettings(Settings):
         "Size of the pictures in pixels: 256, or width and height, 256x128.",
         unset="what the network was made for",
     )
-    transparent: bool = option(False, "Make pictures that are opaque only where it counts.")
-    tileable: bool = option(False, "Make borders that fit, for a pattern without seams.")
-    steps: int = option(128, "Number of steps of the optimiser, at most.", at_least=1)
+    transparent: bool = option(
+        False, "Make pictures that are opaque only where it matters to the target."
+    )
+    tileable: bool = option(False, "Make opposite borders match, for a pattern without seams.")
+    steps: int = option(128, "Largest number of steps of the optimiser.", at_least=1)
     tolerance: float = option(
         0.0, "Stop early when 32 steps gain less than this share of the activation.", at_least=0
     )
@@ -196,7 +198,7 @@ class VisualizeSettings(Settings):
         None,
         "Learning rate of the optimiser.",
         above=0,
-        unset="that of --parameterisation",
+        unset="depends on --parameterisation",
     )
     weights: Any = option("imagenet", WEIGHTS)
     preprocessing: Any = option(
@@ -208,7 +210,7 @@ class VisualizeSettings(Settings):
     precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
     batch_size: int | None = option(
         None,
-        "Pictures that are made together, at most.",
+        "Largest number of pictures that are made together.",
         at_least=1,
         unset="what suits network and device",
     )
@@ -240,7 +242,7 @@ class AtlasSettings(Settings):
     precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
     batch_size: int | None = option(
         None,
-        "Pictures in a pass, at most.",
+        "Largest number of pictures in a forward pass.",
         at_least=1,
         unset="what suits network and device",
     )

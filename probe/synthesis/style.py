@@ -43,7 +43,7 @@ from probe.models import Network
 from probe.models.devices import keep_freed_memory, on_device
 from probe.output.pictures import Made
 from probe.synthesis import style_colours
-from probe.synthesis.optimise import Slopes, as_array, computes_bfloat16, optimise
+from probe.synthesis.optimise import ValueAndGradient, as_array, computes_bfloat16, optimise
 from probe.synthesis.parameterisations import Parameterisation
 from probe.synthesis.run import Preview, Run, Unfinished, running
 from probe.synthesis.style_inputs import Region, StyleInputs, StyleTensors, resized
@@ -416,7 +416,7 @@ class Transfer:
                 self.steps(stage),
                 tolerance=self.settings.tolerance,
                 desc=f"{size[1]} × {size[0]}",
-                **run.loop(self.render(content), stage=stage, history=history),
+                loop=run.loop(self.render(content), stage=stage, history=history),
             )
             self.history.append(-values[:, 0].numpy())
             painted = pixels.average()
@@ -465,7 +465,7 @@ class Transfer:
         mask = self.pictures.painted_mask(size)
         return AveragedPixels(start, base, mask, bounds=bounds, decay=decay)
 
-    def objective(self, content: Tensor | None, size: tuple[int, int]) -> Slopes:
+    def objective(self, content: Tensor | None, size: tuple[int, int]) -> ValueAndGradient:
         """Return the function that computes −L and its gradient at one size (L: see the module)."""
         settings = self.settings
         options: dict[str, Any] = {"wrap": settings.tileable, "precision": settings.precision}
@@ -485,9 +485,9 @@ class Transfer:
         likeness = Likeness(style_terms, content_terms, histogram_terms)
         # The gradient of these terms is computed in tiles if the picture is large. The total
         # variation needs no network.
-        gradient = likeness_gradient(self.network, likeness, size, **options)
+        objective = likeness_gradient(self.network, likeness, size, **options)
         smoothness = SMOOTHNESS_WEIGHT * settings.smoothness
-        return smoothed(gradient, smoothness, wrap=settings.tileable)
+        return smoothed(objective, smoothness, wrap=settings.tileable)
 
     def style_terms(self, size: tuple[int, int]) -> tuple[list[StyleTerm], list[HistogramTerm]]:
         """Return the terms of the style in every region and layer, and those of histograms."""
@@ -660,25 +660,25 @@ class AveragedPixels(Parameterisation):
         return self.base + self.mask * (pixels - self.base)
 
 
-def smoothed(gradient: Slopes, weight: float, *, wrap: bool = False) -> Slopes:
+def smoothed(objective: ValueAndGradient, weight: float, *, wrap: bool = False) -> ValueAndGradient:
     """Subtract the total variation, weighted: mean squared differences of neighbouring pixels."""
     if not weight:
-        return gradient
+        return objective
 
     def with_penalty(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        value, slope = gradient(pictures, step)
+        value, gradient = objective(pictures, step)
         pixel_weight = weight / pictures.numel()
         for axis in (2, 3):
             n = pictures.shape[axis] - (0 if wrap else 1)
             difference = pictures.roll(-1, axis).narrow(axis, 0, n) - pictures.narrow(axis, 0, n)
             value = value - pixel_weight * difference.square().sum()
             difference *= 2 * pixel_weight
-            slope.narrow(axis, 0, n).add_(difference)
+            gradient.narrow(axis, 0, n).add_(difference)
             if wrap:
-                slope -= difference.roll(1, axis)
+                gradient -= difference.roll(1, axis)
             else:
-                slope.narrow(axis, 1, n).sub_(difference)
-        return value, slope
+                gradient.narrow(axis, 1, n).sub_(difference)
+        return value, gradient
 
     return with_penalty
 

@@ -21,7 +21,7 @@ from probe.models.devices import keep_freed_memory
 from probe.synthesis import style_colours
 from probe.synthesis.flow import carried
 from probe.synthesis.frames import Film, Frames, first_of, frame_by_frame, since
-from probe.synthesis.optimise import Slopes, optimise
+from probe.synthesis.optimise import ValueAndGradient, optimise
 from probe.synthesis.run import Preview, Run, Unfinished
 from probe.synthesis.style import BETAS, STEP_SIZE, Transfer, prepare
 from probe.synthesis.style_settings import StyleSettings
@@ -166,7 +166,7 @@ def paint_next(transfer: Transfer, before: Mapping[str, Any], run: Run) -> dict[
         steps,
         tolerance=transfer.settings.tolerance,
         desc="steps",
-        **run.loop(transfer.render(content)),
+        loop=run.loop(transfer.render(content)),
     )
     return _state(transfer, pixels.average(), optimiser.state[pixels.parameters[0]])
 
@@ -181,15 +181,17 @@ def _state(transfer: Transfer, painted: Tensor, adam: Mapping[str, Any]) -> dict
     }  # fmt: skip
 
 
-def steadied(gradient: Slopes, before: Tensor, visible: Tensor, weight: float) -> Slopes:
+def steadied(
+    objective: ValueAndGradient, before: Tensor, visible: Tensor, weight: float
+) -> ValueAndGradient:
     """Subtract the mean squared difference to the frame before, where that was seen.
 
     The temporal loss of Ruder, Dosovitskiy & Brox (2016), whose weights are 0 or 1.
 
     Parameters
     ----------
-    gradient : callable
-        See `probe.synthesis.optimise.Slopes`.
+    objective : callable
+        See `probe.synthesis.optimise.ValueAndGradient`.
     before : torch.Tensor, shape (1, 1 or 3, height, width)
         The picture before, carried along.
     visible : torch.Tensor, shape (1, 1, height, width)
@@ -198,9 +200,9 @@ def steadied(gradient: Slopes, before: Tensor, visible: Tensor, weight: float) -
     """
 
     def with_penalty(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        value, slope = gradient(pictures, step)
+        value, gradient = objective(pictures, step)
         difference = pictures.detach() - before
         pull = weight / difference.numel() * visible * difference
-        return value - (pull * difference).sum(), slope - 2 * pull
+        return value - (pull * difference).sum(), gradient - 2 * pull
 
     return with_penalty

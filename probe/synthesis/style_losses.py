@@ -19,8 +19,8 @@ from probe.synthesis.style_settings import Loss
 
 RIDGE = 1e-3
 """Share of a style's mean variance that is added to all its variances. Where two layers hardly vary
-at all, the slope of the distance is a ratio of rounding errors; with it, float32 features give the
-slope that float64 features do, to 1e-4."""
+at all, the gradient of the distance is a ratio of rounding errors; with it, float32 features give
+the gradient that float64 features do, to 1e-4."""
 
 MIN_EIGENVALUE = 1e-12
 """Share of the largest eigenvalue below which others are rounding errors."""

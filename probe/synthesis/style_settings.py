@@ -47,7 +47,7 @@ class StyleSettings(Settings):
         1.0, "Weight of the style: 2 is twice as much, 0.5 half as much.", at_least=0
     )
     mix: Sequence[float] | str | None = option(
-        None, "Weight of each of several styles, separated by commas: 2,1.", unset="all the same"
+        None, "Weights of several styles, separated by commas: 2,1.", unset="all the same"
     )
     loss: Loss = option(
         "wasserstein",
@@ -83,13 +83,13 @@ class StyleSettings(Settings):
         "painted; match: the style's, after it was given the content's hues.",
         choices=get_args(Colours),
     )
-    tileable: bool = option(False, "Make borders that fit, for a pattern without seams.")
+    tileable: bool = option(False, "Make opposite borders match, for a pattern without seams.")
     steps: int = option(
         100, "Steps of the optimiser at each size; twice as many at the first.", at_least=1
     )
     tolerance: float = option(
         0.0,
-        "Share of the loss: go on to the next size when 32 steps reduce it by less.",
+        "Go on to the next size when 32 steps reduce the loss by less than this share of it.",
         at_least=0,
     )
     precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
@@ -102,7 +102,9 @@ class StyleSettings(Settings):
     threads: int | None = option(
         None, "Processor threads to compute on.", at_least=1, unset="as many as torch uses"
     )
-    model: Any = option("vgg16", "Network to look through: vgg16, vgg19, or another VGG.")
+    model: Any = option(
+        "vgg16", "Network whose features are compared: vgg16, vgg19, or another VGG."
+    )
     seed: int = option(0, "Seed of noise and random weights.", at_least=0)
     device: str = option("auto", DEVICE)
 

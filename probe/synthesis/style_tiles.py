@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from probe import targets
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.synthesis.optimise import Slopes, autocast
+from probe.synthesis.optimise import ValueAndGradient, autocast
 from probe.synthesis.style_losses import (
     ContentTerm,
     Histograms,
@@ -225,7 +225,7 @@ def likeness_gradient(
     tile: int = TILE_PX,
     wrap: bool = False,
     precision: Precision = "auto",
-) -> Slopes:
+) -> ValueAndGradient:
     """Return the gradient of a likeness for a picture of any size, in tiles if it is large.
 
     Parameters
@@ -242,7 +242,7 @@ def likeness_gradient(
     Returns
     -------
     callable
-        See `probe.synthesis.optimise.Slopes`.
+        See `probe.synthesis.optimise.ValueAndGradient`.
     """
     tiles = windows(size, tile, margin(network, list(likeness.layers)), wrap=wrap)
     if len(tiles) == 1:

@@ -43,7 +43,7 @@ from probe.recordings import Recording
 from probe.stimuli import StimulusSet, image_set
 from probe.synthesis.objectives import Diverse, Each
 from probe.synthesis.optimise import (
-    Slopes,
+    ValueAndGradient,
     as_array,
     optimise,
     resolve_precision,
@@ -580,7 +580,7 @@ def make_pictures(
             len(rows), canvas, seed=seed, alike=diverse == 1, decay=DECAY, device=run.device
         )
         budgeted = Budgeted(canvases, budget, mask)
-        slopes = _mean_of(
+        objective = _mean_of(
             [
                 through(
                     network, _target([of_network[k] for k in group], diverse),
@@ -591,8 +591,8 @@ def make_pictures(
             ]
         )  # fmt: skip
         adam = torch.optim.Adam(budgeted.parameters, lr=settings.lr)
-        show = run.loop(lambda c: tiled(np.stack([as_array(one) for one in c])))
-        optimise(budgeted, slopes, adam, settings.steps, desc="superstimulus", **show)
+        loop = run.loop(lambda c: tiled(np.stack([as_array(one) for one in c])))
+        optimise(budgeted, objective, adam, settings.steps, desc="superstimulus", loop=loop)
         with torch.no_grad():
             final = budgeted()[..., margin:-margin, margin:-margin]
             # Cut to its part, it is brought to the budget once more.
@@ -605,15 +605,15 @@ def _target(sites: Sequence[Target], diverse: int) -> Target:
     return Diverse(sites[0], sites[0].layers[0]) if diverse > 1 else Each(sites)
 
 
-def _mean_of(each: Sequence[Slopes]) -> Slopes:
+def _mean_of(each: Sequence[ValueAndGradient]) -> ValueAndGradient:
     """Return the mean of objectives."""
 
-    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def objective(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         parts = [one(pictures, step) for one in each]
         values = torch.stack([value for value, _ in parts]).mean(0)
-        return values, torch.stack([slope for _, slope in parts]).mean(0)
+        return values, torch.stack([gradient for _, gradient in parts]).mean(0)
 
-    return slopes
+    return objective
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from probe.activations.batch_size import with_graph
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.receptive_fields import ReceptiveField
-from probe.synthesis.optimise import Precision, Slopes, computes_bfloat16, through
+from probe.synthesis.optimise import Precision, ValueAndGradient, computes_bfloat16, through
 from probe.synthesis.transforms import generator
 from probe.targets import Norm, Outputs, Sum, Target, Unit
 
@@ -145,8 +145,8 @@ def in_tiles(
     jitter: int = 0,
     seed: int = 0,
     precision: Precision = "auto",
-) -> Slopes:
-    """Return the gradient of a target over one picture of any size.
+) -> ValueAndGradient:
+    """Return value and gradient of a target over one picture of any size.
 
     Parameters
     ----------
@@ -156,7 +156,8 @@ def in_tiles(
         Anything but a unit at one position. Of what has no positions, such as a class, every tile
         is asked as if it were a picture, and counts by its area. Of what exists for pictures of
         one size alone (see `only_size`), pieces of that size are asked as pictures, which overlap
-        where the picture is no multiple of it: each pixel has the mean slope of those that show it.
+        where the picture is no multiple of it: each pixel has the mean gradient of those that show
+        it.
     tile : int, optional
         Side of the tiles, in pixels, without their margin; by default what `fitting` gives. A
         picture that fits is taken as a whole.
@@ -171,7 +172,7 @@ def in_tiles(
     Returns
     -------
     callable
-        See `Slopes`; of one picture, (1, 3, height, width).
+        See `ValueAndGradient`; of one picture, (1, 3, height, width).
 
     Raises
     ------
@@ -183,14 +184,14 @@ def in_tiles(
     for _, term in terms:
         if isinstance(term, Unit):
             raise ProbeError(
-                f"{term.name!r} is a unit at one position, and all positions are asked here: name "
+                f"{term.name!r} is a unit at one position, but tiles ask for all of them: name "
                 f"the channel, {term.layer}:{term.channel}"
             )
     if (only := only_size(network, target.layers)) is not None:
         if tile is not None:
             raise ProbeError(
-                f"tile {tile}: {target.name!r} exists for {only[1]}×{only[0]} pixels alone, which "
-                "is the size of the tiles then: leave it out"
+                f"tile {tile}: expected none, since {target.name!r} exists only for "
+                f"{only[1]}×{only[0]} pixels, which are the tiles then"
             )
         return _in_pieces(network, target, only, jitter=jitter, seed=seed, precision=precision)
     layout = margin(network, target.layers)
@@ -201,7 +202,7 @@ def in_tiles(
             f"{layout.step} pixels apart"
         )
 
-    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def objective(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         rng = generator(seed, step)
         rolls = torch.randint(-jitter, jitter + 1, (2,), generator=rng).tolist()
         starts = torch.randint(side // layout.step, (2,), generator=rng).mul(layout.step).tolist()
@@ -225,17 +226,17 @@ def in_tiles(
             rows_of_pixels = [torch.cat([pictures[..., row, column] for column in columns], -1)
                     for row in rows]  # fmt: skip
             ask = through(network, of_tile, waking=0, precision=precision)
-            number, slope = ask(torch.cat(rows_of_pixels, -2), step)
+            number, gradient = ask(torch.cat(rows_of_pixels, -2), step)
             value += number
             # Not those with which the picture goes on: they have been, or will be, in their place.
             height, width = (
                 min(part.high, size) - part.low
                 for part, size in zip(parts, pictures.shape[-2:], strict=True)
             )
-            _add(total, slope[..., :height, :width], rows, columns)
+            _add(total, gradient[..., :height, :width], rows, columns)
         return value, total
 
-    return slopes
+    return objective
 
 
 def _in_pieces(
@@ -246,19 +247,19 @@ def _in_pieces(
     jitter: int,
     seed: int,
     precision: Precision,
-) -> Slopes:
-    """Return the gradient of a target that exists for pictures of one size; see `in_tiles`."""
+) -> ValueAndGradient:
+    """Return value and gradient of a target that exists for one size only; see `in_tiles`."""
     ask = through(network, target, waking=0, precision=precision)
     most = with_graph(network)
 
-    def slopes(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def objective(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
         rng = generator(seed, step)
         axes = []
         for length, side in zip(pictures.shape[-2:], size, strict=True):
             if length < side:
                 raise ProbeError(
                     f"a picture of {pictures.shape[-1]}×{pictures.shape[-2]} pixels is too small: "
-                    f"{target.name!r} exists for {size[1]}×{size[0]} pixels alone"
+                    f"{target.name!r} exists only for {size[1]}×{size[0]} pixels"
                 )
             n = ceil(length / side)
             # Borders of pieces come to lie anywhere. A picture that is one piece stays nearly where
@@ -276,15 +277,15 @@ def _in_pieces(
         ])  # fmt: skip
         asked = [ask(some, step) for some in pieces.split(most)]
         total, count = torch.zeros_like(pictures), torch.zeros_like(pictures[:, :1])
-        for (rows, columns), slope in zip(
-            places, torch.cat([slope for _, slope in asked]), strict=True
+        for (rows, columns), gradient in zip(
+            places, torch.cat([gradient for _, gradient in asked]), strict=True
         ):
-            _add(total, slope[None], rows, columns)
-            _add(count, torch.ones_like(slope[None, :1]), rows, columns)
+            _add(total, gradient[None], rows, columns)
+            _add(count, torch.ones_like(gradient[None, :1]), rows, columns)
         values = torch.cat([value for value, _ in asked])
         return values.mean(0, keepdim=True), total / count
 
-    return slopes
+    return objective
 
 
 def _runs(start: int, n: int, size: int) -> list[slice]:

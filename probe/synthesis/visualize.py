@@ -10,6 +10,7 @@ laid as tiles needs no margin: it is shown shifted by any distance, with its own
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -173,7 +174,7 @@ def visualize(
     tileable : bool
         Make pictures that go on at the opposite side, for patterns without seams.
     steps : int
-        Number of steps of the optimiser, at most.
+        Largest number of steps of the optimiser.
     tolerance : float
         Stop early when the pictures that are made together gain less than this share of the
         target's number in 32 steps; 0 never does. What is made together stops together.
@@ -306,7 +307,7 @@ class Plan:
                     history = optimise(
                         canvas, gradient, optimiser, settings.steps,
                         tolerance=settings.tolerance, desc="visualize",
-                        **run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=steps),
+                        loop=run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=steps),
                     )  # fmt: skip
                 except RuntimeError as error:
                     if not out_of_memory(error):
@@ -388,6 +389,8 @@ def prepare(settings: VisualizeSettings, *, progress: bool | None = None) -> Pla
         See `visualize`.
     """
     settings.checked()
+    if settings.channels is not None:  # of NumPy's, too
+        settings = replace(settings, channels=[operator.index(k) for k in settings.channels])
     way = _way(settings)
     sides = _sides(settings.size, MARGIN_PX if settings.tileable else 1)
     weights, preprocessing = settings.weights, settings.preprocessing
@@ -453,7 +456,7 @@ def _way(settings: VisualizeSettings) -> Way:
         ("tileable", settings.tileable, [k for k, v in WAYS.items() if v.tileable]),
     ):
         if asked and name not in able:
-            raise ProbeError(f"{what} pictures are made of {' or '.join(able)}, not of {name}")
+            raise ProbeError(f"parameterisation {name!r}: expected {' or '.join(able)} with {what}")
     use_alpha = settings.transparent and way.transparent
     return replace(way, make=way.transparent) if use_alpha and way.transparent else way
 
@@ -491,21 +494,23 @@ def _targets(
         else:
             each.append(target)
     if not each:
-        raise ProbeError("no target is named")
+        raise ProbeError("target []: expected at least one")
     if channels is not None and not (all_of_a_layer and len(named) == 1):
-        raise ProbeError("channels go with the name of one layer, such as features.10")
+        raise ProbeError(
+            "channels can only be chosen from one layer: name it as the target, such as features.10"
+        )
     if interpolate and settings.diverse:
-        raise ProbeError("interpolate and diverse exclude each other: give one of them")
+        raise ProbeError("interpolate and diverse cannot be combined: choose one")
     if settings.diverse:
         if len(each) != 1:
-            raise ProbeError(f"diverse pictures are of one target, not of {len(each)}")
+            raise ProbeError(f"diverse {settings.diverse}: expected one target, not {len(each)}")
         each = each * settings.diverse
     if interpolate:
         each = _between(each, interpolate)
     if settings.tileable and (units := [t for t in each if isinstance(t, Unit) and t.position]):
         raise ProbeError(
-            f"{units[0].name!r} is a unit at one place, and a tile is shown at all: name its "
-            "channel"
+            f"{units[0].name!r} is a unit at one position, and a tileable picture has it at all: "
+            "name its channel"
         )
     return each
 
@@ -528,7 +533,7 @@ def _between(ends: Sequence[Target], n: int) -> list[Target]:
         if isinstance(t, (Channel, Class))
     ]
     if len(indices) != 2 or len(ends) != 2 or indices[0][0] != indices[1][0]:
-        raise ProbeError("interpolate goes between two channels of one layer, or two classes")
+        raise ProbeError("interpolate: expected two channels of one layer, or two classes")
     (layer, first), (_, last) = indices
     shares = [k / (n - 1) for k in range(n)]
     names = [f"{1 - share:.0%} {ends[0]}, {share:.0%} {ends[1]}" for share in shares]
@@ -549,7 +554,9 @@ def _texture_layer(target: Target, network: Network) -> str:
         if info.default and not info.missing and "y" in info.axes and info.n_positions > 1
     ]  # fmt: skip
     if not positions:
-        raise ProbeError(f"{network.name} has no layer with positions, by which pictures differ")
+        raise ProbeError(
+            f"{network.name} has no layer with positions, at which pictures could differ"
+        )
     return positions[-1]
 
 

@@ -17,7 +17,8 @@ class InvarianceSettings(Settings):
     """How the responses of layers to moved pictures are measured."""
 
     layers: str | Sequence[str] = option(
-        "default", "As for probe rsa; default: convolutions, pools, linear layers and blocks."
+        "default",
+        "Layers, as for probe rsa; default: convolutions, pools, linear layers and blocks.",
     )
     transforms: str | Sequence[Any] = option(
         ",".join(TRANSFORMS),
@@ -26,6 +27,6 @@ class InvarianceSettings(Settings):
     weights: str = option("imagenet", of_network.WEIGHTS)
     preprocessing: str = option("resize", of_network.PREPROCESSING)
     seed: int = option(0, "Seed of random weights.", at_least=0)
-    batch_size: int = option(8, "Pictures per forward pass, at most.", at_least=1)
+    batch_size: int = option(8, "Largest number of pictures in a forward pass.", at_least=1)
     device: str = option("auto", of_network.DEVICE)
     progress: bool | None = option(None, "Show a progress bar.")

@@ -105,7 +105,7 @@ def test_what_was_interrupted_goes_on(dream, monkeypatch):
     began, loop = [], deepdream.optimise
 
     def optimise(*given, **settings):
-        began.append(settings["state"] is not None)
+        began.append(settings["loop"].state is not None)
         if len(began) == 2:  # the second octave
             os.kill(os.getpid(), signal.SIGINT)
         return loop(*given, **settings)
@@ -140,7 +140,7 @@ def test_a_mask_and_16_bits_and_transparency(dream):
         (["--demo", "cat.png"], "--demo paints its own picture"),
         (["nowhere.jpg"], "'nowhere.jpg' does not exist"),
         (["cat.png", "--layer", "features.99"], "no layer 'features.99'"),
-        (["cat.png", "--target", "features.3:2"], "a target is named, and layers too"),
+        (["cat.png", "--target", "features.3:2"], "layers cannot be combined with a target"),
         (
             ["cat.png", "--preset", "cities"],
             "preset 'cities': expected one of creatures, brushstrokes, texture, subtle for sq",

@@ -207,7 +207,7 @@ class TestBadInput:
             (["featres.0:3"], "has no layer"),
             (["no such thing"], "has no class 'no such thing'"),
             (["features.0", "--channels", "a"], "expected numbers with commas"),
-            (["features.0:3", "--channels", "1"], "channels go with the name of one layer"),
+            (["features.0:3", "--channels", "1"], "channels can only be chosen from one layer"),
             (["features.0:3", "-o", "v.gif"], "cannot be written"),
             (["features.0", "-o", "v.jpg"], "cannot be written"),
             (["features.0:3", "--size", "0"], "size 0: expected a number of pixels ≥ 1"),
@@ -218,7 +218,7 @@ class TestBadInput:
             (["features.0:3", "--parameterisation", "furier"], "did you mean 'fourier'"),
             (["features.0:3", "--precision", "half"], "precision 'half': expected one of auto"),
             (["features.0:3", "--patches", "nowhere"], "nowhere"),
-            (["tabby", "--patches", "here"], "--patches goes with channels"),
+            (["tabby", "--patches", "here"], "--patches can only be shown for channels"),
             (["features.0:3", "--interpolate", "3"], "two channels of one layer"),
         ],
     )
@@ -252,4 +252,4 @@ def test_words_that_are_completed():
 )
 def test_what_a_superstimulus_does_not_take_is_refused(run, option, value, name):
     error = run("visualize", "site:sim-v4:0", option, value).error
-    assert f"goes with sites alone, and not with {name}" in error
+    assert f"is made for sites alone: leave out {name}" in error

@@ -83,7 +83,7 @@ class TestBadInput:
             activation_maps(small, picture, "conv2", [0, 8])
 
     def test_no_channel(self, small, picture):
-        with pytest.raises(ProbeError, match="no channel is named"):
+        with pytest.raises(ProbeError, match="expected at least one"):
             activation_maps(small, picture, "conv2", [])
 
     def test_a_layer_without_positions(self, small, picture):

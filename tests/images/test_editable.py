@@ -97,7 +97,8 @@ def test_all_bits_of_a_png_of_ffmpeg(ffmpeg_png, n_bands, interlaced):
 @pytest.mark.parametrize(
     "options",
     [{}, {"compression": "zlib"}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)},
-     {"rowsperstrip": 7}],
+     {"rowsperstrip": 7}, {"compression": "lzw"}, {"compression": "zstd"},
+     {"compression": "packbits"}],
     ids=str,
 )  # fmt: skip
 def test_all_bits_of_a_tiff_of_tifffile(options, n_bands, byteorder):
@@ -108,26 +109,66 @@ def test_all_bits_of_a_tiff_of_tifffile(options, n_bands, byteorder):
     np.testing.assert_array_equal(levels_of(found), values)
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}], ids=str)
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 def test_channels_that_lie_apart(options, byteorder):
     content = tiff(
         np.moveaxis(SIXTEEN[..., :3], 2, 0), planarconfig="separate", byteorder=byteorder, **options
     )
     found = open_picture(content)
-    np.testing.assert_array_equal(levels_of(found), SIXTEEN[..., :3] >> 8)
-    assert (found.depth, found.notes) == (8, ("it was read with 8 of its 16 bits",))
-    np.testing.assert_array_equal(np.asarray(images.read(content, "x")), SIXTEEN[..., :3] >> 8)
+    np.testing.assert_array_equal(levels_of(found), SIXTEEN[..., :3])
+    assert (found.depth, found.notes) == (16, ())
+    eight = np.round(SIXTEEN[..., :3] / 257)
+    np.testing.assert_array_equal(np.asarray(images.read(content, "x")), eight)
 
 
 def test_colours_that_are_multiplied_by_their_alpha():
     alpha = RNG.integers(40000, 65536, (6, 7, 1))
-    held = (SIXTEEN[:6, :7, :3] * (alpha / 65535)).astype(np.uint16)
+    held = np.round(SIXTEEN[:6, :7, :3] * (alpha / 65535))
     content = tiff(np.dstack([held, alpha]).astype(np.uint16), extrasamples=["assocalpha"])
     found = open_picture(content)
-    assert found.notes == ("it was read with 8 of its 16 bits",)
-    np.testing.assert_allclose(found.pixels, SIXTEEN[:6, :7, :3] / 65535, atol=2.1 / 255)
-    np.testing.assert_allclose(found.alpha, alpha[..., 0] / 65535, atol=1 / 255)
+    assert (found.depth, found.notes) == (16, ())
+    np.testing.assert_allclose(found.pixels, SIXTEEN[:6, :7, :3] / 65535, atol=1.4 / 65535)
+    np.testing.assert_allclose(found.alpha, alpha[..., 0] / 65535, atol=1e-7)
+
+
+def test_a_fourth_channel_that_is_no_alpha_is_left_out():
+    found = open_picture(tiff(SIXTEEN, extrasamples=["unspecified"]))
+    np.testing.assert_array_equal(levels_of(found), SIXTEEN[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric"), [(12, "minisblack"), (16, "minisblack"), (16, "miniswhite")]
+)
+def test_grey_values_fill_all_bits_that_they_have(bits, photometric):
+    values = SIXTEEN[..., 0] >> 16 - bits
+    values[0, :2] = 0, 2**bits - 1
+    content = tiff(values, photometric=photometric, bitspersample=bits)
+    found = open_picture(content)
+    expected = values / (2**bits - 1)
+    if photometric == "miniswhite":
+        expected = 1 - expected
+    assert (found.depth, found.grey) == (16, True)
+    np.testing.assert_allclose(found.pixels[..., 1], expected, atol=0.51 / 65535)
+    as_opened = open_picture(Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(as_opened.pixels, found.pixels)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_ink_of_16_bits_is_converted_with_8(planar):
+    inks = SIXTEEN // 257 * 257
+    laid = np.moveaxis(inks, 2, 0) if planar else inks
+    config = "separate" if planar else "contig"
+    content = tiff(laid, photometric="separated", planarconfig=config)
+    bands = [Image.fromarray((inks[..., k] // 257).astype(np.uint8)) for k in range(4)]
+    eight = open_picture(file_of(Image.merge("CMYK", bands), "TIFF"))
+    np.testing.assert_array_equal(open_picture(content).pixels, eight.pixels)
+
+
+def test_a_volume_is_refused():
+    volume = SIXTEEN[..., :3].reshape(3, 10, 41, 3)
+    with pytest.raises(ProbeError, match="a volume"):
+        open_picture(tiff(volume, volumetric=True, tile=(16, 16, 16)))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])

@@ -8,6 +8,7 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -132,6 +133,29 @@ READ = {
 }  # fmt: skip
 
 
+DEEP_PNG = imagecodecs.png_encode(VALUES.astype(np.uint16) * 257)
+LOUD = {
+    "PNG: a profile that is cut": with_chunk(
+        DEEP_PNG, chunk(b"iCCP", b"icc\0\0" + zlib.compress(CUT_PROFILE))
+    ),
+    "PNG: EXIF data that are text": with_chunk(DEEP_PNG, chunk(b"eXIf", b"hello there")),
+    "PNG: cut": DEEP_PNG[: len(DEEP_PNG) // 2],
+    "PNG: a changed byte": DEEP_PNG[:60] + bytes([DEEP_PNG[60] ^ 255]) + DEEP_PNG[61:],
+    "TIFF: cut": tiff(VALUES.astype(np.uint16), photometric="rgb", rowsperstrip=7)[:300],
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_what_is_damaged_of_16_bits_is_told_once(name, capfd):
+    try:
+        said = list(open_picture(LOUD[name]).notes)
+    except ProbeError as error:
+        said = [str(error)]
+    assert len(said) == 1
+    assert "\n" not in said[0]
+    assert capfd.readouterr() == ("", "")  # what libraries print of it themselves
+
+
 def test_there_are_forty():
     assert len(REFUSED) == 40
 
@@ -192,7 +216,7 @@ def test_what_is_not_there(tmp_path):
         open_picture(tmp_path)
 
 
-@pytest.mark.parametrize("content", [PNG, JPEG, GIF, WEBP, TIFF, DEEP], ids=len)
+@pytest.mark.parametrize("content", [PNG, JPEG, GIF, WEBP, TIFF, DEEP, DEEP_PNG], ids=len)
 def test_a_file_cut_anywhere_is_read_or_refused_and_nothing_else(content):
     for cut in range(0, len(content), max(1, len(content) // 60)):
         try:
@@ -202,3 +226,24 @@ def test_a_file_cut_anywhere_is_read_or_refused_and_nothing_else(content):
         else:
             assert found.pixels.shape == (40, 50, 3)
             assert np.isfinite(found.pixels).all()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{"compression": "zlib", "predictor": True}, {"tile": (16, 16)}, {"rowsperstrip": 7},
+     {"compression": "lzw", "rowsperstrip": 7}, {"compression": "zstd", "tile": (16, 16)}],
+    ids=str,
+)  # fmt: skip
+def test_a_tiff_of_16_bits_cut_anywhere_loses_no_pixel_in_silence(options, apart):
+    values = VALUES.astype(np.uint16) * 257
+    laid = np.moveaxis(values, 2, 0) if apart else values
+    config = "separate" if apart else "contig"
+    content = tiff(laid, photometric="rgb", planarconfig=config, **options)
+    for cut in range(8, len(content), len(content) // 60):
+        try:
+            found = open_picture(content[:cut])
+        except ProbeError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(np.round(found.pixels * 65535), values)

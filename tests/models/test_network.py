@@ -375,8 +375,7 @@ class TestAsNetwork:
         with pytest.raises(ProbeError, match=reason):
             function(model, **more)
 
-    def test_its_old_name_is_known(self):
-        assert probe.models.given is check_model
+    def test_a_name_that_is_not_there(self):
         with pytest.raises(AttributeError, match="no attribute 'taken'"):
             _ = probe.models.taken
 

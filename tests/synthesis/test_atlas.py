@@ -248,7 +248,7 @@ def test_bad_settings(
 def test_a_layer_that_is_not_there(network: Network, photographs: StimulusSet) -> None:
     with pytest.raises(ProbeError, match=r"features\.99"):
         atlas(network, photographs, "features.99", **SETTINGS)
-    with pytest.raises(ProbeError, match="an atlas is of one"):
+    with pytest.raises(ProbeError, match="expected one layer, not"):
         atlas(network, photographs, "conv", **SETTINGS)
 
 

@@ -386,8 +386,8 @@ def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarra
     ("given", "message"),
     [
         ({"layers": "thirdd"}, "no layer 'thirdd'"),
-        ({"layers": "first", "target": "second:2"}, "a target is named, and layers too"),
-        ({"target": "second:2", "guide": "x.png"}, "a target is named, and a guide too"),
+        ({"layers": "first", "target": "second:2"}, "layers cannot be combined with a target"),
+        ({"target": "second:2", "guide": "x.png"}, "a guide cannot be combined with a target"),
         ({"layers": " , "}, "no layer is named"),
         ({"layers": 0}, "layers 0: expected the name of a layer"),
         ({"image": "nowhere.jpg"}, "'nowhere.jpg' does not exist"),
@@ -466,7 +466,9 @@ def test_a_picture_that_is_smaller_than_the_one_size_is_refused(
 ) -> None:
     with pytest.raises(ProbeError, match="60 × 40 pixels, and 'class 1' of Fixed exists for 48 × "):
         prepare(photo, DreamSettings(model=fixed, target=1, size=60))
-    with pytest.raises(ProbeError, match="tile 64: 'class 1' exists for 48×64 pixels alone"):
+    with pytest.raises(
+        ProbeError, match="tile 64: expected none, since 'class 1' exists only for 48×64 pixels"
+    ):
         dream(photo, fixed, target=1, tile=64, progress=False)
 
 

@@ -17,7 +17,7 @@ from probe.models import Network
 from probe.synthesis.objectives import Each
 from probe.synthesis.optimise import (
     WINDOW_STEPS,
-    Slopes,
+    ValueAndGradient,
     as_array,
     autocast,
     computes_bfloat16,
@@ -25,7 +25,7 @@ from probe.synthesis.optimise import (
     through,
 )
 from probe.synthesis.parameterisations import Fourier, Pixels
-from probe.synthesis.run import Stopped, Unfinished
+from probe.synthesis.run import Loop, Stopped, Unfinished
 from probe.synthesis.transforms import DEFAULT, Jitter, Pad, generator
 from probe.targets import Channel, Function, Norm
 
@@ -44,7 +44,7 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def slopes(network: Network) -> Slopes:
+def slopes(network: Network) -> ValueAndGradient:
     target = Each([Channel("features.3", 5), Channel("features.3", 6)])
     return through(network, target, (Pad(4), Jitter(3)), seed=3, waking=4)
 
@@ -62,7 +62,7 @@ def random_state() -> list[Any]:
     return [torch.get_rng_state().tolist(), random.getstate(), str(legacy)]
 
 
-def stopped_after(steps: int, stop: threading.Event, slopes: Slopes) -> Slopes:
+def stopped_after(steps: int, stop: threading.Event, slopes: ValueAndGradient) -> ValueAndGradient:
     """Give the same slopes, and ask the loop to stop in the given step."""
 
     def counting(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -75,7 +75,7 @@ def stopped_after(steps: int, stop: threading.Event, slopes: Slopes) -> Slopes:
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_stopped_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
-    name: str, slopes: Slopes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, slopes: ValueAndGradient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
     unfinished, stop = Unfinished({"settings": name}), threading.Event()
@@ -86,14 +86,14 @@ def test_stopped_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
     with pytest.raises(Stopped):
         optimise(
             first, stopped_after(17, stop, slopes), OPTIMISERS[name](first.parameters), 30,
-            stop=stop, keep=unfinished.keep,
+            loop=Loop(stop=stop, keep=unfinished.keep),
         )  # fmt: skip
     state = Unfinished({"settings": name}).load()
     assert state is not None
     assert len(state["history"]) == 17
 
     other = Fourier(2, SIZE, seed=9)
-    again = optimise(other, slopes, OPTIMISERS[name](other.parameters), 30, state=state)
+    again = optimise(other, slopes, OPTIMISERS[name](other.parameters), 30, loop=Loop(state))
     assert history.shape == (30, 2)
     assert again.numpy().tobytes() == history.numpy().tobytes()
     assert as_array(other()[0]).tobytes() == as_array(whole()[0]).tobytes()
@@ -101,16 +101,22 @@ def test_stopped_and_resumed_gives_the_bytes_of_an_uninterrupted_run(
     assert not torch.equal(first(), whole())
 
 
-def test_what_is_kept_is_no_part_of_the_run_that_goes_on(slopes: Slopes) -> None:
+def test_what_is_kept_is_no_part_of_the_run_that_goes_on(slopes: ValueAndGradient) -> None:
     kept: list[dict[str, Any]] = []
     stop = threading.Event()
     made = Fourier(2, SIZE)
     optimiser = OPTIMISERS["Adam"](made.parameters)
     with pytest.raises(Stopped):
-        optimise(made, stopped_after(5, stop, slopes), optimiser, 9, stop=stop, keep=kept.append)
+        optimise(
+            made,
+            stopped_after(5, stop, slopes),
+            optimiser,
+            9,
+            loop=Loop(stop=stop, keep=kept.append),
+        )
     optimise(made, slopes, optimiser, 9)  # nine steps more
     again = Fourier(2, SIZE)
-    optimise(again, slopes, OPTIMISERS["Adam"](again.parameters), 9, state=kept[0])
+    optimise(again, slopes, OPTIMISERS["Adam"](again.parameters), 9, loop=Loop(kept[0]))
     whole = Fourier(2, SIZE)
     optimise(whole, slopes, OPTIMISERS["Adam"](whole.parameters), 9)
     assert torch.equal(again(), whole())
@@ -215,7 +221,7 @@ def test_previews_come_every_so_many_steps() -> None:
     seen: list[Tensor] = []
     made = Pixels(torch.full((1, 3, 4, 4), 0.5))
     optimiser = torch.optim.SGD(made.parameters, lr=0.05)
-    optimise(made, climbing, optimiser, 7, preview=seen.append, preview_every=3)
+    optimise(made, climbing, optimiser, 7, loop=Loop(preview=seen.append, preview_every=3))
     assert len(seen) == 2
     expected = 0.25 + 0.25 * 0.9**3
     torch.testing.assert_close(seen[0], torch.full((1, 3, 4, 4), expected))

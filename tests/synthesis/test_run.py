@@ -108,9 +108,9 @@ def test_what_was_kept_is_there_and_forgotten_when_all_is_made() -> None:
     store.keep({"stage": 1, "loop": {"history": torch.arange(2.0)}})
     with running(store, network, forget=False) as run:
         assert run.state["stage"] == 1
-        assert torch.equal(run.loop()["state"]["history"], torch.arange(2.0))
-        assert run.loop(stage=2)["state"] is None  # the next stage begins
-        run.loop(stage=2)["keep"]({"history": 3})
+        assert torch.equal(run.loop().state["history"], torch.arange(2.0))
+        assert run.loop(stage=2).state is None  # the next stage begins
+        run.loop(stage=2).keep({"history": 3})
     assert store.load() == {"stage": 2, "loop": {"history": 3}}
 
 
@@ -184,11 +184,11 @@ def test_a_part_has_a_state_of_its_own_and_stops_with_the_run() -> None:
 def test_previews_are_rendered_by_the_maker() -> None:
     shown: list[Any] = []
     run = Run(torch.device("cpu"), preview=shown.append, preview_every=2)
-    arguments = run.loop(lambda pictures: pictures.numpy() * 2)
-    arguments["preview"](torch.ones(2))
+    loop = run.loop(lambda pictures: pictures.numpy() * 2)
+    loop.preview(torch.ones(2))
     assert np.array_equal(shown[0], [2, 2])
-    assert run.loop()["preview"] is None
-    assert Run(torch.device("cpu")).loop(np.asarray)["preview"] is None
+    assert run.loop().preview is None
+    assert Run(torch.device("cpu")).loop(np.asarray).preview is None
 
 
 def test_abandoned_states_are_removed(tmp_path: Path) -> None:

@@ -450,7 +450,7 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.M
         def counted(pictures: Tensor, step: int) -> tuple[Tensor, Tensor]:
             computed.append(step)
             if len(computed) == at:
-                how["stop"].set()
+                how["loop"].stop.set()
             return slopes(pictures, step)
 
         return real(made, counted, *rest, **how)

@@ -385,6 +385,14 @@ class TestSaved:
         assert len(drawn) == 8 + 2
 
 
+def test_channels_may_be_an_array(small: Network) -> None:
+    one, other = (
+        made(small, "second", channels=channels, steps=2) for channels in ([1, 3], np.array([1, 3]))
+    )
+    np.testing.assert_array_equal(one.pictures, other.pictures)
+    assert one.about == other.about
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("target", "settings", "message"),
@@ -392,17 +400,25 @@ class TestBadInput:
             ("secnd:1", {}, "has no layer 'secnd'; did you mean 'second'"),
             ("second:8", {}, "channel 8 does not exist: layer 'second' has 8"),
             ("second", {"channels": [8]}, "channel 8 does not exist: layer 'second' has 8"),
-            ("second:1", {"channels": [1]}, "channels go with the name of one layer"),
+            ("second:1", {"channels": [1]}, "channels can only be chosen from one layer"),
             ("second:1,0,16", {}, "x 16 does not exist: layer 'second' has 16"),
             (7, {}, "class 7 does not exist: the network has 5"),
-            ([], {}, "no target is named"),
+            ([], {}, "target []: expected at least one"),
             ("second:1", {"size": 0}, "size 0: expected a number of pixels ≥ 1"),
             ("second:1", {"size": (30, 0)}, "size 0: expected a number of pixels ≥ 1"),
             ("second:1", {"size": (30, 30, 3)}, "expected a side, or width and height"),
             ("second:1", {"size": 8, "tileable": True}, "size 8: expected a number of pixels ≥ 12"),
-            ("second:1", {"tileable": True, "parameterisation": "laplacian"}, "not of laplacian"),
-            ("second:1,0,0", {"tileable": True}, "'second:1,0,0' is a unit at one place"),
-            ("second:1", {"transparent": True, "parameterisation": "maco"}, "made of fourier, not"),
+            (
+                "second:1",
+                {"tileable": True, "parameterisation": "laplacian"},
+                "parameterisation 'laplacian': expected",
+            ),
+            ("second:1,0,0", {"tileable": True}, "'second:1,0,0' is a unit at one position"),
+            (
+                "second:1",
+                {"transparent": True, "parameterisation": "maco"},
+                "expected fourier with",
+            ),
             ("second:1", {"tolerance": -0.1}, "tolerance -0.1: expected a number ≥ 0"),
             ("second:1", {"size": 5}, "pictures of 5×5 do not go through small"),
             ("second:1", {"steps": 0}, "steps 0: expected a number ≥ 1"),
@@ -412,13 +428,13 @@ class TestBadInput:
             ("second:1", {"parameterisation": "furier"}, "pixels, maco; did you mean 'fourier'"),
             ("second:1", {"precision": "half"}, "precision 'half': expected one of auto"),
             ("second:1", {"diverse": 1}, "diverse 1: expected a number ≥ 2"),
-            ("second", {"diverse": 3}, "diverse pictures are of one target, not of 8"),
+            ("second", {"diverse": 3}, "diverse 3: expected one target, not 8"),
             ("second:1", {"interpolate": 3}, "two channels of one layer, or two classes"),
             (["second:1", 2], {"interpolate": 3}, "two channels of one layer, or two classes"),
             (["second:1", "second"], {"interpolate": 3}, "two channels of one layer"),
             (["second:1", "second:9"], {"interpolate": 2}, "channel 9 does not exist: layer"),
             ([1, 9], {"interpolate": 2}, "class 9 does not exist: the network has 5"),
-            ("second:1", {"diverse": 2, "interpolate": 2}, "exclude each other"),
+            ("second:1", {"diverse": 2, "interpolate": 2}, "cannot be combined: choose one"),
             ("second:1", {"weights": "random"}, "go with a model's name"),
         ],
     )
