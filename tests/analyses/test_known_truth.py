@@ -118,6 +118,7 @@ def simulated(study: ModuleType, truth: Any, monkeypatch: pytest.MonkeyPatch,
     return alexnet
 
 
+@pytest.mark.slow
 def test_writes_tables_and_figures_and_goes_on(
     study: ModuleType, simulated: Network, truth: Any, pool: StimulusSet, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

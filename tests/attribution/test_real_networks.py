@@ -7,8 +7,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from probe import models
-from probe.assets import Unavailable
 from probe.attribution import cams, checks, gradients, rectifiers
 from probe.targets import class_of, predicted
 
@@ -17,11 +15,8 @@ LAST = {"squeezenet1_1": "features.12", "efficientnet_lite0": "features.8"}
 
 
 @pytest.fixture(scope="module", params=list(LAST))
-def network(request, _own_cache):
-    try:
-        return models.load(request.param)
-    except Unavailable as error:
-        pytest.skip(str(error))
+def network(request, load_trained):
+    return load_trained(request.param)
 
 
 def boxed(box, picture, size):

@@ -256,6 +256,7 @@ def test_bad_choices(rsa, lab, arguments, message):
     assert not Path("results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")
 def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
     command = [

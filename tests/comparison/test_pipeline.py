@@ -125,6 +125,20 @@ def macaque_v4(alexnet):
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("mirror")
+def test_the_known_score_of_one_layer(alexnet):
+    result = rsa(
+        alexnet, "cowley2023/210325", layers="conv3", comparator="spearman",
+        baselines=False, n_resamples=10,
+    )  # fmt: skip
+    assert dict(zip(result.layers["layer"], result.layers["score"], strict=True)) == {
+        "features.6": pytest.approx(CONVOLUTIONS["features.6"], abs=0.005)
+    }
+    r = manifests()["cowley2023"].reference["rdm_split_half_spearman"]
+    assert result.ceiling.lower == pytest.approx(2 * r / (1 + r), abs=0.01)
+
+
+@pytest.mark.slow
 class TestAlexNetOnMacaqueV4:
     def test_known_scores(self, macaque_v4):
         found = macaque_v4.layers.set_index("layer")["score"]

@@ -171,10 +171,10 @@ def objective(
 @pytest.mark.parametrize(
     ("loss", "masked", "wrap"),
     [
-        ("wasserstein", False, False),
+        pytest.param("wasserstein", False, False, marks=pytest.mark.slow),
         ("wasserstein", True, True),
         ("gram", True, False),
-        ("gram", False, True),
+        pytest.param("gram", False, True, marks=pytest.mark.slow),
     ],
 )
 def test_tiles_give_the_gradient_of_the_whole(
