@@ -14,7 +14,13 @@ LAST = {"squeezenet1_1": "features.12", "efficientnet_lite0": "features.8"}
 """The last layer that speaks of all classes."""
 
 
-@pytest.fixture(scope="module", params=list(LAST))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name == "squeezenet1_1" else pytest.mark.slow)
+        for name in LAST
+    ],
+)
 def network(request, load_trained):
     return load_trained(request.param)
 

@@ -186,6 +186,7 @@ class TestSeveral:
         assert (Path("out") / "squeezenet1_1-lab-V4" / "result.json").exists()
         assert not (Path("out") / "alexnet-lab-V4").exists()
 
+    @pytest.mark.slow
     def test_on_a_cluster(self, rsa, two, scheduler):
         options = ["--region", "all", "--layers", "features.12.expand3x3"]
         models = "squeezenet1_1,mobilenet_v2,squeezenet1_0"

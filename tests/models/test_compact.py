@@ -81,6 +81,7 @@ class TestPublished:
         with torch.inference_mode():
             assert np.abs(wrong(x).numpy() - right).max() > 0.1
 
+    @pytest.mark.slow
     def test_correlation_with_the_neuron(self):
         known = manifests()["cowley2023-compact"].reference
         assert correlation(0) == pytest.approx(known["r_201025_0"], abs=1e-3)
@@ -114,6 +115,7 @@ class TestPublished:
         network = models.load("v4-compact:201025-12")
         assert models.default_layers(network)[-1] == "layers.layer4_act"
 
+    @pytest.mark.slow
     def test_layers_of_a_population(self):
         population = models.load("v4-compact:201025")
         assert models.default_layers(population) == ["responses"]

@@ -152,9 +152,9 @@ def test_the_first_frame_goes_on_where_it_was(clip: Path, network: Network, tmp_
     assert not list((tmp_path / "cache" / "unfinished").iterdir())
 
 
+@pytest.mark.slow
 def test_frames_take_threads_and_end_early(clip: Path, network: Network, tmp_path: Path) -> None:
     options = OPTIONS | {"steps": 140, "tolerance": 0.9, "threads": 2, "preview_every": 1}
-    options |= {"layers": "relu1_1", "content_layer": "relu1_1"}  # it takes many steps
     threads: list[int] = []
 
     def count(_shown: np.ndarray) -> None:

@@ -49,6 +49,7 @@ def reference(one, other):
     return (apart + traces - 2 * cross) / len(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", RELUS)
 def test_wasserstein_on_photographs(features, layer):
     one, other = features[layer]
