@@ -26,8 +26,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(name, "1")
 
 # The same examples in every run. The first call of a compiled loop compiles it, which says nothing
-# of the code's speed: no deadline. Others are looked for by `pytest --hypothesis-profile hunt`.
-settings.register_profile("probe", deadline=None, derandomize=True)
+# of the code's speed: no deadline. `.ci/run --all` tries `full`, three times as many. Others are
+# looked for by `pytest --hypothesis-profile hunt`.
+settings.register_profile("probe", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("full", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("hunt", deadline=None, derandomize=False, database=None)
 settings.load_profile("probe")
 

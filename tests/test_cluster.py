@@ -341,6 +341,7 @@ class TestProcessesOfThisMachine:
         assert ended(children)
         assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
 
+    @pytest.mark.slow
     def test_the_scheduler_dies(self, tmp_path):
         with connect("local:1") as own:
             (server,) = (
@@ -359,6 +360,7 @@ class TestProcessesOfThisMachine:
         assert time.monotonic() - began < 10
         assert ended(others)
 
+    @pytest.mark.slow
     def test_ctrl_c(self, tmp_path):
         rng = np.random.default_rng(0)
         RDMs(rng.random((20, 150 * 149 // 2))).save(tmp_path / "many.npz")

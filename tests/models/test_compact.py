@@ -92,6 +92,7 @@ class TestPublished:
         known = manifests()["cowley2023-compact"].reference
         assert correlation(k) == pytest.approx(known[f"r_201025_{k}"], abs=1e-3)
 
+    @pytest.mark.slow
     def test_a_population_is_its_neurons_side_by_side(self):
         population = models.load("v4-compact:201025")
         x = pictures(population, 601, 602)
@@ -290,6 +291,10 @@ class TestOneNamesTheNeuron:
         assert found.layer == own.layer == "layers.layer4_act"
         np.testing.assert_array_equal(found.values, own.values)
         assert found.about == own.about
+
+    @pytest.mark.slow
+    def test_check_of_a_map(self, photo):
+        found = probe.saliency(photo, "v4-compact:201025", "grad-cam", 12, progress=False)
         checked = found.check(progress=False).randomised
         # All that is drawn anew is the neuron's.
         assert checked["layer"].str.startswith("layers.").all()
