@@ -70,21 +70,24 @@ def load_trained(
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "downloads"
 
+    def copy(source: Path, target: Path, name: str = "*") -> None:
+        for path in source.rglob(name):
+            there = target / path.relative_to(source)
+            if path.is_file() and not there.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, there)
+
     def load(name: str) -> Network:
-        own = Path(os.environ["PROBE_CACHE"]) / "assets"
+        own = Path(os.environ["PROBE_CACHE"], "assets")
         with FileLock(f"{shared}.lock"):
-            if shared.exists():
-                shutil.copytree(shared, own, dirs_exist_ok=True)
+            copy(shared, own)
             before = set(own.rglob("*"))
             try:
                 network = models.load(name)
             except Unavailable as error:
                 pytest.skip(str(error))
             for path in set(own.rglob("*")) - before:
-                if path.is_file():
-                    copy = shared / path.relative_to(own)
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, copy)
+                copy(own, shared, path.name)
         return network
 
     return load

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from probe import models
-from probe.assets import Unavailable
+from probe.models import Network
 
-pytest.importorskip("nbclient")
+pytestmark = pytest.mark.skipif(find_spec("nbclient") is None, reason="nbclient is not installed")
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 REAL_ONLY = ("v4_neurons",)
@@ -70,14 +70,13 @@ def kernel() -> Iterator[Any]:
 
 
 @pytest.fixture
-def _its_files(path: Path, request: pytest.FixtureRequest) -> None:
+def _its_files(
+    path: Path, load_trained: Callable[[str], Network], request: pytest.FixtureRequest
+) -> None:
     """Skip where a network or a recording is out of reach."""
     if path.stem in REAL_ONLY:
         request.getfixturevalue("mirror")
-    try:
-        models.load("squeezenet1_1" if path.stem == "explain" else "alexnet")
-    except Unavailable as error:
-        pytest.skip(str(error))
+    load_trained("squeezenet1_1" if path.stem == "explain" else "alexnet")
 
 
 @pytest.mark.usefixtures("_its_files")
