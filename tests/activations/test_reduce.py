@@ -192,7 +192,10 @@ def activations() -> dict[str, torch.Tensor]:
 
 
 class TestSparseProjection:
-    @pytest.mark.parametrize("layer", ["features.1", "features.4", "features.12"])
+    @pytest.mark.parametrize(
+        "layer",
+        [pytest.param("features.1", marks=pytest.mark.slow), "features.4", "features.12"],
+    )
     def test_errors_are_those_of_theory(
         self, activations: dict[str, torch.Tensor], layer: str
     ) -> None:
