@@ -642,6 +642,7 @@ QUICK = {"layers": ["0", "1"], "n_resamples": 30, "progress": False}
 
 
 class TestComparisons:
+    @pytest.mark.slow
     def test_several_networks_are_compared_as_in_one_process(self, workers, tmp_path):
         networks = [network(name, k) for k, name in enumerate("xyz")]
         recordings = [recording("mine", 0), recording("yours", 1)]
@@ -704,6 +705,7 @@ class TestComparisons:
             rsa([network("x", 0), network("y", 1)], recording("mine", 0), cluster=workers,
                 layers=["7"], progress=False)  # fmt: skip
 
+    @pytest.mark.slow
     def test_of_one_network_the_resamples_are_spread(self, workers):
         one, mine = network("x", 0), recording("mine", 0)
         found = rsa(one, mine, cluster=workers, **QUICK)
