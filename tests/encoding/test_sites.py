@@ -308,6 +308,7 @@ class TestNone:
 class TestHome:
     """A site knows its network."""
 
+    @pytest.mark.slow
     def test_by_its_name(self, simulated, picture):
         found = probe.saliency(picture, target="site:sim-v4:3", method="gradient")
         assert found.model == "alexnet"
