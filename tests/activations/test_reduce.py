@@ -224,6 +224,7 @@ class TestSparseProjection:
         found = rdm(SparseProjection(4096).reduce("features.12", x).numpy(), metric)
         assert np.corrcoef(true, found)[0, 1] > 0.99
 
+    @pytest.mark.slow
     def test_distances_are_no_worse_than_those_of_scikit_learn(
         self, activations: dict[str, torch.Tensor]
     ) -> None:

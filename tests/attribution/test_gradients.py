@@ -168,6 +168,7 @@ def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
         assert gap(alexnet, images, target) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["squeezenet1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)],  # half a minute

@@ -132,6 +132,7 @@ class TestPublished:
         with pytest.raises(ProbeError, match="pictures of 112×112 px"):
             network.module(torch.zeros(1, 3, 224, 224))
 
+    @pytest.mark.slow
     def test_a_neuron_is_its_networks_target(self):
         one, all_ = models.load("v4-compact:201025-12"), models.load("v4-compact:201025")
         x = pictures(one, 601, 601)
@@ -299,6 +300,7 @@ class TestOneNamesTheNeuron:
         # All that is drawn anew is the neuron's.
         assert checked["layer"].str.startswith("layers.").all()
 
+    @pytest.mark.slow
     def test_visualize(self):
         with pytest.raises(ProbeError, match=r"is 89 neurons, .* name one as target"):
             probe.visualize("v4-compact:201025", progress=False)

@@ -309,6 +309,7 @@ def test_outside_of_a_mask_nothing_moves() -> None:
     assert moved[:, 40:].mean() > 8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_runs")
 def test_each_region_takes_on_its_own_style() -> None:
     left = np.zeros((48, 64), np.uint8)

@@ -79,6 +79,7 @@ class TestBudget:
         assert Budget.of_stimuli(StimulusSet(["a"], [larger], "one"), (224, 224)).size == (224, 224)
 
 
+@pytest.mark.slow
 class TestSuperstimulus:
     def test_stands_beside_recorded_stimuli_and_says_what_the_judge_predicts(
         self, made: Superstimuli
