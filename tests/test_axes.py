@@ -59,7 +59,7 @@ def network(order, size):
 ORDERS = st.permutations(range(4))
 SIZES = st.sampled_from([(11, 11), (11, 15), (23, 13)])  # 5 × 5 positions of 5 channels, and others
 MANY = settings(
-    max_examples=60, deadline=None, derandomize=True,
+    deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 

@@ -341,6 +341,7 @@ class TestProcessesOfThisMachine:
         assert ended(children)
         assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
 
+    @pytest.mark.slow
     def test_the_scheduler_dies(self, tmp_path):
         with connect("local:1") as own:
             (server,) = (
@@ -359,6 +360,7 @@ class TestProcessesOfThisMachine:
         assert time.monotonic() - began < 10
         assert ended(others)
 
+    @pytest.mark.slow
     def test_ctrl_c(self, tmp_path):
         rng = np.random.default_rng(0)
         RDMs(rng.random((20, 150 * 149 // 2))).save(tmp_path / "many.npz")
@@ -640,6 +642,7 @@ QUICK = {"layers": ["0", "1"], "n_resamples": 30, "progress": False}
 
 
 class TestComparisons:
+    @pytest.mark.slow
     def test_several_networks_are_compared_as_in_one_process(self, workers, tmp_path):
         networks = [network(name, k) for k, name in enumerate("xyz")]
         recordings = [recording("mine", 0), recording("yours", 1)]
@@ -702,6 +705,7 @@ class TestComparisons:
             rsa([network("x", 0), network("y", 1)], recording("mine", 0), cluster=workers,
                 layers=["7"], progress=False)  # fmt: skip
 
+    @pytest.mark.slow
     def test_of_one_network_the_resamples_are_spread(self, workers):
         one, mine = network("x", 0), recording("mine", 0)
         found = rsa(one, mine, cluster=workers, **QUICK)

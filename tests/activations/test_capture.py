@@ -21,12 +21,10 @@ from probe.models.hooks import tensors
 
 MODELS = (
     "alexnet",
-    "vgg11",
     "resnet18",
     "googlenet",
-    "densenet121",
     "squeezenet1_1",
-    "vit_b_16",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg11", "densenet121", "vit_b_16")),
 )
 
 

@@ -192,7 +192,10 @@ def activations() -> dict[str, torch.Tensor]:
 
 
 class TestSparseProjection:
-    @pytest.mark.parametrize("layer", ["features.1", "features.4", "features.12"])
+    @pytest.mark.parametrize(
+        "layer",
+        [pytest.param("features.1", marks=pytest.mark.slow), "features.4", "features.12"],
+    )
     def test_errors_are_those_of_theory(
         self, activations: dict[str, torch.Tensor], layer: str
     ) -> None:
@@ -221,6 +224,7 @@ class TestSparseProjection:
         found = rdm(SparseProjection(4096).reduce("features.12", x).numpy(), metric)
         assert np.corrcoef(true, found)[0, 1] > 0.99
 
+    @pytest.mark.slow
     def test_distances_are_no_worse_than_those_of_scikit_learn(
         self, activations: dict[str, torch.Tensor]
     ) -> None:

@@ -58,8 +58,8 @@ def three_sigma(p: float) -> float:
     ("comparator", "resample", "n_stimuli", "n_subjects"),
     [
         ("pearson", "stimuli", 16, 4),
-        ("spearman", "stimuli", 20, 1),
-        ("pearson", "subjects", 16, 5),
+        pytest.param("spearman", "stimuli", 20, 1, marks=pytest.mark.slow),
+        pytest.param("pearson", "subjects", 16, 5, marks=pytest.mark.slow),
         ("pearson", "both", 12, 8),
     ],
 )
@@ -78,6 +78,7 @@ def test_defaults_reject_and_cover_as_often_as_they_say(
         assert false["ceiling, true model", "t"] <= 0.05
 
 
+@pytest.mark.slow
 def test_the_study_finds_what_is_not_calibrated(calibration: ModuleType) -> None:
     cell = calibration.Cell("pearson", "subjects", 16, 3, ("bootstrap",))
     found = rates(calibration, cell)["false positives"]
@@ -96,7 +97,10 @@ def test_power_grows_with_the_effect(calibration: ModuleType) -> None:
     assert set(power["hypothesis"]) == {"zero", "pairs", "ceiling"}
 
 
-@pytest.mark.parametrize("resample", ["stimuli", "subjects", "both"])
+@pytest.mark.parametrize(
+    "resample",
+    ["stimuli", *(pytest.param(name, marks=pytest.mark.slow) for name in ("subjects", "both"))],
+)
 def test_null_hypotheses_are_true(calibration: ModuleType, resample: str) -> None:
     world = calibration.World(
         calibration.Cell("pearson", resample, 12, 4), np.random.default_rng(5)
@@ -172,6 +176,7 @@ def test_a_seed_gives_the_same_table(calibration: ModuleType) -> None:
     assert not one["effect"].equals(other["effect"])
 
 
+@pytest.mark.slow
 def test_command_line_writes_table_and_figure(tmp_path: Path) -> None:
     arguments = ["--quick", "--simulations", "2", "--n-resamples", "19", "--jobs", "2"]
     done = subprocess.run(

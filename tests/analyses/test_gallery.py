@@ -18,9 +18,6 @@ assert SPEC is not None
 gallery = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(gallery)
 
-QUICK = "classes"
-"""The one that is made every time; all of them take minutes."""
-
 
 def test_all_are_there_and_small():
     assert {path.stem for path in gallery.FOLDER.iterdir()} == set(gallery.PICTURES)
@@ -30,11 +27,8 @@ def test_all_are_there_and_small():
         assert f"analyses/gallery/{name}.jpg" in readme
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow)
-     for name in gallery.PICTURES],
-)  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(gallery.PICTURES))
 def test_made_anew(name):
     """Up to what another processor's rounding does in a hundred steps."""
     pytest.importorskip("skimage")

@@ -118,6 +118,7 @@ def simulated(study: ModuleType, truth: Any, monkeypatch: pytest.MonkeyPatch,
     return alexnet
 
 
+@pytest.mark.slow
 def test_writes_tables_and_figures_and_goes_on(
     study: ModuleType, simulated: Network, truth: Any, pool: StimulusSet, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
@@ -174,6 +175,7 @@ def test_writes_tables_and_figures_and_goes_on(
     assert len(pd.read_csv(tmp_path / "rsa.csv")) == 2
 
 
+@pytest.mark.slow
 def test_held_out_r_is_that_of_encode(
     study: ModuleType, simulated: Network, pool: StimulusSet, tmp_path: Path
 ) -> None:

@@ -241,6 +241,7 @@ def test_a_picture_that_is_not_square_has_its_own_grid(method: Callable[..., Ten
     assert method(Varied(), images, Class(0)).shape == (1, 2, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_vit_b_16_has_a_map_of_its_patches(method: Callable[..., Tensor]) -> None:
     network = models.load("vit_b_16", "random")

@@ -156,8 +156,8 @@ def test_grad_cam_is_cam_where_pooling_and_a_linear_layer_follow(
         ("resnet18", "layer1.1"),
         ("resnet18", "layer3.0.conv1"),
         ("resnet18", "layer4"),
-        ("vgg11", "features.7"),
-        ("vgg11", "features.20"),
+        pytest.param("vgg11", "features.7", marks=pytest.mark.slow),
+        pytest.param("vgg11", "features.20", marks=pytest.mark.slow),
     ],
 )
 def test_grad_cam_equals_captum(name: str, layer: str) -> None:

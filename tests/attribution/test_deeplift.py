@@ -21,8 +21,8 @@ CNNS = (
     "resnet18",
     "squeezenet1_1",
     "googlenet",
-    "densenet121",
-    "efficientnet_lite0",
+    pytest.param("densenet121", marks=pytest.mark.slow),
+    pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
     "mobilenet_v2",
     "mobilenet_v3_small",  # with squeeze and excitation
     "shufflenet_v2_x0_5",
@@ -108,6 +108,7 @@ def test_other_targets_are_complete() -> None:
     assert gap(network, images, Function(ratio), origin).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_equals_captum_on_vgg11() -> None:
     network = models.load("vgg11", "random").module
     images, black = pictures(1), torch.zeros(1, 3, 64, 64)

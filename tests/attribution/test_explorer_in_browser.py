@@ -11,18 +11,24 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.slow
+if TYPE_CHECKING:
+    from playwright import sync_api as api
 
-api = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("jupyterlab")
-pytest.importorskip("ipywidgets")
-nbformat = pytest.importorskip("nbformat")
+pytestmark = [
+    pytest.mark.slow,
+    *(
+        pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
+        for name in ("playwright", "jupyterlab", "ipywidgets", "nbformat")
+    ),
+]
 
 CELL = """\
 from probe.attribution.explorer import Explorer
@@ -42,6 +48,8 @@ def room(tmp_path: Path) -> Path:
     draw = np.random.default_rng(0)
     for name, shape in (("first.png", (60, 80, 3)), ("second.png", (80, 60, 3))):
         Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)).save(room / name)
+    import nbformat
+
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, room / "play.ipynb")
@@ -85,6 +93,8 @@ def page(lab: str) -> Iterator[api.Page]:  # type: ignore[name-defined]
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), "")
     if not chromium:
         pytest.skip("no chromium")
+    from playwright import sync_api as api
+
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1300, "height": 1000})

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from probe import models
 from probe.activations.capture import differentiable
-from probe.assets import Unavailable
 from probe.attribution.gradients import (
     blurred,
     expected_gradients,
@@ -161,7 +160,7 @@ def gap(network: Network, images: Tensor, target: Target, **options: int) -> flo
     return float(abs(found.sum() / (whole - nothing) - 1))
 
 
-@pytest.mark.parametrize("name", ["chelsea", "rocket"])
+@pytest.mark.parametrize("name", ["chelsea", pytest.param("rocket", marks=pytest.mark.slow)])
 def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
     images = photograph(name, alexnet)
     means = differentiable(alexnet.module, images, ["features.11"])["features.11"].mean((0, 2, 3))
@@ -169,15 +168,13 @@ def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
         assert gap(alexnet, images, target) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["squeezenet1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)],  # half a minute
 )
-def test_completeness_on_classifiers(name: str) -> None:
-    try:
-        network = models.load(name)
-    except Unavailable as error:
-        pytest.skip(str(error))
+def test_completeness_on_classifiers(name: str, load_trained: Callable[[str], Network]) -> None:
+    network = load_trained(name)
     images = photograph("chelsea", network)
     assert gap(network, images, predicted(network, images)) < 0.01
 

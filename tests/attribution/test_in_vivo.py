@@ -628,6 +628,7 @@ def test_a_map_that_is_not_finite_is_refused(heads: HeldOut, small: Recording) -
         held_out_masses(broken, find_deletions(small), "gradient", progress=False)
 
 
+@pytest.mark.slow
 def test_the_random_state_is_left_alone(heads: HeldOut, small: Recording) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002

@@ -16,12 +16,12 @@ from probe.models import Network
 from probe.targets import Channel, Class, Function, Norm, values
 
 CNNS = (
-    "vgg11",
+    pytest.param("vgg11", marks=pytest.mark.slow),
     "resnet18",
     "squeezenet1_1",
     "googlenet",
-    "densenet121",
-    "efficientnet_lite0",
+    pytest.param("densenet121", marks=pytest.mark.slow),
+    pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
     "mobilenet_v2",
 )
 LAST = {  # convolutional layers
@@ -150,7 +150,9 @@ def test_conserves_with_trained_biases(alexnet: Network) -> None:
             torch.testing.assert_close(got, expected, rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "googlenet"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", pytest.param("densenet121", marks=pytest.mark.slow), "googlenet"]
+)
 def test_in_composite_a_bias_of_a_dense_layer_keeps_its_share(name: str) -> None:
     network, images = filled(copy.deepcopy(untrained(name))), pictures()
     dense = [part for part in network.modules() if isinstance(part, nn.Linear)][-1]
@@ -159,7 +161,11 @@ def test_in_composite_a_bias_of_a_dense_layer_keeps_its_share(name: str) -> None
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("name", ["vgg11", "resnet18", "squeezenet1_1", "googlenet", "densenet121"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("vgg11", marks=pytest.mark.slow), "resnet18", "squeezenet1_1", "googlenet",
+     pytest.param("densenet121", marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_epsilon_is_input_times_gradient_of_relu_networks(name: str) -> None:
     network, images = untrained(name), pictures()
     if name != "vgg11":
@@ -172,7 +178,9 @@ def test_epsilon_is_input_times_gradient_of_relu_networks(name: str) -> None:
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("name", ["small", "vgg11", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["small", pytest.param("vgg11", marks=pytest.mark.slow), "squeezenet1_1"]
+)
 def test_epsilon_equals_captum(name: str) -> None:
     network = filled(Small()) if name == "small" else untrained(name)
     images = pictures(1, 14 if name == "small" else 64)

@@ -7,8 +7,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from probe import models
-from probe.assets import Unavailable
 from probe.attribution import cams, checks, gradients, rectifiers
 from probe.targets import class_of, predicted
 
@@ -16,12 +14,15 @@ LAST = {"squeezenet1_1": "features.12", "efficientnet_lite0": "features.8"}
 """The last layer that speaks of all classes."""
 
 
-@pytest.fixture(scope="module", params=list(LAST))
-def network(request, _own_cache):
-    try:
-        return models.load(request.param)
-    except Unavailable as error:
-        pytest.skip(str(error))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name == "squeezenet1_1" else pytest.mark.slow)
+        for name in LAST
+    ],
+)
+def network(request, load_trained):
+    return load_trained(request.param)
 
 
 def boxed(box, picture, size):

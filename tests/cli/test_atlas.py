@@ -71,6 +71,7 @@ def test_help_tells_of_sites(run) -> None:
     assert "site:v4:12" in run("atlas", "--help").out
 
 
+@pytest.mark.slow
 def test_the_stimuli_of_a_recording(run, own_cache: Path) -> None:
     ran = run(
         "atlas", "squeezenet1_1", "features.3", "--images", "sim-v4", *SMALL, "--seed", 1

@@ -366,6 +366,7 @@ def test_torch_is_not_imported(sets):
     assert done.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
 def test_interrupted_leaves_nothing(sets):
     rng = np.random.default_rng(0)
     RDMs(rng.random((20, 150 * 149 // 2))).save("many.npz")

@@ -70,6 +70,7 @@ class TestSimulated:
         assert len(pd.read_csv(place / "sites.csv")) == 120
         assert json.loads((place / "encoding.json").read_text())["dataset"] == "sim-v4"
 
+    @pytest.mark.slow
     def test_a_map_without_naming_the_network(self, simulated, run, picture):
         ran = run("saliency", picture, "--target", "site:sim-v4:3", "-o", "map.png")
         assert (ran.code, ran.err) == (0, "")
@@ -135,7 +136,9 @@ def test_a_folder_of_ones_own(encode, lab, run, picture):
     assert (ran.code, ran.err) == (0, "")
     assert {p.name for p in Path("out").iterdir()} == set(Encoding.FILES)
     assert f"site:{lab}:0 to site:{lab}:5 are kept" in ran.out
-    again = run("saliency", picture, "-t", f"site:{lab}:2", "-o", "map.png")
+    again = run(
+        "saliency", picture, "-t", f"site:{lab}:2", "--method", "gradient", "-o", "map.png"
+    )  # fmt: skip
     assert (again.code, again.err) == (0, "")
     assert images.about("map.png")["site"]["recording"] == "lab"
 
@@ -168,7 +171,7 @@ def test_layers_together_are_two_or_more(encode, lab):
 
 def test_random_weights_are_found_again_by_their_seed(encode, lab, run, picture):
     assert encode(lab, "--seed", "3", "-o", "out").code == 0
-    ran = run("saliency", picture, "-t", f"site:{lab}:2", "-o", "map.png")
+    ran = run("saliency", picture, "-t", f"site:{lab}:2", "--method", "gradient", "-o", "map.png")
     assert (ran.code, ran.err) == (0, "")
 
 

@@ -279,8 +279,12 @@ def test_an_older_spelling_of_precision(extract):
     assert whole["path"] == json.loads(extract(*arguments).out)["path"] != fewer["path"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+)
 def test_stopped_and_the_same_command_goes_on(own_cache, lab, number, code):
     for k in range(12, 100):
         shutil.copy(lab / "images" / f"p{k % 12:02d}.png", lab / "images" / f"p{k}.png")

@@ -52,6 +52,7 @@ def test_bad_input(run, arguments, parts):
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_batches_decide_no_number(run, lab):
     options = (*QUICK[1:], "scale", "-m", QUICK[0], "--batch-size", 2)
     assert run("invariance", *options, "-o", "two.csv").code == 0

@@ -186,6 +186,7 @@ class TestSeveral:
         assert (Path("out") / "squeezenet1_1-lab-V4" / "result.json").exists()
         assert not (Path("out") / "alexnet-lab-V4").exists()
 
+    @pytest.mark.slow
     def test_on_a_cluster(self, rsa, two, scheduler):
         options = ["--region", "all", "--layers", "features.12.expand3x3"]
         models = "squeezenet1_1,mobilenet_v2,squeezenet1_0"
@@ -256,6 +257,7 @@ def test_bad_choices(rsa, lab, arguments, message):
     assert not Path("results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")
 def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
     command = [

@@ -125,6 +125,20 @@ def macaque_v4(alexnet):
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("mirror")
+def test_the_known_score_of_one_layer(alexnet):
+    result = rsa(
+        alexnet, "cowley2023/210325", layers="conv3", comparator="spearman",
+        baselines=False, n_resamples=10,
+    )  # fmt: skip
+    assert dict(zip(result.layers["layer"], result.layers["score"], strict=True)) == {
+        "features.6": pytest.approx(CONVOLUTIONS["features.6"], abs=0.005)
+    }
+    r = manifests()["cowley2023"].reference["rdm_split_half_spearman"]
+    assert result.ceiling.lower == pytest.approx(2 * r / (1 + r), abs=0.01)
+
+
+@pytest.mark.slow
 class TestAlexNetOnMacaqueV4:
     def test_known_scores(self, macaque_v4):
         found = macaque_v4.layers.set_index("layer")["score"]
@@ -230,7 +244,10 @@ def test_cichy2014():
     assert untrained("cichy2014", region="IT").facts["recording"]["region"] == "IT"
 
 
-@pytest.mark.parametrize(("name", "region"), [("sim-v4", "V4"), ("sim-v1", "V1")])
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [("sim-v4", "V4"), pytest.param("sim-v1", "V1", marks=pytest.mark.slow)],
+)
 def test_simulated_recordings_say_so_everywhere(name, region, tmp_path):
     result = untrained(name)
     check(result)
@@ -267,6 +284,7 @@ class TestSeeds:
         np.testing.assert_array_equal(tables[0]["score"], tables[1]["score"])
         assert (tables[0]["p_zero"] != tables[1]["p_zero"]).any()
 
+    @pytest.mark.slow
     def test_random_weights_follow_the_seed(self, simulated):
         other = untrained("sim-v4", layers=FIRES[:1], seed=5)
         assert "seed 5" in other.facts["model"]["weights_source"]
@@ -488,6 +506,7 @@ class TestSilentBaselines:
 
 
 class TestInference:
+    @pytest.mark.slow
     def test_each_factor_has_its_own_interval(self, simulated):
         found = {
             what: untrained("sim-v4", resample=what, n_resamples=40)
@@ -715,6 +734,7 @@ def of_reliable():
 class TestReliableNeuroids:
     """Chosen on half of the repetitions, compared on the others."""
 
+    @pytest.mark.slow
     def test_as_what_is_selected(self, of_reliable):
         simulated, found = recordings.load("sim-v4", subject="sim-1"), of_reliable
         selected = recordings.select_reliable(simulated, 0.8, seed=2)

@@ -97,6 +97,7 @@ class TestMeasured:
         assert (row["r_low"], row["r_high"]) == (half.splits.min(), half.splits.max())
         assert row["spearman_brown"] == half.spearman_brown
 
+    @pytest.mark.slow
     def test_closed_forms(self):
         """Signal of variance 4, noise of variance 1, six repetitions."""
         found = probe.reliability(recording(noisy(4000, 6, 8, 2.0)), n_splits=2).neuroids

@@ -81,7 +81,7 @@ class TestSimplex:
 
 
 class TestAgainstScikitLearn:
-    @pytest.mark.parametrize("widths", [(5, 40), (3, 8, 30)])
+    @pytest.mark.parametrize("widths", [(5, 40), pytest.param((3, 8, 30), marks=pytest.mark.slow)])
     def test_choice_and_predictions(self, widths):
         patterns, responses = problem(0, widths=widths)
         splits = splits_of(len(responses), 1)

@@ -292,6 +292,7 @@ class TestGroups:
         assert set(seen) == {None}
         assert found.facts["fit"]["chosen_by"] == "leaving out one of 40 stimuli"
 
+    @pytest.mark.slow
     def test_penalties_are_those_of_a_grid_search(self):
         recording = recorded(group=self.GROUP)
         found = encode(recording, layers="relu", readout="full", splits=5)
@@ -407,6 +408,7 @@ class TestProtocols:
         assert row["r"] == pytest.approx(expected, abs=atol)
         assert row["r_by_split"] == pytest.approx(expected, abs=atol)
 
+    @pytest.mark.slow
     def test_permuted_responses_leave_the_sites_alone(self, folder):
         """Components and a penalty that all sites share are not shared with baselines."""
         for protocol in ("brainscore-pls", "brainscore-ridgecv"):
@@ -777,12 +779,17 @@ class TestCluster:
         ("options", "n_pieces"),
         [
             ({"baselines": True}, 4 * 5),
-            ({"readout": "full", "baselines": True}, 4 * 5),
-            ({"readout": "field", "splits": 3}, 2 * 3),
-            ({"method": "pls", "baselines": True}, 4 * 2),
-            ({"protocol": "brainscore-ridgecv", "baselines": True}, 4 * 2),
             ({"method": "banded"}, 3 * 3),
-            ({"method": "banded", "readout": "field", "splits": 3}, 3 * 3),
+            *(
+                pytest.param(*case, marks=pytest.mark.slow)
+                for case in (
+                    ({"readout": "full", "baselines": True}, 4 * 5),
+                    ({"readout": "field", "splits": 3}, 2 * 3),
+                    ({"method": "pls", "baselines": True}, 4 * 2),
+                    ({"protocol": "brainscore-ridgecv", "baselines": True}, 4 * 2),
+                    ({"method": "banded", "readout": "field", "splits": 3}, 3 * 3),
+                )
+            ),
         ],
         ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
     )

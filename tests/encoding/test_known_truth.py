@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import probe
 from probe import recordings
@@ -16,6 +17,7 @@ TUNING = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_superstimulus_drives_the_true_neuron_above_its_best_stimulus(alexnet: Network) -> None:
     """Of shapes that were never shown, the one that the site predicts most for.
 

@@ -65,7 +65,7 @@ def curves(lab):
     return fitted(lab, time=(0, 80), step=20)
 
 
-@pytest.mark.parametrize("splits", [4, 8])
+@pytest.mark.parametrize("splits", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_each_time_is_as_if_alone(lab, curves, splits):
     """Folds of 10 have an r of their own; of folds of 5, all are pooled."""
     together = curves if splits == 4 else fitted(lab, time=(0, 80), step=20, splits=splits)
@@ -81,7 +81,11 @@ def test_each_time_is_as_if_alone(lab, curves, splits):
 
 
 @pytest.mark.parametrize(
-    "options", [{"method": "pls", "n_components": 3}, {"protocol": "brainscore-ridgecv"}]
+    "options",
+    [
+        {"method": "pls", "n_components": 3},
+        pytest.param({"protocol": "brainscore-ridgecv"}, marks=pytest.mark.slow),
+    ],
 )
 def test_what_sites_share_is_of_one_time(lab, options):
     together = fitted(lab, time=(0, 80), step=20, layers=LAYERS[:1], **options)
@@ -91,6 +95,7 @@ def test_what_sites_share_is_of_one_time(lab, options):
         np.testing.assert_allclose(together.table["r"][k], alone["r"][0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sites_of_a_window_are_named_after_it(lab, tmp_path):
     lab = shutil.copytree(lab, tmp_path / "windowed")  # sites of others may be kept of a 'lab'
     for start in (0, 40):

@@ -105,6 +105,7 @@ class TestProtocolR:
         scored = score(v4.responses, chosen.predictions, splits, None, None, partition=False)
         assert scored.by_split == pytest.approx(found, abs=1e-9)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("name", "r"), [("210322", 0.4797), ("210305", 0.7875)])
     def test_other_sessions(self, session, name, r):
         made = session(name)
@@ -190,6 +191,7 @@ def test_reliability(v4):
 
 
 class TestLeaks:
+    @pytest.mark.slow
     def test_penalty_chosen_on_test_stimuli(self, v4):
         """Real and shuffled responses both seem to be predicted better than they are."""
         splits = protocol_r(640)
@@ -245,6 +247,7 @@ class TestPositions:
         assert r == pytest.approx(0.513, abs=0.01)
         assert fitted.readout.weights.shape == (50, 384)
 
+    @pytest.mark.slow
     def test_pooling_field(self, v4):
         """A place for each site predicts more than weights of all 64,896 units: .629."""
         splits = protocol_r(640)

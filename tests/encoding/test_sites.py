@@ -308,6 +308,7 @@ class TestNone:
 class TestHome:
     """A site knows its network."""
 
+    @pytest.mark.slow
     def test_by_its_name(self, simulated, picture):
         found = probe.saliency(picture, target="site:sim-v4:3", method="gradient")
         assert found.model == "alexnet"
@@ -447,6 +448,7 @@ class TestMaps:
         change -= float(targets.values(network.module, torch.zeros_like(inputs), site))
         assert found.values.sum() == pytest.approx(change, rel=0.02, abs=1e-3)
 
+    @pytest.mark.slow
     def test_a_map_of_a_site_is_where_its_field_is(self, simulated, alexnet):
         """Pixels far from the field do not count."""
         sites = simulated.sites
@@ -458,6 +460,7 @@ class TestMaps:
         share = np.abs(found.values).sum(0)[near].sum() / np.abs(found.values).sum()
         assert share > 1.5 * near.mean()
 
+    @pytest.mark.slow
     def test_the_layer_is_the_sites_own(self, simulated, alexnet, picture):
         for k in (0, 2):
             found = probe.saliency(picture, alexnet, "grad-cam", f"site:sim-v4:{k}")
@@ -472,6 +475,7 @@ class TestMaps:
         assert found.said == (about["site"]["said"],)
         assert about["site"]["said"] in found._repr_html_().replace("&#x27;", "'")
 
+    @pytest.mark.slow
     def test_of_a_simulated_recording_it_says_so(self, simulated, alexnet, picture):
         found = probe.saliency(picture, alexnet, "gradient", "site:sim-v4:3")
         assert "SIMULATED sim-v4/0" in found.said[0]
@@ -525,6 +529,7 @@ def circular_correlation(a, b):
     return (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum())
 
 
+@pytest.mark.slow
 class TestTruth:
     """What is fitted to noisy spike counts is compared with the rates and tuning behind them."""
 

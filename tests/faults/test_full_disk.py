@@ -95,7 +95,9 @@ def test_a_disk_is_full_already(
     undisturbed_few.same(disk / "activations" / undisturbed_few.store.name)
 
 
-@pytest.mark.parametrize("quota", [0, 1.7, 9])
+@pytest.mark.parametrize(
+    "quota", [1.7, *(pytest.param(quota, marks=pytest.mark.slow) for quota in (0, 9))]
+)
 def test_a_quota_is_used_up(
     forks: Forks, few: Path, undisturbed_few: Undisturbed, tmp_path: Path, quota: float
 ) -> None:

@@ -37,7 +37,9 @@ def test_the_batch_is_finished(
     assert child.batches == typed.batches_for(before)
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize(
+    "part", [k if k in (1, 4) else pytest.param(k, marks=pytest.mark.slow) for k in range(6)]
+)
 def test_at_any_moment(
     forks: Forks, command: list[str], typed: Undisturbed, tmp_path: Path, part: int
 ) -> None:

@@ -29,7 +29,10 @@ def drawn(undisturbed: Undisturbed) -> list[tuple[str, int]]:
     return moments(events, sorted(chosen))
 
 
-@pytest.mark.parametrize("k", range(N_KILLS))
+@pytest.mark.parametrize(
+    "k",
+    [k if k % 5 == 2 else pytest.param(k, marks=pytest.mark.slow) for k in range(N_KILLS)],
+)
 def test_killed_at_a_random_moment(
     forks: Forks, pictures: Path, undisturbed: Undisturbed, tmp_path: Path, k: int
 ) -> None:
@@ -65,7 +68,9 @@ def test_killed_again_and_again(
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("k", range(6))
+@pytest.mark.parametrize(
+    "k", [k if k in (1, 4) else pytest.param(k, marks=pytest.mark.slow) for k in range(6)]
+)
 def test_killed_while_components_are_fitted(
     forks: Forks, few: Path, fitted: Undisturbed, tmp_path: Path, k: int
 ) -> None:

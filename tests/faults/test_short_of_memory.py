@@ -52,6 +52,7 @@ def test_what_does_not_fit_at_all_is_told(
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_address_space_runs_out(forks: Forks, few: Path, tmp_path: Path) -> None:
     # Of these layers, the digits are the same in batches of any size.
     how = {"images": str(few), "layers": ["features.0", "features.4"], "batch_size": 64}

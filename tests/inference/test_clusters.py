@@ -138,7 +138,8 @@ def test_max_statistic_by_hand(seed, n, tail):
     np.testing.assert_allclose(ours.p_values, expected)
 
 
-@pytest.mark.parametrize("tail", ["two-sided", "greater"])
+@pytest.mark.slow
+@pytest.mark.parametrize("tail", ["two-sided", pytest.param("greater", marks=pytest.mark.slow)])
 def test_false_positives_of_clusters(tail):
     """1,000 curves of smooth noise, 12 observations: 5 ± 1.5 % have a cluster below .05."""
     found = 0

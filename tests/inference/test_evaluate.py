@@ -166,6 +166,7 @@ class TestSeeds:
             results.append(evaluate(*world(n=40), name, n_resamples=40).resampled.tobytes())
         assert results[0] == results[1]
 
+    @pytest.mark.slow
     def test_number_of_threads_of_the_linear_algebra(self):
         """A long dot product is summed in another order by another number of threads."""
         code = (
@@ -226,6 +227,7 @@ class TestSeeds:
             np.testing.assert_allclose(getattr(some, field), getattr(alone, field), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_test_against_zero_is_calibrated():
     """Models and data that share nothing are found alike in one of twenty experiments."""
     hits = []

@@ -41,7 +41,7 @@ def test_scores_by_hand():
 
 
 @pytest.mark.parametrize("resample", ["stimuli", "subjects", "both"])
-@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@pytest.mark.parametrize("name", ["pearson", pytest.param("spearman", marks=pytest.mark.slow)])
 def test_the_right_sum_beats_its_parts_and_noise_gains_nothing(resample, name):
     components, data = world()
     rng = np.random.default_rng(1)
@@ -65,7 +65,7 @@ def test_the_right_sum_beats_its_parts_and_noise_gains_nothing(resample, name):
 def test_same_seed_same_bytes_and_other_folds_with_another():
     components, data = world()
     model = [Model(components, "interpolation"), Model(components, "selection")]
-    first, again, other = (evaluate(model, data, n_resamples=20, seed=s) for s in (0, 0, 1))
+    first, again, other = (evaluate(model, data, n_resamples=5, seed=s) for s in (0, 0, 1))
     assert first.se.tobytes() == again.se.tobytes()
     assert first.scores.tobytes() == again.scores.tobytes()
     assert (first.scores != other.scores).any()
@@ -101,6 +101,7 @@ def test_fits_that_subjects_share_count_in_the_variance():
     np.testing.assert_allclose(found.se[1], stats.sem(found.scores[1]), rtol=1e-8)  # not fitted
 
 
+@pytest.mark.slow
 def test_permutations_without_a_score_are_no_evidence():
     """A model of three pairs is constant in many folds, and more so when labels are permuted."""
     hits = []

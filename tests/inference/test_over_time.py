@@ -160,6 +160,7 @@ def test_a_permutation_without_a_score_counts_against_the_model():
     assert [c[3] for c in permutation_clusters(observed, by_chance)] == [4 / 20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_subjects", [1, 3])
 def test_false_positives_of_label_permutations(n_subjects):
     """Of models that say nothing of data that last, 5 % have a cluster somewhere."""

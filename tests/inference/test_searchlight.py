@@ -158,6 +158,7 @@ def test_finds_the_place_where_a_model_is():
     assert (found.p_values[0, far] > 0.05).all()
 
 
+@pytest.mark.slow
 def test_false_positives():
     """1,000 volumes of smooth noise: a map errs anywhere in 5 ± 1.5 %, one model or two."""
     found, of_best = 0, 0
@@ -172,6 +173,7 @@ def test_false_positives():
     assert 35 <= of_best <= 65
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["clusters", "maximum"])
 def test_false_positives_over_subjects(test):
     """1,000 groups of ten maps of smooth noise over a volume."""

@@ -81,6 +81,7 @@ class TestPublished:
         with torch.inference_mode():
             assert np.abs(wrong(x).numpy() - right).max() > 0.1
 
+    @pytest.mark.slow
     def test_correlation_with_the_neuron(self):
         known = manifests()["cowley2023-compact"].reference
         assert correlation(0) == pytest.approx(known["r_201025_0"], abs=1e-3)
@@ -91,6 +92,7 @@ class TestPublished:
         known = manifests()["cowley2023-compact"].reference
         assert correlation(k) == pytest.approx(known[f"r_201025_{k}"], abs=1e-3)
 
+    @pytest.mark.slow
     def test_a_population_is_its_neurons_side_by_side(self):
         population = models.load("v4-compact:201025")
         x = pictures(population, 601, 602)
@@ -114,6 +116,7 @@ class TestPublished:
         network = models.load("v4-compact:201025-12")
         assert models.default_layers(network)[-1] == "layers.layer4_act"
 
+    @pytest.mark.slow
     def test_layers_of_a_population(self):
         population = models.load("v4-compact:201025")
         assert models.default_layers(population) == ["responses"]
@@ -129,6 +132,7 @@ class TestPublished:
         with pytest.raises(ProbeError, match="pictures of 112×112 px"):
             network.module(torch.zeros(1, 3, 224, 224))
 
+    @pytest.mark.slow
     def test_a_neuron_is_its_networks_target(self):
         one, all_ = models.load("v4-compact:201025-12"), models.load("v4-compact:201025")
         x = pictures(one, 601, 601)
@@ -288,10 +292,15 @@ class TestOneNamesTheNeuron:
         assert found.layer == own.layer == "layers.layer4_act"
         np.testing.assert_array_equal(found.values, own.values)
         assert found.about == own.about
+
+    @pytest.mark.slow
+    def test_check_of_a_map(self, photo):
+        found = probe.saliency(photo, "v4-compact:201025", "grad-cam", 12, progress=False)
         checked = found.check(progress=False).randomised
         # All that is drawn anew is the neuron's.
         assert checked["layer"].str.startswith("layers.").all()
 
+    @pytest.mark.slow
     def test_visualize(self):
         with pytest.raises(ProbeError, match=r"is 89 neurons, .* name one as target"):
             probe.visualize("v4-compact:201025", progress=False)

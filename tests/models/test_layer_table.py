@@ -15,7 +15,13 @@ from probe.models.layer_table import layers
 
 @pytest.mark.parametrize(
     "name",
-    ["alexnet", "vgg11", "resnet18", "googlenet", "densenet121", "squeezenet1_1", "vit_b_16"],
+    [
+        *("alexnet", "resnet18", "squeezenet1_1"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("vgg11", "googlenet", "densenet121", "vit_b_16")
+        ),
+    ],
 )
 def test_tracing_without_weights_equals_a_real_forward(name):
     network = load(name, "random")

@@ -21,6 +21,7 @@ def other() -> StimulusSet:
     return shape_set().subset(range(0, 40, 10))
 
 
+@pytest.mark.slow
 def test_the_truth_is_the_network_with_a_fitted_gain(other):
     recording = simulate_v4_compact(seed=3, n_repetitions=2, neurons=[0])
     session = load("v4:201025")

@@ -200,6 +200,7 @@ class TestNoise:
 class TestVariants:
     """Session 210305: photographs, of each of which two variants were shown."""
 
+    @pytest.mark.slow
     def test_are_the_pictures_that_are_alike(self, mirror):
         made = load("cowley2023/210305")
         group = made.data["group"].values

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -25,8 +26,13 @@ import probe
 from probe import cli, images
 from probe.encoding import kept
 
-api = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("gradio")
+if TYPE_CHECKING:
+    from playwright import sync_api as api
+
+pytestmark = [
+    pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
+    for name in ("playwright", "gradio")
+]
 
 LONG = 120
 """Seconds that anything may take on a busy machine."""
@@ -113,6 +119,8 @@ def studio(somewhere: Path, called: tuple[str, list[bytes]]) -> Iterator[Studio]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    from playwright import sync_api as api
+
     with api.sync_playwright() as playwright:
         try:
             opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

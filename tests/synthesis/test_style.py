@@ -138,10 +138,14 @@ def test_a_network_that_wraps_does_not_know_where_borders_are(network: Network) 
 
 def test_margins_are_half_of_what_units_see(network: Network) -> None:
     """Of relu5_1, 132 and 156 pixels, up to the next multiple of 16."""
+    for layer, wanted in (("relu5_1", 80), ("relu1_1", 2), ("relu2_1", 6)):
+        assert margin(style_network(network), [layer]) == wanted
+
+
+@pytest.mark.slow
+def test_margins_of_a_deeper_network() -> None:
     deeper = models.load("vgg19", "random")
-    for one, layer, wanted in ((network, "relu5_1", 80), (deeper, "relu5_1", 80),
-                               (network, "relu1_1", 2), (network, "relu2_1", 6)):  # fmt: skip
-        assert margin(style_network(one), [layer]) == wanted
+    assert margin(style_network(deeper), ["relu5_1"]) == 80
 
 
 def content_of(network: Network, picture: Tensor, tile: int = 512) -> ContentTerm:
@@ -171,10 +175,10 @@ def objective(
 @pytest.mark.parametrize(
     ("loss", "masked", "wrap"),
     [
-        ("wasserstein", False, False),
+        pytest.param("wasserstein", False, False, marks=pytest.mark.slow),
         ("wasserstein", True, True),
-        ("gram", True, False),
-        ("gram", False, True),
+        pytest.param("gram", True, False, marks=pytest.mark.slow),
+        pytest.param("gram", False, True, marks=pytest.mark.slow),
     ],
 )
 def test_tiles_give_the_gradient_of_the_whole(
@@ -305,6 +309,7 @@ def test_outside_of_a_mask_nothing_moves() -> None:
     assert moved[:, 40:].mean() > 8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_runs")
 def test_each_region_takes_on_its_own_style() -> None:
     left = np.zeros((48, 64), np.uint8)
@@ -316,6 +321,7 @@ def test_each_region_takes_on_its_own_style() -> None:
     assert made.pixels[:, :28].mean() < made.pixels[:, 36:].mean() - 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_runs")
 def test_part_of_a_style_counts() -> None:
     pair = np.concatenate([np.full((48, 32, 3), 30, np.uint8), np.full((48, 32, 3), 220, np.uint8)],
@@ -330,6 +336,7 @@ def test_part_of_a_style_counts() -> None:
     assert of_left.pixels.mean() < of_right.pixels.mean() - 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_runs")
 def test_a_texture_is_tiled_without_seams() -> None:
     made = style(None, drawn(2), tileable=True, **QUICK | {"steps": 30})

@@ -152,6 +152,7 @@ def test_the_first_frame_goes_on_where_it_was(clip: Path, network: Network, tmp_
     assert not list((tmp_path / "cache" / "unfinished").iterdir())
 
 
+@pytest.mark.slow
 def test_frames_take_threads_and_end_early(clip: Path, network: Network, tmp_path: Path) -> None:
     options = OPTIONS | {"steps": 140, "tolerance": 0.9, "threads": 2, "preview_every": 1}
     threads: list[int] = []

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from probe import models
 from probe.activations.capture import differentiable
-from probe.assets import Unavailable
 from probe.synthesis import style_losses
 from probe.synthesis.style_losses import RIDGE, Gaussian, Histograms, Moments, gram, moments
 
@@ -20,12 +18,9 @@ RELUS = ["features.1", "features.6", "features.11", "features.18", "features.25"
 
 
 @pytest.fixture(scope="module")
-def features():
+def features(load_trained):
     """What VGG-16 makes of two photographs of 192 pixels: {layer: (one, other)}, float32."""
-    try:
-        network = models.load("vgg16")
-    except Unavailable as error:
-        pytest.skip(str(error))
+    network = load_trained("vgg16")
     seen = [
         network.preprocessing(Image.fromarray(photograph))[None, :, :192, :192]
         for photograph in (data.astronaut(), data.coffee())
@@ -54,6 +49,7 @@ def reference(one, other):
     return (apart + traces - 2 * cross) / len(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", RELUS)
 def test_wasserstein_on_photographs(features, layer):
     one, other = features[layer]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import probe
-from probe import images, models, recordings
-from probe.assets import Unavailable
+from probe import images, recordings
 from probe.encoding.halves import halves
 from probe.errors import ProbeError
 from probe.models import Network
@@ -29,11 +29,8 @@ from probe.synthesis.superstimulus import (
 
 
 @pytest.fixture(scope="module")
-def squeezenet(_own_cache: None) -> Network:
-    try:
-        return models.load("squeezenet1_1")
-    except Unavailable as error:
-        pytest.skip(str(error))
+def squeezenet(load_trained: Callable[[str], Network]) -> Network:
+    return load_trained("squeezenet1_1")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +79,7 @@ class TestBudget:
         assert Budget.of_stimuli(StimulusSet(["a"], [larger], "one"), (224, 224)).size == (224, 224)
 
 
+@pytest.mark.slow
 class TestSuperstimulus:
     def test_stands_beside_recorded_stimuli_and_says_what_the_judge_predicts(
         self, made: Superstimuli
@@ -143,6 +141,7 @@ class TestSuperstimulus:
         with Image.open(folder / "00-site-sim-v4-3.png") as picture:
             assert picture.size == (224, 224)
 
+    @pytest.mark.slow
     def test_the_same_seed_gives_the_same_pictures(
         self, made: Superstimuli, alexnet: Network, squeezenet: Network
     ) -> None:

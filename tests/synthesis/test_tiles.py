@@ -102,8 +102,8 @@ def test_the_whole_is_the_gradient_of_the_target(small: Network) -> None:
     [
         ("squeezenet1_1", "features.7"),
         ("alexnet", "features.8"),
-        ("efficientnet_lite0", "features.3.1"),
-        ("googlenet", "inception3a"),
+        pytest.param("efficientnet_lite0", "features.3.1", marks=pytest.mark.slow),
+        pytest.param("googlenet", "inception3a", marks=pytest.mark.slow),
         ("resnet18", "layer2"),
     ],
 )
