@@ -29,7 +29,7 @@ from probe.activations.engine import (
 from probe.activations.extract import Extraction
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.models.devices import keep_freed_memory, out_of_memory
+from probe.models.devices import out_of_memory
 from probe.models.hooks import watched
 from probe.similarity.products import host_free_bytes
 
@@ -259,7 +259,7 @@ def each_layer(
 
     passes: list[_Pass] = []
     paths = dict.fromkeys(split_name(layer)[0] for layer in inner)
-    with keep_freed_memory(), watched(module, paths, saw):
+    with watched(module, paths, saw):
         try:
             stops = []
             for _, images in _read(extraction, batches):
