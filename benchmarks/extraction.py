@@ -4,6 +4,9 @@ Run ``python benchmarks/extraction.py``; it takes about half an hour on two core
 and 20 GB of disk, and with ``--full``, for memory at 8,192 images, an hour more. ``--only`` runs a
 part:
 
+- ``loop``: in CPU and in wall time, beside a plain loop over the same JPEG files that keeps what
+  one hook, or several, sees in memory, and beside torchextractor and thingsvision where they are
+  installed; all with one thread, and with two;
 - ``throughput``: beside the bare forward pass, of pictures in memory and of JPEG files;
 - ``peers``: beside a loop with hooks that takes one image at a time, and beside torchvision's
   ``create_feature_extractor``, which keep the same layers with ``numpy.save``;
@@ -13,14 +16,16 @@ part:
 - ``precision``: memory format and autocast, in speed and in error;
 - ``reducers``: what each costs.
 
-Candidates take turns, and the shortest time of each counts, since machines are noisy. Weights are
-random, unless told otherwise, which changes no time.
+Candidates take turns, since machines are noisy. In ``loop`` the mean of all runs counts, in the
+other parts the shortest time of each. Weights are random, unless told otherwise, which changes no
+time.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import math
 import os
 import subprocess
 import sys
@@ -42,7 +47,7 @@ from probe.activations import ActivationStore
 from probe.activations.capture import capture, forward_until
 from probe.activations.engine import autocast
 from probe.activations.reduce import Unreduced
-from probe.activations.shards import shard_writer
+from probe.activations.shards import shard_writer, write_shard
 from probe.activations.store import LayerArray
 from probe.models import Network
 from probe.models.devices import keep_freed_memory
@@ -56,6 +61,15 @@ FEW = 4
 
 GOALS = {"preloaded": 0.95, "JPEG": 0.9}
 MEMORY_GOAL = 1.5  # GB
+
+LOOPS = {
+    "alexnet": (("features.10",), 1.1),
+    "resnet18": (("layer1", "layer2", "layer3", "layer4"), 0.9),
+}
+"""Layers of a network, and the most CPU time that they may take, in plain loops."""
+
+DISK_BYTES = 2**28
+"""What is written to see how fast the disk is."""
 
 CASES = {
     "resnet50": (
@@ -82,6 +96,161 @@ def in_turns(turns: int, candidates: Mapping[str, Candidate]) -> dict[str, float
                 candidate(Path(folder))
                 times[name].append(time.perf_counter() - start)
     return {name: min(values) for name, values in times.items()}
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process so far, in all threads, and of its children."""
+    return sum(os.times()[:4])
+
+
+def mean_times(turns: int, candidates: Mapping[str, Candidate]) -> dict[str, tuple[float, float]]:
+    """Return the mean CPU and wall time of each candidate, in seconds, after one run of each."""
+    times: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for turn in range(turns + 1):
+        for name, candidate in candidates.items():
+            with tempfile.TemporaryDirectory() as folder:
+                cpu, wall = cpu_seconds(), time.perf_counter()
+                candidate(Path(folder))
+                if turn:
+                    times[name].append((cpu_seconds() - cpu, time.perf_counter() - wall))
+    return {name: tuple(np.mean(values, axis=0)) for name, values in times.items()}
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Give every side as many threads: torch, linear algebra, and those that decode."""
+    from threadpoolctl import threadpool_limits
+
+    before, variable = torch.get_num_threads(), os.environ.get("PROBE_THREADS")
+    torch.set_num_threads(n)
+    os.environ["PROBE_THREADS"] = str(n)
+    try:
+        with threadpool_limits(n):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        if variable is None:
+            del os.environ["PROBE_THREADS"]
+        else:
+            os.environ["PROBE_THREADS"] = variable
+
+
+def loop(files: Path, turns: int, name: str) -> None:
+    """Compare with what anybody would write: a loop over files, and hooks that keep arrays."""
+    layers, goal = LOOPS[name]
+    network = models.load(name, "random")
+    candidates: dict[str, Candidate] = {
+        "plain loop": lambda _: plain_loop(network, files, layers),
+        "probe": lambda folder: probe.extract(
+            network, files, layers, folder=folder, progress=False
+        ),
+    }
+    for peer in (torchextractor, thingsvision):
+        if (candidate := peer(network, files, layers)) is not None:
+            candidates[peer.__name__] = candidate
+        else:
+            print(f"{peer.__name__} is not installed: left out")
+    n = len(list(files.iterdir()))
+    for n_threads in (1, 2):
+        with threads(n_threads):
+            seconds = mean_times(turns, candidates)
+        print(
+            f"\n{name}, {len(layers)} of its layers, {n} JPEG files, {n_threads} "
+            f"thread{'s' if n_threads > 1 else ''}, mean of {turns} runs"
+        )
+        plain = seconds["plain loop"]
+        for candidate, (cpu, wall) in seconds.items():
+            limit = f" (goal ≤ {goal} in CPU)" if candidate == "probe" else ""
+            print(
+                f"  {candidate:<15} {cpu:6.2f} s CPU = {cpu / plain[0]:.2f} of the plain loop, "
+                f"{wall:6.2f} s wall = {wall / plain[1]:.2f}{limit}"
+            )
+
+
+def decoded(network: Network, files: Path) -> Iterator[Tensor]:
+    """Yield batches of pictures, read, decoded and preprocessed one after the other."""
+    from PIL import Image
+
+    paths = sorted(files.iterdir())
+    for start in range(0, len(paths), BATCH):
+        pictures = [Image.open(path).convert("RGB") for path in paths[start : start + BATCH]]
+        yield torch.stack([network.preprocessing(picture) for picture in pictures])
+
+
+def plain_loop(network: Network, files: Path, layers: Sequence[str]) -> dict[str, np.ndarray]:
+    kept: dict[str, list[np.ndarray]] = defaultdict(list)
+    modules = dict(network.module.named_modules())
+
+    def keep(layer: str) -> Callable[..., None]:
+        return lambda _module, _inputs, output: kept[layer].append(output.clone().numpy())
+
+    handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
+    with torch.no_grad():
+        for images in decoded(network, files):
+            network.module(images)
+    for handle in handles:
+        handle.remove()
+    return {layer: np.concatenate(outputs) for layer, outputs in kept.items()}
+
+
+def torchextractor(network: Network, files: Path, layers: Sequence[str]) -> Candidate | None:
+    """Return torchextractor's own extractor in the same loop, or None where it is missing."""
+    try:
+        import torchextractor as package
+    except ImportError:
+        return None
+    extractor = package.Extractor(network.module, list(layers))
+
+    def run(_folder: Path) -> None:
+        kept: dict[str, list[np.ndarray]] = defaultdict(list)
+        with torch.no_grad():
+            for images in decoded(network, files):
+                for layer, output in extractor(images)[1].items():
+                    kept[layer].append(output.clone().numpy())
+        for outputs in kept.values():
+            np.concatenate(outputs)
+
+    return run
+
+
+def thingsvision(network: Network, files: Path, layers: Sequence[str]) -> Candidate | None:
+    """Return thingsvision's extraction, a pass for each layer, or None where it is missing."""
+    try:
+        from thingsvision import get_extractor
+        from thingsvision.utils.data import DataLoader, ImageDataset
+    except ImportError:
+        return None
+    extractor = get_extractor(
+        model_name=network.name, source="torchvision", device="cpu", pretrained=False
+    )
+
+    def run(folder: Path) -> None:
+        dataset = ImageDataset(
+            root=str(files),
+            out_path=str(folder),
+            backend=extractor.get_backend(),
+            transforms=extractor.get_transformations(),
+        )
+        for layer in layers:
+            batches = DataLoader(dataset=dataset, batch_size=BATCH, backend=extractor.get_backend())
+            extractor.extract_features(
+                batches=batches, module_name=layer, flatten_acts=True, output_type="ndarray"
+            )
+
+    return run
+
+
+def disk_rate(folder: Path) -> float:
+    """Return how fast the disk takes shards, in GB/s, with nothing else to do."""
+    from probe.activations.shards import SHARD_BYTES, ShardBuffer, ShardLayout
+
+    layout = ShardLayout.choose(1, SHARD_BYTES // 4, "float32")
+    n_shards = DISK_BYTES // layout.n_bytes
+    buffer = ShardBuffer(layout)
+    start = time.perf_counter()
+    for k in range(n_shards):
+        write_shard(folder / f"{k}", buffer.memory, layout.n_bytes)
+    return n_shards * layout.n_bytes / 1e9 / (time.perf_counter() - start)
 
 
 @contextmanager
@@ -190,6 +359,17 @@ def throughput(files: Path, turns: int, name: str) -> None:
                 f"  {layers + ' layers':<14} {reduce:<8} {source:<9} {n / took:6.1f} images/s = "
                 f"{seconds['bare'] / took:.2f} of bare (goal ≥ {goal}), "
                 f"{seconds['channels_last'] / took:.2f} of c, {seconds['kept'] / took:.2f} of k"
+            )
+        if reduce == "none":
+            infos = {info.name: info for info in models.layers(network)}
+            names = models.resolve(layers, network)
+            n_bytes = 4 * n * sum(math.prod(infos[layer].output_shape) for layer in names)
+            with tempfile.TemporaryDirectory() as folder:
+                rate = disk_rate(Path(folder))
+            took = seconds[f"{layers} {reduce} preloaded"]
+            print(
+                f"  {'':<24}{n_bytes / 1e9:.2f} GB were written, at {n_bytes / 1e9 / took:.2f} "
+                f"GB/s; the disk alone takes {rate:.2f} GB/s"
             )
         few = seconds[f"{layers} {reduce} few"]
         print(f"  {'':<24}{FEW} images take {few:.2f} s, nearly all of it to begin and to end")
@@ -523,7 +703,7 @@ def reducers(files: Path, turns: int, name: str) -> None:
         )
 
 
-PARTS = ("throughput", "peers", "memory", "store", "write", "precision", "reducers")
+PARTS = ("loop", "throughput", "peers", "memory", "store", "write", "precision", "reducers")
 
 
 def main() -> None:
@@ -533,6 +713,7 @@ def main() -> None:
     add = parser.add_argument
     add("--only", nargs="+", choices=PARTS, default=PARTS)
     add("--images", type=int, default=320, help="for throughput (320)")
+    add("--loop-images", type=int, default=256, help="for loop (256)")
     add("--few", type=int, default=128, help="for all else but memory (128)")
     add("--turns", type=int, default=3, help="(3)")
     add("--full", action="store_true", help="memory for 8,192 images, too")
@@ -543,6 +724,10 @@ def main() -> None:
     sizes = given.memory_images or ([256, 2048, 8192] if given.full else [256, 1024])
 
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    if "loop" in given.only:
+        with photographs(given.loop_images) as files:
+            for name in LOOPS:
+                loop(files, given.turns, name)
     if "throughput" in given.only:
         with photographs(given.images) as files:
             for name in CASES:

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.devices import home_of, keep_freed_memory, out_of_memory
 from probe.stimuli import StimulusSet
+
+if TYPE_CHECKING:
+    from probe.activations.pictures import Pictures
 
 PIXELS = "(pixels)"
 """Name under which the network's input itself is kept, as if it were a layer."""
@@ -69,6 +73,8 @@ class Job:
         Whether pictures lie in memory pixel by pixel, which convolutions prefer.
     batch_size : int
         Stimuli in a forward pass.
+    pictures : Pictures, optional
+        The same stimuli, which other networks are shown too.
     """
 
     network: Network
@@ -79,6 +85,7 @@ class Job:
     precision: str
     channels_last: bool
     batch_size: int
+    pictures: Pictures | None = None
 
     @cached_property
     def block_rows(self) -> int:
@@ -157,7 +164,7 @@ def _on_device(
     store = ActivationStore(job.path)
     inner = [layer for layer in job.layers if layer != PIXELS]
     home = home_of(module)
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    dtype = dtype_of(module)
     size = job.batch_size
     missing = _missing(job, store)
     batches = _batches(job, missing, waiting)
@@ -172,7 +179,7 @@ def _on_device(
             n, images = len(part), filled_up(part, size)
 
             def receive(layer: str, output: Tensor) -> None:
-                _check_axis(layer, output, len(images))
+                check_axis(layer, output, len(images))
                 if shards.wants(layer, first, n):
                     shards.put(layer, first, job.reducer.reduce(layer, output[:n].detach()))
 
@@ -186,7 +193,10 @@ def _on_device(
                     forward_until(module, at_device, inner, receive)
 
         pin = device.type == "cuda"
-        for rows, images in read_ahead(job.network, job.stimuli, batches, pin=pin, stop=stop):
+        reading = read_ahead(
+            job.network, job.stimuli, batches, pin=pin, stop=stop, pictures=job.pictures
+        )
+        for rows, images in reading:
             done = 0
             while done < len(rows):
                 n = min(size, len(rows) - done)
@@ -211,6 +221,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
+def trial_images(network: Network, image: Tensor) -> Tensor:
+    """Return one picture twice, as the network takes them: (2, 3, height, width)."""
+    return image.repeat(2, 1, 1, 1).to(dtype_of(network.module))
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the precision of a network's parameters."""
+    return next((p.dtype for p in module.parameters()), torch.float32)
+
+
 def output_shapes(
     network: Network, layers: Sequence[str], image: Tensor, device: torch.device
 ) -> tuple[dict[str, tuple[int, ...]], bool]:
@@ -226,14 +246,13 @@ def output_shapes(
     """
     module, home = network.module, home_of(network.module)
     inner = [layer for layer in layers if layer != PIXELS]
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
-    images = image.expand(2, *image.shape).to(device, dtype)
+    images = trial_images(network, image).to(device)
     shapes: dict[str, tuple[int, ...]] = {PIXELS: tuple(image.shape)}
     if not inner:
         return shapes, False
 
     def see(name: str, output: Tensor) -> None:
-        _check_axis(name, output, len(images))
+        check_axis(name, output, len(images))
         shapes[name] = tuple(output.shape[1:]) or (1,)
 
     def attempt(memory_format: torch.memory_format) -> None:
@@ -259,7 +278,8 @@ def output_shapes(
     return shapes, channels_last
 
 
-def _check_axis(layer: str, output: Tensor, n: int) -> None:
+def check_axis(layer: str, output: Tensor, n: int) -> None:
+    """Refuse an output whose first axis is not that of the images."""
     if output.ndim == 0 or len(output) != n:
         raise ProbeError(
             f"layer {layer!r} returns shape {tuple(output.shape)} for {n} images: none of its axes "
@@ -318,6 +338,7 @@ def read_ahead(
     *,
     pin: bool,
     stop: threading.Event,
+    pictures: Pictures | None = None,
 ) -> Iterator[tuple[range, Tensor]]:
     """Decode and preprocess the next batches while the network is busy with this one.
 
@@ -331,6 +352,8 @@ def read_ahead(
         Whether they go to a CUDA device next.
     stop : threading.Event
         Ends it.
+    pictures : Pictures, optional
+        The same stimuli, some of which may have been decoded for another network.
 
     Yields
     ------
@@ -341,14 +364,16 @@ def read_ahead(
 
     def read(images: Tensor, slot: int, row: int) -> None:
         if not stop.is_set():
-            images[slot] = preprocess(stimuli.image(row))
+            images[slot] = preprocess(stimuli.image(row)) if pictures is None else pictures[row]
 
     n_threads = int(os.environ.get("PROBE_THREADS", os.cpu_count() or 1))
     n_readers = max(1, min(MOST_READERS, n_threads))
     with ThreadPoolExecutor(n_readers, thread_name_prefix="probe-reader") as readers:
 
         def begin(rows: range) -> tuple[range, Tensor, list[Future[None]]]:
-            images = torch.empty((len(rows), *network.input_shape), pin_memory=pin)
+            # One of inference mode could not be written to by the threads.
+            with torch.inference_mode(False):
+                images = torch.empty((len(rows), *network.input_shape), pin_memory=pin)
             return rows, images, [readers.submit(read, images, k, i) for k, i in enumerate(rows)]
 
         try:

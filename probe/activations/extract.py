@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import PIL
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from probe import assets, images, models
 from probe.activations import batch_size as batch_sizes
@@ -34,10 +34,14 @@ from probe.extraction_settings import NO_AUTOCAST, ExtractSettings, precision_of
 from probe.models import Network
 from probe.models.devices import devices_of, out_of_memory, resolve_device
 from probe.models.layouts import ORDERS
+from probe.models.preprocessing import Preprocessing
 from probe.models.vision import import_torchvision
 from probe.models.weights import state_sha256
 from probe.progress import finishing, note, track
 from probe.stimuli import StimulusSet
+
+if TYPE_CHECKING:
+    from probe.activations.pictures import Pictures
 
 WHOLE = Unreduced()
 
@@ -52,6 +56,86 @@ OPTIONS = ("reduce", "dtype", "precision", "batch_size", "device", "folder", "fo
 
 TASKS = 256
 """Into which the work is cut for a cluster, at most."""
+
+
+class Identity(NamedTuple):
+    """What tells a network from all others, but for what its pictures go through first.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    weights, modules : str
+        Hashes of its state, and of what it computes besides.
+    """
+
+    model: str
+    weights: str
+    modules: str
+
+    @classmethod
+    def of(cls, network: Network) -> Identity:
+        """Look at a network as it is now: whoever loaded it may have cut or changed it since.
+
+        A module of the user's own may compute anything with the same weights, and something else
+        after the next edit: it is never taken for an earlier one.
+        """
+        module = network.module
+        is_unique = network.weights.kind == "user" or _is_tampered_with(module)
+        return cls(
+            uuid.uuid4().hex if is_unique else network.name,
+            state_sha256(module.state_dict()),
+            _hash_of_modules(module),
+        )
+
+
+def request_of(
+    identity: Identity,
+    preprocessing: Preprocessing,
+    stimuli: StimulusSet,
+    device: str,
+    *,
+    reducer: Reducer = WHOLE,
+    dtype: str = "float32",
+    autocast: str = NO_AUTOCAST,
+) -> dict[str, Any]:
+    """Return everything that decides the values of activations, as plain values.
+
+    Parameters
+    ----------
+    identity : Identity
+    preprocessing : Preprocessing
+    stimuli : StimulusSet
+    device : str
+        Its kind: a GPU convolves with fewer digits (TF32), unless told otherwise.
+    reducer, dtype, autocast
+        As in `Extraction`.
+    """
+    return {
+        "format": FORMAT,
+        **identity._asdict(),
+        "preprocessing": preprocessing.key(),
+        "stimuli": stimuli.hash,
+        "reducer": reducer.key(),
+        "dtype": dtype,
+        "autocast": autocast,
+        "device": device,
+        **versions_of(identity.model),
+    }
+
+
+def versions_of(model: str) -> dict[str, str]:
+    """Return the versions of what changes the last digits of a network's activations."""
+    return {
+        # Kernels change between releases, and values with them in the last digits.
+        "torch": torch.__version__,
+        "torchvision": import_torchvision().__version__,
+        **({"timm": metadata.version("timm")} if model.startswith("timm:") else {}),
+        # So may what becomes of a picture before, and of activations after.
+        "pillow": PIL.__version__,
+        "colours": images.COLOURS,
+        "probe": metadata.version("cnn-probe"),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +158,8 @@ class Extraction:
         Where the store lies; by default, in the cache.
     remote : bool
         Whether the device is that of a cluster's workers: none of this machine, perhaps.
+    pictures : Pictures, optional
+        The same stimuli, some of which may have been decoded for another network.
     """
 
     network: Network
@@ -84,6 +170,7 @@ class Extraction:
     device: str = "auto"
     folder: Path | None = None
     remote: bool = False
+    pictures: Pictures | None = None
 
     def __post_init__(self) -> None:
         ExtractSettings(dtype=self.dtype, precision=self.precision).checked()
@@ -102,35 +189,16 @@ class Extraction:
 
     @cached_property
     def request(self) -> dict[str, Any]:
-        """Everything that decides the values of activations, as plain values.
-
-        A module of the user's own may compute anything with the same weights, and something else
-        after the next edit: its activations are never taken for those of an earlier one.
-        """
-        network = self.network
-        is_unique = network.weights.kind == "user" or _is_tampered_with(network.module)
-        return {
-            "format": FORMAT,
-            "model": uuid.uuid4().hex if is_unique else network.name,
-            # As they are now: whoever loaded the network may have cut or changed it since.
-            "weights": state_sha256(network.module.state_dict()),
-            "modules": _hash_of_modules(network.module),
-            "preprocessing": network.preprocessing.key(),
-            "stimuli": self.stimuli.hash,
-            "reducer": self.reducer.key(),
-            "dtype": self.dtype,
-            "autocast": self._autocast,
-            # A GPU convolves with fewer digits (TF32), unless told otherwise.
-            "device": self.devices[0].type,
-            # Kernels change between releases, and values with them in the last digits.
-            "torch": torch.__version__,
-            "torchvision": import_torchvision().__version__,
-            **({"timm": metadata.version("timm")} if network.name.startswith("timm:") else {}),
-            # So may what becomes of a picture before, and of activations after.
-            "pillow": PIL.__version__,
-            "colours": images.COLOURS,
-            "probe": metadata.version("cnn-probe"),
-        }
+        """Everything that decides the values of activations, as plain values."""
+        return request_of(
+            Identity.of(self.network),
+            self.network.preprocessing,
+            self.stimuli,
+            self.devices[0].type,
+            reducer=self.reducer,
+            dtype=self.dtype,
+            autocast=self._autocast,
+        )
 
     @property
     def _autocast(self) -> str:
@@ -143,12 +211,29 @@ class Extraction:
         root = self.folder or assets.cache_dir() / "activations"
         return root / key_of(self.request)
 
+    @cached_property
+    def first_picture(self) -> Tensor:
+        """The first picture, preprocessed: (3, height, width)."""
+        if self.pictures is not None:
+            return self.pictures[0]
+        return self.network.preprocessing(self.stimuli.image(0))
+
+    def batch_size(self, batch_size: int | None) -> int:
+        """Return how many images a forward pass takes: what was asked for, or what suits."""
+        size = batch_size or self._remembered.get()
+        size = size or batch_sizes.choose(self.network, self._here)
+        return min(size, batch_sizes.at_least(len(self.stimuli)))
+
+    @property
+    def _remembered(self) -> batch_sizes.Remembered:
+        return batch_sizes.Remembered(self.request, self._here)
+
     def on(self, cluster: Cluster | None) -> Extraction:
         """Return the same on the workers of a cluster, whose devices may be of another kind."""
         if cluster is None:
             return self
-        [(_, device)] = cluster.map(kind_of_device, [self.device])
-        return replace(self, device=device, remote=True)
+        device = kind_of_devices(self.device, cluster)
+        return replace(self, device=device, remote=True, pictures=None)
 
     def run(
         self,
@@ -244,8 +329,8 @@ class Extraction:
         if not missing:
             return
         network, stimuli = self.network, self.stimuli
-        axes = self._axes(missing)
-        image = network.preprocessing(stimuli.image(0))
+        axes = self.axes(missing)
+        image = self.first_picture
         shapes, channels_last = output_shapes(network, missing, image, self._here)
         self._check_space(store, {name: shapes[name] for name in missing}, force)
         for layer in missing:
@@ -258,9 +343,7 @@ class Extraction:
             store, missing, shapes,
             batch_size=batch_size, cluster=cluster, force=force, progress=progress,
         )  # fmt: skip
-        remembered = batch_sizes.Remembered(self.request, self._here)
-        size = batch_size or remembered.get() or batch_sizes.choose(network, self._here)
-        size = min(size, batch_sizes.at_least(len(stimuli)))
+        size = self.batch_size(batch_size)
         job = Job(
             network,
             stimuli,
@@ -270,16 +353,17 @@ class Extraction:
             self.precision,
             channels_last,
             size,
+            self.pictures,
         )
         store.remember(batch_size=size, channels_last=channels_last)
         ended = self._compute(job, store, cluster, progress)
         if ended < size:
             if batch_size is None and ended >= LEAST_BATCH:
-                remembered.put(ended)
+                self._remembered.put(ended)
             store.remember(batch_size=ended)
             note(f"memory was short: batches of {ended} images instead of {size}", progress)
 
-    def _axes(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    def axes(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return what the axes of layers' outputs are; refuse what nothing can be kept of."""
         infos = {info.name: info for info in models.layers(self.network)}
         axes: dict[str, tuple[str, ...]] = {PIXELS: ORDERS[0]}
@@ -524,6 +608,14 @@ def kind_of_device(device: str) -> str:
     if "," in device:
         raise ProbeError(f"a cluster's workers have one device each: name one, not {device!r}")
     return resolve_device(device).type
+
+
+def kind_of_devices(device: str, cluster: Cluster | None) -> str:
+    """Return what kind of devices a network that is known by name works on, here or elsewhere."""
+    if cluster is not None:
+        [(_, kind)] = cluster.map(kind_of_device, [device])
+        return str(kind)
+    return resolve_device(device.split(",")[0].strip()).type
 
 
 def compute_blocks(job: Job, device: torch.device, blocks: Sequence[int]) -> int:

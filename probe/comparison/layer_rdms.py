@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from probe import assets, models
-from probe.activations import PIXELS, ActivationStore, Extraction
+from probe.activations import PIXELS, Extraction, in_memory
+from probe.activations.extract import Identity, kind_of_devices, request_of, versions_of
+from probe.activations.in_memory import NotInMemoryError, Responses
+from probe.activations.pictures import Pictures
+from probe.activations.store import LayerArray, key_of
 from probe.cluster import Cluster
 from probe.comparison.settings import RDMSettings
 from probe.errors import ProbeError
@@ -88,18 +95,103 @@ class NetworkRDMs:
         network, settings, workers = self.network, self.settings, self.workers
         names = [info.name for info in self.layers]
         names_and_pixels = [*names, PIXELS] if settings.baselines else names
-        trained = rdms_of(network, names_and_pixels, stimuli, settings, workers)
+        # The untrained networks see the same pictures.
+        pictures = Pictures(stimuli, network.preprocessing) if workers is None else None
+        trained = rdms_of(network, names_and_pixels, stimuli, settings, workers, pictures=pictures)
         untrained: dict[int, np.ndarray] = {}
         if settings.baselines and network.architecture is not None:
             for seed in UNTRAINED_SEEDS:
-                blank = models.load(
-                    network.architecture, "random", seed=seed, preprocessing=network.preprocessing
-                )
-                named = blank.weights.sha256 == network.weights.sha256
-                untrained[seed] = rdms_of(
-                    blank, names, stimuli, settings, workers, baseline=not named
-                )
+                untrained[seed] = self._untrained(seed, names, stimuli, pictures)
         return LayerRDMs(names, trained[: len(names)], trained[len(names) :], untrained)
+
+    def _untrained(
+        self, seed: int, names: Sequence[str], stimuli: StimulusSet, pictures: Pictures | None
+    ) -> np.ndarray:
+        """Return the RDMs of an untrained network, which is built only if some are missing."""
+        network, settings, workers = self.network, self.settings, self.workers
+        assert network.architecture is not None  # or there would be no untrained network
+        record = _Record(network.architecture, seed)
+        if (identity := record.read()) is not None:
+            device = kind_of_devices(settings.device, workers)
+            key = key_of(request_of(identity, network.preprocessing, stimuli, device))
+            cached = _Cached(key, settings, stimuli).rdms(names)
+            if len(cached) == len(names):
+                return np.stack([cached[name] for name in names])
+        blank = models.load(
+            network.architecture, "random", seed=seed, preprocessing=network.preprocessing
+        )
+        is_named = blank.weights.sha256 == network.weights.sha256
+        rdms = rdms_of(
+            blank, names, stimuli, settings, workers, baseline=not is_named, pictures=pictures
+        )
+        record.write(Identity.of(blank))
+        return rdms
+
+
+class _Record:
+    """What an untrained network was when it was last built: one of these versions, on such a CPU.
+
+    Parameters
+    ----------
+    architecture : str
+    seed : int
+    """
+
+    def __init__(self, architecture: str, seed: int) -> None:
+        about = {
+            "architecture": architecture,
+            "seed": seed,
+            # Random numbers are drawn by instructions that another processor may not have.
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            **versions_of(architecture),
+        }
+        self._path = assets.cache_dir() / "untrained" / f"{key_of(about)}.json"
+
+    def read(self) -> Identity | None:
+        """Return what is known of it, if anything is."""
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+            return Identity(*(str(known[name]) for name in Identity._fields))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, identity: Identity) -> None:
+        """Keep what it is."""
+        content = json.dumps(identity._asdict())
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._path, content.encode())
+
+
+class _Cached:
+    """RDMs in the cache, of one network over one stimulus set.
+
+    Parameters
+    ----------
+    key : str
+        Of the activations.
+    settings : RDMSettings
+    stimuli : StimulusSet
+    """
+
+    def __init__(self, key: str, settings: RDMSettings, stimuli: StimulusSet) -> None:
+        self.folder = assets.cache_dir() / "rdms" / key
+        self.metric = COUNTERPART.get(settings.metric, settings.metric)
+        self.n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
+
+    def rdms(self, layers: Sequence[str]) -> dict[str, np.ndarray]:
+        """Read those of some layers that are there."""
+        cached = {layer: _read_rdm(self._file(layer), self.n_pairs) for layer in layers}
+        return {layer: distances for layer, distances in cached.items() if distances is not None}
+
+    def keep(self, layer: str, distances: np.ndarray) -> None:
+        """Write that of one layer."""
+        content = io.BytesIO()
+        np.save(content, distances)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._file(layer), content.getvalue())
+
+    def _file(self, layer: str) -> Path:
+        return self.folder / f"{layer.replace(':', '@')}.{self.metric}.npy"
 
 
 def rdms_of(
@@ -110,55 +202,55 @@ def rdms_of(
     workers: Cluster | None = None,
     *,
     baseline: bool = False,
+    pictures: Pictures | None = None,
 ) -> np.ndarray:
     """Return the RDMs of some layers, shape (n_layers, n_pairs), from the cache where it has them.
 
     RDMs are small and kept; activations are large, and only those of a network that the user
-    named are kept as well. A layer of a ``baseline`` may have no RDM (an untrained network can
-    answer alike to all stimuli): its row is NaN.
+    named are kept as well: others are not written at all where memory holds them. A layer of a
+    ``baseline`` may have no RDM (an untrained network can answer alike to all stimuli): its row is
+    NaN.
     """
-    metric = COUNTERPART.get(settings.metric, settings.metric)
     private = network.weights.kind == "user"
     root = assets.cache_dir()
     # What is deleted again lies apart from what a user has extracted.
     apart = root / "baselines" if baseline else None
-    extraction = Extraction(network, stimuli, device=settings.device, folder=apart).on(workers)
-    key = extraction.path.name
-    n_pairs = len(stimuli) * (len(stimuli) - 1) // 2
-    files = {
-        layer: root / "rdms" / key / f"{layer.replace(':', '@')}.{metric}.npy" for layer in layers
-    }
+    extraction = Extraction(
+        network, stimuli, device=settings.device, folder=apart, pictures=pictures
+    ).on(workers)
+    cached = _Cached(extraction.path.name, settings, stimuli)
     rdms: dict[str, np.ndarray] = {}
 
     def look() -> list[str]:
-        for layer in layers:
-            if layer not in rdms and (cached := _read_rdm(files[layer], n_pairs)) is not None:
-                rdms[layer] = cached
+        rdms.update(cached.rdms([layer for layer in layers if layer not in rdms]))
         return [layer for layer in layers if layer not in rdms]
+
+    def compute(layer: str, responses: LayerArray | Responses) -> None:
+        try:
+            rdms[layer] = _rdm(network, responses, stimuli, layer, cached.metric)
+        except UndefinedRDM:
+            if not baseline:
+                raise
+            rdms[layer] = np.full(cached.n_pairs, np.nan)
+            return
+        if not private:
+            cached.keep(layer, rdms[layer])
 
     if look():
         # Whoever waited for another process finds its RDMs, whose activations may be gone.
-        with assets.held(root / "rdms" / key):
+        with assets.held(cached.folder):
             todo = look()
             try:
-                store = extraction.run(
-                    todo, batch_size=settings.batch_size, cluster=workers,
-                    progress=settings.progress,
-                )  # fmt: skip
-                bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
-                for layer in bar:
-                    try:
-                        rdms[layer] = _rdm(network, store, stimuli, layer, metric)
-                    except UndefinedRDM:
-                        if not baseline:
-                            raise
-                        rdms[layer] = np.full(n_pairs, np.nan)
-                        continue
-                    if not private:
-                        content = io.BytesIO()
-                        np.save(content, rdms[layer])
-                        files[layer].parent.mkdir(parents=True, exist_ok=True)
-                        write_atomically(files[layer], content.getvalue())
+                if (private or baseline) and todo:
+                    todo = _in_memory(extraction, todo, settings, compute)
+                if todo:
+                    store = extraction.run(
+                        todo, batch_size=settings.batch_size, cluster=workers,
+                        progress=settings.progress,
+                    )  # fmt: skip
+                    bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
+                    for layer in bar:
+                        compute(layer, store.array(layer))
             finally:
                 # What nobody will ask for again goes, if it is finished or can never be.
                 if private or (baseline and len(rdms) == len(layers)):
@@ -166,15 +258,44 @@ def rdms_of(
     return np.stack([rdms[layer] for layer in layers])
 
 
+def _in_memory(
+    extraction: Extraction,
+    layers: Sequence[str],
+    settings: RDMSettings,
+    compute: Callable[[str, Responses], None],
+) -> list[str]:
+    """Compute RDMs of which no activations are written; return the layers that need the disk."""
+    # What an interrupted comparison has written is gone on with.
+    is_begun = (extraction.path / "zarr.json").exists()
+    if is_begun or not in_memory.fits(extraction, layers, settings.batch_size):
+        return list(layers)
+    network, left = extraction.network, list(layers)
+    desc = f"{network.name} ({network.weights.kind})"
+    with track(total=len(layers), desc=desc, unit="layer", progress=settings.progress) as bar:
+
+        def use(layer: str, responses: Responses) -> None:
+            compute(layer, responses)
+            left.remove(layer)
+            bar.update()
+
+        with suppress(NotInMemoryError):
+            in_memory.each_layer(extraction, layers, use, batch_size=settings.batch_size)
+    return left
+
+
 class UndefinedRDM(ProbeError):
     """A layer that tells no stimuli apart, or responds to one in a way that has no distance."""
 
 
 def _rdm(
-    network: Network, store: ActivationStore, stimuli: StimulusSet, layer: str, metric: str
+    network: Network,
+    responses: LayerArray | Responses,
+    stimuli: StimulusSet,
+    layer: str,
+    metric: str,
 ) -> np.ndarray:
     try:
-        distances = rdm(store.array(layer), metric)
+        distances = rdm(responses, metric)
     except BadPatternError as error:
         others = f" (and {error.count - 1} more)" if error.count > 1 else ""
         raise UndefinedRDM(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from dataclasses import asdict, dataclass, replace
@@ -97,14 +96,37 @@ class Preprocessing:
         torch.Tensor
             float32, (3, height, width).
         """
+        return self.to_input(self.pixels(picture))
+
+    def pixels(self, picture: Image.Image) -> np.ndarray:
+        """Resize and crop one picture.
+
+        Parameters
+        ----------
+        picture : PIL.Image.Image
+            Mode ``RGB``.
+
+        Returns
+        -------
+        numpy.ndarray, uint8, shape (height, width, 3)
+        """
         if picture.mode != "RGB":
             raise ProbeError(f"picture of mode {picture.mode}: expected RGB")
-        pixels = np.asarray(self._cropped(self._resized(picture)))
-        # There are but 256 values: what becomes of each is worked out once.
-        table = _normalised(self.mean, self.std)
-        out = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
-        for channel in range(3):
-            np.take(table[channel], pixels[:, :, channel], out=out[channel], mode="clip")
+        return np.asarray(self._cropped(self._resized(picture)))
+
+    def to_input(self, pixels: np.ndarray) -> Tensor:
+        """Scale what `pixels` returns to 0–1, subtract the mean and divide by the deviation.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, (3, height, width).
+        """
+        out = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
+        out /= np.float32(255)
+        for plane, mean, std in zip(out, self.mean, self.std, strict=True):
+            plane -= np.float32(mean)
+            plane /= np.float32(std)
         return torch.from_numpy(out)
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -329,11 +351,3 @@ def _torchvisions_weights(about: dict[str, Any]) -> Any:
 def _before(side: int, kept: int) -> int:
     """Compute where the centre of a side begins, in torchvision's rounding; negative outside it."""
     return round((side - kept) / 2) if side >= kept else -((kept - side) // 2)
-
-
-@functools.lru_cache(maxsize=8)
-def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """Return what each of the 256 values becomes in each channel: float32, (3, 256)."""
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
-    centre = np.asarray(mean, dtype=np.float32)[:, None]
-    return (values - centre) / np.asarray(std, dtype=np.float32)[:, None]

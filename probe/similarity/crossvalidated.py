@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from probe.similarity.products import (
-    BLOCK_BYTES,
     Finish,
     Products,
+    block_width,
     blocks,
     condense,
     products_for,
@@ -47,7 +47,7 @@ def crossvalidated_rdm(
     prior: tuple[float, float] = (1.0, 0.1),
     dtype: str = "float64",
     device: Any = None,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Compute unbiased distances between conditions that were measured repeatedly.
 
@@ -140,7 +140,7 @@ def crossvalidated_rdm(
     input_bytes = 8 * x.shape[0] * x.shape[1]
     require_memory(
         n,
-        4 * min(block_bytes, input_bytes)
+        4 * min(8 * x.shape[0] * block_width(x.shape[0], products, block_bytes), input_bytes)
         + (input_bytes if root is not None and root.ndim == 2 else 0),
         products,
     )
@@ -190,7 +190,7 @@ def _measurements(
     root: np.ndarray | None,
     prior: tuple[float, float] | None,
     products: Products,
-    block_bytes: int,
+    block_bytes: int | None,
 ) -> Factors:
     """Blocks of all measurements, less a common pattern, which no distance sees."""
     if prior is not None:
@@ -216,7 +216,7 @@ def _cells(
     root: np.ndarray | None,
     prior: tuple[float, float] | None,
     products: Products,
-    block_bytes: int,
+    block_bytes: int | None,
 ) -> Factors:
     """Blocks (partitions, conditions, neuroids) of mean patterns, zero where there is none.
 

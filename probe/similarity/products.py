@@ -15,7 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 
 BLOCK_BYTES = 2**26
-"""Default size of one block of neuroids, in bytes of what is computed with."""
+"""Size of one block of neuroids on a device of its own, in bytes of what is computed with."""
+
+CACHED_BYTES = 2**22
+"""Size of one block in NumPy: from one step to the next it stays in the caches of a processor."""
+
+LEAST_WIDTH = 2048
+"""Neuroids in a block of very many stimuli, at least: each block goes over the whole matrix of
+products, which is too large for the caches then."""
 DTYPES = ("float64", "float32")
 
 Finish = Callable[[np.ndarray, slice, slice], None]
@@ -27,6 +34,9 @@ class Products(Protocol):
 
     xp: Any
     dtype: str
+
+    def block_width(self, n_rows: int) -> int:
+        """Choose how many neuroids a block of so many rows takes."""
 
     def array(self, values: Any) -> Any:
         """Copy values into a C-contiguous array of ``dtype`` that may be written to."""
@@ -65,6 +75,9 @@ class _NumPyProducts:
         # Not NumPy's ``@``: it brings a BLAS of its own, and the idle threads of one of them, which
         # wait awake, would be in the way of the other's.
         self._trmm = blas.dtrmm if double else blas.strmm
+
+    def block_width(self, n_rows: int) -> int:
+        return max(1, CACHED_BYTES // (8 * n_rows), min(n_rows, LEAST_WIDTH))
 
     def array(self, values: Any) -> np.ndarray:
         return np.array(values, dtype=self.dtype, order="C")
@@ -115,6 +128,9 @@ class _TorchProducts:
             raise ValueError("device 'mps' has no float64: pass dtype='float32'")
         if self._device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError("device 'cuda': PyTorch sees no CUDA device here")
+
+    def block_width(self, n_rows: int) -> int:
+        return max(1, BLOCK_BYTES // (8 * n_rows))
 
     def array(self, values: Any) -> Any:
         torch = self.xp
@@ -208,14 +224,23 @@ def require_memory(n: int, work_bytes: int, products: Products) -> None:
             )
 
 
-def blocks(x: Any, products: Products, block_bytes: int) -> Iterator[tuple[slice, Any]]:
+def block_width(n_rows: int, products: Products, block_bytes: int | None) -> int:
+    """Return how many neuroids a block takes, of so many bytes or of what suits the products."""
+    if block_bytes is None:
+        return products.block_width(n_rows)
+    return max(1, block_bytes // (8 * n_rows))
+
+
+def blocks(
+    x: Any, products: Products, block_bytes: int | None = None
+) -> Iterator[tuple[slice, Any]]:
     """Read ``x`` (rows, neuroids) once; yield the columns of a block, and a copy to compute with.
 
     Where ``x`` lies in chunks, whole ones are read, so that none is decoded twice, and handed on
-    in blocks of ``block_bytes``.
+    in blocks of ``block_bytes``, by default of what suits the products.
     """
     n_rows, n_columns = x.shape
-    width = read = max(1, block_bytes // (8 * n_rows))
+    width = read = block_width(n_rows, products, block_bytes)
     chunks = getattr(x, "chunks", None)
     if chunks is not None:
         chunk = int(np.max(chunks[1]))

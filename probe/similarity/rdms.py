@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from probe.similarity.products import (
-    BLOCK_BYTES,
     Finish,
     Products,
+    block_width,
     blocks,
     condense,
     products_for,
@@ -47,7 +47,7 @@ def rdm(
     prior: tuple[float, float] = (1.0, 0.1),
     dtype: str = "float64",
     device: Any = None,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int | None = None,
 ) -> np.ndarray:
     r"""Compute the dissimilarity of every pair of response patterns.
 
@@ -79,8 +79,8 @@ def rdm(
         distance: where patterns are alike, few digits of their distance are right.
     device : str or torch.device, optional
         Compute with PyTorch on this device: 'cuda', 'mps' (float32 only) or 'cpu'.
-    block_bytes : int
-        Size of one block of neuroids.
+    block_bytes : int, optional
+        Size of one block of neuroids, in bytes; by default 4 MB, or 64 MB on a device.
 
     Returns
     -------
@@ -118,7 +118,8 @@ def rdm(
     n_bytes = 8 * n_stimuli * n_neuroids
     require_memory(
         n_stimuli,
-        2 * min(block_bytes, n_bytes) + (n_bytes if root is not None and root.ndim == 2 else 0),
+        2 * min(8 * n_stimuli * block_width(n_stimuli, products, block_bytes), n_bytes)
+        + (n_bytes if root is not None and root.ndim == 2 else 0),
         products,
     )
 
@@ -150,14 +151,14 @@ def rdm(
         return condense(products.numpy(gram), finish)
 
 
-def _centred(x: Any, products: Products, block_bytes: int) -> Iterator[tuple[slice, Any]]:
+def _centred(x: Any, products: Products, block_bytes: int | None) -> Iterator[tuple[slice, Any]]:
     for columns, block in blocks(x, products, block_bytes):
         check_finite(block, products)
         block -= block.mean(axis=0)
         yield columns, block
 
 
-def _correlation(x: Any, gram: Any, products: Products, block_bytes: int) -> Finish:
+def _correlation(x: Any, gram: Any, products: Products, block_bytes: int | None) -> Finish:
     n_stimuli, n_neuroids = x.shape
     sums, shift = products.zeros(n_stimuli), None
     for _, block in blocks(x, products, block_bytes):
