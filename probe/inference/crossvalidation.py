@@ -19,11 +19,14 @@ from probe.similarity.comparators import PreparedRDMs
 MIN_UNITS = 3
 """Stimuli (or groups) in a fold: fewer have no RDM to speak of."""
 
-BLOCK = 64
+BLOCK = 128
 """Resamples that are worked on together."""
 
-BLOCK_PERMUTATIONS = 16
-"""Permutations that are worked on together."""
+BLOCK_PERMUTATIONS = 64
+"""Permutations that are worked on together, at most."""
+
+PERMUTED_PAIRS = 2**22
+"""Pairs in all permutations that are worked on together, or those of one."""
 
 
 def default_n_folds(n_units: float) -> int:
@@ -227,7 +230,7 @@ def permuted_crossvalidated_scores(
     fitting = Fitting(models, components, data, comparator)
     by_blocks(
         _score_permuted, (fitting, units, int(folds.max()) + 1, other_subjects), (orders, folds),
-        BLOCK_PERMUTATIONS, keep, track, executor,
+        max(1, min(BLOCK_PERMUTATIONS, PERMUTED_PAIRS // len(data.pairs))), keep, track, executor,
     )  # fmt: skip
     return result
 

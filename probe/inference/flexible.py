@@ -33,7 +33,12 @@ from functools import cached_property
 
 import numpy as np
 
-from probe.inference.walks import centred_midranks, nonnegative_weights, products_with_ranks
+from probe.inference.walks import (
+    centred_midranks,
+    nonnegative_weights,
+    products_with_ranks,
+    weights_of_pairs,
+)
 from probe.similarity import Comparator, get_comparator, n_conditions
 from probe.similarity.comparators import Bures, Moments, PreparedRDMs, Ranked, Whitened
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
@@ -439,7 +444,7 @@ class Fitting:
         width = max(64, ENTRIES // (len(orders) * n_subjects * (n + 2)))
         for start in range(0, len(pairs), width):
             part = slice(start, start + width)
-            weights = by_condition[pairs.i[part]] * by_condition[pairs.j[part]]
+            weights = weights_of_pairs(pairs.i[part], pairs.j[part], by_condition)
             u, v = x[:, part], y[:, places[:, part]].swapaxes(0, 1)[:, :, None]
             factors = np.concatenate(
                 [np.broadcast_to(u, (*v.shape[:2], *u.shape)), v, np.ones_like(v)], axis=2
@@ -629,7 +634,7 @@ class Fitting:
         by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
         for start in range(0, len(pairs), WIDTH):
             part = slice(start, start + WIDTH)
-            weights = by_condition[pairs.i[part]] * by_condition[pairs.j[part]]
+            weights = weights_of_pairs(pairs.i[part], pairs.j[part], by_condition)
             v = values[:, part]
             moments += np.concatenate([v[first] * v[second], v, np.ones((1, v.shape[1]))]) @ weights
         inner, sums = moments[: len(first)], moments[len(first) : -1]

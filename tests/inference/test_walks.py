@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import nnls
 
-from probe.inference.walks import centred_midranks, nonnegative_weights, products_with_ranks
+from probe.inference.walks import (
+    centred_midranks,
+    nonnegative_weights,
+    products_with_ranks,
+    weights_of_pairs,
+)
 
 N = 9
 FIRST, SECOND = np.triu_indices(N, 1)
@@ -62,6 +67,12 @@ def test_products_with_ranks(seed, tied):
         drawn, ranks = written_out(ranked, row[FIRST] * row[SECOND])
         np.testing.assert_allclose(products[t], values[:, drawn] @ ranks, atol=1e-9)
         assert squares[t] == pytest.approx((ranks**2).sum())
+
+
+def test_weights_of_pairs():
+    counts = np.random.default_rng(0).integers(0, 4, (N, 7)).astype(float)
+    ours = weights_of_pairs(FIRST, SECOND, counts)
+    np.testing.assert_array_equal(ours, counts[FIRST] * counts[SECOND])
 
 
 def test_all_tied_have_no_rank():
