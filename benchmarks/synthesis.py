@@ -45,7 +45,7 @@ LAYER, CHANNEL = "inception4a", 476
 
 SIZE = 224
 STEPS = 100
-GOAL = 2.5
+GOAL = 20 / 7
 """Times as fast as lucent."""
 
 

@@ -8,7 +8,6 @@ it; no pair of the one part shares a stimulus with a pair of the other (Schütt 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -21,7 +20,13 @@ MIN_UNITS = 3
 """Stimuli (or groups) in a fold: fewer have no RDM to speak of."""
 
 BLOCK = 128
-"""Parts of the stimuli that are worked on together."""
+"""Resamples that are worked on together."""
+
+BLOCK_PERMUTATIONS = 64
+"""Permutations that are worked on together, at most."""
+
+PERMUTED_PAIRS = 2**22
+"""Pairs in all permutations that are worked on together, or those of one."""
 
 
 def default_n_folds(n_units: float) -> int:
@@ -159,7 +164,7 @@ def crossvalidated_scores(
     if n_folds:
         by_blocks(
             _score, (fitting, units, n_folds, other_subjects), (counts, folds, subjects),
-            max(1, BLOCK // (n_repeats * n_folds)), keep, track, executor,
+            BLOCK, keep, track, executor,
         )  # fmt: skip
     return scores, bounds
 
@@ -174,14 +179,18 @@ def _score(
     subjects: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (B, R, M, S) and bounds (B, R, 2, S) of a block of resamples."""
-    n_repeats = folds.shape[1]
+    n_repeats, n_subjects = folds.shape[1], len(fitting.data.rdms)
     train, test = _parts(units, counts, folds, n_folds)
-    of_subjects = np.repeat(subjects, n_repeats * n_folds, axis=0)
-    scores, bounds = (
-        mean_of_known(scored.reshape(-1, n_repeats, n_folds, *scored.shape[1:]), axis=2)
-        for scored in fitting.scores(train, test, of_subjects, other_subjects)
-    )
-    return scores, bounds
+    shape = len(counts), n_repeats, n_folds
+    scores = np.empty((*shape, len(fitting.models), n_subjects))
+    bounds = np.empty((*shape, 2, n_subjects))
+    # A fold of all resamples at once: where they share folds, it is of the same stimuli in all.
+    for r in range(n_repeats):
+        for k in range(n_folds):
+            scores[:, r, k], bounds[:, r, k] = fitting.scores(
+                train[:, r, k], test[:, r, k], subjects, other_subjects
+            )
+    return mean_of_known(scores, axis=2), mean_of_known(bounds, axis=2)
 
 
 def permuted_crossvalidated_scores(
@@ -218,19 +227,16 @@ def permuted_crossvalidated_scores(
     def keep(part: slice, found: np.ndarray) -> None:
         result[part] = found
 
+    fitting = Fitting(models, components, data, comparator)
     by_blocks(
-        _score_permuted,
-        (models, components, data, comparator, units, int(folds.max()) + 1, other_subjects),
-        (orders, folds), 4, keep, track, executor,
+        _score_permuted, (fitting, units, int(folds.max()) + 1, other_subjects), (orders, folds),
+        max(1, min(BLOCK_PERMUTATIONS, PERMUTED_PAIRS // len(data.pairs))), keep, track, executor,
     )  # fmt: skip
     return result
 
 
 def _score_permuted(
-    models: Sequence[Model],
-    components: PreparedRDMs,
-    data: PreparedRDMs,
-    comparator: Comparator,
+    fitting: Fitting,
     units: Units,
     n_folds: int,
     other_subjects: bool,
@@ -238,37 +244,34 @@ def _score_permuted(
     folds: np.ndarray,
 ) -> np.ndarray:
     """Mean scores (B, M) with the labels in a block of orders."""
-    result = np.empty((len(orders), len(models)))
+    result = np.empty((len(orders), len(fitting.models)))
     once = np.ones((1, units.n), dtype=int)
-    for k, order in enumerate(orders):
-        places = data.pairs.permuted(order)
-        a, b = components, replace(data, rdms=data.rdms[:, places])
-        if (places < 0).any():  # a pair whose distance would be a missing one
-            present = np.flatnonzero(places >= 0)
-            pairs = data.pairs.take(present)
-            a = PreparedRDMs(components.rdms[:, present], pairs)
-            b = PreparedRDMs(b.rdms[:, present], pairs)
-        train, test = _parts(units, once, folds[k : k + 1], n_folds)
-        everyone = np.ones((len(test), len(data.rdms)))
-        scores = Fitting(models, a, b, comparator).scores(
-            train, test, everyone, other_subjects, bounded=False
-        )[0]
-        by_fold = scores.reshape(-1, n_folds, *scores.shape[1:])
+    distinct, which = np.unique(folds, axis=0, return_inverse=True)
+    for k, assignment in enumerate(distinct):
+        rows = np.flatnonzero(which == k)
+        train, test = (
+            part.reshape(-1, part.shape[-1])
+            for part in _parts(units, once, assignment[None], n_folds)
+        )
+        scores = fitting.permuted_scores(orders[rows], train, test, other_subjects)
+        by_fold = scores.reshape(len(rows), -1, n_folds, *scores.shape[2:])
         # As the scores that these are compared with: known folds, known deals, subjects.
-        result[k] = mean_of_known(mean_of_known(by_fold, axis=1), axis=0).mean(axis=1)
+        result[rows] = mean_of_known(mean_of_known(by_fold, axis=2), axis=1).mean(axis=2)
     return result
 
 
 def _parts(
     units: Units, counts: np.ndarray, folds: np.ndarray, n_folds: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (B · R · k, n_stimuli) of the stimuli outside and inside every fold.
+    """Counts (B, R, k, n_stimuli) of the stimuli outside and inside every fold.
 
     ``counts``: (B, n_units), ``folds``: (B, R, n_units).
     """
     fold, number = folds[:, :, None], np.arange(n_folds)[:, None]
     train, test = (
-        units.counts((counts[:, None, None] * chosen).reshape(-1, units.n))
+        units.counts((counts[:, None, None] * chosen).reshape(-1, units.n)).reshape(
+            *chosen.shape[:3], -1
+        )
         for chosen in ((fold >= 0) & (fold != number), fold == number)
     )
     return train, test

@@ -27,23 +27,31 @@ cosine. Scores, and the choice of one RDM out of several, use the comparator its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import nnls
 
+from probe.inference.walks import (
+    centred_midranks,
+    nonnegative_weights,
+    products_with_ranks,
+    weights_of_pairs,
+)
 from probe.similarity import Comparator, get_comparator, n_conditions
-from probe.similarity.comparators import Bures, Moments, PreparedRDMs, Whitened
+from probe.similarity.comparators import Bures, Moments, PreparedRDMs, Ranked, Whitened
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
-from probe.similarity.ranks import ROUNDING, midranks
+from probe.similarity.ranks import ROUNDING
 
 FITS = ("fixed", "selection", "weighted", "interpolation")
 """What can be fitted, see `Model`."""
 
 WIDTH = 8192
 """Pairs whose weights are held at a time."""
+
+ENTRIES = 2**20
+"""Values of pairs in several parts that are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,33 +171,139 @@ class Fitting:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Fit to one part of the stimuli and score on another.
 
-        ``train``, ``test``: (T, n_stimuli). Gives scores (T, M, S) and bounds (T, 2, S).
+        ``train``, ``test``: (T, n_stimuli). Gives scores (T, M, S) and bounds (T, 2, S). Parts that
+        consist of the same stimuli, or nearly so, take the least time together.
         """
         n_parts, n_subjects = len(test), len(self.data.rdms)
         scores = np.full((n_parts, len(self.models), n_subjects), np.nan)
         bounds = np.full((n_parts, 2, n_subjects), np.nan)
         pairs = self.data.pairs
         useful = np.flatnonzero(_has_pairs(pairs, train) & _has_pairs(pairs, test))
-        if len(useful):
-            train, test, subjects = train[useful], test[useful], subjects[useful]
-            to_fit = subjects[:, None] * (1.0 - np.eye(n_subjects) if other_subjects else 1.0)
-            scores[useful] = self.score(self.fit(train, to_fit), test)
+        if len(useful) == 0:
+            return scores, bounds
+        to_fit = self._to_be_fitted(subjects[useful], other_subjects)
+        weights = np.empty((*to_fit.shape[:2], len(self.components.rdms)))
+        for rows in _alike(train[useful]):
+            fitting, counts = self.among(train[useful[rows]])
+            weights[rows] = fitting.fit(counts, to_fit[rows])
+        for rows in _alike(test[useful]):
+            fitting, counts = self.among(test[useful[rows]])
+            scores[useful[rows]] = fitting.score(weights[rows], counts)
             if bounded and n_subjects > 1:
-                nobody = replace(self.components, rdms=self.components.rdms[:0])
-                bounds[useful] = self.comparator.resample(nobody, self.data, test, [subjects])[1][0]
+                nobody = replace(fitting.components, rdms=fitting.components.rdms[:0])
+                bounds[useful[rows]] = fitting.comparator.resample(
+                    nobody, fitting.data, counts, [subjects[useful[rows]]]
+                )[1][0]
         return scores, bounds
+
+    def permuted_scores(
+        self, orders: np.ndarray, train: np.ndarray, test: np.ndarray, other_subjects: bool
+    ) -> np.ndarray:
+        """Fit and score, (B, T, M, S), with the labels of the data's stimuli permuted.
+
+        ``orders``: (B, n_stimuli), as for `Pairs.permuted`. ``train``, ``test``: (T, n_stimuli), of
+        the models' stimuli.
+        """
+        pairs, shape = self.data.pairs, (len(self.models), len(self.data.rdms))
+        scores = np.full((len(orders), len(test), *shape), np.nan)
+        useful = _has_pairs(pairs, train) & _has_pairs(pairs, test)
+        slow = np.ones(len(orders), dtype=bool)
+        if useful.any() and pairs.complete and isinstance(self.comparator, Moments | Ranked):
+            to_fit = self._to_be_fitted(np.ones((int(useful.sum()), shape[1])), other_subjects)
+            together = self._permuted_moments if self.is_cosine else self._permuted_ranks
+            scores[:, useful], slow = together(orders, train[useful], test[useful], to_fit)
+        for k in np.flatnonzero(slow):
+            everyone = np.ones((len(test), shape[1]))
+            scores[k] = self._permuted(orders[k]).scores(
+                train, test, everyone, other_subjects, bounded=False
+            )[0]
+        return scores
+
+    def among(self, counts: np.ndarray) -> tuple[Fitting, np.ndarray]:
+        """Leave out all stimuli that occur in no part, (T, n): the rest, and its counts."""
+        occurs = np.logical_or.reduce(counts > 0, axis=0)
+        if occurs.all():
+            return self, counts
+        pairs, comparator = self.data.pairs, self.comparator
+        kept = np.flatnonzero(occurs[pairs.i] & occurs[pairs.j])
+        number = np.cumsum(occurs) - 1
+        rest = Pairs(int(occurs.sum()), number[pairs.i[kept]], number[pairs.j[kept]])
+        # What is tied is so among all stimuli.
+        data = self.data.rdms if self._needs_values else self.data.ranks.astype(np.float64)
+        if isinstance(comparator, Whitened) and comparator.sigma_k is not None:
+            sigma_k = np.asarray(comparator.sigma_k)
+            sigma_k = sigma_k[occurs] if sigma_k.ndim == 1 else sigma_k[np.ix_(occurs, occurs)]
+            comparator = replace(comparator, sigma_k=sigma_k)
+        fitting = Fitting(
+            self.models,
+            PreparedRDMs(self.components.rdms[:, kept], rest),
+            PreparedRDMs(data[:, kept], rest),
+            comparator,
+        )
+        known = vars(fitting)
+        if not isinstance(comparator, Whitened):
+            values, rounding = self._values
+            known["_values"] = values[:, kept], rounding
+        if not self._needs_values:
+            position = np.full(len(pairs), -1)
+            position[kept] = np.arange(len(kept))
+            known["_ordered"] = []
+            for (order, _), ranks in zip(self._ordered, self.data.ranks, strict=True):
+                order = order[position[order] >= 0]
+                known["_ordered"].append((position[order], np.diff(ranks[order], prepend=-1) == 0))
+        return fitting, counts[:, occurs]
+
+    @property
+    def _needs_values(self) -> bool:
+        """Whether the comparator needs the distances, rather than their order."""
+        return self.is_cosine or isinstance(self.comparator, Bures)
+
+    @cached_property
+    def _ordered(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The pairs in the order of every subject's distances, and which are tied with the last."""
+        orders = [np.argsort(ranks, kind="stable") for ranks in self.data.ranks]
+        return [
+            (order, np.diff(ranks[order], prepend=-1) == 0)
+            for order, ranks in zip(orders, self.data.ranks, strict=True)
+        ]
+
+    @staticmethod
+    def _to_be_fitted(subjects: np.ndarray, other_subjects: bool) -> np.ndarray:
+        """How much every subject counts, (T, F, S): for all alike, or for each the others."""
+        n_subjects = subjects.shape[1]
+        others: np.ndarray = subjects[:, None] * (
+            1.0 - np.eye(n_subjects) if other_subjects else np.ones((1, n_subjects))
+        )
+        return others
 
     def fit(self, counts: np.ndarray, subjects: np.ndarray) -> np.ndarray:
         """Fit every model to every weighting of the subjects, (T, F, S): weights (T, F, K).
 
         NaN where there is nothing to fit, or to fit to.
         """
-        n_parts, n_fits, _ = subjects.shape
-        weights = np.ones((n_parts, n_fits, len(self.components.rdms)))
         if all(model.fit == "fixed" for model in self.models):
-            return weights
-        gram, cross, defined = self._to_fit(counts)
-        cross = np.einsum("tks,tfs->tfk", cross, subjects)
+            return np.ones((*subjects.shape[:2], len(self.components.rdms)))
+
+        def scores(columns: slice) -> np.ndarray:
+            some = replace(self.components, rdms=self.components.rdms[columns])
+            return self.comparator.resample(some, self.data, counts)[0]
+
+        return self._fit(*self._to_fit(counts), subjects, scores)
+
+    def _fit(
+        self,
+        gram: np.ndarray,
+        cross: np.ndarray,
+        defined: np.ndarray,
+        subjects: np.ndarray,
+        scores: Callable[[slice], np.ndarray],
+    ) -> np.ndarray:
+        """Fit every model, given the products of `_to_fit`.
+
+        ``scores`` gives those of some components, (T, k, S), where they do not follow.
+        """
+        weights = np.ones((*subjects.shape[:2], len(self.components.rdms)))
+        cross = subjects @ cross.swapaxes(1, 2)
         possible = np.einsum("ts,tfs->tf", defined, subjects) > 0.0
         for model, columns in zip(self.models, self.columns, strict=True):
             if model.fit == "fixed":
@@ -202,8 +316,10 @@ class Fitting:
             elif self.is_cosine:
                 fitted = _best(c / _lengths(g)[:, None])
             else:
-                scores = self._sums_of_scores(columns, counts, subjects)
-                fitted = _best(np.where(np.isnan(_lengths(g))[:, None], np.nan, scores))
+                by_subject = scores(columns)
+                total = np.einsum("tks,tfs->tfk", np.nan_to_num(by_subject), subjects)
+                known = np.isfinite(by_subject).any(axis=2) & np.isfinite(_lengths(g))
+                fitted = _best(np.where(known[:, None], total, np.nan))
             weights[:, :, columns] = np.where(possible[:, :, None], fitted, np.nan)
         return weights
 
@@ -212,13 +328,25 @@ class Fitting:
 
         F is 1, or S for the fit that each subject is scored with.
         """
-        if not self.is_cosine:
+        if self.is_cosine:
+            return self._cosines(weights, self._products(counts))
+        if not isinstance(self.comparator, Ranked):
             return self._scores_of_sums(weights, counts)
-        products, n = self._products(counts), len(self.components.rdms)
+        scores = np.empty((len(counts), len(self.models), len(self.data.rdms)))
+        rows = max(1, ENTRIES // len(self.data.pairs))
+        for start in range(0, len(counts), rows):
+            part = slice(start, start + rows)
+            of_pairs = _weights(self.data.pairs, counts[part])
+            scores[part] = self._ranked_scores(weights[part], self.data.ranks[None], of_pairs)
+        return scores
+
+    def _cosines(self, weights: np.ndarray, products: np.ndarray) -> np.ndarray:
+        """Score sums of components, given the products of all RDMs in every part."""
+        n = len(self.components.rdms)
         lengths = np.sqrt(np.einsum("tkk->tk", products))
         with np.errstate(divide="ignore", invalid="ignore"):
             cross = products[:, :n, n:] / lengths[:, None, n:]
-        scores = np.empty((len(counts), len(self.models), len(self.data.rdms)))
+        scores = np.empty((len(products), len(self.models), len(self.data.rdms)))
         for m, columns in enumerate(self.columns):
             w = weights[:, :, columns]
             energy = (w @ products[:, columns, columns] * w).sum(axis=2)
@@ -229,36 +357,200 @@ class Fitting:
             scores[:, m] = _own(of_fits)
         return np.clip(scores, -1.0, 1.0)
 
+    def _ranked_scores(
+        self, weights: np.ndarray, data: np.ndarray, of_pairs: np.ndarray
+    ) -> np.ndarray:
+        """Score sums of components, weights (T, F, K), by their ranks: (T, M, S).
+
+        ``data``: (T, S, n_pairs), or (1, S, n_pairs) for the same in all parts. ``of_pairs``: how
+        often every pair occurs, (T, n_pairs) or (1, n_pairs).
+        """
+        of_data = self._unit_ranks(data, of_pairs).swapaxes(1, 2)
+        scores = np.empty((len(weights), len(self.models), of_data.shape[2]))
+        fixed = [m for m, model in enumerate(self.models) if model.fit == "fixed"]
+        if fixed:
+            rows = [self.columns[m].start for m in fixed]
+            alone = self._unit_ranks(self.components.rdms[None, rows], of_pairs)
+            scores[:, fixed] = (alone * of_pairs[:, None]) @ of_data
+        for m in sorted(set(range(len(self.models))) - set(fixed)):
+            w = weights[:, :, self.columns[m]]
+            sums = np.nan_to_num(w) @ self.components.rdms[self.columns[m]]
+            of_fits = (self._unit_ranks(sums, of_pairs) * of_pairs[:, None]) @ of_data
+            unknown = ~np.isfinite(w).all(axis=2)
+            scores[:, m] = _own(np.where(unknown[:, :, None], np.nan, of_fits))
+        return np.clip(scores, -1.0, 1.0)
+
+    def _unit_ranks(self, values: np.ndarray, of_pairs: np.ndarray) -> np.ndarray:
+        """Mid-ranks on the scale on which the comparator is their product, NaN where all tie."""
+        assert isinstance(self.comparator, Ranked)
+        ranks, squares = centred_midranks(values, of_pairs)
+        ranks *= _per_length(self.comparator, squares, of_pairs.sum(axis=1))[:, :, None]
+        return ranks
+
     def _scores_of_sums(self, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Score sums that are written out, for comparators that need their order or kernel."""
-        n_models, n_subjects = len(self.models), len(self.data.rdms)
-        scores = np.full((len(counts), n_models, n_subjects), np.nan)
+        """Score sums that are written out, for comparators that need more than their ranks."""
+        scores = np.full((len(counts), len(self.models), len(self.data.rdms)), np.nan)
+        fixed = [m for m, model in enumerate(self.models) if model.fit == "fixed"]
+        others = [m for m in range(len(self.models)) if m not in fixed]
+        if fixed:
+            rows = [self.columns[m].start for m in fixed]
+            alone = replace(self.components, rdms=self.components.rdms[rows])
+            scores[:, fixed] = self.comparator.resample(alone, self.data, counts)[0]
         n_fits = weights.shape[1]
-        by_model = np.zeros((n_fits, n_models, weights.shape[2]))
+        own = [replace(self.data, rdms=self.data.rdms[f : f + 1]) for f in range(n_fits)]
+        by_model = np.zeros((n_fits, len(others), weights.shape[2]))
         for t, row in enumerate(counts):
-            present = np.flatnonzero(self.data.pairs.weights(row))
-            pairs = self.data.pairs.take(present)
-            components, data = (r.rdms[:, present] for r in (self.components, self.data))
-            for m, columns in enumerate(self.columns):
-                by_model[:, m, columns] = weights[t, :, columns]
+            for q, m in enumerate(others):
+                by_model[:, q, self.columns[m]] = weights[t, :, self.columns[m]]
             fitted = np.logical_and.reduce(np.isfinite(by_model), axis=2)
             for f in range(n_fits):
-                sums = PreparedRDMs(by_model[f, fitted[f]] @ components, pairs)
-                scored = slice(f, f + 1) if n_fits > 1 else slice(None)
-                if fitted[f].any():
-                    scores[t, fitted[f], scored] = self.comparator.similarity(
-                        sums, PreparedRDMs(data[scored], pairs), row
-                    )
+                if not fitted[f].any():
+                    continue
+                sums = PreparedRDMs(by_model[f, fitted[f]] @ self.components.rdms, self.data.pairs)
+                known = [m for q, m in enumerate(others) if fitted[f, q]]
+                if n_fits == 1:
+                    scores[t, known] = self.comparator.similarity(sums, self.data, row)
+                else:
+                    scores[t, known, f] = self.comparator.similarity(sums, own[f], row)[:, 0]
         return scores
 
-    def _sums_of_scores(
-        self, columns: slice, counts: np.ndarray, subjects: np.ndarray
-    ) -> np.ndarray:
-        """Scores of some components, summed over subjects, (T, F, k)."""
-        some = replace(self.components, rdms=self.components.rdms[columns])
-        scores = self.comparator.resample(some, self.data, counts)[0]
-        total = np.einsum("tks,tfs->tfk", np.nan_to_num(scores), subjects)
-        return np.where(np.isfinite(scores).any(axis=2)[:, None], total, np.nan)
+    def _permuted(self, order: np.ndarray) -> Fitting:
+        """The same with the labels of the data's stimuli permuted."""
+        places = self.data.pairs.permuted(order)
+        components, data = self.components, replace(self.data, rdms=self.data.rdms[:, places])
+        if (places < 0).any():  # a pair whose distance would be a missing one
+            present = np.flatnonzero(places >= 0)
+            pairs = self.data.pairs.take(present)
+            components, data = (PreparedRDMs(r.rdms[:, present], pairs) for r in (components, data))
+        elif not self._needs_values:
+            vars(data)["ranks"] = self.data.ranks[:, places]  # no need to sort again
+        return Fitting(self.models, components, data, self.comparator)
+
+    def _permuted_moments(
+        self, orders: np.ndarray, train: np.ndarray, test: np.ndarray, subjects: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (B, T, M, S), and for which permutations they are not precise, (B,).
+
+        What changes are the data's products with the components, which are one matrix product:
+        weights of all pairs in all parts, and products of their values in all permutations.
+        """
+        pairs, counts = self.data.pairs, np.concatenate([train, test])
+        n, n_subjects, n_parts = len(self.components.rdms), len(self.data.rdms), len(counts)
+        x, y = np.split(self._values[0], [n])
+        places = np.stack([pairs.permuted(order) for order in orders])
+        mixed = np.zeros((len(orders), n_subjects, n + 2, n_parts))
+        sums = np.zeros((n + 1, n_parts))
+        by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
+        width = max(64, ENTRIES // (len(orders) * n_subjects * (n + 2)))
+        for start in range(0, len(pairs), width):
+            part = slice(start, start + width)
+            weights = weights_of_pairs(pairs.i[part], pairs.j[part], by_condition)
+            u, v = x[:, part], y[:, places[:, part]].swapaxes(0, 1)[:, :, None]
+            factors = np.concatenate(
+                [np.broadcast_to(u, (*v.shape[:2], *u.shape)), v, np.ones_like(v)], axis=2
+            )
+            factors *= v
+            mixed += (factors.reshape(-1, u.shape[1]) @ weights).reshape(mixed.shape)
+            sums += np.concatenate([u, np.ones((1, u.shape[1]))]) @ weights
+        cross: np.ndarray = mixed[:, :, :n]
+        squares: np.ndarray = mixed[:, :, n]
+        energy = squares
+        if self.comparator.centred:
+            means = mixed[:, :, n + 1] / sums[n]
+            cross = cross - sums[:n] * means[:, :, None]
+            squares = squares - mixed[:, :, n + 1] * means
+        poor = np.logical_or.reduce(squares <= 1e-6 * energy, axis=(1, 2))
+        products = np.zeros((len(orders), n_parts, n + n_subjects, n + n_subjects))
+        products[:] = self._products(counts)
+        of_components = np.einsum("tkk->tk", products[0])[:, :n]
+        cross = np.where(of_components[:, :, None] > 0.0, cross.transpose(0, 3, 2, 1), 0.0)
+        products[:, :, :n, n:], products[:, :, n:, :n] = cross, cross.swapaxes(2, 3)
+        s = np.arange(n, n + n_subjects)
+        products[:, :, s, s] = np.where(poor[:, None, None], 1.0, squares.swapaxes(1, 2))
+        in_train, in_test = (
+            part.reshape(-1, *part.shape[2:]) for part in np.split(products, 2, axis=1)
+        )
+        weights = self._fit(
+            *self._of_cosines(in_train), np.tile(subjects, (len(orders), 1, 1)), self._not_needed
+        )
+        scores = self._cosines(weights, in_test)
+        return scores.reshape(len(orders), len(test), *scores.shape[1:]), poor
+
+    @staticmethod
+    def _not_needed(columns: slice) -> np.ndarray:
+        raise AssertionError("scores of components follow from their products")
+
+    def _permuted_ranks(
+        self, orders: np.ndarray, train: np.ndarray, test: np.ndarray, subjects: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (B, T, M, S), as `_permuted_moments`: the pairs of the data are walked in order.
+
+        The products of the components, and their ranks, are the same in all permutations.
+        """
+        comparator = self.comparator
+        assert isinstance(comparator, Ranked)
+        pairs, rdms = self.data.pairs, self.components.rdms
+        n_orders, n_parts, n_subjects = len(orders), len(train), len(self.data.rdms)
+        shape = n_orders, n_parts
+
+        def walk(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Products with the subjects' ranks, (B, T, k, S), and the squares of these."""
+            products = np.empty((n_orders, len(counts), values.shape[1], n_subjects))
+            squares = np.empty((n_orders, len(counts), n_subjects))
+            for b, order in enumerate(orders):
+                inverse = np.argsort(order)  # where a stimulus of the data has come to
+                places = pairs.permuted(inverse)
+                first, second = inverse[pairs.i], inverse[pairs.j]
+                for s, (ordered, tied) in enumerate(self._ordered):
+                    products[b, :, :, s], squares[b, :, s] = products_with_ranks(
+                        first[ordered], second[ordered], places[ordered], tied, counts, values
+                    )
+            return products, squares
+
+        def flat(array: np.ndarray) -> np.ndarray:
+            """Array (B, T, …) as (B · T, …)."""
+            return array.reshape(-1, *array.shape[2:])
+
+        def scores_of(columns: slice) -> np.ndarray:
+            """Scores of some components on the parts that are fitted, (B · T, k, S)."""
+            k = columns.stop - columns.start
+            scores = np.empty((*shape, k, n_subjects))
+            rows = max(1, 4 * ENTRIES // (k * len(pairs)))
+            for start in range(0, n_parts, rows):
+                part = slice(start, start + rows)
+                of_pairs = _weights(pairs, train[part])
+                ranks = self._unit_ranks(rdms[None, columns], of_pairs)
+                products, squares = walk(ranks.transpose(2, 1, 0), train[part])
+                per_length = _per_length(
+                    comparator, squares, np.tile(of_pairs.sum(axis=1), (n_orders, 1))
+                )
+                scores[:, part] = np.clip(products * per_length[:, :, None], -1.0, 1.0)
+            return flat(scores)
+
+        gram = self._products(train)
+        cross, squares = walk(self._values[0].T[:, :, None], train)
+        cross[:, np.einsum("tkk->tk", gram) == 0.0] = 0.0
+        weights = self._fit(
+            np.tile(gram, (n_orders, 1, 1)), flat(cross), flat(squares > 0.0),
+            np.tile(subjects, (n_orders, 1, 1)), scores_of,
+        ).reshape(*shape, -1, len(rdms))  # fmt: skip
+        scores = np.empty((*shape, len(self.models), n_subjects))
+        places = np.stack([pairs.permuted(order) for order in orders])
+        for t, row in enumerate(test):
+            fitting, counts = self.among(row[None])
+            kept = np.flatnonzero(_weights(pairs, row[None])[0])
+            of_pairs = _weights(fitting.data.pairs, counts)
+            data = self.data.ranks[:, places[:, kept]].swapaxes(0, 1)
+            scores[:, t] = fitting._ranked_scores(weights[:, t], data, of_pairs)
+        return scores, np.zeros(n_orders, dtype=bool)
+
+    def _of_cosines(self, products: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What `_to_fit` gives, from the products of all RDMs."""
+        n = len(self.components.rdms)
+        lengths = np.sqrt(np.einsum("tss->ts", products[:, n:, n:]))
+        defined = lengths > 0.0
+        cross = products[:, :n, n:] / np.where(defined, lengths, 1.0)[:, None]
+        return products[:, :n, :n], cross, defined
 
     def _to_fit(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Products of components, (T, K, K), and with the subjects as they are pooled, (T, K, S).
@@ -266,29 +558,27 @@ class Fitting:
         Last, whether a subject has something to say, (T, S): its products are 0 otherwise.
         """
         products, n = self._products(counts), len(self.components.rdms)
-        gram = products[:, :n, :n]
         if self.is_cosine:
-            lengths = np.sqrt(np.einsum("tss->ts", products[:, n:, n:]))
-            defined = lengths > 0.0
-            return gram, products[:, :n, n:] / np.where(defined, lengths, 1.0)[:, None], defined
+            return self._of_cosines(products)
         cross = np.empty((len(counts), n, len(self.data.rdms)))
         defined = np.empty((len(counts), len(self.data.rdms)), dtype=bool)
-        for t, row in enumerate(counts):
-            weights = self.data.pairs.weights(row)
-            if isinstance(self.comparator, Bures):
-                pooled = self.data.rdms * weights
+        pairs = self.data.pairs
+        if isinstance(self.comparator, Bures):
+            for t, of_pairs in enumerate(_weights(pairs, counts)):
+                pooled = self.data.rdms * of_pairs
                 trace = pooled.sum(axis=1)
                 defined[t] = trace > 0.0
                 pooled /= np.where(defined[t], trace, np.inf)[:, None]
-            else:
-                present = np.flatnonzero(weights)
-                ranks = midranks(self.data.ranks, weights, present) - (weights.sum() + 1.0) / 2.0
-                defined[t] = ranks.any(axis=1)
-                pooled = np.zeros_like(self.data.rdms)
-                pooled[:, present] = ranks * weights[present]
-            cross[t] = self._values[0] @ pooled.T
-        cross[np.einsum("tkk->tk", gram) == 0.0] = 0.0
-        return gram, cross, defined
+                cross[t] = self._values[0] @ pooled.T
+        else:
+            values = self._values[0].T[:, :, None]
+            for s, (order, tied) in enumerate(self._ordered):
+                cross[:, :, s], squares = products_with_ranks(
+                    pairs.i[order], pairs.j[order], order, tied, counts, values
+                )
+                defined[:, s] = squares > 0.0
+        cross[np.einsum("tkk->tk", products) == 0.0] = 0.0
+        return products, cross, defined
 
     @cached_property
     def _values(self) -> tuple[np.ndarray, np.ndarray]:
@@ -331,15 +621,9 @@ class Fitting:
             ])  # fmt: skip
             least = (1e-10 * self.comparator.size(*both)) ** 2
             return _without(products, np.einsum("tkk->tk", products) <= least)
-        products = np.empty((len(counts), *2 * [len(self._values[0])]))
-        small = 4 * (counts > 0).sum(axis=1) <= self.data.pairs.n
         if len(counts) < 4:
-            small[:] = True
-        if not small.all():
-            products[~small] = self._many_products(counts[~small])
-        for t in np.flatnonzero(small):
-            products[t] = self._one_product(counts[t])
-        return products
+            return np.stack([self._one_product(row) for row in counts])
+        return self._many_products(counts)
 
     def _many_products(self, counts: np.ndarray) -> np.ndarray:
         """Inner products in many parts, W Z: weights of all pairs and products of their values."""
@@ -350,7 +634,7 @@ class Fitting:
         by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
         for start in range(0, len(pairs), WIDTH):
             part = slice(start, start + WIDTH)
-            weights = by_condition[pairs.i[part]] * by_condition[pairs.j[part]]
+            weights = weights_of_pairs(pairs.i[part], pairs.j[part], by_condition)
             v = values[:, part]
             moments += np.concatenate([v[first] * v[second], v, np.ones((1, v.shape[1]))]) @ weights
         inner, sums = moments[: len(first)], moments[len(first) : -1]
@@ -410,19 +694,10 @@ def _weigh(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     of_unit = np.nan_to_num(cosines)
     largest = np.abs(of_unit).max(axis=2, keepdims=True)
     of_unit /= np.where(largest > 0.0, largest, 1.0)
-    # A square root of the Gram matrix, A with AᵀA = G, and the target b with Aᵀb = c.
-    values, vectors = np.linalg.eigh(unit)
-    values = np.where(values > 1e-12 * values[:, -1:], values, 0.0)
-    roots = np.sqrt(values)
-    a = roots[:, :, None] * vectors.swapaxes(1, 2)
-    b = of_unit @ vectors / np.where(roots > 0.0, roots, np.inf)[:, None]
     weights = _best(cosines)
     # Where no cosine is positive, the best component by itself remains.
-    for t, f in zip(*np.nonzero((of_unit > 0.0).any(axis=2)), strict=True):
-        weights_of_row = nnls(a[t], b[t, f], maxiter=30 * len(roots[t]))[0]
-        if weights_of_row.any():
-            weights[t, f] = weights_of_row * inverse[t]
-    return weights
+    fitted = nonnegative_weights(unit, of_unit)
+    return np.where(fitted.any(axis=2, keepdims=True), fitted * inverse[:, None], weights)
 
 
 def _interpolate(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
@@ -448,6 +723,28 @@ def _interpolate(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     k = np.arange(n - 1)
     candidates[:, :, n + k, k], candidates[:, :, n + k, k + 1] = 1.0 - t, t
     return np.einsum("tfc,tfck->tfk", _best(value), candidates)
+
+
+def _weights(pairs: Pairs, counts: np.ndarray) -> np.ndarray:
+    """How often every pair occurs, (T, n_pairs), from counts of stimuli (T, n)."""
+    counts = np.asarray(counts, dtype=np.float64)
+    of_pairs: np.ndarray = counts[:, pairs.i] * counts[:, pairs.j]
+    return of_pairs
+
+
+def _per_length(comparator: Ranked, squares: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """One over the length of centred ranks, (…, K), of a number of pairs (…); NaN for none."""
+    if comparator.unbiased_by_ties:
+        return np.broadcast_to(np.sqrt(12.0 / (total**3 - total))[..., None], squares.shape)
+    return 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.nan))
+
+
+def _alike(counts: np.ndarray) -> list[slice]:
+    """Say which parts (T, n) to work on together: all, unless most stimuli are in few of them."""
+    occurs = counts > 0
+    if occurs.any(axis=0).sum() <= 2.0 * occurs.sum(axis=1).mean():
+        return [slice(None)]
+    return [slice(t, t + 1) for t in range(len(counts))]
 
 
 def _own(of_fits: np.ndarray) -> np.ndarray:
