@@ -43,6 +43,7 @@ from probe.similarity import Comparator, get_comparator, n_conditions
 from probe.similarity.comparators import Bures, Moments, PreparedRDMs, Ranked, Whitened
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
 from probe.similarity.ranks import ROUNDING
+from probe.similarity.whitening import Residuals, resampled_products
 
 FITS = ("fixed", "selection", "weighted", "interpolation")
 """What can be fitted, see `Model`."""
@@ -615,10 +616,18 @@ class Fitting:
         """
         if isinstance(self.comparator, Whitened):
             both = [self.components, self.data]
-            products = np.stack([
-                self.comparator.products(both, None if (row == 1).all() else row)
-                for row in counts
-            ])  # fmt: skip
+            n = len(self.components.rdms) + len(self.data.rdms)
+            products, poor = np.empty((len(counts), n, n)), np.ones(len(counts), dtype=bool)
+            if self.comparator.sigma_k is None and self.data.pairs.complete:
+                squares = np.concatenate([rdms.squares for rdms in both])
+                nobody, everybody = Residuals.of(squares[:0]), Residuals.of(squares)
+                together, poor = resampled_products(
+                    nobody, everybody, self.data.pairs, counts, centred=self.comparator.centred
+                )
+                products[:] = together.of_y
+            for t in np.flatnonzero(poor):
+                row = counts[t]
+                products[t] = self.comparator.products(both, None if (row == 1).all() else row)
             least = (1e-10 * self.comparator.size(*both)) ** 2
             return _without(products, np.einsum("tkk->tk", products) <= least)
         if len(counts) < 4:
