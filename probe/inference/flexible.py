@@ -37,10 +37,10 @@ from probe.inference.walks import (
     centred_midranks,
     nonnegative_weights,
     products_with_ranks,
-    weights_of_pairs,
 )
 from probe.similarity import Comparator, get_comparator, n_conditions
 from probe.similarity.comparators import Bures, Moments, PreparedRDMs, Ranked, Whitened
+from probe.similarity.moments import weights_of_pairs
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
 from probe.similarity.ranks import ROUNDING
 from probe.similarity.whitening import Residuals, resampled_products

@@ -54,25 +54,6 @@ def products_with_ranks(
     return products.T, squares
 
 
-def weights_of_pairs(first: np.ndarray, second: np.ndarray, by_stimulus: np.ndarray) -> np.ndarray:
-    """Count how often pairs of stimuli occur in many parts.
-
-    Parameters
-    ----------
-    first, second : numpy.ndarray, shape (n_pairs,), int
-        The stimuli of every pair.
-    by_stimulus : numpy.ndarray, shape (n_stimuli, T), float64
-        How often each stimulus occurs in each part.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_pairs, T)
-    """
-    weights = np.empty((len(first), by_stimulus.shape[1]))
-    compiled(_weights_of_pairs)(first, second, by_stimulus, weights)
-    return weights
-
-
 def centred_midranks(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rank distances that occur several times each, about zero.
 
@@ -125,15 +106,6 @@ def nonnegative_weights(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
         np.ascontiguousarray(gram), np.ascontiguousarray(cross), INDEPENDENT, weights
     )
     return weights
-
-
-def _weights_of_pairs(
-    first: np.ndarray, second: np.ndarray, by_stimulus: np.ndarray, weights: np.ndarray
-) -> None:
-    for p in range(first.size):
-        of_first, of_second, of_pair = by_stimulus[first[p]], by_stimulus[second[p]], weights[p]
-        for r in range(of_pair.size):
-            of_pair[r] = of_first[r] * of_second[r]
 
 
 def _products_with_ranks(

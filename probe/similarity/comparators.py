@@ -351,7 +351,7 @@ class ByProducts(OneByOne):
     Pools need no products of their own: theirs follow from those of the RDMs that are pooled.
     """
 
-    block = 64
+    block = 256
 
     def resample(
         self,

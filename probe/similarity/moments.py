@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.similarity.pairs import Pairs
+from probe.similarity.ranks import compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def moments(
     width = int(np.clip(2**21 // sums.shape[1], 256, 8192))
     for start in range(0, len(pairs), width):
         part = slice(start, start + width)
-        weights = by_condition[pairs.i[part]] * by_condition[pairs.j[part]]
+        weights = weights_of_pairs(pairs.i[part], pairs.j[part], by_condition)
         u, v = x[:, part], y[:, part]
         columns = np.concatenate([
             (u[:, None] * v).reshape(m * s, u.shape[1]), u * u, v[first] * v[second], u, v
@@ -76,3 +77,31 @@ def moments(
         sums[:, : m * s].reshape(len(counts), m, s), sums[:, m * s : m * s + m], of_y
     )
     return products, sums[:, n_products : n_products + m], sums[:, n_products + m :]
+
+
+def weights_of_pairs(first: np.ndarray, second: np.ndarray, by_stimulus: np.ndarray) -> np.ndarray:
+    """Count how often pairs of stimuli occur in many parts.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray, shape (n_pairs,), int
+        The stimuli of every pair.
+    by_stimulus : numpy.ndarray, shape (n_stimuli, T), float64
+        How often each stimulus occurs in each part.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_pairs, T)
+    """
+    weights = np.empty((len(first), by_stimulus.shape[1]))
+    compiled(_weights_of_pairs)(first, second, by_stimulus, weights)
+    return weights
+
+
+def _weights_of_pairs(
+    first: np.ndarray, second: np.ndarray, by_stimulus: np.ndarray, weights: np.ndarray
+) -> None:
+    for p in range(first.size):
+        of_first, of_second, of_pair = by_stimulus[first[p]], by_stimulus[second[p]], weights[p]
+        for r in range(of_pair.size):
+            of_pair[r] = of_first[r] * of_second[r]

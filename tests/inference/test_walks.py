@@ -13,7 +13,6 @@ from probe.inference.walks import (
     centred_midranks,
     nonnegative_weights,
     products_with_ranks,
-    weights_of_pairs,
 )
 
 N = 9
@@ -67,12 +66,6 @@ def test_products_with_ranks(seed, tied):
         drawn, ranks = written_out(ranked, row[FIRST] * row[SECOND])
         np.testing.assert_allclose(products[t], values[:, drawn] @ ranks, atol=1e-9)
         assert squares[t] == pytest.approx((ranks**2).sum())
-
-
-def test_weights_of_pairs():
-    counts = np.random.default_rng(0).integers(0, 4, (N, 7)).astype(float)
-    ours = weights_of_pairs(FIRST, SECOND, counts)
-    np.testing.assert_array_equal(ours, counts[FIRST] * counts[SECOND])
 
 
 def test_all_tied_have_no_rank():
