@@ -128,7 +128,8 @@ def _check_names(values: dict[str, Any]) -> None:
 
     model, dataset, region = (values.get(name) for name in ("model", "dataset", "region"))
     for name in several(model) or [model]:
-        if isinstance(name, str):
+        # A recorded site in its network's place is a target, and knows its network.
+        if isinstance(name, str) and not name.startswith("site:"):
             parse(name)
     if isinstance(dataset, str):
         check_names(dataset, region)

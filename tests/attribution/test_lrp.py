@@ -319,5 +319,5 @@ def test_settings_that_do_not_exist() -> None:
     network = of_three_layers()
     with pytest.raises(ProbeError, match=r"^LRP rule 'epsilons' does not exist; did you mean 'eps"):
         lrp(network, pictures(1, 4), Class(0), rule="epsilons")
-    with pytest.raises(ProbeError, match=r"^epsilon -1 is not"):
+    with pytest.raises(ProbeError, match=r"^epsilon -1: expected a number ≥ 0"):
         lrp(network, pictures(1, 4), Class(0), epsilon=-1)

@@ -70,7 +70,7 @@ class TestFiles:
         (["--size", "0x64"], ["size '0x64'", "HEIGHTxWIDTH"]),
         (["--size", "-3x64"], ["size '-3x64'"]),
         (["--size", "16x16"], ["cannot be run", "(3, 16, 16)"]),
-        (["--csv", "--json"], ["--csv", "--json", "one of them"]),
+        (["--csv", "--json"], ["--csv", "--json", "choose one"]),
     ],
 )
 def test_bad_input(run, arguments, parts):

@@ -324,7 +324,7 @@ def test_frames_are_written_as_they_come(tmp_path, kind):
         (".mp4", clip(2), {"fps": 0}, "cannot hold 0 frames a second"),
         (".mp4", clip(2), {"fps": float("nan")}, "cannot hold nan frames a second"),
         (".avi", clip(2), {}, r"has to end in \.gif, \.webp, \.mp4"),
-        (".mp4", clip(2), {"quality": 101}, "quality 101 is not between"),
+        (".mp4", clip(2), {"quality": 101}, "quality 101: expected a number from 1 to 100"),
         (".webp", [np.zeros((1, 16384, 3))], {}, "cannot hold 16384 × 1 pixels"),
     ],
 )

@@ -237,7 +237,9 @@ def test_pieces_leave_no_pixel_out(flat: Network, height: int, width: int, step:
 
 def test_a_picture_smaller_than_the_only_size_is_refused(flat: Network) -> None:
     ask = in_tiles(flat, Response(0))
-    with pytest.raises(ProbeError, match=r"10×20 pixels is too small: 'output 0' exists for 16×16"):
+    with pytest.raises(
+        ProbeError, match=r"10×20 pixels is too small: 'output 0' exists only for 16×16"
+    ):
         ask(noise(20, 10), 0)
 
 
