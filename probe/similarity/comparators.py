@@ -472,9 +472,7 @@ class Ranked(OfPairs):
         scored = np.flatnonzero(n_weights >= 2.0)  # without two pairs there is no score
         for start in range(0, len(scored), LANES):
             block = scored[start : start + LANES]
-            sums = ranked_products(
-                models.sorted, data.sorted, models.pairs, counts[block], keep_ranks=bool(subjects)
-            )
+            sums = ranked_products(models.sorted, data.sorted, models.pairs, counts[block])
             with np.errstate(divide="ignore", invalid="ignore"):
                 of_models = self._scale(sums.of_models, n_weights[block])
                 of_data = self._scale(sums.of_data, n_weights[block])
@@ -482,11 +480,11 @@ class Ranked(OfPairs):
             scores[block] = np.clip(cross, -1.0, 1.0)
             if not subjects:
                 continue
-            for lane, k in enumerate(block):
+            for scale, k in zip(of_data, block, strict=True):
                 weights = models.pairs.weights(counts[k])
                 present = np.flatnonzero(weights)
-                ranks = sums.ranks[:, models.pairs.positions, lane][:, present]
-                units = ranks * of_data[lane, :, None]
+                ranks = 2.0 * midranks(data.ranks, weights, present) - (n_weights[k] + 1.0)
+                units = ranks * scale[:, None]
                 for q, of_subjects in enumerate(subjects):
                     bounds[q, k] = self._bounds(units, weights[present], of_subjects[k])
         return scores, bounds

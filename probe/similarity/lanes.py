@@ -129,14 +129,11 @@ class RankedProducts:
         Of the products of the ranks of two RDMs.
     of_models, of_data : numpy.ndarray, shape (b, M) and (b, S)
         Of the squares of the ranks; 0 where all distances are tied.
-    ranks : numpy.ndarray, shape (S or 1, n (n − 1) / 2, LANES)
-        Of the data, at the positions of all pairs; of the last RDM only unless all were asked for.
     """
 
     cross: np.ndarray
     of_models: np.ndarray
     of_data: np.ndarray
-    ranks: np.ndarray
 
 
 def ranked_products(
@@ -144,8 +141,6 @@ def ranked_products(
     data: Sequence[SortedPairs],
     pairs: Pairs,
     counts: np.ndarray,
-    *,
-    keep_ranks: bool = False,
 ) -> RankedProducts:
     """Multiply the ranks of every RDM of ``models`` with those of every one of ``data``.
 
@@ -157,8 +152,6 @@ def ranked_products(
         That these RDMs have.
     counts : numpy.ndarray, shape (b ≤ LANES, n), of whole numbers
         How often each condition occurs in each resample.
-    keep_ranks : bool
-        Keep the ranks of all data.
 
     Returns
     -------
@@ -172,17 +165,15 @@ def ranked_products(
     start = np.zeros(LANES, dtype=number)
     start[:b] = -n_weights
     arguments = pairs.offsets, of_conditions.ravel(), start
-    ranks = np.zeros((len(data) if keep_ranks else 1, n * (n - 1) // 2 * LANES), dtype=number)
+    ranks = np.empty(n * (n - 1) // 2 * LANES, dtype=number)
     cross = np.empty((len(models), len(data), LANES))
     of_models, of_data = np.empty((len(models), LANES)), np.empty((len(data), LANES))
     for s, rdm in enumerate(data):
-        of_rdm = ranks[s if keep_ranks else 0]
-        compiled_walk(rank_pairs)(rdm.first, rdm.second, rdm.tied, *arguments, of_rdm, of_data[s])
+        compiled_walk(rank_pairs)(rdm.first, rdm.second, rdm.tied, *arguments, ranks, of_data[s])
         for m, model in enumerate(models):
             compiled_walk(add_products)(
-                model.first, model.second, model.tied, *arguments, of_rdm, cross[m, s],
-                of_models[m],
-            )  # fmt: skip
+                model.first, model.second, model.tied, *arguments, ranks, cross[m, s], of_models[m]
+            )
 
     def squares(cubes: np.ndarray) -> np.ndarray:
         sums = n_weights**3 - cubes[:, :b]
@@ -190,12 +181,7 @@ def ranked_products(
         sums[sums < n_weights * (n_weights - 1.0)] = 0.0
         return sums.T / 3.0
 
-    return RankedProducts(
-        cross[:, :, :b].transpose(2, 0, 1),
-        squares(of_models),
-        squares(of_data),
-        ranks.reshape(len(ranks), -1, LANES),
-    )
+    return RankedProducts(cross[:, :, :b].transpose(2, 0, 1), squares(of_models), squares(of_data))
 
 
 @dataclass(frozen=True, eq=False)
