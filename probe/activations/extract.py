@@ -174,6 +174,12 @@ class Extraction:
 
     def __post_init__(self) -> None:
         ExtractSettings(dtype=self.dtype, precision=self.precision).checked()
+        pictures = self.pictures
+        if pictures is not None and (
+            pictures.stimuli is not self.stimuli
+            or pictures.preprocessing.key() != self.network.preprocessing.key()
+        ):
+            raise ValueError("pictures: of other stimuli, or another preprocessing")
 
     @cached_property
     def devices(self) -> list[torch.device]:
@@ -428,6 +434,7 @@ class Extraction:
             unreduced = replace(
                 self,
                 stimuli=self.stimuli.subset([int(row) for row in rows]),
+                pictures=None,  # whose positions are those of all stimuli
                 reducer=WHOLE,
                 dtype="float32",
                 folder=apart,

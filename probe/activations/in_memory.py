@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -27,9 +28,8 @@ from probe.activations.engine import (
     trial_images,
 )
 from probe.activations.extract import Extraction
-from probe.errors import ProbeError
 from probe.models import Network
-from probe.models.devices import out_of_memory
+from probe.models.devices import home_of, out_of_memory
 from probe.models.hooks import watched
 from probe.similarity.products import host_free_bytes
 
@@ -51,6 +51,8 @@ class Responses:
 
     Attributes
     ----------
+    parts : sequence of numpy.ndarray, shape (n, n_neuroids)
+        Of a batch of n stimuli each.
     shape : (int, int)
         (n_stimuli, n_neuroids).
     """
@@ -58,12 +60,12 @@ class Responses:
     dtype = np.dtype(np.float32)
 
     def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        self._parts = parts
+        self.parts = parts
         self.shape = (sum(len(part) for part in parts), parts[0].shape[1])
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
         rows, columns = key
-        return np.concatenate([part[:, columns] for part in self._parts])[rows]
+        return np.concatenate([part[:, columns] for part in self.parts])[rows]
 
 
 class NotInMemoryError(Exception):
@@ -160,6 +162,8 @@ def fits(extraction: Extraction, layers: Sequence[str], batch_size: int | None) 
     if extraction.remote or [device.type for device in extraction.devices] != ["cpu"]:
         return False
     network, n = extraction.network, len(extraction.stimuli)
+    if home_of(network.module).type != "cpu":
+        return False
     n_passes = math.ceil(n / extraction.batch_size(batch_size))
     if n_passes * torch.get_num_threads() > MOST_THREADS:
         return False
@@ -217,12 +221,13 @@ def each_layer(
     Raises
     ------
     NotInMemoryError
-        If memory is too small after all, or batches come to layers in different orders; some
+        If memory is too small after all, batches come to layers in different orders, or a network
+        of the user's own computes something else while several batches are on their way; some
         layers may have been used by then.
     ProbeError
         If a picture cannot be read, or a layer is not called.
     """
-    network, module = extraction.network, extraction.network.module
+    network = extraction.network
     n, size = len(extraction.stimuli), extraction.batch_size(batch_size)
     batches = [range(first, min(first + size, n)) for first in range(0, n, size)]
     inner = [layer for layer in layers if layer != PIXELS]
@@ -231,9 +236,51 @@ def each_layer(
         use(PIXELS, Responses(_rows([images for _, images in _read(extraction, batches)])))
     if not inner:
         return
-    image, cpu = extraction.first_picture, torch.device("cpu")
-    _, channels_last = output_shapes(network, inner, image, cpu)
+    image = extraction.first_picture
+    _, channels_last = output_shapes(network, inner, image, torch.device("cpu"))
     layout = torch.channels_last if channels_last else torch.contiguous_format
+    if network.weights.kind == "user" and not _may_wait(network, inner, image, layout):
+        raise NotInMemoryError("it computes something else while other batches are on their way")
+    batches_read = (images for _, images in _read(extraction, batches))
+    _side_by_side(network, inner, batches_read, size, layout, use)
+
+
+def _may_wait(
+    network: Network, layers: Sequence[str], image: Tensor, layout: torch.memory_format
+) -> bool:
+    """Return whether batches that wait for one another are computed as each by itself.
+
+    They are not where a network keeps what it has computed in itself, to use it later in the same
+    pass: there, another batch has overwritten it.
+    """
+
+    def answers_to(*batches: Tensor) -> dict[str, list[bytes]]:
+        """Hash what layers return for each batch."""
+        answers: dict[str, list[bytes]] = {}
+
+        def use(layer: str, responses: Responses) -> None:
+            answers[layer] = [sha256(part.tobytes()).digest() for part in responses.parts]
+
+        _side_by_side(network, layers, batches, len(batches[0]), layout, use)
+        return answers
+
+    first = trial_images(network, image)
+    second = -first
+    of_first, of_second = answers_to(first), answers_to(second)
+    alone = {layer: of_first[layer] + of_second[layer] for layer in of_first}
+    return answers_to(first, second) == alone
+
+
+def _side_by_side(
+    network: Network,
+    layers: Sequence[str],
+    batches: Iterable[Tensor],
+    size: int,
+    layout: torch.memory_format,
+    use: Callable[[str, Responses], object],
+) -> None:
+    """Run a network over all batches, each filled up to ``size``; see `each_layer`."""
+    module = network.module
     layouts = layouts_of(module, network.input_shape)
     of_thread = threading.local()
 
@@ -241,7 +288,7 @@ def each_layer(
         this: _Pass = of_thread.this
         number = this.number(path, call)
         for name in (f"{path}:{number}{place}", f"{path}{place}" if number == 0 else None):
-            if name in inner:
+            if name in layers:
                 axes = layouts.get((path, number, place))
                 output = axes.arrange(tensor) if axes else tensor
                 check_axis(name, output, size)
@@ -258,27 +305,23 @@ def each_layer(
         return _Pass(forward)
 
     passes: list[_Pass] = []
-    paths = dict.fromkeys(split_name(layer)[0] for layer in inner)
+    n_images: list[int] = []
+    paths = dict.fromkeys(split_name(layer)[0] for layer in layers)
     with watched(module, paths, saw):
         try:
             stops = []
-            for _, images in _read(extraction, batches):
+            for images in batches:
+                n_images.append(len(images))
                 passes.append(begin(images))
                 stops.append(passes[-1].to_next_layer())
-            for k in range(len(inner)):
+            for _ in layers:
                 stops = stops or [each.to_next_layer() for each in passes]
-                names = {stop[0] for stop in stops if stop is not None}
-                if len(names) > 1 or (names and None in stops):
+                reached = [stop for stop in stops if stop is not None]
+                names = {name for name, _ in reached}
+                if len(names) != 1 or len(reached) < len(passes):
                     raise NotInMemoryError("batches come to its layers in different orders")
-                if not names:
-                    left = inner[k:]
-                    raise ProbeError(f"layer {left[0]!r} is not called in the forward pass")
-                outputs = [
-                    stop[1][: len(rows)]
-                    for stop, rows in zip(stops, batches, strict=True)
-                    if stop is not None
-                ]
-                stops = []  # so that nothing is held here when the network goes on
+                outputs = [output[:n] for (_, output), n in zip(reached, n_images, strict=True)]
+                stops, reached = [], []  # so that nothing is held here when the network goes on
                 parts = _rows(outputs)
                 del outputs
                 use(names.pop(), Responses(parts))

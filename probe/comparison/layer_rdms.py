@@ -83,13 +83,13 @@ class NetworkRDMs:
         self.workers = workers
         names = models.resolve(settings.layers, network)
         self.layers = [info for info in models.layers(network) if info.name in names]
-        self._found: dict[str, LayerRDMs] = {}
+        self._by_stimuli: dict[str, LayerRDMs] = {}
 
     def over(self, stimuli: StimulusSet) -> LayerRDMs:
         """Return the RDMs over some stimuli."""
-        if stimuli.hash not in self._found:
-            self._found[stimuli.hash] = self._compute(stimuli)
-        return self._found[stimuli.hash]
+        if stimuli.hash not in self._by_stimuli:
+            self._by_stimuli[stimuli.hash] = self._compute(stimuli)
+        return self._by_stimuli[stimuli.hash]
 
     def _compute(self, stimuli: StimulusSet) -> LayerRDMs:
         network, settings, workers = self.network, self.settings, self.workers

@@ -270,7 +270,7 @@ class Fitting:
 
     @staticmethod
     def _to_be_fitted(subjects: np.ndarray, other_subjects: bool) -> np.ndarray:
-        """How much every subject counts, (T, F, S): for all alike, or for each the others."""
+        """Weigh every subject, (T, F, S): for all alike, or for each the others."""
         n_subjects = subjects.shape[1]
         others: np.ndarray = subjects[:, None] * (
             1.0 - np.eye(n_subjects) if other_subjects else np.ones((1, n_subjects))
@@ -382,7 +382,7 @@ class Fitting:
         return np.clip(scores, -1.0, 1.0)
 
     def _unit_ranks(self, values: np.ndarray, of_pairs: np.ndarray) -> np.ndarray:
-        """Mid-ranks on the scale on which the comparator is their product, NaN where all tie."""
+        """Rank on the scale on which the comparator is the product, NaN where all tie."""
         assert isinstance(self.comparator, Ranked)
         ranks, squares = centred_midranks(values, of_pairs)
         ranks *= _per_length(self.comparator, squares, of_pairs.sum(axis=1))[:, :, None]
@@ -416,21 +416,21 @@ class Fitting:
         return scores
 
     def _permuted(self, order: np.ndarray) -> Fitting:
-        """The same with the labels of the data's stimuli permuted."""
-        places = self.data.pairs.permuted(order)
-        components, data = self.components, replace(self.data, rdms=self.data.rdms[:, places])
-        if (places < 0).any():  # a pair whose distance would be a missing one
-            present = np.flatnonzero(places >= 0)
+        """Return the same with the labels of the data's stimuli permuted."""
+        positions = self.data.pairs.permuted(order)
+        components, data = self.components, replace(self.data, rdms=self.data.rdms[:, positions])
+        if (positions < 0).any():  # a pair whose distance would be a missing one
+            present = np.flatnonzero(positions >= 0)
             pairs = self.data.pairs.take(present)
             components, data = (PreparedRDMs(r.rdms[:, present], pairs) for r in (components, data))
         elif not self._needs_values:
-            vars(data)["ranks"] = self.data.ranks[:, places]  # no need to sort again
+            vars(data)["ranks"] = self.data.ranks[:, positions]  # no need to sort again
         return Fitting(self.models, components, data, self.comparator)
 
     def _permuted_moments(
         self, orders: np.ndarray, train: np.ndarray, test: np.ndarray, subjects: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (B, T, M, S), and for which permutations they are not precise, (B,).
+        """Return scores (B, T, M, S), and for which permutations they are not precise, (B,).
 
         What changes are the data's products with the components, which are one matrix product:
         weights of all pairs in all parts, and products of their values in all permutations.
@@ -438,7 +438,7 @@ class Fitting:
         pairs, counts = self.data.pairs, np.concatenate([train, test])
         n, n_subjects, n_parts = len(self.components.rdms), len(self.data.rdms), len(counts)
         x, y = np.split(self._values[0], [n])
-        places = np.stack([pairs.permuted(order) for order in orders])
+        positions = np.stack([pairs.permuted(order) for order in orders])
         mixed = np.zeros((len(orders), n_subjects, n + 2, n_parts))
         sums = np.zeros((n + 1, n_parts))
         by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
@@ -446,7 +446,7 @@ class Fitting:
         for start in range(0, len(pairs), width):
             part = slice(start, start + width)
             weights = weights_of_pairs(pairs.i[part], pairs.j[part], by_condition)
-            u, v = x[:, part], y[:, places[:, part]].swapaxes(0, 1)[:, :, None]
+            u, v = x[:, part], y[:, positions[:, part]].swapaxes(0, 1)[:, :, None]
             factors = np.concatenate(
                 [np.broadcast_to(u, (*v.shape[:2], *u.shape)), v, np.ones_like(v)], axis=2
             )
@@ -484,7 +484,7 @@ class Fitting:
     def _permuted_ranks(
         self, orders: np.ndarray, train: np.ndarray, test: np.ndarray, subjects: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (B, T, M, S), as `_permuted_moments`: the pairs of the data are walked in order.
+        """Return what `_permuted_moments` does: the pairs of the data are walked in order.
 
         The products of the components, and their ranks, are the same in all permutations.
         """
@@ -495,25 +495,25 @@ class Fitting:
         shape = n_orders, n_parts
 
         def walk(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            """Products with the subjects' ranks, (B, T, k, S), and the squares of these."""
+            """Return products with the subjects' ranks, (B, T, k, S), and the squares of these."""
             products = np.empty((n_orders, len(counts), values.shape[1], n_subjects))
             squares = np.empty((n_orders, len(counts), n_subjects))
             for b, order in enumerate(orders):
                 inverse = np.argsort(order)  # where a stimulus of the data has come to
-                places = pairs.permuted(inverse)
+                positions = pairs.permuted(inverse)
                 first, second = inverse[pairs.i], inverse[pairs.j]
                 for s, (ordered, tied) in enumerate(self._ordered):
                     products[b, :, :, s], squares[b, :, s] = products_with_ranks(
-                        first[ordered], second[ordered], places[ordered], tied, counts, values
+                        first[ordered], second[ordered], positions[ordered], tied, counts, values
                     )
             return products, squares
 
         def flat(array: np.ndarray) -> np.ndarray:
-            """Array (B, T, …) as (B · T, …)."""
+            """Reshape an array (B, T, …) to (B · T, …)."""
             return array.reshape(-1, *array.shape[2:])
 
         def scores_of(columns: slice) -> np.ndarray:
-            """Scores of some components on the parts that are fitted, (B · T, k, S)."""
+            """Score some components on the parts that are fitted, (B · T, k, S)."""
             k = columns.stop - columns.start
             scores = np.empty((*shape, k, n_subjects))
             rows = max(1, 4 * ENTRIES // (k * len(pairs)))
@@ -536,17 +536,17 @@ class Fitting:
             np.tile(subjects, (n_orders, 1, 1)), scores_of,
         ).reshape(*shape, -1, len(rdms))  # fmt: skip
         scores = np.empty((*shape, len(self.models), n_subjects))
-        places = np.stack([pairs.permuted(order) for order in orders])
+        positions = np.stack([pairs.permuted(order) for order in orders])
         for t, row in enumerate(test):
             fitting, counts = self.among(row[None])
             kept = np.flatnonzero(_weights(pairs, row[None])[0])
             of_pairs = _weights(fitting.data.pairs, counts)
-            data = self.data.ranks[:, places[:, kept]].swapaxes(0, 1)
+            data = self.data.ranks[:, positions[:, kept]].swapaxes(0, 1)
             scores[:, t] = fitting._ranked_scores(weights[:, t], data, of_pairs)
         return scores, np.zeros(n_orders, dtype=bool)
 
     def _of_cosines(self, products: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What `_to_fit` gives, from the products of all RDMs."""
+        """Return what `_to_fit` does, from the products of all RDMs."""
         n = len(self.components.rdms)
         lengths = np.sqrt(np.einsum("tss->ts", products[:, n:, n:]))
         defined = lengths > 0.0
@@ -554,7 +554,7 @@ class Fitting:
         return products[:, :n, :n], cross, defined
 
     def _to_fit(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Products of components, (T, K, K), and with the subjects as they are pooled, (T, K, S).
+        """Multiply components, (T, K, K), and these with subjects as they are pooled, (T, K, S).
 
         Last, whether a subject has something to say, (T, S): its products are 0 otherwise.
         """
@@ -599,7 +599,7 @@ class Fitting:
         return np.concatenate(values) / scales[:, None], ROUNDING * largest / scales
 
     @cached_property
-    def _wanted(self) -> tuple[np.ndarray, np.ndarray]:
+    def _needed(self) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of RDMs whose product is read: of one model, and any and a subject."""
         n, total = len(self.components.rdms), len(self._values[0])
         needed = np.eye(total, dtype=bool)
@@ -610,7 +610,7 @@ class Fitting:
         return first, second
 
     def _products(self, counts: np.ndarray) -> np.ndarray:
-        """Inner products in parts of the stimuli, (T, K, K) or (T, K + S, K + S).
+        """Compute inner products in parts of the stimuli, (T, K, K) or (T, K + S, K + S).
 
         Exactly 0 for an RDM that is constant there.
         """
@@ -635,9 +635,9 @@ class Fitting:
         return self._many_products(counts)
 
     def _many_products(self, counts: np.ndarray) -> np.ndarray:
-        """Inner products in many parts, W Z: weights of all pairs and products of their values."""
+        """Compute inner products in many parts: weights of all pairs times products of values."""
         values, pairs = self._values[0], self.data.pairs
-        first, second = self._wanted
+        first, second = self._needed
         n = len(values)
         moments = np.zeros((len(first) + n + 1, len(counts)))
         by_condition = np.ascontiguousarray(counts.T, dtype=np.float64)
@@ -659,7 +659,7 @@ class Fitting:
         return products
 
     def _one_product(self, counts: np.ndarray) -> np.ndarray:
-        """Inner products in one part, from its pairs only, whatever their variances."""
+        """Compute inner products in one part, from its pairs only, whatever their variances."""
         values, rounding = self._values
         weights = self.data.pairs.weights(counts)
         present = np.flatnonzero(weights)
@@ -679,20 +679,20 @@ def _without(products: np.ndarray, constant: np.ndarray) -> np.ndarray:
 
 
 def _lengths(gram: np.ndarray) -> np.ndarray:
-    """Lengths of components (T, K); NaN for one that is constant."""
+    """Return the lengths of components (T, K); NaN for one that is constant."""
     squares = np.einsum("tkk->tk", gram)
     return np.sqrt(np.where(squares > 0.0, squares, np.nan))
 
 
 def _best(scores: np.ndarray) -> np.ndarray:
-    """Weight 1 for the best of scores (…, K), the first of equals; NaN if there is no score."""
+    """Weigh the best of scores (…, K) 1, the first of equals; NaN if there is no score."""
     best = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=-1)
     chosen: np.ndarray = (best[..., None] == np.arange(scores.shape[-1])).astype(float)
     return np.where(np.isnan(scores).all(axis=-1, keepdims=True), np.nan, chosen)
 
 
 def _weigh(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
-    """Non-negative weights (T, F, K), from products (T, K, K) and (T, F, K).
+    """Fit non-negative weights (T, F, K), from products (T, K, K) and (T, F, K).
 
     The weights of least squares, which are those of the largest cosine if any cosine is positive.
     """
@@ -710,7 +710,7 @@ def _weigh(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
 
 
 def _interpolate(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
-    """Weights (T, F, K) of two successive components, 1 − t and t."""
+    """Fit weights (T, F, K) of two successive components, 1 − t and t."""
     n = gram.shape[-1]
     squares = np.einsum("tkk->tk", gram)
     between = np.einsum("tkk->tk", gram[:, :-1, 1:])[:, None]
@@ -735,14 +735,14 @@ def _interpolate(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
 
 
 def _weights(pairs: Pairs, counts: np.ndarray) -> np.ndarray:
-    """How often every pair occurs, (T, n_pairs), from counts of stimuli (T, n)."""
+    """Count how often every pair occurs, (T, n_pairs), from counts of stimuli (T, n)."""
     counts = np.asarray(counts, dtype=np.float64)
     of_pairs: np.ndarray = counts[:, pairs.i] * counts[:, pairs.j]
     return of_pairs
 
 
 def _per_length(comparator: Ranked, squares: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """One over the length of centred ranks, (…, K), of a number of pairs (…); NaN for none."""
+    """Return one over the length of centred ranks, (…, K), of so many pairs (…); NaN for 0."""
     if comparator.unbiased_by_ties:
         return np.broadcast_to(np.sqrt(12.0 / (total**3 - total))[..., None], squares.shape)
     return 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.nan))
@@ -757,7 +757,7 @@ def _alike(counts: np.ndarray) -> list[slice]:
 
 
 def _own(of_fits: np.ndarray) -> np.ndarray:
-    """Scores (T, S) of every subject with its own fit, from those of all (T, F, S)."""
+    """Return scores (T, S) of every subject with its own fit, from those of all (T, F, S)."""
     return of_fits[:, 0] if of_fits.shape[1] == 1 else np.einsum("tss->ts", of_fits)
 
 

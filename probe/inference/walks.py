@@ -17,7 +17,7 @@ INDEPENDENT = 1e-12
 def products_with_ranks(
     first: np.ndarray,
     second: np.ndarray,
-    places: np.ndarray,
+    positions: np.ndarray,
     tied: np.ndarray,
     counts: np.ndarray,
     values: np.ndarray,
@@ -28,7 +28,7 @@ def products_with_ranks(
     ----------
     first, second : numpy.ndarray, shape (n_pairs,), int
         The stimuli of every pair, in ascending order of the distances that are ranked.
-    places : numpy.ndarray, shape (n_pairs,), int
+    positions : numpy.ndarray, shape (n_pairs,), int
         Where the pair is in ``values``.
     tied : numpy.ndarray, shape (n_pairs,), bool
         Whether a distance is tied with the one before it.
@@ -48,7 +48,7 @@ def products_with_ranks(
     products = np.zeros((values.shape[1], len(counts)))
     squares = np.zeros(len(counts))
     compiled(_products_with_ranks)(
-        np.ascontiguousarray(first), np.ascontiguousarray(second), np.ascontiguousarray(places),
+        np.ascontiguousarray(first), np.ascontiguousarray(second), np.ascontiguousarray(positions),
         tied, by_stimulus, np.ascontiguousarray(values), products, squares,
     )  # fmt: skip
     return products.T, squares
@@ -111,7 +111,7 @@ def nonnegative_weights(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
 def _products_with_ranks(
     first: np.ndarray,
     second: np.ndarray,
-    places: np.ndarray,
+    positions: np.ndarray,
     tied: np.ndarray,
     by_stimulus: np.ndarray,
     values: np.ndarray,
@@ -145,7 +145,7 @@ def _products_with_ranks(
             squares[r] += here[r] * rank[r] * rank[r]
         for q in range(t, end):
             of_first, of_second = by_stimulus[first[q]], by_stimulus[second[q]]
-            of_pair = values[places[q]]
+            of_pair = values[positions[q]]
             for r in range(n_parts):
                 weighted[r] = of_first[r] * of_second[r] * rank[r]
             for k in range(of_pair.shape[0]):

@@ -36,6 +36,12 @@ from probe.similarity.whitening import Residuals, double_centred, inner_products
 if TYPE_CHECKING:
     from probe.similarity.rdm_set import RDMs
 
+PERMUTED_PAIRS = 2**22
+"""Pairs in all permutations that are held at a time, or those of one."""
+
+SCORED_TOGETHER = 32
+"""RDMs of the data whose products with each other are computed, where no bounds are asked for."""
+
 
 def is_constant(rdm: np.ndarray) -> bool:
     """Return whether all distances of an RDM are tied, so that it says nothing."""
@@ -334,9 +340,13 @@ class OfPairs(Comparator):
             f"mean {self.name}",
             lambda: data.pairs.squares(self.units(data).mean(axis=0, keepdims=True))[0],
         )
-        permuted = np.empty((len(orders), units.shape[1]))
-        compiled(permute_pairs)(mean, np.ascontiguousarray(orders), permuted)
-        scores: np.ndarray = permuted @ units.T
+        scores = np.empty((len(orders), len(units)))
+        n_together = min(len(orders), max(1, PERMUTED_PAIRS // units.shape[1]))
+        permuted = np.empty((n_together, units.shape[1]))
+        for start in range(0, len(orders), max(1, n_together)):
+            part = np.ascontiguousarray(orders[start : start + n_together])
+            compiled(permute_pairs)(mean, part, permuted)
+            scores[start : start + n_together] = permuted[: len(part)] @ units.T
         return scores
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
@@ -363,6 +373,11 @@ class ByProducts(OneByOne):
         """Implement `Comparator.resample`."""
         if len(counts) < 4 or not self._is_product(models.pairs):
             return super().resample(models, data, counts, subjects)
+        if not subjects and len(data.rdms) > SCORED_TOGETHER:
+            # Products of the data with each other grow with the square of their number.
+            parts = data.once("parts", partial(_parts, data))
+            scores = [self.resample(models, part, counts)[0] for part in parts]
+            return np.concatenate(scores, axis=2), np.empty((0, len(counts), 2, len(data.rdms)))
         products, poor = self._products(models, data, counts)
         with np.errstate(divide="ignore", invalid="ignore"):
             x_scale = 1.0 / np.sqrt(products.of_x)
@@ -714,6 +729,12 @@ class Bures(OneByOne):
         """Implement `Comparator.pool`."""
         prepared = self.prepare(rdms, pairs)
         return (prepared.rdms / prepared.rdms.mean(axis=1, keepdims=True)).mean(axis=0)
+
+
+def _parts(rdms: PreparedRDMs) -> list[PreparedRDMs]:
+    """Return RDMs in parts of at most `SCORED_TOGETHER`."""
+    starts = range(0, len(rdms.rdms), SCORED_TOGETHER)
+    return [PreparedRDMs(rdms.rdms[k : k + SCORED_TOGETHER], rdms.pairs) for k in starts]
 
 
 def _bounds(r: np.ndarray, weights: np.ndarray) -> np.ndarray:

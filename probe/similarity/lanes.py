@@ -16,7 +16,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,9 @@ lane = 0
 
 MOST_EXACT = 2**24
 """Up to this sum of weights, single precision holds all ranks exactly."""
+
+MOST_COUNTED = 2**31 - 1
+"""Up to this sum of weights, 32-bit integers count pairs: an RDM of 65,536 stimuli has as many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +65,6 @@ class SortedPairs:
         tied[1:-1] = np.diff(values) <= ROUNDING * np.abs(values[[0, -1]]).max()
         integer = np.uint16 if second.max() < 2**16 else np.uint32
         return cls(first.astype(integer)[order], second.astype(integer)[order], tied)
-
-    @cached_property
-    def has_ties(self) -> bool:
-        """Whether any two distances are tied."""
-        return bool(self.tied.any())
 
 
 def unrolled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -220,8 +218,17 @@ def agreements(
     Returns
     -------
     Agreements
+
+    Raises
+    ------
+    ValueError
+        If there are more distances than are counted.
     """
     b, n = counts.shape
+    if (n_weights := pairs.totals(counts).max()) > MOST_COUNTED:
+        raise ValueError(
+            f"{n_weights:.3g} distances are too many for Kendall's tau; at most {MOST_COUNTED:,}"
+        )
     of_conditions = np.zeros((n, LANES), dtype=np.int32)
     of_conditions[:, :b] = counts.T
     balance = np.empty((len(models), len(ranks), LANES), dtype=np.int64)

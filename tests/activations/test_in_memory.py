@@ -13,6 +13,7 @@ from torch import nn
 from probe.activations import PIXELS, Extraction, capture, extract, in_memory
 from probe.activations.in_memory import NotInMemoryError, each_layer, fits
 from probe.activations.pictures import Pictures
+from probe.activations.reduce import PCA
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.similarity import rdm
@@ -147,6 +148,27 @@ def test_batches_that_take_different_ways(stimuli):
         responses_of(Extraction(network(Either()), stimuli), ["a", "b"])
 
 
+class Remembers(nn.Module):
+    """Keeps what a layer has returned in an attribute, and reads it after the next layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.readout = nn.Linear(4, 4)
+
+    def forward(self, x):
+        self.memory = self.first(x)
+        return self.readout((self.second(self.memory) + self.memory).mean((2, 3)))
+
+
+def test_a_network_in_which_one_batch_overwrites_what_is_of_another(stimuli):
+    net = network(Remembers())
+    with pytest.raises(NotInMemoryError, match="other batches"):
+        responses_of(Extraction(net, stimuli), ["first", "second", "readout"])
+    # Nothing is waited for where it remembers something.
+    responses_of(Extraction(net, stimuli), ["readout"])
+
+
 class TestFits:
     def test_memory_decides(self, stimuli, monkeypatch):
         extraction = Extraction(network(), stimuli)
@@ -155,6 +177,11 @@ class TestFits:
         for free, answer in ((2.1 * held, True), (1.9 * held, False)):
             monkeypatch.setattr(in_memory, "host_free_bytes", lambda free=free: free)
             assert fits(extraction, ["second"], 4) is answer
+
+    def test_not_a_network_that_lies_elsewhere(self, stimuli):
+        net = network()
+        net.module.to("meta")
+        assert not fits(Extraction(net, stimuli, device="cpu"), ["second"], 4)
 
     def test_too_many_batches_would_be_too_many_threads(self, stimuli, monkeypatch):
         extraction = Extraction(network(), stimuli)
@@ -189,3 +216,26 @@ class TestPictures:
         pictures = Pictures(stimuli, network().preprocessing)
         assert torch.equal(pictures[3], pictures[3])
         assert not pictures._pixels
+
+    def test_they_are_of_all_stimuli_also_where_components_are_fitted_to_some(
+        self, stimuli, tmp_path
+    ):
+        net = network()
+        pictures = Pictures(stimuli, net.preprocessing)
+        stores = [
+            Extraction(
+                net, stimuli, PCA(2, n_fit=5, seed=1), folder=tmp_path / name, pictures=those
+            ).run(["readout"], batch_size=4, progress=False)
+            for name, those in (("with", pictures), ("without", None))
+        ]
+        in_both = [store.array("readout")[:, :] for store in stores]
+        np.testing.assert_array_equal(*in_both)
+
+    def test_those_of_other_stimuli_are_refused(self, stimuli):
+        net = network()
+        pictures = Pictures(stimuli, net.preprocessing)
+        with pytest.raises(ValueError, match="of other stimuli"):
+            Extraction(net, stimuli.subset([1, 0]), pictures=pictures)
+        small = Network.from_module(net.module, preprocessing=Preprocessing("resize", (8, 8)))
+        with pytest.raises(ValueError, match="another preprocessing"):
+            Extraction(small, stimuli, pictures=pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -173,3 +174,48 @@ def add_up(values, total):
     namespace["add_up"](values, total)
     np.testing.assert_array_equal(total, values[0] + values[1])
     assert ast.unparse(tree).count("+=") == LANES
+
+
+def test_more_pairs_than_are_counted_are_refused():
+    """9 conditions that occur 8,000 times each are 2.3 · 10⁹ pairs."""
+    rdms, pairs = draw(0, 2)
+    models, ranks = sort(rdms[:1], pairs), dense_ranks(rdms[1:])
+    with pytest.raises(ValueError, match="too many for Kendall's tau; at most 2,147,483,647"):
+        agreements(models, ranks, pairs, np.full((2, N), 8_000))
+
+
+def test_memory_does_not_grow_with_the_number_of_permutations():
+    """Of 400 conditions 256 permutations take 163 MB, and 5,000 are no rare number."""
+    comparator = COMPARATORS["pearson"]
+    rdms = np.random.default_rng(0).random((2, 400 * 399 // 2))
+    models, data = comparator.prepare(rdms[:1]), comparator.prepare(rdms[1:])
+    orders = np.stack([np.random.default_rng(k).permutation(400) for k in range(256)])
+    few = comparator.permuted_scores(models, data, orders[:3])  # and compiled
+    tracemalloc.start()
+    try:
+        scores = comparator.permuted_scores(models, data, orders)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 60e6
+    np.testing.assert_allclose(scores[:3], few, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["pearson", "cosine", "whitened-pearson"])
+def test_many_rdms_of_data_are_not_multiplied_with_each_other(name):
+    """As of all subjects and times of a recording: 600 would have 180,000 products."""
+    comparator = COMPARATORS[name]
+    (x, pairs), (y, _) = draw(0, 2), draw(1, 600)
+    models, data = comparator.prepare(x, pairs), comparator.prepare(y, pairs)
+    counts = resamples(3, n=16)
+    some = slice(450, 453)
+    expected, _ = comparator.resample(models, comparator.prepare(y[some], pairs), counts)
+    tracemalloc.start()
+    try:
+        scores, bounds = comparator.resample(models, data, counts)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+    assert bounds.shape == (0, 16, 2, 600)
+    np.testing.assert_allclose(scores[:, :, some], expected, atol=1e-12)
