@@ -144,7 +144,7 @@ def visualize(
         if flag or len(sites) < len(settings.target):
             raise ProbeError(
                 f"a superstimulus of a site cannot be combined with {flag or 'other targets'}: "
-                "leave that out, or add --no-check for a plain picture, without a budget and a judge"
+                "leave that out, or add --no-check for a plain picture without a budget and a judge"
             )
         _superstimulus(sites, settings, of_sites, output, overrides, preview, as_json)
         return
