@@ -127,9 +127,9 @@ def _check_names(values: dict[str, Any]) -> None:
     from probe.recordings.several import check_names, several
 
     model, dataset, region = (values.get(name) for name in ("model", "dataset", "region"))
-    for name in several(model) or [model]:
-        # A recorded site in its network's place is a target, and knows its network.
-        if isinstance(name, str) and not name.startswith("site:"):
+    # A recorded site in its network's place is a target, and knows its network.
+    if isinstance(model, str) and not model.startswith("site:"):
+        for name in several(model) or [model]:
             parse(name)
     if isinstance(dataset, str):
         check_names(dataset, region)

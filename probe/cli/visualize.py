@@ -140,13 +140,11 @@ def visualize(
             "channels", "interpolate", "size", "transparent", "tileable", "patches",
             "parameterisation", "tolerance", "weights", "preprocessing", "batch_size",
         )  # fmt: skip
-        if (asked := next((name for name in plain if name in overrides), None)) or len(sites) < len(
-            settings.target
-        ):
+        flag = next((f"--{name.replace('_', '-')}" for name in plain if name in overrides), None)
+        if flag or len(sites) < len(settings.target):
             raise ProbeError(
-                "a superstimulus is made for sites alone: leave out "
-                f"{asked or 'the other targets'}, or add --no-check for a plain picture, without a "
-                "budget and a judge"
+                f"a superstimulus of a site cannot be combined with {flag or 'other targets'}: "
+                "leave that out, or add --no-check for a plain picture without a budget and a judge"
             )
         _superstimulus(sites, settings, of_sites, output, overrides, preview, as_json)
         return

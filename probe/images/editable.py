@@ -262,7 +262,8 @@ def _decode_tiff(content: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         return colours, None
     alpha = values[..., n_colours]
     if kind == EXTRASAMPLE.ASSOCALPHA:  # colours were multiplied by it
-        straight = colours * (65535 / np.maximum(alpha, 1)[..., None])
+        share = np.maximum(alpha, 1) / 65535
+        straight = colours / (share if colours.ndim == 2 else share[..., None])
         colours = np.floor(np.minimum(straight, 65535) + 0.5).astype(np.uint16)
     return colours, alpha
 

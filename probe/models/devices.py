@@ -45,7 +45,9 @@ def on_device(
     try:
         module.to(target)
         if channels_last:
-            module.to(memory_format=torch.channels_last)
+            for kernels in module.parameters():
+                if kernels.ndim == 4:  # those of three dimensions have no such layout
+                    kernels.data = kernels.data.contiguous(memory_format=torch.channels_last)
         yield target, dtype
     finally:
         module.to(home)

@@ -41,8 +41,8 @@ def motion(frame: np.ndarray, other: np.ndarray) -> Tensor:
     grey = [cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other)]
     if min(grey[0].shape) < MIN_SIDE_PX:
         raise ProbeError(
-            f"frames of {grey[0].shape} pixels are too small: expected at least {MIN_SIDE_PX} "
-            "along each side"
+            f"frames of {frame.shape[1]}×{frame.shape[0]} pixels are too small: expected at least "
+            f"{MIN_SIDE_PX} along each side"
         )
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return torch.from_numpy(search.calc(*grey, None)).permute(2, 0, 1).contiguous()

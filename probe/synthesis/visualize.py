@@ -298,14 +298,14 @@ class Plan:
             for start in starts[len(done) :]:
                 chunk = self.each[start : start + self.per_pass]
                 canvas = self._start(len(chunk), run.device)
-                gradient = through(
+                objective = through(
                     self.network, self._target(chunk), self._transforms(), seed=settings.seed,
                     precision=settings.precision,
                 )  # fmt: skip
                 optimiser = self.way.optimiser(canvas.parameters, lr=settings.lr)
                 try:
                     history = optimise(
-                        canvas, gradient, optimiser, settings.steps,
+                        canvas, objective, optimiser, settings.steps,
                         tolerance=settings.tolerance, desc="visualize",
                         loop=run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=steps),
                     )  # fmt: skip
@@ -456,7 +456,9 @@ def _way(settings: VisualizeSettings) -> Way:
         ("tileable", settings.tileable, [k for k, v in WAYS.items() if v.tileable]),
     ):
         if asked and name not in able:
-            raise ProbeError(f"parameterisation {name!r}: expected {' or '.join(able)} with {what}")
+            raise ProbeError(
+                f"parameterisation {name!r}: expected {' or '.join(able)} for {what} pictures"
+            )
     use_alpha = settings.transparent and way.transparent
     return replace(way, make=way.transparent) if use_alpha and way.transparent else way
 
@@ -509,8 +511,8 @@ def _targets(
         each = _between(each, interpolate)
     if settings.tileable and (units := [t for t in each if isinstance(t, Unit) and t.position]):
         raise ProbeError(
-            f"{units[0].name!r} is a unit at one position, and a tileable picture has it at all: "
-            "name its channel"
+            f"{units[0].name!r} is a unit at one position, but tiles repeat at all of them: name "
+            "its channel"
         )
     return each
 

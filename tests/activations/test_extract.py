@@ -573,3 +573,11 @@ def test_weights_lie_as_they_did_when_work_is_done(fails: bool) -> None:
     after = [*module.parameters(), *module.buffers()]
     assert all(one is other for one, other in zip(tensors, after, strict=True))
     assert [(t.data_ptr(), t.stride(), t.detach().numpy().tobytes()) for t in after] == before
+
+
+def test_kernels_of_three_dimensions_stay_as_they_lie() -> None:
+    film = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 3, padding=1), nn.Flatten())
+    images = torch.rand(1, 3, 8, 8)
+    expected = film(images)
+    with on_device(models.Network.from_module(film), "cpu", channels_last=True):
+        torch.testing.assert_close(film(images), expected)

@@ -169,10 +169,7 @@ def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["squeezenet1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)],  # half a minute
-)
+@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
 def test_completeness_on_classifiers(name: str, load_trained: Callable[[str], Network]) -> None:
     network = load_trained(name)
     images = photograph("chelsea", network)

@@ -141,7 +141,6 @@ class TestSuperstimulus:
         with Image.open(folder / "00-site-sim-v4-3.png") as picture:
             assert picture.size == (224, 224)
 
-    @pytest.mark.slow
     def test_the_same_seed_gives_the_same_pictures(
         self, made: Superstimuli, alexnet: Network, squeezenet: Network
     ) -> None:

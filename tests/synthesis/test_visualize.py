@@ -417,7 +417,7 @@ class TestBadInput:
             (
                 "second:1",
                 {"transparent": True, "parameterisation": "maco"},
-                "expected fourier with",
+                "expected fourier for transparent pictures",
             ),
             ("second:1", {"tolerance": -0.1}, "tolerance -0.1: expected a number ≥ 0"),
             ("second:1", {"size": 5}, "pictures of 5×5 do not go through small"),

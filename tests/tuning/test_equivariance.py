@@ -17,6 +17,7 @@ from probe.errors import ProbeError
 from probe.models import Network, Preprocessing, ReceptiveField, load
 from probe.stimuli import StimulusSet
 from probe.tuning import Invariance, Transform, invariance
+from probe.tuning import settings as settings_of_invariance
 from probe.tuning.equivariance import (
     TRANSFORMS,
     correlation,
@@ -290,3 +291,7 @@ def test_alexnet_with_its_weights(alexnet: Network) -> None:
     assert errors(found, "features.0")[2] > 0.2
     table = found.table.set_index(["layer", "amount"])["correlation"]
     assert table["features.0", 16] < table["features.6", 16] < table["features.12", 16]
+
+
+def test_settings_know_the_names_of_all_transforms():
+    assert tuple(TRANSFORMS) == settings_of_invariance.TRANSFORMS
