@@ -288,7 +288,7 @@ def _side_by_side(
         this: _Pass = of_thread.this
         number = this.number(path, call)
         for name in (f"{path}:{number}{place}", f"{path}{place}" if number == 0 else None):
-            if name in layers:
+            if name is not None and name in layers:
                 axes = layouts.get((path, number, place))
                 output = axes.arrange(tensor) if axes else tensor
                 check_axis(name, output, size)

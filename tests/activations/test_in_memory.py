@@ -94,13 +94,13 @@ def test_nothing_is_written_and_no_thread_is_left(stimuli, tmp_path, monkeypatch
 
 
 def test_an_error_ends_all_passes(stimuli):
+    net = network()
     n_threads = threading.active_count()
     state = torch.get_rng_state()
 
     def use(_layer, _responses):
         raise KeyboardInterrupt
 
-    net = network()
     with pytest.raises(KeyboardInterrupt):
         each_layer(Extraction(net, stimuli), ["first"], use, batch_size=4)
     assert threading.active_count() == n_threads
