@@ -159,7 +159,7 @@ class Side:
         """
         environment = os.environ | {"PYTHONPATH": str(self.tree), "PROBE_CACHE": str(cache)}
         log = self.folder / "log.txt"
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with log.open("w") as output:
             process = subprocess.Popen(
                 self.argv(command), env=environment, cwd=self.folder, stdout=output,
@@ -167,7 +167,7 @@ class Side:
             )  # fmt: skip
             # Of the process and all its children that it waited for.
             _, ended, used = os.wait4(process.pid, 0)
-        clock = time.perf_counter() - begun
+        clock = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(ended)
         if process.returncode != status:
             raise RuntimeError(
@@ -276,8 +276,8 @@ def main() -> None:
             side.folder.mkdir()
         recording = Path(temporary, "recording")
         if "large" in chosen:
-            made = ("-c", FOLDER, SESSION, str(N_NEUROIDS), str(recording))
-            sides[0].run(made, sides[0].folder / "cache")
+            builder = ("-c", FOLDER, SESSION, str(N_NEUROIDS), str(recording))
+            sides[0].run(builder, sides[0].folder / "cache")
         print(
             f"{os.cpu_count()} cores; medians of {options.pairs} pairs; this side, the other side"
         )

@@ -150,8 +150,8 @@ class _Record:
     def read(self) -> Identity | None:
         """Return what is known of it, if anything is."""
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-            return Identity(*(str(known[name]) for name in Identity._fields))
+            identity = json.loads(self._path.read_text(encoding="utf-8"))
+            return Identity(*(str(identity[name]) for name in Identity._fields))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

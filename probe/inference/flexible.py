@@ -337,7 +337,7 @@ class Fitting:
         rows = max(1, ENTRIES // len(self.data.pairs))
         for start in range(0, len(counts), rows):
             part = slice(start, start + rows)
-            of_pairs = _weights(self.data.pairs, counts[part])
+            of_pairs = self.data.pairs.weights(counts[part])
             scores[part] = self._ranked_scores(weights[part], self.data.ranks[None], of_pairs)
         return scores
 
@@ -519,7 +519,7 @@ class Fitting:
             rows = max(1, 4 * ENTRIES // (k * len(pairs)))
             for start in range(0, n_parts, rows):
                 part = slice(start, start + rows)
-                of_pairs = _weights(pairs, train[part])
+                of_pairs = pairs.weights(train[part])
                 ranks = self._unit_ranks(rdms[None, columns], of_pairs)
                 products, squares = walk(ranks.transpose(2, 1, 0), train[part])
                 per_length = _per_length(
@@ -539,8 +539,8 @@ class Fitting:
         positions = np.stack([pairs.permuted(order) for order in orders])
         for t, row in enumerate(test):
             fitting, counts = self.among(row[None])
-            kept = np.flatnonzero(_weights(pairs, row[None])[0])
-            of_pairs = _weights(fitting.data.pairs, counts)
+            kept = np.flatnonzero(pairs.weights(row[None])[0])
+            of_pairs = fitting.data.pairs.weights(counts)
             data = self.data.ranks[:, positions[:, kept]].swapaxes(0, 1)
             scores[:, t] = fitting._ranked_scores(weights[:, t], data, of_pairs)
         return scores, np.zeros(n_orders, dtype=bool)
@@ -565,7 +565,7 @@ class Fitting:
         defined = np.empty((len(counts), len(self.data.rdms)), dtype=bool)
         pairs = self.data.pairs
         if isinstance(self.comparator, Bures):
-            for t, of_pairs in enumerate(_weights(pairs, counts)):
+            for t, of_pairs in enumerate(pairs.weights(counts)):
                 pooled = self.data.rdms * of_pairs
                 trace = pooled.sum(axis=1)
                 defined[t] = trace > 0.0
@@ -732,13 +732,6 @@ def _interpolate(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     k = np.arange(n - 1)
     candidates[:, :, n + k, k], candidates[:, :, n + k, k + 1] = 1.0 - t, t
     return np.einsum("tfc,tfck->tfk", _best(value), candidates)
-
-
-def _weights(pairs: Pairs, counts: np.ndarray) -> np.ndarray:
-    """Count how often every pair occurs, (T, n_pairs), from counts of stimuli (T, n)."""
-    counts = np.asarray(counts, dtype=np.float64)
-    of_pairs: np.ndarray = counts[:, pairs.i] * counts[:, pairs.j]
-    return of_pairs
 
 
 def _per_length(comparator: Ranked, squares: np.ndarray, total: np.ndarray) -> np.ndarray:

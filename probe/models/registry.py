@@ -167,8 +167,8 @@ def _parse_file(text: str) -> ModelName:
 def torchvision_names() -> tuple[str, ...]:
     """Return the names of torchvision's networks, in the order of its source."""
     version = Path(_torchvision(), "version.py").read_text(encoding="utf-8")
-    known = f"__version__ = '{VERSION}." in version
-    return TORCHVISION if known else read_torchvision_names()
+    is_listed = f"__version__ = '{VERSION}." in version
+    return TORCHVISION if is_listed else read_torchvision_names()
 
 
 def _torchvision() -> str:

@@ -567,17 +567,14 @@ class Kendall(Comparator):
         if len(scored) == 1:  # nothing to do side by side
             weights = models.pairs.weights(counts[scored[0]]).astype(np.int64)
             scores[scored[0]] = kendall(models.ranks, data.ranks, weights, self.variant)
-        side_by_side = scored if len(scored) > 1 and len(models.rdms) else scored[:0]
-        for start in range(0, len(side_by_side), LANES):
-            block = side_by_side[start : start + LANES]
-            compared = agreements(models.sorted, data.ranks, models.pairs, counts[block])
-            scores[block] = tau(
-                compared.balance,
-                n_weights[block],
-                compared.of_models,
-                compared.of_data,
-                self.variant,
-            )
+        else:
+            for start in range(0, len(scored), LANES):
+                block = scored[start : start + LANES]
+                compared = agreements(models.sorted, data.ranks, models.pairs, counts[block])
+                scores[block] = tau(
+                    compared.balance, n_weights[block], compared.of_models, compared.of_data,
+                    self.variant,
+                )  # fmt: skip
         for k in scored if subjects else ():
             weights = models.pairs.weights(counts[k]).astype(np.int64)
             for q, of_subjects in enumerate(subjects):

@@ -207,7 +207,7 @@ def agreements(
     Parameters
     ----------
     models : sequence of SortedPairs
-        Of M ≥ 1 RDMs.
+        Of M RDMs; without any, ties of the data are not counted.
     ranks : numpy.ndarray, shape (S, n_pairs), int32
         Dense ranks of S RDMs, from `probe.similarity.ranks.dense_ranks`.
     pairs : Pairs
@@ -238,7 +238,7 @@ def agreements(
     for s, of_rdm in enumerate(ranks):
         n_ranks = int(of_rdm.max()) + 1
         tree = np.empty((n_ranks + 1) * LANES, dtype=np.int32)
-        at_rank = np.empty(n_ranks * LANES, dtype=np.int32)
+        at_rank = np.zeros(n_ranks * LANES, dtype=np.int32)
         at_positions[pairs.positions] = of_rdm
         for m, model in enumerate(models):
             compiled_walk(count_agreement)(

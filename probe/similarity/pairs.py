@@ -50,20 +50,20 @@ class Pairs:
         return np.union1d(self.i, self.j)
 
     def weights(self, counts: np.ndarray) -> np.ndarray:
-        """Return how often every pair of distinct conditions occurs in a resample.
+        """Return how often every pair of distinct conditions occurs in resamples.
 
         Parameters
         ----------
-        counts : numpy.ndarray, shape (n,)
+        counts : numpy.ndarray, shape (…, n)
             How often each condition was drawn.
 
         Returns
         -------
-        numpy.ndarray, shape (n_pairs,), float64
+        numpy.ndarray, shape (…, n_pairs), float64
             ``counts[i] * counts[j]``.
         """
         counts = np.asarray(counts, dtype=np.float64)
-        return counts[self.i] * counts[self.j]
+        return counts[..., self.i] * counts[..., self.j]
 
     def totals(self, counts: np.ndarray) -> np.ndarray:
         """Return how many pairs of distinct conditions resamples have, (B, n) to (B,)."""
@@ -119,14 +119,12 @@ class Pairs:
         """
         a, b = order[self.i], order[self.j]
         low, high = np.minimum(a, b), np.maximum(a, b)
-        places = low * self.n - low * (low + 1) // 2 + high - low - 1
+        positions = self.offsets[low] + high
         if self.complete:
-            return places
-        position = np.full(self.n * (self.n - 1) // 2, -1)
-        position[self.i * self.n - self.i * (self.i + 1) // 2 + self.j - self.i - 1] = np.arange(
-            len(self)
-        )
-        return position[places]
+            return positions
+        present = np.full(self.n * (self.n - 1) // 2, -1)
+        present[self.positions] = np.arange(len(self))
+        return present[positions]
 
 
 def rdm_name(names: str | Sequence[str], row: int) -> str:
@@ -188,4 +186,4 @@ def restrict(rdms: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Keep the distances of some pairs, shape (n_rdms, len(pairs))."""
     if pairs.complete:
         return rdms
-    return rdms[:, pairs.i * pairs.n - pairs.i * (pairs.i + 1) // 2 + pairs.j - pairs.i - 1]
+    return rdms[:, pairs.positions]
