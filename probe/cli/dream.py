@@ -111,8 +111,7 @@ def dream(
         if not files:
             files = [file]
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
-    sites = any(word.startswith("site:") for word in re.split(r"[\s*+-]", settings.target or ""))
-    if sites and "model" not in overrides:  # a site knows its network
+    elif _names_site(settings.target) and "model" not in overrides:  # a site knows its network
         settings = replace(settings, model=None)
     if not files:
         raise ProbeError("no picture was given: name one, or try --demo")
@@ -219,11 +218,33 @@ def _repeated(
     if "preset" in overrides:
         record |= dict.fromkeys(LOOK if "layers" in overrides else (*LOOK, "layers", "target"))
     settings = DreamSettings.from_about({**record, **overrides})
-    if not set(overrides) & {"model", "weights", "seed"}:
-        remake.check_weights(path, about, vars(settings))
+    if not set(overrides) & {"model", "weights"}:
+        settings = replace(settings, model=_network_of(path, about, settings, overrides))
     if another or about["image"] == DEMO:
         return settings, None
     return settings, remake.source(about["image"], about["image_sha256"], path)
+
+
+def _network_of(
+    path: Path, about: Mapping[str, Any], settings: DreamSettings, overrides: Mapping[str, Any]
+) -> Any:
+    """Return the network of a dream that is made again, as `DreamSettings` takes it.
+
+    A record says which weights were named. Where a site brought its network, none were.
+    """
+    named = settings.weights != "imagenet"
+    if "target" in overrides and _names_site(settings.target):
+        return settings.model if named else None  # the new site brings its own
+    target = about["settings"]["target"]
+    if not named and _names_site(target):
+        return remake.network_of_site(path, about, target)
+    if "seed" not in overrides:
+        remake.check_weights(path, about, vars(settings))
+    return settings.model
+
+
+def _names_site(target: str | None) -> bool:
+    return any(word.startswith("site:") for word in re.split(r"[\s*+-]", target or ""))
 
 
 def _show(plan: Plan, path: Path) -> None:

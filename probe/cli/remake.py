@@ -6,11 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    from probe.models import Network
 
 
 def given_anew(context: typer.Context, values: Mapping[str, Any], **names: str) -> dict[str, Any]:
@@ -75,9 +78,52 @@ def check_weights(
     from probe import models
 
     network = models.load(settings["model"], settings["weights"], seed=settings["seed"], **more)
+    _check_same(path, about, network)
+
+
+def network_of_site(path: Path, about: Mapping[str, Any], target: str) -> Network:
+    """Load the network that a picture's site was fitted with; random weights by their seed.
+
+    Parameters
+    ----------
+    path : Path
+        The picture.
+    about : mapping
+        How it was made.
+    target : str
+        With a site.
+
+    Raises
+    ------
+    ProbeError
+        If no fit with these weights is kept, the weights cannot be had any more, or the site has
+        been fitted otherwise since.
+    """
+    from probe import models, targets
+    from probe.encoding.kept import model_of
+
+    model, weights, preprocessing, seed = model_of(target, about)
+    network = models.load(model, weights, seed=seed, preprocessing=preprocessing)
+    _check_same(path, about, network)
+    if _fits(targets.parse(target, network).facts) != _fits(about["site"]):
+        raise ProbeError(
+            f"{str(path)!r} was made of {target}, which was fitted anew since, in another way: fit "
+            "it again with the options of that time"
+        )
+    return network
+
+
+def _fits(facts: Mapping[str, Any]) -> list[str]:
+    """Return the hashes of the fitted weights of a site, or of each in a sum."""
+    if "weights_sha256" in facts:
+        return [facts["weights_sha256"]]
+    return [fit for term in facts.values() for fit in _fits(term)]
+
+
+def _check_same(path: Path, about: Mapping[str, Any], network: Network) -> None:
     if network.weights.sha256 != about["weights_sha256"]:
         raise ProbeError(
-            f"{str(path)!r} was made with other weights of {settings['model']!r} "
+            f"{str(path)!r} was made with other weights of {network.name!r} "
             f"({about['weights']}) than those that are here ({network.weights.source})"
         )
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,13 +204,15 @@ def split_name(text: str) -> tuple[str, str]:
     return match["name"], match["number"]
 
 
-def model_of(text: str) -> tuple[str, str, str, int]:
+def model_of(text: str, provenance: Mapping[str, Any] | None = None) -> tuple[str, str, str, int]:
     """Return the network that the sites of a target were fitted with last.
 
     Parameters
     ----------
     text : str
         A target that names a site, perhaps among others.
+    provenance : mapping, optional
+        Of the one network that is meant, as `Network.provenance` returns it; by default, any.
 
     Returns
     -------
@@ -227,11 +229,19 @@ def model_of(text: str) -> tuple[str, str, str, int]:
     name = match[1] if match else text
     for _, about in _listed():
         if _is_called(about, name) and about["recording"].get("used") is None:
-            if about["identity"]["weights_kind"] == "user":
+            identity, fit = about["identity"], about["fit"]
+            if identity["weights_kind"] == "user":
                 continue
-            fit = about["fit"]
-            model = about["identity"]["model"]
-            return model, fit["weights"], fit["preprocessing"], int(fit["seed"])
+            if provenance is None or (identity["weights_sha256"], identity.get("described")) == (
+                provenance["weights_sha256"], provenance["preprocessing"],
+            ):  # fmt: skip
+                return identity["model"], fit["weights"], fit["preprocessing"], int(fit["seed"])
+    if provenance is not None:
+        raise ProbeError(
+            f"no fit of {name!r} with {provenance['model']} ({provenance['weights']}) is kept: fit "
+            f"its sites again with `probe encode --model {provenance['model']} --dataset {name}` "
+            "and the options of that time"
+        )
     dataset_names = list(dict.fromkeys(str(about["dataset"]) for _, about in _listed()))
     raise ProbeError(
         f"no sites of {name!r} were fitted yet{suggest(name, dataset_names)}: fit them with "
@@ -241,8 +251,8 @@ def model_of(text: str) -> tuple[str, str, str, int]:
 
 def _listed() -> Iterator[tuple[Path, dict[str, Any]]]:
     """List the encodings that are kept, the newest first."""
-    places = [path for path in folder().glob("*") if (path / "encoding.json").is_file()]
-    for fit_folder in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True):
+    fit_folders = [path for path in folder().glob("*") if (path / "encoding.json").is_file()]
+    for fit_folder in sorted(fit_folders, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             about = json.loads((fit_folder / "encoding.json").read_text(encoding="utf-8"))
             required = (

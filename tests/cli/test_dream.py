@@ -74,6 +74,73 @@ def test_the_same_into_another_picture(dream, run):
     )
 
 
+class TestOfASite:
+    """Made of a recorded site, which brings the network that it was fitted with."""
+
+    QUICK = ("--steps", "1", "--octaves", "1", "--precision", "float32")
+
+    @pytest.fixture
+    def fit(self, run, write_lab, own_cache):
+        """Fit the sites of a recording of one's own, quickly, to a network that is not trained."""
+        write_lab(Path("lab"))
+
+        def fit(*more, model="squeezenet1_1", seed=3):
+            return run(
+                "encode", "-m", model, "--weights", "random", "--seed", seed, "-d", "./lab",
+                "--layers", "features.4", "--readout", "flat", "--folds", 3, "--no-baselines",
+                "--n-resamples", 0, *more, "-o", "fit",
+            )  # fmt: skip
+
+        return fit
+
+    @pytest.fixture
+    def site(self, fit):
+        assert fit().code == 0
+        return "site:./lab:2"
+
+    def test_with_random_weights_it_repeats(self, dream, run, fit, site):
+        ran = dream("cat.png", "-t", site, model=(), quick=self.QUICK)
+        assert (ran.code, ran.err) == (0, "")
+        about = images.about("cat-dream.png")
+        assert about["weights"] == "random initialisation, seed 3"
+        # Whatever the sites were fitted with last.
+        assert fit(seed=4).code == 0
+        ran = run("dream", "--from", "cat-dream.png")
+        assert (ran.code, ran.err) == (0, "")
+        assert Path("cat-dream-again.png").read_bytes() == Path("cat-dream.png").read_bytes()
+        # Another seed is one of the dream alone: the site's weights are what they are.
+        assert run("dream", "--from", "cat-dream.png", "--seed", 5, "-o", "new.png").code == 0
+        assert images.about("new.png")["weights"] == about["weights"]
+        # What else is asked for is asked of the same network.
+        more = ("--target", "features.4:3", "-o", "channel.png")
+        assert run("dream", "--from", "cat-dream.png", *more).code == 0
+        assert images.about("channel.png")["weights_sha256"] == about["weights_sha256"]
+
+    def test_with_the_network_named_it_repeats(self, dream, run, fit, site):
+        named = ("-m", "squeezenet1_1", "--weights", "random", "--seed", 3)
+        assert dream("cat.png", "-t", f"{site} + {site}", model=named, quick=self.QUICK).code == 0
+        assert fit(seed=4).code == 0
+        ran = run("dream", "--from", "cat-dream.png")
+        assert (ran.code, ran.err) == (0, "")
+        assert Path("cat-dream-again.png").read_bytes() == Path("cat-dream.png").read_bytes()
+
+    def test_what_cannot_be_repeated_is_refused(self, dream, run, fit, site, own_cache):
+        assert dream("cat.png", "-t", site, model=(), quick=self.QUICK).code == 0
+        # Fitted again otherwise, with the same network.
+        assert fit("--folds", 4, "--readout", "full").code == 0
+        assert run("dream", "--from", "cat-dream.png").error == (
+            f"'cat-dream.png' was made of {site}, which was fitted anew since, in another way: "
+            "fit it again with the options of that time"
+        )
+        shutil.rmtree(own_cache / "encodings")
+        assert run("dream", "--from", "cat-dream.png").error == (
+            "no fit of './lab' with squeezenet1_1 (random initialisation, seed 3) is kept: fit its "
+            "sites again with `probe encode --model squeezenet1_1 --dataset ./lab` and the options "
+            "of that time"
+        )
+        assert not Path("cat-dream-again.png").exists()
+
+
 def test_a_demonstration_needs_no_picture(dream, run):
     ran = dream("--demo", "--size", 96)
     assert (ran.code, ran.err) == (0, "")
