@@ -233,10 +233,13 @@ def predict_synthesised(recording: Recording, layers: Sequence[str], seed: int) 
 
 
 def draw_networks(ranking: pd.DataFrame, title: str) -> mpl.figure.Figure:
-    """Draw r of every map of every head as a table of colours."""
+    """Draw r of every map of every head as a table of colours; what was not run is hatched."""
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch, Rectangle
 
-    wide = ranking.pivot_table(index="method", columns="head", values="r", sort=False)
+    wide = ranking.pivot_table(
+        index="method", columns="head", values="r", sort=False, dropna=False
+    )  # fmt: skip
     heads = list(dict.fromkeys(ranking["head"]))
     order = wide[heads[0]].sort_values(ascending=False).index
     wide = wide.loc[order, heads]
@@ -247,11 +250,20 @@ def draw_networks(ranking: pd.DataFrame, title: str) -> mpl.figure.Figure:
         )  # fmt: skip
         top = float(np.nanmax(np.abs(wide.to_numpy())))
         image = ax.imshow(wide, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto")
+        run = {(row.method, row.head) for row in ranking.itertuples()}
+        hatched: dict[str, Any] = {
+            "facecolor": "none",
+            "edgecolor": "0.8",
+            "hatch": "////",
+            "lw": 0,
+        }
         for y, row in enumerate(wide.to_numpy()):
             for x, value in enumerate(row):
-                if np.isfinite(value):
+                if (wide.index[y], heads[x]) not in run:
+                    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
+                elif np.isfinite(value):
                     colour = "white" if abs(value) > 0.65 * top else "0.15"
-                    text = f"{value:.2f}".replace("0.", ".")
+                    text = f"{round(value, 2) + 0:.2f}".replace("0.", ".").replace("-", "−")
                     ax.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
         ax.set_xticks(range(len(heads)), [head.replace(", ", "\n") for head in heads], fontsize=7)
         ax.set_yticks(range(len(wide)), list(wide.index))
@@ -262,7 +274,13 @@ def draw_networks(ranking: pd.DataFrame, title: str) -> mpl.figure.Figure:
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-        figure.colorbar(image, ax=ax, label="r of differences between regions", shrink=0.7)
+        bar = figure.colorbar(image, ax=ax, label="r of differences between regions", shrink=0.7)
+        if len(run) < wide.size:
+            bar.ax.legend(
+                handles=[Patch(label="not run", **hatched)], loc="upper left", fontsize=8,
+                bbox_to_anchor=(0, -0.04), borderpad=0, borderaxespad=0, handlelength=1.5,
+                handleheight=1.2,
+            )  # fmt: skip
         ax.set_title(title, loc="left", fontsize=9)
     return figure
 

@@ -64,6 +64,28 @@ def test_figures_show_every_map_and_layer() -> None:
     plt.close(figure)
 
 
+def test_a_map_that_was_not_run_is_hatched_and_one_without_r_is_not() -> None:
+    rows = [
+        {"method": "gradient", "head": "alexnet", "r": 0.3},
+        {"method": "rise", "head": "alexnet", "r": -0.001},
+        {"method": "gradient", "head": "vgg16", "r": np.nan},  # run, but its r is not defined
+    ]
+    figure = saliency_in_vivo.draw_networks(pd.DataFrame(rows), "V4")
+    ax, bar = figure.axes
+    (hatched,) = ax.patches
+    assert hatched.get_hatch()
+    assert hatched.get_xy() == (0.5, 0.5)  # vgg16, the second head; rise, the second row
+    legend = bar.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["not run"]
+    assert [text.get_text() for text in ax.texts] == [".30", ".00"]
+    plt.close(figure)
+    figure = saliency_in_vivo.draw_networks(pd.DataFrame(rows[:2]), "V4")
+    assert not figure.axes[0].patches
+    assert figure.axes[1].get_legend() is None
+    plt.close(figure)
+
+
 def test_a_wrong_number_of_sites_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         saliency_in_vivo.main(["--sites", "71"])
