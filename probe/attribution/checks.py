@@ -198,8 +198,8 @@ def _ranks(maps: Tensor, seed: int) -> Tensor:
     flat = maps.flatten(1)
     shuffled = torch.randperm(flat.shape[1], generator=_generator(seed)).to(flat.device)
     order = shuffled[flat[:, shuffled].argsort(dim=1, descending=True, stable=True)]
-    places = torch.arange(flat.shape[1], device=flat.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places).view(maps.shape)
+    positions = torch.arange(flat.shape[1], device=flat.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, positions).view(maps.shape)
 
 
 def _scores(module: nn.Module, images: Tensor, target: Target) -> Tensor:

@@ -187,9 +187,6 @@ class Saliency(Drawable):
     def _contents(self) -> Contents:
         return {".npy": lambda: npy(self.values)}
 
-    def _about(self) -> Mapping[str, Any]:
-        return self.about
-
     def check(self, *, seed: int = 0, device: str = "auto", progress: bool | None = None) -> Trust:
         """Measure how far to trust the map: see `Trust`.
 
@@ -273,7 +270,9 @@ class Saliencies(Drawable, Sequence[Saliency]):
             title=self.title,
         )
 
-    def _about(self) -> Mapping[str, Any]:
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Everything that decides the maps, as plain values."""
         return {"maps": [dict(one.about) for one in self.maps]}
 
     def _contents(self) -> Contents:

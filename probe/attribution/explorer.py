@@ -167,13 +167,13 @@ class Explorer:
         needs_layer = METHODS[self.method.value].needs_layer
         self.layer.disabled = not needs_layer
         layer = self.layer.value if needs_layer else ""
-        asked = (self.method.value, self.target.value.strip(), layer)
+        inputs = (self.method.value, self.target.value.strip(), layer)
         words = ""
         try:
-            if asked != self._made and self._image is not None:
+            if inputs != self._made and self._image is not None:
                 with self._until_superseded(wanted):
-                    self._make(self._image, *asked)
-                self._made = asked
+                    self._make(self._image, *inputs)
+                self._made = inputs
         except _SupersededError:
             return
         except ProbeError as error:

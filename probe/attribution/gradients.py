@@ -343,14 +343,14 @@ def expected_gradients(
     # A part of the way for each turn of a baseline, and in that, one for each baseline.
     order = torch.rand((samples // m + 1, m), generator=generator).argsort(1).flatten()[:samples]
     jitter = torch.rand(samples, generator=generator)
-    places = ((of + (order + jitter) / m) / turns).tolist()
+    shares = ((of + (order + jitter) / m) / turns).tolist()
 
     return _from_origins(
         module,
         images,
         target,
         lambda sample: pool[sample % m].expand_as(images),
-        places,
+        shares,
         [1 / samples] * samples,
         batch_size,
     )

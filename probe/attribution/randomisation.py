@@ -92,8 +92,8 @@ def randomisation_test(
     network = _copy(module)
     layers = _layers_with_weights(network, images, target)
     names = list(reversed(layers))
-    places = np.linspace(0, len(names) - 1, min(n_layers or len(names), len(names)))
-    ends = [int(k) + 1 for k in places.round()]
+    depths = np.linspace(0, len(names) - 1, min(n_layers or len(names), len(names)))
+    ends = [int(k) + 1 for k in depths.round()]
     trained = _at_picture(method(network, images, target) if maps is None else maps, images)
 
     rows: list[dict[str, Any]] = []

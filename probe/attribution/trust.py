@@ -97,7 +97,9 @@ class Trust(Drawable):
             figure.suptitle(self.title, fontsize=9)
         return figure
 
-    def _about(self) -> dict[str, Any]:
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `record` returns."""
         return self.record()
 
     def _caption(self) -> str:

@@ -59,7 +59,7 @@ def connect(spec: str | Client | Cluster | None) -> Iterator[Cluster | None]:
     Examples
     --------
     >>> with connect("local:4") as workers:  # doctest: +SKIP
-    ...     found = probe.rsa(["alexnet", "resnet18"], "v4", cluster=workers)
+    ...     result = probe.rsa(["alexnet", "resnet18"], "v4", cluster=workers)
     """
     if spec is None or isinstance(spec, Cluster):
         yield spec

@@ -130,8 +130,8 @@ def searchlight(
 
     Examples
     --------
-    >>> found = probe.searchlight("alexnet", "./subject1", radius=6)  # doctest: +SKIP
-    >>> found.plot()  # doctest: +SKIP
+    >>> result = probe.searchlight("alexnet", "./subject1", radius=6)  # doctest: +SKIP
+    >>> result.plot()  # doctest: +SKIP
 
     References
     ----------

@@ -193,8 +193,8 @@ def encode(
 
     Examples
     --------
-    >>> found = probe.encode("alexnet", "v4")  # doctest: +SKIP
-    >>> probe.saliency("photo.jpg", "alexnet", target=found.site(12))  # doctest: +SKIP
+    >>> result = probe.encode("alexnet", "v4")  # doctest: +SKIP
+    >>> probe.saliency("photo.jpg", "alexnet", target=result.site(12))  # doctest: +SKIP
 
     References
     ----------

@@ -216,8 +216,8 @@ def _distinct(fields: tuple[Field, ...] | None) -> tuple[tuple[Field, ...], np.n
     if fields is None:
         return (), np.zeros(0, dtype=np.int64)
     distinct = tuple(dict.fromkeys(fields))
-    places = {field: k for k, field in enumerate(distinct)}
-    return distinct, np.array([places[field] for field in fields], dtype=np.int64)
+    index_of = {field: k for k, field in enumerate(distinct)}
+    return distinct, np.array([index_of[field] for field in fields], dtype=np.int64)
 
 
 def layout_of(info: LayerInfo) -> Layout | None:

@@ -386,7 +386,7 @@ def compare_layers(
 
 
 def paired(
-    difference: np.ndarray, drawn: np.ndarray, n_units: int, rng: np.random.Generator
+    difference: np.ndarray, resampled: np.ndarray, n_units: int, rng: np.random.Generator
 ) -> dict[str, float]:
     """Test a mean difference over sites, for other stimuli and other sites.
 
@@ -407,12 +407,14 @@ def paired(
     """
     n_sites = len(difference)
     mean = float(difference.mean()) if n_sites else np.nan
-    if n_sites < 2 or len(drawn) < 2:
+    if n_sites < 2 or len(resampled) < 2:
         return {"difference": mean, "se": np.nan, "p": np.nan}
-    drawn = drawn.astype(np.float64)
-    weights = rng.multinomial(n_sites, np.full(n_sites, 1.0 / n_sites), size=len(drawn)) / n_sites
-    both = np.einsum("bm,bm->b", weights, drawn).var(ddof=1)
-    of_sites, of_stimuli = (weights @ difference).var(ddof=1), drawn.mean(axis=1).var(ddof=1)
+    resampled = resampled.astype(np.float64)
+    weights = (
+        rng.multinomial(n_sites, np.full(n_sites, 1.0 / n_sites), size=len(resampled)) / n_sites
+    )
+    both = np.einsum("bm,bm->b", weights, resampled).var(ddof=1)
+    of_sites, of_stimuli = (weights @ difference).var(ddof=1), resampled.mean(axis=1).var(ddof=1)
     variance = schuett2023_variance(
         np.asarray(both), np.asarray(of_sites), np.asarray(of_stimuli), n_sites, n_units
     )

@@ -47,9 +47,6 @@ class FeatureFigure(Drawable):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw it, in a new figure by default."""
 
-    def _about(self) -> Mapping[str, Any]:
-        return self.about
-
     def _contents(self) -> Contents:
         return {".npy": lambda: npy(self.values)}
 

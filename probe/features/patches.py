@@ -264,7 +264,7 @@ def top_patches(
         network, stimuli, info.name, best.see,
         batch_size=batch_size, device=device, progress=progress,
     )  # fmt: skip
-    values, stimulus, position = best.found()
+    values, stimulus, position = best.top()
     if channels is None:
         strongest = np.argsort(-values[:, 0], kind="stable")[:MAX_CHANNELS_SHOWN]
         channels = [int(channel) for channel in strongest]
@@ -307,7 +307,7 @@ class _Best:
         self._layer, self._k = layer, k
         self._values = torch.empty(0)
         self._stimulus = torch.empty(0, dtype=torch.int64)
-        self._place = torch.empty(0, dtype=torch.int64)
+        self._position = torch.empty(0, dtype=torch.int64)
         self._axes: tuple[int, ...] = ()
 
     def see(self, rows: range, output: Tensor) -> None:
@@ -320,20 +320,20 @@ class _Best:
         stimulus = torch.tensor(rows).expand(values.shape[1], -1)
         self._keep(values.T.float().cpu(), stimulus, position.T.cpu())
 
-    def _keep(self, values: Tensor, stimulus: Tensor, place: Tensor) -> None:
+    def _keep(self, values: Tensor, stimulus: Tensor, position: Tensor) -> None:
         if self._values.ndim == 2:
             values = torch.cat([self._values, values], 1)
             stimulus = torch.cat([self._stimulus, stimulus], 1)
-            place = torch.cat([self._place, place], 1)
+            position = torch.cat([self._position, position], 1)
         # Stable: of equal activations, the earlier picture's stays before.
         order = values.sort(dim=1, descending=True, stable=True).indices[:, : self._k]
-        self._values, self._stimulus, self._place = (
-            part.gather(1, order) for part in (values, stimulus, place)
+        self._values, self._stimulus, self._position = (
+            part.gather(1, order) for part in (values, stimulus, position)
         )
 
-    def found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def top(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return activations, pictures (channels, k), and positions (channels, k, axes)."""
-        axes = np.unravel_index(self._place.numpy(), self._axes) if self._axes else ()
+        axes = np.unravel_index(self._position.numpy(), self._axes) if self._axes else ()
         position = np.stack(axes, -1) if axes else np.zeros((*self._values.shape, 0), np.int64)
         return self._values.numpy(), self._stimulus.numpy(), position
 

@@ -91,7 +91,7 @@ def import_timm(architecture: str) -> Any:
     if not timm.is_model(base):
         near = suggest(base, timm.list_models())
         raise ProbeError(f"timm {timm.__version__} has no model {base!r}{near}")
-    tags = [known.partition(".")[2] for known in timm.list_models(f"{base}.*", pretrained=True)]
+    tags = [name.partition(".")[2] for name in timm.list_models(f"{base}.*", pretrained=True)]
     if tag and tag not in tags:
         raise ProbeError(f"timm's model {base!r} has no weights {tag!r}{suggest(tag, tags)}")
     return timm

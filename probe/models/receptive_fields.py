@@ -224,8 +224,8 @@ def _homes_along(axes: Sequence[str], shape: Sequence[int]) -> Field:
         dim = next((dim for dim, axis in enumerate(axes) if axis in names), None)
         if dim is None:
             return torch.zeros((1,) * len(shape), dtype=torch.float64)
-        places = torch.arange(shape[dim], dtype=torch.float64)
-        return places.view([-1 if d == dim else 1 for d in range(len(shape))])
+        indices = torch.arange(shape[dim], dtype=torch.float64)
+        return indices.view([-1 if d == dim else 1 for d in range(len(shape))])
 
     return Field(homes=(along("picture"), along("y", "token"), along("x", "token")))
 
@@ -362,8 +362,8 @@ def _summary(
     if field is None:
         return None
     edges = [opened(edge, len(shape)) for edge in field.edges]
-    places = _places(edges, len(shape))
-    others = [dim for dim in range(len(shape)) if dim not in places]
+    position_dims = _position_dims(edges, len(shape))
+    others = [dim for dim in range(len(shape)) if dim not in position_dims]
     edges = [edge.amin(others, keepdim=True) if others else edge for edge in edges]
     middle = [
         edge[tuple(n // 2 if edge.shape[dim] > 1 else 0 for dim, n in enumerate(shape))]
@@ -378,8 +378,8 @@ def _summary(
     jumps, starts = [], []
     for axis in range(2):
         jump = (
-            _jump(edges[axis], edges[axis + 2], places[axis], shape, field.jump[axis])
-            if (len(places) == 2)
+            _jump(edges[axis], edges[axis + 2], position_dims[axis], shape, field.jump[axis])
+            if (len(position_dims) == 2)
             else None
         )
         jumps.append(jump)
@@ -395,7 +395,7 @@ def _summary(
     return ReceptiveField(size, None, None)
 
 
-def _places(edges: Sequence[Tensor], ndim: int) -> tuple[int, ...]:
+def _position_dims(edges: Sequence[Tensor], ndim: int) -> tuple[int, ...]:
     """Return the dimensions of a tensor along which its units lie over the picture."""
     if ndim != 4:
         return (1,) if ndim == 3 else ()

@@ -239,10 +239,10 @@ def _resampled(call: Call) -> Field:
         ramp = torch.arange(shape[dim], dtype=torch.float64)
         ramp = ramp.view(-1, 1) if dim == -2 else ramp
         ramp = ramp.expand(1, 1, *shape[-2:]).contiguous()
-        places = call.func(ramp, *call.args[1:], **call.kwargs)
-        places = places[0, 0, :, 0] if dim == -2 else places[0, 0, 0]
-        first = (places.floor().long() - margin).clamp(0, shape[dim] - 1)
-        last = (places.ceil().long() + margin).clamp(0, shape[dim] - 1)
+        positions = call.func(ramp, *call.args[1:], **call.kwargs)
+        positions = positions[0, 0, :, 0] if dim == -2 else positions[0, 0, 0]
+        first = (positions.floor().long() - margin).clamp(0, shape[dim] - 1)
+        last = (positions.ceil().long() + margin).clamp(0, shape[dim] - 1)
         field = _taps(field, dim, shape[dim], *_between(first, last))
         field = _spread(field, dim, shape[dim], out[dim])
         if (before := jump[dim]) is not None:
@@ -261,8 +261,8 @@ def _laid_out(field: Field, sides: Sequence[int], new_sides: Sequence[int]) -> F
     """Put the rows and columns of a larger or smaller map at even steps over those of a map."""
     for dim in (-2, -1):
         n, n_new = sides[dim], new_sides[dim]
-        places = torch.arange(n_new) * n // n_new
-        field = _spread(_taps(field, dim, n, places[:, None]), dim, n, n_new)
+        sources = torch.arange(n_new) * n // n_new
+        field = _spread(_taps(field, dim, n, sources[:, None]), dim, n, n_new)
     return field
 
 
@@ -285,8 +285,8 @@ def _sampled(call: Call) -> Field:
     if not field.homes or pictures is None:
         return field
     rows, columns = (torch.arange(n, dtype=torch.float64) for n in (height, width))
-    places = rows.view(1, 1, -1, 1), columns.view(1, 1, 1, -1)
-    return replace(field, homes=(pictures.homes[0].amin((1, 2, 3), keepdim=True), *places))
+    positions = rows.view(1, 1, -1, 1), columns.view(1, 1, 1, -1)
+    return replace(field, homes=(pictures.homes[0].amin((1, 2, 3), keepdim=True), *positions))
 
 
 def _deformed(call: Call) -> Field:
@@ -572,8 +572,8 @@ RULES: dict[str, Rule] = {
 def _cost_of_convolution(output: Tensor, image: Tensor, weight: Tensor, *more: Any) -> int:
     transposed = more[4]
     # Each weight of a filter is used at every place of the output (transposed: of the input).
-    places = image if transposed else output
-    return places.numel() * weight[0].numel()
+    positions = image if transposed else output
+    return positions.numel() * weight[0].numel()
 
 
 def _cost_of_product(output: Tensor, first: Tensor, *more: Any) -> int:

@@ -26,18 +26,19 @@ class Drawable(ABC):
     A dataclass that derives from it says ``repr=False``.
     """
 
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """One line that says what is shown."""
+    if TYPE_CHECKING:  # fields of some results, properties of others
+
+        @property
+        def title(self) -> str:
+            """One line that says what is shown."""
+
+        @property
+        def about(self) -> Mapping[str, Any]:
+            """Everything that decides the figure, as plain values, for its metadata."""
 
     @abstractmethod
     def plot(self) -> Axes | Figure:
         """Draw the figure."""
-
-    @abstractmethod
-    def _about(self) -> Mapping[str, Any]:
-        """Return everything that decides the figure, as plain values, for its metadata."""
 
     def _contents(self) -> Contents:
         """Return what may be saved besides the figure."""
@@ -49,7 +50,7 @@ class Drawable(ABC):
 
     def png(self) -> bytes:
         """Return the content of a PNG file; `probe.images.about` reads how it was made."""
-        return figure_png(self.plot(), self._about())
+        return figure_png(self.plot(), self.about)
 
     def save(self, path: str | Path) -> Path:
         """Write the figure (.png), with all that decides it in its metadata, or what it shows.

@@ -124,7 +124,7 @@ def plot_randomisation(
     if rows.empty:
         raise ProbeError(f"the table has no rows of measure {measure!r}")
     names = ["as trained", *rows["layer"].unique()]
-    places = {name: k for k, name in enumerate(names)}
+    x_of = {name: k for k, name in enumerate(names)}
     groups = dict(list(rows.groupby("method", sort=False))) if "method" in rows else {"": rows}
 
     with own_figure(ax, float(np.clip(0.3 * len(names) + 1.2, 3.2, 9.0)), 2.8) as ax:
@@ -136,12 +136,12 @@ def plot_randomisation(
             mean = of_group.groupby(["mode", "layer"], sort=False)["similarity"].mean()
             cascade = mean.get("cascading", pd.Series(dtype=float))
             ax.plot(
-                [0, *(places[str(layer)] for layer in cascade.index)], [1.0, *cascade],
+                [0, *(x_of[str(layer)] for layer in cascade.index)], [1.0, *cascade],
                 marker="o", ms=3.5, lw=1.4, label=str(name), zorder=3, **look,
             )  # fmt: skip
             alone = mean.get("independent", pd.Series(dtype=float))
             ax.plot(
-                [places[str(layer)] + shift for layer in alone.index], alone, ls="none", marker="o",
+                [x_of[str(layer)] + shift for layer in alone.index], alone, ls="none", marker="o",
                 ms=4.5, mfc="none", mew=0.9, color=look["color"], alpha=0.8, zorder=2,
             )  # fmt: skip
         name_places(ax, names)

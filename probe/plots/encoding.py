@@ -147,14 +147,14 @@ def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> 
             1, 2, figsize=(8.2, 2.6 + 0.12 * len(names)), dpi=200, layout="constrained",
             width_ratios=[2, 3],
         )  # fmt: skip
-        places = np.arange(len(names))
+        y = np.arange(len(names))
         r2 = rows["r2_band"].to_numpy(np.float64)
         ends = rows[["r2_band_low", "r2_band_high"]].to_numpy(np.float64)
         # With few resamples, an estimate may lie outside its interval.
         error = np.clip([r2 - ends[:, 0], ends[:, 1] - r2], 0.0, None)
-        left.barh(places, r2, color=colours, xerr=error if np.isfinite(error).all() else None,
+        left.barh(y, r2, color=colours, xerr=error if np.isfinite(error).all() else None,
                   error_kw={"lw": 0.9})  # fmt: skip
-        left.set_yticks(places, names)
+        left.set_yticks(y, names)
         left.axvline(0.0, color="0.3", lw=0.8)
         left.set_xlabel("part of R² (mean over sites)")
         by_site = bands.pivot(index="layer", columns="site", values="r2").loc[rows["layer"]]
@@ -171,14 +171,14 @@ def _draw_stack(ax: Axes, r2: np.ndarray, colours: Sequence[Any]) -> None:
     defined = defined[:, np.argsort(-defined.sum(axis=0), kind="stable")]
     if n > MAX_BARS:
         defined = defined[:, np.linspace(0, n - 1, MAX_BARS).astype(int)]
-    places = np.arange(defined.shape[1])
+    x = np.arange(defined.shape[1])
     for sign in (1.0, -1.0):
         ends = np.zeros(defined.shape[1])
         for of_layer, colour in zip(defined, colours, strict=True):
             part = np.clip(sign * of_layer, 0.0, None)
-            ax.bar(places, sign * part, bottom=sign * ends, width=1.0, color=colour, lw=0)
+            ax.bar(x, sign * part, bottom=sign * ends, width=1.0, color=colour, lw=0)
             ends += part
-    ax.plot(places, defined.sum(axis=0), "k_", ms=3, label="R² of all layers together")
+    ax.plot(x, defined.sum(axis=0), "k_", ms=3, label="R² of all layers together")
     ax.axhline(0.0, color="0.3", lw=0.8)
     counted = f"{defined.shape[1]} of {n} sites" if n > MAX_BARS else f"{n} sites"
     ax.set_xlabel(f"{counted}, by R²")

@@ -57,7 +57,7 @@ def plot_layers(
     from matplotlib import pyplot as plt
 
     rows = table[table["kind"] == "layer"].reset_index(drop=True)
-    places = {name: k for k, name in enumerate(rows["layer"])}
+    positions = {name: k for k, name in enumerate(rows["layer"])}
     # Aliases are short, and what the literature calls the layers; paths are in the table.
     names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
     new_figure = ax is None
@@ -71,7 +71,7 @@ def plot_layers(
             else:
                 ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=label, zorder=0)
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
-        _draw_baselines(ax, table, places)
+        _draw_baselines(ax, table, positions)
 
         # One line per kind of layer: before and after a ReLU are different representations.
         kinds = list(dict.fromkeys(rows["type"]))
@@ -79,7 +79,7 @@ def plot_layers(
         small = len(names) > 40
         for kind, colour in zip(kinds, palette, strict=True):
             of_kind = rows[rows["type"] == kind]
-            x = [places[name] for name in of_kind["layer"]]
+            x = [positions[name] for name in of_kind["layer"]]
             error = [
                 (of_kind["score"] - of_kind["ci_low"]).clip(lower=0),
                 (of_kind["ci_high"] - of_kind["score"]).clip(lower=0),
@@ -148,7 +148,7 @@ def _width(ax: Axes) -> float:
     return float(ax.get_position().width * figure.get_size_inches()[0])
 
 
-def _draw_baselines(ax: Axes, table: pd.DataFrame, places: dict[str, int]) -> None:
+def _draw_baselines(ax: Axes, table: pd.DataFrame, positions: dict[str, int]) -> None:
     pixels = table[table["kind"] == "pixels"]
     for _, row in pixels.iterrows():
         ax.axhline(row["score"], color="0.25", lw=1.1, ls=(0, (4, 2)), label="pixels", zorder=2)
@@ -157,7 +157,7 @@ def _draw_baselines(ax: Axes, table: pd.DataFrame, places: dict[str, int]) -> No
         return
     spread = untrained.groupby("layer", sort=False)["score"].agg(["mean", "min", "max"])
     # Beside the layer's own mark, which would hide it.
-    x = np.array([places[name] + 0.2 for name in spread.index])
+    x = np.array([positions[name] + 0.2 for name in spread.index])
     n_seeds = untrained["init_seed"].nunique()
     ax.vlines(x, spread["min"], spread["max"], color="0.55", lw=1.2, zorder=2)
     ax.plot(

@@ -214,10 +214,10 @@ def plot_sheet(
     if len(maps) == 1:  # the picture first, then one after the other
         n_columns = min(COLUMNS, 1 + len(columns))
         n_rows = -(-(1 + len(columns)) // n_columns)
-        places = [divmod(k, n_columns) for k in range(1, 1 + len(columns))]
+        slots = [divmod(k, n_columns) for k in range(1, 1 + len(columns))]
     else:
         n_rows, n_columns = len(maps), 1 + len(columns)
-        places = [(r, c + 1) for r in range(n_rows) for c in range(len(columns))]
+        slots = [(r, c + 1) for r in range(n_rows) for c in range(len(columns))]
     side = min(2.1, 10.0 / n_columns)
     with mpl.rc_context(FIGURE_STYLE):
         figure = plt.figure(
@@ -232,7 +232,7 @@ def plot_sheet(
             ax.spines[:].set_visible(False)
         axes[0, 0].imshow(picture)
         cells = [(values, r, c) for r, line in enumerate(maps) for c, values in enumerate(line)]
-        for (y, x), (values, r, c) in zip(places, cells, strict=True):
+        for (y, x), (values, r, c) in zip(slots, cells, strict=True):
             ax = axes[y, x]
             if r == 0:
                 ax.set_title(columns[c], fontsize=7, pad=2)

@@ -93,18 +93,16 @@ def plot_scores(
     if len(labels) != n_models:
         raise ProbeError(f"{len(labels)} names for {n_models} models")
     ranks = np.argsort(-evaluation.mean, kind="stable") if order == "score" else range(n_models)
-    places = np.array(ranks, dtype=np.intp)
+    rows = np.array(ranks, dtype=np.intp)
     x = np.arange(n_models)
-    mean, scores = evaluation.mean[places], evaluation.scores[places]
+    mean, scores = evaluation.mean[rows], evaluation.scores[rows]
     if error == "ci":
-        low, high = evaluation.ci_low[places], evaluation.ci_high[places]
+        low, high = evaluation.ci_low[rows], evaluation.ci_high[rows]
     else:
-        low, high = mean - evaluation.se[places], mean + evaluation.se[places]
+        low, high = mean - evaluation.se[rows], mean + evaluation.se[rows]
     suffix = "" if correction == "none" else f"_{correction}"
-    p_zero, p_ceiling = (
-        getattr(evaluation, f"p_{of}{suffix}")[places] for of in ("zero", "ceiling")
-    )
-    p_pairs = getattr(evaluation, f"p_pairs{suffix}")[np.ix_(places, places)]
+    p_zero, p_ceiling = (getattr(evaluation, f"p_{of}{suffix}")[rows] for of in ("zero", "ceiling"))
+    p_pairs = getattr(evaluation, f"p_pairs{suffix}")[np.ix_(rows, rows)]
 
     with own_figure(ax, float(np.clip(0.42 * n_models + 0.5, 2.2, 9.0)), 3.0) as ax:
         legend = _Legend(CORRECTIONS[correction])
@@ -135,7 +133,7 @@ def plot_scores(
         ax.set_ylim(bottom - 0.04 * room if bottom < 0 else 0.0, top + 0.13 * room)
         ax.set_xlim(-0.6, n_models - 0.4)
         _marks(ax, x, tops, p_zero, p_ceiling if np.isfinite(lower) else None, legend)
-        name_places(ax, [labels[k] for k in places])
+        name_places(ax, [labels[k] for k in rows])
         ax.set_ylabel(ylabel)
         ax.spines[["top", "right"]].set_visible(False)
         _wings(ax, mean, p_pairs, legend)

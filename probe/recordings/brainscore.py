@@ -306,8 +306,8 @@ def _kept(
 ) -> np.ndarray:
     """Return which neuroids are wanted, by what the file says of them."""
     chosen = np.ones(n, dtype=bool)
-    for what, asked in (("region", part.region), ("subject", part.subject)):
-        if asked is None:
+    for what, part_name in (("region", part.region), ("subject", part.subject)):
+        if part_name is None:
             continue
         if what not in neuroids:
             if what == "subject":
@@ -317,11 +317,13 @@ def _kept(
             continue
         names = texts(neuroids[what])
         of_neuroids = np.array(names, dtype=object)
-        if asked not in of_neuroids[chosen]:
+        if part_name not in of_neuroids[chosen]:
             there = [name for name in dict.fromkeys(of_neuroids[chosen]) if name]
             within = f" in {part.region}" if what == "subject" and part.region else ""
-            raise _Told(f"{manifest.name} has no {what} {asked!r}{within}{suggest(asked, there)}")
-        chosen &= of_neuroids == asked
+            raise _Told(
+                f"{manifest.name} has no {what} {part_name!r}{within}{suggest(part_name, there)}"
+            )
+        chosen &= of_neuroids == part_name
     return chosen
 
 

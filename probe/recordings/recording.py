@@ -200,7 +200,7 @@ class Recording:
             If the recording lacks what is named, or nothing is left; if something is named twice;
             if neuroids or stimuli are named and only RDMs were published.
         """
-        keep = np.ones(self.data["region"].size, dtype=bool)
+        mask = np.ones(self.data["region"].size, dtype=bool)
         for what, name, names in (
             ("region", region, self.regions),
             ("subject", subject, self.subjects),
@@ -211,15 +211,15 @@ class Recording:
                 raise ProbeError(
                     f"recording {self.name!r} has no {what} {name!r}" + suggest(name, names)
                 )
-            keep &= self.data[what].values == name
-        if not keep.any():
+            mask &= self.data[what].values == name
+        if not mask.any():
             raise ProbeError(f"recording {self.name!r} has no {region!r} of subject {subject!r}")
         parts: dict[str, np.ndarray] = {}
-        if not keep.all():
-            parts["neuroid" if self.has_responses else "rdm"] = np.flatnonzero(keep)
+        if not mask.all():
+            parts["neuroid" if self.has_responses else "rdm"] = np.flatnonzero(mask)
         if neuroids is not None:
             parts["neuroid"] = self._positions("neuroid", neuroids)
-            if len(others := [k for k in parts["neuroid"] if not keep[k]]):
+            if len(others := [k for k in parts["neuroid"] if not mask[k]]):
                 raise ProbeError(
                     f"neuroid {others[0]} of recording {self.name!r} is not of the region or "
                     "subject that is named"
@@ -377,15 +377,15 @@ class Recording:
             raise ProbeError(f"recording {self.name!r} holds RDMs only: no {what} can be chosen")
         words = [chosen] if isinstance(chosen, (str, int, np.integer)) else list(chosen)
         names = as_texts(self.data[f"{what}_id"].values)
-        places = {name: k for k, name in enumerate(names)}
+        position_of = {name: k for k, name in enumerate(names)}
         positions = []
         for word in words:
             if isinstance(word, str):
-                if word not in places:
+                if word not in position_of:
                     raise ProbeError(
                         f"recording {self.name!r} has no {what} {word!r}{suggest(word, names)}"
                     )
-                positions.append(places[word])
+                positions.append(position_of[word])
             elif isinstance(word, bool) or not isinstance(word, (int, np.integer)):
                 raise ProbeError(f"{what} {word!r}: expected a number from 0, or a name")
             elif not 0 <= word < len(names):

@@ -138,13 +138,13 @@ class Command:
         try:
             words = shlex.split(text)
             parser = self._command.make_parser(self._context)
-            given, _, order = parser.parse_args(list(words))
+            by_name, _, order = parser.parse_args(list(words))
         except ValueError as error:
             raise ProbeError(f"more options {text!r}: {error}") from None
         except TyperException as error:
             raise ProbeError(f"more options: {error.format_message().rstrip('.')}") from None
         for name in {parameter.name for parameter in order}:
-            value = given[name]
+            value = by_name[name]
             option = self.options.get(name)  # None of --help, which does no harm
             values = [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
             if option is not None and not option.flag and value:

@@ -32,7 +32,7 @@ class Job:
         Holds the pictures that it takes, by the names in `arguments`.
     owner : str
         Who may cancel it: a tab of the browser.
-    given : frozenset of str
+    inputs : frozenset of str
         Names of files that were in the folder before.
     state : str
         waiting, working, done, failed or cancelled.
@@ -47,7 +47,7 @@ class Job:
     arguments: tuple[str, ...]
     folder: Path
     owner: str = ""
-    given: frozenset[str] = field(init=False)
+    inputs: frozenset[str] = field(init=False)
     state: State = "waiting"
     bars: tuple[Bar, ...] = ()
     said: str = ""
@@ -56,7 +56,7 @@ class Job:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.given = frozenset(path.name for path in self.folder.iterdir())
+        self.inputs = frozenset(path.name for path in self.folder.iterdir())
 
     @property
     def over(self) -> bool:
@@ -65,15 +65,15 @@ class Job:
 
     def preview(self) -> Path | None:
         """Where the picture so far is, if the command has written one."""
-        made = (path for path in self.folder.glob("*-preview.png") if path.name not in self.given)
-        return next(made, None)
+        previews = self.folder.glob("*-preview.png")
+        return next((path for path in previews if path.name not in self.inputs), None)
 
     def made(self) -> list[Path]:
         """Return the files that it wrote, also those in folders, by name."""
         return sorted(
             path
             for path in self.folder.rglob("*")
-            if path.is_file() and str(path.relative_to(self.folder)) not in self.given
+            if path.is_file() and str(path.relative_to(self.folder)) not in self.inputs
         )
 
 

@@ -64,20 +64,20 @@ def launch(
     with tempfile.TemporaryDirectory(
         prefix="probe-studio-", ignore_cleanup_errors=True
     ) as temporary:
-        given, made = Path(temporary) / "given", Path(temporary) / "made"
-        given.mkdir()
-        made.mkdir()
-        os.environ["GRADIO_TEMP_DIR"] = str(given)
+        upload_folder, result_folder = Path(temporary) / "given", Path(temporary) / "made"
+        upload_folder.mkdir()
+        result_folder.mkdir()
+        os.environ["GRADIO_TEMP_DIR"] = str(upload_folder)
         jobs = Jobs(main, WARM)  # first: its process imports its part while this one does the same
         try:
             from probe.studio import page
 
-            studio = page.Studio(app, jobs, made)
+            studio = page.Studio(app, jobs, result_folder)
             with _had(host, port):
                 _, address, _ = studio.page.queue(api_open=False).launch(
                     server_name=host,
                     server_port=port,
-                    allowed_paths=[str(made)],
+                    allowed_paths=[str(result_folder)],
                     max_file_size=uploads.MEGABYTES * 1_000_000,
                     prevent_thread_lock=True,
                     share=False,

@@ -27,7 +27,9 @@ from probe.activations.survey import survey
 from probe.encoding.sites import Site
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
+from probe.output.drawable import Drawable
+from probe.output.files import csv
+from probe.output.pictures import figure_png, place_of, save_picture, write
 from probe.plots.figures import own_figure
 from probe.plots.layers import in_lines
 from probe.plots.maps import SIGNED
@@ -68,7 +70,7 @@ BATCH_SIZE = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Atlas:
+class Atlas(Drawable):
     """Pictures of the directions that a layer's activations have.
 
     Attributes
@@ -198,7 +200,7 @@ class Atlas:
         """
         path = check_place(path)
         if path.suffix.lower() == ".csv":
-            return write(path, self.table.to_csv(index=False).encode())
+            return write(path, csv(self.table))
         if self.target is None:
             return save_picture(path, self.sheet() / 255, self.about)
         ax = self.plot()
@@ -210,12 +212,6 @@ class Atlas:
         write(path, figure_png(ax, self.about, dpi=dpi))
         write(image_files.side_car(path), image_files.as_text(self.about, indent=2).encode())
         return path
-
-    def _repr_html_(self) -> str:
-        return as_html(figure_png(self.plot(), self.about), self.title)
-
-    def __repr__(self) -> str:
-        return f"<Atlas {self.title}>"
 
 
 def check_place(path: str | Path) -> Path:

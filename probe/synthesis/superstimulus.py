@@ -34,8 +34,9 @@ from probe.encoding.sites import ALL, Site, row_of
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.devices import on_device
-from probe.output.files import plain_name, writable_folder
-from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
+from probe.output.drawable import Contents, Drawable
+from probe.output.files import csv, plain_name, writable_folder
+from probe.output.pictures import save_picture, write
 from probe.plots.pictures import tiled
 from probe.plots.superstimuli import plot_superstimuli
 from probe.progress import track
@@ -204,8 +205,8 @@ class Budgeted(Parameterisation):
         self.inner.bound()
 
 
-@dataclass(frozen=True, eq=False)
-class Superstimuli:
+@dataclass(frozen=True, eq=False, repr=False)
+class Superstimuli(Drawable):
     """Pictures that were made for recorded sites, and what other networks say of them.
 
     Attributes
@@ -282,23 +283,24 @@ class Superstimuli:
             If the file is of another kind, or cannot be written.
         """
         path = Path(path).expanduser()
-        if path.suffix.lower() == ".csv":
-            return write(path, self.table.to_csv(index=False).encode())
         if path.suffix and not path.is_dir():
-            return write(place_of(path, ".png", ".csv"), figure_png(self.plot(), self.about))
+            return super().save(path)
         folder = writable_folder(path)
         sites = self.table[self.table["picture"] == "superstimulus"]["site"]
         for k, (site, picture) in enumerate(zip(sites, self.pictures, strict=True)):
             name = plain_name(f"{k:02d}", str(site))
             save_picture(folder / f"{name}.png", picture / 255, {**self.about, "picture": k})
-        write(folder / "superstimuli.png", figure_png(self.plot(), self.about))
-        write(folder / "table.csv", self.table.to_csv(index=False).encode())
-        write(folder / "fits.csv", self.fits.to_csv(index=False).encode())
+        write(folder / "superstimuli.png", self.png())
+        write(folder / "table.csv", csv(self.table))
+        write(folder / "fits.csv", csv(self.fits))
         return folder
 
-    def _repr_html_(self) -> str:
+    def _contents(self) -> Contents:
+        return {".csv": lambda: csv(self.table)}
+
+    def _caption(self) -> str:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        return as_html(figure_png(self.plot(), self.about), self.title) + f"<ul>{notes}</ul>"
+        return f"<ul>{notes}</ul>"
 
     def __repr__(self) -> str:
         return f"<Superstimuli {self.title}: {len(self)} pictures>"
@@ -724,10 +726,10 @@ class _Judgement:
         """Compute the predictions of sites for pictures in 0–1, (n, n_sites)."""
         layers = list(dict.fromkeys(layer for site in sites for layer in site.layers))
         values = []
-        with on_device(network, self.device) as (place, dtype):
+        with on_device(network, self.device) as (device, dtype):
             for batch in pictures.split(BATCH):
                 inputs = Resized(network.preprocessing.size)(batch, torch.default_generator)
-                inputs = network.preprocessing.normalise(inputs.to(place)).to(dtype)
+                inputs = network.preprocessing.normalise(inputs.to(device)).to(dtype)
                 outputs = capture(network.module, inputs, layers)
                 each = [site({k: v.float() for k, v in outputs.items()}) for site in sites]
                 values.append(torch.stack(each, dim=1).detach().cpu())

@@ -267,22 +267,22 @@ def _in_pieces(
             most_roll = jitter if n == 1 else side // 2 if jitter else 0
             (roll,) = torch.randint(-most_roll, most_roll + 1, (1,), generator=rng).tolist()
             axes.append([_runs(round(k * length / n) - roll, side, length) for k in range(n)])
-        places = [*product(*axes)]
+        windows = [*product(*axes)]
         pieces = torch.cat([
             torch.cat(
                 [torch.cat([pictures[..., row, column] for column in columns], -1) for row in rows],
                 -2,
             )
-            for rows, columns in places
+            for rows, columns in windows
         ])  # fmt: skip
-        asked = [ask(some, step) for some in pieces.split(most)]
+        results = [ask(some, step) for some in pieces.split(most)]
         total, count = torch.zeros_like(pictures), torch.zeros_like(pictures[:, :1])
         for (rows, columns), gradient in zip(
-            places, torch.cat([gradient for _, gradient in asked]), strict=True
+            windows, torch.cat([gradient for _, gradient in results]), strict=True
         ):
             _add(total, gradient[None], rows, columns)
             _add(count, torch.ones_like(gradient[None, :1]), rows, columns)
-        values = torch.cat([value for value, _ in asked])
+        values = torch.cat([value for value, _ in results])
         return values.mean(0, keepdim=True), total / count
 
     return objective

@@ -14,8 +14,9 @@ import pandas as pd
 
 from probe import images
 from probe.errors import ProbeError
-from probe.output.files import plain_name, writable_folder
-from probe.output.pictures import as_html, figure_png, place_of, save_picture, write
+from probe.output.drawable import Drawable
+from probe.output.files import csv, plain_name, writable_folder
+from probe.output.pictures import figure_png, place_of, save_picture, write
 from probe.plots.pictures import plot_pictures
 from probe.synthesis.objectives import Between
 from probe.targets import Channel, Target
@@ -43,8 +44,8 @@ class Patches(Protocol):
         """Return the patches of each channel."""
 
 
-@dataclass(frozen=True, eq=False)
-class Visualisation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Visualisation(Drawable):
     """Pictures that drive targets, and what they are worth.
 
     Attributes
@@ -184,7 +185,7 @@ class Visualisation:
         transparent = self.pictures.shape[3] == 4
         path = check_place(path, len(self) if not self.patches else 2, transparent=transparent)
         if path.suffix.lower() == ".csv":
-            return write(path, self.table.to_csv(index=False).encode())
+            return write(path, csv(self.table))
         if not path.suffix or path.is_dir():
             return self._save_each(writable_folder(path))
         if len(self) == 1 and not self.patches:
@@ -197,15 +198,13 @@ class Visualisation:
             one = self[k]
             name = plain_name(f"{k:0{digits}d}", one.each[0].name)
             write(folder / f"{name}.png", images.png(one.pictures[0], one.about))
-        write(folder / "table.csv", self.table.to_csv(index=False).encode())
+        write(folder / "table.csv", csv(self.table))
         return folder
 
-    def _repr_html_(self) -> str:
-        return as_html(figure_png(self.plot(), self.about), self.title) + (
-            f"<p style='font-size:small'>silent: {html.escape(', '.join(self.silent))}</p>"
-            if self.silent
-            else ""
-        )
+    def _caption(self) -> str:
+        if not self.silent:
+            return ""
+        return f"<p style='font-size:small'>silent: {html.escape(', '.join(self.silent))}</p>"
 
     def __repr__(self) -> str:
         silent = f", {len(self.silent)} silent" if self.silent else ""

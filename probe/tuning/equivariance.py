@@ -145,9 +145,6 @@ class Invariance(Drawable):
 
         return plot_invariance(self.table, title=self.title)
 
-    def _about(self) -> Mapping[str, Any]:
-        return self.about
-
     def _contents(self) -> Contents:
         return {".csv": lambda: self.table.to_csv(index=False).encode()}
 

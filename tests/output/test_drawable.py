@@ -26,7 +26,8 @@ class Line(Drawable):
         figure.subplots().plot(self.values)
         return figure
 
-    def _about(self):
+    @property
+    def about(self):
         return {"n": len(self.values)}
 
     def _contents(self):
@@ -69,3 +70,19 @@ def test_in_a_shell_and_in_a_notebook():
 def test_arrays_by_name():
     with np.load(io.BytesIO(npz({"a": np.ones(2), "b": np.zeros(3)}))) as arrays:
         assert {name: arrays[name].tolist() for name in arrays} == {"a": [1, 1], "b": [0, 0, 0]}
+
+
+def test_all_that_is_one_figure_has_this_base():
+    from probe import features, tuning
+    from probe.attribution import explain, trust
+    from probe.synthesis.atlas import Atlas
+    from probe.synthesis.superstimulus import Superstimuli
+    from probe.synthesis.visualize_result import Visualisation
+
+    figures = (
+        explain.Saliency, trust.Trust, features.TopPatches, features.ActivationMaps,
+        tuning.Invariance, Atlas, Visualisation, Superstimuli,
+    )  # fmt: skip
+    for figure in figures:
+        assert issubclass(figure, Drawable)
+        assert figure._repr_html_ is Drawable._repr_html_ or figure is explain.Saliency
