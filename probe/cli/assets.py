@@ -10,7 +10,7 @@ import typer
 app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="Weights and recordings in the cache: list, fetch, add.",
+    help="List, fetch and add weights and recordings in the cache.",
 )
 
 
@@ -53,7 +53,7 @@ def list_() -> None:
 def add(
     files: Annotated[list[Path], typer.Argument(help="Files that you have downloaded elsewhere.")],
 ) -> None:
-    """Copy files of yours into the cache; each is recognised by its hash."""
+    """Copy your own files into the cache; each is recognised by its hash."""
     from probe import assets, models
 
     known_assets = [*assets.manifest_assets(), *models.known_assets()]
@@ -72,7 +72,7 @@ def fetch(
         bool, typer.Option("--accept-licence", help="Accept a recording's restricted licence.")
     ] = False,
 ) -> None:
-    """Get files now, for a machine that will be offline later.
+    """Fetch files now, for a machine that will be offline later.
 
     Example: probe assets fetch alexnet v4
     """

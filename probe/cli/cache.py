@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="List, inspect, check and remove stored activations.\n\n"
     "A store holds activations of layers of one network for one stimulus set, reduced in one way. "
-    "The beginning of its key, which `probe cache ls` prints, is its name.",
+    "It is named by the beginning of its key, which `probe cache ls` prints.",
 )
 
 Folder = Annotated[
@@ -73,10 +73,10 @@ def where(folder: Folder = None) -> None:
 
 @app.command("ls")
 def ls(folder: Folder = None, as_json: AsJson = False) -> None:
-    """List the stores, the last used first.
+    """List the stores, the most recently used first.
 
-    Layers: how many, and what share of the stimuli is there, if not all; the same probe extract
-    goes on with it.
+    The column of layers says how many there are, and of an incomplete store, what share of the
+    stimuli it holds: the same `probe extract` completes it.
     """
     from datetime import UTC, datetime
 
@@ -165,14 +165,14 @@ def verify(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Remove damaged files; `probe extract` then computes only these again."
+            "--repair", help="Remove damaged files; `probe extract` then computes only those again."
         ),
     ] = False,
     folder: Folder = None,
 ) -> None:
-    """Read every file of the stores (by default, of all), and compare it with its checksums.
+    """Read every file of the named stores (by default, of all), and compare it with its checksums.
 
-    Names what is damaged. Exit code 1 if something is, and was not repaired; 2 is bad input.
+    Damaged files are listed. Exit code 1 means that some of them were not repaired, 2 bad input.
 
     \b
     Examples:
@@ -208,23 +208,24 @@ def prune(
         str | None,
         typer.Option(
             metavar="AGE",
-            help="Remove only stores that were not used for this long: 12h, 30d, 8w.",
+            help="Remove only stores that have not been used for this long: 12h, 30d, 8w.",
             show_default=False,
         ),
     ] = None,
     incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Remove stores that lack something or are damaged.")
+        bool, typer.Option("--incomplete", help="Remove stores that are incomplete or damaged.")
     ] = False,
     old_format: Annotated[
         bool,
         typer.Option(
             "--old-format",
-            help="Remove stores of earlier versions of probe, what killed processes left, and lock "
-            "files that nobody holds.",
+            help="Remove stores of earlier versions of probe, leftovers of killed processes, and "
+            "unused lock files.",
         ),
     ] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Remove all stores, and all that --old-format names.")
+        bool,
+        typer.Option("--all", help="Remove all stores, and everything that --old-format removes."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
@@ -232,9 +233,9 @@ def prune(
     ] = False,
     folder: Folder = None,
 ) -> None:
-    """Remove stores, after asking: those named by their keys, and those that an option names.
+    """Remove, after confirmation, the stores named by their keys or by an option.
 
-    What a process is just writing stays. RDMs stay, too: they are small.
+    Stores that a process is writing are kept, and so are RDMs, which are small.
 
     \b
     Examples:

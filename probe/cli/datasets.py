@@ -45,12 +45,13 @@ def datasets(
 ) -> None:
     """List the recordings that --dataset takes, real and simulated; import your own.
 
-    A folder with responses.npy and images/ is a recording, too: probe rsa --dataset ./FOLDER.
-    probe datasets import makes one of NWB, MATLAB, netCDF, HDF5, FIF, NumPy files, brain images
-    and tables.
+    A folder that holds responses.npy and images/ is a recording as well: probe rsa --dataset
+    ./FOLDER. `probe datasets import` makes such a folder from NWB, MATLAB, netCDF, HDF5, FIF and
+    NumPy files, brain images and tables.
 
-    PROBE_MANIFESTS names a folder of manifests of your own, NAME.toml each, which say where the
-    files of a dataset are and what they hash to: probe datasets new NAME writes one to fill in.
+    PROBE_MANIFESTS names a folder of your own manifests, one NAME.toml per dataset, which say
+    where its files are and what their hashes are: `probe datasets new NAME` writes one for you to
+    fill in.
     """
     if context.invoked_subcommand is not None:
         return
@@ -106,8 +107,8 @@ def import_(
         typer.Argument(
             metavar="FILE...",
             help="NWB, MATLAB, netCDF, HDF5, FIF, EEGLAB's .set, .npy, .npz, .csv, .tsv or "
-            ".parquet; several of one site each are put side by side. NIfTI or GIfTI images of "
-            "single-trial maps, or folders of them.",
+            ".parquet; several files of one site each are placed side by side. NIfTI or GIfTI "
+            "images of single-trial maps, or folders of them.",
         ),
     ],
     settings: ReadSettings,
@@ -120,19 +121,19 @@ def import_(
             "--output",
             "-o",
             help="Folder to write.",
-            show_default="./ and the file's name; of a folder, ./FOLDER-recording",
+            show_default="./ and the file's name; for a folder, ./FOLDER-recording",
         ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only report how the files are read; write nothing.")
     ] = False,
 ) -> None:
-    """Make a recording of your own files, and say how every axis was read.
+    """Make a recording from your own files, and report how every axis was read.
 
-    Where two readings fit, none is taken: the error names the option that decides. What is
-    written is a folder that --dataset takes: responses.npy, images/, stimuli.csv, neuroids.csv,
-    and recording.json with the hashes of the files and the reading in words. Title, citation and
-    licence can be filled in there.
+    If files can be read in two ways, neither is assumed: the error names the option that decides.
+    The result is a folder that --dataset takes: responses.npy, images/, stimuli.csv, neuroids.csv,
+    and recording.json, which holds the hashes of the files and how they were read, in words; you
+    can fill in title, citation and licence there.
 
     \b
     Examples:
@@ -222,7 +223,7 @@ Name = Annotated[
 
 @app.command("show")
 def show(name: Name) -> None:
-    """Show what a dataset is, on which terms, and which of its files are here.
+    """Show what a dataset is, the terms of its use, and which of its files are already here.
 
     Example: probe datasets show li2026
     """
@@ -283,10 +284,11 @@ def fetch(
         bool, typer.Option("--accept-licence", help="Accept a restricted licence.")
     ] = False,
 ) -> None:
-    """Get the files of a dataset now, each checked against its hash.
+    """Fetch the files of a dataset, and check each against its hash.
 
-    Of several sessions, those of the one that is named, or of the default. What is here stays. A
-    download that was broken off goes on where it stopped.
+    If a dataset has several sessions, only the files of the named one, or of the default one, are
+    fetched. Files that are already here are kept, and an interrupted download resumes where it
+    stopped.
 
     Example: probe datasets fetch majajhong2015 --accept-licence
     """
@@ -299,9 +301,9 @@ def fetch(
 
 @app.command("verify")
 def verify(name: Name) -> None:
-    """Hash what is here of a dataset's files, in the cache and in mirror folders.
+    """Check the hashes of a dataset's files in the cache and in mirror folders.
 
-    Ends with 1 if a file is not what it should be. Nothing is fetched or removed.
+    The exit code is 1 if a file is not what it should be. Nothing is fetched or removed.
     """
     from probe.cli.terminal import put, table
     from probe.recordings import verify_files
@@ -328,7 +330,7 @@ def cite(
         typer.Argument(metavar="NAME...", help="Datasets.", autocompletion=complete.manifests),
     ],
 ) -> None:
-    """Print BibTeX entries of what to cite for datasets, each once.
+    """Print the BibTeX entries to cite for datasets, each entry once.
 
     Example: probe datasets cite v4 majajhong2015 > data.bib
     """
@@ -357,10 +359,10 @@ def new(
         ),
     ] = None,
 ) -> None:
-    """Write a manifest of your own to fill in, NAME.toml in the folder PROBE_MANIFESTS.
+    """Write a manifest for you to fill in: NAME.toml in the folder PROBE_MANIFESTS.
 
-    It says where files in Brain-Score's layout are (.nc, .csv, .zip), what they hash to, whom to
-    cite and on which terms they may be used. It can be read as it is written.
+    A manifest says where files in Brain-Score's layout (.nc, .csv, .zip) are, what their hashes
+    are, whom to cite, and on which terms they may be used. It is valid as written.
 
     \b
     Example:
@@ -407,10 +409,11 @@ def export(
     ] = 0,
     accept_licence: options.AcceptLicence = False,
 ) -> None:
-    """Write the responses of a recording as a file of another program.
+    """Write the responses of a recording to a file that other programs read.
 
-    .nc is netCDF as Brain-Score has it (presentation × neuroid × time_bin); .csv and .parquet are
-    tidy tables with one row per response. probe datasets import reads each of them.
+    A .nc file is netCDF in Brain-Score's layout (presentation × neuroid × time_bin); .csv and
+    .parquet files are tidy tables with one row per response. `probe datasets import` reads them
+    all.
 
     \b
     Examples:

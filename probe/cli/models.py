@@ -12,9 +12,9 @@ def models(
 ) -> None:
     """List the networks.
 
-    Besides these, timm:NAME is any model of timm (extra "timm"), and file:PATH a checkpoint of one
-    of these architectures. v4-compact:SESSION is a network of all recorded neurons of a session,
-    v4-compact:SESSION-NEURON that of one of them, numbered from 0.
+    Besides these, timm:NAME names any model of timm (pip install 'cnn-probe[timm]'), and file:PATH
+    a checkpoint of one of these architectures. v4-compact:SESSION names a network of all recorded
+    neurons of a session, and v4-compact:SESSION-NEURON that of one neuron, numbered from 0.
     """
     from probe.errors import ProbeError, suggest
     from probe.models.registry import (

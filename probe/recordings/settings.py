@@ -24,8 +24,8 @@ MIN_RELIABILITY = (
 )
 MIN_RELIABILITY_UNSET = "all neuroids"
 TIME = (
-    "For recordings with a time axis: the time after stimulus onset to use, such as 70,170ms; the "
-    "end is not included."
+    "For recordings with a time axis: the window of time after stimulus onset, such as 70,170ms; "
+    "its end is excluded."
 )
 STEP = "Divide --time into steps of this length, such as 10ms, and compare (or fit) at each."
 ACCEPT_LICENCE = "Accept a recording's restricted licence."
@@ -49,10 +49,10 @@ class ReadSettings(Settings):
         None, "For pictures inside an NWB file: whether rows (y) or columns (x) come first."
     )
     window: str | None = option(
-        None, "Time after picture onset to use, such as 50,250ms; the end is not included."
+        None, "Window of time after picture onset, such as 50,250ms; its end is excluded."
     )
     step: str | None = option(
-        None, "Keep time, in steps of this length, such as 10ms.",
+        None, "Keep the time axis, in steps of this length, such as 10ms.",
         unset="one response over the window; for MEG and EEG, every sample",
     )  # fmt: skip
     axes: str | Sequence[str] | None = option(
@@ -74,12 +74,12 @@ class ReadSettings(Settings):
         "or onset_ms, stimulus_id).",
     )
     neuroids: str | Path | None = option(
-        None, "A .csv that says more about the neuroids: neuroid_id, region, subject, …"
+        None, "A .csv with columns about the neuroids: neuroid_id, region, subject, …"
     )
     bins: str | None = option(
-        None, "When the first time bin begins, and how wide each is, such as -500,1ms."
+        None, "Start of the first time bin, and the width of each, such as -500,1ms."
     )
-    time_unit: str | None = option(None, "Unit of times, if the file does not say.")
+    time_unit: str | None = option(None, "Unit of the times, if the file does not name it.")
     blanks: Sequence[str] = option(
         (), "A name that stands for no picture; may be given more than once."
     )
@@ -109,7 +109,7 @@ class ReadSettings(Settings):
     subject: str | None = option(None, "Subject of all neuroids, if the file does not say.")
     sort_times: bool = option(
         False,
-        "Sort spike times that are not ascending, which is right if they are of one clock that "
+        "Sort spike times that do not ascend, which is right only if they are of one clock that "
         "never restarts.",
     )
     keep: Keep | None = option(None, "For an array file: which neuroids to read.")
