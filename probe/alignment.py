@@ -169,6 +169,21 @@ accept_licence, progress
     ProbeError
         If something that was named does not exist, the recording holds RDMs only, or a score is
         undefined (saying for which layer and stimulus).
+
+    See Also
+    --------
+    rsa : By RDMs, with intervals and a noise ceiling.
+    encode : Predict each site from the layers.
+    probe.similarity.cka : The score of two arrays.
+
+    Examples
+    --------
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> table = probe.align(network, "sim-v4", layers="1", n_permutations=9)
+    >>> list(table["subject"])
+    ['sim-1', 'sim-2', 'sim-3']
     """
     score = _score_of(method, variance)
     settings = AlignmentSettings.of(locals()).checked()

@@ -126,10 +126,23 @@ def extract(
         If something that was named does not exist, a picture cannot be read, or the disk is too
         small or full.
 
+    See Also
+    --------
+    open_activations : What was extracted, as xarray.
+    probe.activations.capture : One batch, in memory.
+
     Examples
     --------
-    >>> store = probe.extract("resnet50", "stimuli/", reduce="srp:4096")  # doctest: +SKIP
-    >>> store["layer4.2"].sel(stimulus=0).values  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> pictures = np.zeros((3, 64, 64, 3), np.uint8)
+    >>> stimuli = probe.stimuli.StimulusSet(["a", "b", "c"], list(pictures), "black")
+    >>> store = probe.extract(network, stimuli, "1", reduce="mean")
+    >>> dict(store["1"].sizes)  # the mean of each of eight channels
+    {'stimulus': 3, 'neuroid': 8}
+    >>> probe.extract("alexnet", "photos/", "conv3,conv5")  # doctest: +SKIP
     """
     if autocast is not None:
         precision = precision_of(autocast)
@@ -166,6 +179,10 @@ def open_activations(
     ------
     ProbeError
         If there is no such store or layer, or it is not complete.
+
+    See Also
+    --------
+    extract : Computes and stores them.
 
     Examples
     --------

@@ -216,13 +216,13 @@ class TestOpen:
     def test_an_incomplete_layer_is_left_out_aloud(self, pictures: Path) -> None:
         store = extract(pictures, reduce="mean")
         store.array("features.0").shard(0).unlink()
-        with pytest.raises(ProbeError, match=r"layer 'features\.0' are"):
+        with pytest.raises(ProbeError, match=r"layer 'features\.0' exist"):
             probe.open_activations(store.key, "features.0")
         with pytest.warns(UserWarning, match="left out, since they are not complete: features.0;"):
             tree = probe.open_activations(store.key)
         assert list(tree) == ["features.3.squeeze"]
         store.array("features.3.squeeze").shard(0).unlink()
-        with pytest.raises(ProbeError, match="the same extraction again goes on"):
+        with pytest.raises(ProbeError, match="repeat the same extraction to complete"):
             probe.open_activations(store.key)
 
     def test_what_is_not_there(self, pictures: Path, tmp_path: Path) -> None:

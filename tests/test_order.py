@@ -182,7 +182,7 @@ def test_an_order_in_which_all_agree_is_said(tmp_path, network, usual):
     ("shape", "message"),
     [
         ((N_NEUROIDS, N), r"seem to lie along axis 1; save responses\.T, whose axes are"),
-        ((N, N), r"cannot be known; save it as \(8, 1, 8\)"),
+        ((N, N), r"is ambiguous; save it as \(8, 1, 8\)"),
         ((N_NEUROIDS, N, 3), r"along axis 1; save np\.moveaxis\(responses, 1, 0\), whose axes are"),
         ((N_NEUROIDS, 3, N), r"along axis 2; save np\.moveaxis\(responses, 2, 0\), whose axes are"),
         ((N_NEUROIDS, 3), "8 images for 5 stimuli"),

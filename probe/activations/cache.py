@@ -316,7 +316,7 @@ def removable(
         there[path] = _entry(path)
         if there[path].state == FOREIGN:
             raise ProbeError(
-                f"{str(path)!r} holds no activations that probe wrote, and is not removed"
+                f"{str(path)!r} holds no activations that probe wrote, so it is not removed"
             )
     removals = [
         Removal(path, STORE, _in_words(entry), entry.n_bytes, entry.used, _is_held(path))

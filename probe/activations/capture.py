@@ -59,6 +59,23 @@ def capture(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[st
     ------
     ProbeError
         If a layer does not exist, is not called, or is called several times and not numbered.
+
+    See Also
+    --------
+    probe.extract : Stimulus sets of any size, stored, and read when they are used.
+    differentiable : The same, with the graph of gradients.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from probe.activations import capture
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True))
+    >>> outputs = capture(network, torch.randn(2, 3, 8, 8), ["0", "1"])
+    >>> outputs["0"].shape
+    torch.Size([2, 8, 6, 6])
+    >>> bool(outputs["0"].min() < 0)  # what the convolution returned, before it was overwritten
+    True
     """
     captured: dict[str, Tensor] = {}
     returned: dict[str, tuple[int, ...]] = {}

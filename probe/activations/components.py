@@ -83,7 +83,9 @@ class Components:
         for part, block in _blocks(values):
             square += float(np.vdot(block, block))
             if not math.isfinite(square):
-                raise ProbeError("there is a NaN or infinite activation: no principal components")
+                raise ProbeError(
+                    "an activation is NaN or infinite: principal components cannot be fitted"
+                )
             mean[part] = block.mean(axis=0)
             block -= mean[part]
             gram += block @ block.T
@@ -145,8 +147,8 @@ class Components:
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
                 zipfile.BadZipFile):  # fmt: skip
             raise ProbeError(
-                f"file {str(path)!r} does not hold principal components, or is damaged: "
-                "remove it, and they are fitted anew"
+                f"file {str(path)!r} does not hold principal components, or is damaged: remove it, "
+                "and they will be fitted again"
             ) from None
         return loaded
 

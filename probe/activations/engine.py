@@ -282,8 +282,8 @@ def check_axis(layer: str, output: Tensor, n: int) -> None:
     """Refuse an output whose first axis is not that of the images."""
     if output.ndim == 0 or len(output) != n:
         raise ProbeError(
-            f"layer {layer!r} returns shape {tuple(output.shape)} for {n} images: none of its axes "
-            "is the images"
+            f"layer {layer!r} returns shape {tuple(output.shape)} for {n} images: no axis of it "
+            "runs over the images"
         )
 
 
@@ -390,7 +390,7 @@ def read_ahead(
             if not out_of_memory(error):
                 raise
             raise ProbeError(
-                "memory is too small to read pictures ahead: choose a smaller --batch-size"
+                "not enough memory to read pictures ahead: choose a smaller --batch-size"
             ) from None
         finally:
             readers.shutdown(cancel_futures=True)
@@ -438,6 +438,6 @@ class _Shards:
         if torch.isinf(stored).sum() > torch.isinf(values).sum():
             largest = values[values.isfinite()].abs().max()
             raise ProbeError(
-                f"layer {layer!r} has an activation of {largest:.3g}, and float16 ends at 65504: "
-                "choose --dtype bfloat16 or float32"
+                f"layer {layer!r} has an activation of {largest:.3g}, and 65504 is the largest "
+                "value of float16: choose --dtype bfloat16 or float32"
             )

@@ -179,7 +179,9 @@ class Extraction:
             pictures.stimuli is not self.stimuli
             or pictures.preprocessing.key() != self.network.preprocessing.key()
         ):
-            raise ValueError("pictures: of other stimuli, or another preprocessing")
+            raise ValueError(
+                "pictures: expected those of the same stimuli, with the same preprocessing"
+            )
 
     @cached_property
     def devices(self) -> list[torch.device]:
@@ -252,9 +254,9 @@ class Extraction:
     ) -> ActivationStore:
         """Compute what is missing of some layers; see `extract`."""
         if batch_size is not None and batch_size < 1:
-            raise ProbeError(f"batch size {batch_size} is not a positive number")
+            raise ProbeError(f"batch size {batch_size}: expected a whole number ≥ 1")
         if not layers:
-            raise ProbeError("no layer is named")
+            raise ProbeError("no layer is named: name at least one")
         if cluster is not None and not self.remote:
             return self.on(cluster).run(
                 layers, batch_size=batch_size, cluster=cluster, force=force, progress=progress
@@ -271,15 +273,15 @@ class Extraction:
             except OSError as error:
                 raise ProbeError(
                     f"activations cannot be written to {str(self.path)!r} "
-                    f"({error.strerror or error}); what is complete is kept: when that is mended, "
-                    "the same extraction goes on from there"
+                    f"({error.strerror or error}); what is complete is kept: once that is fixed, "
+                    "the same extraction resumes from there"
                 ) from None
             except Exception as error:
                 if not out_of_memory(error):
                     raise
                 raise ProbeError(
-                    f"memory is too small for {self.network.name}: choose a smaller --batch-size, "
-                    "or free some; what is complete is kept, and the same extraction goes on"
+                    f"not enough memory for {self.network.name}: choose a smaller --batch-size, or "
+                    "free some memory; what is complete is kept, and the same extraction resumes"
                 ) from None
         store.touch()
         return store
@@ -378,8 +380,8 @@ class Extraction:
                 continue  # not called: the forward pass says so
             if info.layout is None:
                 raise ProbeError(
-                    f"layer {name!r} returns {info.output_shape} and no axis of it is the "
-                    "pictures: there is nothing to keep of each"
+                    f"layer {name!r} returns shape {info.output_shape}, of which no axis runs over "
+                    "the pictures: it has no activations of each to store"
                 )
             if self.reducer.by_channel:
                 info.n_channels  # or it says why  # noqa: B018
@@ -500,7 +502,7 @@ class Extraction:
                 f"{needed / 1e9:,.2f} GB; {str(store.path.parent)!r} has {free / 1e9:,.2f} GB "
                 "left: keep less of them (--reduce mean, --reduce srp:4096, --dtype float16), name "
                 "fewer with --layers, or set PROBE_CACHE to a folder on a larger disk (--force "
-                "begins all the same)"
+                "starts anyway)"
             )
 
 
@@ -613,7 +615,7 @@ def _hash_of_modules(module: nn.Module) -> str:
 def kind_of_device(device: str) -> str:
     """Return what kind of device a name means on this machine, a worker's, say."""
     if "," in device:
-        raise ProbeError(f"a cluster's workers have one device each: name one, not {device!r}")
+        raise ProbeError(f"device {device!r}: expected one, since each worker of a cluster has one")
     return resolve_device(device).type
 
 

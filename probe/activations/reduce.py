@@ -400,7 +400,8 @@ class PCA(Reducer):
         """
         if n_stimuli < self.n_fit:
             raise ProbeError(
-                f"principal components are fitted on {self.n_fit} stimuli; there are {n_stimuli}"
+                f"principal components are fitted on {self.n_fit} stimuli, and there are only "
+                f"{n_stimuli}"
             )
         return _subset(self.n_fit, n_stimuli, "stimuli", self.seed)
 
@@ -548,7 +549,8 @@ def parse(text: str, *, n_stimuli: int, seed: int = 0) -> Reducer:
         if n_fit > k >= n_stimuli:
             fewer = f"; ask for at most pca:{n_stimuli - 1}" if n_stimuli > 1 else ""
             raise ProbeError(
-                f"reducer {text!r}: with {n_stimuli} stimuli there are no {k} components{fewer}"
+                f"reducer {text!r}: {k} principal components need more stimuli than "
+                f"{n_stimuli}{fewer}"
             )
         return PCA(k, min(n_fit, n_stimuli), seed)
     raise ProbeError(f"reducer {text!r}: expected one of {', '.join(FORMS)}")
@@ -595,7 +597,7 @@ def _number(argument: str, text: str) -> int:
 def _check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
-            raise ProbeError(f"{name}={number} is not a positive number")
+            raise ProbeError(f"{name} {number}: expected a whole number ≥ 1")
 
 
 def _not_channel(output: Tensor) -> Shape:

@@ -202,8 +202,8 @@ class ActivationStore(Mapping[str, xr.DataArray]):
         array = self.array(layer)
         if not array.done().all():
             raise ProbeError(
-                f"activations of layer {layer!r} are there for {array.share_done():.0%} of the "
-                "stimuli: the same extraction again goes on where it stopped"
+                f"activations of layer {layer!r} exist for {array.share_done():.0%} of the stimuli "
+                "only: repeat the same extraction to complete them"
             )
         return array
 
@@ -460,13 +460,14 @@ class LayerArray(BackendArray):
                 chunks = self.layout.read(self.shard(int(k)), first, end)
             except FileNotFoundError:
                 raise ProbeError(
-                    f"activations of layer {self.layer!r} are not there, or no longer: "
-                    f"{str(self.shard(int(k)))!r} is missing; extract them again"
+                    f"activations of layer {self.layer!r} are missing or were removed: "
+                    f"{str(self.shard(int(k)))!r} does not exist; extract them again"
                 ) from None
             except DamagedShard as error:
                 raise ProbeError(
                     f"activations of layer {self.layer!r} are damaged: {error}; `probe cache "
-                    "verify --repair` removes that, and the same extraction computes it again"
+                    "verify --repair` removes the damaged files, and the same extraction computes "
+                    "them again"
                 ) from error
             of_rows = chunks[:, rows[at] - k * size].swapaxes(0, 1).reshape(len(at), -1)
             start = first * width

@@ -341,10 +341,24 @@ def saliency(
         If something that was named does not exist, the picture cannot be read, or the target has no
         gradient there.
 
+    See Also
+    --------
+    probe.attribution.Saliency.check : How far to trust a map.
+    visualize : A picture that drives the target.
+    encode : Fits recorded sites, which are targets, too.
+    probe.attribution.deletion_in_vivo : Maps held against deletions in the animal.
+
     Examples
     --------
-    >>> probe.saliency("cat.jpg", "squeezenet1_1")  # doctest: +SKIP
-    >>> probe.saliency("cat.jpg", "alexnet", "occlusion", "tiger cat").plot()  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    >>> result = probe.saliency(picture, network, "gradient", "1:3")
+    >>> result.map.shape  # one value per pixel, signed
+    (64, 64)
+    >>> probe.saliency("cat.jpg", "alexnet", "grad-cam", "tabby").save("map.png")  # doctest: +SKIP
     """
     options = SaliencySettings.of(locals()).checked()
     method = default_method(model, target) if method is None else method

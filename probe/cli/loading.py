@@ -17,7 +17,7 @@ PATIENCE = 0.3
 
 
 def announce() -> None:
-    """Say so whenever torch is imported, if standard error is a terminal."""
+    """Announce that torch is being imported, if standard error is a terminal."""
     if sys.stderr.isatty() and "torch" not in sys.modules:
         sys.meta_path = [_Finder, *sys.meta_path]
 

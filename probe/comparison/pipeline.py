@@ -156,16 +156,29 @@ def rsa(
         If something that was named does not exist, a file is broken, or a score is undefined; of
         several comparisons, if all fail.
 
-    Examples
+    See Also
     --------
-    >>> result = probe.rsa("alexnet", "sim-v4")  # doctest: +SKIP
-    >>> result_map = probe.rsa(["alexnet", "resnet18"], ["v4", "it"])  # doctest: +SKIP
-    >>> result_map.best  # doctest: +SKIP
+    compare : RDMs that you already have.
+    align : By CKA, Procrustes, CCA or soft matching in place of RDMs.
+    encode : Predict each site from the layers.
+    searchlight : Around every voxel or vertex.
+    probe.models.describe : The names of layers.
 
     References
     ----------
     Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Nili et al. 2014, PLoS Comput
     Biol 10:e1003553; Schütt et al. 2023, eLife 12:e82566.
+
+    Examples
+    --------
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> result = probe.rsa(network, "sim-v4", layers="1", baselines=False, n_resamples=100)
+    >>> result.table[["layer", "kind"]].values.tolist()
+    [['1', 'layer']]
+    >>> result.save("results/mine")  # doctest: +SKIP
+    >>> probe.rsa(["alexnet", "resnet18"], "v4").plot()  # doctest: +SKIP
     """
     settings = RSASettings.of(locals()).checked(remote=cluster is not None)
     named_models, named_datasets = several(model), several(dataset)

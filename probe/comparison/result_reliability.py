@@ -243,14 +243,25 @@ def reliability(
         If a recording cannot be had, or holds RDMs only; if nothing was repeated, and no
         reliability was published.
 
-    Examples
+    See Also
     --------
-    >>> probe.reliability("v4").neuroids["reliability"].median()  # doctest: +SKIP
+    probe.recordings.select_reliable : A recording of the reliable neuroids alone.
+    probe.recordings.split_half : The reliability of the RDM alone.
 
     References
     ----------
     Spearman 1910, Br J Psychol 3:271; Sahani & Linden 2003, NeurIPS 15:125; Nili et al. 2014, PLoS
     Comput Biol 10:e1003553 (RDMs).
+
+    Examples
+    --------
+    >>> import probe
+    >>> result = probe.reliability("sim-v4", n_splits=2)
+    >>> len(result.neuroids)
+    120
+    >>> round(float(result.neuroids["reliability"].median()), 1)
+    0.9
+    >>> result.plot()  # doctest: +SKIP
     """
     ReliabilitySettings(metric, seed).checked()
     parts = [

@@ -128,15 +128,19 @@ def searchlight(
         If something that was named does not exist; if a recording does not say where its neuroids
         are, subjects are on different grids, or a mesh is missing; if no neighbourhood has an RDM.
 
-    Examples
+    See Also
     --------
-    >>> result = probe.searchlight("alexnet", "./subject1", radius=6)  # doctest: +SKIP
-    >>> result.plot()  # doctest: +SKIP
+    rsa : Whole regions in place of neighbourhoods.
 
     References
     ----------
     Kriegeskorte, Goebel & Bandettini 2006, PNAS 103:3863; Nichols & Holmes 2002, Hum Brain Mapp
     15:1; Su et al. 2012, Pattern Recognition in NeuroImaging.
+
+    Examples
+    --------
+    >>> result = probe.searchlight("alexnet", "./subject1", radius=6)  # doctest: +SKIP
+    >>> result.plot()  # doctest: +SKIP
     """
     millimetres = read_radius(radius)
     settings = SearchlightSettings.of({**locals(), "baselines": False}).checked()

@@ -191,16 +191,30 @@ def encode(
         If something that was named does not exist, the recording holds RDMs only or has fewer than
         ten stimuli, a layer gives values that are not finite, or method ``banded`` has one layer.
 
-    Examples
+    See Also
     --------
-    >>> result = probe.encode("alexnet", "v4")  # doctest: +SKIP
-    >>> probe.saliency("photo.jpg", "alexnet", target=result.site(12))  # doctest: +SKIP
+    open_encoding : A fit that was saved.
+    rsa, align : Compare whole populations in place of single sites.
+    saliency, visualize, dream : Take a fitted site as target, ``site:v4:12``.
 
     References
     ----------
     Yamins et al. 2014, PNAS 111:8619; St-Yves & Naselaris 2018, NeuroImage 180:188; Schrimpf et al.
     2018, bioRxiv 407007; Nunez-Elizalde et al. 2019, NeuroImage 197:482; Dupré la Tour et al. 2022,
     NeuroImage 264:119728 (bands).
+
+    Examples
+    --------
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> sites = probe.encode(network, "sim-v4", layers="1", baselines=False, n_resamples=0)
+    >>> len(sites.sites)
+    120
+    >>> sites.site(12).layers
+    ('1',)
+    >>> probe.encode("alexnet", "v4", output="results/v4")  # doctest: +SKIP
+    >>> probe.saliency("photo.jpg", target="site:v4:12")  # doctest: +SKIP
     """
     settings = EncodeSettings.of(locals()).checked()
     if cluster is None:

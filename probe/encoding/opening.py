@@ -38,6 +38,11 @@ def open_encoding(path: str | Path, network: Network | nn.Module | None = None) 
     ProbeError
         If there is none, or the network is another one.
 
+    See Also
+    --------
+    encode : Fits the sites.
+    probe.encoding.Encoding.site : A site as a target.
+
     Examples
     --------
     >>> probe.open_encoding("results/encode-alexnet-v4").site(12)  # doctest: +SKIP

@@ -130,6 +130,11 @@ def kernels(
     ProbeError
         If the first layer is no convolution, or the layer's kernels cannot be shown.
 
+    See Also
+    --------
+    activation_maps : What channels make of a picture.
+    top_patches : What drives channels of later layers.
+
     Examples
     --------
     >>> probe.features.kernels("alexnet")  # doctest: +SKIP

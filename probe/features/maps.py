@@ -152,6 +152,11 @@ def activation_maps(
     ProbeError
         If there is no such layer or channel, the layer has no maps, or the picture cannot be read.
 
+    See Also
+    --------
+    kernels : The filters of the first layer.
+    top_patches : The pictures that drive a channel most.
+
     Examples
     --------
     >>> probe.features.activation_maps("alexnet", "cat.jpg", "conv1")  # doctest: +SKIP

@@ -251,6 +251,11 @@ def top_patches(
         If there is no such layer or channel, no picture, or one that cannot be read; or if an
         activation is not a number.
 
+    See Also
+    --------
+    projections : What of each patch drives its unit.
+    probe.visualize : A picture made to drive a channel.
+
     Examples
     --------
     >>> probe.features.top_patches("alexnet", "photos/", "conv4", [12, 84])  # doctest: +SKIP

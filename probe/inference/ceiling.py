@@ -34,9 +34,23 @@ def noise_ceiling(
     ValueError
         If there are fewer than two subjects, or an RDM is constant or not finite.
 
+    See Also
+    --------
+    evaluate : Scores of models, held against this ceiling.
+
     References
     ----------
     Nili et al. 2014, PLoS Comput Biol 10:e1003553.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.inference import noise_ceiling
+    >>> rng = np.random.default_rng(0)
+    >>> subjects = rng.random(45) + rng.normal(scale=0.3, size=(4, 45))
+    >>> lower, upper = noise_ceiling(subjects)
+    >>> 0 < lower < upper < 1
+    True
     """
     chosen = get_comparator(comparator)
     rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))

@@ -134,10 +134,25 @@ def cluster_test(
         If a value is not finite, a point has the same value, not zero, in all observations, or an
         argument is not what it should be.
 
+    See Also
+    --------
+    max_statistic_test : Point by point, without clusters.
+
     References
     ----------
     Maris & Oostenveld 2007, J Neurosci Methods 164:177; Bullmore et al. 1999, IEEE Trans Med
     Imaging 18:32; Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.inference import cluster_test
+    >>> curves = np.random.default_rng(0).normal(size=(12, 40))
+    >>> curves[:, 10:20] += 2  # twelve subjects, whose scores rise between points 10 and 19
+    >>> result = cluster_test(curves, n_permutations=200)
+    >>> best = result.p_values.argmin()
+    >>> bool(result.p_values[best] < 0.05), set(range(11, 19)) <= set(result.clusters[best])
+    (True, True)
     """
     samples = _checked(samples, tail, n_permutations)
     n_observations, n_points = samples.shape
@@ -185,9 +200,23 @@ def max_statistic_test(
     ValueError
         As `cluster_test`.
 
+    See Also
+    --------
+    cluster_test : More power where neighbouring points rise together.
+
     References
     ----------
     Nichols & Holmes 2002, Hum Brain Mapp 15:1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.inference import max_statistic_test
+    >>> curves = np.random.default_rng(0).normal(size=(12, 40))
+    >>> curves[:, 7] += 3
+    >>> result = max_statistic_test(curves, n_permutations=200)
+    >>> int(result.p_values.argmin()), bool(result.p_values[7] < 0.05)
+    (7, True)
     """
     samples = _checked(samples, tail, n_permutations)
     statistic = _t(samples)

@@ -64,9 +64,9 @@ def random_folds(
         If there are fewer than three units per fold.
     """
     if n_folds < 2:
-        raise ValueError(f"n_folds={n_folds}; at least 2 are needed")
+        raise ValueError(f"n_folds {n_folds}: expected a whole number ≥ 2")
     if n_repeats < 1:
-        raise ValueError(f"n_repeats={n_repeats}; at least 1 is needed")
+        raise ValueError(f"n_repeats {n_repeats}: expected a whole number ≥ 1")
     n_resamples, n = counts.shape
     if n < MIN_UNITS * n_folds:
         raise ValueError(

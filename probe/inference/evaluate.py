@@ -396,6 +396,27 @@ def evaluate(
     ValueError
         If the design does not allow what is asked (fewer than 5 stimuli or groups of stimuli, one
         subject, …), or an RDM is constant (in most resamples), infinite or all NaN.
+
+    See Also
+    --------
+    probe.compare : The same from RDM files, as a result that shows and saves itself.
+    noise_ceiling : The ceiling alone.
+    select_on_halves : The best model, chosen and scored on different stimuli.
+    probe.inference.Model : A model of several RDMs whose weights are fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.inference import evaluate
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.random(66)  # the RDM of 12 stimuli
+    >>> subjects = truth + rng.normal(scale=0.2, size=(5, 66))
+    >>> models = np.stack([truth, rng.random(66)])
+    >>> result = evaluate(models, subjects, n_resamples=100, seed=0)
+    >>> bool(result.mean[0] > 0.5 > result.mean[1])
+    True
+    >>> bool(result.ci_low[0] < result.mean[0] < result.ci_high[0])
+    True
     """
     chosen = get_comparator(comparator)
     flexible = _as_models(models)
@@ -827,9 +848,9 @@ def _whole(name: str, value: int, least: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} is {value!r}: expected a whole number") from None
+        raise ValueError(f"{name} {value!r}: expected a whole number") from None
     if number < least:
-        raise ValueError(f"{name}={number}; at least {least} {'are' if least > 1 else 'is'} needed")
+        raise ValueError(f"{name} {number}: expected a whole number ≥ {least}")
     return number
 
 

@@ -19,9 +19,20 @@ def holm(p: np.ndarray) -> np.ndarray:
     numpy.ndarray, shape (n_tests,)
         Adjusted, at most 1, in the order given.
 
+    See Also
+    --------
+    benjamini_hochberg : Controls the share of false positives, and finds more.
+
     References
     ----------
     Holm 1979, Scand J Stat 6:65.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.inference import holm
+    >>> holm(np.array([0.01, 0.02, 0.5]))
+    array([0.03, 0.04, 0.5 ])
     """
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN is sorted to the end
@@ -43,9 +54,20 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray, shape (n_tests,)
 
+    See Also
+    --------
+    holm : Controls the chance of any false positive.
+
     References
     ----------
     Benjamini & Hochberg 1995, J R Stat Soc B 57:289.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.inference import benjamini_hochberg
+    >>> benjamini_hochberg(np.array([0.01, 0.02, 0.5]))
+    array([0.03, 0.03, 0.5 ])
     """
     p = np.asarray(p, dtype=np.float64)
     adjusted = np.full_like(p, np.nan)

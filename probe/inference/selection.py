@@ -85,6 +85,10 @@ def select_on_halves(
     ValueError
         If a half would have fewer than 5 stimuli or groups, or an RDM is constant (or all are, on
         a half), infinite or all NaN.
+
+    See Also
+    --------
+    evaluate : Scores of all models on all stimuli.
     """
     chosen = get_comparator(comparator)
     a, b = prepare(chosen, models, data)

@@ -224,6 +224,17 @@ def layers(network: Network | str, size: tuple[int, int] | None = None) -> list[
     ------
     ProbeError
         If the network cannot be run on pictures of that size.
+
+    See Also
+    --------
+    resolve : The names of layers that a user means by ``conv3`` or ``relu``.
+    describe : The same as a table, with receptive fields and costs.
+
+    Examples
+    --------
+    >>> from probe import models
+    >>> [info.alias for info in models.layers("alexnet") if info.kind == "conv"]
+    ['conv1', 'conv2', 'conv3', 'conv4', 'conv5']
     """
     architecture, input_shape = _input(network, size)
     if isinstance(network, str):
@@ -276,6 +287,11 @@ def describe(network: Network | str, size: tuple[int, int] | None = None) -> pd.
     ------
     ProbeError
         If the network cannot be run on pictures of that size.
+
+    See Also
+    --------
+    layers : The same as objects.
+    probe.models.measures : Receptive fields and costs alone.
     """
     import pandas as pd
 
@@ -378,6 +394,16 @@ def resolve(wanted: str | Iterable[str], network: Network | str) -> list[str]:
     ProbeError
         If there is no such layer (the message gives the nearest names), if it is never called, if
         it is called several times and no call is named, or if its weights are missing.
+
+    See Also
+    --------
+    layers : All that can be named.
+
+    Examples
+    --------
+    >>> from probe import models
+    >>> models.resolve("conv3, features.12", "alexnet")
+    ['features.6', 'features.12']
     """
     infos = layers(network)
     title = network if isinstance(network, str) else network.name

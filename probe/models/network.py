@@ -293,6 +293,21 @@ def load(
     ------
     ProbeError
         If there is no such model, or its weights cannot be had or do not fit.
+
+    See Also
+    --------
+    as_network : A name, or a network of one's own.
+    Network.from_module : A network of one's own, with its preprocessing.
+    probe.models.layers : What there is to look at in it.
+
+    Examples
+    --------
+    >>> from probe import models
+    >>> network = models.load("squeezenet1_1", "random", seed=1)
+    >>> network.weights.source
+    'random initialisation, seed 1'
+    >>> network.input_shape
+    (3, 224, 224)
     """
     model = parse(name)
     architecture: str | None = model.architecture

@@ -267,7 +267,7 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
         listed = [f"{name} ({', '.join(v.dims or ())})" for name, v in arrays.items()]
         raise _differs(
             assembly,
-            f"expected one array of presentation × neuroid, and there are {len(of_responses)}: "
+            f"expected one array of presentation × neuroid, but there are {len(of_responses)}: "
             "it has "
             + (", ".join(listed[:6]) + (", …" if len(listed) > 6 else "") if listed else "nothing"),
         )
@@ -284,7 +284,7 @@ def _layout(manifest: Manifest, assembly: Path) -> _Layout:
     if n_times > 1 and (len(span_borders) < 2 or manifest.responses.time_unit is None):
         raise _differs(
             assembly,
-            f"it has {n_times} time bins, and when each is is not known: expected time_bin_start "
+            f"it has {n_times} time bins whose times are not known: expected time_bin_start "
             "and time_bin_end, and their time_unit in the manifest",
         )
     span = (span_borders[0], span_borders[1]) if len(span_borders) == 2 else None

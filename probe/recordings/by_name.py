@@ -59,6 +59,21 @@ def load(
     ProbeError
         If a name, region or subject is unknown, a file cannot be had, or is broken; if no neuroid
         is reliable enough, or it cannot be known.
+
+    See Also
+    --------
+    available : All names.
+    from_folder : A folder of your own.
+    read_recording : Files as laboratories have them.
+
+    Examples
+    --------
+    >>> from probe import recordings
+    >>> recording = recordings.load("sim-v4")
+    >>> recording.n_stimuli, recording.regions
+    (178, ['V4'])
+    >>> recording.data["responses"].dims
+    ('stimulus', 'repetition', 'neuroid')
     """
     if min_reliability is not None:
         check_threshold(min_reliability)

@@ -125,7 +125,7 @@ class Deletions:
                 f"({len(self)}, sites, height, width)"
             )
         if not np.isfinite(maps).all():
-            raise ProbeError("a map has values that are not finite: expected finite ones")
+            raise ProbeError("a map holds NaN or infinite values: expected finite ones")
         rows, columns = (
             _overlaps(size, of_map)
             for size, of_map in zip(self.regions.shape[2:], maps.shape[2:], strict=True)

@@ -87,6 +87,11 @@ def from_folder(folder: Path | str) -> Recording:
         If a file is missing or malformed, or responses and images do not fit; the message names
         the file, stimulus or neuroid. If what order the responses are in cannot be known: it takes
         stimuli.csv. If their axes cannot be told apart.
+
+    See Also
+    --------
+    read_recording : Files of other kinds.
+    load : Recordings by name.
     """
     folder = Path(folder).expanduser()
     responses = _responses(folder / "responses.npy")
@@ -310,7 +315,7 @@ def _check_axes(folder: Path, responses: np.ndarray, n: int, what: str, where: s
     if shape == (n, n):
         raise ProbeError(
             f"{str(path)!r} has shape {shape}, and {where} {n} {what}: which axis is that of the "
-            f"stimuli cannot be known; save it as ({n}, 1, {n}), which is (stimulus, repetition, "
+            f"stimuli is ambiguous; save it as ({n}, 1, {n}), which is (stimulus, repetition, "
             "neuroid)"
         )
     if shape[0] == n:
@@ -326,8 +331,8 @@ def _check_axes(folder: Path, responses: np.ndarray, n: int, what: str, where: s
     if what == "rows":
         raise ProbeError(f"{str(folder / where)!r} has {n} rows; responses.npy has {shape[0]}")
     raise ProbeError(
-        f"{str(folder)!r} has {n} images for {shape[0]} stimuli in responses.npy; leave out what "
-        "was not shown, or list what was in stimuli.csv"
+        f"{str(folder)!r} has {n} images for {shape[0]} stimuli in responses.npy; leave out images "
+        "that were not shown, or list those that were in stimuli.csv"
     )
 
 
@@ -354,13 +359,13 @@ def _times(path: Path, responses: np.ndarray) -> np.ndarray | None:
     if responses.ndim != 4:
         if path.exists():
             raise ProbeError(
-                f"{where} is there, and responses.npy has no time axis: save it as (stimulus, "
+                f"{where} exists, but responses.npy has no time axis: save it as (stimulus, "
                 "repetition, time, neuroid)"
             )
         return None
     if not path.exists():
         raise ProbeError(
-            f"responses.npy has four axes, and there is no {where} that says when its times are: "
+            f"responses.npy has four axes, but there is no {where} with its times: expected the "
             f"columns {' and '.join(TIMES)}"
         )
     table = _table(path, TIMES)

@@ -114,7 +114,7 @@ def check_name(name: str) -> None:
     elif (head := head_of(name)) not in SIMULATED and find_named(name, recorded()) is None:
         raise ProbeError(
             f"recording {head!r} does not exist{suggest(head, _names())} "
-            "(see `probe datasets`; a folder of your own is named with its path, ./NAME)"
+            "(see `probe datasets`; name a folder of your own with its path, ./NAME)"
         )
 
 

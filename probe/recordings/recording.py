@@ -221,8 +221,8 @@ class Recording:
             parts["neuroid"] = self._positions("neuroid", neuroids)
             if len(others := [k for k in parts["neuroid"] if not mask[k]]):
                 raise ProbeError(
-                    f"neuroid {others[0]} of recording {self.name!r} is not of the region or "
-                    "subject that is named"
+                    f"neuroid {others[0]} of recording {self.name!r} does not belong to the named "
+                    "region or subject"
                 )
         if stimuli is not None:
             parts["stimulus"] = self._positions("stimulus", stimuli)
@@ -337,8 +337,8 @@ class Recording:
     def _require_times(self) -> np.ndarray:
         if (times := self.times) is None:
             raise ProbeError(
-                f"recording {self.name!r} has no time axis: its responses are of one window "
-                "already (probe datasets import keeps time with --step)"
+                f"recording {self.name!r} has no time axis: its responses already cover one window "
+                "(probe datasets import keeps time with --step)"
             )
         return times
 
@@ -609,7 +609,7 @@ optional
         """
         whose = f"recording {self.name!r}, subject {subject!r}"
         if responses.shape[1] < 2 and metric in ("correlation", "cosine"):
-            raise ProbeError(f"{whose}: one neuroid only, a {metric} distance needs two or more")
+            raise ProbeError(f"{whose}: only one neuroid: a {metric} distance needs two or more")
         try:
             distances = rdm(responses, metric)
         except BadPatternError as error:

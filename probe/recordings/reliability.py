@@ -432,6 +432,19 @@ def neuroid_reliability(recording: Recording, n_splits: int = 20, seed: int = 0)
     ------
     ProbeError
         If there are RDMs only, or a stimulus without repetition.
+
+    See Also
+    --------
+    select_reliable : A recording of the reliable neuroids alone.
+    variance_components : Signal and noise of each neuroid.
+    probe.reliability : All of these for a recording, as a result that shows and saves itself.
+
+    Examples
+    --------
+    >>> from probe import recordings
+    >>> table = recordings.neuroid_reliability(recordings.load("sim-v4"), n_splits=2)
+    >>> len(table)
+    120
     """
     per_split = []
     for a, b in _halves(recording, n_splits, seed):

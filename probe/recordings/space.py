@@ -173,4 +173,4 @@ def _whole(values: np.ndarray, what: str, label: str) -> np.ndarray:
             return numbers
     except (TypeError, ValueError):
         pass
-    raise ProbeError(f"{label}: the coordinate {what!r} holds something else than whole numbers")
+    raise ProbeError(f"{label}: the coordinate {what!r} holds values that are not whole numbers")

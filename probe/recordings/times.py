@@ -34,9 +34,13 @@ def check_times(times: np.ndarray) -> np.ndarray:
     widths = times[:, 1] - times[:, 0]
     if (widths < 0).any():
         k = int(np.argmax(widths < 0))
-        raise ValueError(f"the time bin from {times[k, 0]:g} to {times[k, 1]:g} ms ends too early")
+        raise ValueError(
+            f"the time bin from {times[k, 0]:g} to {times[k, 1]:g} ms ends before it begins"
+        )
     if (widths == 0).any() and (widths > 0).any():
-        raise ValueError("some times are bins and some instants: expected either")
+        raise ValueError(
+            "some times are bins and some are instants: expected all to be one or the other"
+        )
     if (np.diff(times, axis=0) <= 0).any():
         k = int(np.argmax((np.diff(times, axis=0) <= 0).any(axis=1)))
         raise ValueError(
@@ -187,14 +191,15 @@ def steps_of(start: float, end: float, step: float) -> np.ndarray:
         If the steps do not fill the window.
     """
     if not start < end:
-        raise ValueError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
+        raise ValueError(f"window {start:g} to {end:g} ms: expected a start before the end")
     if not step > 0:
         raise ValueError(f"step {step:g} ms: expected a number > 0")
     n = round((end - start) / step)
     if n < 1 or abs(start + n * step - end) > ROUNDING_MS * step:
         fits = start + max(int((end - start) / step), 1) * step
         raise ValueError(
-            f"steps of {step:g} ms do not fill {start:g} to {end:g} ms: end at {fits:g} ms, say"
+            f"steps of {step:g} ms do not fill {start:g} to {end:g} ms: end at {fits:g} ms, for "
+            "example"
         )
     borders = start + step * np.arange(n + 1)
     borders[-1] = end
@@ -227,7 +232,7 @@ def gather(
         See `members`.
     """
     if not start < end:
-        raise ValueError(f"window {start:g} to {end:g} ms: expected a beginning before the end")
+        raise ValueError(f"window {start:g} to {end:g} ms: expected a start before the end")
     positions = members(times, start, end)
     selected = values[..., positions, :]
     if counts:

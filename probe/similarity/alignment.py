@@ -85,12 +85,28 @@ def cka(x: Any, y: Any, debiased: bool = False) -> float:
         If the numbers of stimuli differ or are too small, a value is not finite (the stimulus is
         named), all stimuli have the same responses or, debiased, are equally far apart.
 
+    See Also
+    --------
+    procrustes : After the best rotation of one onto the other.
+    svcca, pwcca : Canonical correlation, blind to any linear map.
+    soft_matching : Neuroid by neuroid, with nothing rotated.
+    probe.align : Every layer of a network against a recording.
+
     References
     ----------
     Kornblith, Norouzi, Lee & Hinton 2019, ICML, arXiv:1905.00414; Song, Smola, Gretton, Bedo &
     Borgwardt 2012, J Mach Learn Res 13:1393; Nguyen, Raghu & Kornblith 2021, ICLR,
     arXiv:2010.15327; Diedrichsen et al. 2021, arXiv:2007.02789; on the bias: Murphy, Zylberberg &
     Fyshe 2024, arXiv:2405.01012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import cka
+    >>> x = np.random.default_rng(0).normal(size=(40, 10))
+    >>> rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(10, 10)))[0]
+    >>> round(cka(x, 3 * x @ rotation + 5), 6)
+    1.0
     """
     x, y = _pair(x, y, least=4 if debiased else 3)
     n = x.n_stimuli
@@ -151,6 +167,11 @@ def svcca(x: Any, y: Any, variance: float = 0.99) -> float:
         As for `cka`; or if the components of one side span all n_stimuli − 1 dimensions, where
         every canonical correlation is 1 whatever the responses.
 
+    See Also
+    --------
+    pwcca : The mean weighted by what each canonical variate explains.
+    cka : Invariant to rotations alone, and so harder to satisfy.
+
     References
     ----------
     Raghu, Gilmer, Yosinski & Sohl-Dickstein 2017, NeurIPS, arXiv:1706.05806.
@@ -191,6 +212,11 @@ def pwcca(x: Any, y: Any, variance: float = 1.0) -> float:
     ------
     ValueError
         As for `svcca`.
+
+    See Also
+    --------
+    svcca : The plain mean, after small components are dropped.
+    cka : Invariant to rotations alone, and so harder to satisfy.
 
     References
     ----------
@@ -237,10 +263,23 @@ def procrustes(x: Any, y: Any) -> float:
         If the numbers of stimuli differ or are too small, a value is not finite (the stimulus is
         named), or all stimuli have the same responses.
 
+    See Also
+    --------
+    cka : Invariant to the same transforms, without aligning.
+    soft_matching : With permutations in place of rotations.
+
     References
     ----------
     Schönemann 1966, Psychometrika 31:1; Ding, Denain & Steinhardt 2021, NeurIPS,
     arXiv:2108.01661; Williams, Kunz, Kornblith & Linderman 2021, NeurIPS, arXiv:2110.14739.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import procrustes
+    >>> x = np.random.default_rng(0).normal(size=(40, 10))
+    >>> round(procrustes(x, x[:, ::-1]), 6)
+    1.0
     """
     x, y = _pair(x, y)
     nuclear = np.linalg.svd(x.compact.T @ y.compact, compute_uv=False).sum()
@@ -281,9 +320,22 @@ def soft_matching(x: Any, y: Any) -> float:
         If the numbers of stimuli differ or are too small, a value is not finite (the stimulus is
         named), all neuroids are constant, or there are too many of them.
 
+    See Also
+    --------
+    procrustes : With rotations in place of permutations.
+    cka : Without any matching of neuroids.
+
     References
     ----------
     Khosla & Williams 2024, UniReps Workshop, PMLR 243, arXiv:2311.09466.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import soft_matching
+    >>> x = np.random.default_rng(0).normal(size=(20, 6))
+    >>> round(soft_matching(x, x[:, [3, 0, 5, 1, 2, 4]]), 6)
+    1.0
     """
     x, y = _pair(x, y)
     _refuse_too_many(x.n_neuroids, y.n_neuroids)  # before anything is read
@@ -437,7 +489,7 @@ def _canonical(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Canonical correlations of the leading components, and the variates on the side of ``x``."""
     if not 0.0 < variance <= 1.0:
-        raise ValueError(f"variance is {variance}: expected a share above 0 and at most 1")
+        raise ValueError(f"variance {variance}: expected a share above 0 and at most 1")
     bases = []
     for side in (x, y):
         axes, lengths = side.axes

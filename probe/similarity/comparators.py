@@ -873,6 +873,24 @@ def compare(
     ValueError
         If the comparator is unknown, the RDMs differ in size, one is constant or infinite, or too
         few pairs have a distance in all.
+
+    See Also
+    --------
+    rdm : The RDM of response patterns.
+    partial : The same, with other RDMs regressed out.
+    probe.inference.evaluate : Scores of models with intervals, tests and a noise ceiling.
+    probe.compare : The same from files, as a result that shows and saves itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import compare
+    >>> model = np.array([0.1, 0.4, 0.9, 0.3, 0.8, 0.5])
+    >>> data = np.array([0.2, 0.3, 0.7, 0.4, 0.9, 0.6])
+    >>> round(compare(model, data, "spearman"), 3)
+    0.886
+    >>> compare(np.stack([model, data]), data[None], "pearson").shape
+    (2, 1)
     """
     chosen = get_comparator(comparator)
     first, second = (np.atleast_2d(np.asarray(rdms, dtype=np.float64)) for rdms in (a, b))

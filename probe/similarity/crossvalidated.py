@@ -95,6 +95,12 @@ def crossvalidated_rdm(
         partitions, labels are not one per measurement, responses are not finite (or negative, for
         ``poisson``), the precision is not symmetric and positive definite, or memory is short.
 
+    See Also
+    --------
+    rdm : Distances of patterns that were measured once.
+    noise_precision : The noise normalisation, from residuals.
+    residuals_from_repeats : Residuals of repeated presentations.
+
     Notes
     -----
     With conditions that some partitions lack, every pair of conditions takes the partitions that
@@ -110,6 +116,17 @@ def crossvalidated_rdm(
     ----------
     Walther et al. 2016, NeuroImage 137:188; Schütt et al. 2023, eLife 12:e82566
     (Poisson).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import crossvalidated_rdm
+    >>> rng = np.random.default_rng(0)
+    >>> conditions, runs = np.tile([0, 1, 2], 4), np.repeat([0, 1, 2, 3], 3)
+    >>> noise = rng.normal(size=(12, 30))  # three conditions in four runs, all alike
+    >>> distances, labels = crossvalidated_rdm(noise, conditions, runs)
+    >>> labels.tolist(), bool(abs(distances).max() < 1)  # around 0, on either side
+    ([0, 1, 2], True)
     """
     if metric not in CROSSVALIDATED_METRICS:
         raise ValueError(f"metric {metric!r}: expected one of {', '.join(CROSSVALIDATED_METRICS)}")
@@ -120,7 +137,7 @@ def crossvalidated_rdm(
         raise ValueError(f"x has shape {tuple(x.shape)}: expected (measurements ≥ 2, neuroids ≥ 1)")
     labels, condition = _codes(conditions, "conditions", x.shape[0])
     if len(labels) < 2:
-        raise ValueError(f"one condition only, {str(labels[0])!r}: an RDM needs two or more")
+        raise ValueError(f"only one condition, {str(labels[0])!r}: an RDM needs two or more")
     rate = check_prior(prior) if metric == "poisson" else None
     settings: dict[str, Any] = {"dtype": dtype, "device": device, "block_bytes": block_bytes}
     if partitions is None:
@@ -131,7 +148,7 @@ def crossvalidated_rdm(
         names, partition = _codes(partitions, "partitions", x.shape[0])
         if len(names) < 2:
             raise ValueError(
-                f"one partition only, {str(names[0])!r}: crossvalidation needs two or more"
+                f"only one partition, {str(names[0])!r}: crossvalidation needs two or more"
             )
         if isinstance(precision, list | tuple):
             return _of_pairs(x, condition, partition, precision, len(names), labels, settings)

@@ -55,7 +55,7 @@ def kendall(
         than can be counted.
     """
     if variant not in ("a", "b"):
-        raise ValueError(f"Kendall's tau has no variant {variant!r}; known: a, b")
+        raise ValueError(f"variant {variant!r} of Kendall's tau: expected a or b")
     x, y = checked(x), checked(y)
     if weights is None:
         weights = np.ones(x.shape[1], dtype=np.int64)

@@ -144,7 +144,7 @@ def surface_neighbourhoods(
         raise ValueError(f"radius {radius} mm: expected a number above 0")
     n_vertices = graph.shape[0]
     if len(nodes) and not 0 <= nodes.min() <= nodes.max() < n_vertices:
-        raise ValueError(f"vertex {nodes.max()} is not of the mesh, which has {n_vertices}")
+        raise ValueError(f"vertex {nodes.max()} does not exist: the mesh has {n_vertices}, from 0")
     number = np.full(n_vertices, -1, dtype=np.int32)
     number[nodes] = np.arange(len(nodes))
     if (number[nodes] != np.arange(len(nodes))).any():

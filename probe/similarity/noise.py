@@ -59,7 +59,7 @@ def noise_covariance(
     n, n_neuroids = residuals.shape
     dof = n - 1 if dof is None else dof
     if not dof > 0:
-        raise ValueError(f"dof is {dof}: expected a number above zero")
+        raise ValueError(f"dof {dof}: expected a number > 0")
     e = residuals - residuals.mean(axis=0)
     if method == "diagonal":
         return np.einsum("ij,ij->j", e, e) / dof
@@ -109,6 +109,20 @@ def noise_precision(
     ValueError
         As in `noise_covariance`, and if the covariance is singular: a ``full`` one is, with no
         more observations than neuroids.
+
+    See Also
+    --------
+    noise_covariance : The covariance itself.
+    residuals_from_repeats : Residuals of repeated presentations.
+    rdm, crossvalidated_rdm : Take the precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import noise_precision
+    >>> residuals = np.random.default_rng(0).normal(size=(50, 20))
+    >>> noise_precision(residuals).shape
+    (20, 20)
     """
     covariance = noise_covariance(residuals, method, dof)
     n, n_neuroids = np.shape(residuals)
@@ -167,7 +181,7 @@ def residuals_from_repeats(responses: Any) -> tuple[np.ndarray, int]:
     present[counts < 2] = False
     repeated = counts >= 2
     if not repeated.any():
-        raise ValueError("no stimulus has two complete repetitions: the noise cannot be told")
+        raise ValueError("no stimulus has two complete repetitions: the noise cannot be estimated")
     means = np.where(present[:, :, None], responses, 0.0).sum(axis=1)
     means /= np.maximum(counts, 1)[:, None]
     residuals = (responses - means[:, None])[present]

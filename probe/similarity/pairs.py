@@ -160,7 +160,7 @@ def complete_pairs(
     sizes = [rdms.shape[1] for rdms in sets]
     if len(set(sizes)) > 1:
         raise ValueError(
-            f"RDMs of {' and '.join(map(str, dict.fromkeys(sizes)))} pairs do not compare"
+            f"RDMs of {' and '.join(map(str, dict.fromkeys(sizes)))} pairs cannot be compared"
         )
     pairs = Pairs.all(n_conditions(sizes[0]))
     in_all = np.ones(len(pairs), dtype=bool)

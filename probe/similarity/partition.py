@@ -65,14 +65,29 @@ def partial(
         If the comparator is another, the RDMs differ in size, one is constant or infinite, or
         ``given`` explains ``a`` or ``b`` completely, so that nothing is left to compare.
 
+    See Also
+    --------
+    compare : Without regressing anything out.
+    variance_partition : What each of several predictors adds.
+
     References
     ----------
     Legendre & Legendre 2012, Numerical Ecology, 3rd ed., sections 4.5 and 10.5 (the partial Mantel
     statistic); Fisher 1924, Metron 3:329.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import partial
+    >>> rng = np.random.default_rng(0)
+    >>> pixels = rng.random(45)
+    >>> model, data = pixels + rng.random(45) / 10, pixels + rng.random(45) / 10
+    >>> bool(abs(partial(model, data, pixels)) < 0.4)  # both owe their likeness to the pixels
+    True
     """
     if comparator not in PARTIAL:
         raise ValueError(
-            f"comparator {comparator!r} has no partial form here; known: {', '.join(PARTIAL)}"
+            f"comparator {comparator!r}: expected one with a partial form: {', '.join(PARTIAL)}"
         )
     others = _rows(given, "given")
     sets = [_rows(a, "a", single=True), _rows(b, "b", single=True), others]
@@ -134,11 +149,24 @@ def variance_partition(
         If the number of predictors is another, RDMs differ in size, are constant or infinite, or
         have too few pairs for the adjusted R².
 
+    See Also
+    --------
+    partial : One correlation, with other RDMs regressed out.
+
     References
     ----------
     Seibold & McPhee 1979, Hum Commun Res 5:355; Legendre & Legendre 2012, Numerical Ecology, 3rd
     ed., section 10.3.5; for RDMs: Lescroart, Stansbury & Gallant 2015, Front Comput Neurosci
     9:135; Groen et al. 2018, eLife 7:e32962.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import variance_partition
+    >>> a, b = np.random.default_rng(0).random((2, 45))
+    >>> parts = variance_partition(a + b, {"a": a, "b": b})
+    >>> round(float(parts["r2"].sum()), 6)
+    1.0
     """
     import pandas as pd
 

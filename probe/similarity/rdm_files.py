@@ -75,7 +75,7 @@ def read(path: Path, rdms_type: type[RDMs]) -> RDMs:
         raise ValueError(f"file {str(path)!r} does not exist")
     if suffix not in READERS:
         raise ValueError(
-            f"file {str(path)!r} may hold anything: RDMs are read from {', '.join(READERS)}"
+            f"file {str(path)!r} is of no kind that holds RDMs: expected {', '.join(READERS)}"
         )
     try:
         rdms, labelled = READERS[suffix](path, rdms_type)
@@ -236,7 +236,8 @@ def _pickle(path: Path, rdms_type: type[RDMs]) -> tuple[RDMs, bool]:
         contents = read_arrays(path.read_bytes())
     except Exception as error:  # a broken pickle raises nearly anything
         raise _UnreadableError(
-            f"is no pickle of plain arrays, and others are not opened, since they may run anything "
+            "is not a pickle of plain arrays, and others are not opened, since they may run any "
+            "code "
             f"({str(error) or type(error).__name__}); save it as rdms.save('rdms.hdf5') instead"
         ) from None
     if not (

@@ -153,7 +153,7 @@ class RDMs:
         """
         parts = list(parts)
         if not parts:
-            raise ValueError("there are no RDMs to put together")
+            raise ValueError("no RDMs to concatenate: expected at least one")
         aligned = match(parts)
         first = aligned[0]
         metrics = {part.metric for part in parts}
@@ -237,7 +237,7 @@ class RDMs:
             return self
         ids = tuple(self.stimulus_ids[k] for k in keep) if self.named else ()
         if len(set(positions)) < len(positions):
-            raise ValueError("a stimulus is selected twice; its distance from itself is no pair")
+            raise ValueError("a stimulus is selected twice; its distance from itself is not a pair")
         i, j = np.triu_indices(len(keep), 1)
         low, high = np.minimum(keep[i], keep[j]), np.maximum(keep[i], keep[j])
         # Where pair (low, high) lies in the order of numpy.triu_indices.
@@ -430,7 +430,7 @@ class RDMs:
         try:
             attrs = json.dumps(dict(self.attrs))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the attributes of {self!r} are no JSON: {error}") from None
+            raise ValueError(f"the attributes of {self!r} are not JSON: {error}") from None
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez(
                 file,

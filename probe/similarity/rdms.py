@@ -96,10 +96,24 @@ def rdm(
         ``poisson``), the precision is not symmetric and positive definite, or memory does not hold
         n_stimuli² numbers.
 
+    See Also
+    --------
+    compare : Score RDMs against RDMs.
+    crossvalidated_rdm : Unbiased distances of repeated measurements.
+    probe.similarity.RDMs : Several RDMs with the names of their stimuli, and their files.
+
     References
     ----------
     Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Walther et al. 2016, NeuroImage
     137:188; Schütt et al. 2023, eLife 12:e82566.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from probe.similarity import rdm
+    >>> patterns = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]])
+    >>> rdm(patterns, "euclidean")  # stimuli 0 and 1, 0 and 2, 1 and 2: squared, per neuroid
+    array([12.5, 32. , 12.5])
     """
     metrics = (*METRICS, "mahalanobis", "poisson")
     if metric == "crossnobis":
@@ -219,7 +233,7 @@ def check_prior(prior: tuple[float, float]) -> tuple[float, float]:
     """Refuse a prior of which rates could not be made."""
     rate, weight = (float(value) for value in prior)
     if not (0.0 <= rate < np.inf and 0.0 <= weight < np.inf):
-        raise ValueError(f"prior is {prior}: expected a rate and a weight of zero or more")
+        raise ValueError(f"prior {prior}: expected a rate and a weight of zero or more")
     return rate, weight
 
 

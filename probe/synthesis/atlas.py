@@ -300,6 +300,11 @@ def atlas(
         enough activations; if the target belongs to another network, or does not depend on the
         layer.
 
+    See Also
+    --------
+    visualize : One target at a time.
+    probe.features.top_patches : Patches of the photographs themselves.
+
     Notes
     -----
     A cell's direction is the mean of its activations, multiplied by the inverse of their second

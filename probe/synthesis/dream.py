@@ -144,10 +144,24 @@ def dream(
         If something that was named does not exist, a picture cannot be read, or the target does not
         react to the picture.
 
+    See Also
+    --------
+    visualize : From noise rather than from a photograph.
+    style : Another picture's textures rather than a network's features.
+    probe.synthesis.dream_film, probe.synthesis.dream_zoom : Films.
+
     Examples
     --------
-    >>> probe.dream("photo.jpg")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> photo = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    >>> picture = probe.dream(photo, network, "1", octaves=1, steps=2)
+    >>> picture.pixels.shape, picture.about["settings"]["layers"]
+    ((64, 96, 3), '1')
     >>> probe.dream("photo.jpg", layers="features.15").save("out.png")  # doctest: +SKIP
+    >>> probe.dream("photo.jpg", target="site:v4:12")  # doctest: +SKIP
     """
     plan = prepare(image, DreamSettings.of(locals()), progress=progress)
     return plan.run(preview=preview, preview_every=preview_every, progress=progress)

@@ -1,12 +1,11 @@
 """One run under everything that is made: dreams, styles, visualisations, atlases and films.
 
-A maker hands its algorithm to a run, which owns all that is not the algorithm:
+A maker hands its algorithm to a run, which owns all that is not the algorithm::
 
->>> store = Unfinished.of(about, network)  # doctest: +SKIP
->>> with running(store, network, device="auto", preview=show, preview_every=10) as run:
-...     for stage in range(run.state.get("stage", 0), n_stages):
-...         optimise(pictures, objective, adam, steps, loop=run.loop(as_array, stage=stage))
-...
+    store = Unfinished.of(about, network)
+    with running(store, network, device="auto", preview=show, preview_every=10) as run:
+        for stage in range(run.state.get("stage", 0), n_stages):
+            optimise(pictures, objective, adam, steps, loop=run.loop(as_array, stage=stage))
 
 Networks are on ``run.device`` within the block, torch computes on a given number of threads, and
 Ctrl-C ends the run where it can go on later: when the same is asked for again, ``run.state`` is

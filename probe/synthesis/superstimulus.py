@@ -369,6 +369,11 @@ def superstimulus(
     ProbeError
         If there is no such site, recording or network, or the judge makes the picture itself.
 
+    See Also
+    --------
+    visualize : Without a budget or a judge.
+    encode : Fits the sites.
+
     Examples
     --------
     >>> probe.superstimulus("site:v4:12")  # doctest: +SKIP

@@ -211,10 +211,24 @@ def visualize(
         If something that was named does not exist, or pictures of this size do not go through the
         network.
 
+    See Also
+    --------
+    superstimulus : Of a recorded site, under a budget and judged by another network.
+    atlas : All directions of a layer at once.
+    dream : From a photograph rather than from noise.
+    probe.features.top_patches : The photographs that drive a channel.
+
     Examples
     --------
-    >>> probe.visualize("alexnet", "features.10:84")  # doctest: +SKIP
-    >>> probe.visualize("squeezenet1_1", "tabby", diverse=4).save("cats.png")  # doctest: +SKIP
+    >>> import probe
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
+    >>> result = probe.visualize(network, "1:3", size=32, steps=2)
+    >>> result.pictures.shape
+    (1, 32, 32, 3)
+    >>> result.table["target"].item()
+    '1:3'
+    >>> probe.visualize("alexnet", "conv5:84").save("84.png")  # doctest: +SKIP
     """
     plan = prepare(VisualizeSettings.of(locals()), progress=progress)
     visualisation = plan.run(preview=preview, preview_every=preview_every, progress=progress)

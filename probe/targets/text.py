@@ -69,6 +69,20 @@ def parse(text: str, network: Network) -> Target:
     ------
     ProbeError
         If there is no such layer or class; the message names the nearest.
+
+    See Also
+    --------
+    read : The same for a number, a name or a `Target`.
+    probe.saliency, probe.visualize, probe.dream : Take such texts as ``target``.
+
+    Examples
+    --------
+    >>> from probe import models, targets
+    >>> network = models.load("squeezenet1_1", "random")
+    >>> targets.parse("tabby", network)
+    Class(index=281, label='tabby', layers=('',))
+    >>> targets.parse("features.4:12", network).channel
+    12
     """
     pieces = re.split(r"\s+([+-])\s+|([+-])(?=(?:[\d.]+\*)?site:)", text.strip())
     # Of each sign, one of the two groups is empty.

@@ -207,6 +207,10 @@ def invariance(
     ------
     ProbeError
         If a layer or transform does not exist, or the pictures cannot be read.
+
+    See Also
+    --------
+    probe.features.activation_maps : The maps that move with the picture.
     """
     settings = InvarianceSettings.of(locals()).checked()
     if isinstance(transforms, str):

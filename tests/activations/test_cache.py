@@ -151,7 +151,7 @@ class TestListing:
         assert cache.verify().damage == []
         for path in (folder / "my thesis", folder / ("e" * 32), folder / ("d" * 32), folder):
             with pytest.raises(
-                ProbeError, match="no activations that probe wrote, and is not removed"
+                ProbeError, match="no activations that probe wrote, so it is not removed"
             ):
                 cache.removable([path])
         cache.remove(cache.removable(everything=True))

@@ -183,7 +183,7 @@ def test_a_silent_layer_is_stored_as_zeros(stimuli: StimulusSet) -> None:
 def test_an_incomplete_layer_is_not_read(network: Network, stimuli: StimulusSet) -> None:
     store = extract(network, stimuli, LAYERS[:1], batch_size=4)
     store.array("features.0").shard(0).unlink()
-    with pytest.raises(ProbeError, match=r"there for \d+%.*goes on"):
+    with pytest.raises(ProbeError, match=r"exist for \d+%.*repeat the same extraction"):
         store["features.0"]
     with pytest.raises(ProbeError, match=r"did you mean 'features\.0'"):
         store["features.00"]
@@ -538,7 +538,7 @@ def test_a_layer_whose_first_axis_is_not_the_images(stimuli: StimulusSet) -> Non
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.last(x)
 
-    with pytest.raises(ProbeError, match=r"'last' returns .* no axis of it is the pictures"):
+    with pytest.raises(ProbeError, match=r"'last' returns .* no axis runs over the pictures"):
         extract(Network.from_module(Mixes()), stimuli, ["last"])
 
 

@@ -234,8 +234,8 @@ class TestPictures:
     def test_those_of_other_stimuli_are_refused(self, stimuli):
         net = network()
         pictures = Pictures(stimuli, net.preprocessing)
-        with pytest.raises(ValueError, match="of other stimuli"):
+        with pytest.raises(ValueError, match="of the same stimuli"):
             Extraction(net, stimuli.subset([1, 0]), pictures=pictures)
         small = Network.from_module(net.module, preprocessing=Preprocessing("resize", (8, 8)))
-        with pytest.raises(ValueError, match="another preprocessing"):
+        with pytest.raises(ValueError, match="the same preprocessing"):
             Extraction(small, stimuli, pictures=pictures)

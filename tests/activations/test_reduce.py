@@ -271,7 +271,7 @@ class TestPCA:
         np.testing.assert_array_equal(positions, PCA(7, 50, seed=1).positions(400))
         assert (positions != PCA(3, 50, seed=2).positions(400)).any()
         np.testing.assert_array_equal(PCA(3, 50).positions(50), np.arange(50))
-        with pytest.raises(ProbeError, match="fitted on 50 stimuli; there are 49"):
+        with pytest.raises(ProbeError, match="fitted on 50 stimuli, and there are only 49"):
             PCA(3, 50).positions(49)
 
     def test_fits_and_projects(self, activations: dict[str, torch.Tensor]) -> None:
@@ -293,7 +293,7 @@ class TestPCA:
             reducer.reduce("(6, 4, 5)", outputs(2, (3, 4, 5)))
         with pytest.raises(ProbeError, match=r"'a': activations of 7 stimuli instead of 8"):
             PCA(3, 8).fit("a", np.ones((7, 5)))
-        with pytest.raises(ProbeError, match=r"'a': there is a NaN"):
+        with pytest.raises(ProbeError, match=r"'a': an activation is NaN"):
             PCA(3, 8).fit("a", np.full((8, 5), np.nan))
 
     def test_what_does_not_fit_into_memory_is_refused(
@@ -358,8 +358,14 @@ class TestParse:
             ("pca:10@", r"'pca:10@': a number is missing"),
             ("pca:10@5", r"5 stimuli vary in 4 directions, too few for 10.*pca:10@1000"),
             ("pca:10@10", r"10 stimuli vary in 9 directions"),
-            ("pca:72", r"with 72 stimuli there are no 72 components; ask for at most pca:71"),
-            ("pca:72@100", r"with 72 stimuli there are no 72 components; ask for at most pca:71"),
+            (
+                "pca:72",
+                r"72 principal components need more stimuli than 72; ask for at most pca:71",
+            ),
+            (
+                "pca:72@100",
+                r"72 principal components need more stimuli than 72; ask for at most pca:71",
+            ),
         ],
     )
     def test_nonsense(self, text: str, says: str) -> None:
@@ -369,12 +375,12 @@ class TestParse:
 
     @pytest.mark.parametrize("n_stimuli", [1, 2])
     def test_too_few_stimuli_for_components(self, n_stimuli: int) -> None:
-        with pytest.raises(ProbeError, match="no 5 components"):
+        with pytest.raises(ProbeError, match="5 principal components need more stimuli"):
             parse("pca:5", n_stimuli=n_stimuli)
 
     def test_numbers_are_checked_without_parse(self) -> None:
         for make in (lambda: SparseProjection(0), lambda: RandomUnits(-1), lambda: PCA(0, 5)):
-            with pytest.raises(ProbeError, match=r"k=(0|-1) is not a positive number"):
+            with pytest.raises(ProbeError, match=r"k (0|-1): expected a whole number ≥ 1"):
                 make()
 
 

@@ -135,10 +135,12 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     array.shard(1).unlink()
     assert array.done().tolist() == [True, False, True]
     assert array.share_done() == 5 / 9
-    with pytest.raises(ProbeError, match=r"are not there, or no longer: .*c\.1\.0'"):
+    with pytest.raises(ProbeError, match=r"are missing or were removed: .*c\.1\.0'"):
         array[:]
     np.testing.assert_array_equal(array[8:], values["conv"][8:])
-    with pytest.raises(ProbeError, match=r"there for 56% of the stimuli.*goes on"):
+    with pytest.raises(
+        ProbeError, match=r"exist for 56% of the stimuli only: repeat the same extraction"
+    ):
         store["conv"]
     array.shard(2).write_bytes(b"cut short")
     assert array.done().tolist() == [True, False, False]

@@ -166,11 +166,11 @@ def test_without_intervals(lab):
     [
         ({}, "has a time axis .*: name a window of it, as in --time 70,170ms"),
         ({"step": 10}, "a step without a time"),
-        ({"time": (40, 100), "step": 25}, "do not fill 40 to 100 ms: end at 90 ms, say"),
+        ({"time": (40, 100), "step": 25}, "do not fill 40 to 100 ms: end at 90 ms, for example"),
         ({"time": (45, 95)}, "can begin at 40 or 50 and end at 90 or 100"),
         ({"time": (40, 100), "step": 5}, "can begin at 40 and end at 50"),
         ({"time": (100, 40)}, "expected .start, end. in ms"),
-        ({"time": "100,40ms"}, "a beginning before the end"),
+        ({"time": "100,40ms"}, "a start before the end"),
         ({"time": "40,100"}, "--time 40,100 has no unit"),
         ({"time": "soon"}, "--time soon: expected two numbers and a unit, as in 70,170ms"),
         ({"time": 40}, "expected .start, end. in ms"),

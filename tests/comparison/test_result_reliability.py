@@ -119,7 +119,7 @@ class TestMeasured:
         assert list(found.rdms["n_neuroids"]) == [3, 3, 1, 2]
         (row,) = found.rdms[found.rdms["n_neuroids"] == 1].to_dict("records")
         assert np.isnan(row["r_halves"])
-        assert "one neuroid only" in row["note"]
+        assert "only one neuroid" in row["note"]
         assert any("IT, A: no RDM, since" in note for note in found.notes())
         joined = probe.reliability(made, region="all")
         pd.testing.assert_frame_equal(joined.rdms, found.rdms)

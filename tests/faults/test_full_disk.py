@@ -15,7 +15,7 @@ import pytest
 from harness import Forks, Undisturbed, complete, untouched
 
 MB = 2**20
-FULL = r"activations cannot be written to '.*' \(No space left on device\).*goes on from there"
+FULL = r"activations cannot be written to '.*' \(No space left on device\).*resumes from there"
 
 
 def mount(folder: Path, *options: str) -> bool:

@@ -13,7 +13,7 @@ def cannot(child: Child, store: Path, why: str) -> None:
     """See that a child ended because its store could not be written."""
     assert child.ended() == 2
     assert child.line.startswith(f"ProbeError: activations cannot be written to '{store}' ({why})")
-    assert child.line.endswith("when that is mended, the same extraction goes on from there")
+    assert child.line.endswith("once that is fixed, the same extraction resumes from there")
 
 
 @pytest.mark.parametrize("part", range(5))

@@ -311,7 +311,7 @@ class TestDegenerate:
 
     @pytest.mark.parametrize("n_resamples", [-1, 0, 1])
     def test_too_few_resamples(self, n_resamples):
-        with pytest.raises(ValueError, match=f"n_resamples={n_resamples}"):
+        with pytest.raises(ValueError, match=f"n_resamples {n_resamples}"):
             evaluate(*world(), n_resamples=n_resamples)
 
     @pytest.mark.parametrize("where", [0, 1])
@@ -540,9 +540,9 @@ class TestWhatIsGiven:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"n_resamples": 10.0}, "n_resamples is 10.0: expected a whole number"),
-            ({"seed": None}, "seed is None: expected a whole number"),
-            ({"seed": -1}, "seed=-1; at least 0"),
+            ({"n_resamples": 10.0}, "n_resamples 10.0: expected a whole number"),
+            ({"seed": None}, "seed None: expected a whole number"),
+            ({"seed": -1}, "seed -1: expected a whole number ≥ 0"),
             ({"test": "wald"}, "test 'wald': expected one of auto, permutation"),
             ({"resample": "trials"}, "resample 'trials': expected one of stimuli"),
             ({"variance": "hc3"}, "variance 'hc3': expected one of"),

@@ -301,5 +301,5 @@ class TestMasses:
     def test_maps_with_nan(self, deletions):
         maps = np.zeros((3, 5, 5))
         maps[1, 2, 2] = np.nan
-        with pytest.raises(ProbeError, match="not finite"):
+        with pytest.raises(ProbeError, match="NaN or infinite values"):
             deletions.masses(maps)

@@ -156,7 +156,10 @@ def test_select_neuroids_and_stimuli_by_numbers_and_names():
         ({"neuroids": [1, 1]}, "names neuroid .* more than once"),
         ({"neuroids": []}, "no neuroid is named"),
         ({"stimuli": 6}, "no stimulus 6"),
-        ({"region": "V4", "neuroids": [2]}, "neuroid 2 of recording .* is not of the region"),
+        (
+            {"region": "V4", "neuroids": [2]},
+            "neuroid 2 of recording .* does not belong to the named region",
+        ),
     ],
 )
 def test_select_says_what_is_not_there(given, said):
@@ -258,7 +261,7 @@ def test_constant_neuroid_is_fine_but_a_constant_pattern_is_not():
 
 def test_rdms_that_cannot_be():
     recording = Recording(responses(subjects=("A",)), stimuli(6))
-    with pytest.raises(ProbeError, match="one neuroid only"):
+    with pytest.raises(ProbeError, match="only one neuroid"):
         recording.rdms()
     assert recording.rdms("euclidean")[1].shape == (1, 15)
     with pytest.raises(ProbeError, match="metric 'manhattan': expected one of correlation"):

@@ -81,8 +81,8 @@ def test_grids_are_the_same_to_a_hundredth_of_a_voxel():
         (VOXELS, {"volume_shape": (4, 5, 2)}, "no 'affine'"),
         (VOXELS, SHAPE | {"affine": np.eye(3)}, "'affine' 9; expected 3 and 16"),
         (VOXELS, SHAPE | {"volume_shape": (2, 5, 2)}, r"voxel \(2, 0, 0\) is outside"),
-        (VOXELS | {"i": [0.5, 1, 2]}, SHAPE, "'i' holds something else than whole numbers"),
-        (VOXELS | {"k": ["a", "b", "c"]}, SHAPE, "'k' holds something else"),
+        (VOXELS | {"i": [0.5, 1, 2]}, SHAPE, "'i' holds values that are not whole numbers"),
+        (VOXELS | {"k": ["a", "b", "c"]}, SHAPE, "'k' holds values that are not whole"),
         ({"vertex": [1, 2, 3], "hemisphere": ["L", "L", "both"]}, {}, "hemisphere 'both'"),
     ],
 )

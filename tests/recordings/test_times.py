@@ -102,8 +102,8 @@ def test_a_mean_over_bins_of_two_lengths_is_over_time():
 @pytest.mark.parametrize(
     ("times", "reason"),
     [
-        ([[0, 10], [20, 20]], "some times are bins and some instants"),
-        ([[10, 0]], "ends too early"),
+        ([[0, 10], [20, 20]], "some times are bins and some are instants"),
+        ([[10, 0]], "ends before it begins"),
         ([[0, np.nan]], "missing or infinite"),
         ([[10, 20], [0, 10]], "not ascending: 10 ms is followed by 0 ms"),
         ([[5, 5], [5, 5]], "not ascending"),
@@ -167,7 +167,7 @@ def test_what_needs_one_window_says_so(counted):
             ask(counted)
     with pytest.raises(ProbeError, match="can begin at 70 or 80 and end at 170"):
         counted.window(75, 170)
-    with pytest.raises(ProbeError, match="a beginning before the end"):
+    with pytest.raises(ProbeError, match="a start before the end"):
         counted.window(170, 70)
     with pytest.raises(ProbeError, match="has no time axis"):
         counted.window(70, 170).window(70, 170)
@@ -218,7 +218,7 @@ def test_a_folder_with_times(lab, counted):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda f: (f / "times.csv").unlink(), "four axes, and there is no .*times.csv"),
+        (lambda f: (f / "times.csv").unlink(), "four axes, but there is no .*times.csv"),
         (
             lambda f: np.save(f / "responses.npy", np.ones((6, 30, 4))),
             "has no time axis: save it as",

@@ -338,9 +338,9 @@ class TestErrors:
 
     def test_nothing_to_compare(self):
         x = np.random.default_rng(0).normal(size=(4, 3))
-        with pytest.raises(ValueError, match="one partition only, '3'"):
+        with pytest.raises(ValueError, match="only one partition, '3'"):
             crossvalidated_rdm(x, [0, 0, 1, 1], [3, 3, 3, 3])
-        with pytest.raises(ValueError, match="one condition only, 'a'"):
+        with pytest.raises(ValueError, match="only one condition, 'a'"):
             crossvalidated_rdm(x, list("aaaa"), [0, 1, 2, 3])
         with pytest.raises(ValueError, match="no two conditions share two partitions"):
             crossvalidated_rdm(x, [0, 0, 1, 1], [0, 1, 2, 3])

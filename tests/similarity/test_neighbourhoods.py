@@ -202,7 +202,10 @@ def test_neighbourhoods_that_do_not_fit_into_memory(monkeypatch):
         (lambda: ball_neighbourhoods([[0, 0, 0]], np.diag([1, 1, 0, 1]), 1.0), "no inverse"),
         (lambda: ball_neighbourhoods([[0, 0, 0]], np.eye(4), -1.0), "radius -1.0 mm"),
         (lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [1, 1], 1.0), "named twice"),
-        (lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [99], 1.0), "vertex 99 is not"),
+        (
+            lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [99], 1.0),
+            "vertex 99 does not exist",
+        ),
         (lambda: surface_neighbourhoods(mesh_graph(*ribbon()), [0], 0.0), "radius 0.0 mm"),
         (lambda: SearchlightRDMs(np.eye(3), None, "jaccard"), "'jaccard': expected one of"),
         (lambda: SearchlightRDMs(np.full((3, 2), np.nan), None), "stimulus 0 has a NaN"),

@@ -163,5 +163,5 @@ class TestErrors:
                 estimate(np.ones(shape))
         with pytest.raises(ValueError, match="NaN"):
             estimate(np.full((3, 3), np.nan))
-        with pytest.raises(ValueError, match="dof is 0"):
+        with pytest.raises(ValueError, match="dof 0"):
             estimate(residuals(0), dof=0)

@@ -278,7 +278,7 @@ class TestRsatoolbox:
 
         content = {"dissimilarities": Evil(), "pattern_descriptors": {}}
         (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
-        refused(tmp_path / "x.pkl", r"is no pickle of plain arrays.*save\('rdms.hdf5'\)")
+        refused(tmp_path / "x.pkl", r"is not a pickle of plain arrays.*save\('rdms.hdf5'\)")
         assert not (tmp_path / "evil").exists()
 
     @pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1, 2])])
@@ -351,4 +351,4 @@ class TestNumpy:
 
     def test_a_kind_of_file_that_is_not_read(self, tmp_path):
         (tmp_path / "x.xlsx").write_bytes(b"PK")
-        refused(tmp_path / "x.xlsx", r"RDMs are read from \.npz, \.npy, \.mat")
+        refused(tmp_path / "x.xlsx", r"no kind that holds RDMs: expected \.npz, \.npy, \.mat")

@@ -338,7 +338,7 @@ class TestFiles:
     def test_what_cannot_be_written_leaves_the_old_file(self, rdms, tmp_path, monkeypatch):
         path = rdms.save(tmp_path / "set.npz")
         before = path.read_bytes()
-        with pytest.raises(ValueError, match="no JSON"):
+        with pytest.raises(ValueError, match="not JSON"):
             RDMs(rdms.distances, attrs={"x": object()}).save(path)
 
         def full(file, **arrays):

@@ -147,7 +147,7 @@ def _responses(content: Variables, options: Options, where: str) -> str:
                 f"{where} has no {options.variable!r}{suggest(options.variable, arrays)}"
             )
         if arrays[options.variable].is_text:
-            raise ProbeError(f"{where}: {options.variable!r} holds texts, not responses")
+            raise ProbeError(f"{where}: {options.variable!r} holds text, not responses")
         return options.variable
     candidates = [
         name for name, v in arrays.items() if not v.is_text and v.vector is None and v.values.size
@@ -199,8 +199,8 @@ def _labels(
             texts = [n for n, v in content.arrays.items() if v.is_text and v.vector is not None]
             text_names = f" (it has the texts {', '.join(texts[:6])})" if texts else ""
             raise ProbeError(
-                f"{where}: nothing says which picture each response is to: name the variable with "
-                f"--labels{text_names}, or a .csv with a column stimulus_id{lost}"
+                f"{where}: nothing says which picture each response belongs to: name the variable "
+                f"with --labels{text_names}, or a .csv with a column stimulus_id{lost}"
             )
         said = one_of(candidates, "the pictures' names", "--labels", where)
     return _names(content.arrays[said], where, said), said
@@ -317,17 +317,17 @@ def _over_time(
         raise ProbeError(
             f"{where}: "
             + (
-                "in which unit its time bins are is not in the file: say --time-unit ms or s"
+                "the file does not name the unit of its time bins: add --time-unit ms or s"
                 if starts is not None and ends is not None
-                else "when its time bins begin and end is not in the file: say so with the "
-                "beginning of the first and the width of all, as in --bins -500,1ms"
+                else "the file does not say when its time bins begin and end: name the beginning "
+                "of the first and the width of all, as in --bins -500,1ms"
             )
         )
     widths = ends - starts
     if not np.allclose(widths, widths[0]):
         raise ProbeError(
-            f"{where} has time bins from {widths.min():g} to {widths.max():g} {unit} long: bins of "
-            "one length can be put together"
+            f"{where} has time bins {widths.min():g} to {widths.max():g} {unit} long: only bins of "
+            "one length can be combined"
         )
     times = np.column_stack([in_ms(starts, unit), in_ms(ends, unit)])
     return put_together(values, times, options, where)
@@ -354,7 +354,7 @@ def _bins(
         starts = first + width * np.arange(n)
         if "start" in edges and not np.allclose(starts, edges["start"], 0, 1e-6 * width):
             raise ProbeError(
-                f"{where}: --bins {first:g},{width:g}{unit} disagrees with the file, whose time "
+                f"{where}: --bins {first:g},{width:g}{unit} does not match the file, whose time "
                 f"bins begin at {edges['start'][0]:g}, {edges['start'][min(1, n - 1)]:g}, …"
             )
         return starts, first + width * np.arange(1, n + 1), unit
@@ -370,13 +370,13 @@ def _check_single(
 ) -> None:
     if starts is None or ends is None or unit is None:
         raise ProbeError(
-            f"{where} has one time bin, and "
-            + ("not its unit: say --time-unit ms or s" if ends is not None else "not when it is")
-            + ", or leave out --window"
+            f"{where} has one time bin, but does not "
+            + ("name its unit: add --time-unit ms or s, or" if ends is not None else "say when:")
+            + " leave out --window"
         )
     if not np.allclose((starts[0], ends[0]), window.within(unit)):
         raise ProbeError(
-            f"{where} has one time bin, {starts[0]:g} to {ends[0]:g} {unit}, not {window}"
+            f"{where} has one time bin, from {starts[0]:g} to {ends[0]:g} {unit}, and not {window}"
         )
 
 
@@ -434,7 +434,7 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
     unit = time_unit_of(times_name, options.time_unit, content.arrays[times_name].unit)
     if unit is None:
         raise ProbeError(
-            f"{where}: the unit of {times_name!r} is not in the file: say --time-unit s or ms"
+            f"{where}: the file does not name the unit of {times_name!r}: add --time-unit s or ms"
         )
     index = by_plain.get(f"{plain_name(times_name)}_index")
     ids_name = _ids(content)
@@ -443,7 +443,7 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
         ends = np.asarray(content.arrays[index].vector, dtype=np.int64)
         if ends.size == 0 or np.any(np.diff(ends) < 0) or ends[0] < 0 or ends[-1] != times.size:
             raise ProbeError(
-                f"{where}: {index!r} is to hold the end of each unit's spikes, ascending up to "
+                f"{where}: {index!r} has to hold the end of each unit's spikes, ascending up to "
                 f"{times.size}"
             )
         spike_times = np.split(times.astype(np.float64), ends[:-1])
@@ -474,9 +474,9 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
         known_by = {ids_name, spike_units, times_name}
     else:
         raise ProbeError(
-            f"{where}: which unit each of {times_name!r} is of is not in the file: expected "
-            f"{plain_name(times_name)}_index (the end of each unit's spikes) or spike_units (the "
-            "unit of each spike)"
+            f"{where}: the file does not say which unit each of {times_name!r} belongs to: "
+            f"expected {plain_name(times_name)}_index (the end of each unit's spikes) or "
+            "spike_units (the unit of each spike)"
         )
     if options.presentations is not None:
         table = Path(options.presentations).expanduser()
@@ -486,7 +486,7 @@ def _spikes(content: Variables, path: Path, options: Options, matches: Matches) 
         onset_name = next((by_plain[n] for n in ONSETS if n in by_plain), None)
         if onset_name is None:
             raise ProbeError(
-                f"{where} has spikes and no onsets of pictures: name a table of presentations with "
+                f"{where} has spikes but no onsets of pictures: name a table of presentations with "
                 "--presentations FILE.csv (columns onset and stimulus_id)"
             )
         vector = content.arrays[onset_name].vector

@@ -154,7 +154,7 @@ def _refuse_other_options(options: Options, where: str) -> None:
     ):  # fmt: skip
         if value is not None:
             raise ProbeError(
-                f"{where} is of brain images, whose axes are known: leave out {option}"
+                f"{where} holds brain images, whose axes are known: leave out {option}"
             )
     if options.key is not None and not options.masks:
         raise ProbeError("--key names the values of an atlas: name the atlas with --mask")
@@ -212,7 +212,7 @@ def _choose_statistic(files: list[Path], options: Options) -> list[Path]:
     statistic = one_of(names, "the statistic (stat-) of the maps", "--variable", where)
     if statistic in _NO_RESPONSES:
         raise ProbeError(
-            f"{where} has {_NO_RESPONSES[statistic]} only (stat-{statistic}), which are no "
+            f"{where} has {_NO_RESPONSES[statistic]} only (stat-{statistic}), which are not "
             f"responses: name the maps of stat-effect, or insist with --variable {statistic}"
         )
     return files
@@ -241,7 +241,7 @@ def _open_all(files: Sequence[Path]) -> tuple[str, list[_Source]]:
         if image.grid and first.grid and not image.grid.agrees_with(first.grid):
             raise ProbeError(
                 f"{str(path)!r} has {image.grid}, and {files[0].name!r} {first.grid}: images of "
-                "one recording are of one grid; they are not resampled here, "
+                "one recording share a grid; they are not resampled here, but "
                 "nilearn.image.resample_to_img does that"
             )
         if image.has_map_axis != first.has_map_axis:
@@ -261,8 +261,8 @@ def _group_hemispheres(
         hemi, said = source.image.hemisphere, source.name["hemi"]
         if kind == kinds.GIFTI and source.hemisphere not in ("L", "R"):
             raise ProbeError(
-                f"{str(source.path)!r}: of which hemisphere it is, neither its name (hemi-L, "
-                "hemi-R) nor its AnatomicalStructurePrimary says"
+                f"{str(source.path)!r}: neither its name (hemi-L, hemi-R) nor its "
+                "AnatomicalStructurePrimary says which hemisphere it shows"
             )
         if hemi and said and hemi != said:
             raise ProbeError(
@@ -274,7 +274,7 @@ def _group_hemispheres(
         if len(sizes) > 1:
             raise ProbeError(
                 f"{where}: the images of hemisphere {hemi} have {' and '.join(map(str, sizes))} "
-                "vertices: they are of different meshes"
+                "vertices: they belong to different meshes"
             )
     return dict(sorted(groups.items()))
 
@@ -314,8 +314,8 @@ def _label_series(
     if not options.events:
         bold = f"; if it is a time series: {_GLM}" if _in_time(runs[0]) else ""
         raise ProbeError(
-            f"{where}: which picture each of its {runs[0].image.n_maps} maps is of is not in the "
-            f"file: name a table of one row per map with --events{bold}"
+            f"{where}: the file does not say which picture each of its {runs[0].image.n_maps} maps "
+            f"belongs to: name a table with one row per map with --events{bold}"
         )
     if len(options.events) != len(runs):
         raise ProbeError(
@@ -367,8 +367,8 @@ def _check_order(runs: Sequence[_Source], events: Sequence[Path]) -> None:
     if listed == sorted(listed) and (pair := rivals(listed)) is not None:
         raise ProbeError(
             f"whether {pair[0]!r} comes before {pair[1]!r} depends on how names are sorted, and so "
-            "would which table of events is of which: give images and tables run-NUMBER in their "
-            "names, or numbers of one width"
+            "does which table of events belongs to which image: give images and tables run-NUMBER "
+            "in their names, or numbers of one width"
         )
 
 
@@ -445,15 +445,15 @@ def _label_maps(
             twice = repeated(str(_key_of(source)) for source in group)
             same = [s.path.name for s in group if str(_key_of(s)) == twice]
             raise ProbeError(
-                f"{where}: {same[0]!r} and {same[1]!r} are of one picture and one run by their "
-                "names: name a table with --events (columns file and stimulus_id)"
+                f"{where}: {same[0]!r} and {same[1]!r} are named after one picture and one run: "
+                "name a table with --events (columns file and stimulus_id)"
             )
     keys = sorted(by_key[hemispheres[0]], key=_sort_key)
     for hemi in hemispheres[1:]:
         if lost := set(keys) ^ set(by_key[hemi]):
             contrast, ses, run = min(lost)
             named = f"{contrast or 'a map'}{f', ses-{ses}' * bool(ses)}{f', run-{run}' * bool(run)}"
-            raise ProbeError(f"{where}: {named} is there for one hemisphere only")
+            raise ProbeError(f"{where}: {named} exists for one hemisphere only")
     ordered = {hemi: [by_key[hemi][key] for key in keys] for hemi in hemispheres}
     sources = ordered[hemispheres[0]]
     columns: Columns = {}
@@ -467,7 +467,7 @@ def _label_maps(
     if matches(stems):
         return ordered, list(stems), "the images' names", columns
     raise ProbeError(
-        f"{where}: names as {sources[0].path.name!r} do not tell which picture a map is of (by "
+        f"{where}: names as {sources[0].path.name!r} do not say which picture a map belongs to (by "
         "contrast-NAME, or the name of a picture in --stimuli): name a table with --events, of one "
         "row per image (columns file and stimulus_id)"
     )
@@ -504,8 +504,8 @@ def _find_pictures(contrasts: Sequence[str], known: Sequence[str], where: str) -
         if len(pictures) > 1:
             raise ProbeError(
                 f"{where}: contrast-{contrast} may mean {pictures[0]!r} or {pictures[1]!r}, whose "
-                "names differ in signs only; one has overwritten the other, if both were shown: "
-                "rename a picture and write the maps again, or name a table with --events"
+                "names differ in punctuation only; if both were shown, one has overwritten the "
+                "other: rename a picture and write the maps again, or name a table with --events"
             )
         labels.append(pictures[0] if pictures else contrast)
     return labels
@@ -543,14 +543,14 @@ def _match_table(
         if rows != len(sources):
             raise ProbeError(
                 f"{where} has {len(sources)} images of one map, and {str(path)!r} {rows} rows: "
-                "expected one row per image, of which the column file names it"
+                "expected one row per image, named in a column file"
             )
         names = [source.path.name for source in sources]
         if (pair := rivals(names)) is not None:
             raise ProbeError(
                 f"{where}: whether {pair[0]!r} comes before {pair[1]!r} depends on how names are "
-                f"sorted, and so would which row is of which: name them in {str(path)!r}, in a "
-                "column file"
+                "sorted, and so does which row belongs to which image: name them in "
+                f"{str(path)!r}, in a column file"
             )
         ordered = list(sources)
         how = f"{label}, in the order of the images' names"
@@ -624,13 +624,13 @@ def _choose_masks(hemi: str, alone: bool, options: Options) -> list[Path]:
         said = parse_name(path.name)["hemi"] or open_image(path)[1].hemisphere
         if said not in ("L", "R"):
             raise ProbeError(
-                f"{str(path)!r}: of which hemisphere it is, neither its name (hemi-L, hemi-R) nor "
-                "its AnatomicalStructurePrimary says"
+                f"{str(path)!r}: neither its name (hemi-L, hemi-R) nor its "
+                "AnatomicalStructurePrimary says which hemisphere it shows"
             )
         if said == hemi:
             fitting.append(path)
     if not fitting:
-        raise ProbeError(f"no mask is of hemisphere {hemi}: name one, or the images of the other")
+        raise ProbeError(f"no mask covers hemisphere {hemi}: name one, or the images of the other")
     return fitting
 
 

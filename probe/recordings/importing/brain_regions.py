@@ -106,7 +106,7 @@ def read_regions(
     ]
     read = [(np.maximum(values, 0), labels) for values, labels in read]
     if nothing := [p for p, (values, _) in zip(masks, read, strict=True) if not values.any()]:
-        raise ProbeError(f"{str(nothing[0])!r} is nowhere above 0: it chooses no voxel")
+        raise ProbeError(f"{str(nothing[0])!r} is nowhere above 0: it selects no voxel")
     regions = _select_points(masks, read, key, region)
     return replace(regions, notes=[*regions.notes, *notes])
 
@@ -180,14 +180,15 @@ def _check_grid(mask: BrainImage, image: BrainImage) -> None:
     if (mask.grid is None) != (image.grid is None):
         kinds_of = [("a surface" if one.grid is None else "a volume") for one in (mask, image)]
         raise ProbeError(
-            f"{where} is of {kinds_of[0]}, and {image.path.name!r} of {kinds_of[1]}: expected a "
-            "mask of the same kind"
+            f"{where} is an image of {kinds_of[0]}, and {image.path.name!r} one of {kinds_of[1]}: "
+            "expected a mask of the same kind"
         )
     if mask.grid is None or image.grid is None:
         if mask.n_points != image.n_points:
             raise ProbeError(
                 f"{where} has {mask.n_points} vertices, and {image.path.name!r} {image.n_points}: "
-                "they are of different meshes, which are not resampled; use a mask on the same one"
+                "they belong to different meshes, which are not resampled; use a mask on the same "
+                "mesh"
             )
         if mask.hemisphere and image.hemisphere and mask.hemisphere != image.hemisphere:
             raise ProbeError(
@@ -226,7 +227,7 @@ def _join_masks(masks: Sequence[Path], chosen: list[np.ndarray], region: str | N
         both = [n for n, one in zip(names, chosen, strict=True) if one[np.argmax(count > 1)]]
         raise ProbeError(
             f"the masks {both[0]!r} and {both[1]!r} share {int((count > 1).sum())} voxels: a voxel "
-            "is of one region; import them one by one"
+            "belongs to one region; import them one by one"
         )
     points = count > 0
     which = np.argmax(np.stack(chosen)[:, points], axis=0)
@@ -255,7 +256,7 @@ def _select_regions(
         raise ProbeError(
             f"{where} has {int((values == nameless[0]).sum())} voxels of value {nameless[0]}, "
             f"which {source} does not name ({len(nameless)} such values): name another key with "
-            "--key, or the regions that are meant with --region"
+            "--key, or the regions to read with --region"
         )
     if absent := [labels[value] for value in labels if value and value not in present]:
         listed = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")

@@ -61,7 +61,7 @@ def grouped(
     if np.isinf(responses).any():
         raise ProbeError(f"{where}: {presented.variable} has infinite responses")
     if np.isnan(responses).all():
-        raise ProbeError(f"{where}: {presented.variable} has no response that is not missing")
+        raise ProbeError(f"{where}: {presented.variable} has no responses: all are missing")
     stimulus_columns: dict[str, list[str]] = {}
     for name, cells in columns.items():
         if (per_stimulus := _per_stimulus(cells, stimulus, len(ids))) is not None:
@@ -210,8 +210,8 @@ def _with_table(
     rows = list(range(n))
     if ids is not None and listed is None:
         raise ProbeError(
-            f"{str(path)!r} has no column neuroid_id, and {where} gives ids: which row is of which "
-            "neuroid cannot be known"
+            f"{str(path)!r} has no column neuroid_id, and {where} gives ids: which row describes "
+            "which neuroid is ambiguous"
         )
     if ids is not None and listed is not None:
         if twice := repeated(listed):
@@ -250,8 +250,8 @@ def _pictures(
         raise ProbeError(
             f"{where}: no picture in {options.stimuli or pictures.name!r} is called "
             f"{missing[0]!r}{more} of {len(ids)} names in {presented.label_name}"
-            f"{suggest(missing[0], pictures.ids)} (--labels names the pictures otherwise, --blank "
-            "says what is none)"
+            f"{suggest(missing[0], pictures.ids)} (--labels names the pictures differently, "
+            "--blank NAME what is no picture)"
         )
     matched = [picture for picture in meant if picture is not None]
     if twice := repeated(matched):

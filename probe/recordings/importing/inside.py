@@ -72,14 +72,13 @@ def pictures_inside(
         pixels = stored[name]
         if pixels.dtype != np.uint8:
             raise ProbeError(
-                f"{where}: picture {name!r} is of {pixels.dtype}, of which it is not known what "
-                "is black and what white: save the pictures as files, and name their folder with "
-                "--stimuli"
+                f"{where}: picture {name!r} is of {pixels.dtype}, whose black and white are not "
+                "known: save the pictures as files, and name their folder with --stimuli"
             )
         if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
             raise ProbeError(
-                f"{where}: picture {name!r} has shape {pixels.shape}: expected two axes, and "
-                "perhaps 3 or 4 colours"
+                f"{where}: picture {name!r} has shape {pixels.shape}: expected two axes, or a "
+                "third one of 3 or 4 colours"
             )
         if options.picture_axes == "x,y":
             pixels = pixels.swapaxes(0, 1)

@@ -165,7 +165,7 @@ def read_window(text: str, option: str = "--window", example: str = "50,250ms") 
     """Return a window such as ``50,250ms``, from the first time up to before the second."""
     window = _pair(text, option, example)
     if not window.first < window.second:
-        raise ProbeError(f"{option} {text}: expected a beginning before the end")
+        raise ProbeError(f"{option} {text}: expected a start before the end")
     return window
 
 

@@ -154,6 +154,11 @@ def read_recording(
     ProbeError
         If the file is absent, damaged or a pointer; if what an axis, a name or a unit is cannot
         be known; if a picture is missing. One line, which names what would work.
+
+    See Also
+    --------
+    from_folder : The folder that ``Reading.save`` writes.
+    load : Recordings by name.
     """
     settings = ReadSettings.of(locals())
     paths = paths_of(path)
@@ -169,7 +174,7 @@ def read_recording(
         return bool(picture_ids) and bool(named) and None not in picture_names(named, picture_ids)
 
     if options.stimuli is not None and options.picture_axes is not None:
-        raise ProbeError("--picture-axes is of pictures inside the file: leave out --stimuli")
+        raise ProbeError("--picture-axes is for pictures inside the file: leave out --stimuli")
     images = [is_brain_image(file) for file in paths]
     if all(images):
         kind, files, presented = from_images(paths, options, matches, picture_ids)

@@ -33,7 +33,7 @@ def from_nwb(path: Path, options: Options, matches: Callable[[Collection[str]], 
     where = repr(str(path))
     if options.axes is not None or options.bins is not None:
         raise ProbeError(
-            f"{where} is an NWB file, of which units are read: leave out --axes, --bins"
+            f"{where} is an NWB file, from which units are read: leave out --axes, --bins"
         )
     try:
         session = read_nwb(path)
@@ -114,9 +114,9 @@ def _labels(
             return frames, f"{table}, by the frames of {shown.frames}"
         if options.labels is None or not _is_file(options.labels):
             raise ProbeError(
-                f"{where}: which pictures the numbers of {table!r} mean is not in the file, since "
-                f"{shown.reason}: name a .csv that lists the pictures (column stimulus_id) in the "
-                "order of the numbers, from 0 on, with --labels"
+                f"{where}: the file does not say which pictures the numbers of {table!r} stand "
+                f"for, since {shown.reason}: name a .csv that lists the pictures (column "
+                "stimulus_id) in the order of the numbers, from 0 on, with --labels"
             )
         names = listed_names(Path(options.labels).expanduser())
         numbers = shown.numbers

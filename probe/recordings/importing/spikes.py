@@ -184,7 +184,7 @@ def count_all(
     )
     if not np.nansum(counts):
         raise ProbeError(
-            f"{where}: no spike of {n_spikes} is in the window {options.window} of any of "
+            f"{where}: none of {n_spikes} spikes lies in the window {options.window} of any of "
             f"{len(onsets.times)} presentations ({spans}): are both on one clock and in one unit?"
         )
     notes.append(spans)

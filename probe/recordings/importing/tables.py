@@ -224,7 +224,7 @@ def onsets_in(unit: str, onsets: np.ndarray, name: str, options: Options, where:
     """Return onsets in the unit of the spikes."""
     onset_unit = time_unit_of(name, options.time_unit)
     if onset_unit is None:
-        raise ProbeError(f"{where}: the unit of {name!r} is not known: say --time-unit s or ms")
+        raise ProbeError(f"{where}: the unit of {name!r} is not known: add --time-unit s or ms")
     if onset_unit == unit:
         return onsets
     return onsets / 1000 if unit == "s" else onsets * 1000
@@ -420,7 +420,7 @@ def _from_spikes(
     unit = time_unit_of(spike_time, options.time_unit)
     if unit is None:
         raise ProbeError(
-            f"{where}: the unit of {spike_time!r} is not in the file: say --time-unit s or ms"
+            f"{where}: the file does not name the unit of {spike_time!r}: add --time-unit s or ms"
         )
     if options.presentations is None:
         raise ProbeError(
@@ -467,14 +467,14 @@ def _from_bins(
         counts[..., None], times, options, where
     )
     if not whole_numbers:
-        raise ProbeError(f"{where}: its time bins hold other values than counts of spikes")
+        raise ProbeError(f"{where}: its time bins hold values that are not counts of spikes")
     site = {n: v for n, v in columns.items() if n.startswith("site_info.")}
     constant_columns: Columns = {}
     for name, cells in site.items():
         if len(set(cells)) > 1:
             raise ProbeError(
                 f"{where} has trials of several sites ({name}: {cells[0]}, "
-                f"{next(c for c in cells if c != cells[0])}): one file is to hold one site"
+                f"{next(c for c in cells if c != cells[0])}): expected one site per file"
             )
         constant_columns[name.removeprefix("site_info.")] = [cells[0]]
     candidates = [name for name in columns if name.startswith("labels.")]

@@ -199,7 +199,9 @@ class TestImagesOfOneMap:
             volume(tmp_path / "betas" / f"p{k + 1}.nii", maps[..., k])
         reading = read_recording(tmp_path / "betas", stimuli=pictures)
         np.testing.assert_array_equal(reading.responses[:, 0], flat(maps)[:3])
-        with pytest.raises(ProbeError, match=r"do not tell which picture a map is of.*--events"):
+        with pytest.raises(
+            ProbeError, match=r"do not say which picture a map belongs to.*--events"
+        ):
             read_recording(tmp_path / "betas")
 
     def test_a_table_that_names_files(self, tmp_path, maps, pictures):
@@ -685,5 +687,5 @@ class TestHaxby:
         run = HAXBY / "BOLD" / "task001_run001"
         with pytest.raises(ProbeError, match=r"121 volumes, and .* 8 rows: .*a GLM"):
             read_recording(run / "bold_25mm.nii.gz", events=run / "bold_events.tsv")
-        with pytest.raises(ProbeError, match="images of one recording are of one grid"):
+        with pytest.raises(ProbeError, match="images of one recording share a grid"):
             read_recording(run)

@@ -227,7 +227,7 @@ CASES = {
     "two resolutions": (
         maps("res-1_contrast-a.nii", "res-2_contrast-b.nii"), {}, r"differ in res \(1 and 2\)"
     ),
-    "two grids": (two_grids, {}, "images of one recording are of one grid"),
+    "two grids": (two_grids, {}, "images of one recording share a grid"),
     "one map and many": (one_and_many, {}, "name images of one map each, or of many each"),
     "named twice": (several(series(), series()), E, "is named twice"),
     "two statistics": (
@@ -235,13 +235,13 @@ CASES = {
         "may be 'effect', 't': name one with --variable|may be 't', 'effect'",
     ),
     "p-values": (
-        maps("contrast-a_stat-p_statmap.nii"), {}, "has p-values only .* are no responses"
+        maps("contrast-a_stat-p_statmap.nii"), {}, "has p-values only .* are not responses"
     ),
     "a statistic that is not there": (
         maps("contrast-a_stat-t_statmap.nii"), {"variable": "z"}, "no maps of stat-z .* are 't'"
     ),
     # which picture
-    "no events": (series(), {}, "which picture each of its 3 maps is of is not in the file"),
+    "no events": (series(), {}, "does not say which picture each of its 3 maps belongs to"),
     "no events, bold": (series(BOLD), {}, "estimate one map per presentation first, by a GLM"),
     "events of a time series": (
         series(), {"events": rows(onset=[0, 9], duration=[1, 1], trial_type=["a", "b"])},
@@ -290,7 +290,7 @@ CASES = {
         maps("contrast-a.nii"), {"labels": "stimulus_id"}, "--labels stimulus_id is a column of it"
     ),
     "names that tell nothing": (
-        maps("beta_0001.nii", "beta_0002.nii"), {}, "do not tell which picture .* --events"
+        maps("beta_0001.nii", "beta_0002.nii"), {}, "do not say which picture .* --events"
     ),
     "one contrast twice": (
         maps("run-1_contrast-a_b.nii", "run-01_contrast-a_b.nii"), {}, "one picture and one run"
@@ -323,7 +323,7 @@ CASES = {
         maps("b_1.nii"), {"events": several(rows(), rows("u.tsv"))}, "name one table with --events"
     ),
     # surfaces
-    "of no hemisphere": (surface_file(), E, "of which hemisphere it is, neither its name"),
+    "of no hemisphere": (surface_file(), E, "neither its name .* says which hemisphere"),
     "of two hemispheres": (
         surface_file("hemi-L.func.gii", hemisphere="R"), E, "called hemi-L, and says inside .* R"
     ),
@@ -331,26 +331,26 @@ CASES = {
         surfaces(
             hemi__L_contrast__a=VERTICES[:1], hemi__L_contrast__b=VERTICES[1:2],
             hemi__R_contrast__a=VERTICES[:1],
-        ), {}, "b is there for one hemisphere only",
+        ), {}, "b exists for one hemisphere only",
     ),
     "other runs on one side": (
         surfaces(hemi__L_x=VERTICES, hemi__R_x=VERTICES[:2]), E, "not of the same runs"
     ),
     "two meshes": (
         surfaces(hemi__L_contrast__a=VERTICES[:1], hemi__L_contrast__b=VERTICES[1:2, :7]), {},
-        "hemisphere L have .* vertices: they are of different meshes",
+        "hemisphere L have .* vertices: they belong to different meshes",
     ),
     "maps on both sides and a table": (
         surfaces(hemi__L_a=VERTICES[:1], hemi__R_a=VERTICES[:1]), E, "of both hemispheres: import"
     ),
     "a mask of no hemisphere": (
         surfaces(hemi__L_x=VERTICES, hemi__R_x=VERTICES),
-        {**E, "mask": surface_file("roi.shape.gii", VERTICES[:1])}, "of which hemisphere it is",
+        {**E, "mask": surface_file("roi.shape.gii", VERTICES[:1])}, "says which hemisphere",
     ),
     "a mask of one hemisphere": (
         surfaces(hemi__L_x=VERTICES, hemi__R_x=VERTICES),
         {**E, "mask": surface_file("hemi-L_roi.shape.gii", [np.ones(10, np.float32)])},
-        "no mask is of hemisphere R",
+        "no mask covers hemisphere R",
     ),
     "a mask of another mesh": (
         surface_file("hemi-L.func.gii"),
@@ -363,7 +363,8 @@ CASES = {
         "is of hemisphere R, and 'x.func.gii' of L",
     ),
     "a volume for a surface": (
-        surface_file("hemi-L.func.gii"), {**E, "mask": roi()}, "is of a volume, and .* a surface"
+        surface_file("hemi-L.func.gii"), {**E, "mask": roi()},
+        "is an image of a volume, and .* one of a surface",
     ),
     # masks and atlases
     "a mask of other lengths": (

@@ -126,7 +126,7 @@ REFUSALS = {
     "white is not known": (
         {"stored": pictures(np.float64)},
         {"picture_axes": "y,x"},
-        "is of float64, of which it is not known what is black and what white",
+        "is of float64, whose black and white are not known",
     ),
     "no order": ({"stored": pictures()}, {"picture_axes": "hw"}, "--picture-axes hw: expected y,x"),
     "two sources": (

@@ -181,8 +181,8 @@ CASES = {
         npz(r=DATA), {"axes": "trial,repeat"}, "'repetition' goes with 'stimulus'"
     ),
     "window without unit": (spikes(), {"window": "50,250"}, "has no unit: write 50,250ms"),
-    "window backwards": (spikes(), {"window": "250,50ms"}, "a beginning before the end"),
-    "window empty": (spikes(), {"window": "50,50ms"}, "a beginning before the end"),
+    "window backwards": (spikes(), {"window": "250,50ms"}, "a start before the end"),
+    "window empty": (spikes(), {"window": "50,50ms"}, "a start before the end"),
     "window of one": (spikes(), {"window": "50ms"}, "expected two numbers and a unit"),
     "window of words": (spikes(), {"window": "a,bms"}, "expected two numbers and a unit"),
     "window infinite": (spikes(), {"window": "0,infs"}, "expected two numbers and a unit"),
@@ -191,7 +191,7 @@ CASES = {
     # which array
     "two arrays": (npz(r=DATA, q=DATA, **ROWS), {}, r"may be 'r', 'q': name one with --variable"),
     "no such array": (npz(resp=DATA, **ROWS), {"variable": "rsp"}, "did you mean 'resp'"),
-    "texts": (npz(**ROWS), {"variable": "stimulus_id"}, "holds texts, not responses"),
+    "texts": (npz(**ROWS), {"variable": "stimulus_id"}, "holds text, not responses"),
     "vectors only": (npz(r=[1.0, 2.0], **ROWS), {}, "two or more axes"),
     "nothing": (npz(), {}, "called .npz but is no such file"),
     "an empty array": (npz(r=np.zeros((0, 3)), **ROWS), {}, "two or more axes"),
@@ -265,7 +265,7 @@ CASES = {
         npz(
             r=np.ones((2, 3)), stimulus_id=NAMES, bin_start_ms=[0, 50, 100],
             bin_end_ms=[50, 100, 200],
-        ), {"axes": "image,time", "window": "0,200ms"}, "from 50 to 100 ms long",
+        ), {"axes": "image,time", "window": "0,200ms"}, "time bins 50 to 100 ms long",
     ),
     "window between bins": (
         npz(r=np.ones((2, 4)), stimulus_id=NAMES),
@@ -280,7 +280,7 @@ CASES = {
         npz(
             r=np.ones((2, 4)), stimulus_id=NAMES, time_bin_start=[0, 5, 10, 15],
             time_bin_end=[5, 10, 15, 20],
-        ), {"axes": "image,time", **W}, "say --time-unit ms or s",
+        ), {"axes": "image,time", **W}, "add --time-unit ms or s",
     ),
     "bins that overlap": (
         npz(
@@ -290,25 +290,25 @@ CASES = {
     ),
     "bins that disagree": (
         npz(r=np.ones((2, 3)), stimulus_id=NAMES, bin_start_ms=[0, 50, 100]),
-        {"axes": "image,time", "bins": "0,20ms", "window": "0,20ms"}, "disagrees with the file",
+        {"axes": "image,time", "bins": "0,20ms", "window": "0,20ms"}, "does not match the file",
     ),
     "another window than the one bin": (
         nc(
             ("presentation", "neuroid", "time_bin"), DATA[..., None], stimulus_id=IDS,
             time_bin_start=(2, [70]), time_bin_end=(2, [170]),
-        ), {"window": "50,250ms", "time_unit": "ms"}, "one time bin, 70 to 170 ms, not 50 to 250",
+        ), {"window": "50,250ms", "time_unit": "ms"}, "one time bin, from 70 to 170 ms, and not 50",
     ),
     # spikes
     "spikes without window": (spikes(), {}, "name the window after picture onset"),
     "spikes without unit of time": (
         npz(spike_times=[1.1], spike_times_index=[1], onset_s=[1.0], stimulus_id=["a"]), W,
-        "the unit of 'spike_times' is not in the file",
+        "the file does not name the unit of 'spike_times'",
     ),
     "onsets without unit of time": (
         spikes(onset_s=None, onset=[1.0, 2.0]), W, "the unit of 'onset' is not known"
     ),
     "spikes without units": (
-        spikes(spike_times_s_index=None), W, "which unit each of 'spike_times_s' is of"
+        spikes(spike_times_s_index=None), W, "which unit each of 'spike_times_s' belongs to"
     ),
     "ends that descend": (spikes(spike_times_s_index=[2, 1]), W, "the end of each unit's spikes"),
     "ends too short": (spikes(spike_times_s_index=[1, 1]), W, "ascending up to 2"),
@@ -370,7 +370,7 @@ CASES = {
     ),
     "infinite": (text(TIDY.replace(",3", ",inf")), {}, "has infinite responses"),
     "all missing": (
-        text("stimulus_id,unit_id,count\na,1,NA\n"), {}, "no response that is not missing"
+        text("stimulus_id,unit_id,count\na,1,NA\n"), {}, "has no responses: all are missing"
     ),
     "parquet without names": (parquet(unit_id=[1], count=[2]), {}, "which picture was shown"),
     "bins of a table, no window": (text(BINS), {}, "say the window"),

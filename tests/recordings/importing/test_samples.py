@@ -49,7 +49,7 @@ def test_nwb(assembly):
 
 def test_outside_what_was_observed_nothing_is_counted():
     pytest.importorskip("pynwb", reason="pynwb is not installed")
-    with pytest.raises(ProbeError, match="no spike of 7557 is in the window 400 to 600 ms"):
+    with pytest.raises(ProbeError, match="none of 7557 spikes lies in the window 400 to 600 ms"):
         read_recording(IT / "derived" / "zd_session1001.nwb", window="400,600ms")  # ±0.5 s are
 
 

@@ -99,7 +99,7 @@ def test_a_table_of_bins_in_steps(tmp_path):
         ({"step": "0ms"}, "expected a length > 0"),
         ({"step": "-5ms"}, "expected a length > 0"),
         ({"step": "nans"}, "expected a length > 0"),
-        ({"step": "70ms"}, "steps of 70 ms do not fill 125 to 375 ms: end at 335 ms, say"),
+        ({"step": "70ms"}, "steps of 70 ms do not fill 125 to 375 ms: end at 335 ms, for example"),
         ({"step": "25ms"}, "can begin at 125 and end at 156.25"),
         ({}, "name the window to take.*or keep them in steps, as in --step 10ms"),
         ({"step": "500ms"}, "do not fill"),

@@ -86,7 +86,7 @@ class TestSpikeTimes:
     def test_milliseconds_called_seconds(self, tmp_path):
         """As in recogmem-release-NWB (issue 5)."""
         path = spikes_file(tmp_path, [1100.0, 2100.0, 3100.0])
-        with pytest.raises(ProbeError, match=r"no spike of 3 .* one clock and in one unit\?"):
+        with pytest.raises(ProbeError, match=r"none of 3 spikes .* one clock and in one unit\?"):
             read_recording(path, window="0,500ms")
 
     def test_a_unit_without_spikes_counts_0(self, tmp_path):
@@ -398,7 +398,7 @@ class TestTablesOfNeuroids:
     @pytest.mark.parametrize(
         ("table", "arrays", "reason"),
         [
-            ("region\nV1\nV4\nIT\n", {"unit_id": [7, 8, 9]}, "which row is of which"),
+            ("region\nV1\nV4\nIT\n", {"unit_id": [7, 8, 9]}, "which row describes which"),
             ("neuroid_id,region\n7,V1\n8,V4\n", {"unit_id": [7, 8, 9]}, "no row of neuroid '9'"),
             ("neuroid_id,region\n7,V1\n7,V4\n", {"unit_id": [7, 8, 9]}, "two rows of .* '7'"),
             ("region\nV1\nV4\nIT\nIT\n", {}, "none fits sites.csv, which has 4"),
