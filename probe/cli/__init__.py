@@ -124,7 +124,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe may know fewer characters than we use
             stream.reconfigure(errors="replace")
-    loading.announce()
+    loading.prepare()
     before = _end_on_sigterm()
     try:
         # Only the command whose name begins the line is built; help and completion need them all.
