@@ -145,7 +145,7 @@ def tapped(
     for path in paths:
         if path not in modules or not path:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
-    layouts = layouts_of(module, input_shape)
+    layouts = _layouts(module, input_shape)
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> None:
         if returned is not None and call == 0:
@@ -241,7 +241,7 @@ def differentiable(
     for path in paths:
         if path not in modules:
             raise ProbeError(f"layer {path!r} does not exist{suggest(path, filter(None, modules))}")
-    layouts = layouts_of(module, inputs.shape[1:])
+    layouts = _layouts(module, inputs.shape[1:])
 
     def saw(path: str, call: int, place: str, tensor: Tensor) -> Tensor | None:
         if call == 0:
@@ -311,7 +311,7 @@ def list_parts(parts: Mapping[str, tuple[int, ...]], path: str = "") -> str:
     return f"{len(parts)} tensors, {listed}{more}: name one, such as {example} or {example}:0"
 
 
-def layouts_of(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:
+def _layouts(module: nn.Module, input_shape: Sequence[int]) -> Mapping[Call, Layout | None]:
     """Look up what the axes are; of a network that does not run, nothing: the pass will say why."""
     try:
         return layouts(module, input_shape)

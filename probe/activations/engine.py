@@ -164,7 +164,7 @@ def _on_device(
     store = ActivationStore(job.path)
     inner = [layer for layer in job.layers if layer != PIXELS]
     home = home_of(module)
-    dtype = dtype_of(module)
+    dtype = _dtype_of(module)
     size = job.batch_size
     missing = _missing(job, store)
     batches = _batches(job, missing, waiting)
@@ -179,7 +179,7 @@ def _on_device(
             n, images = len(part), filled_up(part, size)
 
             def receive(layer: str, output: Tensor) -> None:
-                check_axis(layer, output, len(images))
+                _check_axis(layer, output, len(images))
                 if shards.wants(layer, first, n):
                     shards.put(layer, first, job.reducer.reduce(layer, output[:n].detach()))
 
@@ -221,12 +221,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def trial_images(network: Network, image: Tensor) -> Tensor:
-    """Return one picture twice, as the network takes them: (2, 3, height, width)."""
-    return image.repeat(2, 1, 1, 1).to(dtype_of(network.module))
-
-
-def dtype_of(module: nn.Module) -> torch.dtype:
+def _dtype_of(module: nn.Module) -> torch.dtype:
     """Return the precision of a network's parameters."""
     return next((p.dtype for p in module.parameters()), torch.float32)
 
@@ -246,13 +241,13 @@ def output_shapes(
     """
     module, home = network.module, home_of(network.module)
     inner = [layer for layer in layers if layer != PIXELS]
-    images = trial_images(network, image).to(device)
+    images = image.repeat(2, 1, 1, 1).to(device, _dtype_of(module))
     shapes: dict[str, tuple[int, ...]] = {PIXELS: tuple(image.shape)}
     if not inner:
         return shapes, False
 
     def see(name: str, output: Tensor) -> None:
-        check_axis(name, output, len(images))
+        _check_axis(name, output, len(images))
         shapes[name] = tuple(output.shape[1:]) or (1,)
 
     def attempt(memory_format: torch.memory_format) -> None:
@@ -278,7 +273,7 @@ def output_shapes(
     return shapes, channels_last
 
 
-def check_axis(layer: str, output: Tensor, n: int) -> None:
+def _check_axis(layer: str, output: Tensor, n: int) -> None:
     """Refuse an output whose first axis is not that of the images."""
     if output.ndim == 0 or len(output) != n:
         raise ProbeError(

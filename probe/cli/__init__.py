@@ -42,45 +42,58 @@ from probe.cli import (
 from probe.cli.command import Command
 from probe.errors import ProbeError
 
-app = typer.Typer(
-    name="probe",
-    invoke_without_command=True,
-    rich_markup_mode=None,  # its tables leave a narrow terminal no room for the texts
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Ask how like a visual area each layer of a network is.\n\n"
-    "Start with:  probe rsa --model alexnet --dataset sim-v4\n\n"
-    "Recorded sites as targets:  probe encode --model alexnet --dataset v4\n\n"
-    "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
-    epilog="Files are cached; `probe assets where` and `probe cache where` print the folders. "
-    "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, and "
-    "PROBE_MANIFESTS a folder of manifests of your own.",
-)
-for command in (
-    rsa.rsa,
-    encode.encode,
-    searchlight.searchlight,
-    reliability.reliability,
-    compare.compare,
-    extract.extract,
-    saliency.saliency,
-    visualize.visualize,
-    atlas.atlas,
-    dream.dream,
-    style.style,
-    studio.studio,
-    filters.filters,
-    layers.layers,
-    invariance.invariance,
-    models.models,
-):
-    app.command(command.__name__, cls=Command)(command)
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(cache.app, name="cache")
-app.add_typer(assets.app, name="assets")
-for group in (datasets.app, cache.app, assets.app):
-    for registered in group.registered_commands:
-        registered.cls = Command
+_COMMANDS = {
+    function.__name__: function
+    for function in (
+        rsa.rsa,
+        encode.encode,
+        searchlight.searchlight,
+        reliability.reliability,
+        compare.compare,
+        extract.extract,
+        saliency.saliency,
+        visualize.visualize,
+        atlas.atlas,
+        dream.dream,
+        style.style,
+        studio.studio,
+        filters.filters,
+        layers.layers,
+        invariance.invariance,
+        models.models,
+    )
+}
+_GROUPS = {"datasets": datasets.app, "cache": cache.app, "assets": assets.app}
+for _group in _GROUPS.values():
+    for _registered in _group.registered_commands:
+        _registered.cls = Command
+
+
+def _app(name: str | None = None) -> typer.Typer:
+    """Return the command line with all commands, or, at a third of the time, with one of them."""
+    app = typer.Typer(
+        name="probe",
+        invoke_without_command=True,
+        rich_markup_mode=None,  # its tables leave a narrow terminal no room for the texts
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Ask how like a visual area each layer of a network is.\n\n"
+        "Start with:  probe rsa --model alexnet --dataset sim-v4\n\n"
+        "Recorded sites as targets:  probe encode --model alexnet --dataset v4\n\n"
+        "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
+        epilog="Files are cached; `probe assets where` and `probe cache where` print the folders. "
+        "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, "
+        "and PROBE_MANIFESTS a folder of manifests of your own.",
+    )
+    app.callback()(_probe)
+    is_known = name in _COMMANDS or name in _GROUPS
+    for command, function in _COMMANDS.items():
+        if not is_known or command == name:
+            app.command(command, cls=Command)(function)
+    for command, group in _GROUPS.items():
+        if not is_known or command == name:
+            app.add_typer(group, name=command)
+    return app
 
 
 def _version(show: bool) -> None:
@@ -89,7 +102,6 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _probe(
     context: typer.Context,
     version: Annotated[
@@ -98,6 +110,9 @@ def _probe(
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+app = _app()
 
 
 def main() -> None:
@@ -109,10 +124,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe may know fewer characters than we use
             stream.reconfigure(errors="replace")
-    loading.announce()
+    loading.prepare()
     before = _end_on_sigterm()
     try:
-        code = app(standalone_mode=False)
+        # Only the command whose name begins the line is built; help and completion need them all.
+        code = _app(sys.argv[1] if len(sys.argv) > 1 else None)(standalone_mode=False)
     except ProbeError as error:
         code = _complain(str(error))
     except TyperException as error:

@@ -88,8 +88,7 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors name the flags that were typed."""
         try:
-            if self._network is not None:
-                _check_names(ctx.params)
+            _check_names(ctx.params)
             return super().invoke(ctx)
         except ProbeError as error:
             error.args = (self._with_flag(str(error), ctx.params, ctx.meta.get(_TYPED, ())),)
@@ -126,11 +125,14 @@ def _check_names(values: dict[str, Any]) -> None:
     from probe.models.registry import parse
     from probe.recordings.several import check_names, several
 
-    model, dataset, region = (values.get(name) for name in ("model", "dataset", "region"))
-    # A recorded site in its network's place is a target, and knows its network.
-    if isinstance(model, str) and not model.startswith("site:"):
-        for name in several(model) or [model]:
-            parse(name)
+    for option in ("model", "judge", "together_with"):
+        networks = values.get(option)
+        # A recorded site in its network's place is a target, and knows its network.
+        if isinstance(networks, str) and not networks.startswith("site:"):
+            for name in several(networks) or [networks]:
+                if (option, name) != ("together_with", "none"):
+                    parse(name)
+    dataset, region = values.get("dataset"), values.get("region")
     if isinstance(dataset, str):
         check_names(dataset, region)
 

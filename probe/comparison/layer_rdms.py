@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,8 @@ import numpy as np
 import torch
 
 from probe import assets, models
-from probe.activations import PIXELS, Extraction, in_memory
+from probe.activations import PIXELS, Extraction
 from probe.activations.extract import Identity, kind_of_devices, request_of, versions_of
-from probe.activations.in_memory import NotInMemoryError, Responses
 from probe.activations.pictures import Pictures
 from probe.activations.store import LayerArray, key_of
 from probe.cluster import Cluster
@@ -207,9 +205,8 @@ def rdms_of(
     """Return the RDMs of some layers, shape (n_layers, n_pairs), from the cache where it has them.
 
     RDMs are small and kept; activations are large, and only those of a network that the user
-    named are kept as well: others are not written at all where memory holds them. A layer of a
-    ``baseline`` may have no RDM (an untrained network can answer alike to all stimuli): its row is
-    NaN.
+    named are kept as well: others are deleted again. A layer of a ``baseline`` may have no RDM (an
+    untrained network can answer alike to all stimuli): its row is NaN.
     """
     private = network.weights.kind == "user"
     root = assets.cache_dir()
@@ -225,24 +222,11 @@ def rdms_of(
         rdms.update(cached.rdms([layer for layer in layers if layer not in rdms]))
         return [layer for layer in layers if layer not in rdms]
 
-    def compute(layer: str, responses: LayerArray | Responses) -> None:
-        try:
-            rdms[layer] = _rdm(network, responses, stimuli, layer, cached.metric)
-        except UndefinedRDM:
-            if not baseline:
-                raise
-            rdms[layer] = np.full(cached.n_pairs, np.nan)
-            return
-        if not private:
-            cached.keep(layer, rdms[layer])
-
     if look():
         # Whoever waited for another process finds its RDMs, whose activations may be gone.
         with assets.held(cached.folder):
             todo = look()
             try:
-                if (private or baseline) and todo:
-                    todo = _in_memory(extraction, todo, settings, compute)
                 if todo:
                     store = extraction.run(
                         todo, batch_size=settings.batch_size, cluster=workers,
@@ -250,37 +234,22 @@ def rdms_of(
                     )  # fmt: skip
                     bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
                     for layer in bar:
-                        compute(layer, store.array(layer))
+                        try:
+                            rdms[layer] = _rdm(
+                                network, store.array(layer), stimuli, layer, cached.metric
+                            )
+                        except UndefinedRDM:
+                            if not baseline:
+                                raise
+                            rdms[layer] = np.full(cached.n_pairs, np.nan)
+                            continue
+                        if not private:
+                            cached.keep(layer, rdms[layer])
             finally:
                 # What nobody will ask for again goes, if it is finished or can never be.
                 if private or (baseline and len(rdms) == len(layers)):
                     shutil.rmtree(extraction.path, ignore_errors=True)
     return np.stack([rdms[layer] for layer in layers])
-
-
-def _in_memory(
-    extraction: Extraction,
-    layers: Sequence[str],
-    settings: RDMSettings,
-    compute: Callable[[str, Responses], None],
-) -> list[str]:
-    """Compute RDMs of which no activations are written; return the layers that need the disk."""
-    # What an interrupted comparison has written is gone on with.
-    is_begun = (extraction.path / "zarr.json").exists()
-    if is_begun or not in_memory.fits(extraction, layers, settings.batch_size):
-        return list(layers)
-    network, left = extraction.network, list(layers)
-    desc = f"{network.name} ({network.weights.kind})"
-    with track(total=len(layers), desc=desc, unit="layer", progress=settings.progress) as bar:
-
-        def use(layer: str, responses: Responses) -> None:
-            compute(layer, responses)
-            left.remove(layer)
-            bar.update()
-
-        with suppress(NotInMemoryError):
-            in_memory.each_layer(extraction, layers, use, batch_size=settings.batch_size)
-    return left
 
 
 class UndefinedRDM(ProbeError):
@@ -289,7 +258,7 @@ class UndefinedRDM(ProbeError):
 
 def _rdm(
     network: Network,
-    responses: LayerArray | Responses,
+    responses: LayerArray,
     stimuli: StimulusSet,
     layer: str,
     metric: str,

@@ -33,9 +33,6 @@ BRAINSCORE_ALPHAS = np.concatenate(
 )
 """The absolute penalties of Brain-Score's ridge (brain-score/vision, regression_correlation)."""
 
-GRAM_BYTES = 2**26
-"""Size of a block of units whose products are added at a time, in bytes."""
-
 Track = Callable[..., Iterable[Any]]
 
 
@@ -183,8 +180,7 @@ def gram(activations: Any) -> np.ndarray:
     array, products = products_for(activations, "float64", None)
     n = array.shape[0]
     total = products.zeros(n, n)
-    for _, block in blocks(array, products, GRAM_BYTES):
-        products.add(total, block)
+    products.add_all(total, ((block,) for _, block in blocks(array, products)))
     upper = np.triu(products.numpy(total))
     return upper + np.triu(upper, 1).T
 

@@ -8,19 +8,16 @@ drawn as groups.
 from __future__ import annotations
 
 import functools
-import os
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import ThreadpoolController
 
 from probe.similarity import Comparator
+from probe.similarity.blas import n_threads, single_threaded
 from probe.similarity.comparators import PreparedRDMs
 from probe.similarity.pairs import Pairs
 
@@ -284,37 +281,11 @@ def by_blocks(
 def _in_turn(function: Callable[..., Any], block: int, *given: Any) -> list[Any]:
     """Work on some blocks, in another process; last given are the rows of all tables."""
     *shared, tables = given
-    with _single_threaded():
+    with single_threaded():
         return [
             function(*shared, *(table[k : k + block] for table in tables))
             for k in range(0, len(tables[0]), block)
         ]
-
-
-@functools.cache
-def _controller() -> ThreadpoolController:
-    """The libraries of linear algebra; to look for them takes longer than a small resample."""
-    return ThreadpoolController()
-
-
-_lock = threading.Lock()
-_within: list[Any] = []
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Leave linear algebra one thread, until the last of all who want it so is done."""
-    with _lock:
-        if not _within:
-            _within.append(_controller().limit(limits=1, user_api="blas"))
-        _within.append(None)
-    try:
-        yield
-    finally:
-        with _lock:
-            _within.pop()
-            if len(_within) == 1:
-                _within.pop().restore_original_limits()
 
 
 def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | None) -> None:
@@ -325,7 +296,7 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
     so that a seed gives the same bytes. Not more than a few threads: each holds copies of RDMs.
     """
     parts = [slice(start, min(start + block, n)) for start in range(0, n, block)]
-    with _single_threaded():
+    with single_threaded():
 
         def finished() -> Generator[int]:
             # The first alone: it makes what all others share.
@@ -334,7 +305,7 @@ def in_blocks(one: Callable[[slice], None], n: int, block: int, track: Track | N
                 yield from range(part.start, part.stop)
             if len(parts) < 2:
                 return
-            with ThreadPoolExecutor(_n_threads()) as pool:
+            with ThreadPoolExecutor(n_threads()) as pool:
                 try:
                     for part, _ in zip(parts[1:], pool.map(one, parts[1:]), strict=True):
                         yield from range(part.start, part.stop)
@@ -351,9 +322,3 @@ def _exhaust(done: Generator[int], n: int, track: Track | None) -> None:
             pass
     finally:
         done.close()  # or, interrupted out here, it would leave others at work
-
-
-def _n_threads() -> int:
-    # Those that this process may use; of several that share a machine, each has its part.
-    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, n, int(os.environ.get("PROBE_THREADS", n)))

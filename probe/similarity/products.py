@@ -2,17 +2,22 @@
 
 A matrix of responses may be larger than memory, so it is read once, a block of neuroids at a time,
 and each block adds its inner products to one (stimuli × stimuli) matrix. NumPy does that with the
-symmetric updates of BLAS, which compute one triangle in place; PyTorch does it on its devices. The
+symmetric updates of BLAS, which compute one triangle in place, some blocks side by side; PyTorch
+does it on its devices. The
 metrics are written once, for both, in terms of `Products`.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
+
+from probe.similarity.blas import n_threads, single_threaded, symmetric_update
 
 BLOCK_BYTES = 2**26
 """Size of one block of neuroids on a device of its own, in bytes of what is computed with."""
@@ -23,6 +28,10 @@ CACHED_BYTES = 2**22
 LEAST_WIDTH = 2048
 """Neuroids in a block of very many stimuli, at least: each block goes over the whole matrix of
 products, which is too large for the caches then."""
+
+MOST_PARTS, PARTS_BYTES = 4, 2**26
+"""Matrices of products that are summed side by side at most, and their size together, in bytes."""
+
 DTYPES = ("float64", "float32")
 
 Finish = Callable[[np.ndarray, slice, slice], None]
@@ -38,6 +47,9 @@ class Products(Protocol):
     def block_width(self, n_rows: int) -> int:
         """Choose how many neuroids a block of so many rows takes."""
 
+    def n_parts(self, n_rows: int) -> int:
+        """Choose how many matrices of products are summed side by side."""
+
     def array(self, values: Any) -> Any:
         """Copy values into a C-contiguous array of ``dtype`` that may be written to."""
 
@@ -46,6 +58,9 @@ class Products(Protocol):
 
     def add(self, gram: Any, a: Any, b: Any = None, alpha: float = 1.0) -> None:
         """Add ``alpha · a aᵀ``, or ``alpha · (a bᵀ + b aᵀ) / 2``, to the upper triangle."""
+
+    def add_all(self, gram: Any, terms: Iterable[tuple[Any, ...]]) -> None:
+        """Add the products of all terms, ``(a,)`` or ``(a, b)``, which are not changed later."""
 
     def times(self, block: Any, triangle: Any) -> Any:
         """Multiply rows by a lower triangular matrix; ``block`` may be used up."""
@@ -69,15 +84,17 @@ class _NumPyProducts:
         from scipy.linalg import blas
 
         self.dtype = dtype
-        double = dtype == "float64"
-        self._syrk = blas.dsyrk if double else blas.ssyrk
-        self._syr2k = blas.dsyr2k if double else blas.ssyr2k
+        self._update = symmetric_update(dtype)
         # Not NumPy's ``@``: it brings a BLAS of its own, and the idle threads of one of them, which
         # wait awake, would be in the way of the other's.
-        self._trmm = blas.dtrmm if double else blas.strmm
+        self._trmm = blas.dtrmm if dtype == "float64" else blas.strmm
 
     def block_width(self, n_rows: int) -> int:
         return max(1, CACHED_BYTES // (8 * n_rows), min(n_rows, LEAST_WIDTH))
+
+    def n_parts(self, n_rows: int) -> int:
+        gram_bytes = n_rows**2 * np.dtype(self.dtype).itemsize
+        return max(1, min(MOST_PARTS, PARTS_BYTES // gram_bytes))
 
     def array(self, values: Any) -> np.ndarray:
         return np.array(values, dtype=self.dtype, order="C")
@@ -88,14 +105,29 @@ class _NumPyProducts:
     def add(
         self, gram: np.ndarray, a: np.ndarray, b: np.ndarray | None = None, alpha: float = 1.0
     ) -> None:
-        # BLAS counts in columns: transposed, the arrays are what it wants, without a copy, and
-        # its lower triangle is our upper one.
-        into: dict[str, Any] = {"beta": 1.0, "c": gram.T, "trans": 1, "lower": 1, "overwrite_c": 1}
-        if b is None:
-            self._syrk(alpha, np.ascontiguousarray(a).T, **into)
-        else:
-            a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-            self._syr2k(alpha / 2.0, a.T, b.T, **into)
+        self._update(gram, a, b, alpha)
+
+    def add_all(self, gram: np.ndarray, terms: Iterable[tuple[Any, ...]]) -> None:
+        n_parts = self.n_parts(len(gram))
+        terms = iter(terms)
+        first = list(itertools.islice(terms, 2))
+        if n_parts < 2 or len(first) < 2:
+            for term in itertools.chain(first, terms):
+                self._update(gram, *term)
+            return
+        # The k-th term goes to the same part for any number of threads, so that sums are the same.
+        parts = [gram, *(np.zeros_like(gram) for _ in range(n_parts - 1))]
+        pending: list[Future[None] | None] = [None] * n_parts
+        with single_threaded(), ThreadPoolExecutor(min(n_parts, n_threads())) as pool:
+            for k, term in enumerate(itertools.chain(first, terms)):
+                if (before := pending[k % n_parts]) is not None:
+                    before.result()
+                pending[k % n_parts] = pool.submit(self._update, parts[k % n_parts], *term)
+            for last in pending:
+                if last is not None:
+                    last.result()
+        for part in parts[1:]:
+            gram += part
 
     def times(self, block: np.ndarray, triangle: np.ndarray) -> np.ndarray:
         return self._trmm(1.0, triangle.T, block.T, overwrite_b=1).T
@@ -132,6 +164,9 @@ class _TorchProducts:
     def block_width(self, n_rows: int) -> int:
         return max(1, BLOCK_BYTES // (8 * n_rows))
 
+    def n_parts(self, n_rows: int) -> int:
+        return 1
+
     def array(self, values: Any) -> Any:
         torch = self.xp
         if not isinstance(values, torch.Tensor):
@@ -152,6 +187,10 @@ class _TorchProducts:
         else:
             gram.addmm_(a, b.T, alpha=alpha / 2.0)
             gram.addmm_(b, a.T, alpha=alpha / 2.0)
+
+    def add_all(self, gram: Any, terms: Iterable[tuple[Any, ...]]) -> None:
+        for term in terms:
+            self.add(gram, *term)
 
     def times(self, block: Any, triangle: Any) -> Any:
         return block @ triangle

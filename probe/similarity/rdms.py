@@ -130,9 +130,12 @@ def rdm(
     root = None if metric != "mahalanobis" else whitening(precision, n_neuroids)
     rate = check_prior(prior) if metric == "poisson" else None
     n_bytes = 8 * n_stimuli * n_neuroids
+    a_block = 8 * n_stimuli * block_width(n_stimuli, products, block_bytes)
+    n_parts = products.n_parts(n_stimuli)
     require_memory(
         n_stimuli,
-        2 * min(8 * n_stimuli * block_width(n_stimuli, products, block_bytes), n_bytes)
+        # A block for each part, and one that is read; the parts but for the sum itself.
+        min((n_parts + 1) * a_block + (n_parts - 1) * 8 * n_stimuli**2, 2 * n_bytes)
         + (n_bytes if root is not None and root.ndim == 2 else 0),
         products,
     )
@@ -146,23 +149,26 @@ def rdm(
         if metric == "correlation":
             finish = _correlation(x, gram, products, block_bytes)
         elif metric == "cosine":
-            for _, block in blocks(x, products, block_bytes):
-                check_finite(block, products)
-                products.add(gram, block)
+            products.add_all(gram, _as_they_are(x, products, block_bytes))
             energy = _energy(gram, products)
             refuse(energy <= 0.0, "has no response on any neuroid: no cosine")
             finish = _cosine(energy)
         else:
             if rate is not None:
-                for _, block in blocks(x, products, block_bytes):
-                    check_finite(block, products)
-                    products.add(gram, *log_rates(block, rate, products))
+                rows = _as_they_are(x, products, block_bytes)
+                products.add_all(gram, (log_rates(block, rate, products) for (block,) in rows))
             else:
                 centred = _centred(x, products, block_bytes)
-                for block in whitened(centred, root, x.shape, products):
-                    products.add(gram, block)
+                rows = ((block,) for block in whitened(centred, root, x.shape, products))
+                products.add_all(gram, rows)
             finish = _squared(_energy(gram, products), n_neuroids)
         return condense(products.numpy(gram), finish)
+
+
+def _as_they_are(x: Any, products: Products, block_bytes: int | None) -> Iterator[tuple[Any]]:
+    for _, block in blocks(x, products, block_bytes):
+        check_finite(block, products)
+        yield (block,)
 
 
 def _centred(x: Any, products: Products, block_bytes: int | None) -> Iterator[tuple[slice, Any]]:
@@ -175,13 +181,18 @@ def _centred(x: Any, products: Products, block_bytes: int | None) -> Iterator[tu
 def _correlation(x: Any, gram: Any, products: Products, block_bytes: int | None) -> Finish:
     n_stimuli, n_neuroids = x.shape
     sums, shift = products.zeros(n_stimuli), None
-    for _, block in blocks(x, products, block_bytes):
-        block_sums = check_finite(block, products)
-        sums += block_sums
-        if shift is None:
-            shift = block_sums / block.shape[1]
-        block -= shift[:, None]
-        products.add(gram, block)
+
+    def shifted() -> Iterator[tuple[Any]]:
+        nonlocal sums, shift
+        for _, block in blocks(x, products, block_bytes):
+            block_sums = check_finite(block, products)
+            sums += block_sums
+            if shift is None:
+                shift = block_sums / block.shape[1]
+            block -= shift[:, None]
+            yield (block,)
+
+    products.add_all(gram, shifted())
     energy = _energy(gram, products)
     first = products.numpy(shift).astype(np.float64)
     rest = products.numpy(sums - n_neuroids * shift).astype(np.float64)

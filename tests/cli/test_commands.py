@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
-from probe import __version__
+from probe import __version__, cli
 from probe.cli import complete
 
 HEAVY = (
@@ -34,6 +35,18 @@ def test_help_imports_nothing_heavy(arguments):
     done = probe_in_a_new_process(*arguments, code=loaded)
     assert done.returncode == 0, done.stderr
     assert "LOADED []" in done.stdout
+
+
+def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys, monkeypatch):
+    for name in (*cli._COMMANDS, *cli._GROUPS):
+        with suppress(SystemExit):
+            cli.app([name, "--help"], prog_name="probe")
+        among_all = capsys.readouterr().out
+        monkeypatch.setattr(sys, "argv", ["probe", name, "--help"])
+        with suppress(SystemExit):
+            cli.main()
+        assert capsys.readouterr().out == among_all
+        assert f"probe {name}" in among_all
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whoever waits for torch at a terminal is told so."""
+"""Whoever waits for torch at a terminal is told so, and no garbage is looked for meanwhile."""
 
 import os
 import subprocess
@@ -11,9 +11,10 @@ import sys
 sys.path.insert(0, sys.argv[1])
 before = list(sys.meta_path)
 from probe.cli import loading
-loading.announce()
-import json
+loading.prepare()
+import gc
 import torch
+assert not torch.COLLECTS and gc.isenabled() and gc.get_freeze_count() > 0
 assert torch.VALUE == 1 and sys.meta_path == before
 assert "exec_module" not in vars(torch.__spec__.loader)
 sys.stderr.write("the next line\\n")
@@ -23,7 +24,13 @@ sys.stderr.write("the next line\\n")
 @pytest.fixture
 def slow_torch(tmp_path):
     def write(seconds):
-        (tmp_path / "torch.py").write_text(f"import time\ntime.sleep({seconds})\nVALUE = 1\n")
+        lines = (
+            "import gc, time",
+            f"time.sleep({seconds})",
+            "COLLECTS = gc.isenabled()",
+            "VALUE = 1",
+        )
+        (tmp_path / "torch.py").write_text("\n".join(lines))
         return tmp_path
 
     return write

@@ -56,6 +56,9 @@ finally:
         ("extract -m alxnet -i .", "unknown model 'alxnet'"),
         ("layers alxnet", "unknown model 'alxnet'"),
         ("filters alxnet", "unknown model 'alxnet'"),
+        ("visualize alexnet site:sim-v4:1 --judge vgg61", "unknown model 'vgg61'"),
+        ("visualize alexnet site:sim-v4:1 --with vgg16,alxnet", "unknown model 'alxnet'"),
+        ("reliability -d sim-v5", "recording 'sim-v5' does not exist"),
     ],
 )
 def test_what_is_misspelt(arguments, message):

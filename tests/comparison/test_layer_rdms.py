@@ -7,8 +7,7 @@ import pytest
 from torch import nn
 
 from probe import models
-from probe.activations import PIXELS, in_memory
-from probe.activations.in_memory import NotInMemoryError
+from probe.activations import PIXELS
 from probe.comparison import layer_rdms
 from probe.comparison.layer_rdms import NetworkRDMs, rdms_of
 from probe.comparison.settings import RDMSettings
@@ -92,34 +91,16 @@ class TestUntrained:
         np.testing.assert_array_equal(first.untrained[1], second.untrained[1])
 
 
-class TestNothingWrittenThatIsNotKept:
-    def test_activations_of_baselines(self, squeezenet, stimuli, cache, monkeypatch):
-        in_ram = rdms_of(squeezenet, LAYERS, stimuli, settings(), baseline=True)
-        assert not (cache / "baselines").exists()
-        for path in files(cache / "rdms"):
-            path.unlink()
-        # Where memory is short, or turns out to be, the disk is used, and freed again.
-        monkeypatch.setattr(in_memory, "host_free_bytes", lambda: 0)
-        on_disk = rdms_of(squeezenet, LAYERS, stimuli, settings(), baseline=True)
+class TestActivationsThatNobodyWillAskForAreDeleted:
+    def test_of_baselines(self, squeezenet, stimuli, cache):
+        of_baseline = rdms_of(squeezenet, LAYERS, stimuli, settings(), baseline=True)
         assert not files(cache / "baselines")
-        np.testing.assert_allclose(in_ram, on_disk, rtol=1e-11)
-
-    def test_memory_that_ends_on_the_way(self, squeezenet, stimuli, cache, monkeypatch):
-        each_layer, n_computed = in_memory.each_layer, []
-
-        def ends(extraction, layers, use, **options):
-            each_layer(extraction, layers[:1], use, **options)
-            raise NotInMemoryError
-
-        expected = rdms_of(squeezenet, LAYERS, stimuli, settings(), baseline=True)
+        assert not files(cache / "activations")
         for path in files(cache / "rdms"):
             path.unlink()
-        monkeypatch.setattr(in_memory, "each_layer", ends)
-        rdm = layer_rdms.rdm
-        monkeypatch.setattr(layer_rdms, "rdm", lambda *a: n_computed.append(1) or rdm(*a))
-        found = rdms_of(squeezenet, LAYERS, stimuli, settings(), baseline=True)
-        np.testing.assert_allclose(found, expected, rtol=1e-11)
-        assert len(n_computed) == len(LAYERS)
+        named = rdms_of(squeezenet, LAYERS, stimuli, settings())
+        assert files(cache / "activations")
+        np.testing.assert_array_equal(of_baseline, named)
 
     def test_a_network_of_the_users_own(self, stimuli, cache):
         module = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Conv2d(4, 2, 3))
