@@ -13,7 +13,7 @@ from torch import nn
 
 from probe.assets import derive
 from probe.errors import ProbeError
-from probe.models import hmax, lenet5, v1_gabor
+from probe.models import hmax, lenet5, neocognitron, v1_gabor
 from probe.models.checkpoints import PublishedState, read_state
 from probe.models.known import CLASSIC
 from probe.models.registry import GABOR, degrees
@@ -49,6 +49,11 @@ RECIPES = {
         "LeCun et al. 1998; trained here on 1,347 of scikit-learn's digits, seed "
         f"{lenet5.SEED}: 98 % of the 450 others are told right",
     ),
+    "neocognitron": Recipe(
+        neocognitron.organise, f"{neocognitron.SEED}-{neocognitron.VERSION}",
+        "Fukushima 1980; organised here, without a teacher, by 0, 1, 2, 3 and 4 in thin lines, "
+        f"seed {neocognitron.SEED}",
+    ),
 }  # fmt: skip
 
 _TELL_CLASSES_APART: dict[str, Callable[..., nn.Module]] = {
@@ -57,6 +62,7 @@ _TELL_CLASSES_APART: dict[str, Callable[..., nn.Module]] = {
 }
 _OTHERS: dict[str, Callable[[str], nn.Module]] = {
     "hmax": lambda _: hmax.HMAX(),
+    "neocognitron": lambda _: neocognitron.Neocognitron(),
     GABOR: lambda architecture: v1_gabor.V1Gabor(degrees(architecture)),
 }
 
@@ -77,6 +83,7 @@ def _of_range(size: tuple[int, int], black: float, white: float) -> Input:
 INPUTS = {
     "hmax": _of_range(hmax.SIZE, 0.0, 1.0),
     "lenet5": _of_range(lenet5.SIZE, lenet5.BLACK, lenet5.WHITE),
+    "neocognitron": _of_range(neocognitron.SIZE, 0.0, 1.0),
     GABOR: _of_range(v1_gabor.SIZE, -1.0, 1.0),
 }
 """Of those that do not take ImageNet's."""
