@@ -56,11 +56,11 @@ def test_kernels_are_scikit_images():
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
-@pytest.mark.parametrize("k", [0, 2, 4])
+@pytest.mark.parametrize("k", [0, 4])
 def test_tuning_is_what_was_built(v1, k):
     cell = 8 * k + 3
     frequency, orientation = v1.cells[cell]
-    turns = np.arange(0.0, 180.0, 10.0)
+    turns = np.arange(7.5, 180.0, 15.0)
     octaves = np.arange(-1.0, 0.76, 0.25)
     gratings = [(frequency, turn, 0.0) for turn in turns]
     gratings += [(frequency * 2.0**octave, orientation, 0.0) for octave in octaves]
