@@ -15,8 +15,10 @@ def models(
     Besides these, timm:NAME names any model of timm (pip install 'cnn-probe[timm]'), and file:PATH
     a checkpoint of one of these architectures. v4-compact:SESSION names a network of all recorded
     neurons of a session, and v4-compact:SESSION-NEURON that of one neuron, numbered from 0.
+    v1-gabor:DEGREES names V1's cells for pictures that span so many degrees of visual field.
     """
     from probe.errors import ProbeError, suggest
+    from probe.models.known import CLASSIC
     from probe.models.registry import (
         COMPACT,
         COMPACT_SOURCE,
@@ -37,7 +39,7 @@ def models(
             f"no model's name contains {pattern!r}{suggest(pattern, [*names(), *sessions])}"
         )
     for name in matching:
-        note = PACKAGED.get(name)
+        note = PACKAGED.get(name) or CLASSIC.get(name)
         typer.echo(f"{name:<24}{note}" if note else name)
     megabytes = compact_megabytes()
     for name in neurons:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from probe.errors import ProbeError, suggest
+from probe.models.classic import build_classic, is_classic
 from probe.models.compact import build_compact
 from probe.models.efficientnet_lite import efficientnet_lite0
 from probe.models.registry import COMPACT
@@ -21,7 +22,8 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     Parameters
     ----------
     architecture : str
-        A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, or ``v4-compact:NEURONS``.
+        A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, ``v4-compact:NEURONS``, or
+        one of `probe.models.known.CLASSIC`.
     num_classes : int, optional
         How many classes the last layer tells apart; by default as published.
 
@@ -35,6 +37,8 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
         return import_timm(architecture).create_model(architecture[5:], **options).eval()
     if architecture.startswith(COMPACT):
         return build_compact(architecture).eval()
+    if is_classic(architecture):
+        return build_classic(architecture, num_classes).eval()
     if architecture == "efficientnet_lite0":
         return efficientnet_lite0(**options).eval()
     # What torchvision's builders set only together with pretrained weights, but is part of the

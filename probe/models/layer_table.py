@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -540,12 +541,23 @@ def _compared(module: nn.Module) -> set[str]:
 
 
 def _aliases(module: nn.Module) -> dict[str, str]:
-    """Return the literature's names of the layers of AlexNet, VGG and SqueezeNet."""
-    names = {"AlexNet": _in_stages, "VGG": _in_stages, "SqueezeNet": _in_fires}
-    architecture = type(module).__name__
-    if architecture not in names or not type(module).__module__.startswith("torchvision."):
-        return {}
-    return names[architecture](module)
+    """Return the literature's names of the layers of AlexNet, VGG, SqueezeNet and older ones."""
+    names = {
+        "torchvision": {"AlexNet": _in_stages, "VGG": _in_stages, "SqueezeNet": _in_fires},
+        "probe": {
+            "ZFNet": _in_stages, "HMAX": _in_capitals, "LeNet5": _in_capitals,
+            "Neocognitron": _in_capitals,
+        },
+    }  # fmt: skip
+    package, _, _ = type(module).__module__.partition(".")
+    name = names.get(package, {}).get(type(module).__name__)
+    return {} if name is None else name(module)
+
+
+def _in_capitals(module: nn.Module) -> dict[str, str]:
+    """Name layers of simple and complex cells, or of convolutions and subsampling: S1, C1, F6."""
+    children = (path for path, _ in module.named_children())
+    return {path: path.upper() for path in children if re.fullmatch(r"[a-z]\d", path)}
 
 
 def _in_fires(module: nn.Module) -> dict[str, str]:
@@ -582,7 +594,8 @@ def _in_stages(module: nn.Module) -> dict[str, str]:
         here = f"{block}_{unit}" if architecture == "VGG" else f"{unit}"
         if kind == "pool" and architecture == "VGG":
             here, block, unit = f"{block}", block + 1, 0
-        aliases[f"features.{i}"] = {"norm": "bn"}.get(kind, kind) + here
+        norm = "bn" if architecture == "VGG" else kind
+        aliases[f"features.{i}"] = (norm if kind == "norm" else kind) + here
     number = 5  # both have five stages of convolutions
     for i, part in enumerate(parts["classifier"].children()):
         kind = _kind(part)

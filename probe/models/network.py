@@ -16,6 +16,7 @@ from probe.assets.checks import check, digest_of
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
+from probe.models.classic import check_random, has_weights, is_classic
 from probe.models.compact import asset_of
 from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
@@ -32,8 +33,8 @@ class WeightsInfo:
     Attributes
     ----------
     kind : str
-        ``imagenet``; ``published``, of V4 neurons; ``random``; ``file``; or ``user`` for a module
-        that the user brought.
+        ``imagenet``; ``published``, of V4 neurons and of classic networks; ``random``; ``file``; or
+        ``user`` for a module that the user brought.
     source : str
         Where they came from, for people.
     sha256 : str
@@ -68,7 +69,7 @@ class Network:
     missing : dict of str to str
         Parts without weights (module paths), and why and how to get them.
     architecture : str or None
-        How the registry builds the same structure; None where it cannot.
+        How the registry builds the same structure with other weights; None where it cannot.
     """
 
     module: nn.Module
@@ -82,6 +83,15 @@ class Network:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one preprocessed picture."""
         return (3, *self.preprocessing.size)
+
+    @property
+    def why_no_untrained(self) -> str:
+        """Why there is no untrained network to compare this one with; empty if there is one."""
+        if self.architecture is not None:
+            return ""
+        if self.weights.kind == "published":
+            return "nothing in this network is learned"
+        return "only a network known by its name has one"
 
     def provenance(self) -> dict[str, Any]:
         """Return what decides the network's values, as plain values."""
@@ -269,12 +279,14 @@ def load(
     ----------
     name : str
         A torchvision classification model, ``efficientnet_lite0``, ``timm:NAME``, ``file:PATH``
-        or ``file:ARCHITECTURE@PATH``; a V4 neuron as a network, ``v4-compact:201025-12`` (numbered
-        from 0), or all of a session, ``v4-compact:201025``, whose output k is neuron k.
+        or ``file:ARCHITECTURE@PATH``; a classic network, such as ``hmax``, or ``v1-gabor:6`` for
+        pictures that span 6° of visual field; a V4 neuron as a network, ``v4-compact:201025-12``
+        (numbered from 0), or all of a session, ``v4-compact:201025``, whose output k is neuron k.
     weights : str or path
-        ``imagenet`` (of V4 neurons, as published), ``random``, or the path of a checkpoint. A
-        ``file:`` name brings its own, unless ``random`` is asked for. Of a checkpoint with several
-        sets of weights, ``PATH#PART`` takes one, such as ``dino.pth#teacher``.
+        ``imagenet`` (of V4 neurons and classic networks, as published), ``random``, or the path of
+        a checkpoint. A ``file:`` name brings its own, unless ``random`` is asked for. Of a
+        checkpoint with several sets of weights, ``PATH#PART`` takes one, such as
+        ``dino.pth#teacher``.
     seed : int
         For random weights. torch's global random state is left as it is.
     preprocessing : Preprocessing, "resize" or "torchvision", optional
@@ -314,6 +326,7 @@ def load(
     missing: dict[str, str] = {}
     published: Any = None
     if weights == "random":
+        check_random(model.architecture)
         module, info = _random(model.architecture, seed)
     elif weights == "imagenet" and model.path is None:
         if model.architecture.startswith("timm:"):
@@ -335,6 +348,8 @@ def load(
         )
         if preprocessing.source:
             note(f"{name}: preprocessing {preprocessing.source}", progress is not False)
+    if not has_weights(model.architecture):
+        architecture = None
     return Network(module, name, info, preprocessing, missing, architecture)
 
 
@@ -389,7 +404,7 @@ def _imagenet(
             missing[child] = _why_missing(architecture, child, published.source)
             setattr(module, child, Missing(missing[child]))
     fill(module, published.state, architecture, f"the weights from {published.source}")
-    kind = "published" if neurons(architecture) else "imagenet"
+    kind = "published" if neurons(architecture) or is_classic(architecture) else "imagenet"
     sha256 = state_sha256(module.state_dict())
     info = WeightsInfo(kind, published.source, sha256, published.file_sha256)
     return module, info, missing

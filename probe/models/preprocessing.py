@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint, import_timm, official
+from probe.models.classic import INPUTS, is_classic
 from probe.models.compact import MEAN, SIZE
 from probe.models.registry import COMPACT, torchvision_names
 from probe.models.settings import KINDS
@@ -240,7 +241,8 @@ def for_network(
     Parameters
     ----------
     architecture : str
-        A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, or ``v4-compact:NEURONS``.
+        A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, ``v4-compact:NEURONS``, or
+        one of `probe.models.known.CLASSIC`.
     kind : {"resize", "torchvision"}
         With or without crop; see `Preprocessing`.
     module : torch.nn.Module, optional
@@ -278,6 +280,10 @@ def _for_photographs(
     if architecture.startswith(COMPACT):
         red, green, blue = (value / 255 for value in MEAN)
         return Preprocessing("torchvision", SIZE, mean=(red, green, blue), std=(1 / 255,) * 3), None
+    if is_classic(architecture):
+        if (known := INPUTS.get(architecture.partition(":")[0])) is None:
+            return Preprocessing("torchvision", 256, (224, 224)), None
+        return Preprocessing("torchvision", known.size, mean=known.mean, std=known.std), None
     if architecture == "efficientnet_lite0":
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3
         return Preprocessing("torchvision", 256, (224, 224), "bicubic", mean, std), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -11,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.errors import ProbeError, suggest
-from probe.models.known import COMPACT_SESSIONS, TORCHVISION, VERSION
+from probe.models.known import CLASSIC, COMPACT_SESSIONS, TORCHVISION, VERSION
 
 if TYPE_CHECKING:
     from probe.assets.manifest import ManifestFile
 
-OWN = ("efficientnet_lite0",)
+OWN = ("efficientnet_lite0", *CLASSIC)
 """Architectures that torchvision lacks and `probe` builds itself."""
 
 PACKAGED = {
@@ -27,6 +28,12 @@ PACKAGED = {
     "vgg16": "convolutions also from a Python package",
 }
 """Networks whose weights, or a part of them, a package index is enough for: see `packaged`."""
+
+GABOR = "v1-gabor"
+"""V1's cells; `GABOR` and a colon come before the degrees that a picture spans."""
+
+GABOR_DEGREES = (1.0, 8.0, 40.0)
+"""Of visual field that a picture of it may span: the least, by default, the most."""
 
 COMPACT = "v4-compact:"
 """Before a session, or SESSION-NEURON: V4 neurons as networks, see `compact`."""
@@ -44,7 +51,8 @@ class ModelName:
     text : str
         As the user wrote it.
     architecture : str
-        A torchvision builder, one of `OWN`, ``timm:NAME``, or ``v4-compact:NEURONS``.
+        A torchvision builder, one of `OWN`, ``timm:NAME``, ``v4-compact:NEURONS``, or
+        ``v1-gabor:DEGREES``.
     path : pathlib.Path or None
         The checkpoint of a ``file:`` name.
     """
@@ -67,7 +75,7 @@ def parse(text: str) -> ModelName:
     ----------
     text : str
         ``alexnet`` and the like, ``timm:NAME``, ``file:PATH`` or ``file:ARCHITECTURE@PATH``;
-        ``v4-compact:SESSION`` or ``v4-compact:SESSION-NEURON``.
+        ``v4-compact:SESSION`` or ``v4-compact:SESSION-NEURON``; ``v1-gabor:DEGREES``.
 
     Raises
     ------
@@ -78,10 +86,34 @@ def parse(text: str) -> ModelName:
         return _parse_file(text)
     if text.startswith(COMPACT):
         neurons(text)
+    elif text.startswith(GABOR + ":"):
+        degrees(text)
     elif not text.startswith("timm:") and text not in names():
         known_names = [*names(), *(COMPACT + session for session in compact_sessions())]
         raise ProbeError(f"unknown model {text!r}{suggest(text, known_names)} (see `probe models`)")
     return ModelName(text, text)
+
+
+def degrees(architecture: str) -> float:
+    """Return how many degrees of visual field a picture spans: ``v1-gabor:6`` or ``v1-gabor``.
+
+    Raises
+    ------
+    ProbeError
+        If it is no number, or one for which the cells cannot be built.
+    """
+    least, default, most = GABOR_DEGREES
+    _, colon, text = architecture.partition(":")
+    try:
+        value = float(text) if colon else default
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise ProbeError(
+            f"model {architecture!r}: expected the degrees of visual field that a picture spans, "
+            f"from {least:g} to {most:g}, such as {GABOR}:6"
+        )
+    return value
 
 
 def compact_sessions() -> dict[str, int]:

@@ -19,6 +19,7 @@ from probe.assets.checks import check
 from probe.errors import ProbeError
 from probe.models.architectures import official
 from probe.models.checkpoints import PublishedState, read_state
+from probe.models.classic import is_classic, published_classic
 from probe.models.compact import published_neurons
 from probe.models.packaged import PACKAGED
 from probe.models.registry import COMPACT, names
@@ -58,6 +59,8 @@ def imagenet(
 ) -> PublishedState:
     """Get the ImageNet weights of a network, or those with which V4 neurons were published.
 
+    A classic network's are made by its recipe.
+
     In order: torchvision's file or converted package weights, if here (cache, then mirror);
     torchvision's address; the Python package.
 
@@ -68,6 +71,8 @@ def imagenet(
     """
     if architecture.startswith(COMPACT):
         return published_neurons(architecture, progress)
+    if is_classic(architecture):
+        return published_classic(architecture)
     asset = official_asset(architecture)
     packaged = PACKAGED.get(architecture)
     path = None if asset is None else find(asset)

@@ -16,6 +16,7 @@ from probe.encoding.kept import PREFIX, find_site, model_of
 from probe.errors import ProbeError, suggest
 from probe.models import Network
 from probe.models.architectures import official
+from probe.models.known import CLASSES
 from probe.models.missing import MissingLayer
 from probe.models.network import neuron_of
 from probe.models.registry import COMPACT, neurons
@@ -267,11 +268,13 @@ def titled(model: str, target: str) -> str:
 
 
 def class_labels(network: Network) -> tuple[str, ...]:
-    """Return the names of a network's outputs: ImageNet's classes, or V4 neurons; else none."""
+    """Return the names of a network's outputs: classes, or V4 neurons; else none."""
     if network.weights.kind == "user" or network.architecture is None:
         return ()
     if names := neurons(network.architecture):
         return names
+    if network.architecture in CLASSES:
+        return CLASSES[network.architecture]
     return tuple(official("alexnet").meta["categories"])
 
 
