@@ -23,7 +23,7 @@ CNNS = (
     "googlenet",
     pytest.param("densenet121", marks=pytest.mark.slow),
     pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
-    "mobilenet_v2",
+    pytest.param("mobilenet_v2", marks=pytest.mark.slow),
     "mobilenet_v3_small",  # with squeeze and excitation
     "shufflenet_v2_x0_5",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from examples import costly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
@@ -309,7 +310,7 @@ class TestGroups:
             ]
         )
 
-    @settings(max_examples=25, deadline=None)
+    @costly(6, full=25)
     @given(
         seed=SEEDS,
         n=st.integers(16, 36),
