@@ -20,15 +20,15 @@ REAL_ONLY = ("v4_neurons",)
 QUICK = {
     "explain": """
 import probe
-smaller = probe.models.Preprocessing("resize", (96, 96))
+smaller = probe.models.Preprocessing("resize", (64, 64))
 network = probe.models.load("squeezenet1_1", preprocessing=smaller)
 """,
     "rsa": """
 import probe
-v4, v1 = (probe.recordings.load(name).select(stimuli=range(40)) for name in (v4, v1))
+v4, v1 = (probe.recordings.load(name).select(stimuli=range(20)) for name in (v4, v1))
 layers, n_resamples = "conv1,conv2", 10
 """,
-    "sites": 'dataset, n_resamples, steps, stride = "sim-v4", 10, 2, 40',
+    "sites": 'dataset, n_resamples, steps, stride = "sim-v4", 10, 2, 60',
 }
 """What takes the place of a notebook's parameters, where only whether it runs is the question."""
 
