@@ -258,7 +258,7 @@ def test_a_double_network_gets_doubles(stimuli: StimulusSet) -> None:
     "error",
     [
         torch.OutOfMemoryError("CUDA out of memory"),
-        MemoryError(),
+        pytest.param(MemoryError(), marks=pytest.mark.slow),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
     ],
 )
@@ -524,7 +524,10 @@ def test_metadata_and_what_was_left_out_are_those_of_the_last_call(
     assert ActivationStore(first.path).about == second.about
 
 
-@pytest.mark.parametrize("what", ["zarr.json", "features.0/zarr.json", "features.0/c.0.0"])
+@pytest.mark.parametrize(
+    "what",
+    ["zarr.json", pytest.param("features.0/zarr.json", marks=pytest.mark.slow), "features.0/c.0.0"],
+)
 def test_damage_elsewhere_is_no_concern_of_ours(
     network: Network, stimuli: StimulusSet, what: str
 ) -> None:

@@ -160,7 +160,7 @@ class TestResidualMaker:
 
 
 class TestAgainstScikitLearn:
-    @settings(max_examples=40)
+    @costly(12, full=40)
     @given(
         seed=SEEDS,
         n=st.integers(12, 40),
@@ -176,7 +176,7 @@ class TestAgainstScikitLearn:
             chosen = select([decomposition], responses, splits(n), alphas=alphas, relative=False)
             self.check([patterns], responses, splits(n), alphas, chosen)
 
-    @settings(max_examples=30)
+    @costly(10, full=30)
     @given(seed=SEEDS, n=st.integers(12, 40), m=st.integers(1, 8), splits=SPLITS)
     def test_several_candidates(self, seed, n, m, splits):
         """Each site follows one of three sets of patterns, of other sizes and scales."""

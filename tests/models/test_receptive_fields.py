@@ -218,7 +218,11 @@ class TestPublished:
 
     @pytest.mark.parametrize(
         ("name", "size", "padding"),
-        [("resnet50", 483, 239), ("resnet101", 1027, 511), ("resnet152", 1507, 751)],
+        [
+            ("resnet50", 483, 239),
+            ("resnet101", 1027, 511),
+            pytest.param("resnet152", 1507, 751, marks=pytest.mark.slow),
+        ],
     )
     def test_residual_networks(self, name, size, padding):
         # Theirs halve the map in the last block of a stage, in its 3×3 convolution; the shortcut
