@@ -28,7 +28,7 @@ import probe
 v4, v1 = (probe.recordings.load(name).select(stimuli=range(20)) for name in (v4, v1))
 layers, n_resamples = "conv1,conv2", 10
 """,
-    "sites": 'dataset, n_resamples, steps, stride = "sim-v4", 10, 2, 60',
+    "sites": 'dataset, n_resamples, steps, stride = "sim-v4", 10, 2, 40',
 }
 """What takes the place of a notebook's parameters, where only whether it runs is the question."""
 
