@@ -73,10 +73,11 @@ class TestGradients:
                 "vgg11", ["features.3", "features.10", "features.15"], marks=pytest.mark.slow
             ),
             ("resnet18", ["conv1", "layer1.0.relu:0", "layer1", "layer2.0", "layer3.1", "layer4"]),
-            (
+            pytest.param(
                 "googlenet",
                 ["maxpool2", "inception3a", "inception3a.branch1", "inception3a.branch4",
                  "inception3b", "inception4e"],
+                marks=pytest.mark.slow,
             ),
             ("squeezenet1_1", ["features.3.expand1x1", "features.4", "features.9"]),
             pytest.param(
