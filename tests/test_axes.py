@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from examples import costly
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -59,7 +60,7 @@ def network(order, size):
 ORDERS = st.permutations(range(4))
 SIZES = st.sampled_from([(11, 11), (11, 15), (23, 13)])  # 5 × 5 positions of 5 channels, and others
 MANY = settings(
-    deadline=None, derandomize=True,
+    costly(8, full=100), derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 
@@ -163,12 +164,23 @@ def by_hand(module, layer, inputs, order):
 
 
 USUAL = ((224, 224), (240, 320), (384, 384), (360, 480))
-SLOW = [pytest.param(size, marks=pytest.mark.slow) for size in USUAL]
 ONE_SIZE = ("vit_b_16", "maxvit_t")  # made for squares, or multiples of their windows
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 128), *SLOW])
-@pytest.mark.parametrize("name", NETWORKS)
+SIDES = {name: (64, 64) if name in ONE_SIZE else (96, 128) for name in NETWORKS}
+"""Of one picture each; another, and others of the usual size, take longer."""
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [item for item in SIDES.items() if item[0] != "swin_v2_t"]
+    + [
+        pytest.param(name, size, marks=pytest.mark.slow)
+        for name in NETWORKS
+        for size in ((64, 64), (96, 128), *USUAL)
+        if name == "swin_v2_t" or size != SIDES[name]
+    ],
+)
 def test_real_networks(name, size, tmp_path):
     if name in ONE_SIZE and size[0] != size[1]:
         pytest.skip("this network takes squares")

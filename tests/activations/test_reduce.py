@@ -184,7 +184,8 @@ class TestRandomUnits:
 @pytest.fixture(scope="module")
 def activations() -> dict[str, torch.Tensor]:
     """What a network makes of gratings and natural shapes, whatever its weights."""
-    network = models.load("squeezenet1_1", "random", seed=3)
+    small = models.Preprocessing("resize", (112, 112))
+    network = models.load("squeezenet1_1", "random", seed=3, preprocessing=small)
     stimuli = simulate_v1().stimuli.subset(range(40))
     images = torch.stack([network.preprocessing(stimuli.image(i)) for i in range(len(stimuli))])
     with torch.inference_mode():

@@ -190,7 +190,7 @@ class TestTheory:
         "kind", ["relu", *(pytest.param(k, marks=pytest.mark.slow) for k in ("normal", "shifted"))]
     )
     def test_squared_distances_are_unbiased_with_the_variance_of_theory(self, kind: str) -> None:
-        d, k, n_draws = 2000, 64, 600
+        d, k, n_draws = 1000, 64, 600
         a, b = patterns(2, d, 5, kind)
         x = (a - b)[None]
         true = float(x.double().square().sum())

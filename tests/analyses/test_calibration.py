@@ -33,6 +33,14 @@ def calibration() -> ModuleType:
     return module
 
 
+@pytest.fixture
+def _quick_worlds(calibration: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels of noise are found from few draws, where their precision does not matter."""
+    levels = calibration.World._set_levels
+    assert levels.__defaults__ == (600,)
+    monkeypatch.setattr(levels, "__defaults__", (60,))
+
+
 @pytest.fixture(autouse=True)
 def _no_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mpl.rcParams, "backend", "agg")
@@ -60,7 +68,7 @@ def three_sigma(p: float) -> float:
         ("pearson", "stimuli", 16, 4),
         pytest.param("spearman", "stimuli", 20, 1, marks=pytest.mark.slow),
         pytest.param("pearson", "subjects", 16, 5, marks=pytest.mark.slow),
-        ("pearson", "both", 12, 8),
+        pytest.param("pearson", "both", 12, 8, marks=pytest.mark.slow),
     ],
 )
 def test_defaults_reject_and_cover_as_often_as_they_say(
@@ -142,6 +150,7 @@ def test_stimuli_without_equal_models_are_drawn_again(
     assert np.isfinite(world.levels[calibration.OTHER_TWIN])
 
 
+@pytest.mark.usefixtures("_quick_worlds")
 def test_only_what_is_resampled_is_drawn_anew(calibration: ModuleType) -> None:
     for resample in ("stimuli", "subjects", "both"):
         world = calibration.World(
@@ -169,6 +178,7 @@ def test_variants_are_alike_and_grouped(calibration: ModuleType) -> None:
     assert rdm[within].max() < rdm[~within].min()
 
 
+@pytest.mark.usefixtures("_quick_worlds")
 def test_a_seed_gives_the_same_table(calibration: ModuleType) -> None:
     cell = calibration.Cell("cosine", "both", 8, 3, ("auto", "bootstrap"))
     one, two, other = (calibration.simulate(cell, 0, 3, 19, seed) for seed in (0, 0, 1))
@@ -197,6 +207,7 @@ def test_command_line_writes_table_and_figure(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.usefixtures("_quick_worlds")
 def test_goes_on_where_it_was_stopped(
     calibration: ModuleType,
     tmp_path: Path,

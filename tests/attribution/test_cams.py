@@ -224,7 +224,8 @@ def test_ablation_cam_equals_captums_ablation_of_channels() -> None:
     ("network", "layer"),
     [
         (in_doubles("squeezenet1_1"), "features.3.expand3x3"),  # joined to its neighbour
-        (in_doubles("resnet18"), "layer2.0.downsample.1"),  # added, in place, to what runs beside
+        # added, in place, to what runs beside
+        pytest.param(in_doubles("resnet18"), "layer2.0.downsample.1", marks=pytest.mark.slow),
         (in_doubles("resnet18"), "layer1.1.bn2"),  # to which the way around it is added in place
         (vit(num_classes=9).double(), "conv_proj"),  # reshaped by the number of pictures
     ],
@@ -392,7 +393,7 @@ def test_the_network_is_as_it_was(cam: Cam, broken: bool) -> None:
 
     target = Function(failing) if broken else Class(1)
     try:
-        cam(network, images, target, layer="layer3")
+        cam(network, images, target, layer="layer1")
         assert not broken
     except ValueError:
         assert broken

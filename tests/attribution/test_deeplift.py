@@ -17,13 +17,13 @@ from probe.errors import ProbeError
 from probe.targets import Class, Function, Norm, Several, Target, values
 
 CNNS = (
-    "alexnet",
+    pytest.param("alexnet", marks=pytest.mark.slow),
     "resnet18",
     "squeezenet1_1",
-    "googlenet",
+    pytest.param("googlenet", marks=pytest.mark.slow),
     pytest.param("densenet121", marks=pytest.mark.slow),
     pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
-    "mobilenet_v2",
+    pytest.param("mobilenet_v2", marks=pytest.mark.slow),
     "mobilenet_v3_small",  # with squeeze and excitation
     "shufflenet_v2_x0_5",
 )

@@ -259,7 +259,8 @@ def test_memory_that_is_short_halves_the_batch(
     ("name", "layer"),
     [
         ("alexnet", "features.11"), ("vgg16", "features.29"), ("squeezenet1_1", "features.12"),
-        ("resnet18", "layer4.1"), ("googlenet", "inception5b"),
+        ("resnet18", "layer4.1"),
+        pytest.param("googlenet", "inception5b", marks=pytest.mark.slow),
         ("vit_b_16", "encoder.layers.encoder_layer_10"),
     ],
 )  # fmt: skip
@@ -338,7 +339,10 @@ def test_the_check_makes_the_map_no_second_time(network: Network, picture: Image
         assert module is not network.module or not torch.equal(seen, found.inputs)
 
 
-@pytest.mark.parametrize(("method", "bar"), [("rise", "RISE: "), ("occlusion", "occlusion: ")])
+@pytest.mark.parametrize(
+    ("method", "bar"),
+    [("rise", "RISE: "), pytest.param("occlusion", "occlusion: ", marks=pytest.mark.slow)],
+)
 def test_a_long_map_has_a_bar_and_no_bar_has_one_within(
     network: Network,
     picture: Image.Image,

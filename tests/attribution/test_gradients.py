@@ -160,6 +160,7 @@ def gap(network: Network, images: Tensor, target: Target, **options: int) -> flo
     return float(abs(found.sum() / (whole - nothing) - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chelsea", pytest.param("rocket", marks=pytest.mark.slow)])
 def test_completeness_on_alexnet(name: str, alexnet: Network) -> None:
     images = photograph(name, alexnet)

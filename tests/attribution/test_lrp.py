@@ -19,7 +19,7 @@ CNNS = (
     pytest.param("vgg11", marks=pytest.mark.slow),
     "resnet18",
     "squeezenet1_1",
-    "googlenet",
+    pytest.param("googlenet", marks=pytest.mark.slow),
     pytest.param("densenet121", marks=pytest.mark.slow),
     pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
     "mobilenet_v2",

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import costly
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -147,7 +148,7 @@ def state(network: Odd) -> Any:
 
 
 @pytest.mark.parametrize("name", METHODS)
-@settings(max_examples=12)
+@costly(4, full=12)
 @given(
     st.sampled_from(["finishes", "network raises", "target raises", "no gradient"]),
     st.integers(1, 3),
@@ -198,7 +199,7 @@ def _numbers(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", METHODS)
-@settings(max_examples=8)
+@costly(4, full=8)
 @given(st.integers(1, 4), st.integers(1, 40))
 def test_a_map_depends_neither_on_the_batch_size_nor_on_its_neighbours(
     name: str, n: int, batch_size: int

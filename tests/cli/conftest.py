@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import NamedTuple
 
 import pytest
+import typer.main
 
 from probe import cli
 
@@ -24,6 +26,14 @@ class Ran(NamedTuple):
         assert lines[0].startswith("probe: error: ")
         assert self.out == ""
         return lines[0].removeprefix("probe: error: ")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_once():
+    """The commands are built once, as in a process, and not for every call: a tenth of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ class TestSimulated:
 
 
 def test_a_folder_of_ones_own(encode, lab, run, picture):
-    ran = encode(lab, "-o", "out")
+    ran = encode(lab, "--seed", "3", "-o", "out")
     assert (ran.code, ran.err) == (0, "")
     assert {p.name for p in Path("out").iterdir()} == set(Encoding.FILES)
     assert f"site:{lab}:0 to site:{lab}:5 are kept" in ran.out
@@ -169,6 +169,7 @@ def test_layers_together_are_two_or_more(encode, lab):
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_random_weights_are_found_again_by_their_seed(encode, lab, run, picture):
     assert encode(lab, "--seed", "3", "-o", "out").code == 0
     ran = run("saliency", picture, "-t", f"site:{lab}:2", "--method", "gradient", "-o", "map.png")
@@ -213,6 +214,7 @@ def test_options_reach_the_fit(encode, lab):
     assert found["provenance"]["settings"]["n_components"] == 2
 
 
+@pytest.mark.slow
 def test_an_earlier_result_is_replaced_and_other_files_are_left(encode, lab):
     Path("out").mkdir()
     Path("out/notes.txt").write_text("mine")
@@ -221,6 +223,7 @@ def test_an_earlier_result_is_replaced_and_other_files_are_left(encode, lab):
     assert {p.name for p in Path("out").iterdir()} == {*Encoding.FILES, "notes.txt"}
 
 
+@pytest.mark.slow
 def test_several_recordings_have_a_folder_each(encode, lab):
     rows = [f"n{k},{'V1' if k < 3 else 'V4'}" for k in range(6)]
     (lab / "neuroids.csv").write_text("\n".join(["neuroid_id,region", *rows]) + "\n")

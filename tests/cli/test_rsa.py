@@ -231,7 +231,7 @@ def test_inference_is_chosen_and_named(rsa, lab, resample, test, words):
     assert "p_zero_fdr" in Path(next(Path("results").iterdir()), "table.csv").read_text()
 
 
-@pytest.mark.parametrize("resample", ["subjects", "both"])
+@pytest.mark.parametrize("resample", ["subjects", pytest.param("both", marks=pytest.mark.slow)])
 def test_one_subject_cannot_be_resampled(rsa, lab, resample):
     error = rsa(lab, "--resample", resample).error
     assert "recording 'lab' (lab) has one subject, subject-1" in error
@@ -300,6 +300,7 @@ def test_ctrl_c_and_the_same_command_goes_on(own_cache, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_reliable_neuroids_alone(rsa):
     ran = rsa("sim-v4", "--layers", "features.0", "--min-reliability", ".8")
     assert (ran.code, ran.err) == (0, "")

@@ -19,9 +19,10 @@ from probe.errors import ProbeError
 
 @pytest.fixture(scope="module")
 def result():
+    few = probe.recordings.load("sim-v4", subject="sim-1").select(stimuli=range(30))
     return probe.rsa(
-        "squeezenet1_1", "sim-v4", layers=["features.3", "features.6"], weights="random",
-        subject="sim-1", baselines=False, n_resamples=10, progress=False,
+        "squeezenet1_1", few, layers=["features.3", "features.6"], weights="random",
+        baselines=False, n_resamples=10, progress=False,
     )  # fmt: skip
 
 

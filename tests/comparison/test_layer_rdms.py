@@ -81,7 +81,9 @@ class TestUntrained:
         over(squeezenet, stimuli)
         assert builds == [0, 1, 2] * 2
 
-    @pytest.mark.parametrize("content", ["", "[]", '{"model": "squeezenet1_1"}'])
+    @pytest.mark.parametrize(
+        "content", ["", pytest.param("[]", marks=pytest.mark.slow), '{"model": "squeezenet1_1"}']
+    )
     def test_a_damaged_record_is_none(self, content, squeezenet, stimuli, builds, cache):
         first = over(squeezenet, stimuli)
         for record in files(cache / "untrained"):

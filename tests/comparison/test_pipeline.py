@@ -125,6 +125,7 @@ def macaque_v4(alexnet):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirror")
 def test_the_known_score_of_one_layer(alexnet):
     result = rsa(
@@ -248,8 +249,8 @@ def test_cichy2014():
     ("name", "region"),
     [("sim-v4", "V4"), pytest.param("sim-v1", "V1", marks=pytest.mark.slow)],
 )
-def test_simulated_recordings_say_so_everywhere(name, region, tmp_path):
-    result = untrained(name)
+def test_simulated_recordings_say_so_everywhere(name, region, tmp_path, request):
+    result = request.getfixturevalue("simulated") if name == "sim-v4" else untrained(name)
     check(result)
     assert result.simulated
     assert result.table["simulated"].all()

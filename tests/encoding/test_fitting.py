@@ -263,8 +263,17 @@ class TestGroups:
         assert (together == together[:, :, :1]).all()
         assert "10 groups of stimuli" in " ".join(found.notes())
 
-    @pytest.mark.parametrize("method", ["ridge", "banded"])
-    @pytest.mark.parametrize("readout", ["field", "flat", "full"])
+    @pytest.mark.parametrize(
+        ("readout", "method"),
+        [
+            ("flat", "ridge"),
+            ("flat", "banded"),
+            ("field", "ridge"),
+            pytest.param("field", "banded", marks=pytest.mark.slow),
+            ("full", "ridge"),
+            pytest.param("full", "banded", marks=pytest.mark.slow),
+        ],
+    )
     def test_they_are_left_out_together_when_penalties_are_chosen(
         self, readout, method, monkeypatch
     ):

@@ -80,7 +80,7 @@ class TestEveryFold:
                 off = folds[k].readout.predict(activations)[test, site] - expected
                 assert np.abs(off).max() < 1e-6 * scale
 
-    @pytest.mark.parametrize("size", [10.0, 1000.0])
+    @pytest.mark.parametrize("size", [10.0, pytest.param(1000.0, marks=pytest.mark.slow)])
     def test_does_not_depend_on_responses_that_it_has_not_seen(self, readout, channels, side, size):
         activations, responses, layout = made(channels, side)
         patterns = prepare(activations, "a", layout, Plan(readout))

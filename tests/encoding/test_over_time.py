@@ -88,9 +88,9 @@ def test_each_time_is_as_if_alone(lab, curves, splits):
     ],
 )
 def test_what_sites_share_is_of_one_time(lab, options):
-    together = fitted(lab, time=(0, 80), step=20, layers=LAYERS[:1], **options)
+    together = fitted(lab, time=(20, 60), step=20, layers=LAYERS[:1], **options)
     assert isinstance(together, EncodingOverTime)
-    for k, start in enumerate((0, 20, 40, 60)):
+    for k, start in enumerate((20, 40)):
         alone = fitted(lab, time=(start, start + 20), layers=LAYERS[:1], **options).table
         np.testing.assert_allclose(together.table["r"][k], alone["r"][0], rtol=1e-5, atol=1e-6)
 

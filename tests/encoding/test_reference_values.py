@@ -93,8 +93,8 @@ class TestProtocolR:
         [
             ("features.6", 0.5833),
             ("features.7", 0.5871),
-            ("features.10", 0.5692),
-            ("features.12", 0.5720),
+            pytest.param("features.10", 0.5692, marks=pytest.mark.slow),
+            pytest.param("features.12", 0.5720, marks=pytest.mark.slow),
         ],
     )
     def test_layers(self, v4, layer, r):

@@ -379,8 +379,8 @@ class TestHead:
         [
             ("alexnet", "features.7"),
             ("squeezenet1_1", "features.12"),
-            ("efficientnet_lite0", "features.4,features.8"),
-            ("mobilenet_v2", "features.7,features.14"),
+            pytest.param("efficientnet_lite0", "features.4,features.8", marks=pytest.mark.slow),
+            pytest.param("mobilenet_v2", "features.7,features.14", marks=pytest.mark.slow),
             pytest.param("vgg16", "features.22,features.29", marks=pytest.mark.slow),
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from examples import costly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
@@ -159,7 +160,7 @@ class TestResidualMaker:
 
 
 class TestAgainstScikitLearn:
-    @settings(max_examples=40)
+    @costly(12, full=40)
     @given(
         seed=SEEDS,
         n=st.integers(12, 40),
@@ -175,7 +176,7 @@ class TestAgainstScikitLearn:
             chosen = select([decomposition], responses, splits(n), alphas=alphas, relative=False)
             self.check([patterns], responses, splits(n), alphas, chosen)
 
-    @settings(max_examples=30)
+    @costly(10, full=30)
     @given(seed=SEEDS, n=st.integers(12, 40), m=st.integers(1, 8), splits=SPLITS)
     def test_several_candidates(self, seed, n, m, splits):
         """Each site follows one of three sets of patterns, of other sizes and scales."""
@@ -309,7 +310,7 @@ class TestGroups:
             ]
         )
 
-    @settings(max_examples=25, deadline=None)
+    @costly(6, full=25)
     @given(
         seed=SEEDS,
         n=st.integers(16, 36),

@@ -382,7 +382,7 @@ class TestListed:
         assert fit.fitted_with == "squeezenet1_1, weights random, preprocessing torchvision"
         self.check_that_each_is_reached()
 
-    def test_a_network_with_its_usual_weights_is_named(self, alexnet):
+    def test_a_network_with_its_usual_weights_is_named(self, alexnet, load_trained):
         """Also behind a later fit with another network, which a name alone would lead to."""
         encoding = probe.encode(alexnet, recorded("blocks", 12), layers="features.4", **QUICK)
         self.fit(recorded("blocks", 12))
@@ -390,7 +390,7 @@ class TestListed:
         fit = kept.list_fits()[1]
         assert fit.fitted_with == "alexnet"
         expected = encoding.site(2).facts["weights_sha256"]
-        site = kept.find_site(f"site:{fit.dataset}:2", models.load(fit.model))
+        site = kept.find_site(f"site:{fit.dataset}:2", load_trained(fit.model))
         assert site.facts["weights_sha256"] == expected
 
     def test_networks_of_ones_own_are_left_out(self, network):

@@ -11,8 +11,15 @@ from harness import Forks, Undisturbed, complete, moments, untouched
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize(("where", "n"), [("forward", 4), ("layer", 7)])  # in the third batch
+@pytest.mark.parametrize(
+    ("where", "n", "number"),  # in the third batch
+    [
+        ("forward", 4, signal.SIGINT),
+        ("layer", 7, signal.SIGTERM),
+        pytest.param("forward", 4, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("layer", 7, signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_the_batch_is_finished(
     forks: Forks,
     command: list[str],
@@ -38,7 +45,7 @@ def test_the_batch_is_finished(
 
 
 @pytest.mark.parametrize(
-    "part", [k if k in (1, 4) else pytest.param(k, marks=pytest.mark.slow) for k in range(6)]
+    "part", [k if k == 4 else pytest.param(k, marks=pytest.mark.slow) for k in range(6)]
 )
 def test_at_any_moment(
     forks: Forks, command: list[str], typed: Undisturbed, tmp_path: Path, part: int

@@ -10,7 +10,9 @@ import pytest
 from harness import BATCH, Forks, Undisturbed, only_store
 
 
-@pytest.mark.parametrize("kind", ["torch", "python", "cpu"])
+@pytest.mark.parametrize(
+    "kind", ["torch", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("python", "cpu"))]
+)
 def test_batches_are_halved_to_the_same_bytes(
     forks: Forks, few: Path, undisturbed_few: Undisturbed, tmp_path: Path, kind: str
 ) -> None:

@@ -52,8 +52,17 @@ def test_shards_are_computed_again_and_no_others(
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("tear", TORN)
-@pytest.mark.parametrize("name", ["zarr.json", "features.7/zarr.json"])
+@pytest.mark.parametrize(
+    ("name", "tear"),
+    [
+        ("zarr.json", cut_short),
+        ("features.7/zarr.json", emptied),
+        ("zarr.json", lost),
+        pytest.param("zarr.json", emptied, marks=pytest.mark.slow),
+        pytest.param("features.7/zarr.json", cut_short, marks=pytest.mark.slow),
+        pytest.param("features.7/zarr.json", lost, marks=pytest.mark.slow),
+    ],
+)
 def test_a_description(
     forks: Forks,
     few: Path,
@@ -79,7 +88,12 @@ def test_a_description(
 
 
 @pytest.mark.parametrize(
-    ("place", "what"), [(1234, "a wrong checksum"), (-30, "another index"), (-2, "another index")]
+    ("place", "what"),
+    [
+        (1234, "a wrong checksum"),
+        (-30, "another index"),
+        pytest.param(-2, "another index", marks=pytest.mark.slow),
+    ],
 )
 def test_a_flipped_byte(
     forks: Forks,

@@ -16,7 +16,9 @@ def cannot(child: Child, store: Path, why: str) -> None:
     assert child.line.endswith("once that is fixed, the same extraction resumes from there")
 
 
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize(
+    "part", [k if k in (1, 4) else pytest.param(k, marks=pytest.mark.slow) for k in range(5)]
+)
 def test_a_folder_that_comes_back(
     forks: Forks, few: Path, undisturbed_few: Undisturbed, tmp_path: Path, part: int
 ) -> None:
@@ -40,7 +42,9 @@ def test_a_folder_that_comes_back(
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("instead", ["nothing", "a folder", "a file"])
+@pytest.mark.parametrize(
+    "instead", ["nothing", "a file", pytest.param("a folder", marks=pytest.mark.slow)]
+)
 def test_a_folder_that_is_removed(
     forks: Forks, few: Path, undisturbed_few: Undisturbed, tmp_path: Path, instead: str
 ) -> None:

@@ -29,12 +29,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import torch
 from distributed import WorkerPlugin
 from torch import Tensor, nn
 
 import probe.cli
 import probe.extraction
+import probe.recordings.catalogue  # as the command does
 from probe import models
 from probe.activations import ActivationStore, engine, extract
 from probe.cluster import connect
@@ -268,7 +270,8 @@ def network() -> models.Network:
 def serve() -> None:
     """Take orders, until standard input ends; then all children end, too."""
     torch.set_num_threads(1)  # threads do not survive a fork
-    network()
+    models.layers(network())  # torch imports seconds' worth when weights without memory are drawn
+    PIL.Image.init()
     gc.freeze()  # what is there now is shared by all, and not looked at again
     alive: set[int] = set()
     for line in sys.stdin:

@@ -312,6 +312,7 @@ class TestOneNamesTheNeuron:
             same = probe.visualize(model, target, steps=2, progress=False)
             np.testing.assert_array_equal(same.pictures, one.pictures)
 
+    @pytest.mark.slow
     def test_dream(self, photo):
         given = {"steps": 2, "progress": False, "precision": "float32"}
         one = probe.dream(photo, "v4-compact:201025-12", target="0", **given)

@@ -87,7 +87,15 @@ def test_nowhere_to_be_had_names_address_and_package(monkeypatch, tmp_path):
 
 
 # Networks that torchvision's builders treat specially when they load pretrained weights.
-@pytest.mark.parametrize("name", ["googlenet", "densenet121", "inception_v3", "mnasnet0_5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "googlenet",
+        "densenet121",
+        pytest.param("inception_v3", marks=pytest.mark.slow),
+        "mnasnet0_5",
+    ],
+)
 def test_equals_torchvisions_own_loading(name, web, monkeypatch):
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     with torch.random.fork_rng(devices=[]):

@@ -69,20 +69,27 @@ class TestGradients:
         ("name", "names"),
         [
             ("alexnet", ["features.0", "features.5", "features.10", "features.12"]),
-            ("vgg11", ["features.3", "features.10", "features.15"]),
+            pytest.param(
+                "vgg11", ["features.3", "features.10", "features.15"], marks=pytest.mark.slow
+            ),
             ("resnet18", ["conv1", "layer1.0.relu:0", "layer1", "layer2.0", "layer3.1", "layer4"]),
-            (
+            pytest.param(
                 "googlenet",
                 ["maxpool2", "inception3a", "inception3a.branch1", "inception3a.branch4",
                  "inception3b", "inception4e"],
+                marks=pytest.mark.slow,
             ),
             ("squeezenet1_1", ["features.3.expand1x1", "features.4", "features.9"]),
-            (
+            pytest.param(
                 "densenet121",
                 ["features.pool0", "features.denseblock1", "features.transition1",
                  "features.denseblock2.denselayer3.norm1", "features.transition2"],
+                marks=pytest.mark.slow,
             ),
-            ("mobilenet_v2", ["features.1", "features.4", "features.7", "features.10"]),
+            pytest.param(
+                "mobilenet_v2", ["features.1", "features.4", "features.7", "features.10"],
+                marks=pytest.mark.slow,
+            ),
             ("shufflenet_v2_x0_5", ["stage2.0", "stage2.1.branch2.0", "stage2.1", "stage3.0"]),
         ],
     )  # fmt: skip
@@ -212,7 +219,11 @@ class TestPublished:
 
     @pytest.mark.parametrize(
         ("name", "size", "padding"),
-        [("resnet50", 483, 239), ("resnet101", 1027, 511), ("resnet152", 1507, 751)],
+        [
+            ("resnet50", 483, 239),
+            ("resnet101", 1027, 511),
+            pytest.param("resnet152", 1507, 751, marks=pytest.mark.slow),
+        ],
     )
     def test_residual_networks(self, name, size, padding):
         # Theirs halve the map in the last block of a stage, in its 3×3 convolution; the shortcut
@@ -331,9 +342,11 @@ class TestMultiplyAdds:
 
     @pytest.mark.parametrize(
         "name",
-        ["alexnet", "vgg16", "resnet50", "googlenet", "densenet121", "mobilenet_v2",
-         "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x1_0", "resnext50_32x4d",
-         "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "swin_v2_t"],
+        ["alexnet", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x1_0",
+         "convnext_tiny", "vit_b_16", "swin_t",
+         *(pytest.param(name, marks=pytest.mark.slow) for name in (
+             "vgg16", "resnet50", "googlenet", "densenet121", "mobilenet_v2", "resnext50_32x4d",
+             "regnet_y_400mf", "swin_v2_t"))],
     )  # fmt: skip
     def test_totals_are_those_that_torchvision_and_torch_count(self, name):
         published = get_model_weights(name).DEFAULT.meta

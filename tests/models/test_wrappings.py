@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from examples import costly
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -100,7 +101,7 @@ def wrapped(state: State, recipe: list[tuple[str, str]]) -> Any:
     return content
 
 
-@settings(max_examples=40)
+@costly(15, full=40)
 @given(st.lists(steps, max_size=5))
 def test_a_wrapped_network_is_the_same_network(recipe: list[tuple[str, str]]) -> None:
     fit = fit_weights(wrapped(BASE, recipe), NAME, "they")
@@ -113,7 +114,7 @@ def test_a_wrapped_network_is_the_same_network(recipe: list[tuple[str, str]]) ->
     assert "\n" not in fit.said
 
 
-@settings(max_examples=30)
+@costly(12, full=30)
 @given(st.lists(steps, max_size=4), st.sampled_from(sorted(BASE)), st.integers(0, 3))
 def test_what_is_not_all_of_a_network_is_refused(
     recipe: list[tuple[str, str]], name: str, fault: int
@@ -131,7 +132,7 @@ def test_what_is_not_all_of_a_network_is_refused(
     assert "\n" not in str(error.value)
 
 
-@settings(max_examples=12)
+@costly(5, full=12)
 @given(
     st.lists(steps, max_size=3),
     st.lists(steps, max_size=3),

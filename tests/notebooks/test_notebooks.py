@@ -20,15 +20,26 @@ REAL_ONLY = ("v4_neurons",)
 QUICK = {
     "explain": """
 import probe
-smaller = probe.models.Preprocessing("resize", (96, 96))
+smaller = probe.models.Preprocessing("resize", (64, 64))
 network = probe.models.load("squeezenet1_1", preprocessing=smaller)
 """,
     "rsa": """
 import probe
-v4, v1 = (probe.recordings.load(name).select(stimuli=range(40)) for name in (v4, v1))
+v4, v1 = (probe.recordings.load(name).select(stimuli=range(20)) for name in (v4, v1))
 layers, n_resamples = "conv1,conv2", 10
 """,
-    "sites": 'dataset, n_resamples, steps, stride = "sim-v4", 10, 2, 40',
+    "sites": """
+import os, numpy as np, probe
+from pathlib import Path
+few = probe.recordings.load("sim-v4", subject="sim-1").select(stimuli=range(40))
+folder = Path(os.environ["PROBE_CACHE"]).parent / "few"
+(folder / "images").mkdir(parents=True)
+responses = few.data["responses"].transpose("stimulus", "repetition", "neuroid")
+np.save(folder / "responses.npy", responses.values)
+for k in range(40):
+    few.stimuli.image(k).save(folder / "images" / f"p{k:02d}.png")
+dataset, n_resamples, steps, stride = str(folder), 10, 2, 40
+""",
 }
 """What takes the place of a notebook's parameters, where only whether it runs is the question."""
 

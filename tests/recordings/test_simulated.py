@@ -154,7 +154,11 @@ def test_energy_neurons_do_not_mind_the_phase():
 
 @pytest.mark.parametrize(
     ("name", "seed", "region"),
-    [("sim-v4", 0, "V4"), ("sim-v1/7", 7, "V1"), ("sim-v4/12", 12, "V4")],
+    [
+        ("sim-v4", 0, "V4"),
+        pytest.param("sim-v1/7", 7, "V1", marks=pytest.mark.slow),
+        ("sim-v4/12", 12, "V4"),
+    ],
 )
 def test_load_by_name(name, seed, region):
     recording = load(name)

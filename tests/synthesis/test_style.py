@@ -361,8 +361,17 @@ def test_alpha_is_kept_and_hidden_pixels_do_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_own_runs")
-@pytest.mark.parametrize("colours", ["style", "match", "keep"])
-@pytest.mark.parametrize("start", [None, "noise"])
+@pytest.mark.parametrize(
+    ("start", "colours"),
+    [
+        (None, "style"),
+        (None, "match"),
+        (None, "keep"),
+        ("noise", "match"),
+        pytest.param("noise", "style", marks=pytest.mark.slow),
+        pytest.param("noise", "keep", marks=pytest.mark.slow),
+    ],
+)
 def test_hidden_colours_change_nothing(colours: str, start: str | None) -> None:
     hidden = np.zeros((48, 64), np.uint8)
     hidden[:, :20] = 255
@@ -397,7 +406,7 @@ def test_a_mask_may_be_white_on_a_transparent_layer() -> None:
         (drawn(1), np.zeros((48, 64, 3), np.uint8), "match"),
     ],
 )
-@pytest.mark.parametrize("loss", ["wasserstein", "gram"])
+@pytest.mark.parametrize("loss", ["wasserstein", pytest.param("gram", marks=pytest.mark.slow)])
 def test_pictures_of_one_colour(
     content: np.ndarray, other: np.ndarray, colours: str, loss: str
 ) -> None:
@@ -445,7 +454,9 @@ def interrupted() -> Iterator[threading.Event]:
 
 
 @pytest.mark.usefixtures("_own_runs")
-@pytest.mark.parametrize("at", [5, 15])  # in the first size, and in the second
+@pytest.mark.parametrize(  # in the first size, and in the second
+    "at", [pytest.param(5, marks=pytest.mark.slow), 15]
+)
 def test_stopped_and_resumed_equals_uninterrupted(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     options = QUICK | {"steps": 6}
     whole = style(drawn(1), drawn(2), **options)

@@ -105,7 +105,7 @@ def test_less_flicker_than_frames_by_themselves_and_as_much_style(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("colours", ["style", "keep"])
+@pytest.mark.parametrize("colours", ["style", pytest.param("keep", marks=pytest.mark.slow)])
 def test_stopped_and_taken_up_again(
     clip: Path, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: str
 ) -> None:

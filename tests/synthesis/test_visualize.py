@@ -300,7 +300,13 @@ class TestInterrupted:
     def stop(_picture: np.ndarray) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    @pytest.mark.parametrize("parameterisation", visualise.WAYS)
+    @pytest.mark.parametrize(
+        "parameterisation",
+        [
+            name if name in ("fourier", "maco") else pytest.param(name, marks=pytest.mark.slow)
+            for name in visualise.WAYS
+        ],
+    )
     def test_goes_on_to_the_same_picture(self, parameterisation):
         settings: dict[str, Any] = {
             "weights": "random", "size": 32, "steps": 30, "parameterisation": parameterisation,
