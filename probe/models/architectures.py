@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from probe.errors import ProbeError, suggest
 from probe.models.classic import build_classic, is_classic
 from probe.models.compact import build_compact
+from probe.models.compiler import without_compiler
 from probe.models.efficientnet_lite import efficientnet_lite0
 from probe.models.registry import COMPACT
 from probe.models.vision import import_torchvision
@@ -65,7 +66,7 @@ def blueprint(architecture: str, num_classes: int | None = None) -> nn.Module:
     What an architecture computes while it is built, such as the widths of a RegNet or the windows
     of a Swin transformer, is real; the rest is on torch's ``meta`` device.
     """
-    with torch.random.fork_rng(devices=[]), _WithoutMemory():
+    with torch.random.fork_rng(devices=[]), without_compiler(), _WithoutMemory():
         return build(architecture, num_classes)
 
 

@@ -14,7 +14,6 @@ attention lets it depend on all the others.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from probe.models.compiler import is_imported, without_compiler
 from probe.models.hooks import watched
 from probe.models.missing import MissingLayer
 from probe.models.window_fields import (
@@ -236,7 +236,7 @@ def _in_parts() -> Iterator[None]:
 
     That is attention, and what is compiled. The switches are one for all threads: one at a time.
     """
-    with _SWITCH, _uncompiled():
+    with _SWITCH, _uncompiled(), without_compiler():
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)
         try:
@@ -247,7 +247,7 @@ def _in_parts() -> Iterator[None]:
 
 def _uncompiled() -> AbstractContextManager[None]:
     """Let compiled parts of a network run as they are written."""
-    if "torch._dynamo" not in sys.modules:  # without the compiler, there are none
+    if not is_imported():  # without the compiler, there are none
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
 

@@ -18,6 +18,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
+from probe.models.compiler import is_imported
+
 _MODULE = "torchvision.ops.roi_align"
 _EAGER = "from torch._dynamo.utils import is_compile_supported"
 _LATE = f"""
@@ -34,7 +36,7 @@ def import_torchvision() -> Any:
     Other threads, and all other modules, import what they always do.
     """
     with _LOCK:
-        if {"torchvision", "torch._dynamo"} & sys.modules.keys():
+        if "torchvision" in sys.modules or is_imported():
             return importlib.import_module("torchvision")
         # Another list, not another length: other threads may be halfway through this one.
         sys.meta_path = [_Finder, *sys.meta_path]

@@ -1,0 +1,106 @@
+"""torch's compiler is kept away from what compiles nothing, and is what it always is afterwards."""
+
+import subprocess
+import sys
+
+import pytest
+
+from probe.models.compiler import is_imported, without_compiler
+
+
+SLOW = pytest.mark.slow
+
+
+def in_a_new_process(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_layers_are_the_same_without_it_and_it_works_afterwards():
+    code = """
+import sys
+import torch
+from probe import models
+from probe.models import layer_table
+
+def tables():
+    layer_table._of_architecture.cache_clear()
+    layer_table._measures_of_architecture.cache_clear()
+    return [(models.layers(name, (64, 64)), models.measures(name, (64, 64))) for name in NAMES]
+
+NAMES = ["resnet18", "squeezenet1_1", "convnext_tiny"]
+without = tables()
+assert "torch._dynamo" not in sys.modules and "_dynamo" not in vars(torch)
+module = torch.nn.Linear(3, 3)
+torch.optim.SGD(module.parameters(), 0.1)
+assert hasattr(sys.modules["torch._dynamo"], "optimize")
+x = torch.ones(2, 3)
+seen = []
+def backend(graph, inputs):
+    seen.append(graph)
+    return graph
+torch.testing.assert_close(torch.compile(module, backend=backend)(x), module(x))
+assert seen
+assert tables() == without
+# What was left alone is asked for again: under the compiler, it has to be left alone by it.
+from torch import _refs
+marks = [v for v in vars(_refs).values() if getattr(v, "__wrapped__", None)]
+assert all(vars(m.__wrapped__).get("__dynamo_disable") is not m.__wrapped__ for m in marks)
+print("done")
+"""
+    assert in_a_new_process(code) == ["done"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from torch._dynamo import optimize; assert callable(optimize)",
+        pytest.param("import torch._dynamo.config as c; assert not c.verbose", marks=SLOW),
+        pytest.param("torch.compile(torch.sin, backend='eager')(torch.ones(1))", marks=SLOW),
+    ],
+)
+def test_whoever_wants_it_meanwhile_has_it(use):
+    code = f"""
+import sys, threading
+import torch
+from probe.models.compiler import is_imported, without_compiler
+with without_compiler():
+    assert not is_imported()
+    assert sys.modules["torch._dynamo"].disable(len) is len
+    thread = threading.Thread(target=exec, args=({use!r}, globals()))
+    thread.start()
+    thread.join()
+    assert is_imported()
+assert is_imported() and hasattr(sys.modules["torch._dynamo"], "optimize")
+print("done")
+"""
+    assert in_a_new_process(code) == ["done"]
+
+
+def test_it_stays_where_it_is_imported(monkeypatch):
+    compiler = object()
+    monkeypatch.setitem(sys.modules, "torch._dynamo", compiler)
+    with without_compiler():
+        assert is_imported()
+        assert sys.modules["torch._dynamo"] is compiler
+
+
+def test_one_within_another_and_an_error(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
+
+    def function():
+        pass
+
+    def use():
+        with without_compiler():
+            with without_compiler():
+                function.__dynamo_disable = sys.modules["torch._dynamo"].disable(function)
+            assert not is_imported()
+            assert "torch._dynamo" in sys.modules
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        use()
+    assert "torch._dynamo" not in sys.modules
+    assert not hasattr(function, "__dynamo_disable")
