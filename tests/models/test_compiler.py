@@ -7,7 +7,6 @@ import pytest
 
 from probe.models.compiler import is_imported, without_compiler
 
-
 SLOW = pytest.mark.slow
 
 
