@@ -15,8 +15,8 @@ scikit-learn ships, at 140 pixels in height, at random places of the second band
 13 pixels) as in the authors' software, by a seed. As there, what reaches beyond the picture is
 silent. C1 is kept at every pixel, and S2 takes each band at the paper's spacing.
 
-Without that silence, S1 and C1 are what Kriegeskorte, Mur & Bandettini 2008 (Front Syst Neurosci
-2:4) call their V1 model, but for the grouping of sizes; see `borders`.
+Without that silence (`borders`), the RDM of C1 for the 92 images is much like that which was
+published for the V1 model of Kriegeskorte, Mur & Bandettini 2008 (Front Syst Neurosci 2:4).
 """
 
 from __future__ import annotations
@@ -167,8 +167,9 @@ class HMAX(nn.Module):
     n_templates : int
         Of each of the four sizes.
     borders : bool
-        Let filters look beyond the picture, where all is black: what Kriegeskorte et al. did. The
-        edge of the picture is then the strongest of all contours, the same in every picture.
+        Let filters look beyond the picture, where all is black, as the published RDM suggests that
+        those of Kriegeskorte et al. did. The edge of the picture is then the strongest of all
+        contours, the same in every picture.
     """
 
     def __init__(self, n_templates: int = N_TEMPLATES, *, borders: bool = False) -> None:
