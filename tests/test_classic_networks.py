@@ -89,7 +89,7 @@ def test_rsa(name, network, recording):
     assert result.layers["score"].notna().all()
     missing = "No untrained baseline: nothing in this network is learned."
     assert (missing in result.notes()) == (name == V1)
-    assert result.model == f"{name} (as published)"
+    assert result.model == f"{name} (made here)"
 
 
 @pytest.mark.parametrize("name", LAYERS)
