@@ -145,8 +145,8 @@ def has_weights(architecture: str) -> bool:
     return _name(architecture) != GABOR
 
 
-def check_random(architecture: str) -> None:
-    """Refuse random weights for a network that has none.
+def check_weights(architecture: str) -> None:
+    """Refuse weights, random or from a file, for a network that has none.
 
     Raises
     ------
@@ -155,8 +155,8 @@ def check_random(architecture: str) -> None:
     """
     if not has_weights(architecture):
         raise ProbeError(
-            f"model {architecture!r} has nothing to learn, and so no random weights: its filters "
-            "are written down; leave --weights out"
+            f"model {architecture!r} has nothing to learn, and so takes no weights: its filters "
+            "are given by formulas; leave --weights out"
         )
 
 

@@ -16,7 +16,7 @@ from probe.assets.checks import check, digest_of
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
-from probe.models.classic import check_random, has_weights, is_classic
+from probe.models.classic import check_weights, has_weights, is_classic
 from probe.models.compact import asset_of
 from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
@@ -325,8 +325,9 @@ def load(
     architecture: str | None = model.architecture
     missing: dict[str, str] = {}
     published: Any = None
+    if weights != "imagenet" or model.path is not None:
+        check_weights(model.architecture)
     if weights == "random":
-        check_random(model.architecture)
         module, info = _random(model.architecture, seed)
     elif weights == "imagenet" and model.path is None:
         if model.architecture.startswith("timm:"):
