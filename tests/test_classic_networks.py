@@ -133,7 +133,7 @@ def test_a_map_of_c2_is_of_the_last_layer_with_places(network, recording):
 @pytest.mark.parametrize("name", LAYERS)
 def test_visualize(name, network):
     picture = probe.visualize(
-        network(name), f"{LAYERS[name][1]}:2", steps=2, device="cpu", progress=False
+        network(name), f"{LAYERS[name][1]}:2", steps=1, device="cpu", progress=False
     )
     assert picture.pictures.std() > 0
 
