@@ -25,6 +25,9 @@ LAYERS = {
 }
 """Of each, a layer by its alias, by its path, and how many channels it has."""
 
+WITHOUT_HMAX = [pytest.param("hmax", marks=pytest.mark.slow), *(n for n in LAYERS if n != "hmax")]
+"""HMAX takes seconds more, and its gradients and activations are in `saliency` and `rsa`."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_cache(tmp_path_factory):
@@ -92,7 +95,7 @@ def test_rsa(name, network, recording):
     assert result.model == f"{name} (made here)"
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", WITHOUT_HMAX)
 def test_encode(name, network, recording):
     result = probe.encode(
         network(name), recording, layers=LAYERS[name][0], splits=2, n_resamples=4, progress=False
@@ -130,7 +133,7 @@ def test_a_map_of_c2_is_of_the_last_layer_with_places(network, recording):
     assert explained.layer == "c1"
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", WITHOUT_HMAX)
 def test_visualize(name, network):
     picture = probe.visualize(
         network(name), f"{LAYERS[name][1]}:2", steps=1, device="cpu", progress=False
