@@ -230,9 +230,11 @@ def derive(collection: str, name: str, make: Callable[[], bytes]) -> Path:
         return path
     content = make()
     with held(path):
-        with _shared(path) as partial:
-            partial.write_bytes(content)
-        checks.note(path)
+        # Another process may have made it meanwhile, and not to the byte what was made here.
+        if not _derived_is_good(path):
+            with _shared(path) as partial:
+                partial.write_bytes(content)
+            checks.note(path)
     return path
 
 

@@ -440,7 +440,7 @@ def _layers(
     spatial = [
         name
         for name, info in infos.items()
-        if info.default and not info.missing and info.n_positions > 1
+        if info.default and not info.missing and _has_places(info)
         and order[name] <= min(ends, default=len(order))
     ]  # fmt: skip
     if ends:
@@ -457,6 +457,12 @@ def _layers(
     # After the last attention of a transformer, the class token alone is looked at.
     tokens = "token" in infos[blocks[-1]].axes and len(blocks) > 1
     return [blocks[-2] if tokens else blocks[-1]]
+
+
+def _has_places(info: models.LayerInfo) -> bool:
+    """Return whether a layer has several positions, and it is known where in the picture."""
+    unplaced = "token" in info.axes and (info.layout is None or info.layout.grid is None)
+    return info.n_positions > 1 and not unplaced
 
 
 def _run(

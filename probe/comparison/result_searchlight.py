@@ -128,7 +128,10 @@ class SearchlightResult(Result):
     def title(self) -> str:
         """One line that says what is compared with what."""
         model, recording = self.facts["model"], self.facts["recording"]
-        weights = {"imagenet": "ImageNet weights", "random": "untrained"}
+        weights = {
+            "imagenet": "ImageNet weights", "published": "as published", "recipe": "made here",
+            "random": "untrained",
+        }  # fmt: skip
         kind = weights.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
         n = len(self.by_subject)
         mark = "SIMULATED " if self.simulated else ""

@@ -64,9 +64,10 @@ def fit_half(
     earlier = find_fit(network, recording, stimuli, layers)
     if earlier is not None:
         return earlier
+    kind = network.weights.kind
     settings = EncodeSettings(
         layers=layers, splits=N_FOLDS, baselines=False, n_resamples=0, device=device,
-        weights="imagenet" if network.weights.kind == "published" else network.weights.kind,
+        weights="imagenet" if kind in ("published", "recipe") else kind,
         progress=progress,
     ).checked()  # fmt: skip
     resolve_device(device)

@@ -47,7 +47,7 @@ RECIPES = {
     "lenet5": Recipe(
         lenet5.train, f"{lenet5.SEED}-{lenet5.VERSION}",
         "LeCun et al. 1998; trained here on 1,347 of scikit-learn's digits, seed "
-        f"{lenet5.SEED}: 98 % of the 450 others are told right",
+        f"{lenet5.SEED}: 98 % of the other 450 are classified correctly",
     ),
     "neocognitron": Recipe(
         neocognitron.organise, f"{neocognitron.SEED}-{neocognitron.VERSION}",
@@ -56,7 +56,7 @@ RECIPES = {
     ),
 }  # fmt: skip
 
-_TELL_CLASSES_APART: dict[str, Callable[..., nn.Module]] = {
+_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "lenet5": lenet5.LeNet5,
     "zfnet": ZFNet,
 }
@@ -100,14 +100,14 @@ def build_classic(architecture: str, num_classes: int | None = None) -> nn.Modul
     Raises
     ------
     ProbeError
-        If so many classes are asked of a network that tells none apart.
+        If a number of classes is asked of a network that has none.
     """
     name = _name(architecture)
-    if name in _TELL_CLASSES_APART:
+    if name in _CLASSIFIERS:
         options = {} if num_classes is None else {"num_classes": num_classes}
-        return _TELL_CLASSES_APART[name](**options)
+        return _CLASSIFIERS[name](**options)
     if num_classes is not None:
-        raise ProbeError(f"model {architecture!r} tells no classes apart")
+        raise ProbeError(f"model {architecture!r} has no classes")
     return _OTHERS[name](architecture)
 
 
@@ -126,8 +126,8 @@ def published_classic(architecture: str) -> PublishedState:
         return PublishedState(module.state_dict(), source, None)
     if name not in RECIPES:
         raise ProbeError(
-            f"model {architecture!r}: its authors' weights are nowhere to be had; give --weights "
-            "FILE, or --weights random for an untrained network"
+            f"model {architecture!r}: its authors published no weights; give --weights FILE, or "
+            "--weights random for an untrained network"
         )
     recipe = RECIPES[name]
 
@@ -145,8 +145,8 @@ def has_weights(architecture: str) -> bool:
     return _name(architecture) != GABOR
 
 
-def check_random(architecture: str) -> None:
-    """Refuse random weights for a network that has none.
+def check_weights(architecture: str) -> None:
+    """Refuse weights, random or from a file, for a network that has none.
 
     Raises
     ------
@@ -155,8 +155,8 @@ def check_random(architecture: str) -> None:
     """
     if not has_weights(architecture):
         raise ProbeError(
-            f"model {architecture!r} has nothing to learn, and so no random weights: its filters "
-            "are written down; leave --weights out"
+            f"model {architecture!r} has nothing to learn, and so takes no weights: its filters "
+            "are given by formulas; leave --weights out"
         )
 
 

@@ -27,12 +27,12 @@ CLASSIC = {
     "lenet5": "1998: LeCun et al.; trained here, on scikit-learn's digits",
     "neocognitron": "1980: Fukushima; organised here, without a teacher, by digits in thin lines",
     "v1-gabor": "1992: Heeger; V1's cells for 8° of visual field, v1-gabor:DEGREES for others",
-    "zfnet": "2014: Zeiler & Fergus; no weights to be had, --weights random or FILE",
+    "zfnet": "2014: Zeiler & Fergus; its authors published no weights: --weights random or FILE",
 }
 """Networks that the history of the field went through, built here: year, authors, weights."""
 
-CLASSES = {"hmax": (), "lenet5": tuple("0123456789"), "neocognitron": ()}
-"""What they tell apart, where that is not ImageNet's classes."""
+CLASSES = {"hmax": (), "lenet5": tuple("0123456789"), "neocognitron": (), "v1-gabor": ()}
+"""What they tell apart, where that is not ImageNet's classes; empty if nothing."""
 
 COMPACT_SESSIONS = {"190923": 33, "201025": 89, "210225": 55, "211022": 42}
 """How many V4 neurons of each session were published as networks."""

@@ -1,8 +1,9 @@
 r"""The neocognitron: S-cells that learn without a teacher, and C-cells (Fukushima 1980).
 
 Biol Cybern 36:193, with the sizes of its simulation: planes of 16×16, 10×10, 8×8, 6×6, 2×2 and 1×1
-cells, 24 in each layer, windows of 5×5 (the last of 2×2), r of 4, 1.5 and 1.5, q of 1, 16 and 16,
-α of ½. With inputs u, and an inhibitory v = √(Σ c u²) of the same window,
+cells, 24 in each layer, windows of 5×5 (the last of 2×2), columns of 5×5 (in the last layer, of all
+2×2), r of 4, 1.5 and 1.5, q of 1, 16 and 16, α of ½, and 20 presentations of each picture. With
+inputs u, and an inhibitory v = √(Σ c u²) of the same window,
 
     S = r φ[(1 + Σ a u) / (1 + 2r/(1+r) b v) − 1],    φ[x] = max(x, 0),
     C = ψ[(1 + Σ d S) / (1 + mean Σ d S) − 1],        ψ[x] = φ[x] / (α + φ[x]).
@@ -12,12 +13,12 @@ neighbouring cells, at most one of a plane, is strengthened for what it saw: a g
 by q v / 2.
 
 Where the paper leaves it open, or the pictures differ: c and d fall with the distance from the
-middle as .9 to its power; a column is a window of 5×5 cells; the first a are small numbers drawn by
-a seed, without the paper's preference for orientations; stages learn one after the other; the
-pictures are 0, 1, 2, 3 and 4 in lines of one pixel, as the paper's were, drawn here, and seen 20
-times. White ink on black. Thick strokes look all alike to a window of 5×5 cells, and would be
-learned by one plane. After it, 2 and 3 have a plane of the last layer each, though a weak one, and
-0, 1 and 4 share one; the paper's five patterns had five.
+middle as .9 to its power; the first a are small numbers drawn by a seed, without the paper's
+preference for orientations; stages learn one after the other; the pictures are 0, 1, 2, 3 and 4 in
+lines of one pixel, as the paper's were, drawn here, and seen 20 times. White ink on black. Thick
+strokes look all alike to a window of 5×5 cells, and would be learned by one plane. After it, 2 and
+3 have a plane of the last layer each, though a weak one, and 0, 1 and 4 share one; the paper's five
+patterns had five. To photographs, mostly planes respond that have learned nothing, and very weakly.
 """
 
 from __future__ import annotations

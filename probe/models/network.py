@@ -16,7 +16,7 @@ from probe.assets.checks import check, digest_of
 from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
-from probe.models.classic import check_random, has_weights, is_classic
+from probe.models.classic import check_weights, has_weights, is_classic
 from probe.models.compact import asset_of
 from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
@@ -33,8 +33,8 @@ class WeightsInfo:
     Attributes
     ----------
     kind : str
-        ``imagenet``; ``published``, of V4 neurons and of classic networks; ``random``; ``file``; or
-        ``user`` for a module that the user brought.
+        ``imagenet``; ``published``, of V4 neurons; ``recipe``, of classic networks, which are made
+        here; ``random``; ``file``; or ``user`` for a module that the user brought.
     source : str
         Where they came from, for people.
     sha256 : str
@@ -89,7 +89,7 @@ class Network:
         """Why there is no untrained network to compare this one with; empty if there is one."""
         if self.architecture is not None:
             return ""
-        if self.weights.kind == "published":
+        if self.weights.kind == "recipe":
             return "nothing in this network is learned"
         return "only a network known by its name has one"
 
@@ -283,9 +283,9 @@ def load(
         pictures that span 6° of visual field; a V4 neuron as a network, ``v4-compact:201025-12``
         (numbered from 0), or all of a session, ``v4-compact:201025``, whose output k is neuron k.
     weights : str or path
-        ``imagenet`` (of V4 neurons and classic networks, as published), ``random``, or the path of
-        a checkpoint. A ``file:`` name brings its own, unless ``random`` is asked for. Of a
-        checkpoint with several sets of weights, ``PATH#PART`` takes one, such as
+        ``imagenet`` (of V4 neurons, as published; classic networks are made here), ``random``, or
+        the path of a checkpoint. A ``file:`` name brings its own, unless ``random`` is asked for.
+        Of a checkpoint with several sets of weights, ``PATH#PART`` takes one, such as
         ``dino.pth#teacher``.
     seed : int
         For random weights. torch's global random state is left as it is.
@@ -325,8 +325,9 @@ def load(
     architecture: str | None = model.architecture
     missing: dict[str, str] = {}
     published: Any = None
+    if weights != "imagenet" or model.path is not None:
+        check_weights(model.architecture)
     if weights == "random":
-        check_random(model.architecture)
         module, info = _random(model.architecture, seed)
     elif weights == "imagenet" and model.path is None:
         if model.architecture.startswith("timm:"):
@@ -404,7 +405,9 @@ def _imagenet(
             missing[child] = _why_missing(architecture, child, published.source)
             setattr(module, child, Missing(missing[child]))
     fill(module, published.state, architecture, f"the weights from {published.source}")
-    kind = "published" if neurons(architecture) or is_classic(architecture) else "imagenet"
+    kind = "published" if neurons(architecture) else "imagenet"
+    if is_classic(architecture):
+        kind = "recipe"
     sha256 = state_sha256(module.state_dict())
     info = WeightsInfo(kind, published.source, sha256, published.file_sha256)
     return module, info, missing

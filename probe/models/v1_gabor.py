@@ -1,10 +1,10 @@
 r"""V1's simple and complex cells: Gabor filters, half-squaring and divisive normalisation.
 
-After Heeger 1992, Vis Neurosci 9:181. A simple cell squares the positive part of what its filter
-returns; four of them, a quarter of a period apart, add up to a complex cell, which is the energy of
-a pair in quadrature (Adelson & Bergen 1985, J Opt Soc Am A 2:284). Both are divided by the energy
-of the contrast around them, so that a grating of contrast c at a cell's own orientation and
-frequency has the responses
+After Heeger 1992, Vis Neurosci 9:181 and 427. A simple cell squares the positive part of what its
+filter returns; four of them, a quarter of a period apart, add up to a complex cell, which is the
+energy of a pair in quadrature (Adelson & Bergen 1985, J Opt Soc Am A 2:284). Both are divided by
+the energy of the contrast around them, so that a grating of contrast c at a cell's own orientation
+and frequency has the responses
 
     simple: c² max(cos φ, 0)² / (c² + c₅₀²),    complex: c² / (c² + c₅₀²),
 
@@ -40,30 +40,31 @@ ORIENTATIONS = tuple(22.5 * k for k in range(8))
 """In degrees: 0° are vertical bars, and they turn anticlockwise, as in `probe.stimuli.gratings`."""
 
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""In cycles per degree: the range of macaque V1 near the fovea (De Valois, Albrecht & Thorell 1982,
-Vision Res 22:545), in steps of an octave. Those that a picture cannot show are left out."""
+"""In cycles per degree, in steps of an octave: most of the range of macaque V1 near the fovea (De
+Valois, Albrecht & Thorell 1982, Vision Res 22:545). Those that a picture cannot show are left
+out."""
 
 PHASES = (0.0, 90.0, 180.0, 270.0)
 """Of the simple cells, in degrees."""
 
 BANDWIDTH = 1.4
 """Octaves between the frequencies at which the sensitivity to contrast, which goes with what the
-filter returns, is half the largest: the median (ibid.)."""
+filter returns, is half the largest: near the median (ibid.)."""
 
 ORIENTATION_BANDWIDTH = 40.0
-"""Degrees between the orientations at which the response is half the largest: the median (De
+"""Degrees between the orientations at which the response is half the largest: near the median (De
 Valois, Yund & Hepler 1982, Vision Res 22:531)."""
 
 SEMISATURATION = 0.33
-"""c₅₀, the contrast of half the largest response (Sclar, Maunsell & Lennie 1990, Vision Res
-30:1)."""
+"""c₅₀, the contrast of half the largest response: a choice of ours among what cells of macaque V1
+have (Sclar, Maunsell & Lennie 1990, Vision Res 30:1)."""
 
 VERSION = 1
 """Part of the state, and so of what activations are kept under: raised when the values change."""
 
 _POOL = 2.0
-"""Deviation of the window of the normalisation, as a multiple of the envelope's: suppressive
-surrounds are some twice as wide as the classical field (Cavanaugh, Bair & Movshon 2002, J
+"""Deviation of the window of the normalisation, as a multiple of the envelope's: a choice of ours,
+since suppressive surrounds are wider than the classical field (Cavanaugh, Bair & Movshon 2002, J
 Neurophysiol 88:2530)."""
 
 _SPREAD = (2.0**BANDWIDTH - 1.0) / (2.0**BANDWIDTH + 1.0) / math.sqrt(2.0 * math.log(2.0))

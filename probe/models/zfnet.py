@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 
 def _contrast() -> nn.LocalResponseNorm:
-    # Krizhevsky et al. 2012, section 3.3, with α = 1e-4: torch divides α by the number of channels.
+    # The paper has no numbers: those of Krizhevsky et al. 2012, section 3.3, with α = 1e-4. torch
+    # divides α by the number of channels.
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 

@@ -75,7 +75,8 @@ class Compared(Result):
         """The network, and in brackets which weights it has."""
         model = self.facts["model"]
         trained = {
-            "imagenet": "ImageNet weights", "published": "as published", "random": "untrained",
+            "imagenet": "ImageNet weights", "published": "as published", "recipe": "made here",
+            "random": "untrained",
         }  # fmt: skip
         weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
         return f"{model['name']} ({weights})"

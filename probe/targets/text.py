@@ -225,6 +225,11 @@ def class_of(text: str, network: Network) -> Class | Response:
     ProbeError
         If there is none, or several.
     """
+    if not _may_have_classes(network):
+        raise ProbeError(
+            f"{text!r} is not a layer of {network.name!r}, which has no classes: give LAYER or "
+            "LAYER:CHANNEL"
+        )
     labels = class_labels(network)
     kind = Class if _competes(network) else Response
     what = "class" if kind is Class else "output"
@@ -338,6 +343,12 @@ def _check_one_neuron(network: Network) -> None:
         )
 
 
+def _may_have_classes(network: Network) -> bool:
+    """Return whether outputs may be classes, as those of some classic networks are not."""
+    name = (network.architecture or network.name).partition(":")[0]
+    return network.weights.kind == "user" or CLASSES.get(name) != ()
+
+
 def predicted(network: Network, images: Tensor) -> Class | Response:
     """Return the class that a network sees in a picture; where it returns one number, that one.
 
@@ -353,6 +364,8 @@ def predicted(network: Network, images: Tensor) -> Class | Response:
         If it does not return classes, or is several V4 neurons.
     """
     _check_one_neuron(network)
+    if not _may_have_classes(network):
+        raise ProbeError(f"{network.name} has no classes: name a target, such as LAYER:CHANNEL")
     try:
         scores = differentiable(network.module, images.detach(), [OUTPUT])[OUTPUT]
     except MissingLayer as error:

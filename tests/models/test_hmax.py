@@ -112,7 +112,7 @@ def test_a_seed_gives_the_same_templates():
 
 def test_untrained_shares_its_first_stages(pictures):
     published, random = load("hmax"), load("hmax", "random", seed=1)
-    assert (published.weights.kind, random.weights.kind) == ("published", "random")
+    assert (published.weights.kind, random.weights.kind) == ("recipe", "random")
     ours, theirs = published.module.state_dict(), random.module.state_dict()
     assert {name for name in ours if not torch.equal(ours[name], theirs[name])} == {
         f"s2.templates_{side}" for side in (4, 8, 12, 16)

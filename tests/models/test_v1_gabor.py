@@ -131,9 +131,15 @@ def test_bad_degrees(name):
         load(name)
 
 
-def test_nothing_to_learn():
-    with pytest.raises(ProbeError, match="model 'v1-gabor' has nothing to learn, and so no random"):
-        load("v1-gabor", "random")
+def test_nothing_to_learn(v1, tmp_path):
+    file = tmp_path / "v1.pt"
+    torch.save(v1.state_dict(), file)
+    message = "model 'v1-gabor' has nothing to learn, and so takes no weights"
+    for name, weights in (
+        ("v1-gabor", "random"), ("v1-gabor", file), (f"file:v1-gabor@{file}", "imagenet"),
+    ):  # fmt: skip
+        with pytest.raises(ProbeError, match=message):
+            load(name, weights)
     assert load("v1-gabor").why_no_untrained == "nothing in this network is learned"
     with pytest.raises(ProbeError, match="surround 2: expected a luminance from 0 to 1"):
         V1Gabor(surround=2)
