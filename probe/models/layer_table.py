@@ -534,7 +534,7 @@ def _compared(module: nn.Module) -> set[str]:
             container = type(part) in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
             if container or (_holds_others(part) and n_leaves(part) > half):
                 yield from blocks(part)
-            elif _kind(part) not in _NOT_COMPARED:
+            elif _kind(part) not in _NOT_COMPARED and getattr(part, "compared_by_default", True):
                 yield paths[part]
 
     return set(blocks(module))

@@ -119,3 +119,8 @@ def test_untrained_shares_its_first_stages(pictures):
     }
     means = [float(state["s2.templates_8"].mean()) for state in (ours, theirs)]
     assert means[1] == pytest.approx(means[0], rel=0.1)
+
+
+def test_the_many_units_of_s2_are_not_compared_by_default():
+    assert models.resolve("default", "hmax") == ["s1", "c1", "c2"]
+    assert models.resolve("S2", "hmax") == ["s2"]
