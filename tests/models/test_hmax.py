@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 from skimage.filters import gabor_kernel
 
+from probe import models
 from probe.errors import ProbeError
 from probe.models import load
 from probe.models.hmax import BANDS, HMAX, SHARPNESS, gabor, imprint, photographs, spaced
