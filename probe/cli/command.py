@@ -130,7 +130,7 @@ def _check_names(values: dict[str, Any]) -> None:
         # A recorded site in its network's place is a target, and knows its network.
         if isinstance(networks, str) and not networks.startswith("site:"):
             for name in several(networks) or [networks]:
-                if (option, name) != ("together_with", "none"):
+                if option != "together_with" or name not in ("", "none"):
                     parse(name)
     dataset, region = values.get("dataset"), values.get("region")
     if isinstance(dataset, str):

@@ -49,14 +49,14 @@ def symmetric_update(dtype: str) -> Update:
     def update(
         gram: np.ndarray, a: np.ndarray, b: np.ndarray | None = None, alpha: float = 1.0
     ) -> None:
-        a = np.ascontiguousarray(a)
+        a = np.ascontiguousarray(a, dtype)
         n, k = (ctypes.byref(ctypes.c_int(size)) for size in a.shape)
         triangle, transposed = ctypes.c_char(b"L"), ctypes.c_char(b"T")
         of, one = (ctypes.byref(triangle), ctypes.byref(transposed), n, k), ctypes.byref(real(1.0))
         if b is None:
             syrk(*of, ctypes.byref(real(alpha)), address(a), k, one, address(gram), n)
         else:
-            b = np.ascontiguousarray(b)
+            b = np.ascontiguousarray(b, dtype)
             half = ctypes.byref(real(alpha / 2.0))
             syr2k(*of, half, address(a), k, address(b), k, one, address(gram), n)
 
@@ -67,18 +67,20 @@ def _unlocked(name: str) -> Callable[..., None] | None:
     """Return a function of SciPy's BLAS that does not hold the interpreter's lock."""
     from scipy.linalg import cython_blas
 
-    python = ctypes.pythonapi
-    python.PyCapsule_GetName.restype = ctypes.c_char_p
-    python.PyCapsule_GetName.argtypes = [ctypes.py_object]
-    python.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    # Prototypes of our own: those of ``pythonapi``'s attributes are shared with other libraries.
+    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
+        ("PyCapsule_GetName", ctypes.pythonapi)
+    )
+    pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
     capsule = cython_blas.__pyx_capi__[name]
-    signature = python.PyCapsule_GetName(capsule)
+    signature = name_of(capsule)
     if signature.count(b"char *") != 2 or signature.count(b", int *") < 4:
         return None
     n_arguments = signature.count(b",") + 1
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_arguments)
-    return function(python.PyCapsule_GetPointer(capsule, signature))
+    return function(pointer_of(capsule, signature))
 
 
 def _locked_update(letter: str) -> Update:
@@ -103,6 +105,8 @@ def _locked_update(letter: str) -> Update:
 @functools.cache
 def _controller() -> ThreadpoolController:
     """The libraries of linear algebra; to look for them takes longer than a small resample."""
+    import scipy.linalg.blas  # noqa: F401  # or a later import of it would not be limited
+
     return ThreadpoolController()
 
 
@@ -127,7 +131,16 @@ def single_threaded() -> Iterator[None]:
 
 
 def n_threads() -> int:
-    """Return how many threads work side by side: at most 8, each of which holds its own blocks."""
+    """Return how many threads work side by side: at most 8, each of which holds its own blocks.
+
+    Raises
+    ------
+    ValueError
+        If PROBE_THREADS is not a whole number of 1 or more.
+    """
     # Those that this process may use; of several that share a machine, each has its part.
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, n, int(os.environ.get("PROBE_THREADS", n)))
+    text = os.environ.get("PROBE_THREADS") or str(n)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"PROBE_THREADS {text!r}: expected a whole number ≥ 1")
+    return min(8, n, int(text))

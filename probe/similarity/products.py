@@ -3,8 +3,7 @@
 A matrix of responses may be larger than memory, so it is read once, a block of neuroids at a time,
 and each block adds its inner products to one (stimuli × stimuli) matrix. NumPy does that with the
 symmetric updates of BLAS, which compute one triangle in place, some blocks side by side; PyTorch
-does it on its devices. The
-metrics are written once, for both, in terms of `Products`.
+does it on its devices. The metrics are written once, for both, in terms of `Products`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,6 +32,8 @@ MOST_PARTS, PARTS_BYTES = 4, 2**26
 """Matrices of products that are summed side by side at most, and their size together, in bytes."""
 
 DTYPES = ("float64", "float32")
+
+T = TypeVar("T")
 
 Finish = Callable[[np.ndarray, slice, slice], None]
 """Turns a tile (rows, columns) of a matrix of products into distances, in place."""
@@ -111,15 +112,16 @@ class _NumPyProducts:
         n_parts = self.n_parts(len(gram))
         terms = iter(terms)
         first = list(itertools.islice(terms, 2))
-        if n_parts < 2 or len(first) < 2:
-            for term in itertools.chain(first, terms):
+        n_first, terms = len(first), _one_by_one(first, terms)
+        if n_parts < 2 or n_first < 2:
+            for term in terms:
                 self._update(gram, *term)
             return
         # The k-th term goes to the same part for any number of threads, so that sums are the same.
         parts = [gram, *(np.zeros_like(gram) for _ in range(n_parts - 1))]
         pending: list[Future[None] | None] = [None] * n_parts
         with single_threaded(), ThreadPoolExecutor(min(n_parts, n_threads())) as pool:
-            for k, term in enumerate(itertools.chain(first, terms)):
+            for k, term in enumerate(terms):
                 if (before := pending[k % n_parts]) is not None:
                     before.result()
                 pending[k % n_parts] = pool.submit(self._update, parts[k % n_parts], *term)
@@ -144,6 +146,13 @@ class _NumPyProducts:
 
     def device_free_bytes(self) -> int | None:
         return None
+
+
+def _one_by_one(first: list[T], rest: Iterable[T]) -> Iterator[T]:
+    """Chain two, holding none of what was handed on: blocks are large."""
+    while first:
+        yield first.pop(0)
+    yield from rest
 
 
 class _TorchProducts:

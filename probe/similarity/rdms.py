@@ -130,12 +130,14 @@ def rdm(
     root = None if metric != "mahalanobis" else whitening(precision, n_neuroids)
     rate = check_prior(prior) if metric == "poisson" else None
     n_bytes = 8 * n_stimuli * n_neuroids
-    a_block = 8 * n_stimuli * block_width(n_stimuli, products, block_bytes)
-    n_parts = products.n_parts(n_stimuli)
+    width = block_width(n_stimuli, products, block_bytes)
+    n_parts = min(products.n_parts(n_stimuli), -(-n_neuroids // width))
+    block = (2 if metric == "poisson" else 1) * 8 * n_stimuli * width  # or rates, and their logs
     require_memory(
         n_stimuli,
         # A block for each part, and one that is read; the parts but for the sum itself.
-        min((n_parts + 1) * a_block + (n_parts - 1) * 8 * n_stimuli**2, 2 * n_bytes)
+        min((n_parts + 1) * block, 2 * n_bytes)
+        + (n_parts - 1) * 8 * n_stimuli**2
         + (n_bytes if root is not None and root.ndim == 2 else 0),
         products,
     )

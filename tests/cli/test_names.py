@@ -8,6 +8,7 @@ import pytest
 
 import probe
 from probe import recordings
+from probe.cli.command import _check_names
 from probe.errors import ProbeError
 
 HEAVY = ("torch", "torchvision", "scipy", "xarray", "zarr", "numba", "matplotlib")
@@ -77,3 +78,8 @@ def test_the_library_says_the_same():
     recording = recordings.load("sim-v4")
     with pytest.raises(ProbeError, match=r"^recording 'sim-v4/0' has no region 'IT'"):
         recording.select("IT")
+
+
+@pytest.mark.parametrize("networks", ["", "none", "vgg16,", "timm:resnet18"])
+def test_networks_that_may_be_left_out(networks):
+    _check_names({"model": "alexnet", "together_with": networks, "judge": None})

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from probe.inference.resampling import _controller, _n_threads, _single_threaded, in_blocks
+from probe.inference.resampling import in_blocks
+from probe.similarity.blas import _controller, n_threads, single_threaded
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -54,7 +55,7 @@ def test_linear_algebra_has_one_thread_until_the_last_is_done():
     """Two at once: the first to leave does not give back what the second still wants."""
     with _controller().limit(limits=2, user_api="blas"):
         before = blas_threads()
-        first, second = _single_threaded(), _single_threaded()
+        first, second = single_threaded(), single_threaded()
         first.__enter__()
         second.__enter__()
         assert set(blas_threads()) <= {1}
@@ -62,15 +63,15 @@ def test_linear_algebra_has_one_thread_until_the_last_is_done():
         assert set(blas_threads()) <= {1}
         second.__exit__(None, None, None)
         assert blas_threads() == before
-        with pytest.raises(KeyError), _single_threaded():
+        with pytest.raises(KeyError), single_threaded():
             raise KeyError
         assert blas_threads() == before
 
 
 def test_of_several_processes_each_has_its_share_of_threads(monkeypatch):
     monkeypatch.delenv("PROBE_THREADS", raising=False)
-    assert 1 <= _n_threads() <= 8
+    assert 1 <= n_threads() <= 8
     monkeypatch.setenv("PROBE_THREADS", "1")
-    assert _n_threads() == 1
+    assert n_threads() == 1
     monkeypatch.setenv("PROBE_THREADS", "1000")
-    assert 1 <= _n_threads() <= 8
+    assert 1 <= n_threads() <= 8

@@ -1,7 +1,9 @@
 """Symmetric updates without the interpreter's lock."""
 
+import ctypes
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.similarity import blas, rdm
+from probe.similarity import products as products_module
 from probe.similarity.blas import single_threaded, symmetric_update
 from probe.similarity.products import products_for
 
@@ -35,6 +38,29 @@ def test_a_slice_is_no_matrix_of_its_own():
     gram = np.zeros((4, 4))
     symmetric_update("float64")(gram, a[:, 3:8])
     np.testing.assert_allclose(gram, np.triu(a[:, 3:8] @ a[:, 3:8].T), atol=1e-14)
+
+
+def test_another_dtype_is_converted_and_not_read_as_if_it_were_ours():
+    a = np.random.default_rng(0).normal(size=(4, 10))
+    for b in (None, 2 * a):
+        expected, gram = np.zeros((4, 4)), np.zeros((4, 4), np.float32)
+        symmetric_update("float64")(expected, a, b)
+        symmetric_update("float32")(gram, a, b)
+        np.testing.assert_allclose(gram, expected, atol=1e-5)
+
+
+def test_prototypes_that_other_libraries_share_stay_as_they_were(monkeypatch):
+    monkeypatch.setattr(ctypes.pythonapi.PyCapsule_GetName, "restype", ctypes.c_long)
+    symmetric_update.cache_clear()
+    symmetric_update("float64")
+    assert ctypes.pythonapi.PyCapsule_GetName.restype is ctypes.c_long
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "all"])
+def test_a_number_of_threads_that_is_none(text, monkeypatch):
+    monkeypatch.setenv("PROBE_THREADS", text)
+    with pytest.raises(ValueError, match=f"PROBE_THREADS '{text}': expected a whole number ≥ 1"):
+        rdm(np.random.default_rng(0).random((300, 9000)))
 
 
 def test_other_threads_go_on_meanwhile():
@@ -81,3 +107,30 @@ def test_a_pattern_that_is_refused_ends_all_threads():
     with pytest.raises(ValueError, match="stimulus 7 has a NaN"):
         rdm(x)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("n_parts", [1, 4])
+def test_no_more_blocks_are_held_than_memory_is_asked_for(n_parts, monkeypatch):
+    monkeypatch.setattr(products_module, "MOST_PARTS", n_parts)
+    _, products = products_for(np.zeros((50, 2)), "float64", None)
+    blocks, n_held = [], []
+
+    def terms():
+        for _ in range(12):
+            block = np.ones((50, 2000))
+            blocks.append(weakref.ref(block))
+            n_held.append(sum(block() is not None for block in blocks))
+            yield (block,)
+
+    gram = products.zeros(50, 50)
+    products.add_all(gram, terms())
+    assert gram[0, 1] == 12 * 2000
+    assert max(n_held) <= n_parts + 1
+
+
+def test_logarithms_of_rates_need_memory_too(monkeypatch):
+    monkeypatch.setattr(products_module, "host_free_bytes", lambda: 30_000_000)
+    x = np.random.default_rng(0).random((300, 9000))
+    rdm(x, "euclidean")
+    with pytest.raises(ValueError, match="GB of memory"):
+        rdm(x, "poisson")
