@@ -207,8 +207,8 @@ def _remarks(network: Network, rdms: LayerRDMs, settings: RSASettings) -> list[s
             f"Not compared: {', '.join(network.missing)}, which these weights lack "
             "(asking for one of its layers says how to get it)."
         )
-    if settings.baselines and network.architecture is None:
-        remarks.append("No untrained baseline: only a network known by its name has one.")
+    if settings.baselines and (why := network.why_no_untrained):
+        remarks.append(f"No untrained baseline: {why}.")
     for k, name in enumerate(rdms.names):
         n_silent = sum(bool(np.isnan(of_seed[k]).any()) for of_seed in rdms.untrained.values())
         if n_silent:

@@ -52,8 +52,8 @@ def facts_of_fit(
     ]  # fmt: skip
     if unpooled:
         remarks.append(f"Read in full, since their positions are not known: {', '.join(unpooled)}.")
-    if settings.baselines and network.architecture is None:
-        remarks.append("No untrained baseline: only a network known by its name has one.")
+    if settings.baselines and (why := network.why_no_untrained):
+        remarks.append(f"No untrained baseline: {why}.")
     shuffled = settings.baselines and settings.step is None  # no row of them over time
     pooled = POOLED + (WHERE_SHUFFLED if shuffled else "")
     aggregate = WITHIN if averages_within(splits) else pooled

@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 from probe.errors import ProbeError, suggest
 from probe.models.compact import build_compact
 from probe.models.efficientnet_lite import efficientnet_lite0
-from probe.models.registry import COMPACT
+from probe.models.hand_made import build_hand_made
+from probe.models.registry import COMPACT, FEATURES
 from probe.models.vision import import_torchvision
 
 
@@ -33,6 +34,8 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     if architecture.startswith("timm:"):
         return import_timm(architecture).create_model(architecture[5:], **options).eval()
+    if architecture in FEATURES:
+        return build_hand_made(architecture, num_classes).eval()
     if architecture.startswith(COMPACT):
         return build_compact(architecture).eval()
     if architecture == "efficientnet_lite0":

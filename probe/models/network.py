@@ -17,9 +17,10 @@ from probe.errors import ProbeError
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
 from probe.models.compact import asset_of
+from probe.models.hand_made import BAG_OF_WORDS, check_weights, published_hand_made
 from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
-from probe.models.registry import COMPACT, COMPACT_SOURCE, ModelName, neurons, parse
+from probe.models.registry import COMPACT, COMPACT_SOURCE, FEATURES, ModelName, neurons, parse
 from probe.models.weights import fill, imagenet, official_asset, published_as, state_sha256
 from probe.models.wrappings import fit_weights
 from probe.progress import note
@@ -82,6 +83,15 @@ class Network:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one preprocessed picture."""
         return (3, *self.preprocessing.size)
+
+    @property
+    def why_no_untrained(self) -> str:
+        """Why there is no untrained network to compare this one with; empty if there is one."""
+        if self.architecture is not None:
+            return ""
+        if self.weights.kind == "published":
+            return "nothing in this network is learned"
+        return "only a network known by its name has one"
 
     def provenance(self) -> dict[str, Any]:
         """Return what decides the network's values, as plain values."""
@@ -313,8 +323,13 @@ def load(
     architecture: str | None = model.architecture
     missing: dict[str, str] = {}
     published: Any = None
+    check_weights(model.architecture, str(weights if model.path is None else model.path))
     if weights == "random":
         module, info = _random(model.architecture, seed)
+    elif model.architecture in FEATURES and weights == "imagenet" and model.path is None:
+        module, info = _hand_made(model.architecture)
+        if model.architecture != BAG_OF_WORDS:
+            architecture = None
     elif weights == "imagenet" and model.path is None:
         if model.architecture.startswith("timm:"):
             module, info = _timm_pretrained(model.architecture)
@@ -375,6 +390,13 @@ def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
         module = build(architecture)
     source = f"random initialisation, seed {seed}"
     return module, WeightsInfo("random", source, state_sha256(module.state_dict()), seed=seed)
+
+
+def _hand_made(name: str) -> tuple[nn.Module, WeightsInfo]:
+    published = published_hand_made(name)
+    module = blueprint(name)
+    fill(module, published.state, name, f"the values of {published.source}")
+    return module, WeightsInfo("published", published.source, state_sha256(module.state_dict()))
 
 
 def _imagenet(

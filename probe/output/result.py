@@ -74,7 +74,9 @@ class Compared(Result):
     def model(self) -> str:
         """The network, and in brackets which weights it has."""
         model = self.facts["model"]
-        trained = {"imagenet": "ImageNet weights", "random": "untrained"}
+        trained = {
+            "imagenet": "ImageNet weights", "published": "as published", "random": "untrained",
+        }  # fmt: skip
         weights = trained.get(model["weights_kind"], f"weights of the {model['weights_kind']}")
         return f"{model['name']} ({weights})"
 
