@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 OWN = ("efficientnet_lite0",)
 """Architectures that torchvision lacks and `probe` builds itself."""
 
-PACKAGED = {
-    "alexnet": "convolutions also from a Python package",
-    "efficientnet_lite0": "weights from a Python package",
-    "mobilenet_v2": "convolutions also from a Python package",
-    "squeezenet1_1": "weights also from a Python package",
-    "vgg16": "convolutions also from a Python package",
-}
-"""Networks whose weights, or a part of them, a package index is enough for: see `packaged`."""
-
 FEATURES = {
     "bag-of-words": "2004: Csurka et al.; 200 visual words, learned from two photographs",
     "colour-histogram": "1991: Swain & Ballard; joint histograms of R, G, B and of CIELAB",
@@ -38,6 +29,15 @@ FEATURES = {
     "power-spectrum": "1987: Field; power of luminance in 6 octaves × 8 orientations",
 }
 """Features from before networks: year, authors, what is measured. See `hand_made`."""
+
+PACKAGED = {
+    "alexnet": "convolutions also from a Python package",
+    "efficientnet_lite0": "weights from a Python package",
+    "mobilenet_v2": "convolutions also from a Python package",
+    "squeezenet1_1": "weights also from a Python package",
+    "vgg16": "convolutions also from a Python package",
+}
+"""Networks whose weights, or a part of them, a package index is enough for: see `packaged`."""
 
 COMPACT = "v4-compact:"
 """Before a session, or SESSION-NEURON: V4 neurons as networks, see `compact`."""
