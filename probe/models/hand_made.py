@@ -48,9 +48,6 @@ class SideBySide(nn.Module):
         super().__init__()
         for name, feature in features.items():
             self.add_module(name, feature)
-        self._tell_version()
-
-    def _tell_version(self) -> None:
         self.register_buffer("version", torch.tensor([VERSION]))
 
     def forward(self, pictures: Tensor) -> Tensor:
