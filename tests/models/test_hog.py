@@ -7,7 +7,7 @@ as (5, 5) and (1, 7), and which of them scikit-image takes is a matter of its ro
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data, feature, transform
 
@@ -43,6 +43,7 @@ def test_a_grey_photograph_of_8_bits():
     )
 
 
+@settings(max_examples=30)
 @given(
     st.integers(16, 40), st.integers(16, 40), st.integers(2, 12), st.integers(3, 6),
     st.integers(1, 2), st.integers(0, 2**32 - 1),
