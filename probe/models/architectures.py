@@ -13,7 +13,8 @@ from probe.models.classic import build_classic, is_classic
 from probe.models.compact import build_compact
 from probe.models.compiler import without_compiler
 from probe.models.efficientnet_lite import efficientnet_lite0
-from probe.models.registry import COMPACT
+from probe.models.hand_made import build_hand_made
+from probe.models.registry import COMPACT, FEATURES
 from probe.models.vision import import_torchvision
 
 
@@ -36,6 +37,8 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     if architecture.startswith("timm:"):
         return import_timm(architecture).create_model(architecture[5:], **options).eval()
+    if architecture in FEATURES:
+        return build_hand_made(architecture, num_classes).eval()
     if architecture.startswith(COMPACT):
         return build_compact(architecture).eval()
     if is_classic(architecture):

@@ -14,13 +14,14 @@ from torch import nn
 
 from probe.assets.checks import check, digest_of
 from probe.errors import ProbeError
+from probe.models import hand_made
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
 from probe.models.classic import check_weights, has_weights, is_classic
 from probe.models.compact import asset_of
 from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
-from probe.models.registry import COMPACT, COMPACT_SOURCE, ModelName, neurons, parse
+from probe.models.registry import COMPACT, COMPACT_SOURCE, FEATURES, ModelName, neurons, parse
 from probe.models.weights import fill, imagenet, official_asset, published_as, state_sha256
 from probe.models.wrappings import fit_weights
 from probe.progress import note
@@ -280,7 +281,8 @@ def load(
     name : str
         A torchvision classification model, ``efficientnet_lite0``, ``timm:NAME``, ``file:PATH``
         or ``file:ARCHITECTURE@PATH``; a classic network, such as ``hmax``, or ``v1-gabor:6`` for
-        pictures that span 6° of visual field; a V4 neuron as a network, ``v4-compact:201025-12``
+        pictures that span 6° of visual field; features from
+        before networks, such as ``hog``; a V4 neuron as a network, ``v4-compact:201025-12``
         (numbered from 0), or all of a session, ``v4-compact:201025``, whose output k is neuron k.
     weights : str or path
         ``imagenet`` (of V4 neurons, as published; classic networks are made here), ``random``, or
@@ -327,8 +329,13 @@ def load(
     published: Any = None
     if weights != "imagenet" or model.path is not None:
         check_weights(model.architecture)
+        hand_made.check_weights(model.architecture)
     if weights == "random":
         module, info = _random(model.architecture, seed)
+    elif model.architecture in FEATURES and weights == "imagenet" and model.path is None:
+        module, info = _hand_made(model.architecture)
+        if model.architecture != hand_made.BAG_OF_WORDS:
+            architecture = None
     elif weights == "imagenet" and model.path is None:
         if model.architecture.startswith("timm:"):
             module, info = _timm_pretrained(model.architecture)
@@ -391,6 +398,13 @@ def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
         module = build(architecture)
     source = f"random initialisation, seed {seed}"
     return module, WeightsInfo("random", source, state_sha256(module.state_dict()), seed=seed)
+
+
+def _hand_made(name: str) -> tuple[nn.Module, WeightsInfo]:
+    published = hand_made.published_hand_made(name)
+    module = blueprint(name)
+    fill(module, published.state, name, f"the values of {published.source}")
+    return module, WeightsInfo("recipe", published.source, state_sha256(module.state_dict()))
 
 
 def _imagenet(

@@ -16,6 +16,7 @@ from probe.errors import ProbeError, suggest
 from probe.models.architectures import blueprint, import_timm, official
 from probe.models.classic import INPUTS, is_classic
 from probe.models.compact import MEAN, SIZE
+from probe.models.hand_made import SIZES
 from probe.models.registry import COMPACT, torchvision_names
 from probe.models.settings import KINDS
 from probe.models.vision import import_torchvision
@@ -277,6 +278,8 @@ def _for_photographs(
     architecture: str, module: nn.Module | None, weights: Any
 ) -> tuple[Preprocessing, Preprocessing | None]:
     """Return what the weights' authors do, and, of weights that timm took over, torchvision's."""
+    if (size := SIZES.get(architecture)) is not None:
+        return Preprocessing("torchvision", size, mean=(0.0,) * 3, std=(1.0,) * 3), None
     if architecture.startswith(COMPACT):
         red, green, blue = (value / 255 for value in MEAN)
         return Preprocessing("torchvision", SIZE, mean=(red, green, blue), std=(1 / 255,) * 3), None

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 OWN = ("efficientnet_lite0", *CLASSIC)
 """Architectures that torchvision lacks and `probe` builds itself."""
 
+FEATURES = {
+    "bag-of-words": "2004: Csurka et al.; 200 visual words, learned from two photographs",
+    "colour-histogram": "1991: Swain & Ballard; joint histograms of R, G, B and of CIELAB",
+    "gist": "2001: Oliva & Torralba; energy of 4 scales × 8 orientations on a grid of 4×4",
+    "hog": "2005: Dalal & Triggs; histograms of oriented gradients",
+    "luminance-contrast": "1990: Peli; luminance and RMS contrast, of the picture and on a grid",
+    "pixels": "R, G and B of each pixel",
+    "power-spectrum": "1987: Field; power of luminance in 6 octaves × 8 orientations",
+}
+"""Features from before networks: year, authors, what is measured. See `hand_made`."""
+
 PACKAGED = {
     "alexnet": "convolutions also from a Python package",
     "efficientnet_lite0": "weights from a Python package",
@@ -64,8 +75,8 @@ class ModelName:
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Return the names of the networks of ImageNet (besides ``timm:`` and ``file:``)."""
-    return tuple(sorted((*torchvision_names(), *OWN)))
+    """Return the names of networks and of features (besides ``timm:`` and ``file:``)."""
+    return tuple(sorted((*torchvision_names(), *OWN, *FEATURES)))
 
 
 def parse(text: str) -> ModelName:

@@ -19,7 +19,7 @@ from probe.models.architectures import official
 from probe.models.known import CLASSES
 from probe.models.missing import MissingLayer
 from probe.models.network import neuron_of
-from probe.models.registry import COMPACT, neurons
+from probe.models.registry import COMPACT, FEATURES, neurons
 from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
 
 
@@ -275,6 +275,8 @@ def titled(model: str, target: str) -> str:
 def class_labels(network: Network) -> tuple[str, ...]:
     """Return the names of a network's outputs: classes, or V4 neurons; else none."""
     if network.weights.kind == "user" or network.architecture is None:
+        return ()
+    if network.architecture in FEATURES:
         return ()
     if names := neurons(network.architecture):
         return names

@@ -143,6 +143,14 @@ def test_models(run):
     assert few == ["squeezenet1_0", "squeezenet1_1"]
 
 
+def test_models_that_are_features(run):
+    (line,) = run("models", "hog").out.splitlines()
+    assert line == "hog                     2005: Dalal & Triggs; histograms of oriented gradients"
+    lines = run("models").out.splitlines()
+    assert lines[-1].startswith("power-spectrum ")
+    assert sum(line.startswith("pixels ") for line in lines) == 1
+
+
 def test_models_that_are_neurons(run):
     sessions = run("models", "v4").out.splitlines()
     assert len(sessions) == 4

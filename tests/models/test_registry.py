@@ -5,12 +5,12 @@ import pytest
 import torchvision
 
 from probe.errors import ProbeError
-from probe.models.registry import OWN, names, parse
+from probe.models.registry import FEATURES, OWN, names, parse
 
 
 def test_names_are_torchvisions_and_ours():
     theirs = torchvision.models.list_models(module=torchvision.models)
-    assert list(names()) == sorted([*theirs, *OWN])
+    assert list(names()) == sorted([*theirs, *OWN, *FEATURES])
 
 
 def test_names_do_not_need_torch():
