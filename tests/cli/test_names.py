@@ -35,7 +35,7 @@ finally:
     [
         (
             "rsa --model alxnet --dataset sim-v4",
-            "unknown model 'alxnet'; did you mean 'alexnet'? (see `probe models`)",
+            "unknown model 'alxnet'; did you mean 'alexnet' or 'lenet5'? (see `probe models`)",
         ),
         (
             "rsa -m alexnet,vgg61 -d sim-v4",
