@@ -281,9 +281,9 @@ def load(
     name : str
         A torchvision classification model, ``efficientnet_lite0``, ``timm:NAME``, ``file:PATH``
         or ``file:ARCHITECTURE@PATH``; a classic network, such as ``hmax``, or ``v1-gabor:6`` for
-        pictures that span 6° of visual field; features from
-        before networks, such as ``hog``; a V4 neuron as a network, ``v4-compact:201025-12``
-        (numbered from 0), or all of a session, ``v4-compact:201025``, whose output k is neuron k.
+        pictures that span 6° of visual field; features from before networks, such as ``hog``; a
+        V4 neuron as a network, ``v4-compact:201025-12`` (numbered from 0), or all of a session,
+        ``v4-compact:201025``, whose output k is neuron k.
     weights : str or path
         ``imagenet`` (of V4 neurons, as published; classic networks are made here), ``random``, or
         the path of a checkpoint. A ``file:`` name brings its own, unless ``random`` is asked for.
