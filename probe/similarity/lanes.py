@@ -115,7 +115,7 @@ class _OfLane(ast.NodeTransformer):
 
 
 def prefetch(array: np.ndarray, position: int) -> None:
-    """Have an entry of an array brought near the processor, in walks; nothing waits for it."""
+    """Bring an entry of an array near the processor, in walks; nothing waits for it."""
 
 
 @cache
