@@ -162,7 +162,7 @@ class TestSeeds:
         module = sys.modules["probe.inference.resampling"]
         results = []
         for n_threads in (1, 7):
-            monkeypatch.setattr(module, "_n_threads", lambda n=n_threads: n)
+            monkeypatch.setattr(module, "n_threads", lambda n=n_threads: n)
             results.append(evaluate(*world(n=40), name, n_resamples=40).resampled.tobytes())
         assert results[0] == results[1]
 
