@@ -1,19 +1,13 @@
 """torch's compiler is kept away from what compiles nothing, and is what it always is afterwards."""
 
-import subprocess
 import sys
 
 import pytest
+from processes import in_a_new_process
 
 from probe.models.compiler import is_imported, without_compiler
 
 SLOW = pytest.mark.slow
-
-
-def in_a_new_process(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
 
 
 def test_layers_are_the_same_without_it_and_it_works_afterwards():

@@ -2,23 +2,16 @@
 
 import ast
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import in_a_new_process
 
 import probe
 from probe.models.vision import put_off
 
 PACKAGE = Path(probe.__file__).parent
 EAGER = "from torch._dynamo.utils import is_compile_supported"
-
-
-def in_a_new_process(code, **env):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **env)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
 
 
 def installed_source():
