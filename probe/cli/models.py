@@ -18,11 +18,10 @@ def models(
     v1-gabor:DEGREES names V1's cells for pictures that span so many degrees of visual field.
     """
     from probe.errors import ProbeError, suggest
-    from probe.models.known import CLASSIC
+    from probe.models.known import CLASSIC, FEATURES
     from probe.models.registry import (
         COMPACT,
         COMPACT_SOURCE,
-        FEATURES,
         PACKAGED,
         compact_megabytes,
         compact_names,

@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing, WeightsInfo
+from probe.models.light import LUMA
 from probe.models.weights import state_sha256
 
 ORIENTATIONS = tuple(22.5 * k for k in range(8))
@@ -42,9 +43,6 @@ Dapello et al. (2020, NeurIPS 33:13073) draw theirs.
 BANDWIDTH = 1.4
 """Octaves between the two frequencies that pass at half the amplitude: the median in macaque V1
 (De Valois, Albrecht & Thorell 1982, Vision Res 22:545)."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""What R, G and B count (ITU-R BT.601, as in Pillow's mode ``L``)."""
 
 CELLS = 28
 """Positions along each side of the map."""

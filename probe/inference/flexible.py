@@ -539,9 +539,9 @@ class Fitting:
         positions = np.stack([pairs.permuted(order) for order in orders])
         for t, row in enumerate(test):
             fitting, counts = self.among(row[None])
-            kept = np.flatnonzero(pairs.weights(row[None])[0])
+            test_pairs = np.flatnonzero(pairs.weights(row[None])[0])
             of_pairs = fitting.data.pairs.weights(counts)
-            data = self.data.ranks[:, positions[:, kept]].swapaxes(0, 1)
+            data = self.data.ranks[:, positions[:, test_pairs]].swapaxes(0, 1)
             scores[:, t] = fitting._ranked_scores(weights[:, t], data, of_pairs)
         return scores, np.zeros(n_orders, dtype=bool)
 

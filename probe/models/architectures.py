@@ -14,7 +14,8 @@ from probe.models.compact import build_compact
 from probe.models.compiler import without_compiler
 from probe.models.efficientnet_lite import efficientnet_lite0
 from probe.models.hand_made import build_hand_made
-from probe.models.registry import COMPACT, FEATURES
+from probe.models.known import CLASSES, FEATURES
+from probe.models.registry import COMPACT
 from probe.models.vision import import_torchvision
 
 
@@ -25,7 +26,7 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     ----------
     architecture : str
         A torchvision builder, ``efficientnet_lite0``, ``timm:NAME``, ``v4-compact:NEURONS``, or
-        one of `probe.models.known.CLASSIC`.
+        one of `CLASSIC` or `FEATURES` in `probe.models.known`.
     num_classes : int, optional
         How many classes the last layer tells apart; by default as published.
 
@@ -37,12 +38,14 @@ def build(architecture: str, num_classes: int | None = None) -> nn.Module:
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     if architecture.startswith("timm:"):
         return import_timm(architecture).create_model(architecture[5:], **options).eval()
+    if num_classes is not None and CLASSES.get(architecture.partition(":")[0]) == ():
+        raise ProbeError(f"model {architecture!r} tells no classes apart")
     if architecture in FEATURES:
-        return build_hand_made(architecture, num_classes).eval()
+        return build_hand_made(architecture).eval()
     if architecture.startswith(COMPACT):
         return build_compact(architecture).eval()
     if is_classic(architecture):
-        return build_classic(architecture, num_classes).eval()
+        return build_classic(architecture, **options).eval()
     if architecture == "efficientnet_lite0":
         return efficientnet_lite0(**options).eval()
     # What torchvision's builders set only together with pretrained weights, but is part of the

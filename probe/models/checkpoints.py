@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probe.assets import derive
 from probe.errors import ProbeError
 from probe.formats.pickles import read_arrays
 
@@ -296,6 +297,27 @@ def _stand_in(full: str) -> type:
         return instead
 
     return type("Inert", (), {"__new__": new, "inert": True, "full": full})
+
+
+def learned_state(
+    collection: str, name: str, learn: Callable[[], Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return what a recipe of ours learns: the first time it is made, and kept in the cache.
+
+    Parameters
+    ----------
+    collection, name : str
+        Its folder and its file in the cache; the name tells seeds and versions apart.
+    learn : callable
+        Returns a state dict.
+    """
+
+    def make() -> bytes:
+        from safetensors.torch import save
+
+        return save({key: value.contiguous() for key, value in learn().items()})
+
+    return read_state(derive(collection, f"{name}.safetensors", make))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

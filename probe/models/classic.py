@@ -7,14 +7,13 @@ trained, all by a seed and on pictures that a package ships. The result is kept 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from probe.assets import derive
 from probe.errors import ProbeError
 from probe.models import hmax, lenet5, neocognitron, v1_gabor
-from probe.models.checkpoints import PublishedState, read_state
+from probe.models.checkpoints import PublishedState, learned_state
 from probe.models.known import CLASSIC
 from probe.models.registry import GABOR, degrees
 from probe.models.zfnet import ZFNet
@@ -56,14 +55,11 @@ RECIPES = {
     ),
 }  # fmt: skip
 
-_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "hmax": hmax.HMAX,
     "lenet5": lenet5.LeNet5,
+    "neocognitron": neocognitron.Neocognitron,
     "zfnet": ZFNet,
-}
-_OTHERS: dict[str, Callable[[str], nn.Module]] = {
-    "hmax": lambda _: hmax.HMAX(),
-    "neocognitron": lambda _: neocognitron.Neocognitron(),
-    GABOR: lambda architecture: v1_gabor.V1Gabor(degrees(architecture)),
 }
 
 
@@ -94,21 +90,18 @@ def is_classic(architecture: str) -> bool:
     return _name(architecture) in CLASSIC
 
 
-def build_classic(architecture: str, num_classes: int | None = None) -> nn.Module:
+def build_classic(architecture: str, **options: Any) -> nn.Module:
     """Build a network; what it would learn is drawn at random.
 
-    Raises
-    ------
-    ProbeError
-        If a number of classes is asked of a network that has none.
+    Parameters
+    ----------
+    architecture : str
+    **options
+        ``num_classes``, of those that tell classes apart.
     """
-    name = _name(architecture)
-    if name in _CLASSIFIERS:
-        options = {} if num_classes is None else {"num_classes": num_classes}
-        return _CLASSIFIERS[name](**options)
-    if num_classes is not None:
-        raise ProbeError(f"model {architecture!r} has no classes")
-    return _OTHERS[name](architecture)
+    if _name(architecture) == GABOR:
+        return v1_gabor.V1Gabor(degrees(architecture))
+    return _BUILDERS[architecture](**options)
 
 
 def published_classic(architecture: str) -> PublishedState:
@@ -130,34 +123,8 @@ def published_classic(architecture: str) -> PublishedState:
             "--weights random for an untrained network"
         )
     recipe = RECIPES[name]
-
-    def make() -> bytes:
-        from safetensors.torch import save
-
-        return save({k: v.contiguous() for k, v in recipe.learn().state_dict().items()})
-
-    path = derive("classic", f"{name}-{recipe.key}.safetensors", make)
-    return PublishedState(read_state(path), recipe.source, None)
-
-
-def has_weights(architecture: str) -> bool:
-    """Return whether anything in a network is learned, so that it can be untrained."""
-    return _name(architecture) != GABOR
-
-
-def check_weights(architecture: str) -> None:
-    """Refuse weights, random or from a file, for a network that has none.
-
-    Raises
-    ------
-    ProbeError
-        If nothing in it is learned.
-    """
-    if not has_weights(architecture):
-        raise ProbeError(
-            f"model {architecture!r} has nothing to learn, and so takes no weights: its filters "
-            "are given by formulas; leave --weights out"
-        )
+    state = learned_state("classic", f"{name}-{recipe.key}", lambda: recipe.learn().state_dict())
+    return PublishedState(state, recipe.source, None)
 
 
 def _name(architecture: str) -> str:

@@ -40,10 +40,7 @@ class _JointHistogram(nn.Module):
         for k, (bins, (low, high)) in enumerate(zip(self.bins, self.ranges, strict=True)):
             position = ((values[:, k] - low) / (high - low) * bins).floor()
             at = at * bins + position.long().clamp(0, bins - 1)
-        at = at.flatten(1)
-        counts = torch.zeros(len(at), math.prod(self.bins), dtype=torch.long, device=at.device)
-        # Whole numbers: their sum is the same in any order.
-        return counts.scatter_add(1, at, torch.ones_like(at)) / at.shape[1]
+        return shares(at.flatten(1), math.prod(self.bins))
 
 
 class RGBHistogram(_JointHistogram):
@@ -66,3 +63,10 @@ class LabHistogram(_JointHistogram):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the shares."""
         return self.count(lab(exact(pictures))).to(pictures.dtype)
+
+
+def shares(bins: Tensor, n_bins: int) -> Tensor:
+    """Compute which share of each row of ``bins``, (n, values), is of each bin: (n, n_bins)."""
+    counts = torch.zeros(len(bins), n_bins, dtype=torch.long, device=bins.device)
+    # Whole numbers: their sum is the same in any order.
+    return counts.scatter_add(1, bins, torch.ones_like(bins)) / bins.shape[1]

@@ -11,12 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from probe.assets import derive
-from probe.errors import ProbeError
 from probe.models import gist, visual_words
-from probe.models.checkpoints import PublishedState, read_state
+from probe.models.checkpoints import PublishedState, learned_state
 from probe.models.colour_histogram import LabHistogram, RGBHistogram
 from probe.models.hog import OrientedGradients
+from probe.models.known import FEATURES, UNLEARNED
 from probe.models.picture_statistics import (
     Contrast,
     LocalContrast,
@@ -24,13 +23,9 @@ from probe.models.picture_statistics import (
     Luminance,
     SpectralPower,
 )
-from probe.models.registry import FEATURES
 
 VERSION = 1
 """Part of the state, and so of what activations are kept under: raised when values change."""
-
-BAG_OF_WORDS = "bag-of-words"
-"""The one that learns."""
 
 
 class Pixels(nn.Module):
@@ -66,7 +61,7 @@ class OneAfterAnother(SideBySide):
 
 
 _BUILDERS: dict[str, Callable[[], nn.Module]] = {
-    BAG_OF_WORDS: lambda: OneAfterAnother(
+    "bag-of-words": lambda: OneAfterAnother(
         descriptors=visual_words.Descriptors(), words=visual_words.VisualWords()
     ),
     "colour-histogram": lambda: SideBySide(rgb=RGBHistogram(), lab=LabHistogram()),
@@ -84,16 +79,8 @@ SIZES = dict.fromkeys(FEATURES, (224, 224)) | {"gist": gist.SIZE}
 """Height and width of the pictures, in pixels. Their values go from 0 to 1."""
 
 
-def build_hand_made(name: str, num_classes: int | None = None) -> nn.Module:
-    """Build features; what they would learn is drawn at random.
-
-    Raises
-    ------
-    ProbeError
-        If classes are asked for: features tell none apart.
-    """
-    if num_classes is not None:
-        raise ProbeError(f"model {name!r} tells no classes apart")
+def build_hand_made(name: str) -> nn.Module:
+    """Build features; what they would learn is drawn at random."""
     return _BUILDERS[name]()
 
 
@@ -101,37 +88,13 @@ def published_hand_made(name: str) -> PublishedState:
     """Return the state of features; make the vocabulary, or take it from the cache."""
     with torch.random.fork_rng(devices=[]):
         state = build_hand_made(name).state_dict()
-    if name != BAG_OF_WORDS:
+    if name in UNLEARNED:
         return PublishedState(state, f"nothing is learned: {FEATURES[name]}", None)
 
-    def make() -> bytes:
-        from safetensors.torch import save
-
-        return save({"words.words": visual_words.vocabulary()})
-
-    file = f"{name}-{visual_words.SEED}-{visual_words.VERSION}.safetensors"
-    learned = read_state(derive("hand-made", file, make))
+    key = f"{name}-{visual_words.SEED}-{visual_words.VERSION}"
+    learned = learned_state("hand-made", key, lambda: {"words.words": visual_words.vocabulary()})
     source = (
         f"{visual_words.N_WORDS} words learned from the two photographs that scikit-learn ships, "
         f"seed {visual_words.SEED}"
     )
     return PublishedState(state | learned, source, None)
-
-
-def check_weights(name: str) -> None:
-    """Refuse weights for features that have none.
-
-    Parameters
-    ----------
-    name : str
-        Of any model.
-
-    Raises
-    ------
-    ProbeError
-        If nothing in it is learned.
-    """
-    if name in FEATURES and name != BAG_OF_WORDS:
-        raise ProbeError(
-            f"model {name!r} has nothing to learn, and so takes no weights: leave --weights out"
-        )

@@ -21,7 +21,6 @@ published for the V1 model of Kriegeskorte, Mur & Bandettini 2008 (Front Syst Ne
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +30,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from probe.errors import ProbeError
-from probe.models.luma import luma
+from probe.models.light import luma
+from probe.models.v1_gabor import across_and_along
 
 SIZE = (140, 140)
 """Height and width of the pictures, in pixels: the height is the paper's."""
@@ -87,9 +87,9 @@ class S1(nn.Module):
         maps = []
         for side in (side for band in BANDS for side in band[0]):
             gabors, reach = self.get_buffer(f"gabors_{side}"), side // 2
-            seen = functional.pad(grey, (reach,) * 4) if self.borders else grey
-            responses = functional.conv2d(seen, gabors).abs()
-            responses = responses / (_window_sums(seen.square(), side) + 1e-6).sqrt()
+            framed = functional.pad(grey, (reach,) * 4) if self.borders else grey
+            responses = functional.conv2d(framed, gabors).abs()
+            responses = responses / (_window_sums(framed.square(), side) + 1e-6).sqrt()
             maps.append(responses if self.borders else functional.pad(responses, (reach,) * 4))
         return torch.cat(maps, 1)
 
@@ -144,8 +144,8 @@ class S2(nn.Module):
                 continue
             norms = _window_sums(band.square().sum(1, keepdim=True), side)
             products = functional.conv2d(band, templates)
-            own = templates.square().sum((1, 2, 3))[:, None, None]
-            distances = (norms - 2.0 * products + own).clamp_min(0.0)
+            template_norms = templates.square().sum((1, 2, 3))[:, None, None]
+            distances = (norms - 2.0 * products + template_norms).clamp_min(0.0)
             responses = torch.exp(-SHARPNESS * distances)
             edge = ((side - 1) // 2, side // 2)
             sizes.append(functional.pad(responses, edge * 2).flatten(2))
@@ -199,14 +199,10 @@ def gabor(side: int, deviation: float, wavelength: float, orientation: float) ->
     -------
     numpy.ndarray, shape (side, side)
     """
-    reach = side // 2
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(float)
-    turn = math.radians(orientation)
-    u = x * math.cos(turn) - y * math.sin(turn)  # rows run downwards
-    v = x * math.sin(turn) + y * math.cos(turn)
+    u, v = across_and_along(side // 2, orientation)
     values = np.exp(-(u**2 + (ASPECT * v) ** 2) / (2.0 * deviation**2))
     values *= np.cos(2.0 * np.pi * u / wavelength)
-    values[np.hypot(x, y) > side / 2.0] = 0.0
+    values[np.hypot(u, v) > side / 2.0] = 0.0
     values -= values.mean()
     return values / np.linalg.norm(values)
 

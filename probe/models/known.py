@@ -31,8 +31,25 @@ CLASSIC = {
 }
 """Networks that the history of the field went through, built here: year, authors, weights."""
 
-CLASSES = {"hmax": (), "lenet5": tuple("0123456789"), "neocognitron": (), "v1-gabor": ()}
-"""What they tell apart, where that is not ImageNet's classes; empty if nothing."""
+FEATURES = {
+    "bag-of-words": "2004: Csurka et al.; 200 visual words, learned from two photographs",
+    "colour-histogram": "1991: Swain & Ballard; joint histograms of R, G, B and of CIELAB",
+    "gist": "2001: Oliva & Torralba; energy of 4 scales × 8 orientations on a grid of 4×4",
+    "hog": "2005: Dalal & Triggs; histograms of oriented gradients",
+    "luminance-contrast": "1990: Peli; luminance and RMS contrast, of the picture and on a grid",
+    "pixels": "R, G and B of each pixel",
+    "power-spectrum": "1987: Field; power of luminance in 6 octaves × 8 orientations",
+}
+"""Features from before networks: year, authors, what is measured. See `hand_made`."""
+
+UNLEARNED = {"v1-gabor", *FEATURES} - {"bag-of-words"}
+"""In which nothing is learned: they have no weights, and there are no untrained ones."""
+
+CLASSES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("hmax", "neocognitron", "v1-gabor", *FEATURES), ()),
+    "lenet5": tuple("0123456789"),
+}
+"""What those tell apart that do not know ImageNet's classes; empty if nothing."""
 
 COMPACT_SESSIONS = {"190923": 33, "201025": 89, "210225": 55, "211022": 42}
 """How many V4 neurons of each session were published as networks."""

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from probe.models.luma import luma
+from probe.models.light import luma
 
 SIZE = (32, 32)
 """Height and width of the pictures, in pixels."""
@@ -153,7 +153,7 @@ def digits() -> tuple[Digits, Digits]:
 
     Returns
     -------
-    seen, held_out : Digits
+    training, held_out : Digits
         1,347 and 450 of them: float32 (n, 3, 32, 32) from `BLACK` to `WHITE`, and whole numbers.
     """
     from sklearn.datasets import load_digits
@@ -167,8 +167,8 @@ def digits() -> tuple[Digits, Digits]:
         np.arange(len(ink)), test_size=HELD_OUT, stratify=data.target, random_state=0
     )
     labels = torch.from_numpy(data.target)
-    seen, held_out = (Digits(framed[k].repeat(1, 3, 1, 1), labels[k]) for k in chosen)
-    return seen, held_out
+    training, held_out = (Digits(framed[k].repeat(1, 3, 1, 1), labels[k]) for k in chosen)
+    return training, held_out
 
 
 def train(seed: int = SEED, epochs: int = EPOCHS) -> LeNet5:
@@ -188,18 +188,18 @@ def train(seed: int = SEED, epochs: int = EPOCHS) -> LeNet5:
     LeNet5
         In evaluation mode.
     """
-    seen, _ = digits()
+    training, _ = digits()
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
         torch.default_generator.manual_seed(seed)
         module = LeNet5().train()
         connected = _connections()
         optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
-        n_steps = epochs * math.ceil(len(seen.labels) / BATCH_SIZE)
+        n_steps = epochs * math.ceil(len(training.labels) / BATCH_SIZE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
         for _ in range(epochs):
-            for batch in torch.randperm(len(seen.labels)).split(BATCH_SIZE):
+            for batch in torch.randperm(len(training.labels)).split(BATCH_SIZE):
                 optimizer.zero_grad()
-                _loss(module(seen.pictures[batch]), seen.labels[batch]).backward()
+                _loss(module(training.pictures[batch]), training.labels[batch]).backward()
                 module._c3_weight().grad.mul_(connected)  # type: ignore[union-attr]
                 optimizer.step()
                 schedule.step()

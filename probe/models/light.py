@@ -1,4 +1,4 @@
-"""What light a picture sends out, and how it looks: luminance and CIELAB, from sRGB."""
+"""What light a picture sends out, and how it looks: luma, luminance and CIELAB, from sRGB."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ _TO_XYZ = (
     (0.019334, 0.119193, 0.950227),
 )
 _WHITE = (0.95047, 1.0, 1.08883)
+
+LUMA = (0.299, 0.587, 0.114)
+"""What R, G and B count (ITU-R BT.601, as in Pillow's mode ``L``); they sum to 1."""
 
 
 def exact(pictures: Tensor) -> Tensor:
@@ -29,6 +32,11 @@ def linear(pictures: Tensor) -> Tensor:
     return torch.where(pictures > 0.04045, curve, pictures / 12.92)
 
 
+def luma(pictures: Tensor) -> Tensor:
+    """Compute the grey that networks without colour see: (n, 3, y, x) of sRGB to (n, 1, y, x)."""
+    return _weighed(pictures, LUMA)[:, None]
+
+
 def luminance(pictures: Tensor) -> Tensor:
     """Compute relative luminance: (n, 3, y, x) of sRGB to (n, y, x), from black 0 to white 1."""
     return _weighed(linear(pictures), _TO_XYZ[1])
@@ -44,8 +52,8 @@ def lab(pictures: Tensor) -> Tensor:
     return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], 1)
 
 
-def _weighed(light: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    red, green, blue = (weight * light[:, k] for k, weight in enumerate(weights))
+def _weighed(primaries: Tensor, weights: tuple[float, float, float]) -> Tensor:
+    red, green, blue = (weight * primaries[:, k] for k, weight in enumerate(weights))
     return red + green + blue
 
 

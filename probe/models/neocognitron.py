@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional
 
-from probe.models.luma import luma
+from probe.models.light import luma
 
 SIZE = (16, 16)
 """Height and width of the pictures, in pixels."""
@@ -104,8 +104,8 @@ class SCells(nn.Module):
         energy = self._energy(framed)[0, 0]
         window = self.a.shape[-1]
         for plane, y, x_ in representatives(responses):
-            seen = framed[0, :, y : y + window, x_ : x_ + window]
-            self.a[plane] += rate * self.get_buffer("c")[0] * seen
+            patch = framed[0, :, y : y + window, x_ : x_ + window]
+            self.a[plane] += rate * self.get_buffer("c")[0] * patch
             self.b[plane] += rate / 2.0 * energy[y, x_]
 
 
@@ -201,14 +201,14 @@ def organise(seed: int = SEED, n_rounds: int = N_ROUNDS) -> Neocognitron:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = Neocognitron().eval()
-    seen = luma(examples())
+    pictures = luma(examples())
     with torch.no_grad():
         for k, rate in enumerate(RATES, 1):
             s_cells, c_cells = module.get_submodule(f"s{k}"), module.get_submodule(f"c{k}")
             assert isinstance(s_cells, SCells)
-            for x in seen.repeat(n_rounds, 1, 1, 1):
+            for x in pictures.repeat(n_rounds, 1, 1, 1):
                 s_cells.learn(x[None], rate)
-            seen = c_cells(s_cells(seen))
+            pictures = c_cells(s_cells(pictures))
     return module
 
 

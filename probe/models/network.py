@@ -14,14 +14,20 @@ from torch import nn
 
 from probe.assets.checks import check, digest_of
 from probe.errors import ProbeError
-from probe.models import hand_made
 from probe.models.architectures import blueprint, build, import_timm
 from probe.models.checkpoints import read_checkpoint
-from probe.models.classic import check_weights, has_weights, is_classic
 from probe.models.compact import asset_of
 from probe.models.missing import Missing
 from probe.models.preprocessing import Preprocessing, for_network
-from probe.models.registry import COMPACT, COMPACT_SOURCE, FEATURES, ModelName, neurons, parse
+from probe.models.registry import (
+    COMPACT,
+    COMPACT_SOURCE,
+    ModelName,
+    is_learned,
+    is_made_here,
+    neurons,
+    parse,
+)
 from probe.models.weights import fill, imagenet, official_asset, published_as, state_sha256
 from probe.models.wrappings import fit_weights
 from probe.progress import note
@@ -34,8 +40,8 @@ class WeightsInfo:
     Attributes
     ----------
     kind : str
-        ``imagenet``; ``published``, of V4 neurons; ``recipe``, of classic networks, which are made
-        here; ``random``; ``file``; or ``user`` for a module that the user brought.
+        ``imagenet``; ``published``, of V4 neurons; ``recipe``, of classic networks and features,
+        which are made here; ``random``; ``file``; or ``user`` for a module that the user brought.
     source : str
         Where they came from, for people.
     sha256 : str
@@ -327,15 +333,15 @@ def load(
     architecture: str | None = model.architecture
     missing: dict[str, str] = {}
     published: Any = None
-    if weights != "imagenet" or model.path is not None:
-        check_weights(model.architecture)
-        hand_made.check_weights(model.architecture)
+    if not is_learned(model.architecture):
+        if weights != "imagenet" or model.path is not None:
+            raise ProbeError(
+                f"model {model.architecture!r} has nothing to learn, and so takes no weights: "
+                "leave --weights out"
+            )
+        architecture = None
     if weights == "random":
         module, info = _random(model.architecture, seed)
-    elif model.architecture in FEATURES and weights == "imagenet" and model.path is None:
-        module, info = _hand_made(model.architecture)
-        if model.architecture != hand_made.BAG_OF_WORDS:
-            architecture = None
     elif weights == "imagenet" and model.path is None:
         if model.architecture.startswith("timm:"):
             module, info = _timm_pretrained(model.architecture)
@@ -356,8 +362,6 @@ def load(
         )
         if preprocessing.source:
             note(f"{name}: preprocessing {preprocessing.source}", progress is not False)
-    if not has_weights(model.architecture):
-        architecture = None
     return Network(module, name, info, preprocessing, missing, architecture)
 
 
@@ -400,13 +404,6 @@ def _random(architecture: str, seed: int) -> tuple[nn.Module, WeightsInfo]:
     return module, WeightsInfo("random", source, state_sha256(module.state_dict()), seed=seed)
 
 
-def _hand_made(name: str) -> tuple[nn.Module, WeightsInfo]:
-    published = hand_made.published_hand_made(name)
-    module = blueprint(name)
-    fill(module, published.state, name, f"the values of {published.source}")
-    return module, WeightsInfo("recipe", published.source, state_sha256(module.state_dict()))
-
-
 def _imagenet(
     architecture: str, accept_licence: bool, progress: bool | None
 ) -> tuple[nn.Module, WeightsInfo, dict[str, str]]:
@@ -420,7 +417,7 @@ def _imagenet(
             setattr(module, child, Missing(missing[child]))
     fill(module, published.state, architecture, f"the weights from {published.source}")
     kind = "published" if neurons(architecture) else "imagenet"
-    if is_classic(architecture):
+    if is_made_here(architecture):
         kind = "recipe"
     sha256 = state_sha256(module.state_dict())
     info = WeightsInfo(kind, published.source, sha256, published.file_sha256)

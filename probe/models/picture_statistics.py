@@ -104,8 +104,8 @@ def _deviation(values: Tensor) -> Tensor:
 def _squares(light: Tensor) -> Tensor:
     """Gather the pixels of each square: (n, y, x) to (n, 8, 8, pixels); a rest is left out."""
     height, width = (n // GRID for n in light.shape[1:])
-    kept = light[:, None, : height * GRID, : width * GRID]
-    patches = functional.unfold(kept, (height, width), stride=(height, width))
+    squares = light[:, None, : height * GRID, : width * GRID]
+    patches = functional.unfold(squares, (height, width), stride=(height, width))
     return patches.transpose(1, 2).unflatten(1, (GRID, GRID))
 
 

@@ -284,9 +284,9 @@ def _for_photographs(
         red, green, blue = (value / 255 for value in MEAN)
         return Preprocessing("torchvision", SIZE, mean=(red, green, blue), std=(1 / 255,) * 3), None
     if is_classic(architecture):
-        if (known := INPUTS.get(architecture.partition(":")[0])) is None:
+        if (classic := INPUTS.get(architecture.partition(":")[0])) is None:
             return Preprocessing("torchvision", 256, (224, 224)), None
-        return Preprocessing("torchvision", known.size, mean=known.mean, std=known.std), None
+        return Preprocessing("torchvision", classic.size, mean=classic.mean, std=classic.std), None
     if architecture == "efficientnet_lite0":
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3
         return Preprocessing("torchvision", 256, (224, 224), "bicubic", mean, std), None

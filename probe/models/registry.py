@@ -12,24 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.errors import ProbeError, suggest
-from probe.models.known import CLASSIC, COMPACT_SESSIONS, TORCHVISION, VERSION
+from probe.models.known import (
+    CLASSIC,
+    COMPACT_SESSIONS,
+    FEATURES,
+    TORCHVISION,
+    UNLEARNED,
+    VERSION,
+)
 
 if TYPE_CHECKING:
     from probe.assets.manifest import ManifestFile
 
 OWN = ("efficientnet_lite0", *CLASSIC)
 """Architectures that torchvision lacks and `probe` builds itself."""
-
-FEATURES = {
-    "bag-of-words": "2004: Csurka et al.; 200 visual words, learned from two photographs",
-    "colour-histogram": "1991: Swain & Ballard; joint histograms of R, G, B and of CIELAB",
-    "gist": "2001: Oliva & Torralba; energy of 4 scales × 8 orientations on a grid of 4×4",
-    "hog": "2005: Dalal & Triggs; histograms of oriented gradients",
-    "luminance-contrast": "1990: Peli; luminance and RMS contrast, of the picture and on a grid",
-    "pixels": "R, G and B of each pixel",
-    "power-spectrum": "1987: Field; power of luminance in 6 octaves × 8 orientations",
-}
-"""Features from before networks: year, authors, what is measured. See `hand_made`."""
 
 PACKAGED = {
     "alexnet": "convolutions also from a Python package",
@@ -125,6 +121,17 @@ def degrees(architecture: str) -> float:
             f"from {least:g} to {most:g}, such as {GABOR}:6"
         )
     return value
+
+
+def is_made_here(architecture: str) -> bool:
+    """Return whether what a network has learned is made by a recipe, and downloaded by nobody."""
+    name = architecture.partition(":")[0]
+    return name in CLASSIC or name in FEATURES
+
+
+def is_learned(architecture: str) -> bool:
+    """Return whether anything in a network is learned, so that it can be untrained."""
+    return architecture.partition(":")[0] not in UNLEARNED
 
 
 def compact_sessions() -> dict[str, int]:

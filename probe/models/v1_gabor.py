@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from probe.errors import ProbeError
-from probe.models.luma import luma
+from probe.models.light import luma
 from probe.models.registry import GABOR_DEGREES
 
 SIZE = (224, 224)
@@ -95,6 +95,26 @@ def envelope(frequency: float) -> tuple[float, float]:
     return 1.0 / (2.0 * math.pi * spread), 1.0 / (2.0 * math.pi * spread_along)
 
 
+def across_and_along(reach: int, orientation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far the pixels of a kernel lie across and along the bars, from its middle.
+
+    Parameters
+    ----------
+    reach : int
+        Pixels on each side of the middle.
+    orientation : float
+        In degrees: 0° are vertical bars, and they turn anticlockwise.
+
+    Returns
+    -------
+    tuple of two numpy.ndarray, shape (2 · reach + 1, 2 · reach + 1)
+    """
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(float)
+    turn = math.radians(orientation)
+    # Rows run downwards.
+    return x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
+
+
 def gabor_pair(frequency: float, orientation: float) -> np.ndarray:
     """Compute an even and an odd Gabor filter without a mean.
 
@@ -112,10 +132,7 @@ def gabor_pair(frequency: float, orientation: float) -> np.ndarray:
     """
     across, along = envelope(frequency)
     reach = math.ceil(_REACH * max(across, along))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(float)
-    turn = math.radians(orientation)
-    u = x * math.cos(turn) - y * math.sin(turn)  # rows run downwards
-    v = x * math.sin(turn) + y * math.cos(turn)
+    u, v = across_and_along(reach, orientation)
     window = np.exp(-(u**2) / (2.0 * across**2) - v**2 / (2.0 * along**2))
     kernel = window * np.exp(2j * np.pi * frequency * u)
     kernel -= window * (kernel.sum() / window.sum())

@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from probe.models.colour_histogram import shares
+from probe.models.hmax import photographs
 from probe.models.hog import OrientedGradients
 
 N_WORDS = 200
@@ -58,9 +60,7 @@ class VisualWords(nn.Module):
         # digits depend on how many are computed at once, and with them which word is nearest.
         half = words.square().sum(1)[:, None] / 2.0
         nearest = torch.stack([(half - words @ patch).argmin(0) for patch in patches])
-        counts = torch.zeros(len(nearest), N_WORDS, dtype=torch.long, device=nearest.device)
-        shares = counts.scatter_add(1, nearest, torch.ones_like(nearest)) / nearest.shape[1]
-        return shares.to(descriptors.dtype)
+        return shares(nearest, N_WORDS).to(descriptors.dtype)
 
 
 def vocabulary(seed: int = SEED) -> Tensor:
@@ -77,23 +77,21 @@ def vocabulary(seed: int = SEED) -> Tensor:
         From the word that most patches are of to the one that fewest are.
     """
     from sklearn.cluster import KMeans
-    from sklearn.datasets import load_sample_images
     from threadpoolctl import threadpool_limits
 
     describe = Descriptors()
-    pictures = [Image.fromarray(image) for image in load_sample_images().images]
     patches = []
     with torch.inference_mode():
-        for picture in pictures:
+        for picture in photographs():
             for side in _SIDES:
                 ratio = side / min(picture.size)
                 size = round(picture.width * ratio), round(picture.height * ratio)
                 pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR), np.float32)
                 values = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] / 255.0
                 patches.append(describe(values)[0].flatten(1).T.numpy())
-    seen = np.concatenate(patches)
+    descriptors = np.concatenate(patches)
     with threadpool_limits(1):  # threads would add in any order
-        means = KMeans(N_WORDS, n_init=1, random_state=seed).fit(seen)
+        means = KMeans(N_WORDS, n_init=1, random_state=seed).fit(descriptors)
     counts = np.bincount(means.labels_, minlength=N_WORDS)
     order = np.argsort(-counts, kind="stable")
     return torch.from_numpy(means.cluster_centers_[order].astype(np.float32))

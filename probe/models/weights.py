@@ -21,6 +21,8 @@ from probe.models.architectures import official
 from probe.models.checkpoints import PublishedState, read_state
 from probe.models.classic import is_classic, published_classic
 from probe.models.compact import published_neurons
+from probe.models.hand_made import published_hand_made
+from probe.models.known import FEATURES
 from probe.models.packaged import PACKAGED
 from probe.models.registry import COMPACT, names
 from probe.models.vision import import_torchvision
@@ -59,7 +61,7 @@ def imagenet(
 ) -> PublishedState:
     """Get the ImageNet weights of a network, or those with which V4 neurons were published.
 
-    A classic network's are made by its recipe.
+    Those of classic networks and of features are made by their recipes.
 
     In order: torchvision's file or converted package weights, if here (cache, then mirror);
     torchvision's address; the Python package.
@@ -73,6 +75,8 @@ def imagenet(
         return published_neurons(architecture, progress)
     if is_classic(architecture):
         return published_classic(architecture)
+    if architecture in FEATURES:
+        return published_hand_made(architecture)
     asset = official_asset(architecture)
     packaged = PACKAGED.get(architecture)
     path = None if asset is None else find(asset)

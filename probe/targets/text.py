@@ -19,7 +19,7 @@ from probe.models.architectures import official
 from probe.models.known import CLASSES
 from probe.models.missing import MissingLayer
 from probe.models.network import neuron_of
-from probe.models.registry import COMPACT, FEATURES, neurons
+from probe.models.registry import COMPACT, neurons
 from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
 
 
@@ -276,8 +276,6 @@ def class_labels(network: Network) -> tuple[str, ...]:
     """Return the names of a network's outputs: classes, or V4 neurons; else none."""
     if network.weights.kind == "user" or network.architecture is None:
         return ()
-    if network.architecture in FEATURES:
-        return ()
     if names := neurons(network.architecture):
         return names
     if network.architecture in CLASSES:
@@ -346,7 +344,7 @@ def _check_one_neuron(network: Network) -> None:
 
 
 def _may_have_classes(network: Network) -> bool:
-    """Return whether outputs may be classes, as those of some classic networks are not."""
+    """Return whether outputs may be classes, as those of features are not, nor V1's or HMAX's."""
     name = (network.architecture or network.name).partition(":")[0]
     return network.weights.kind == "user" or CLASSES.get(name) != ()
 

@@ -11,10 +11,10 @@ import probe
 from probe.errors import ProbeError
 from probe.models import hand_made, layers, load, visual_words
 from probe.models.architectures import build
-from probe.models.registry import FEATURES
+from probe.models.known import FEATURES
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
-from probe.targets.text import class_labels
+from probe.targets.text import class_labels, parse, predicted
 
 LAYERS = {
     "bag-of-words": {"descriptors": (128, 27, 27), "words": (200,)},
@@ -191,6 +191,16 @@ def test_random_words():
 def test_no_classes(name):
     with pytest.raises(ProbeError, match="tells no classes apart"):
         build(name, num_classes=10)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_nothing_is_taken_for_a_class(name):
+    features = load(name)
+    picture = torch.zeros(1, *features.input_shape)
+    with pytest.raises(ProbeError, match=f"^{name} has no classes: name a target"):
+        predicted(features, picture)
+    with pytest.raises(ProbeError, match=f"'5' is not a layer of '{name}', which has no classes"):
+        parse("5", features)
 
 
 def test_nearest_name():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from probe.models import layers, load
-from probe.models.luma import luma
+from probe.models.light import luma
 from probe.models.neocognitron import Neocognitron, examples, organise, representatives
 
 

@@ -5,7 +5,8 @@ import pytest
 import torchvision
 
 from probe.errors import ProbeError
-from probe.models.registry import FEATURES, OWN, names, parse
+from probe.models.known import FEATURES
+from probe.models.registry import OWN, names, parse
 
 
 def test_names_are_torchvisions_and_ours():
