@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import os
 import queue
 import threading
 from collections import deque
@@ -32,6 +31,7 @@ from probe.activations.store import ActivationStore
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.devices import home_of, keep_freed_memory, out_of_memory
+from probe.similarity.threads import n_threads
 from probe.stimuli import StimulusSet
 
 if TYPE_CHECKING:
@@ -361,8 +361,7 @@ def read_ahead(
         if not stop.is_set():
             images[slot] = preprocess(stimuli.image(row)) if pictures is None else pictures[row]
 
-    n_threads = int(os.environ.get("PROBE_THREADS", os.cpu_count() or 1))
-    n_readers = max(1, min(MOST_READERS, n_threads))
+    n_readers = min(MOST_READERS, n_threads())
     with ThreadPoolExecutor(n_readers, thread_name_prefix="probe-reader") as readers:
 
         def begin(rows: range) -> tuple[range, Tensor, list[Future[None]]]:

@@ -127,6 +127,7 @@ def main() -> None:
     loading.prepare()
     before = _end_on_sigterm()
     try:
+        _check_threads()
         # Only the command whose name begins the line is built; help and completion need them all.
         code = _app(sys.argv[1] if len(sys.argv) > 1 else None)(standalone_mode=False)
     except ProbeError as error:
@@ -145,6 +146,16 @@ def main() -> None:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         typer.echo("Interrupted. What was finished is kept: the same command goes on.", err=True)
     sys.exit(code or 0)
+
+
+def _check_threads() -> None:
+    """Refuse a PROBE_THREADS that is no number before anything else is done."""
+    from probe.similarity.threads import n_threads
+
+    try:
+        n_threads()
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
 
 
 def _end_on_sigterm() -> Any:

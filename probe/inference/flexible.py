@@ -33,16 +33,12 @@ from functools import cached_property
 
 import numpy as np
 
-from probe.inference.walks import (
-    centred_midranks,
-    nonnegative_weights,
-    products_with_ranks,
-)
+from probe.inference.walks import nonnegative_weights, products_with_ranks
 from probe.similarity import Comparator, get_comparator, n_conditions
 from probe.similarity.comparators import Bures, Moments, PreparedRDMs, Ranked, Whitened
 from probe.similarity.moments import weights_of_pairs
 from probe.similarity.pairs import Pairs, complete_pairs, restrict
-from probe.similarity.ranks import ROUNDING
+from probe.similarity.ranks import ROUNDING, centred_midranks
 from probe.similarity.whitening import Residuals, resampled_products
 
 FITS = ("fixed", "selection", "weighted", "interpolation")

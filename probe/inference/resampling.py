@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from probe.similarity import Comparator
-from probe.similarity.blas import n_threads, single_threaded
+from probe.similarity.blas import single_threaded
 from probe.similarity.comparators import PreparedRDMs
 from probe.similarity.pairs import Pairs
+from probe.similarity.threads import n_threads
 
 Track = Callable[..., Iterable[Any]]
 """Wraps an iterable, given with its ``total`` and, as ``desc``, a name, in a progress bar."""

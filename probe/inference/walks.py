@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.similarity.ranks import ROUNDING, compiled
+from probe.similarity.ranks import compiled
 
 INDEPENDENT = 1e-12
 """Share of a component's square, at least, that is no sum of the components in the fit."""
@@ -52,35 +52,6 @@ def products_with_ranks(
         tied, by_stimulus, np.ascontiguousarray(values), products, squares,
     )  # fmt: skip
     return products.T, squares
-
-
-def centred_midranks(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rank distances that occur several times each, about zero.
-
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (T, K, n_pairs) or (1, K, n_pairs)
-        K RDMs, those of each part or the same in all. Neighbours nearer than `ROUNDING` of the
-        largest distance that occurs are tied.
-    weights : numpy.ndarray, shape (T, n_pairs) or (1, n_pairs)
-        How often every pair occurs in each part.
-
-    Returns
-    -------
-    ranks : numpy.ndarray, shape (T, K, n_pairs)
-        Mid-ranks less their mean; 0 for a pair that does not occur.
-    squares : numpy.ndarray, shape (T, K)
-        Sums of their squares, over the pairs as often as they occur.
-    """
-    n = max(len(values), len(weights))
-    values = np.ascontiguousarray(values, dtype=np.float64)
-    ranks = np.empty((n, *values.shape[1:]))
-    squares = np.empty(ranks.shape[:2])
-    compiled(_centred_midranks)(
-        values, np.argsort(values, axis=2), np.ascontiguousarray(weights, dtype=np.float64),
-        ROUNDING, ranks, squares,
-    )  # fmt: skip
-    return ranks, squares
 
 
 def nonnegative_weights(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
@@ -159,51 +130,6 @@ def _products_with_ranks(
                     for r in range(n_parts):
                         product[r] += weighted[r] * row[r]
         t = end
-
-
-def _centred_midranks(
-    values: np.ndarray,
-    order: np.ndarray,
-    weights: np.ndarray,
-    rounding: float,
-    ranks: np.ndarray,
-    squares: np.ndarray,
-) -> None:
-    n_parts, n_rdms, n_pairs = ranks.shape
-    present = np.empty(n_pairs, np.int64)
-    for t in range(n_parts):
-        weight = weights[min(t, weights.shape[0] - 1)]
-        total = 0.0
-        for p in range(n_pairs):
-            total += weight[p]
-        for k in range(n_rdms):
-            value = values[min(t, values.shape[0] - 1), k]
-            by_size = order[min(t, values.shape[0] - 1), k]
-            rank = ranks[t, k]
-            n = 0
-            for q in range(n_pairs):
-                p = by_size[q]
-                rank[p] = 0.0
-                present[n] = p
-                n += weight[p] > 0.0
-            square, below = 0.0, 0.0
-            apart = 0.0
-            if n:
-                apart = rounding * max(abs(value[present[0]]), abs(value[present[n - 1]]))
-            first = 0
-            while first < n:
-                here = weight[present[first]]
-                end = first + 1
-                while end < n and value[present[end]] - value[present[end - 1]] <= apart:
-                    here += weight[present[end]]
-                    end += 1
-                middle = below + 0.5 * (here - total)
-                for q in range(first, end):
-                    rank[present[q]] = middle
-                square += here * middle * middle
-                below += here
-                first = end
-            squares[t, k] = square
 
 
 def _nonnegative_weights(

@@ -22,14 +22,20 @@ from probe.similarity.kendall import kendall, tau
 from probe.similarity.lanes import (
     LANES,
     SortedPairs,
-    add_pooled_products,
     agreements,
     permute_pairs,
     ranked_products,
 )
 from probe.similarity.moments import Products, moments
 from probe.similarity.pairs import Pairs, complete_pairs, rdm_name, restrict
-from probe.similarity.ranks import ROUNDING, centred_ranks, compiled, dense_ranks, midranks
+from probe.similarity.ranks import (
+    ROUNDING,
+    centred_midranks,
+    centred_ranks,
+    compiled,
+    dense_ranks,
+    midranks,
+)
 from probe.similarity.rdms import n_conditions
 from probe.similarity.whitening import Residuals, double_centred, inner_products, resampled_products
 
@@ -522,14 +528,12 @@ class Ranked(OfPairs):
         The best RDM has the order of the mean ranks, and ranks of its own.
         """
         occur = [0, *(np.flatnonzero(of_subjects) + 1)]
-        pools = _pools(units, of_subjects)[occur]
-        products, squares = np.empty((len(pools), len(units))), np.empty(len(pools))
-        compiled(add_pooled_products)(
-            pools, np.argsort(pools, axis=1), weights, units, ROUNDING, products, squares
-        )
+        ranks, squares = centred_midranks(_pools(units, of_subjects)[None, occur], weights[None])
         scores = np.full((1 + len(units), len(units)), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scores[occur] = products * self._scale(squares[None], weights.sum(keepdims=True)).T
+            # Those of the subjects are doubled.
+            scale = self._scale(4.0 * squares, weights.sum(keepdims=True))
+            scores[occur] = 2.0 * scale.T * ((ranks[0] * weights) @ units.T)
         return _lower_and_upper(scores, of_subjects)
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
@@ -758,10 +762,11 @@ def _pools(units: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     A subject that a resample leaves without a score (NaN) is in no pool.
     """
-    units = np.nan_to_num(units, nan=0.0, posinf=0.0, neginf=0.0)
-    weighted = units * weights.reshape(-1, *[1] * (units.ndim - 1))
-    total = weighted.sum(axis=0)
-    return np.concatenate([total[None], total - weighted])
+    weighted = np.where(np.isnan(units), 0.0, units) * weights.reshape(-1, *[1] * (units.ndim - 1))
+    pools = np.empty((1 + len(units), *units.shape[1:]))
+    weighted.sum(axis=0, out=pools[0])
+    np.subtract(pools[0], weighted, out=pools[1:])
+    return pools
 
 
 def _lower_and_upper(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from probe.similarity.pairs import Pairs
-from probe.similarity.ranks import ROUNDING, compiled
+from probe.similarity.ranks import ROUNDING, compiled, sort_rows
 
 LANES = 8
 """Resamples that are walked side by side."""
@@ -62,7 +62,7 @@ class SortedPairs:
 
         Neighbours nearer than `ROUNDING` of the largest absolute distance are tied.
         """
-        order = np.argsort(rdm)
+        order = sort_rows(rdm[None])[0]
         values = rdm[order]
         tied = np.zeros(len(rdm) + 1, dtype=bool)
         tied[1:-1] = np.diff(values) <= ROUNDING * np.abs(values[[0, -1]]).max()
@@ -425,46 +425,6 @@ def count_agreement(
         beginning = end
     agreement[lane] = agreement_
     ties[lane] = ties_
-
-
-def add_pooled_products(
-    pools: np.ndarray,
-    order: np.ndarray,
-    weights: np.ndarray,
-    units: np.ndarray,
-    rounding: float,
-    products: np.ndarray,
-    squares: np.ndarray,
-) -> None:
-    """Add up w · r · z over all pairs, for the ranks r of every pool and units z of every subject.
-
-    Of one resample, so that there are no lanes: every resample has an order of its own, (K,
-    n_pairs), of the pools.
-    """
-    n_weights = weights.sum()
-    for p in range(pools.shape[0]):
-        pool = pools[p]
-        in_order = order[p]
-        apart = rounding * max(abs(pool[in_order[0]]), abs(pool[in_order[-1]]))
-        products[p] = 0.0
-        square = 0.0
-        below = -n_weights
-        t = 0
-        while t < in_order.size:
-            beginning = t
-            weight = weights[in_order[t]]
-            t += 1
-            while t < in_order.size and pool[in_order[t]] - pool[in_order[t - 1]] <= apart:
-                weight += weights[in_order[t]]
-                t += 1
-            rank = below + weight
-            for k in range(beginning, t):
-                pair = in_order[k]
-                for s in range(units.shape[0]):
-                    products[p, s] += weights[pair] * rank * units[s, pair]
-            square += weight * rank * rank
-            below += weight + weight
-        squares[p] = square
 
 
 def permute_pairs(square: np.ndarray, orders: np.ndarray, permuted: np.ndarray) -> None:

@@ -16,7 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from probe.similarity.blas import n_threads, single_threaded, symmetric_update
+from probe.similarity.blas import single_threaded, symmetric_update
+from probe.similarity.threads import n_threads
 
 BLOCK_BYTES = 2**26
 """Size of one block of neuroids on a device of its own, in bytes of what is computed with."""

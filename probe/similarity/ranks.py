@@ -82,6 +82,32 @@ def _in_vectors(compile_signature: Callable[..., Any], signature: tuple[Any, ...
         pool.submit(work).result()
 
 
+def sort_rows(values: np.ndarray) -> np.ndarray:
+    """Return what order the values of every row have, from the smallest, as `numpy.argsort` does.
+
+    Values are put into as many buckets as there are of them, and what is left to sort in a bucket
+    is sorted by insertion: a fifth of the time of a sort by comparisons where values are spread
+    like distances or sums of ranks. Rows that are spread too unevenly for that are left to NumPy.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (n_rows, n)
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rows, n), int64
+        NaN comes last. Values that are equal are in no particular order.
+    """
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    order = np.empty(values.shape, dtype=np.int64)
+    is_sorted = np.zeros(len(values), dtype=bool)
+    if values.shape[1]:
+        compiled(_sort_rows)(values, order, is_sorted)
+    for k in np.flatnonzero(~is_sorted):
+        order[k] = np.argsort(values[k])
+    return order
+
+
 def dense_ranks(rdms: np.ndarray) -> np.ndarray:
     """Number the different distances of every RDM, from the smallest.
 
@@ -103,8 +129,7 @@ def dense_ranks(rdms: np.ndarray) -> np.ndarray:
     """
     rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
     ranks = np.empty(rdms.shape, dtype=np.int32)
-    for k, row in enumerate(rdms):
-        order = np.argsort(row)
+    for k, (row, order) in enumerate(zip(rdms, sort_rows(rdms), strict=True)):
         ordered = row[order]
         # NaN is sorted to the end.
         if not np.isfinite(ordered[[0, -1]]).all():
@@ -134,7 +159,7 @@ def centred_ranks(rdms: np.ndarray) -> np.ndarray:
     """
     rdms = np.ascontiguousarray(rdms, dtype=np.float64)
     ranks = np.empty_like(rdms)
-    compiled(_centred_ranks)(rdms, np.argsort(rdms, axis=1), ROUNDING, ranks)
+    compiled(_centred_ranks)(rdms, sort_rows(rdms), ROUNDING, ranks)
     return ranks
 
 
@@ -171,6 +196,36 @@ def midranks(dense: np.ndarray, weights: np.ndarray, present: np.ndarray) -> np.
     return ranks
 
 
+def centred_midranks(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rank distances that occur several times each, about zero.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (T, K, n_pairs) or (1, K, n_pairs)
+        K RDMs, those of each part or the same in all. Neighbours nearer than `ROUNDING` of the
+        largest distance that occurs are tied.
+    weights : numpy.ndarray, shape (T, n_pairs) or (1, n_pairs)
+        How often every pair occurs in each part.
+
+    Returns
+    -------
+    ranks : numpy.ndarray, shape (T, K, n_pairs)
+        Mid-ranks less their mean; 0 for a pair that does not occur.
+    squares : numpy.ndarray, shape (T, K)
+        Sums of their squares, over the pairs as often as they occur.
+    """
+    n = max(len(values), len(weights))
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    order = sort_rows(values.reshape(-1, values.shape[-1])).reshape(values.shape)
+    ranks = np.empty((n, *values.shape[1:]))
+    squares = np.empty(ranks.shape[:2])
+    compiled(_centred_midranks)(
+        values, order, np.ascontiguousarray(weights, dtype=np.float64),
+        ROUNDING, ranks, squares,
+    )  # fmt: skip
+    return ranks, squares
+
+
 def checked(dense: np.ndarray) -> np.ndarray:
     """Bring dense ranks to the form that compiled loops read, which check no index.
 
@@ -184,6 +239,43 @@ def checked(dense: np.ndarray) -> np.ndarray:
     if dense.size and (dense.min() < 0 or dense.max() >= dense.shape[1]):
         raise ValueError(f"not dense ranks of {dense.shape[1]} pairs: {dense.min()}…{dense.max()}")
     return np.ascontiguousarray(dense, dtype=np.int32)
+
+
+def _sort_rows(values: np.ndarray, order: np.ndarray, is_sorted: np.ndarray) -> None:
+    n = values.shape[1]
+    bucket_of = np.empty(n, dtype=np.int64)
+    starts = np.empty(n + 1, dtype=np.int64)
+    for k in range(values.shape[0]):
+        row = values[k]
+        low, high, nothing = row[0], row[0], 0.0
+        for i in range(n):
+            low, high = min(low, row[i]), max(high, row[i])
+            nothing += row[i] - row[i]  # NaN, if a value is infinite or NaN
+        if nothing != 0.0 or not np.isfinite(high - low):
+            continue
+        per_bucket = (n - 1) / (high - low) if high > low else 0.0
+        if not np.isfinite(per_bucket):
+            continue
+        starts[:] = 0
+        for i in range(n):
+            bucket_of[i] = min(np.int64((row[i] - low) * per_bucket), n - 1)
+            starts[bucket_of[i] + 1] += 1
+        for b in range(n):
+            starts[b + 1] += starts[b]
+        for i in range(n):
+            order[k, starts[bucket_of[i]]] = i
+            starts[bucket_of[i]] += 1
+        moves = 16 * n  # beyond which another sort is faster
+        for t in range(1, n):
+            i, before = order[k, t], t
+            while before > 0 and row[order[k, before - 1]] > row[i]:
+                order[k, before] = order[k, before - 1]
+                before -= 1
+            order[k, before] = i
+            moves -= t - before
+            if moves < 0:
+                break
+        is_sorted[k] = moves >= 0
 
 
 def _midranks(
@@ -201,6 +293,51 @@ def _midranks(
             below += here
         for i in range(present.size):
             ranks[k, i] = occurs[dense[k, present[i]]]
+
+
+def _centred_midranks(
+    values: np.ndarray,
+    order: np.ndarray,
+    weights: np.ndarray,
+    rounding: float,
+    ranks: np.ndarray,
+    squares: np.ndarray,
+) -> None:
+    n_parts, n_rdms, n_pairs = ranks.shape
+    present = np.empty(n_pairs, np.int64)
+    for t in range(n_parts):
+        weight = weights[min(t, weights.shape[0] - 1)]
+        total = 0.0
+        for p in range(n_pairs):
+            total += weight[p]
+        for k in range(n_rdms):
+            value = values[min(t, values.shape[0] - 1), k]
+            by_size = order[min(t, values.shape[0] - 1), k]
+            rank = ranks[t, k]
+            n = 0
+            for q in range(n_pairs):
+                p = by_size[q]
+                rank[p] = 0.0
+                present[n] = p
+                n += weight[p] > 0.0
+            square, below = 0.0, 0.0
+            apart = 0.0
+            if n:
+                apart = rounding * max(abs(value[present[0]]), abs(value[present[n - 1]]))
+            first = 0
+            while first < n:
+                here = weight[present[first]]
+                end = first + 1
+                while end < n and value[present[end]] - value[present[end - 1]] <= apart:
+                    here += weight[present[end]]
+                    end += 1
+                middle = below + 0.5 * (here - total)
+                for q in range(first, end):
+                    rank[present[q]] = middle
+                square += here * middle * middle
+                below += here
+                first = end
+            squares[t, k] = square
 
 
 def _centred_ranks(rdms: np.ndarray, order: np.ndarray, rounding: float, ranks: np.ndarray) -> None:

@@ -236,3 +236,10 @@ class TestForeignFiles:
             "rsa", "-m", "squeezenet1_1", "-d", lab, "--weights", tmp_path / "broken.pth"
         ).error
         assert "broken.pth' cannot be read" in error
+
+
+@pytest.mark.parametrize("text", ["0", "1.5", "all"])
+def test_a_number_of_threads_that_is_none(run, monkeypatch, text):
+    monkeypatch.setenv("PROBE_THREADS", text)
+    error = run("models").error
+    assert error == f"PROBE_THREADS {text!r}: expected a whole number ≥ 1"

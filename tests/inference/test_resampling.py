@@ -8,7 +8,8 @@ import time
 import pytest
 
 from probe.inference.resampling import in_blocks
-from probe.similarity.blas import _controller, n_threads, single_threaded
+from probe.similarity.blas import _controller, single_threaded
+from probe.similarity.threads import n_threads
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -10,7 +10,6 @@ from scipy import stats
 from scipy.optimize import nnls
 
 from probe.inference.walks import (
-    centred_midranks,
     nonnegative_weights,
     products_with_ranks,
 )
@@ -30,23 +29,6 @@ def written_out(values, weights):
     drawn = np.repeat(np.arange(len(weights)), weights.astype(int))
     ranks = stats.rankdata(values[drawn])
     return drawn, ranks - ranks.mean() if len(ranks) else ranks
-
-
-@settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 10**6), tied=st.booleans())
-def test_ranks_of_pairs_that_occur_several_times(seed, tied):
-    values = some_rdms(3, seed, tied)
-    counts = np.random.default_rng(seed).integers(0, 3, (4, N))
-    weights = (counts[:, FIRST] * counts[:, SECOND]).astype(float)
-    ranks, squares = centred_midranks(values[None], weights)
-    each, _ = centred_midranks(np.repeat(values[None], 4, axis=0), weights)
-    np.testing.assert_array_equal(ranks, each)
-    for t in range(4):
-        for k in range(3):
-            drawn, expected = written_out(values[k], weights[t])
-            np.testing.assert_array_equal(ranks[t, k, drawn], expected)
-            assert squares[t, k] == pytest.approx((expected**2).sum())
-            assert not ranks[t, k, weights[t] == 0].any()
 
 
 @settings(deadline=None, max_examples=30)

@@ -9,13 +9,20 @@ import threading
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core import event
 from scipy import stats
 
 from probe.similarity import ranks as module
-from probe.similarity.ranks import centred_ranks, compiled, dense_ranks, midranks
+from probe.similarity.ranks import (
+    centred_midranks,
+    centred_ranks,
+    compiled,
+    dense_ranks,
+    midranks,
+    sort_rows,
+)
 
 
 def distances(seed, n_rdms=3, n_pairs=28, levels=None):
@@ -30,6 +37,35 @@ def _compiled():
 
 
 inputs = {"seed": st.integers(0, 10**6), "levels": st.sampled_from([None, 1, 3])}
+
+
+class TestSortRows:
+    @given(**inputs, spread=st.sampled_from(["even", "skewed", "far apart", "descending"]))
+    def test_equals_numpy(self, seed, levels, spread):
+        x = distances(seed, n_pairs=300, levels=levels)
+        if spread == "skewed":
+            x = np.exp(8.0 * x)
+        elif spread == "far apart":  # all but one in a bucket
+            x[:, 7] = 1e9
+        elif spread == "descending":
+            x = -np.sort(-x, axis=1)
+        order = sort_rows(x)
+        np.testing.assert_array_equal(np.take_along_axis(x, order, 1), np.sort(x, axis=1))
+        np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(300), (3, 1)))
+
+    @pytest.mark.parametrize(
+        "row",
+        [[2.0], [1.0, 1.0, 1.0], [np.nan, 3.0, 1.0], [np.inf, 3.0, -np.inf, 1.0],
+         [1e308, -1e308, 0.0], [5e-324, 0.0, 1e-323], [np.nan, np.nan], [-0.0, 0.0, -1.0]],
+    )  # fmt: skip
+    def test_rows_that_no_buckets_hold(self, row):
+        x = np.array([row])
+        order = sort_rows(x)
+        np.testing.assert_array_equal(np.sort(order[0]), np.arange(len(row)))
+        np.testing.assert_array_equal(x[0][order[0]], np.sort(x[0]))
+
+    def test_nothing_to_sort(self):
+        assert sort_rows(np.empty((2, 0))).shape == (2, 0)
 
 
 class TestDenseRanks:
@@ -130,3 +166,22 @@ def test_centred_ranks_are_midranks_about_zero(seed, n, levels):
     np.testing.assert_array_equal(ranks, stats.rankdata(rdms, axis=1) - (n + 1) / 2)
     everywhere = midranks(dense_ranks(rdms), np.ones(n), np.arange(n))
     np.testing.assert_array_equal(ranks, everywhere - (n + 1) / 2)
+
+
+class TestCentredMidranks:
+    @settings(deadline=None, max_examples=30)
+    @given(**inputs)
+    def test_pairs_that_occur_several_times(self, seed, levels):
+        values = distances(seed, levels=levels)
+        weights = np.random.default_rng(seed).integers(0, 3, (4, 28)).astype(float)
+        ranks, squares = centred_midranks(values[None], weights)
+        each, _ = centred_midranks(np.repeat(values[None], 4, axis=0), weights)
+        np.testing.assert_array_equal(ranks, each)
+        for t in range(4):
+            drawn = np.repeat(np.arange(28), weights[t].astype(int))
+            for k in range(3):
+                expected = stats.rankdata(values[k, drawn])
+                expected -= expected.mean() if len(expected) else 0.0
+                np.testing.assert_array_equal(ranks[t, k, drawn], expected)
+                assert squares[t, k] == pytest.approx((expected**2).sum())
+                assert not ranks[t, k, weights[t] == 0].any()
