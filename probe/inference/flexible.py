@@ -381,7 +381,7 @@ class Fitting:
         """Rank on the scale on which the comparator is the product, NaN where all tie."""
         assert isinstance(self.comparator, Ranked)
         ranks, squares = centred_midranks(values, of_pairs)
-        ranks *= _per_length(self.comparator, squares, of_pairs.sum(axis=1))[:, :, None]
+        ranks *= self.comparator.per_length(squares, of_pairs.sum(axis=1))[:, :, None]
         return ranks
 
     def _scores_of_sums(self, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -518,8 +518,8 @@ class Fitting:
                 of_pairs = pairs.weights(train[part])
                 ranks = self._unit_ranks(rdms[None, columns], of_pairs)
                 products, squares = walk(ranks.transpose(2, 1, 0), train[part])
-                per_length = _per_length(
-                    comparator, squares, np.tile(of_pairs.sum(axis=1), (n_orders, 1))
+                per_length = comparator.per_length(
+                    squares, np.tile(of_pairs.sum(axis=1), (n_orders, 1))
                 )
                 scores[:, part] = np.clip(products * per_length[:, :, None], -1.0, 1.0)
             return flat(scores)
@@ -728,13 +728,6 @@ def _interpolate(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     k = np.arange(n - 1)
     candidates[:, :, n + k, k], candidates[:, :, n + k, k + 1] = 1.0 - t, t
     return np.einsum("tfc,tfck->tfk", _best(value), candidates)
-
-
-def _per_length(comparator: Ranked, squares: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Return one over the length of centred ranks, (…, K), of so many pairs (…); NaN for 0."""
-    if comparator.unbiased_by_ties:
-        return np.broadcast_to(np.sqrt(12.0 / (total**3 - total))[..., None], squares.shape)
-    return 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.nan))
 
 
 def _alike(counts: np.ndarray) -> list[slice]:

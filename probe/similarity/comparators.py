@@ -495,29 +495,41 @@ class Ranked(OfPairs):
             block = scored[start : start + LANES]
             sums = ranked_products(models.sorted, data.sorted, models.pairs, counts[block])
             with np.errstate(divide="ignore", invalid="ignore"):
-                of_models = self._scale(sums.of_models, n_weights[block])
-                of_data = self._scale(sums.of_data, n_weights[block])
-            cross = sums.cross * of_models[:, :, None] * of_data[:, None, :]
+                of_models, of_data = (
+                    self.per_length(squares / 4.0, n_weights[block])
+                    for squares in (sums.of_models, sums.of_data)
+                )
+            cross = sums.cross / 4.0 * of_models[:, :, None] * of_data[:, None, :]
             scores[block] = np.clip(cross, -1.0, 1.0)
             if not subjects:
                 continue
-            for scale, k in zip(of_data, block, strict=True):
+            for per_length, k in zip(of_data, block, strict=True):
                 weights = models.pairs.weights(counts[k])
                 present = np.flatnonzero(weights)
-                ranks = 2.0 * midranks(data.ranks, weights, present) - (n_weights[k] + 1.0)
-                units = ranks * scale[:, None]
+                ranks = midranks(data.ranks, weights, present) - (n_weights[k] + 1.0) / 2.0
+                units = ranks * per_length[:, None]
                 for q, of_subjects in enumerate(subjects):
                     bounds[q, k] = self._bounds(units, weights[present], of_subjects[k])
         return scores, bounds
 
-    def _scale(self, squares: np.ndarray, n_weights: np.ndarray) -> np.ndarray:
-        """Return what brings ranks to the scale on which the comparator is their product.
+    def per_length(self, squares: np.ndarray, n_weights: np.ndarray) -> np.ndarray:
+        """Return one over the length of centred ranks: times it, the comparator is their product.
 
-        ``squares`` (b, K) are sums over the pairs of the squares of ranks, doubled and centred;
-        NaN where these are 0, but for rho-a.
+        Parameters
+        ----------
+        squares : numpy.ndarray, shape (…, K)
+            Sums of the squares of the ranks, over the pairs as often as they occur.
+        n_weights : numpy.ndarray, shape (…)
+            How many pairs there are, as often as they occur.
+
+        Returns
+        -------
+        numpy.ndarray, shape (…, K)
+            NaN where the sum of squares is 0, but for rho-a.
         """
         if self.unbiased_by_ties:
-            squares = np.broadcast_to((n_weights**3 - n_weights)[:, None] / 3.0, squares.shape)
+            untied = (n_weights**3 - n_weights)[..., None] / 12.0
+            squares = np.broadcast_to(untied, squares.shape)
         return 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.nan))
 
     def _bounds(
@@ -531,9 +543,8 @@ class Ranked(OfPairs):
         ranks, squares = centred_midranks(_pools(units, of_subjects)[None, occur], weights[None])
         scores = np.full((1 + len(units), len(units)), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # Those of the subjects are doubled.
-            scale = self._scale(4.0 * squares, weights.sum(keepdims=True))
-            scores[occur] = 2.0 * scale.T * ((ranks[0] * weights) @ units.T)
+            per_length = self.per_length(squares, weights.sum(keepdims=True))
+            scores[occur] = per_length.T * ((ranks[0] * weights) @ units.T)
         return _lower_and_upper(scores, of_subjects)
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
