@@ -170,15 +170,18 @@ ONE_SIZE = ("vit_b_16", "maxvit_t")  # made for squares, or multiples of their w
 SIDES = {name: (64, 64) if name in ONE_SIZE else (96, 128) for name in NETWORKS}
 """Of one picture each; another, and others of the usual size, take longer."""
 
+LARGE = ("swin_v2_t", "vit_b_16", "clip")
+"""Whose tests are slow."""
+
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [item for item in SIDES.items() if item[0] != "swin_v2_t"]
+    [item for item in SIDES.items() if item[0] not in LARGE]
     + [
         pytest.param(name, size, marks=pytest.mark.slow)
         for name in NETWORKS
         for size in ((64, 64), (96, 128), *USUAL)
-        if name == "swin_v2_t" or size != SIDES[name]
+        if name in LARGE or size != SIDES[name]
     ],
 )
 def test_real_networks(name, size, tmp_path):

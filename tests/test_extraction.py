@@ -77,6 +77,7 @@ class TestExtract:
         assert extract(pictures, reduce="max").path != store.path
         assert extract(pictures, reduce="mean", seed=1).path != store.path
 
+    @pytest.mark.slow
     def test_a_recording_stands_for_its_stimuli(self, pictures: Path) -> None:
         recording = recordings.load("sim-v1")
         settings = ExtractSettings(LAYERS, weights="random")

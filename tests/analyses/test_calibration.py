@@ -71,6 +71,7 @@ def three_sigma(p: float) -> float:
         pytest.param("pearson", "both", 12, 8, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_defaults_reject_and_cover_as_often_as_they_say(
     calibration: ModuleType, comparator: str, resample: str, n_stimuli: int, n_subjects: int
 ) -> None:
@@ -208,6 +209,7 @@ def test_command_line_writes_table_and_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_quick_worlds")
+@pytest.mark.slow
 def test_goes_on_where_it_was_stopped(
     calibration: ModuleType,
     tmp_path: Path,

@@ -98,6 +98,7 @@ class TestOfASite:
         assert fit().code == 0
         return "site:./lab:2"
 
+    @pytest.mark.slow
     def test_with_random_weights_it_repeats(self, dream, run, fit, site):
         ran = dream("cat.png", "-t", site, model=(), quick=self.QUICK)
         assert (ran.code, ran.err) == (0, "")

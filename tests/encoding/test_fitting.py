@@ -827,6 +827,7 @@ class TestCluster:
         assert total == [sum(task.n_candidates for task, _ in pieces)]
         assert not fit_jobs._prepared
 
+    @pytest.mark.slow
     def test_progress_here_is_that_of_all_blocks(self, monkeypatch):
         from probe.encoding import fit_jobs, layer_fit
 

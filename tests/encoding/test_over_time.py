@@ -87,6 +87,7 @@ def test_each_time_is_as_if_alone(lab, curves, splits):
         pytest.param({"protocol": "brainscore-ridgecv"}, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_what_sites_share_is_of_one_time(lab, options):
     together = fitted(lab, time=(20, 60), step=20, layers=LAYERS[:1], **options)
     assert isinstance(together, EncodingOverTime)

@@ -114,6 +114,7 @@ class TestProtocolR:
         found = mean_of_medians(made.responses, splits, chosen.predictions)
         assert found == pytest.approx(r, abs=0.002)
 
+    @pytest.mark.slow
     def test_unbiased_share_of_the_variance(self, v4):
         """Mean over splits, then the median over sites, as for r: .5933."""
         splits = protocol_r(640)
@@ -159,6 +160,7 @@ class TestTenFolds:
             ("features.12", 0.571, 0.325, 0.424, 0.425),
         ],
     )
+    @pytest.mark.slow
     def test_scores(self, v4, layer, r, r2, r2_er, feve):
         splits = list(KFold(10, shuffle=True, random_state=1).split(v4.responses))
         noise = Noise.of_repetitions(v4.recording.data["responses"].values)
@@ -171,6 +173,7 @@ class TestTenFolds:
         found = {name: np.median(values[name]) for name in expected}
         assert found == pytest.approx(expected, abs=0.005)
 
+    @pytest.mark.slow
     def test_r_within_folds_is_higher_than_pooled(self, v4):
         """By what pooling loses: .5803 pooled, about .59 within."""
         splits = list(KFold(10, shuffle=True, random_state=1).split(v4.responses))
@@ -228,6 +231,7 @@ class TestLeaks:
         direct = mean_of_medians(responses, splits, [p[:, :50] for p in chosen.predictions])
         assert honest[0] == pytest.approx(direct, abs=1e-9)
 
+    @pytest.mark.slow
     def test_nested_choice_finds_nothing_where_there_is_nothing(self, v4):
         splits = protocol_r(640)
         shuffled = np.concatenate([permuted(v4.responses, seed) for seed in range(4)], axis=1)
@@ -236,6 +240,7 @@ class TestLeaks:
 
 
 class TestPositions:
+    @pytest.mark.slow
     def test_mean_over_positions(self, v4):
         """What a layer says of the picture as a whole predicts less."""
         splits = protocol_r(640)

@@ -318,6 +318,7 @@ class TestGroups:
         n_groups=st.integers(4, 14),
         splits=st.sampled_from([None, group_folds, through_groups]),
     )
+    @pytest.mark.slow
     def test_of_any_size(self, seed, n, p, n_groups, splits):
         patterns, responses = problem(seed, n, p, 3, 0.5)
         labels = np.random.default_rng(seed).integers(n_groups, size=n)

@@ -64,6 +64,7 @@ class TestChance:
         assert abs(scored) < 0.01
         assert plain < -0.1
 
+    @pytest.mark.slow
     def test_is_nearly_zero_in_small_folds(self):
         """Pooled, but less the training means; penalties that differ among folds would show."""
         assert not scoring.averages_within(folds(200, 40))

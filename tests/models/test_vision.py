@@ -29,6 +29,7 @@ print("torchvision" in sys.modules, "torch._dynamo" in sys.modules)
     assert in_a_new_process(code)[-2:] == ["True", "False"]
 
 
+@pytest.mark.slow
 def test_the_compiler_and_optimisers_work_afterwards():
     code = """
 import sys
@@ -72,6 +73,7 @@ print(x.item())
     assert in_a_new_process(code) == ["1.5"]
 
 
+@pytest.mark.slow
 def test_roi_align_itself():
     """Against means that were worked out by hand, plain and as TorchScript."""
     code = """

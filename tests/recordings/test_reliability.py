@@ -53,6 +53,7 @@ def test_noiseless_and_pure_noise():
     assert abs(split_half(recording(noise)).r) < 0.1
 
 
+@pytest.mark.slow
 def test_spearman_brown_predicts_twice_the_repetitions():
     long = simulate_v1(n_repetitions=16).select(subject="sim-1")
     short = simulate_v1(n_repetitions=8).select(subject="sim-1")

@@ -63,6 +63,7 @@ def test_smaller_recordings_are_parts_of_larger_ones(simulate):
 
 
 @BOTH
+@pytest.mark.slow
 def test_repetitions_bring_the_recorded_rdm_to_the_truth(simulate):
     few, default, many = (truth_and_recorded(simulate(n_repetitions=n)) for n in (1, 8, 60))
     assert few < default < many

@@ -181,6 +181,7 @@ def objective(
         pytest.param("gram", False, True, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_tiles_give_the_gradient_of_the_whole(
     doubled: Network, loss: Any, masked: bool, wrap: bool
 ) -> None:
@@ -288,6 +289,7 @@ def test_colours_are_matched_in_mean_and_covariance() -> None:
 
 
 @pytest.mark.usefixtures("_own_runs")
+@pytest.mark.slow
 def test_luminance_mode_keeps_chroma() -> None:
     content = drawn(1)
     made = style(content, drawn(2), colours="keep", **QUICK | {"steps": 10})

@@ -80,6 +80,7 @@ def distance(plan: Any, picture: np.ndarray) -> float:
         return -float(likeness(features(run.network, shown, likeness.layers, "float32")))
 
 
+@pytest.mark.slow
 def test_less_flicker_than_frames_by_themselves_and_as_much_style(
     clip: Path, network: Network, tmp_path: Path
 ) -> None:

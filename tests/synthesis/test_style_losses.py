@@ -172,6 +172,7 @@ def test_values_are_matched_in_order(seed, positions):
         assert not found[channel][values.argsort()].diff().lt(-1e-5).any()
 
 
+@pytest.mark.slow
 def test_a_picture_with_the_same_histograms_stays(features):
     one, _ = features["features.18"]
     wanted, weights = moments(one), torch.tensor(1 / one[0].numel())
