@@ -168,9 +168,9 @@ def through(
     network : Network
         On the device of the pictures.
     target : Target
-        Of pictures that can be seen through, its number v becomes v − |v|·(mean opacity), else they
-        would be opaque everywhere (Mordvintsev et al. 2018, who multiply v, which is above 0, by
-        the mean transparency: the same).
+        Of pictures that can be seen through, its number v becomes v − abs(v)·(mean opacity), else
+        they would be opaque everywhere (Mordvintsev et al. 2018, who multiply v, which is above 0,
+        by the mean transparency: the same).
     transforms : sequence of Transform
         One after the other, before the network's own normalisation.
     seed : int

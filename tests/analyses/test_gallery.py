@@ -1,4 +1,4 @@
-"""The pictures of the README are what the package makes."""
+"""The pictures of README and gallery are what the package makes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ SPEC.loader.exec_module(gallery)
 def test_all_are_there_and_small():
     assert {path.stem for path in gallery.FOLDER.iterdir()} == set(gallery.PICTURES)
     assert all(path.stat().st_size < 150_000 for path in gallery.FOLDER.iterdir())
-    readme = (PLACE.parents[1] / "README.md").read_text()
-    for name in ("dream-landscape", "conv5"):
-        assert f"analyses/gallery/{name}.jpg" in readme
+    root = PLACE.parents[1]
+    assert "analyses/gallery/dream-landscape.jpg" in (root / "README.md").read_text()
+    page = (root / "docs" / "gallery.md").read_text()
+    for name in gallery.PICTURES:
+        assert f"analyses/gallery/{name}.jpg" in page
 
 
 @pytest.mark.slow
