@@ -6,7 +6,8 @@ Layers of AlexNet, VGG-16, SqueezeNet, EfficientNet-Lite0 and HMAX are compared 
 (rho-a) with human EVC and IT (fMRI of the same 15 people and 92 pictures: Cichy et al. 2014) and
 macaque V4 (50 neurons, 320 of 640 pictures of session 210325 of Cowley et al.). The layer of an
 area is chosen on one half of the stimuli and scored on the other, in 100 splits. Its relative depth
-is its place among the layers compared, from 0 for the first to 1 for the last.
+is its place among the layers compared, from 0 for the first to 1 for the last: of the layer that
+most splits chose, and as a mean over splits.
 
 How sure the depth is, resamples of the stimuli tell: in each, the layer is chosen anew. EVC and IT
 saw the same pictures, and are resampled together. Of one network, p is the share of resamples in
@@ -210,16 +211,16 @@ def _area_row(
         "n_layers": len(splits),
         "score": result["choice"]["score"],
         "ceiling_lower": result["ceiling"]["lower"],
-        "depth": float((splits["depth"] * splits["share_of_splits"]).sum()),
+        "depth": best["depth"],
         "depth_low": low,
         "depth_high": high,
-        "depth_mean_resampled": float(depths.mean()),
+        "mean_depth": float((splits["depth"] * splits["share_of_splits"]).sum()),
     }
 
 
 def page_test(table: pd.DataFrame) -> tuple[float, float] | None:
-    """Test, over networks, whether depths rise from EVC to V4 to IT; L and p, None if too few."""
-    wide = table.pivot_table(index="model", columns="area", values="depth", sort=False)
+    """Test, over networks, whether mean depths rise from EVC to V4 to IT; L, p, None if too few."""
+    wide = table.pivot_table(index="model", columns="area", values="mean_depth", sort=False)
     wide = wide[[area.name for area in AREAS]].dropna()
     if len(wide) < 2:
         return None
@@ -284,7 +285,7 @@ def report(tables: Mapping[str, pd.DataFrame]) -> str:
             f"{', '.join(sure) or 'none'}; the other way round, p < .05, in "
             f"{', '.join(against) or 'none'}"
         )
-    means = table.groupby("area", sort=False)["depth"].mean()
+    means = table.groupby("area", sort=False)["mean_depth"].mean()
     lines.append(
         "mean relative depth: " + ", ".join(f"{area} {depth:.2f}" for area, depth in means.items())
     )
@@ -330,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nstopped; run again with --output {options.output} to go on", file=sys.stderr)
         return 130
     columns = ["model", "area", "layer", "alias", "share_of_splits", "score", "depth", "depth_low",
-               "depth_high"]  # fmt: skip
+               "depth_high", "mean_depth"]  # fmt: skip
     print(tables["hierarchy"][columns].round(3).to_string(index=False))
     print(tables["order"].round(3).to_string(index=False))
     print(f"\n{report(tables)}")

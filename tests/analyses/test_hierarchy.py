@@ -50,7 +50,7 @@ def table_of(depths: list[list[float]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"model": f"m{k}", "area": area.name, "depth": depth, "depth_low": depth - 0.1,
-             "depth_high": depth + 0.1, "ceiling_lower": 0.5}
+             "depth_high": depth + 0.1, "mean_depth": depth, "ceiling_lower": 0.5}
             for k, row in enumerate(depths)
             for area, depth in zip(hierarchy.AREAS, row, strict=True)
         ]
