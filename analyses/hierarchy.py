@@ -58,6 +58,13 @@ MODELS = {
     "hmax": "HMAX",
 }
 
+LAYERS = {
+    "vgg16": "pool,features.5,features.7,features.10,features.12,features.14,features.17,"
+    "features.19,features.21,features.24,features.26,features.28"
+}
+"""Those of `probe.rsa` by default, but for VGG-16: its pools, and its convolutions but those of the
+first block, which fill a disk by themselves."""
+
 COLOURS = {"EVC": "#009e73", "V4": "#d55e00", "IT": "#0072b2"}
 
 
@@ -126,11 +133,11 @@ def order_of(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     return {"difference": float(difference.mean()), "low": low, "high": high, "p": float(p)}
 
 
-def compare(model: str, recording: Recording, part: Path, seed: int) -> None:
-    """Compare all layers of a network with a recording, and save that."""
+def compare(model: str, layers: str, recording: Recording, part: Path, seed: int) -> None:
+    """Compare layers of a network with a recording, and save that."""
     result = probe.rsa(
-        model, recording, comparator=COMPARATOR, baselines=False, n_resamples=100, seed=seed,
-        progress=False,
+        model, recording, layers=layers, comparator=COMPARATOR,
+        baselines=False, n_resamples=100, seed=seed, progress=False,
     )  # fmt: skip
     result.save(part)
 
@@ -146,9 +153,11 @@ def run(
         depths: dict[str, np.ndarray] = {}
         for area, recording in loaded.items():
             part = output / "parts" / f"{model}-{area.dataset}-{area.region}"
-            asked, done = {"n": recording.n_stimuli, "seed": seed}, part / "asked.json"
+            layers_asked = LAYERS.get(model, "default")
+            asked = {"layers": layers_asked, "n_stimuli": recording.n_stimuli, "seed": seed}
+            done = part / "asked.json"
             if not done.exists() or json.loads(done.read_text()) != asked:
-                compare(model, recording, part, seed)
+                compare(model, layers_asked, recording, part, seed)
                 write_atomically(done, json.dumps(asked).encode())
             result = json.loads((part / "result.json").read_text())
             layers = RDMs.load(part / "rdms.npz")

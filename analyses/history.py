@@ -63,13 +63,22 @@ class Model:
     year : float
         When the idea was published; NaN for none.
     kind : {'features', 'classic', 'deep'}
+    layers : str
+        Which to choose from, as for `probe.rsa`.
     """
 
     name: str
     label: str
     year: float
     kind: str
+    layers: str = "default"
 
+
+VGG16_LAYERS = (
+    "pool,features.5,features.7,features.10,features.12,features.14,features.17,features.19,"
+    "features.21,features.24,features.26,features.28"
+)
+"""Its pools, and its convolutions but those of the first block, which fill a disk by themselves."""
 
 MODELS = (
     Model("pixels", "pixels", np.nan, "features"),
@@ -85,7 +94,7 @@ MODELS = (
     Model("hog", "HOG", 2005, "features"),
     Model("alexnet", "AlexNet", 2012, "deep"),
     Model("zfnet", "ZFNet", 2014, "deep"),
-    Model("vgg16", "VGG-16", 2014, "deep"),
+    Model("vgg16", "VGG-16", 2014, "deep", VGG16_LAYERS),
     Model("squeezenet1_1", "SqueezeNet", 2016, "deep"),
     Model("mobilenet_v2", "MobileNet v2", 2018, "deep"),
     Model("efficientnet_lite0", "EfficientNet-Lite0", 2020, "deep"),
@@ -135,11 +144,14 @@ def load_recording(area: Area, seed: int, n_stimuli: int = N_STIMULI_V4) -> Reco
     return recording
 
 
-def compare(model: Model, recording: Recording, part: Path, n_resamples: int, seed: int) -> None:
-    """Compare all layers of a model with a recording, and save that."""
+def compare(model: Model, recording: Recording, part: Path, seed: int) -> None:
+    """Compare all layers of a model with a recording, and save that.
+
+    Standard errors are a jackknife's: the resamples here are those of a test that is not reported.
+    """
     result = probe.rsa(
-        model.name, recording, comparator=COMPARATOR, baselines=False, n_resamples=n_resamples,
-        seed=seed, progress=False,
+        model.name, recording, layers=model.layers, comparator=COMPARATOR, baselines=False,
+        n_resamples=100, seed=seed, progress=False,
     )  # fmt: skip
     result.save(part)
 
@@ -254,13 +266,14 @@ def draw(table: pd.DataFrame) -> mpl.figure.Figure:
     with mpl.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             1 + len(panels), 1, figsize=(7.1, 2.2 * len(panels) + 1.5), dpi=200, sharex=True,
-            layout="constrained", squeeze=False, height_ratios=(0.55, *[1.0] * len(panels)),
+            layout="constrained", squeeze=False, height_ratios=(0.68, *[1.0] * len(panels)),
         )  # fmt: skip
         rail, *others = axes[:, 0]
         _draw_names(rail, dated)
         for ax, panel in zip(others, panels, strict=True):
             _draw_panel(ax, table[table["panel"] == panel])
         axes[-1, 0].set_xlabel("year of the model")
+        figure.align_ylabels(others)
         handles = [
             mpl.lines.Line2D([], [], marker="o", ls="", ms=5, color=COLOURS[kind], label=label)
             for kind, label in KINDS.items()
@@ -299,7 +312,7 @@ def _draw_panel(ax: mpl.axes.Axes, rows: pd.DataFrame) -> None:
     ax.set_xlim(1959.5, 2023.5)
     ax.set_title(f"{rows['area'].iloc[0]}, {rows['n_stimuli'].iloc[0]} pictures", loc="left",
                  fontsize=9)  # fmt: skip
-    ax.set_ylabel("RDMs, rho-a")
+    ax.set_ylabel("similarity of\nRDMs (rho-a)")
     for spine in ("top", "right"):
         ax.spines[spine].set_visible(False)
 
@@ -324,11 +337,11 @@ def run(
     for model in track(list(models), desc="models", unit="model", progress=None):
         for area, recording in loaded.items():
             part = parts / f"{model.name}-{area.dataset}-{area.region}"
-            asked = {"n_resamples": n_resamples, "n_stimuli": recording.n_stimuli, "seed": seed}
+            asked = {"layers": model.layers, "n_stimuli": recording.n_stimuli, "seed": seed}
             done = part / "asked.json"
             if not done.exists() or json.loads(done.read_text()) != asked:
                 try:
-                    compare(model, recording, part, n_resamples, seed)
+                    compare(model, recording, part, seed)
                 except ProbeError as error:
                     left_out.append(f"{model.label}: {str(error).split(';')[0]}")
                     break
