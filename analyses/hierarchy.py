@@ -16,10 +16,10 @@ depths, is over networks, which are no random sample of networks.
 
 What came out (seed 0; docs/hierarchy.png): EVC is earliest in all five networks, if by .01 in
 EfficientNet-Lite0 (mean relative depth .43; V4 .68, IT .62), but IT is later than V4 in one only,
-VGG-16. Page's test has
-p = .039, which is the place of EVC: no order of V4 and IT was found. Within a network little is
-sure: p < .05 for V4 after EVC in AlexNet and for IT after EVC in SqueezeNet, of 15 comparisons,
-uncorrected. In EfficientNet-Lite0 all three areas are like its late layers.
+VGG-16. Page's test has p = .039, which is the place of EVC: no order of V4 and IT was found.
+Within a network little is sure: p < .05 for V4 after EVC in AlexNet and for IT after EVC in
+SqueezeNet, of 15 comparisons, uncorrected. In EfficientNet-Lite0 all three areas are like its late
+layers.
 
 Limits: the V4 pictures are others, and its neurons of another species; the weights of AlexNet and
 VGG-16 have no classifier, so that their last layer is the last pool; HMAX has three layers.
