@@ -34,9 +34,9 @@ from probe.classification.scores import accuracies, choose, differences
 from probe.classification.settings import SHOTS, TransferSettings, read_shots
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
+from probe.models.baselines import baselines_of
 from probe.models.devices import devices_of, resolve_device
 from probe.models.known import BASELINES
-from probe.models.settings import KINDS
 from probe.output.provenance import NETWORK_PACKAGES, provenance_of
 from probe.progress import track
 from probe.recordings import Recording
@@ -106,15 +106,16 @@ def transfer(
     reduce : str or Reducer
         What is kept of a layer, and of a baseline: by default 4,096 random sums, which keep
         distances between pictures within 2 %; smaller layers are whole. Features are standardised
-        after it. ``none`` keeps all units, where memory allows. No reducer that is fitted to
-        pictures (``pca``): it would have seen those that are held out.
+        after it: so the units of a layer keep the weight that they have in it. ``none`` keeps all
+        units, where memory allows, and standardises each, the silent ones too. No reducer that is
+        fitted to pictures (``pca``): it would have seen those that are held out.
     folds : int
         Parts of the pictures, with the same share of each class; each is held out once.
     repeats : int
         Times that the pictures are divided anew; accuracies are means over these.
     neighbours : int
-        Nearest training pictures that vote, weighted by 1/distance; of fewer shots, no more than
-        there are of a class.
+        Nearest training pictures that vote, by cosine distance, weighted by 1/distance; of fewer
+        shots, no more than there are of a class.
     shots : str or sequence of int
         Training pictures per class of the few-shot curve; ``'none'`` for no curve. They are drawn
         from the training pictures of each fold, and tested with the same held-out ones.
@@ -254,17 +255,13 @@ def _jobs(network: Network, settings: TransferSettings) -> list[Job]:
             preprocessing=network.preprocessing,
         )  # fmt: skip
         jobs += [Job("untrained", blank, info, f"untrained {info.name}") for info in infos]
-    # In their own size, but cropped where the network's pictures are.
-    kind = network.preprocessing.name if network.preprocessing.name in KINDS else KINDS[0]
     others = [name for name in BASELINES if name not in DEFAULT_BASELINES]
-    for name in [*DEFAULT_BASELINES, *(others if settings.baselines == "classic" else [])]:
-        if name == network.name:
-            continue
-        baseline = models.load(name, preprocessing=kind, progress=settings.progress)
-        of_baseline = [info for info in models.layers(baseline) if info.default]
-        for info in of_baseline:
-            shown = name if len(of_baseline) == 1 else f"{name} {info.name}"
-            jobs.append(Job("baseline", baseline, info, shown))
+    names = [*DEFAULT_BASELINES, *(others if settings.baselines == "classic" else [])]
+    for baseline in baselines_of(network, names, progress=settings.progress):
+        jobs += [
+            Job("baseline", baseline.network, info, shown)
+            for info, shown in zip(baseline.layers, baseline.names, strict=True)
+        ]
     return jobs
 
 

@@ -123,9 +123,9 @@ class Transfer(Result):
         facts = self.facts
         notes = [
             f"Accuracy of held-out pictures; chance {number(first['chance'])} (always the largest "
-            f"class). Linear probe: a ridge classifier, penalty by leave-one-out within the "
-            f"training pictures; {facts['neighbours']} nearest neighbours, weighted by 1/distance. "
-            "Intervals: 95 % over pictures, not over repeats.",
+            "class). Linear probe: a ridge classifier, penalty by leave-one-out within the "
+            f"training pictures; {facts['neighbours']} nearest neighbours by cosine distance, "
+            "weighted by 1/distance. Intervals: 95 % over pictures, not over repeats.",
         ]
         for name, said in CLASSIFIERS.items():
             choice = self.choices[name]

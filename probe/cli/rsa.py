@@ -32,7 +32,6 @@ _FIRST = (
     layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
     weights={"autocompletion": complete.weights},
     preprocessing={"autocompletion": complete.preprocessing},
-    baselines={"flags": ("--baselines/--no-baselines",)},
     resample={"type": str},
     time={"metavar": "FROM,TO", "show_default": False},
     step={"metavar": "LENGTH", "show_default": False},
@@ -80,6 +79,7 @@ def rsa(
       probe rsa -m alexnet,resnet18 -d v4,it
       probe rsa -m alexnet -d it --region all
       probe rsa -m alexnet -d v4 --min-reliability .6
+      probe rsa -m alexnet -d it --baselines classic
       probe rsa -m alexnet -d it --resample both --test t --correction holm
 
     \b

@@ -22,7 +22,7 @@ from probe.output.text import (
     share,
 )
 from probe.plots import plot_layers
-from probe.plots.layers import figure_size
+from probe.plots.layers import figure_size, places
 from probe.plots.rdms import METRIC_LABELS
 from probe.similarity import get_comparator
 
@@ -133,9 +133,10 @@ class RSAResult(RSAComparison):
     ----------
     table : pandas.DataFrame
         Tidy: one row per layer (``kind == 'layer'``), one for the pixels, one per layer and seed
-        of the untrained network. ``score`` is the mean over subjects; ``p_zero`` one-sided against
-        zero, ``p_ceiling`` one-sided below the ceiling's lower bound (with several subjects),
-        each also corrected over the layers.
+        of the untrained network, and, with classic baselines, one per layer of each (``classic``,
+        whose model is the ``type``). ``score`` is the mean over subjects; ``p_zero`` one-sided
+        against zero, ``p_ceiling`` one-sided below the ceiling's lower bound (with several
+        subjects), each also corrected over the layers, or those of the same classic model.
     by_subject : pandas.DataFrame
         ``kind``, ``layer``, ``subject``, ``score``: one row per layer (or pixels) and subject.
     pairs : pandas.DataFrame
@@ -300,6 +301,19 @@ class RSAResult(RSAComparison):
                     else "."
                 )
             )
+        classic = self.table[self.table["kind"] == "classic"]
+        if len(classic):
+            best = classic.sort_values("score", ascending=False).drop_duplicates("type")
+            scores = [
+                f"{row['layer']} {number(row['score'])}"
+                + (
+                    f" ({number(row['ci_low'])} to {number(row['ci_high'])})"
+                    if np.isfinite(row["ci_low"])
+                    else ""
+                )
+                for row in best.to_dict("records")
+            ]
+            notes.append(f"What came before, each by its best layer: {', '.join(scores)}.")
         notes += self.facts["comparison"]["remarks"]
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
@@ -321,8 +335,8 @@ class RSAResult(RSAComparison):
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
 
     def _png(self) -> bytes:
-        names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
-        return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
+        size = figure_size(places(self.table))
+        return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
 
 
 def interval_label(resample: str | None) -> str:
