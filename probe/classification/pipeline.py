@@ -86,7 +86,7 @@ def transfer(
 
     Of each layer, a linear probe and the nearest neighbours learn the classes from some pictures
     and are tested with others: with all pictures of the other folds, and with a few of each class.
-    Nothing is fitted to held-out pictures: features are standardised, and the probe's penalty is
+    Nothing is fitted to held-out pictures: features are centred, and the probe's penalty is
     chosen, within the training pictures. The probe is a ridge classifier, see
     `probe.classification.classifiers.linear_probe`.
 
@@ -105,10 +105,9 @@ def transfer(
         ``block``; as a string, separated by commas.
     reduce : str or Reducer
         What is kept of a layer, and of a baseline: by default 4,096 random sums, which keep
-        distances between pictures within 2 %; smaller layers are whole. Features are standardised
-        after it: so the units of a layer keep the weight that they have in it. ``none`` keeps all
-        units, where memory allows, and standardises each, the silent ones too. No reducer that is
-        fitted to pictures (``pca``): it would have seen those that are held out.
+        distances between pictures within 2 %; smaller layers are whole. ``none`` keeps all units,
+        where memory allows. No reducer that is fitted to pictures (``pca``): it would have seen
+        those that are held out.
     folds : int
         Parts of the pictures, with the same share of each class; each is held out once.
     repeats : int

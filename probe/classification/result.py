@@ -18,6 +18,9 @@ from probe.plots.transfer import plot_transfer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SUMMARISED_SHOTS = (1, 5)
+"""Training pictures per class, of which a summary has the accuracy."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Transfer(Result):
@@ -111,10 +114,10 @@ class Transfer(Result):
                 f"{number(row['low'])} to {number(row['high'])}" for row in of
             ]
         few = self.table[self.table["few_shot"] & (self.table["classifier"] == "linear")]
-        for shots, of_shots in few.groupby("n_train_per_class"):
-            if shots in (1.0, 5.0):
-                heading = f"{shots:.0f} per class"
-                columns[heading] = [number(value) for value in of_shots["accuracy"]]
+        for shots in SUMMARISED_SHOTS:
+            accuracies = few.loc[few["n_train_per_class"] == shots, "accuracy"]
+            if len(accuracies):
+                columns[f"{shots} per class"] = [number(value) for value in accuracies]
         return pd.DataFrame(columns)
 
     def notes(self) -> list[str]:

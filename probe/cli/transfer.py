@@ -51,7 +51,7 @@ def transfer(
     Of each layer, a linear probe and the nearest neighbours learn the classes from some pictures,
     and are tested with others: with all pictures of the other folds, and with 1, 2, 5, … of each
     class (few-shot). Beside the layers stand the pixels, histograms of oriented gradients, and the
-    untrained network. Features are standardised, and the penalty is chosen, within the training
+    untrained network. Features are centred, and the penalty is chosen, within the training
     pictures.
 
     Prints a line per layer, with intervals, and writes table.csv, pictures.csv (how each picture

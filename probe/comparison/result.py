@@ -303,7 +303,7 @@ class RSAResult(RSAComparison):
             )
         classic = self.table[self.table["kind"] == "classic"]
         if len(classic):
-            best = classic.sort_values("score", ascending=False).drop_duplicates("type")
+            first = classic.sort_values("score", ascending=False).drop_duplicates("type")
             scores = [
                 f"{row['layer']} {number(row['score'])}"
                 + (
@@ -311,7 +311,7 @@ class RSAResult(RSAComparison):
                     if np.isfinite(row["ci_low"])
                     else ""
                 )
-                for row in best.to_dict("records")
+                for row in first.to_dict("records")
             ]
             notes.append(f"What came before, each by its best layer: {', '.join(scores)}.")
         notes += self.facts["comparison"]["remarks"]

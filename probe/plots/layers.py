@@ -174,7 +174,7 @@ def _draw_classic(ax: Axes, table: pd.DataFrame, first: int) -> None:
         ]
         ax.errorbar(
             x, of_model["score"], yerr=error, fmt="s-", ms=3.5, lw=0.8, elinewidth=0.9, capsize=0,
-            color="0.35", zorder=4, label=None if k else "before (layers in order)",
+            color="0.35", zorder=4, label=None if k else "classic (layers in order)",
         )  # fmt: skip
 
 
