@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -70,8 +72,10 @@ def transfer(
     from probe.cli import terminal
     from probe.output.files import default_folder, place_for
 
+    # Of a pattern, the folder in which it begins.
+    named = images if not glob.has_magic(images) else re.split(r"/?[^/]*[*?\[]", images)[0]
     path = output or default_folder(
-        model, images, settings.classes,
+        model, Path(named).name or images, settings.classes,
         None if settings.weights == TransferSettings.weights else settings.weights,
         verb="transfer",
     )  # fmt: skip

@@ -169,9 +169,7 @@ def test_a_layer_that_is_not_finite_is_named(stripes):
             return x.mean((2, 3)) * float("nan")
 
     network = nn.Sequential(Broken())
-    with pytest.raises(
-        ProbeError, match="layer '0' of Sequential gives values that are not finite"
-    ):
+    with pytest.raises(ProbeError, match="layer '0' of Sequential gives values that are not fin"):
         probe.transfer(network, stripes, layers="0", baselines="none", **QUICK)
 
 
