@@ -55,7 +55,8 @@ def rsa(
     """Compare the layers of networks with recordings.
 
     One network, one recording: prints a verdict per layer and writes table.csv, pairs.csv (tests
-    between layers), result.json, figure.png, and the RDMs for `probe compare`.
+    between layers), result.json, figure.png, and the RDMs for `probe compare`: with --baselines
+    classic, also those of what came before.
 
     With --time and --step, at every step: prints a line per layer, with the latency of its peak and
     an interval, and writes table.csv (layer × time), peaks.csv, clusters.csv, figure.png, and
@@ -140,7 +141,7 @@ def _show(
         names = [name for name in result.FILES if (folder / name).exists()]
     else:
         summary, notes = result.summary(correction), result.notes(correction)
-        names, facts = list(result.FILES), result.describe()
+        names, facts = list(result.files), result.describe()
         if result.choice is not None:
             best = list(result.layers["layer"]).index(result.choice.layer)
     terminal.put_result(

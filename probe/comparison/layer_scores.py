@@ -147,7 +147,23 @@ def score_layers(
                 network, settings, n_splits=N_SPLITS, untrained_seeds=list(rdms.untrained)
             )
         ),
+        classic=_classic_rdms(classic, recording, settings),
     )  # fmt: skip
+
+
+def _classic_rdms(
+    classic: list[ClassicRDMs], recording: Recording, settings: RSASettings
+) -> RDMs | None:
+    """Return the RDMs of what came before, with what they are of; None where there are none."""
+    if not classic:
+        return None
+    return RDMs(
+        np.concatenate([one.rdms for one in classic]),
+        tuple(name for one in classic for name in one.names),
+        recording.stimuli.ids,
+        COUNTERPART.get(settings.metric, settings.metric),
+        {"model": "classic"},
+    )
 
 
 def named_rdms(

@@ -151,6 +151,8 @@ class RSAResult(RSAComparison):
         What was compared with what: ``model``, ``recording``, ``comparison``.
     provenance : dict
         Versions, hashes, seeds and the command.
+    classic : RDMs or None
+        With classic baselines, their RDMs, for `probe.compare`.
     """
 
     table: pd.DataFrame
@@ -162,11 +164,17 @@ class RSAResult(RSAComparison):
     recorded: RDMs
     facts: dict[str, Any]
     provenance: dict[str, Any]
+    classic: RDMs | None = None
 
     FILES: ClassVar = (
         "table.csv", "pairs.csv", "figure.png", "rdms.npz", "recording.npz", "result.json",
     )  # fmt: skip
     """What `save` writes."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that `save` writes."""
+        return (*self.FILES, *(() if self.classic is None else ("classic.npz",)))
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -206,6 +214,7 @@ class RSAResult(RSAComparison):
             "figure.png": self._png(),
             "rdms.npz": self.rdms.save,  # of the layers
             "recording.npz": self.recorded.save,  # of the subjects
+            **({} if self.classic is None else {"classic.npz": self.classic.save}),
             "result.json": self._json(),
         }
 

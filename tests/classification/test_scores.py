@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from probe.classification.classifiers import held_out_classes, stratified_splits
-from probe.classification.scores import _wilson, accuracies, choose, differences
+from probe.classification.scores import Accuracy, accuracies, choose, differences
 
 
 @given(counts=st.lists(st.integers(2, 9), min_size=2, max_size=4), seed=st.integers(0, 99))
@@ -25,11 +26,22 @@ def test_they_are_scikit_learns(counts, seed):
         assert each.low < each.high
 
 
-def test_wilsons_interval():
-    """Against Newcombe 1998, Stat Med 17:857, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
-    low, high = _wilson(np.array([81 / 263, 15 / 148, 0.0, 1 / 29]), np.array([263, 148, 20, 29]))
-    np.testing.assert_allclose(low, [0.2553, 0.0624, 0.0, 0.0061], atol=6e-5)
-    np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718], atol=6e-5)
+@given(n=st.integers(1, 300), share=st.floats(0, 1))
+def test_intervals_are_wilsons(n, share):
+    right = round(share * n)
+    expected = binomtest(right, n).proportion_ci(0.95, "wilson")
+    each = Accuracy.of(right / n, n)
+    assert (each.low, each.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_of_classes_of_different_sizes_the_small_ones_make_the_balanced_interval_wide():
+    labels = np.repeat([0, 1], [100, 4])
+    accuracy, balanced = accuracies(np.arange(104)[:, None] % 2 == 0, labels)
+    assert accuracy.value == balanced.value == 0.5
+    assert (balanced.low, balanced.high) == pytest.approx(
+        (lambda each: (each.low, each.high))(Accuracy.of(0.5, 4 / (1 / 100 + 1 / 4)))
+    )
+    assert balanced.high - balanced.low > 2 * (accuracy.high - accuracy.low)
 
 
 def test_repeats_are_no_further_pictures():

@@ -56,7 +56,7 @@ def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys
         (
             ["rsa"],
             ["--model", "--dataset", "--layers", "--metric", "--comparator", "--region",
-             "--subject", "--weights", "--preprocessing", "--no-baselines", "--n-resamples",
+             "--subject", "--weights", "--preprocessing", "--baselines", "--n-resamples",
              "--seed", "--device", "--batch-size", "--output", "--json", "--accept-licence"],
         ),
         (
