@@ -146,13 +146,14 @@ class Transfer(Result):
         return notes + facts["remarks"]
 
     def _against_baselines(self) -> list[str]:
-        """Return by how much the best layer is above each baseline, and where that is doubtful."""
+        """Return by how much the best layer is above pixels, HOG, and the best other baseline."""
         others = self.table[(self.table["kind"] == "baseline") & ~self.table["few_shot"]]
         if others.empty:
             return []
         layer = self.choices["linear"].layer
         of = self.pairs[(self.pairs["classifier"] == "linear") & (self.pairs["layer_a"] == layer)]
-        rows = of[of["layer_b"].isin(others["shown"])]
+        rows = of[of["layer_b"].isin(others["shown"])].sort_values("difference")
+        rows = rows[rows["layer_b"].isin(("pixels", "hog", rows["layer_b"].iloc[0]))]
         parts = [
             f"{row['layer_b']} {number(row['difference'])} "
             f"({number(row['low'])} to {number(row['high'])})"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from probe.output.pictures import FIGURE_STYLE
-from probe.plots.layers import CHARACTER, name_places
+from probe.plots.layers import CHARACTER, figure_size, name_places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,16 +25,19 @@ CLASSIFIERS = {
 MAX_CURVES = 6
 """Layers with a few-shot curve, at most: of more, so many, evenly chosen in depth."""
 
+USUAL_BASELINES, MAX_OTHERS = ("pixels", "hog"), 2
+"""Baselines with a few-shot curve, and how many others have one at most: the best."""
+
 BASELINE_STYLES = ((0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-")
 
 
 def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw accuracy along the layers, and of the linear probe with few training pictures.
 
-    On the left, layers with intervals, then baselines, each at a place of its own, so that none
-    hides a layer; hollow marks are the untrained network. On the right, accuracy against the number
-    of training pictures per class; the last point of each curve learned from all pictures of the
-    other folds.
+    On the left, layers with intervals, then baselines, each at a place of its own, its layers side
+    by side, so that none hides a layer; hollow marks are the untrained network. On the right,
+    accuracy against the number of training pictures per class; the last point of each curve learned
+    from all pictures of the other folds.
 
     Parameters
     ----------
@@ -52,15 +55,16 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
     full = table[~table["few_shot"]]
     rows = full[full["kind"] == "layer"]
     layers = list(dict.fromkeys(rows["layer"]))
-    others = list(dict.fromkeys(full.loc[full["kind"] == "baseline", "shown"]))
+    others = list(dict.fromkeys(full.loc[full["kind"] == "baseline", "model"]))
     aliases = dict(zip(rows["layer"], rows["alias"], strict=True))
     names = [aliases[layer] or layer for layer in layers]
     has_curve = bool(table["few_shot"].any())
     with mpl.rc_context(FIGURE_STYLE):
-        left_width = float(np.clip(1.4 + 0.24 * (len(names) + len(others)), 3.4, 9.0))
+        width, height = figure_size([*names, *others])
+        left_width = max(width - 2.0, 3.4)
         figure, axes = plt.subplots(
             1, 2 if has_curve else 1, sharey=True, squeeze=False, layout="constrained", dpi=200,
-            figsize=(left_width + (4.2 if has_curve else 1.4), 3.6),
+            figsize=(left_width + (4.2 if has_curve else 1.4), height + 0.3),
             width_ratios=[left_width, 2.7] if has_curve else None,
         )  # fmt: skip
         left = axes[0, 0]
@@ -69,7 +73,7 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
         left.set_ylabel("accuracy of held-out pictures")
         left.set_title("all other folds", loc="left")
         if has_curve:
-            _draw_curves(axes[0, 1], table, layers, names, others)
+            _draw_curves(axes[0, 1], table, layers, names)
         chance = float(table["chance"].iloc[0])
         for ax in axes[0]:
             ax.axhline(chance, color="0.3", lw=0.9, ls=":", zorder=1)
@@ -87,19 +91,20 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
 
 
 def _draw_layers(ax: Axes, full: pd.DataFrame, layers: list[str], others: list[str]) -> None:
-    """Draw layers and the untrained ones at 0, 1, 2, …, then the baselines."""
+    """Draw layers and the untrained ones at 0, 1, 2, …, then each baseline at its place."""
     for classifier, (label, colour, shift) in CLASSIFIERS.items():
-        of = full[full["classifier"] == classifier].set_index("shown")
-        for shown, first, line in ((layers, 0, "-"), (others, len(layers), "none")):
-            if not shown:
-                continue
-            rows = of.loc[shown]
-            x = first + shift + np.arange(len(shown))
+        of = full[full["classifier"] == classifier]
+        places = [("o-", of[of["kind"] == "layer"], np.arange(len(layers)) + shift, label)]
+        for k, name in enumerate(others):
+            rows = of[(of["kind"] == "baseline") & (of["model"] == name)]
+            # Layers of one model stand side by side, from the first on.
+            beside = 0.26 * (np.arange(len(rows)) - (len(rows) - 1) / 2)
+            places.append(("s", rows, len(layers) + k + beside + shift / len(rows), ""))
+        for mark, rows, x, name in places:
             error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
             ax.errorbar(
-                x, rows["accuracy"], yerr=error, fmt="o" if line == "-" else "s", ls=line, ms=4,
-                lw=1.2, elinewidth=0.9, capsize=0, color=colour, zorder=4,
-                label=label if line == "-" else None,
+                x, rows["accuracy"], yerr=error, fmt=mark, ms=4 if mark == "o-" else 3, lw=1.2,
+                elinewidth=0.9, capsize=0, color=colour, zorder=4, label=name or None,
             )  # fmt: skip
         untrained = of[of["kind"] == "untrained"]
         if len(untrained):
@@ -112,9 +117,7 @@ def _draw_layers(ax: Axes, full: pd.DataFrame, layers: list[str], others: list[s
     ax.set_xlim(-0.6, len(layers) + len(others) - 0.4)
 
 
-def _draw_curves(
-    ax: Axes, table: pd.DataFrame, layers: list[str], names: list[str], others: list[str]
-) -> None:
+def _draw_curves(ax: Axes, table: pd.DataFrame, layers: list[str], names: list[str]) -> None:
     """Draw the linear probe's accuracy against the number of training pictures per class."""
     import seaborn as sns
 
@@ -125,6 +128,11 @@ def _draw_curves(
         (layers[k], names[k], {"color": tuple(0.88 * v for v in rgb), "marker": "o", "zorder": 4})
         for k, rgb in zip(positions, palette, strict=True)
     ]
+    # Of many baselines, the usual and the best ones: all would hide the layers.
+    full = linear[(linear["kind"] == "baseline") & ~linear["few_shot"]]
+    is_usual = full["shown"].isin(USUAL_BASELINES)
+    best = full[~is_usual].nlargest(MAX_OTHERS, "accuracy")["shown"]
+    others = [name for name in full["shown"] if name in {*full.loc[is_usual, "shown"], *best}]
     shades = np.linspace(0.15, 0.6, len(others))
     curves += [
         (name, name, {"color": str(shade), "ls": BASELINE_STYLES[k % 4], "marker": "s"})

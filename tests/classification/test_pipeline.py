@@ -20,6 +20,7 @@ from probe.classification.classifiers import held_out_classes, stratified_splits
 from probe.classification.settings import read_shots
 from probe.errors import ProbeError
 from probe.models.known import BASELINES
+from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
 QUICK = {"folds": 3, "repeats": 2, "shots": [1, 2], "progress": False, "n_resamples": 50}
@@ -171,6 +172,20 @@ def test_a_layer_that_is_not_finite_is_named(stripes):
     network = nn.Sequential(Broken())
     with pytest.raises(ProbeError, match="layer '0' of Sequential gives values that are not fin"):
         probe.transfer(network, stripes, layers="0", baselines="none", **QUICK)
+
+
+def test_the_classes_of_a_recordings_stimuli_are_its_coordinates():
+    whole = probe.recordings.simulate_v4(seed=5, n_subjects=1, n_neuroids=4, n_repetitions=2)
+    some = Recording(whole.data.isel(stimulus=slice(0, 150, 12)), whole.stimuli)
+    kinds = ["round", "sharp"] * (some.n_stimuli // 2 + 1)
+    data = some.data.assign_coords(kind=("stimulus", kinds[: some.n_stimuli]))
+    network = nn.Sequential(nn.Conv2d(3, 4, 7, stride=4), nn.ReLU())
+    result = probe.transfer(
+        network, Recording(data, some.stimuli), classes="kind", layers="1", baselines="none",
+        **QUICK,
+    )  # fmt: skip
+    assert set(result.facts["pictures"]["classes"]) == {"round", "sharp"}
+    assert sum(result.facts["pictures"]["classes"].values()) == some.n_stimuli
 
 
 def test_shots_are_read():
