@@ -36,7 +36,8 @@ class Transfer(Result):
         (the mean over classes) of held-out pictures, from 0 to 1, with the ends of 95 % intervals,
         ``low`` and ``high``, ``balanced_low`` and ``balanced_high``, over pictures (see
         `probe.classification.scores.accuracies`). ``chance``: the accuracy of naming always the
-        largest class; ``balanced_chance``: one over the number of classes.
+        largest class; ``balanced_chance``: one over the number of classes. ``shown``: what the
+        layer is called in the other tables, such as ``hog`` or ``hmax c2``.
     pictures : pandas.DataFrame
         One row per layer, classifier and picture, learned from all pictures of the other folds:
         ``stimulus_id``, ``class``, ``correct`` (the share of repeats) and ``most_often`` (the class

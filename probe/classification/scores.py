@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+CHUNK = 100
+"""Resamples that are drawn at a time, so that those of many pictures fit into memory."""
+
 N_SPLITS = 100
 """Divisions of the pictures into halves, on one of which a layer is chosen."""
 
@@ -94,8 +97,11 @@ def differences(
     resampled = np.zeros((len(names), n_resamples))
     for members in of_class:
         columns = (members[:, None] * n_repeats + np.arange(n_repeats)).reshape(-1)
-        drawn = rng.multinomial(len(members), np.full(len(columns), 1 / len(columns)), n_resamples)
-        resampled += answers[:, columns] @ drawn.T.astype(np.float32)
+        shares = np.full(len(columns), 1 / len(columns))
+        for start in range(0, n_resamples, CHUNK):
+            chunk = slice(start, min(start + CHUNK, n_resamples))
+            drawn = rng.multinomial(len(members), shares, chunk.stop - chunk.start)
+            resampled[:, chunk] += answers[:, columns] @ drawn.T.astype(np.float32)
     resampled /= n
     means = answers.mean(axis=1, dtype=np.float64)
     pairs = []

@@ -94,13 +94,13 @@ def _draw_layers(ax: Axes, full: pd.DataFrame, layers: list[str], others: list[s
     """Draw layers and the untrained ones at 0, 1, 2, …, then each baseline at its place."""
     for classifier, (label, colour, shift) in CLASSIFIERS.items():
         of = full[full["classifier"] == classifier]
-        places = [("o-", of[of["kind"] == "layer"], np.arange(len(layers)) + shift, label)]
+        marks = [("o-", of[of["kind"] == "layer"], np.arange(len(layers)) + shift, label)]
         for k, name in enumerate(others):
             rows = of[(of["kind"] == "baseline") & (of["model"] == name)]
             # Layers of one model stand side by side, from the first on.
             beside = 0.26 * (np.arange(len(rows)) - (len(rows) - 1) / 2)
-            places.append(("s", rows, len(layers) + k + beside + shift / len(rows), ""))
-        for mark, rows, x, name in places:
+            marks.append(("s", rows, len(layers) + k + beside + shift / len(rows), ""))
+        for mark, rows, x, name in marks:
             error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
             ax.errorbar(
                 x, rows["accuracy"], yerr=error, fmt=mark, ms=4 if mark == "o-" else 3, lw=1.2,
