@@ -160,7 +160,7 @@ class Transfer(Result):
             f"({number(row['low'])} to {number(row['high'])})"
             for row in rows.to_dict("records")
         ]
-        return [f"Linear probe on {layer} above {', '.join(parts)}."]
+        return [f"Linear probe, accuracy from {layer} less that from {', '.join(parts)}."]
 
     def _contents(self) -> Contents:
         """Return tables, the figure and ``result.json``, which says how it all was made."""

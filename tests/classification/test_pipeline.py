@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from sklearn.datasets import load_digits
 from torch import nn
 
 import probe
@@ -105,7 +106,7 @@ def test_it_shows_and_saves_itself(result, tmp_path):
     notes = "\n".join(result.notes())
     assert "chance .500" in notes
     assert "Best layer for the linear probe: features." in notes
-    assert "above pixels" in notes
+    assert "accuracy from features." in notes
     assert "<table" in result._repr_html_()
     written = {path.name for path in result.save(tmp_path / "r")}
     assert written == set(result.FILES)
@@ -206,3 +207,22 @@ def test_alexnet_beats_hog_and_pixels(alexnet):
     above = linear[linear["layer_a"] == "features.11"].set_index("layer_b")
     for name in ("untrained features.11", "pixels", "hog"):
         assert above.loc[name, "low"] > 0.15
+
+
+@pytest.mark.slow
+def test_hog_beats_pixels():
+    """Of 600 of the digits that scikit-learn ships, 60 of each."""
+    digits = load_digits()
+    rows = np.concatenate([np.flatnonzero(digits.target == c)[:60] for c in range(10)])
+    levels = (digits.images[rows] * 255 / 16).astype(np.uint8).repeat(8, 1).repeat(8, 2)
+    stimuli = StimulusSet(
+        [f"{digits.target[row]}/{row}" for row in rows],
+        list(np.repeat(levels[..., None], 3, axis=3)), "digits",
+    )  # fmt: skip
+    options = {"shots": "none", "repeats": 1, "reduce": "srp:2048", "progress": False}
+    result = probe.transfer("hog", stimuli, **options)
+    linear = result.pairs[result.pairs["classifier"] == "linear"]
+    (pair,) = linear[linear["layer_b"] == "pixels"].to_dict("records")
+    assert pair["layer_a"] == "hog"
+    assert pair["low"] > 0.01
+    assert result.layers["accuracy"].min() > 0.93
