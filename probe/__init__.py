@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from probe.alignment import align
     from probe.attribution import saliency
+    from probe.classification import Transfer, transfer
     from probe.comparison import (
         Comparison,
         Reliability,
@@ -60,6 +61,7 @@ __all__ = [
     "RSAOverTime",
     "RSAResult",
     "Reliability",
+    "Transfer",
     "activations",
     "align",
     "atlas",
@@ -85,6 +87,7 @@ __all__ = [
     "style",
     "superstimulus",
     "targets",
+    "transfer",
     "tuning",
     "visualize",
 ]
@@ -99,6 +102,7 @@ _FUNCTIONS = {
     "RSAOverTime": "probe.comparison",
     "RSAResult": "probe.comparison",
     "Reliability": "probe.comparison",
+    "Transfer": "probe.classification",
     "align": "probe.alignment",
     "atlas": "probe.synthesis.atlas",
     "compare": "probe.comparison",
@@ -113,6 +117,7 @@ _FUNCTIONS = {
     "searchlight": "probe.comparison.searchlight",
     "style": "probe.synthesis.style",
     "superstimulus": "probe.synthesis.superstimulus",
+    "transfer": "probe.classification",
     "visualize": "probe.synthesis.visualize",
 }
 

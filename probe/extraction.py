@@ -378,6 +378,15 @@ def stimuli_of(
     if isinstance(images, Recording):
         stimuli = copy.copy(images.stimuli)
         stimuli.name = images.name  # what a user knows them by
+        of_stimuli = {
+            str(name): coord.values
+            for name, coord in images.data.coords.items()
+            if coord.dims == ("stimulus",) and name != "stimulus_id"
+        }
+        if stimuli.metadata is None and of_stimuli:
+            stimuli.metadata = pd.DataFrame(
+                of_stimuli, index=pd.Index(stimuli.ids, name="stimulus_id")
+            )
         return stimuli
     if isinstance(images, str):
         names = [w for entry in recordings.available() for w in (entry.name, *entry.aliases)]

@@ -16,7 +16,8 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
-from probe.errors import ProbeError
+from probe.errors import ProbeError, nearest
+from probe.models.settings import BASELINES
 
 OTHER_SPELLINGS = {
     "--accept-license": "--accept-licence",
@@ -25,6 +26,9 @@ OTHER_SPELLINGS = {
     "--parameterization": "--parameterisation",
 }
 """Flags that are understood, and not shown in help texts, by the spelling that is."""
+
+OLD_FLAGS = {"--baselines": "default", "--no-baselines": "none"}
+"""Flags that stood alone before ``--baselines`` took a word, and the word that each stands for."""
 
 _ELSEWHERE = "_network"
 _TYPED = "probe.typed"
@@ -113,11 +117,22 @@ class Command(TyperCommand):
         for k, word in enumerate(args):
             if word == "--":
                 return [*spelled, *args[k:]]
+            if "--baselines" in flags and word in OLD_FLAGS and not _has_word(word, args[k + 1 :]):
+                spelled.append(f"--baselines={OLD_FLAGS[word]}")
+                continue
             flag, equals, value = word.partition("=")
             ours = OTHER_SPELLINGS.get(flag)
             use = ours in flags and flag not in flags
             spelled.append(f"{ours}{equals}{value}" if use else word)
         return spelled
+
+
+def _has_word(flag: str, following: Sequence[str]) -> bool:
+    """Return whether ``--baselines`` is followed by its word, misspelled perhaps."""
+    if flag != "--baselines" or not following:
+        return False
+    word = following[0]
+    return word in BASELINES or (not word.startswith("-") and bool(nearest(word, BASELINES)))
 
 
 def _check_names(values: dict[str, Any]) -> None:

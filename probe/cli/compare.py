@@ -58,6 +58,7 @@ def compare(
       probe compare models.npz subjects.npz
       probe compare v1.npy v4.npy it.npy subjects.npz --comparator pearson
       probe compare results/rsa-alexnet-v4/rdms.npz results/rsa-alexnet-v4/recording.npz
+      probe compare rdms.npz classic.npz recording.npz  (of probe rsa --baselines classic)
       probe compare models.npz subjects.npz --resample both --test t --correction holm
       probe compare models.npz subjects.npz --n-resamples 100000 --cluster slurm:10
     """  # noqa: D301

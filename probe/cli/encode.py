@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     region={"autocompletion": complete.regions},
     weights={"autocompletion": complete.weights},
     preprocessing={"autocompletion": complete.preprocessing},
-    baselines={"flags": ("--baselines/--no-baselines",)},
     time={"metavar": "FROM,TO"},
     step={"metavar": "LENGTH"},
 )

@@ -32,7 +32,6 @@ _FIRST = (
     layers={"flags": ("--layers", "-l"), "autocompletion": complete.layer_words},
     weights={"autocompletion": complete.weights},
     preprocessing={"autocompletion": complete.preprocessing},
-    baselines={"flags": ("--baselines/--no-baselines",)},
     resample={"type": str},
     time={"metavar": "FROM,TO", "show_default": False},
     step={"metavar": "LENGTH", "show_default": False},
@@ -56,7 +55,8 @@ def rsa(
     """Compare the layers of networks with recordings.
 
     One network, one recording: prints a verdict per layer and writes table.csv, pairs.csv (tests
-    between layers), result.json, figure.png, and the RDMs for `probe compare`.
+    between layers), result.json, figure.png, and the RDMs for `probe compare`: with --baselines
+    classic, also those of what came before.
 
     With --time and --step, at every step: prints a line per layer, with the latency of its peak and
     an interval, and writes table.csv (layer × time), peaks.csv, clusters.csv, figure.png, and
@@ -80,6 +80,7 @@ def rsa(
       probe rsa -m alexnet,resnet18 -d v4,it
       probe rsa -m alexnet -d it --region all
       probe rsa -m alexnet -d v4 --min-reliability .6
+      probe rsa -m alexnet -d it --baselines classic
       probe rsa -m alexnet -d it --resample both --test t --correction holm
 
     \b
@@ -140,7 +141,7 @@ def _show(
         names = [name for name in result.FILES if (folder / name).exists()]
     else:
         summary, notes = result.summary(correction), result.notes(correction)
-        names, facts = list(result.FILES), result.describe()
+        names, facts = list(result.files), result.describe()
         if result.choice is not None:
             best = list(result.layers["layer"]).index(result.choice.layer)
     terminal.put_result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from probe.cluster import Cluster
 from probe.comparison.settings import RDMSettings
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.models.baselines import Baseline, baselines_of
 from probe.output.files import write_atomically
 from probe.progress import track
 from probe.similarity import rdm
@@ -37,6 +39,42 @@ COUNTERPART = dict.fromkeys(NOISE_METRICS, "euclidean")
 
 
 @dataclass(frozen=True)
+class ClassicRDMs:
+    """RDMs of a feature or network from before, over one stimulus set.
+
+    Attributes
+    ----------
+    model : str
+    names : list of str
+        What its L layers are called beside a network's.
+    n_neuroids : list of int
+    rdms : numpy.ndarray, shape (L, n_pairs)
+    undefined : list of str
+        Layers that cannot tell all stimuli apart, and so have none.
+    """
+
+    model: str
+    names: list[str]
+    n_neuroids: list[int]
+    rdms: np.ndarray
+    undefined: list[str]
+
+    @classmethod
+    def of(cls, baseline: Baseline, rdms: np.ndarray) -> ClassicRDMs:
+        """Set apart the layers without an RDM, whose row is NaN."""
+        defined = np.isfinite(rdms).all(axis=1)
+        sizes = [math.prod(info.output_shape) for info in baseline.layers]
+        return cls(
+            baseline.network.name,
+            [name for name, is_defined in zip(baseline.names, defined, strict=True) if is_defined],
+            [n for n, is_defined in zip(sizes, defined, strict=True) if is_defined],
+            rdms[defined],
+            [name for name, is_defined in zip(baseline.names, defined, strict=True)
+             if not is_defined],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class LayerRDMs:
     """RDMs of one network over one stimulus set.
 
@@ -49,12 +87,15 @@ class LayerRDMs:
         Of the network's input; none without baselines.
     untrained : dict of int to numpy.ndarray, shape (M, n_pairs)
         By seed; a layer that cannot tell all stimuli apart is NaN.
+    classic : list of ClassicRDMs
+        Of what came before; none unless asked for.
     """
 
     names: list[str]
     trained: np.ndarray
     pixels: np.ndarray
     untrained: dict[int, np.ndarray]
+    classic: list[ClassicRDMs]
 
     @property
     def of_layers(self) -> RDMs:
@@ -92,15 +133,27 @@ class NetworkRDMs:
     def _compute(self, stimuli: StimulusSet) -> LayerRDMs:
         network, settings, workers = self.network, self.settings, self.workers
         names = [info.name for info in self.layers]
-        names_and_pixels = [*names, PIXELS] if settings.baselines else names
+        with_baselines = settings.baselines != "none"
+        names_and_pixels = [*names, PIXELS] if with_baselines else names
         # The untrained networks see the same pictures.
         pictures = Pictures(stimuli, network.preprocessing) if workers is None else None
         trained = rdms_of(network, names_and_pixels, stimuli, settings, workers, pictures=pictures)
         untrained: dict[int, np.ndarray] = {}
-        if settings.baselines and network.architecture is not None:
+        if with_baselines and network.architecture is not None:
             for seed in UNTRAINED_SEEDS:
                 untrained[seed] = self._untrained(seed, names, stimuli, pictures)
-        return LayerRDMs(names, trained[: len(names)], trained[len(names) :], untrained)
+        classic = self._classic(stimuli) if settings.baselines == "classic" else []
+        return LayerRDMs(names, trained[: len(names)], trained[len(names) :], untrained, classic)
+
+    def _classic(self, stimuli: StimulusSet) -> list[ClassicRDMs]:
+        """Return the RDMs of what came before; of another network, the cache has them."""
+        settings = self.settings
+        classic = []
+        for baseline in baselines_of(self.network, progress=settings.progress):
+            names = [info.name for info in baseline.layers]
+            rdms = rdms_of(baseline.network, names, stimuli, settings, self.workers, baseline=True)
+            classic.append(ClassicRDMs.of(baseline, rdms))
+        return classic
 
     def _untrained(
         self, seed: int, names: Sequence[str], stimuli: StimulusSet, pictures: Pictures | None

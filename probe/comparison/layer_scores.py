@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from probe import inference, recordings
-from probe.comparison.layer_rdms import COUNTERPART, LayerRDMs, NetworkRDMs
+from probe.comparison.layer_rdms import COUNTERPART, ClassicRDMs, LayerRDMs, NetworkRDMs
 from probe.comparison.recorded import rdms_of_recording
 from probe.comparison.result import Ceiling, Choice, RSAResult
 from probe.comparison.settings import RSASettings
@@ -74,15 +74,24 @@ def score_layers(
     try:
         ceiling = _ceiling(recording, data, comparator, settings)
         watched = functools.partial(bar, desc="inference", unit="resample")
-        # The pixels are one RDM more in the same resamples, but no part of the layers' family.
+        # Pixels, and what came before, are RDMs more in the same resamples, but no part of the
+        # layers' family.
+        classic = [one for one in rdms.classic if one.names]
         of_all = evaluate(
-            np.concatenate([rdms.trained, rdms.pixels]),
-            names=[*rdms.names, *["pixels"] * len(rdms.pixels)],
+            np.concatenate([rdms.trained, rdms.pixels, *(one.rdms for one in classic)]),
+            names=[
+                *rdms.names, *["pixels"] * len(rdms.pixels),
+                *(name for one in classic for name in one.names),
+            ],
             track=watched,
-        )
+        )  # fmt: skip
         n_layers = len(rdms.names)
         of_layers = of_all.of_models(range(n_layers))
         of_pixels = of_all.of_models([n_layers]) if len(rdms.pixels) else None
+        of_classic, start = [], n_layers + len(rdms.pixels)
+        for one in classic:
+            of_classic.append(of_all.of_models(range(start, start + len(one.names))))
+            start += len(one.names)
         choice = _choose(rdms, data, comparator, settings.seed, bar)
     except ValueError as error:
         raise ProbeError(f"{network.name} and {recording.name}: {error}") from None
@@ -101,6 +110,10 @@ def score_layers(
             _layer_rows(network_rdms, of_layers, ceiling),
             *([_pixel_rows(network, of_pixels, ceiling)] if of_pixels else []),
             *_untrained_rows(network_rdms, rdms, data, comparator),
+            *(
+                _classic_rows(one, scored, ceiling)
+                for one, scored in zip(classic, of_classic, strict=True)
+            ),
         ],
         ignore_index=True,
     )
@@ -111,6 +124,11 @@ def score_layers(
     by_subject = [_by_subject("layer", rdms.names, subjects, of_layers.scores)]
     if of_pixels:
         by_subject.append(_by_subject("pixels", ["pixels"], subjects, of_pixels.scores))
+
+    by_subject += [
+        _by_subject("classic", one.names, subjects, scored.scores)
+        for one, scored in zip(classic, of_classic, strict=True)
+    ]
 
     return RSAResult(
         table=table,
@@ -129,7 +147,23 @@ def score_layers(
                 network, settings, n_splits=N_SPLITS, untrained_seeds=list(rdms.untrained)
             )
         ),
+        classic=_classic_rdms(classic, recording, settings),
     )  # fmt: skip
+
+
+def _classic_rdms(
+    classic: list[ClassicRDMs], recording: Recording, settings: RSASettings
+) -> RDMs | None:
+    """Return the RDMs of what came before, with what they are of; None where there are none."""
+    if not classic:
+        return None
+    return RDMs(
+        np.concatenate([one.rdms for one in classic]),
+        tuple(name for one in classic for name in one.names),
+        recording.stimuli.ids,
+        COUNTERPART.get(settings.metric, settings.metric),
+        {"model": "classic"},
+    )
 
 
 def named_rdms(
@@ -207,8 +241,10 @@ def _remarks(network: Network, rdms: LayerRDMs, settings: RSASettings) -> list[s
             f"Not compared: {', '.join(network.missing)}, which these weights lack "
             "(asking for one of its layers says how to get it)."
         )
-    if settings.baselines and (why := network.why_no_untrained):
+    if settings.baselines != "none" and (why := network.why_no_untrained):
         remarks.append(f"No untrained baseline: {why}.")
+    if undefined := [name for one in rdms.classic for name in one.undefined]:
+        remarks.append(f"No score of {', '.join(undefined)}: they cannot tell all stimuli apart.")
     for k, name in enumerate(rdms.names):
         n_silent = sum(bool(np.isnan(of_seed[k]).any()) for of_seed in rdms.untrained.values())
         if n_silent:
@@ -282,6 +318,18 @@ def _pixel_rows(network: Network, scored: inference.Evaluation, ceiling: Ceiling
         "n_neuroids": math.prod(network.input_shape),
     }
     return pd.DataFrame({"kind": "pixels", **columns, **_columns(scored, ceiling)})
+
+
+def _classic_rows(
+    classic: ClassicRDMs, scored: inference.Evaluation, ceiling: Ceiling
+) -> pd.DataFrame:
+    columns = {
+        "layer": classic.names,
+        "alias": "",
+        "type": classic.model,
+        "n_neuroids": classic.n_neuroids,
+    }
+    return pd.DataFrame({"kind": "classic", **columns, **_columns(scored, ceiling)})
 
 
 def _untrained_rows(

@@ -202,6 +202,10 @@ def _table(
         tables.append(
             rows("untrained", rdms.names, aliases, score=of_untrained).assign(init_seed=init_seed)
         )
+    for classic in rdms.classic:
+        if classic.names:
+            blank = [""] * len(classic.names)
+            tables.append(rows("classic", classic.names, blank, score=scores(classic.rdms)))
     table = pd.concat(tables, ignore_index=True)
     if "init_seed" in table:
         table["init_seed"] = table["init_seed"].astype("Int64")

@@ -50,7 +50,7 @@ def rsa(
     min_reliability: float | None = None,
     weights: str = "imagenet",
     preprocessing: str = "resize",
-    baselines: bool = True,
+    baselines: str | bool = "default",
     resample: str | None = "stimuli",
     test: str = "auto",
     n_resamples: int = 1000,
@@ -107,8 +107,10 @@ def rsa(
     preprocessing : {'resize', 'torchvision'}
         ``resize``: the whole picture resized to the network's input, since a crop would remove
         what the animal saw. ``torchvision``: what the weights were trained with.
-    baselines : bool
-        Compare also the pixels and three untrained networks.
+    baselines : {'default', 'classic', 'none'} or bool
+        What else is compared, in the same way. ``default``, or True: the pixels and three untrained
+        networks. ``classic``: also what came before, `probe.models.known.BASELINES`. ``none``, or
+        False: nothing.
     resample : {'stimuli', 'subjects', 'both', None}
         What the interval and the tests generalise to: other stimuli, other subjects, both (which
         takes several subjects), or nothing. See `probe.inference.evaluate`.
@@ -174,7 +176,7 @@ def rsa(
     >>> import probe
     >>> from torch import nn
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
-    >>> result = probe.rsa(network, "sim-v4", layers="1", baselines=False, n_resamples=100)
+    >>> result = probe.rsa(network, "sim-v4", layers="1", baselines="none", n_resamples=100)
     >>> result.table[["layer", "kind"]].values.tolist()
     [['1', 'layer']]
     >>> result.save("results/mine")  # doctest: +SKIP

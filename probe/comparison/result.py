@@ -22,7 +22,7 @@ from probe.output.text import (
     share,
 )
 from probe.plots import plot_layers
-from probe.plots.layers import figure_size
+from probe.plots.layers import figure_size, places
 from probe.plots.rdms import METRIC_LABELS
 from probe.similarity import get_comparator
 
@@ -133,9 +133,10 @@ class RSAResult(RSAComparison):
     ----------
     table : pandas.DataFrame
         Tidy: one row per layer (``kind == 'layer'``), one for the pixels, one per layer and seed
-        of the untrained network. ``score`` is the mean over subjects; ``p_zero`` one-sided against
-        zero, ``p_ceiling`` one-sided below the ceiling's lower bound (with several subjects),
-        each also corrected over the layers.
+        of the untrained network, and, with classic baselines, one per layer of each (``classic``,
+        whose model is the ``type``). ``score`` is the mean over subjects; ``p_zero`` one-sided
+        against zero, ``p_ceiling`` one-sided below the ceiling's lower bound (with several
+        subjects), each also corrected over the layers, or those of the same classic model.
     by_subject : pandas.DataFrame
         ``kind``, ``layer``, ``subject``, ``score``: one row per layer (or pixels) and subject.
     pairs : pandas.DataFrame
@@ -150,6 +151,8 @@ class RSAResult(RSAComparison):
         What was compared with what: ``model``, ``recording``, ``comparison``.
     provenance : dict
         Versions, hashes, seeds and the command.
+    classic : RDMs or None
+        With classic baselines, their RDMs, for `probe.compare`.
     """
 
     table: pd.DataFrame
@@ -161,11 +164,17 @@ class RSAResult(RSAComparison):
     recorded: RDMs
     facts: dict[str, Any]
     provenance: dict[str, Any]
+    classic: RDMs | None = None
 
     FILES: ClassVar = (
         "table.csv", "pairs.csv", "figure.png", "rdms.npz", "recording.npz", "result.json",
     )  # fmt: skip
     """What `save` writes."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that `save` writes."""
+        return (*self.FILES, *(() if self.classic is None else ("classic.npz",)))
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -205,6 +214,7 @@ class RSAResult(RSAComparison):
             "figure.png": self._png(),
             "rdms.npz": self.rdms.save,  # of the layers
             "recording.npz": self.recorded.save,  # of the subjects
+            **({} if self.classic is None else {"classic.npz": self.classic.save}),
             "result.json": self._json(),
         }
 
@@ -300,6 +310,19 @@ class RSAResult(RSAComparison):
                     else "."
                 )
             )
+        classic = self.table[self.table["kind"] == "classic"]
+        if len(classic):
+            first = classic.sort_values("score", ascending=False).drop_duplicates("type")
+            scores = [
+                f"{row['layer']} {number(row['score'])}"
+                + (
+                    f" ({number(row['ci_low'])} to {number(row['ci_high'])})"
+                    if np.isfinite(row["ci_low"])
+                    else ""
+                )
+                for row in first.to_dict("records")
+            ]
+            notes.append(f"What came before, each by its best layer: {', '.join(scores)}.")
         notes += self.facts["comparison"]["remarks"]
         if self.simulated:
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
@@ -321,8 +344,8 @@ class RSAResult(RSAComparison):
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
 
     def _png(self) -> bytes:
-        names = [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
-        return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
+        size = figure_size(places(self.table))
+        return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
 
 
 def interval_label(resample: str | None) -> str:

@@ -143,7 +143,7 @@ def searchlight(
     >>> result.plot()  # doctest: +SKIP
     """
     millimetres = read_radius(radius)
-    settings = SearchlightSettings.of({**locals(), "baselines": False}).checked()
+    settings = SearchlightSettings.of({**locals(), "baselines": "none"}).checked()
     networks = check_models([model], weights, preprocessing)
     datasets = several(dataset) or [dataset]
     subjects = _subjects(datasets, region, subject, settings)

@@ -9,12 +9,14 @@ from typing import Self
 
 from probe.errors import ProbeError, nearest
 from probe.models.settings import (
+    BASELINES,
     BATCH_SIZE,
     BATCH_SIZE_UNSET,
     DEVICE,
     LAYERS,
     PREPROCESSING,
     WEIGHTS,
+    read_baselines,
 )
 from probe.settings import Settings, option
 
@@ -109,7 +111,13 @@ class RDMSettings(Settings):
         "resize",
         PREPROCESSING,
     )
-    baselines: bool = option(True, "Also compare the pixels and three untrained networks.")
+    baselines: str = option(
+        "default",
+        "What else to compare: default (the pixels and three untrained networks), classic (also "
+        "features and networks from before: luminance and contrast, spatial-frequency power, "
+        "colour histogram, GIST, HOG, visual words, V1 cells, HMAX), none (--no-baselines).",
+        choices=BASELINES,
+    )
     device: str = option("auto", DEVICE)
     batch_size: int | None = option(
         None,
@@ -126,6 +134,10 @@ class RDMSettings(Settings):
         "the end is not included.",
     )
 
+    def with_baselines(self) -> Self:
+        """Return the settings with one of `probe.models.settings.BASELINES`."""
+        return replace(self, baselines=read_baselines(self.baselines))
+
     def checked(self, *, remote: bool = False) -> Self:
         """Return the settings, which exist, before anything is downloaded or computed.
 
@@ -137,7 +149,7 @@ class RDMSettings(Settings):
         """
         from probe.recordings.timing import read_time
 
-        settings = super().checked()
+        settings = super(RDMSettings, self.with_baselines()).checked()
         if not remote:
             from probe.models.devices import resolve_device
 

@@ -52,9 +52,9 @@ def facts_of_fit(
     ]  # fmt: skip
     if unpooled:
         remarks.append(f"Read in full, since their positions are not known: {', '.join(unpooled)}.")
-    if settings.baselines and (why := network.why_no_untrained):
+    if settings.baselines != "none" and (why := network.why_no_untrained):
         remarks.append(f"No untrained baseline: {why}.")
-    shuffled = settings.baselines and settings.step is None  # no row of them over time
+    shuffled = settings.baselines != "none" and settings.step is None  # no row of them over time
     pooled = POOLED + (WHERE_SHUFFLED if shuffled else "")
     aggregate = WITHIN if averages_within(splits) else pooled
     aggregate = aggregate if is_partition(splits, n_stimuli) else BY_SPLIT

@@ -77,7 +77,7 @@ def encode(
     min_reliability: float | None = None,
     weights: str = "imagenet",
     preprocessing: str = "resize",
-    baselines: bool = True,
+    baselines: str | bool = "default",
     n_resamples: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -147,9 +147,10 @@ def encode(
         ``imagenet``, ``random``, or a checkpoint file. A network of yours brings its own.
     preprocessing : {'resize', 'torchvision'}
         ``resize``: the whole picture. ``torchvision``: what the weights were trained with, a crop.
-    baselines : bool
-        Fit also the pixels, a V1-like bank of Gabor energy, the untrained network, and responses
-        that were permuted over stimuli.
+    baselines : {'default', 'classic', 'none'} or bool
+        What else is fitted. ``default``, or True: the pixels, a V1-like bank of Gabor energy, the
+        untrained network, and responses that were permuted over stimuli. ``classic``: also what
+        came before, `probe.models.known.BASELINES`. ``none``, or False: nothing.
     n_resamples : int
         Bootstrap samples of the stimuli, for intervals and tests; 0 for none.
     seed : int
@@ -208,7 +209,7 @@ def encode(
     >>> import probe
     >>> from torch import nn
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
-    >>> sites = probe.encode(network, "sim-v4", layers="1", baselines=False, n_resamples=0)
+    >>> sites = probe.encode(network, "sim-v4", layers="1", baselines="none", n_resamples=0)
     >>> len(sites.sites)
     120
     >>> sites.site(12).layers
@@ -320,7 +321,7 @@ def fit(
     splits = splits_of(len(used), groups, settings)
     rng = np.random.default_rng(settings.seed)
     n_sites = responses.shape[1]
-    permuted = permuted_sites(responses, rng) if settings.baselines else responses[:, :0]
+    permuted = permuted_sites(responses, rng) if settings.baselines != "none" else responses[:, :0]
 
     # Every layer, and every baseline, predicts the held-out stimuli of each split.
     infos = _layers_of(network, settings)

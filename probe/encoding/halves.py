@@ -66,7 +66,7 @@ def fit_half(
         return earlier
     kind = network.weights.kind
     settings = EncodeSettings(
-        layers=layers, splits=N_FOLDS, baselines=False, n_resamples=0, device=device,
+        layers=layers, splits=N_FOLDS, baselines="none", n_resamples=0, device=device,
         weights="imagenet" if kind in ("published", "recipe") else kind,
         progress=progress,
     ).checked()  # fmt: skip

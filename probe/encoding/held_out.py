@@ -125,7 +125,7 @@ def fit_held_out(
         As of `probe.encode`, and if splits do not hold out every stimulus once.
     """
     check_recording(recording)
-    settings = EncodeSettings.of(locals() | {"baselines": False, "n_resamples": 0}).checked()
+    settings = EncodeSettings.of(locals() | {"baselines": "none", "n_resamples": 0}).checked()
     resolve_device(device)
     responses = recording.mean_responses().values
     labels = groups_of(recording, groups)

@@ -21,6 +21,7 @@ from probe.encoding.layer_fit import BRAINSCORE_ALPHAS, Plan
 from probe.encoding.readouts import layout_of
 from probe.encoding.settings import EncodeSettings
 from probe.models import LayerInfo, Network
+from probe.models.baselines import baselines_of
 from probe.recordings import Recording
 
 UNTRAINED_SEED = 0
@@ -64,11 +65,13 @@ class Job:
     def columns(self) -> dict[str, Any]:
         """What a table says of it."""
         info = self.info
+        kind = info.type if info and self.kind in ("layer", "untrained") else self.title
+        is_classic = self.kind == "classic"
         return {
             "kind": self.kind,
-            "layer": self.layer,
+            "layer": self.title if is_classic else self.layer,
             "alias": info.alias if info and self.kind in ("layer", "untrained") else "",
-            "type": info.type if info and self.kind in ("layer", "untrained") else self.title,
+            "type": self.network.name if is_classic else kind,
             "n_neuroids": math.prod(info.output_shape)
             if info
             else math.prod(self.network.input_shape),
@@ -89,7 +92,7 @@ def jobs_of(
         Job("layer", network, info.name, info, layouts[info.name], plan, info.name)
         for info in infos
     ]
-    if not settings.baselines:
+    if settings.baselines == "none":
         return jobs
     if network.architecture is not None:
         blank = models.load(
@@ -109,6 +112,12 @@ def jobs_of(
     channels, height, width = info.output_shape
     layout = Layout(channels, height, width)
     jobs.append(Job("gabor", gabor, "gabor", info, layout, plan, "Gabor energy"))
+    if settings.baselines == "classic":
+        jobs += [
+            Job("classic", baseline.network, info.name, info, layout_of(info), plan, name)
+            for baseline in baselines_of(network, progress=settings.progress)
+            for info, name in zip(baseline.layers, baseline.names, strict=True)
+        ]
     return jobs
 
 
@@ -132,7 +141,7 @@ def extract_jobs(
             network, recording.stimuli,
             reducer=GaussianFields.of(pooled) if pooled else WHOLE,
             device=settings.device,
-            folder=root if jobs[indices[0]].kind == "untrained" else None,
+            folder=root if jobs[indices[0]].kind in ("untrained", "classic") else None,
         )  # fmt: skip
         store = extraction.run(
             [jobs[k].layer for k in indices], batch_size=settings.batch_size, cluster=workers,

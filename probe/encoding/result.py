@@ -26,7 +26,7 @@ from probe.output.pictures import png
 from probe.output.result import Result
 from probe.output.text import chosen, count, number, p_value, plain, said_of
 from probe.plots.encoding import plot_bands, plot_encoding, plot_sites
-from probe.plots.layers import figure_size
+from probe.plots.layers import figure_size, places
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
 
@@ -53,7 +53,8 @@ class Encoding(Result):
     ----------
     table : pandas.DataFrame
         Tidy: one row per layer (``kind == 'layer'``), for the layer chosen for each site inside the
-        training stimuli (``chosen``), and for the baselines (``pixels``, ``gabor``, ``untrained``).
+        training stimuli (``chosen``), and for the baselines (``pixels``, ``gabor``, ``untrained``,
+        ``classic``, whose model is the ``type``).
         ``r`` and the other scores (see `probe.encoding.scores`) are medians over sites, with
         intervals ``…_low`` and ``…_high``; ``shuffled`` is ``r`` of responses that were permuted
         over stimuli. Of method ``banded`` also all layers together (``bands``), and in ``r2_band``
@@ -565,9 +566,8 @@ class Encoding(Result):
         return pngs
 
     def _png(self) -> bytes:
-        rows = self.layers
-        names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
-        return png(lambda figure: self.plot(figure.add_subplot()), figure_size(names), self.title)
+        size = figure_size(places(self.table))
+        return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
 
 
 def png_of(figure: Figure, title: str) -> bytes:

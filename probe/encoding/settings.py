@@ -63,8 +63,13 @@ class EncodeSettings(Settings):
     )  # fmt: skip
     weights: str = option("imagenet", of_network.WEIGHTS)
     preprocessing: str = option("resize", of_network.PREPROCESSING)
-    baselines: bool = option(
-        True, "Also fit the pixels, Gabor energy, the untrained network, and shuffled responses."
+    baselines: str = option(
+        "default",
+        "What else to fit: default (the pixels, Gabor energy, the untrained network, and shuffled "
+        "responses), classic (also features and networks from before: luminance and contrast, "
+        "spatial-frequency power, colour histogram, GIST, HOG, visual words, V1 cells, HMAX), none "
+        "(--no-baselines).",
+        choices=of_network.BASELINES,
     )
     n_resamples: int = option(
         1000, "Number of bootstrap samples of the stimuli, for intervals and tests.", at_least=0
@@ -87,7 +92,9 @@ class EncodeSettings(Settings):
         ProbeError
             With the nearest names of what exists.
         """
-        settings = replace(super().checked(), seed=operator.index(self.seed))
+        settings = replace(self, baselines=of_network.read_baselines(self.baselines))
+        settings = super(EncodeSettings, settings).checked()
+        settings = replace(settings, seed=operator.index(self.seed))
         if isinstance(self.splits, Integral) and operator.index(self.splits) < 2:
             raise ProbeError(f"splits {self.splits}: expected 2 or more")
         if isinstance(self.splits, Iterator):  # several fits need it

@@ -45,6 +45,13 @@ FEATURES = {
 UNLEARNED = {"v1-gabor", *FEATURES} - {"bag-of-words"}
 """In which nothing is learned: they have no weights, and there are no untrained ones."""
 
+BASELINES = (
+    "luminance-contrast", "power-spectrum", "colour-histogram", "gist", "hog", "bag-of-words",
+    "v1-gabor", "hmax",
+)  # fmt: skip
+"""What came before today's networks, to compare these with: from the simplest on. LeNet-5 and the
+neocognitron are not among them, since they see digits."""
+
 CLASSES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("hmax", "neocognitron", "v1-gabor", *FEATURES), ()),
     "lenet5": tuple("0123456789"),

@@ -3,6 +3,9 @@
 KINDS = ("resize", "torchvision")
 """Kinds of preprocessing."""
 
+BASELINES = ("default", "classic", "none")
+"""What a network stands beside: see the commands, and `probe.models.known.BASELINES`."""
+
 MODEL = (
     "A model of `probe models`, timm:NAME, file:PATH, or a published V4 neuron, "
     "v4-compact:SESSION-NEURON"
@@ -22,3 +25,10 @@ LAYERS = (
     "Layer paths or aliases, separated by commas (features.6,conv4), or default, all, conv, relu, "
     "pool, linear, block. probe layers MODEL lists them."
 )
+
+
+def read_baselines(baselines: str | bool) -> str:
+    """Return one of `BASELINES`: truth values are what earlier versions took."""
+    if isinstance(baselines, bool):
+        return "default" if baselines else "none"
+    return baselines

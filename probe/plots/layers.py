@@ -38,7 +38,8 @@ def plot_layers(
     Parameters
     ----------
     table : pandas.DataFrame
-        ``RSAResult.table``: columns ``kind`` (``layer``, ``pixels``, ``untrained``), ``layer``,
+        ``RSAResult.table``: columns ``kind`` (``layer``, ``pixels``, ``untrained``, and
+        ``classic``, each of which has a place of its own beside the layers), ``layer``,
         ``alias``, ``type``, ``score``, ``ci_low``, ``ci_high``, and ``init_seed`` if there are
         untrained networks.
     ceiling : (lower, upper), optional
@@ -58,8 +59,7 @@ def plot_layers(
 
     rows = table[table["kind"] == "layer"].reset_index(drop=True)
     positions = {name: k for k, name in enumerate(rows["layer"])}
-    # Aliases are short, and what the literature calls the layers; paths are in the table.
-    names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
+    names = places(table)
     new_figure = ax is None
     with mpl.rc_context(FIGURE_STYLE) if new_figure else contextlib.nullcontext():
         if ax is None:
@@ -90,6 +90,7 @@ def plot_layers(
             )  # fmt: skip
 
         name_places(ax, names)
+        _draw_classic(ax, table, len(positions))
         ax.set_xlim(-0.6, len(names) - 0.4)
         ax.set_ylabel(ylabel)
         ax.set_title(in_lines(title, ax, new_figure), loc="left")
@@ -102,6 +103,17 @@ def plot_layers(
             borderaxespad=0.0,
         )
     return ax
+
+
+def places(table: pd.DataFrame) -> list[str]:
+    """Name what stands along the x axis: layers, then the models that came before.
+
+    Layers go by their aliases, which are short, and what the literature calls them; paths are in
+    the table.
+    """
+    rows = table[table["kind"] == "layer"]
+    names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
+    return names + list(dict.fromkeys(table.loc[table["kind"] == "classic", "type"]))
 
 
 def figure_size(names: list[str]) -> tuple[float, float]:
@@ -146,6 +158,24 @@ def _width(ax: Axes) -> float:
     figure = ax.get_figure(root=True)
     assert figure is not None  # it lies in one
     return float(ax.get_position().width * figure.get_size_inches()[0])
+
+
+def _draw_classic(ax: Axes, table: pd.DataFrame, first: int) -> None:
+    """Draw models that came before, each at a place of its own, its layers side by side."""
+    classic = table[table["kind"] == "classic"]
+    if classic.empty:
+        return
+    ax.axvline(first - 0.5, color="0.8", lw=0.8, zorder=0)
+    for k, (_, of_model) in enumerate(classic.groupby("type", sort=False)):
+        x = first + k + 0.22 * (np.arange(len(of_model)) - (len(of_model) - 1) / 2)
+        error = [
+            (of_model["score"] - of_model["ci_low"]).clip(lower=0),
+            (of_model["ci_high"] - of_model["score"]).clip(lower=0),
+        ]
+        ax.errorbar(
+            x, of_model["score"], yerr=error, fmt="s-", ms=3.5, lw=0.8, elinewidth=0.9, capsize=0,
+            color="0.35", zorder=4, label=None if k else "classic (layers in order)",
+        )  # fmt: skip
 
 
 def _draw_baselines(ax: Axes, table: pd.DataFrame, positions: dict[str, int]) -> None:

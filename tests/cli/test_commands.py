@@ -56,7 +56,7 @@ def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys
         (
             ["rsa"],
             ["--model", "--dataset", "--layers", "--metric", "--comparator", "--region",
-             "--subject", "--weights", "--preprocessing", "--no-baselines", "--n-resamples",
+             "--subject", "--weights", "--preprocessing", "--baselines", "--n-resamples",
              "--seed", "--device", "--batch-size", "--output", "--json", "--accept-licence"],
         ),
         (
@@ -74,6 +74,11 @@ def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys
             ["invariance"],
             ["MODEL", "--images", "--layers", "--transform", "--weights",
              "--preprocessing", "--seed", "--device", "--output", "--json"],
+        ),
+        (
+            ["transfer"],
+            ["--model", "--images", "--classes", "--layers", "--reduce", "--folds", "--repeats",
+             "--neighbours", "--shots", "--baselines", "--seed", "--output", "--json"],
         ),
         (["models"], ["PATTERN"]),
         (["datasets"], ["--json", "PROBE_MANIFESTS", "import", "new", "show", "verify", "cite"]),

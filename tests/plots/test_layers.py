@@ -162,3 +162,26 @@ def test_many_kinds_have_colours_of_their_own():
     ax = plot_layers(table_of([f"l{k}" for k in range(n)], [f"Kind{k}" for k in range(n)]))
     colours = {tuple(c.lines[0].get_color()) for c in bars(ax).values()}
     assert len(colours) == n
+
+
+def test_classic_models_have_a_place_of_their_own():
+    rows = [
+        ("layer", "conv1", "Conv2d"), ("layer", "conv2", "Conv2d"), ("pixels", "pixels", "input"),
+        ("classic", "hog", "hog"), ("classic", "hmax c1", "hmax"), ("classic", "hmax c2", "hmax"),
+    ]  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {"kind": kind, "layer": layer, "alias": "", "type": type_, "score": 0.1 * k,
+             "ci_low": 0.1 * k - 0.05, "ci_high": 0.1 * k + 0.05}
+            for k, (kind, layer, type_) in enumerate(rows)
+        ]
+    )  # fmt: skip
+    ax = plot_layers(table)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["conv1", "conv2", "hog", "hmax"]
+    assert ax.get_xlim() == pytest.approx((-0.6, 3.6))
+    drawn = [container.lines[0].get_xydata() for container in ax.containers]
+    np.testing.assert_allclose(drawn[0], [[0, 0.0], [1, 0.1]])
+    np.testing.assert_allclose(drawn[1], [[2, 0.3]])
+    np.testing.assert_allclose(drawn[2], [[2.89, 0.4], [3.11, 0.5]])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["pixels", "Conv2d", "classic (layers in order)"]

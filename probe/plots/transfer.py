@@ -1,0 +1,150 @@
+"""How well frozen layers serve another classification."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from probe.output.pictures import FIGURE_STYLE
+from probe.plots.layers import CHARACTER, figure_size, name_places
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CLASSIFIERS = {
+    "linear": ("linear probe", "#0072b2", -0.12),
+    "knn": ("nearest neighbours", "#d55e00", 0.12),
+}
+"""What each is called, its colour, and by how much its marks stand beside the place."""
+
+MAX_CURVES = 6
+"""Layers with a few-shot curve, at most: of more, so many, evenly chosen in depth."""
+
+USUAL_BASELINES, MAX_OTHERS = ("pixels", "hog"), 2
+"""Baselines with a few-shot curve, and how many others have one at most: the best."""
+
+BASELINE_STYLES = ((0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-")
+
+
+def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw accuracy along the layers, and of the linear probe with few training pictures.
+
+    On the left, layers with intervals, then baselines, each at a place of its own, its layers side
+    by side, so that none hides a layer; hollow marks are the untrained network. On the right,
+    accuracy against the number of training pictures per class; the last point of each curve learned
+    from all pictures of the other folds.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `probe.classification.Transfer.table`.
+    title : str
+        A long one is broken into lines.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib import pyplot as plt
+
+    full = table[~table["few_shot"]]
+    rows = full[full["kind"] == "layer"]
+    layers = list(dict.fromkeys(rows["layer"]))
+    others = list(dict.fromkeys(full.loc[full["kind"] == "baseline", "model"]))
+    aliases = dict(zip(rows["layer"], rows["alias"], strict=True))
+    names = [aliases[layer] or layer for layer in layers]
+    has_curve = bool(table["few_shot"].any())
+    with mpl.rc_context(FIGURE_STYLE):
+        width, height = figure_size([*names, *others])
+        left_width = max(width - 2.0, 3.4)
+        figure, axes = plt.subplots(
+            1, 2 if has_curve else 1, sharey=True, squeeze=False, layout="constrained", dpi=200,
+            figsize=(left_width + (4.2 if has_curve else 1.4), height + 0.3),
+            width_ratios=[left_width, 2.7] if has_curve else None,
+        )  # fmt: skip
+        left = axes[0, 0]
+        _draw_layers(left, full, layers, others)
+        name_places(left, [*names, *others])
+        left.set_ylabel("accuracy of held-out pictures")
+        left.set_title("all other folds", loc="left")
+        if has_curve:
+            _draw_curves(axes[0, 1], table, layers, names)
+        chance = float(table["chance"].iloc[0])
+        for ax in axes[0]:
+            ax.axhline(chance, color="0.3", lw=0.9, ls=":", zorder=1)
+            ax.spines[["top", "right"]].set_visible(False)
+        left.annotate(
+            "chance", (1.0, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+            fontsize=7, color="0.3", xytext=(0, 1), textcoords="offset points",
+        )  # fmt: skip
+        low, _ = left.get_ylim()
+        left.set_ylim(max(0.0, min(low, chance - 0.05)), 1.02)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4)
+        room = int(0.95 * figure.get_size_inches()[0] / (CHARACTER * 9))
+        figure.suptitle(textwrap.fill(title, room), x=0.01, ha="left", fontsize=9)
+    return figure
+
+
+def _draw_layers(ax: Axes, full: pd.DataFrame, layers: list[str], others: list[str]) -> None:
+    """Draw layers and the untrained ones at 0, 1, 2, …, then each baseline at its place."""
+    for classifier, (label, colour, shift) in CLASSIFIERS.items():
+        of = full[full["classifier"] == classifier]
+        marks = [("o-", of[of["kind"] == "layer"], np.arange(len(layers)) + shift, label)]
+        for k, name in enumerate(others):
+            rows = of[(of["kind"] == "baseline") & (of["model"] == name)]
+            # Layers of one model stand side by side, from the first on.
+            beside = 0.26 * (np.arange(len(rows)) - (len(rows) - 1) / 2)
+            marks.append(("s", rows, len(layers) + k + beside + shift / len(rows), ""))
+        for mark, rows, x, name in marks:
+            error = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+            ax.errorbar(
+                x, rows["accuracy"], yerr=error, fmt=mark, ms=4 if mark == "o-" else 3, lw=1.2,
+                elinewidth=0.9, capsize=0, color=colour, zorder=4, label=name or None,
+            )  # fmt: skip
+        untrained = of[of["kind"] == "untrained"]
+        if len(untrained):
+            ax.plot(
+                np.arange(len(layers)) + shift, untrained["accuracy"], "o", ms=4, mfc="white",
+                mec=colour, mew=0.9, ls="none", zorder=3, label=f"{label}, untrained network",
+            )  # fmt: skip
+    if others:
+        ax.axvline(len(layers) - 0.5, color="0.8", lw=0.8, zorder=0)
+    ax.set_xlim(-0.6, len(layers) + len(others) - 0.4)
+
+
+def _draw_curves(ax: Axes, table: pd.DataFrame, layers: list[str], names: list[str]) -> None:
+    """Draw the linear probe's accuracy against the number of training pictures per class."""
+    import seaborn as sns
+
+    linear = table[table["classifier"] == "linear"]
+    positions = np.unique(np.linspace(0, len(layers) - 1, MAX_CURVES).round().astype(int))
+    palette = sns.color_palette("viridis_r", len(positions))
+    curves: list[tuple[str, str, dict[str, Any]]] = [
+        (layers[k], names[k], {"color": tuple(0.88 * v for v in rgb), "marker": "o", "zorder": 4})
+        for k, rgb in zip(positions, palette, strict=True)
+    ]
+    # Of many baselines, the usual and the best ones: all would hide the layers.
+    full = linear[(linear["kind"] == "baseline") & ~linear["few_shot"]]
+    is_usual = full["shown"].isin(USUAL_BASELINES)
+    best = full[~is_usual].nlargest(MAX_OTHERS, "accuracy")["shown"]
+    others = [name for name in full["shown"] if name in {*full.loc[is_usual, "shown"], *best}]
+    shades = np.linspace(0.15, 0.6, len(others))
+    curves += [
+        (name, name, {"color": str(shade), "ls": BASELINE_STYLES[k % 4], "marker": "s"})
+        for k, (name, shade) in enumerate(zip(others, shades, strict=True))
+    ]
+    for shown, label, look in curves:
+        of = linear[linear["shown"] == shown].sort_values("n_train_per_class")
+        ax.plot(of["n_train_per_class"], of["accuracy"], ms=3, lw=1.2, label=label, **look)
+    ax.set_xscale("log")
+    shots = sorted(table["n_train_per_class"].unique())
+    ax.set_xticks(shots, [f"{m:.3g}" for m in shots])
+    ax.minorticks_off()
+    ax.set_xlabel("training pictures per class")
+    ax.set_title("linear probe", loc="left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
