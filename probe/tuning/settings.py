@@ -11,6 +11,9 @@ from probe.settings import Settings, option
 
 TRANSFORMS = ("translation", "scale", "rotation")
 
+POSITIONS = ("middle", "all")
+"""Which units of a map are measured: see `probe.tuning.units.layer_units`."""
+
 
 @dataclass(frozen=True)
 class InvarianceSettings(Settings):
