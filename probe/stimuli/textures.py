@@ -117,7 +117,9 @@ def _pebbles(rng: np.random.Generator, size: int) -> np.ndarray:
     points = _scattered(rng, 9)
     near, second, index = _cells(points, size)
     height = np.sqrt(np.clip(1.0 - (near / (0.02 + 0.9 * second)) ** 2, 0.0, None))
-    return -0.5 * _lit(0.1 * size * height / 4) + 0.7 * height + 0.2 * rng.random(len(points))[index]
+    return (
+        -0.5 * _lit(0.1 * size * height / 4) + 0.7 * height + 0.2 * rng.random(len(points))[index]
+    )
 
 
 def _cracks(rng: np.random.Generator, size: int) -> np.ndarray:
