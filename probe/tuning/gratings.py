@@ -369,5 +369,3 @@ def _reach(
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (inner - height) / (inner - outer)
     return np.where(below.any(1), first - 1 + share, np.nan)
-
-
