@@ -19,10 +19,11 @@ from probe import __version__, images
 from probe.errors import ProbeError
 from probe.images import Picture
 from probe.models.devices import keep_freed_memory, resolve_device
+from probe.models.light import LUMA
 from probe.output.pictures import Made
 from probe.synthesis.optimise import optimise
 from probe.synthesis.parameterisations import Parameterisation
-from probe.synthesis.run import Loop
+from probe.synthesis.run import Loop, on_threads
 from probe.synthesis.texture_statistics import (
     NEIGHBOURHOOD,
     SCALES,
@@ -54,9 +55,6 @@ RELATIVE = (
 
 OUT_OF_RANGE = 10.0
 """Weight of the mean square by which pixels are out of the range of grey levels."""
-
-GREY = (0.299, 0.587, 0.114)
-"""Of red, green and blue, for grey (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,7 +165,7 @@ def grey_square(pixels: np.ndarray, size: int) -> np.ndarray:
     -------
     numpy.ndarray, float32, shape (size, size), in [0, 1]
     """
-    grey = torch.from_numpy(np.asarray(pixels @ np.array(GREY), np.float32))[None, None]
+    grey = torch.from_numpy(np.asarray(pixels @ np.array(LUMA), np.float32))[None, None]
     factor = size / min(grey.shape[-2:])
     height, width = (max(size, round(side * factor)) for side in grey.shape[-2:])
     if (height, width) != tuple(grey.shape[-2:]):
@@ -227,7 +225,9 @@ def synthesise(
         return value.detach(), gradient
 
     whole, rest = divmod(steps, STEPS_AT_ONCE)
-    with keep_freed_memory():
+    # Maps are small: threads take longer to meet than they save, and another number of them would
+    # make another picture.
+    with keep_freed_memory(), on_threads(1):
         for n_rounds, n_steps in ((whole, STEPS_AT_ONCE), (1, rest)):
             if not (n_rounds and n_steps):
                 continue
