@@ -73,6 +73,7 @@ class Energy(nn.Module):
         waves = torch.stack([torch.cos(along), torch.sin(along)]) * envelope
         kernel = waves[:, None, None, :] * envelope[None, None, :, None]
         with torch.no_grad():
+            kernel -= kernel.mean((2, 3), keepdim=True)  # blind to plain grey
             self.pair.weight.copy_(kernel.expand(2, 3, 9, 9))
         self.out = nn.Conv2d(2, 1, 1, bias=False)
         nn.init.ones_(self.out.weight)
@@ -88,7 +89,7 @@ def test_a_complex_cell_has_no_map():
         :1
     ]
     assert first > 0.85
-    assert abs(mapped.table["map_reliability"][0]) < 0.25 or np.isnan(mapped.table["field_size"][0])
+    assert abs(mapped.table["map_reliability"][0]) < 0.2
 
 
 def test_the_size_of_a_field_is_that_of_a_square():
