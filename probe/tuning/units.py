@@ -19,6 +19,7 @@ from torch import Tensor
 from probe import models
 from probe.activations.capture import forward_until
 from probe.encoding.kept import find_encoding, model_of
+from probe.encoding.readouts import ReadoutModule
 from probe.encoding.result import Encoding, rows_of
 from probe.errors import ProbeError, nearest
 from probe.models import LayerInfo, Network, ReceptiveField
@@ -231,13 +232,8 @@ def site_units(dataset: str | Encoding, network: Network | None = None) -> Units
     --------
     probe.encode : Fits them.
     """
-    if isinstance(dataset, str):
-        if network is None:
-            model, weights, preprocessing, seed = model_of(dataset)
-            network = models.load(model, weights, seed=seed, preprocessing=preprocessing)
-        encoding, name = find_encoding(dataset, network), dataset
-    else:
-        encoding, name = dataset, dataset.dataset
+    encoding = open_sites(dataset, network)
+    name = dataset if isinstance(dataset, str) else encoding.dataset
     network = encoding.load_network() if network is None else network
     fields = models.measures(network).fields
     sites = encoding.sites
@@ -266,12 +262,21 @@ def site_units(dataset: str | Encoding, network: Network | None = None) -> Units
     for layer, readout in encoding.readouts.items():
         rows = rows_of(sites, layer, banded=encoding.is_banded)
         chosen = np.flatnonzero(varies[rows])
-        module = readout.take(chosen).module()
-        taps.append(
-            Tap(layer, row_of_site[rows[chosen]], lambda x, module=module: module.to(x.device)(x))
-        )
+        if len(chosen):
+            module = readout.take(chosen).module()
+            taps.append(Tap(layer, row_of_site[rows[chosen]], _read_sites(module)))
     table = table[varies].reset_index(drop=True)[list(COLUMNS)]
     return Units(network, table, tuple(taps), rectified=False)
+
+
+def open_sites(dataset: str | Encoding, network: Network | None = None) -> Encoding:
+    """Return the fit of a recording's sites; see `site_units`."""
+    if not isinstance(dataset, str):
+        return dataset
+    if network is None:
+        model, weights, preprocessing, seed = model_of(dataset)
+        network = models.load(model, weights, seed=seed, preprocessing=preprocessing)
+    return find_encoding(dataset, network)
 
 
 def respond(
@@ -368,26 +373,30 @@ def responses(
 
 def _read(units: Units, inputs: Tensor, names: Sequence[str], values: np.ndarray) -> None:
     """Run one forward pass, and write what is read from it into ``values``, (n, n_units)."""
-    parts: list[tuple[Tap, Tensor]] = []
+    adds_up = sum(len(tap.rows) for tap in units.taps) > len(units)
+    if adds_up:
+        values[:] = 0
 
     def keep(name: str, output: Tensor) -> None:
         for tap in units.taps:
-            if tap.layer == name:
-                parts.append((tap, tap.read(output).to("cpu", torch.float32, copy=True)))
+            if tap.layer != name:
+                continue
+            part = tap.read(output).to("cpu", torch.float32).numpy()
+            if adds_up:
+                values[:, tap.rows] += part
+            else:
+                # A tap's rows mostly follow each other: written at once, not one by one.
+                follow = np.array_equal(
+                    tap.rows, np.arange(tap.rows[0], tap.rows[0] + part.shape[1])
+                )
+                rows = slice(tap.rows[0], tap.rows[0] + part.shape[1]) if follow else tap.rows
+                values[:, rows] = part
 
     forward_until(units.network.module, inputs, names, keep)
-    n_taps = np.zeros(len(units), np.int64)
-    for tap, _ in parts:
-        n_taps[tap.rows] += 1
-    values[:, n_taps != 1] = 0
-    for tap, part in parts:
-        if (n_taps[tap.rows] == 1).all():
-            # A tap's rows mostly follow each other: written at once, not one by one.
-            consecutive = len(tap.rows) and tap.rows[-1] - tap.rows[0] + 1 == len(tap.rows)
-            rows = slice(tap.rows[0], tap.rows[-1] + 1) if consecutive else tap.rows
-            values[:, rows] = part.numpy()
-        else:
-            values[:, tap.rows] += part.numpy()
+
+
+def _read_sites(module: ReadoutModule) -> Callable[[Tensor], Tensor]:
+    return lambda output: module.to(output.device)(output)
 
 
 def _as_inputs(pictures: Tensor, network: Network) -> Tensor:
