@@ -300,17 +300,21 @@ def _opposite(masks: Tensor) -> Tensor:
 
 def _cropped(spectrum: Tensor) -> Tensor:
     """Return the lower half of the frequencies down and across: of a picture half as large."""
-    height, width = (side // 2 for side in spectrum.shape[-2:])
-    spectrum = torch.cat([spectrum[..., : height // 2, :], spectrum[..., -(height // 2) :, :]], -2)
-    return torch.cat([spectrum[..., : width // 2], spectrum[..., -(width // 2) :]], -1)
+    for axis in (-2, -1):
+        side = spectrum.shape[axis] // 2
+        low = spectrum.narrow(axis, 0, side - side // 2)  # of an odd number, one more
+        high = spectrum.narrow(axis, spectrum.shape[axis] - side // 2, side // 2)
+        spectrum = torch.cat([low, high], axis)
+    return spectrum
 
 
 def _padded(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
     """Undo `_cropped`, with nothing at the frequencies that were cut off."""
     for axis, side in zip((-2, -1), size, strict=True):
-        low, high = spectrum.chunk(2, axis)
+        n = spectrum.shape[axis]
+        low, high = spectrum.split([n - n // 2, n // 2], axis)
         shape = list(spectrum.shape)
-        shape[axis] = side - shape[axis]
+        shape[axis] = side - n
         spectrum = torch.cat([low, spectrum.new_zeros(shape), high], axis)
     return spectrum
 

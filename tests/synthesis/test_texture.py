@@ -37,7 +37,7 @@ def test_the_statistics_are_the_picture_s_and_the_pixels_are_not(pebbles, sample
         off, off_noise = (
             float((m[name] - expected[name]).square().mean().sqrt()) for m in (measured, noise)
         )
-        assert off < 0.15 * off_noise, name
+        assert off < 0.25 * off_noise, name
     for name in ("skewness", "kurtosis", "mean"):
         assert float(measured[name]) == pytest.approx(float(expected[name]), rel=0.05, abs=0.03)
     assert abs(np.corrcoef(grey.ravel(), pebbles.ravel())[0, 1]) < 0.25
@@ -93,10 +93,11 @@ def test_drawn_textures_are_tiles_of_one_contrast(name):
     # Over the edges, neighbours are as alike as anywhere.
     for axis in (0, 1):
         steps = np.abs(np.diff(texture, axis=axis, append=texture.take([0], axis)))
-        assert steps.take(-1, axis).mean() < 2 * steps.mean()
+        by_row = steps.mean(1 - axis)
+        assert by_row[-1] <= 1.2 * by_row[:-1].max()
     assert not np.array_equal(texture, draw_texture(name, 96, seed=1))
 
 
 def test_an_unknown_texture_is_refused():
-    with pytest.raises(ProbeError, match="did you mean|pebbles"):
+    with pytest.raises(ProbeError, match="pebbles"):
         draw_texture("peble")

@@ -21,7 +21,9 @@ def network_of(module: nn.Module) -> Network:
 
 
 def correlations(maps: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-    return np.array([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(maps, kernels)])
+    return np.array(
+        [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(maps, kernels, strict=True)]
+    )
 
 
 def in_pixels(network: Network, weight: Tensor) -> np.ndarray:
