@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from probe import models
-from probe.encoding.kept import model_of
+from probe.encoding.kept import PREFIX, model_of
 from probe.encoding.result import Encoding
 from probe.errors import ProbeError
 from probe.models import Network
@@ -383,11 +383,17 @@ def _units(
 ) -> tuple[Units, float | None, list[str]]:
     """Return the units that are meant, the degrees that a picture spans, and recorded regions."""
     weights, preprocessing, seed = settings.weights, settings.preprocessing, settings.seed
+    if isinstance(model, str) and model.startswith(PREFIX):  # sites know their network
+        model, sites = None, model
     if sites is not None:
         if layers != "default":
             raise ProbeError("sites and layers were both named: measure one after the other")
-        if isinstance(sites, str) and sites.startswith("site:"):
-            raise ProbeError(f"sites {sites!r}: expected the recording alone, such as v4")
+        if isinstance(sites, str) and sites.startswith(PREFIX):
+            recording = sites.removeprefix(PREFIX).split(":")[0]
+            raise ProbeError(
+                f"sites {sites!r}: all sites of a recording are measured at once: name it alone, "
+                f"--sites {recording}"
+            )
         if model is None and isinstance(sites, str):
             model, weights, preprocessing, seed = model_of(sites)
         network = None if model is None else models.as_network(

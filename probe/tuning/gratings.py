@@ -32,7 +32,7 @@ LOWEST = 2.0
 FINEST = 0.45
 """Cycles per pixel of the finest; at .5, a grating looks like another."""
 
-PER_OCTAVES = 2
+PER_OCTAVE = 3
 """Spatial frequencies in an octave."""
 
 MIN_RESPONSE = 0.01
@@ -127,13 +127,13 @@ def spatial_frequencies(width: int) -> np.ndarray:
     >>> spatial_frequencies(224).round(1).tolist()
     [2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0, 10.1, 12.7, 16.0, 20.2, 25.4, 32.0, 40.3, 50.8, 64.0, 80.6]
     """
-    n = int(np.floor(PER_OCTAVES * np.log2(max(FINEST * width / LOWEST, 0.5)))) + 1
+    n = int(np.floor(PER_OCTAVE * np.log2(max(FINEST * width / LOWEST, 0.5)))) + 1
     if n < 4:
         raise ProbeError(
             f"pictures of {width} pixels show too few spatial frequencies to measure a tuning: "
             "give the network pictures of 16 pixels or more"
         )
-    return LOWEST * 2.0 ** (np.arange(n) / PER_OCTAVES)
+    return LOWEST * 2.0 ** (np.arange(n) / PER_OCTAVE)
 
 
 def harmonics(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

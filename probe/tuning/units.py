@@ -374,8 +374,6 @@ def responses(
                 inputs = _as_inputs(batch, network).to(target, dtype)
                 _read(units, inputs, names, values[start : start + len(batch)])
                 bar.update(len(batch))
-            if units.rectified:
-                np.maximum(values, 0, out=values)
             yield values
 
 
@@ -393,12 +391,7 @@ def _read(units: Units, inputs: Tensor, names: Sequence[str], values: np.ndarray
             if adds_up:
                 values[:, tap.rows] += part
             else:
-                # A tap's rows mostly follow each other: written at once, not one by one.
-                follow = np.array_equal(
-                    tap.rows, np.arange(tap.rows[0], tap.rows[0] + part.shape[1])
-                )
-                rows = slice(tap.rows[0], tap.rows[0] + part.shape[1]) if follow else tap.rows
-                values[:, rows] = part
+                values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
 
     forward_until(units.network.module, inputs, names, keep)
 
