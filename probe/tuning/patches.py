@@ -33,6 +33,8 @@ SUMMED = 0.95
 CONTRASTS = tuple(float(c) for c in 2.0 ** np.linspace(-5, 0, 9))
 """Michelson contrasts, .03 to 1."""
 
+_SEARCHES = 50
+
 OFF_CENTRE = 0.1
 """Share of a unit's window by which the patch may miss the window's middle."""
 
@@ -193,12 +195,15 @@ def fit_naka_rushton(
     for start in range(0, len(rows), 512):
         chosen = rows[start : start + 512]
         values = curves[chosen].astype(float)
-        step = sides[1] - sides[0]
         best = _best_of(contrasts, values, sides[:, None, :1], sides[None, :, 1:])
-        for _ in range(14):
-            around = np.clip(best[:, None] + step * np.linspace(-1, 1, 5)[None, :, None], low, high)
+        step = np.tile(sides[1] - sides[0], (len(chosen), 1))
+        for _ in range(_SEARCHES):
+            around = best[:, None] + step[:, None] * np.linspace(-1, 1, 5)[None, :, None]
+            around = np.clip(around, low, high)
+            before = best
             best = _best_of(contrasts, values, around[:, :, None, :1], around[:, None, :, 1:])
-            step = step / 2
+            # Where none around is better, look closer: the valley is long, narrow and bent.
+            step[(best == before).all(1)] /= 2
         fitted = _saturating(contrasts, best[:, :1], best[:, 1:])
         height = (fitted * values).sum(1) / np.square(fitted).sum(1)
         left = np.square(values - height[:, None] * fitted).sum(1)

@@ -40,15 +40,15 @@ class TestKnownCells:
 
     TURNS, CYCLES = [10.0, 47.0, 101.0, 155.0], [6.0, 9.0, 13.0, 7.5]
 
-    @staticmethod
     @pytest.fixture(scope="class")
+    @staticmethod
     def cells() -> list[np.ndarray]:
         return [
             gabor(o, f) for o, f in zip(TestKnownCells.TURNS, TestKnownCells.CYCLES, strict=True)
         ]
 
-    @staticmethod
     @pytest.fixture(scope="class")
+    @staticmethod
     def table(cells: list[np.ndarray]) -> pd.DataFrame:
         return tuned(bank(cells), "1")
 
