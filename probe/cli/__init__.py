@@ -37,6 +37,7 @@ from probe.cli import (
     searchlight,
     studio,
     style,
+    tuning,
     visualize,
 )
 from probe.cli.command import Command
@@ -60,6 +61,7 @@ _COMMANDS = {
         filters.filters,
         layers.layers,
         invariance.invariance,
+        tuning.tuning,
         models.models,
     )
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from probe.plots.reliability import plot_reliability
     from probe.plots.scores import plot_scores
     from probe.plots.searchlight import plot_slices, plot_surfaces
+    from probe.plots.tuning import plot_tuning
 
 __all__ = [
     "plot_alignment",
@@ -44,6 +45,7 @@ __all__ = [
     "plot_sites",
     "plot_slices",
     "plot_surfaces",
+    "plot_tuning",
 ]
 
 _MODULES = {
@@ -68,6 +70,7 @@ _MODULES = {
     "plot_sites": "encoding",
     "plot_slices": "searchlight",
     "plot_surfaces": "searchlight",
+    "plot_tuning": "tuning",
 }
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from probe import models
 from probe.encoding.kept import model_of
 from probe.encoding.result import Encoding
-from probe.errors import ProbeError, nearest
+from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.registry import neurons
 from probe.models.v1_gabor import V1Gabor
@@ -24,7 +24,7 @@ from probe.tuning.gratings import GratingResponses, grating_tuning, show_grating
 from probe.tuning.measured import Measured
 from probe.tuning.patches import contrast_response, size_tuning
 from probe.tuning.published import PROPERTIES, Published, distance, expected_distance, published
-from probe.tuning.settings import STIMULI, TuningSettings
+from probe.tuning.settings import AREAS, TuningSettings, read_stimuli
 from probe.tuning.units import (
     Units,
     chosen_layers,
@@ -43,6 +43,9 @@ the width of its tuning at half height exists then (De Valois, Yund & Hepler 198
 
 IN_DEGREES = {"preferred_frequency": -1, "summation_diameter": 1}
 """Properties that are compared in degrees of visual field, and the power with which these count."""
+
+SUPPRESSED = 0.1
+"""Suppression index above which Cavanaugh, Bair & Movshon (2002) counted summation fields."""
 
 _UNTUNED = 360.0
 """Full width, in degrees, that untuned neurons were counted with (ibid.)."""
@@ -169,11 +172,14 @@ class Tuning(Drawable):
         -------
         numpy.ndarray
             In degrees where it is one of `IN_DEGREES`. Units without tuning for orientation have a
-            width of 360°, as De Valois et al. (1982) counted them.
+            width of 360°, as De Valois et al. (1982) counted them; summation fields are those of
+            units that are suppressed by more than a tenth, as Cavanaugh et al. (2002) chose them.
         """
         of = self.table if of is None else of
         alive = of[of["responds"]] if "responds" in of else of
         column = f"{name}_deg" if name in IN_DEGREES else name
+        if name == "summation_diameter":
+            alive = alive[alive["suppression_index"] > SUPPRESSED]
         values = alive[column].to_numpy(float).copy()
         if name == "orientation_full_width":
             values[np.isnan(values)] = _UNTUNED
@@ -188,38 +194,56 @@ class Tuning(Drawable):
         area : {"V1", "V2", "V4"}, optional
             By default, the one that was asked for.
         """
-        from probe.plots.tuning import plot_tuning
+        from probe.plots.tuning import Reference, plot_tuning
 
         area = area or self.about["area"]
-        table = self.table.rename(columns=lambda c: c)  # a copy, its columns to be replaced
-        labels = {}
+        columns, units, references = {}, {}, {}
         for name in self.properties:
-            unit = PROPERTIES[name]
-            if name in IN_DEGREES and self.degrees is None:
-                unit = "cycles/picture" if IN_DEGREES[name] < 0 else "of the width"
-            elif name in IN_DEGREES:
-                table[name] = table[f"{name}_deg"]
-            labels[name] = unit
+            entries = published(name, area) if self._comparable(name) else []
+            # A histogram says more than a median, and that more than a mean.
+            entries.sort(key=lambda e: (not len(e.values), np.isnan(e.mean)))
+            if entries and (len(entries[0].values) or np.isfinite(entries[0].mean)):
+                entry = entries[0]
+                references[name] = Reference(
+                    entry.values if entry.counts is not None else None,
+                    entry.counts,
+                    entry.median if len(entry.values) == 1 else np.nan,
+                    entry.mean,
+                    f"{entry.area}: {entry.source}",
+                )
+            columns[name], units[name] = self._drawn(name, entries[0].fold if entries else "")
         return plot_tuning(
-            table,
+            pd.concat([self.table[["unit", "layer", "alias"]], pd.DataFrame(columns)], axis=1),
             self.curves,
-            labels,
-            {
-                name: (reference.values, reference.counts, f"{reference.area}: {reference.source}")
-                for name, reference in self._references(area).items()
-            },
+            units,
+            references,
             self.compare(area),
             title=self.title,
         )
+
+    def _comparable(self, name: str) -> bool:
+        """Return whether a property is in the unit of the published one."""
+        return name not in IN_DEGREES or self.degrees is not None
+
+    def _drawn(self, name: str, fold: str) -> tuple[np.ndarray, str]:
+        """Return a property of all units as it is drawn, and its unit."""
+        unit = PROPERTIES[name]
+        column = name
+        if name in IN_DEGREES and self.degrees is not None:
+            column = f"{name}_deg"
+        elif name in IN_DEGREES:
+            unit = "cycles/picture" if IN_DEGREES[name] < 0 else "of the width"
+        values = self.table[column].to_numpy(float)
+        if fold == "cardinal":
+            return np.abs((values + 45) % 90 - 45), "° from vertical or horizontal"
+        return values, unit
 
     def _references(self, area: str) -> dict[str, Published]:
         """Return the first distribution that was published of each property."""
         references = {}
         for name in self.properties:
-            if name in IN_DEGREES and self.degrees is None:
-                continue
             entries = [entry for entry in published(name, area) if len(entry.values)]
-            if entries:
+            if entries and self._comparable(name):
                 references[name] = entries[0]
         return references
 
@@ -244,9 +268,9 @@ def tuning(
     sites: str | Encoding | None = None,
     stimuli: str | Sequence[str] = "gratings",
     degrees: float | None = None,
-    area: str = "V1",
+    area: str | None = None,
     positions: str = "middle",
-    orientations: int = 12,
+    orientations: int = 24,
     weights: str | Path = "imagenet",
     preprocessing: str = "resize",
     seed: int = 0,
@@ -279,8 +303,8 @@ def tuning(
     degrees : float, optional
         Degrees of visual field that the width of a picture spans. It is known of ``v1-gabor``, and
         of recordings that say it. Without, frequencies and sizes are per picture.
-    area : {"V1", "V2", "V4"}
-        Whose published neurons are drawn over the units.
+    area : {"V1", "V2", "V4"}, optional
+        Whose published neurons are drawn over the units; by default V1, or the area of the sites.
     positions : {"middle", "all"}
         ``middle``: of each channel the unit in the middle of the map (of tokens, of the grid of
         patches); ``all``: every unit, with gratings alone.
@@ -326,13 +350,8 @@ def tuning(
     >>> network = models.Network.from_module(nn.Conv2d(3, 4, 7, bias=False), preprocessing=small)
     """
     settings = TuningSettings.of(locals() | {"sites": None}).checked()
-    shown_kinds = _stimuli(stimuli)
-    if positions == "all" and set(shown_kinds) - {"gratings"}:
-        raise ProbeError(
-            "positions 'all' go with gratings alone: the other stimuli are shown around the "
-            "middle of each unit's window"
-        )
-    units, known_degrees = _units(model, layers, sites, settings)
+    shown_kinds = read_stimuli(stimuli, positions)
+    units, known_degrees, regions = _units(model, layers, sites, settings)
     degrees = known_degrees if degrees is None else degrees
     experiments = _experiments(units, shown_kinds, settings)
     facts = ["unit", "layer", "alias", "channel", "y", "x", "window"]
@@ -340,14 +359,14 @@ def tuning(
     if degrees is not None:
         for name, power in IN_DEGREES.items():
             if name in table:
-                at = table.columns.get_loc(name)
-                table.insert(int(at) + 1, f"{name}_deg", table[name] * float(degrees) ** power)
+                values = table[name] * float(degrees) ** power
+                table.insert(list(table.columns).index(name) + 1, f"{name}_deg", values)
     about = units.network.provenance() | {
         "layers": list(dict.fromkeys(units.table["layer"])),
         "sites": sites.dataset if isinstance(sites, Encoding) else sites,
         "stimuli": shown_kinds,
         "degrees": degrees,
-        "area": area,
+        "area": area or next((region for region in regions if region in AREAS), "V1"),
         "positions": positions,
         "orientations": orientations,
         "seed": seed,
@@ -356,26 +375,13 @@ def tuning(
     return Tuning(table, curves, about)
 
 
-def _stimuli(stimuli: str | Sequence[str]) -> list[str]:
-    words = stimuli.split(",") if isinstance(stimuli, str) else stimuli
-    names = list(dict.fromkeys(word.strip() for word in words))
-    for name in names:
-        if name not in STIMULI:
-            raise ProbeError(
-                f"stimuli {name!r}: expected some of {', '.join(STIMULI)}{nearest(name, STIMULI)}"
-            )
-    # Patches are of the grating that drives a unit most.
-    needs_gratings = {"gratings", "size", "contrast"} & set(names)
-    return [name for name in STIMULI if name in names or (name == "gratings" and needs_gratings)]
-
-
 def _units(
     model: str | Network | nn.Module | None,
     layers: str | Sequence[str],
     sites: str | Encoding | None,
     settings: TuningSettings,
-) -> tuple[Units, float | None]:
-    """Return the units that are meant, and the degrees that a picture is known to span."""
+) -> tuple[Units, float | None, list[str]]:
+    """Return the units that are meant, the degrees that a picture spans, and recorded regions."""
     weights, preprocessing, seed = settings.weights, settings.preprocessing, settings.seed
     if sites is not None:
         if layers != "default":
@@ -388,7 +394,8 @@ def _units(
             model, weights, preprocessing, seed=seed
         )  # fmt: skip
         encoding = open_sites(sites, network)
-        return site_units(encoding, network), _degrees_of(encoding)
+        regions = list(dict.fromkeys(encoding.sites["region"]))
+        return site_units(sites, network), _degrees_of(encoding), regions
     if model is None:
         raise ProbeError("no network is named: name one, such as alexnet, or sites, such as v4")
     checked = models.check_model(model, weights, preprocessing)
@@ -397,8 +404,8 @@ def _units(
     network = models.as_network(checked, weights, preprocessing, seed=seed)
     degrees = network.module.degrees if isinstance(network.module, V1Gabor) else None
     if layers == "default" and neurons(network.architecture or ""):
-        return neuron_units(network), degrees
-    return layer_units(network, layers, settings.positions), degrees
+        return neuron_units(network), degrees, ["V4"]
+    return layer_units(network, layers, settings.positions), degrees, []
 
 
 def _degrees_of(encoding: Encoding) -> float | None:

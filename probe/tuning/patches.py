@@ -242,17 +242,14 @@ def _groups(
     units: Units, shown: GratingResponses, responds: np.ndarray, *, centred: bool
 ) -> list[_Group]:
     """Put units together that have the same best grating, and the middle of their windows."""
-    orientation, frequency = shown.best()
     middle = [(side - 1) / 2 for side in units.size]
-    centres = np.tile(middle, (len(units), 1))
-    if centred:
-        centres = _shared_centres(units.table)
-    keys = pd.DataFrame({"o": orientation, "f": frequency, "y": centres[:, 0], "x": centres[:, 1]})[
-        responds
-    ]
+    centres = _shared_centres(units.table) if centred else np.tile(middle, (len(units), 1))
+    rows = np.flatnonzero(responds)
+    keys = np.column_stack([*shown.best(), centres])[rows]
+    distinct, group = np.unique(keys, axis=0, return_inverse=True)
     return [
-        _Group(float(o), float(f), (float(y), float(x)), rows.index.to_numpy())
-        for (o, f, y, x), rows in keys.groupby(["o", "f", "y", "x"])
+        _Group(float(turn), float(cycles), (float(y), float(x)), rows[group.ravel() == k])
+        for k, (turn, cycles, y, x) in enumerate(distinct)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The options of `probe.tuning.invariance` and `probe.tuning.tuning`, each written once. Imports neither NumPy nor torch."""
+"""The options of `probe.tuning`, each written once. Imports neither NumPy nor torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probe.errors import ProbeError, nearest
 from probe.models import settings as of_network
 from probe.settings import Settings, option
 
@@ -68,8 +69,11 @@ class TuningSettings(Settings):
         above=0,
         unset="known of v1-gabor and of some recordings, else not",
     )
-    area: str = option(
-        "V1", "Macaque area whose published neurons are drawn over the units.", choices=AREAS
+    area: str | None = option(
+        None,
+        "Macaque area whose published neurons are drawn over the units: V1, V2 or V4.",
+        choices=AREAS,
+        unset="V1, or the sites' own",
     )
     positions: str = option(
         "middle",
@@ -77,7 +81,7 @@ class TuningSettings(Settings):
         choices=POSITIONS,
     )
     orientations: int = option(
-        12, "How many orientations, evenly from 0 to 180 degrees.", at_least=4
+        24, "How many orientations, evenly from 0 to 180 degrees.", at_least=4
     )
     weights: str = option("imagenet", of_network.WEIGHTS)
     preprocessing: str = option("resize", of_network.PREPROCESSING)
@@ -85,3 +89,29 @@ class TuningSettings(Settings):
     batch_size: int = option(64, "Largest number of pictures in a forward pass.", at_least=1)
     device: str = option("auto", of_network.DEVICE)
     progress: bool | None = option(None, "Show a progress bar.")
+
+
+def read_stimuli(stimuli: str | Sequence[str], positions: str = "middle") -> list[str]:
+    """Return the kinds of stimuli that are meant, in the order in which they are shown.
+
+    Raises
+    ------
+    ProbeError
+        If there is no such kind, or it does not go with the positions.
+    """
+    words = stimuli.split(",") if isinstance(stimuli, str) else stimuli
+    names = {word.strip() for word in words}
+    for name in sorted(names.difference(STIMULI)):
+        raise ProbeError(
+            f"stimuli {name!r}: expected some of {', '.join(STIMULI)}{nearest(name, STIMULI)}"
+        )
+    if not names:
+        raise ProbeError(f"no stimuli were named: expected some of {', '.join(STIMULI)}")
+    if {"size", "contrast"} & names:  # of the grating that drives a unit most
+        names.add("gratings")
+    if positions == "all" and names != {"gratings"}:
+        raise ProbeError(
+            "positions 'all' go with gratings alone: other stimuli are shown around the middle of "
+            "each unit's window"
+        )
+    return [name for name in STIMULI if name in names]

@@ -8,6 +8,7 @@ was. Spontaneous activity is the response to plain mid-grey.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -51,6 +52,13 @@ class Tap:
     layer: str
     rows: np.ndarray
     read: Callable[[Tensor], Tensor]
+
+    @functools.cached_property
+    def where(self) -> slice | np.ndarray:
+        """The rows; where they follow each other, a slice, which is written at once."""
+        first, n = int(self.rows[0]), len(self.rows)
+        follow = np.array_equal(self.rows, np.arange(first, first + n))
+        return slice(first, first + n) if follow else self.rows
 
 
 @dataclass(frozen=True, eq=False)
