@@ -73,7 +73,8 @@ class MappedFields(Drawable):
         of the window that it depends on at all) and
 
         - ``map_reliability``: Pearson's r of the maps by two halves of the noise. A complex cell
-          has no map: about 0.
+          has no map: about 0. NaN for a unit that noise leaves silent, as it does most of the
+          deeper ones.
         - ``field_y``, ``field_x``: centre of the map's energy, row and column of the picture.
         - ``field_size``: side, in pixels, of the evenly filled square whose energy spreads as far
           as the map's does: √12 SD. ``field_share``: its share of the window's side.
@@ -217,7 +218,7 @@ def measure_maps(
     Returns
     -------
     reliability : numpy.ndarray, shape (m,)
-        Pearson's r of the two.
+        Pearson's r of the two; NaN where one is 0 all over.
     middle : tuple of two numpy.ndarray, shape (m,)
         Row and column of the centre, in checks.
     size : numpy.ndarray, shape (m,)
@@ -228,8 +229,8 @@ def measure_maps(
         for x in (first, second)
     )
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    zero = np.zeros(len(a))
-    reliability = np.divide((a * b).sum(1), lengths, out=zero, where=lengths > 0)
+    silent = np.full(len(a), np.nan)
+    reliability = np.divide((a * b).sum(1), lengths, out=silent, where=lengths > 0)
     energy = (first.astype(np.float64) * second).sum(1)
     energy /= np.where(energy.sum((1, 2)) > 0, energy.sum((1, 2)), np.nan)[:, None, None]
     along = np.arange(energy.shape[1])
