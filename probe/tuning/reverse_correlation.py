@@ -9,8 +9,9 @@ taken: what a unit does alike to both, as a complex cell does, would be noise in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,20 @@ import torch
 from torch import Tensor
 
 from probe.errors import ProbeError
+from probe.output.drawable import Contents, Drawable
 from probe.synthesis.transforms import generator
-from probe.tuning.measured import Measured
 from probe.tuning.units import Units, responses
 
-PAIRS = 1024
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAIRS = 1536
 """Of noise and its negative."""
 
-CHECKS = 16
+CHECKS = 11
 """Checks along a window's side, at most: a larger window has larger ones, in whole pixels."""
 
-CONTRAST = 0.15
+CONTRAST = 0.25
 """Standard deviation of grey levels, which are cut off at 0 and 1."""
 
 RELIABLE = 0.1
@@ -58,17 +62,56 @@ class FieldMaps:
     check: int
 
 
-@dataclass(frozen=True, eq=False)
-class MappedFields(Measured):
-    """Receptive fields of units: see `probe.tuning.measured.Measured`.
+@dataclass(frozen=True, eq=False, repr=False)
+class MappedFields(Drawable):
+    """Receptive fields of units.
 
     Attributes
     ----------
+    table : pandas.DataFrame
+        One row per unit: ``unit``, ``layer``, ``alias``, ``channel``, ``window`` (height in pixels
+        of the window that it depends on at all) and
+
+        - ``map_reliability``: Pearson's r of the maps by two halves of the noise. A complex cell
+          has no map: about 0. NaN for a unit that noise leaves silent, as it does most of the
+          deeper ones.
+        - ``field_y``, ``field_x``: centre of the map's energy, row and column of the picture.
+        - ``field_size``: side, in pixels, of the evenly filled square whose energy spreads as far
+          as the map's does: √12 SD. ``field_share``: its share of the window's side.
+
+        These are NaN where the reliability is below `RELIABLE`. Energies are products of the maps
+        by two halves of the noise: to these, noise adds nothing on average.
     maps : tuple of FieldMaps
         One for each window that units look at.
+    about : mapping
+        Everything that decides them, as plain values.
     """
 
-    maps: tuple[FieldMaps, ...] = field(default=(), repr=False)
+    table: pd.DataFrame
+    maps: tuple[FieldMaps, ...]
+    about: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """One line that says what is shown."""
+        layers = dict.fromkeys(
+            self.table["alias"].where(self.table["alias"] != "", self.table["layer"])
+        )
+        n = f"{2 * self.about['pairs']:,} pictures of noise"
+        return f"{self.about['model']} · {', '.join(layers)} · {n}"
+
+    def plot(self) -> Figure:
+        """Draw the most reliable maps of each layer."""
+        from probe.plots.tuning_fields import plot_fields
+
+        maps: list[Any] = [None] * len(self.table)
+        for window in self.maps:
+            for row, values in zip(window.rows, window.maps, strict=True):
+                maps[row] = (values, window.start, window.check)
+        return plot_fields(self.table, maps, title=self.title)
+
+    def _contents(self) -> Contents:
+        return {".csv": lambda: self.table.to_csv(index=False).encode()}
 
 
 def receptive_fields(
@@ -83,8 +126,8 @@ def receptive_fields(
 ) -> MappedFields:
     """Map the receptive fields of units by reverse correlation with white noise.
 
-    The map is the average of the noise, weighted by the response. Where there are twice as many
-    pairs as values in the map, it is the solution of least squares instead, which is a linear
+    The map is the average of the noise, weighted by the response. Where there are four times as
+    many pairs as values in the map, it is the solution of least squares instead, which is a linear
     unit's kernel exactly: by chance, the checks of finitely many noises correlate.
 
     Parameters
@@ -103,16 +146,6 @@ def receptive_fields(
     Returns
     -------
     MappedFields
-        Columns:
-
-        - ``map_reliability``: Pearson's r of the maps by two halves of the noise. A complex cell
-          has no map: about 0.
-        - ``field_y``, ``field_x``: centre of the map's energy, row and column of the picture.
-        - ``field_size``: side, in pixels, of the evenly filled square whose energy spreads as far
-          as the map's does: √12 SD. ``field_share``: its share of the window's side.
-
-        These are NaN where `map_reliability` is below `RELIABLE`. Energies are products of the
-        maps by two halves of the noise, in which noise has a mean of 0.
 
     Raises
     ------
@@ -139,16 +172,15 @@ def receptive_fields(
             "y": table["centre_y"], "x": table["centre_x"],
         }
     )  # fmt: skip
-    values = {
-        name: np.full(len(units), np.nan)
-        for name in ("map_reliability", "field_y", "field_x", "field_size", "field_share")
-    }
+    names = ("map_reliability", "field_y", "field_x", "field_size", "field_share")
+    values = {name: np.full(len(units), np.nan) for name in names}
     maps = []
     groups = looks.groupby(["window", "y", "x"], sort=False).indices
-    for k, ((window, *centre), rows) in enumerate(groups.items()):
+    for k, rows in enumerate(map(np.asarray, groups.values())):
+        window, y, x = looks.iloc[rows[0]]
         check = int(np.ceil(window / checks))
         n = int(np.ceil(window / check))
-        start = tuple(int(np.round(at - (n * check - 1) / 2)) for at in centre)
+        start = (_first(y, n * check), _first(x, n * check))
         halves, whole = _map(
             units, rows, n, check, start, pairs, (seed, k), device, batch_size, progress
         )
@@ -159,7 +191,19 @@ def receptive_fields(
             values[name][rows] = first + at * check + (check - 1) / 2
         values["field_size"][rows] = size * check
         values["field_share"][rows] = size * check / window
-    return MappedFields(pd.DataFrame(values), {}, tuple(maps))
+    who = table[["unit", "layer", "alias", "channel", "window"]]
+    about = units.network.provenance() | {
+        "layers": list(dict.fromkeys(table["layer"])),
+        "pairs": pairs,
+        "checks": checks,
+        "noise_seed": seed,
+    }
+    return MappedFields(pd.concat([who, pd.DataFrame(values)], axis=1), tuple(maps), about)
+
+
+def _first(centre: float, side: int) -> int:
+    """Return the first pixel of as many around a centre."""
+    return int(np.round(centre - (side - 1) / 2))
 
 
 def measure_maps(
@@ -174,7 +218,7 @@ def measure_maps(
     Returns
     -------
     reliability : numpy.ndarray, shape (m,)
-        Pearson's r of the two.
+        Pearson's r of the two; NaN where one is 0 all over.
     middle : tuple of two numpy.ndarray, shape (m,)
         Row and column of the centre, in checks.
     size : numpy.ndarray, shape (m,)
@@ -185,8 +229,8 @@ def measure_maps(
         for x in (first, second)
     )
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    zero = np.zeros(len(a))
-    reliability = np.divide((a * b).sum(1), lengths, out=zero, where=lengths > 0)
+    silent = np.full(len(a), np.nan)
+    reliability = np.divide((a * b).sum(1), lengths, out=silent, where=lengths > 0)
     energy = (first.astype(np.float64) * second).sum(1)
     energy /= np.where(energy.sum((1, 2)) > 0, energy.sum((1, 2)), np.nan)[:, None, None]
     along = np.arange(energy.shape[1])
@@ -244,7 +288,7 @@ def _map(
         replace(units, taps=taps), stacks(), device=device, batch_size=batch_size,
         progress=progress, total=2 * pairs,
     )  # fmt: skip
-    by_squares = pairs >= 2 * n_values
+    by_squares = pairs >= 4 * n_values  # so that halves of the noise determine it, too
     sides = (n_values, n_values) if by_squares else (1, 1)
     squares = [np.zeros(sides) for _ in range(2)]
     for first, values in zip(starts, shown, strict=True):

@@ -132,7 +132,9 @@ def shape_tuning(
     centres = table[["centre_y", "centre_x"]].round()
     looks = pd.concat([radius.rename("radius"), centres], axis=1)
     shown = np.empty((len(shapes), len(units)), np.float32)
-    for (size, y, x), rows in looks.groupby(["radius", "centre_y", "centre_x"]).indices.items():
+    groups = looks.groupby(["radius", "centre_y", "centre_x"]).indices
+    for rows in map(np.asarray, groups.values()):
+        size, y, x = looks.iloc[rows[0]]
         taps = tuple(tap for tap in units.taps if np.isin(tap.rows, rows).any())
         responses = respond(
             replace(units, taps=taps),
@@ -271,9 +273,9 @@ def _predictions(shapes: tuple[Shape, ...]) -> np.ndarray:
     for row, of_curvature in zip(nearest, off_curvature, strict=True):
         np.add(off_angle, of_curvature, out=summed).min(-1, out=row)
     np.exp(-nearest, out=nearest)
-    nearest = nearest.reshape(-1, len(shapes))
-    nearest.setflags(write=False)  # shared
-    return nearest
+    responses = nearest.reshape(-1, len(shapes))
+    responses.setflags(write=False)  # shared
+    return responses
 
 
 def gaussian_response(

@@ -39,7 +39,7 @@ def test_the_statistics_are_the_picture_s_and_the_pixels_are_not(pebbles, sample
         )
         assert off < 0.25 * off_noise, name
     for name in ("skewness", "kurtosis", "mean"):
-        assert float(measured[name]) == pytest.approx(float(expected[name]), rel=0.05, abs=0.03)
+        assert float(measured[name]) == pytest.approx(float(expected[name]), rel=0.1, abs=0.05)
     assert abs(np.corrcoef(grey.ravel(), pebbles.ravel())[0, 1]) < 0.25
     assert grey.min() >= 0
     assert grey.max() <= 1

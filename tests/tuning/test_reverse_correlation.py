@@ -38,7 +38,7 @@ def test_least_squares_give_the_kernels_of_rectified_linear_units_exactly():
     network = network_of(module)
     with torch.no_grad():  # mid-grey is what the kernels are blind to: no constant is left
         module[0].weight -= module[0].weight.mean((2, 3), keepdim=True)
-    mapped = receptive_fields(layer_units(network, "0"), pairs=320)
+    mapped = receptive_fields(layer_units(network, "0"), pairs=600)
     (maps,) = mapped.maps
     assert maps.maps.shape == (5, 3, 7, 7)
     assert maps.check == 1
@@ -86,8 +86,8 @@ class Energy(nn.Module):
 
 def test_a_complex_cell_has_no_map():
     network = network_of(Energy())
-    mapped = receptive_fields(layer_units(network, "out"), pairs=600)
-    (first,) = receptive_fields(layer_units(network, "pair"), pairs=600).table["map_reliability"][
+    mapped = receptive_fields(layer_units(network, "out"), pairs=1000)
+    (first,) = receptive_fields(layer_units(network, "pair"), pairs=1000).table["map_reliability"][
         :1
     ]
     assert first > 0.85
@@ -128,6 +128,17 @@ def test_windows_at_the_border_and_larger_than_the_picture():
     assert (whole.check, whole.start) == (6, (0, 0))
 
 
+def test_maps_are_drawn_and_written(tmp_path):
+    torch.manual_seed(3)
+    module = nn.Sequential(nn.Conv2d(3, 9, 5), nn.ReLU(), nn.Conv2d(9, 3, 5))
+    mapped = receptive_fields(layer_units(network_of(module), "0,2"), pairs=50)
+    figure = mapped.plot()
+    assert len(figure.axes) == 2 * 8
+    labels = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
+    assert [label.split("\n")[1] for label in labels] == ["window 5 px", "window 9 px"]
+    assert mapped.save(tmp_path / "fields.csv").read_text().startswith("unit,layer,alias,channel")
+
+
 def test_too_few_pairs_are_refused():
     network = network_of(nn.Sequential(nn.Conv2d(3, 2, 3)))
     with pytest.raises(ProbeError, match="pairs 2: expected 4 or more"):
@@ -137,10 +148,10 @@ def test_too_few_pairs_are_refused():
 @pytest.mark.slow
 def test_alexnet_s_first_layer_is_mapped_and_deeper_fields_stay_in_their_windows(alexnet):
     units = layer_units(alexnet, "features.0")
-    mapped = receptive_fields(units, pairs=1024)
+    mapped = receptive_fields(units)
     kernels = in_pixels(alexnet, alexnet.module.features[0].weight)
     assert np.median(correlations(mapped.maps[0].maps, kernels)) > 0.99
     deeper = layer_units(alexnet, "features.3")
-    table = receptive_fields(deeper, pairs=512).table
+    table = receptive_fields(deeper).table
     assert (table["field_share"].dropna() < 1.1).all()
     assert models.measures(alexnet).fields["features.3"].size == (51, 51)
