@@ -188,8 +188,7 @@ def fit_naka_rushton(
     (array([0.3]), array([2.]), array([1.]))
     """
     results = np.full((3, len(curves)), np.nan)
-    spread = curves.max(1, initial=0) - curves.min(1, initial=0)
-    rows = np.flatnonzero(np.isfinite(curves).all(1) & (spread > 0))
+    rows = np.flatnonzero(np.isfinite(curves).all(1) & (np.ptp(curves, axis=1) > 0))
     low, high = np.log([1e-3, 0.1]), np.log([100.0, 20.0])
     sides = np.linspace(low, high, 25)  # (25, 2): logarithms of c50 and n
     for start in range(0, len(rows), 512):

@@ -246,8 +246,10 @@ def site_units(dataset: str | Encoding, network: Network | None = None) -> Units
     fields = models.measures(network).fields
     sites = encoding.sites
     height, width = network.preprocessing.size
-    windows = [fields[layer] for layer in sites["layer"]] if "layer" in sites else []
-    heights = np.array([np.nan if w is None else w.size[0] for w in windows])
+    sees = {name: np.nan if w is None else float(w.size[0]) for name, w in fields.items()}
+    # A site that is read from several layers sees what any of them does.
+    widest = max((sees[layer] for layer in encoding.readouts), default=np.nan)
+    heights = np.array([sees.get(layer, widest) for layer in sites["layer"]])
     table = pd.DataFrame(
         {
             "unit": [f"site:{name}:{k}" for k in sites["site"]],

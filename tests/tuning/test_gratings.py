@@ -44,7 +44,8 @@ class TestKnownCells:
     @staticmethod
     def cells() -> list[np.ndarray]:
         return [
-            gabor(o, f) for o, f in zip(TestKnownCells.TURNS, TestKnownCells.CYCLES, strict=True)
+            gabor(o, f, sd=4.0)
+            for o, f in zip(TestKnownCells.TURNS, TestKnownCells.CYCLES, strict=True)
         ]
 
     @pytest.fixture(scope="class")
@@ -60,7 +61,7 @@ class TestKnownCells:
             fine[sensitivity(k, np.full(800, o), fine).argmax()]
             for k, o in zip(cells, self.TURNS, strict=True)
         ]
-        np.testing.assert_allclose(table["preferred_frequency"], peaks, rtol=0.02)
+        np.testing.assert_allclose(table["preferred_frequency"], peaks, rtol=0.03)
 
     def test_widths_are_those_of_the_filter(self, table: pd.DataFrame, cells: list) -> None:
         away = np.arange(0, 90, 0.05)
@@ -71,12 +72,12 @@ class TestKnownCells:
                 (2**-0.5, row.orientation_bandwidth),
             ):
                 expected = away[(of_turn < level * of_turn[0]).argmax()]
-                assert measured == pytest.approx(expected, rel=0.03)
+                assert measured == pytest.approx(expected, rel=0.04)
             octaves = np.linspace(-2.5, 2.5, 1001)
             cycles = row.preferred_frequency * 2**octaves
             of_scale = sensitivity(kernel, np.full(len(octaves), o), cycles)
             inside = octaves[of_scale > of_scale.max() / 2]
-            assert row.frequency_bandwidth == pytest.approx(np.ptp(inside), rel=0.04)
+            assert row.frequency_bandwidth == pytest.approx(np.ptp(inside), rel=0.06)
 
     def test_rectified_linear_cells_are_simple(self, table: pd.DataFrame) -> None:
         # Half a cosine: π / 2.
@@ -88,12 +89,14 @@ class TestKnownCells:
         pd.testing.assert_frame_equal(before.iloc[:, 9:], after.iloc[:, 9:])
 
     @settings(max_examples=5)
-    @given(st.floats(0, 180), st.floats(5, 14), st.floats(0, 6.3))
+    @given(st.floats(0, 180), st.floats(6, 14), st.floats(0, 6.3))
     def test_any_gabor(self, orientation: float, frequency: float, phase: float) -> None:
-        kernel = gabor(orientation, frequency, phase=phase)
-        row = tuned(bank([kernel]), "1", orientations=12).iloc[0]
+        kernel = gabor(orientation, frequency, sd=4.0, phase=phase)
+        row = tuned(bank([kernel]), "1").iloc[0]
+        fine = np.linspace(3, 20, 400)  # without its mean, a wide filter peaks a little beyond
+        peak = fine[sensitivity(kernel, np.full(400, orientation), fine).argmax()]
         assert abs(off_by(row["preferred_orientation"], orientation)) < 2
-        assert row["preferred_frequency"] == pytest.approx(frequency, rel=0.05)
+        assert row["preferred_frequency"] == pytest.approx(peak, rel=0.05)
         assert row["f1_f0"] > 1
 
     def test_a_picture_that_is_no_square(self) -> None:
