@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from probe import __version__, images
+from probe import images
 from probe.errors import ProbeError
 from probe.images import Picture
 from probe.models.devices import keep_freed_memory, resolve_device
@@ -137,7 +137,7 @@ def synthesise_texture(
         "seed": seed,
         "steps": steps,
         "deviation": deviation,
-        "probe": __version__,
+        "torch": torch.__version__,
     }
     pixels = np.repeat(grey[..., None], 3, axis=-1)
     return Texture(pixels, None, f"texture of {original.name}", about, deviation)

@@ -150,7 +150,11 @@ def test_alexnet_s_first_layer_is_mapped_and_deeper_fields_stay_in_their_windows
     units = layer_units(alexnet, "features.0")
     mapped = receptive_fields(units)
     kernels = in_pixels(alexnet, alexnet.module.features[0].weight)
-    assert np.median(correlations(mapped.maps[0].maps, kernels)) > 0.99
+    responds = mapped.table["map_reliability"].notna().to_numpy()
+    assert responds.sum() >= 60
+    r = correlations(mapped.maps[0].maps[responds], kernels[responds])
+    assert np.median(r) > 0.999
+    assert np.quantile(r, 0.05) > 0.9
     deeper = layer_units(alexnet, "features.3")
     table = receptive_fields(deeper).table
     assert (table["field_share"].dropna() < 1.1).all()
