@@ -10,14 +10,23 @@ is its place among the layers compared, from 0 for the first to 1 for the last: 
 most splits chose, and as a mean over splits.
 
 How sure the depth is, resamples of the stimuli tell: in each, the layer is chosen anew. EVC and IT
-saw the same pictures, and are resampled together. Of one network, p is the share of resamples in
-which the order of two areas is not the expected one, doubled. Of all networks, Page's test of the
-order EVC < V4 < IT is over networks, which are no random sample of networks.
+saw the same pictures, and are resampled together. Of one network, p is the share of resamples on
+the less frequent side of equal depth, doubled. Page's test of the order EVC < V4 < IT, of the mean
+depths, is over networks, which are no random sample of networks.
 
-What the choice cannot tell: the V4 pictures are others, and its neurons of another species; the
-weights of AlexNet and VGG-16 have no classifier, so that their last layer is the last convolution's
-pool. Writes hierarchy.csv (a row per network and area), order.csv (a row per network and pair of
-areas), splits.csv (how often each layer was chosen) and hierarchy.png.
+What came out (seed 0; docs/hierarchy.png): EVC is earliest in all five networks, if by .01 in
+EfficientNet-Lite0 (mean relative depth .43; V4 .68, IT .62), but IT is later than V4 in one only,
+VGG-16. Page's test has p = .039, which is the place of EVC: no order of V4 and IT was found.
+Within a network little is sure: p < .05 for V4 after EVC in AlexNet and for IT after EVC in
+SqueezeNet, of 15 comparisons, uncorrected. In EfficientNet-Lite0 all three areas are like its late
+layers.
+
+Limits: the V4 pictures are others, and its neurons of another species; the weights of AlexNet and
+VGG-16 have no classifier, so that their last layer is the last pool; HMAX has three layers.
+
+Writes hierarchy.csv (a row per network and area), order.csv (a row per network and pair of areas),
+splits.csv (how often each layer was chosen) and hierarchy.png. RDMs that are there already are not
+computed again.
 """
 
 from __future__ import annotations
