@@ -32,6 +32,7 @@ ROOMS = {
     "probe.synthesis": "Dreams, styles and visualisations",
     "probe.features": "Filters, maps and patches",
     "probe.tuning": "Tuning and invariance",
+    "probe.classification": "Transfer",
     "probe.similarity": "RDMs and comparators",
     "probe.inference": "Inference",
     "probe.activations": "Activations",

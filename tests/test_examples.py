@@ -29,7 +29,7 @@ FIRST_MET = [
     "similarity.cka", "similarity.compare", "similarity.crossvalidated_rdm",
     "similarity.noise_precision", "similarity.partial", "similarity.procrustes", "similarity.rdm",
     "similarity.soft_matching", "similarity.svcca", "similarity.variance_partition",
-    "targets.parse", "tuning.invariance",
+    "targets.parse", "tuning.invariance", "tuning.tuning",
 ]  # fmt: skip
 
 

@@ -38,6 +38,7 @@ from probe.cli import (
     studio,
     style,
     transfer,
+    tuning,
     visualize,
 )
 from probe.cli.command import Command
@@ -62,6 +63,7 @@ _COMMANDS = {
         layers.layers,
         invariance.invariance,
         transfer.transfer,
+        tuning.tuning,
         models.models,
     )
 }

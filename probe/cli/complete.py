@@ -12,7 +12,7 @@ from probe.comparison.settings import CORRECTIONS
 from probe.errors import ProbeError
 from probe.models.known import LAYER_WORDS
 from probe.models.settings import KINDS as PREPROCESSING
-from probe.tuning.settings import TRANSFORMS
+from probe.tuning.settings import STIMULI, TRANSFORMS
 
 # Options of a settings class complete its choices (see probe.cli.options.of). The others:
 
@@ -65,6 +65,7 @@ axes = some_of(AXES)
 time_units = one_of(TIME_UNITS)
 picture_axes = one_of(PICTURE_AXES)
 transforms = some_of(TRANSFORMS)
+stimuli = some_of(STIMULI)
 
 
 def models(incomplete: str) -> list[str]:

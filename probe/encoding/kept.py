@@ -158,6 +158,17 @@ def find_site(text: str, network: Network) -> Site:
         If there is none; the message says how to fit it.
     """
     name, number = split_name(text)
+    return replace(find_encoding(name, network).site(number), name=text)
+
+
+def find_encoding(name: str, network: Network) -> Encoding:
+    """Find the last fit of a recording's sites, ``NAME`` in ``site:NAME:NUMBER``, with a network.
+
+    Raises
+    ------
+    ProbeError
+        If there is none; the message says how to fit them.
+    """
     identity = Identity.of(network)
     of_name = [(path, about) for path, about in _listed() if _is_called(about, name)]
     mine = [
@@ -184,7 +195,7 @@ def find_site(text: str, network: Network) -> Site:
             f"no sites of {name!r} were fitted yet{suggest(name, dataset_names)}: fit them with "
             f"{command}"
         )
-    return replace(open_encoding(mine[0][0], network).site(number), name=text)
+    return open_encoding(mine[0][0], network)
 
 
 def split_name(text: str) -> tuple[str, str]:

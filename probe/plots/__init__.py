@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from probe.plots.scores import plot_scores
     from probe.plots.searchlight import plot_slices, plot_surfaces
     from probe.plots.transfer import plot_transfer
+    from probe.plots.tuning import plot_tuning
 
 __all__ = [
     "plot_alignment",
@@ -46,6 +47,7 @@ __all__ = [
     "plot_slices",
     "plot_surfaces",
     "plot_transfer",
+    "plot_tuning",
 ]
 
 _MODULES = {
@@ -71,6 +73,7 @@ _MODULES = {
     "plot_slices": "searchlight",
     "plot_surfaces": "searchlight",
     "plot_transfer": "transfer",
+    "plot_tuning": "tuning",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.errors import ProbeError
 from probe.stimuli.stimulus_set import StimulusSet
 
 SIZE = 224
@@ -68,6 +69,83 @@ def grating(
     turn = np.radians(orientation)
     along = x * np.cos(turn) + y * np.sin(turn)
     return np.cos(2.0 * np.pi * frequency * along - np.radians(phase))
+
+
+def gratings(
+    orientation: np.ndarray | float,
+    frequency: np.ndarray | float,
+    phase: np.ndarray | float,
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Make many sinusoidal gratings of full contrast at once, without a window.
+
+    Parameters
+    ----------
+    orientation, phase : float or array-like, shape (n,)
+        In degrees.
+    frequency : float or array-like, shape (n,)
+        In cycles per picture width, along the height as well: bars are as wide wherever they lie.
+    size : (int, int)
+        Height and width in pixels, which are square.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (n, height, width)
+        Contrast in [−1, 1]. The phase is that in the middle of the picture.
+
+    Raises
+    ------
+    ProbeError
+        If a grating is too fine for the pixels, so that they would show another one.
+
+    See Also
+    --------
+    grating : One, in double precision.
+    """
+    height, width = size
+    turn, f, shift = (
+        np.atleast_1d(np.asarray(value, float)) for value in (orientation, frequency, phase)
+    )
+    if f.max() >= width / 2:
+        raise ProbeError(
+            f"{f.max():g} cycles per picture: pictures of {width} pixels show fewer than "
+            f"{width / 2:g}"
+        )
+    turn, shift = np.radians(turn), np.radians(shift)
+    per_pixel = 2.0 * np.pi * f / width
+    x = np.arange(width) + 0.5 - width / 2
+    y = height / 2 - 0.5 - np.arange(height)  # upwards
+    across = (per_pixel * np.cos(turn))[:, None] * x
+    along = (per_pixel * np.sin(turn) + 0.0 * shift)[:, None] * y - shift[:, None]
+    # cos(a + b) is a product of two matrices: of cosines and sines, a row's and a column's.
+    rows = np.stack([np.cos(along), -np.sin(along)], axis=-1).astype(np.float32)
+    columns = np.stack([np.cos(across), np.sin(across)], axis=-2).astype(np.float32)
+    return np.clip(rows @ columns, -1.0, 1.0)
+
+
+def disc(
+    diameter: float, size: tuple[int, int], centre: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Make a round window, its edge as sharp as pixels can show.
+
+    Parameters
+    ----------
+    diameter : float
+        In pixels.
+    size : (int, int)
+        Height and width of the picture in pixels.
+    centre : (float, float), optional
+        Row and column, 0 being the middle of the first; by default the middle of the picture.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (height, width)
+        1 inside, 0 outside.
+    """
+    middle = ((size[0] - 1) / 2, (size[1] - 1) / 2) if centre is None else centre
+    y, x = np.ogrid[: size[0], : size[1]]
+    edge = diameter / 2 + 0.5 - np.hypot(y - middle[0], x - middle[1])
+    return np.clip(edge, 0.0, 1.0).astype(np.float32)
 
 
 def noise(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from probe.synthesis.run import Run, Stopped, Unfinished, running
     from probe.synthesis.settings import AtlasSettings, DreamSettings, VisualizeSettings
     from probe.synthesis.style_settings import StyleSettings
+    from probe.synthesis.texture import Texture, synthesise_texture
+    from probe.synthesis.texture_statistics import SteerablePyramid, TextureStatistics
     from probe.synthesis.tiles import in_tiles
 
 _MODULES = {
@@ -44,7 +46,10 @@ _MODULES = {
     "Pixels": "parameterisations",
     "Run": "run",
     "Stopped": "run",
+    "SteerablePyramid": "texture_statistics",
     "StyleSettings": "style_settings",
+    "Texture": "texture",
+    "TextureStatistics": "texture_statistics",
     "Transparent": "parameterisations",
     "Unfinished": "run",
     "VisualizeSettings": "settings",
@@ -52,6 +57,7 @@ _MODULES = {
     "dream_zoom": "film",
     "in_tiles": "tiles",
     "running": "run",
+    "synthesise_texture": "texture",
     "through": "optimise",
 }
 
@@ -68,8 +74,11 @@ __all__ = [
     "Parameterisation",
     "Pixels",
     "Run",
+    "SteerablePyramid",
     "Stopped",
     "StyleSettings",
+    "Texture",
+    "TextureStatistics",
     "Transparent",
     "Unfinished",
     "VisualizeSettings",
@@ -77,6 +86,7 @@ __all__ = [
     "dream_zoom",
     "in_tiles",
     "running",
+    "synthesise_texture",
     "through",
 ]
 

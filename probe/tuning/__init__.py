@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe.tuning.equivariance import Invariance, Transform, invariance
+    from probe.tuning.experiment import Tuning, tuning
+    from probe.tuning.reverse_correlation import receptive_fields
 
 __all__ = [
     "Invariance",
     "Transform",
+    "Tuning",
     "invariance",
+    "receptive_fields",
+    "tuning",
 ]
 
 _MODULES = {
     "Invariance": "equivariance",
     "Transform": "equivariance",
+    "Tuning": "experiment",
     "invariance": "equivariance",
+    "receptive_fields": "reverse_correlation",
+    "tuning": "experiment",
 }
 
 

@@ -35,6 +35,7 @@ from probe.output.text import plain
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set, pasupathy_connor_shapes
 from probe.tuning.settings import InvarianceSettings
+from probe.tuning.units import chosen_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,7 +220,7 @@ def invariance(
     if not chosen:
         raise ProbeError(f"no transform was named: expected some of {', '.join(TRANSFORMS)}")
     checked = models.check_model(model, weights, preprocessing)
-    infos = _layers(checked, layers)
+    infos = chosen_layers(checked, layers)
     stimuli = None if images is None else image_set(images)
     network = models.as_network(checked, weights, preprocessing, seed=seed)
     infos = [info for info in infos if network.available(info.name)]
@@ -257,23 +258,6 @@ def _transform(transform: str | Transform) -> Transform:
         )
     still = () if transform.still in transform.amounts else (transform.still,)
     return Transform(transform.name, tuple(sorted({*transform.amounts, *still})))
-
-
-def _layers(network: str | Network, layers: str | Sequence[str]) -> list[LayerInfo]:
-    infos = models.layers(network)
-    if layers != "default":
-        names = models.resolve(layers, network)
-        return [info for info in infos if info.name in names]
-    blocks = tuple(f"{info.path}." for info in infos if info.default)
-    chosen = []
-    for before, info in zip([None, *infos], infos, strict=False):
-        # A pool that leaves the shape as it is does nothing, or hardly anything.
-        pools = info.kind == "pool" and before and before.output_shape != info.output_shape
-        part_of_a_block = info.path.startswith(blocks)
-        looks = info.default and info.kind not in ("relu", "norm")
-        if looks or (pools and not part_of_a_block):
-            chosen.append(info)
-    return chosen
 
 
 def _shapes(size: int) -> StimulusSet:

@@ -80,6 +80,12 @@ def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys
             ["--model", "--images", "--classes", "--layers", "--reduce", "--folds", "--repeats",
              "--neighbours", "--shots", "--baselines", "--seed", "--output", "--json"],
         ),
+        (
+            ["tuning"],
+            ["MODEL", "--layers", "--sites", "--stimuli", "--degrees", "--area", "--positions",
+             "--orientations", "--weights", "--preprocessing", "--seed", "--device", "--output",
+             "--json"],
+        ),
         (["models"], ["PATTERN"]),
         (["datasets"], ["--json", "PROBE_MANIFESTS", "import", "new", "show", "verify", "cite"]),
         (["datasets", "new"], ["NAME", "FILE", "PROBE_MANIFESTS"]),
