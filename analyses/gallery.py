@@ -1,4 +1,4 @@
-"""The pictures of README and gallery, from scikit-image's photographs and weights of a package index.
+"""The pictures of README and gallery, from scikit-image's photographs and packaged weights.
 
 Run ``python analyses/gallery.py [NAME …] [--output DIR]``; by default all, into ``gallery/`` beside
 this file.

@@ -361,8 +361,8 @@ def read_ahead(
         if not stop.is_set():
             images[slot] = preprocess(stimuli.image(row)) if pictures is None else pictures[row]
 
-    # In a process that was forked, threads that use torch for the first time at the same moment fail
-    # ("Invalid thread pool!"), unless one thread has set the number of threads before.
+    # In a process that was forked, threads that use torch for the first time at the same moment
+    # fail ("Invalid thread pool!"), unless one thread has set the number of threads before.
     torch.set_num_threads(torch.get_num_threads())
     n_readers = min(MOST_READERS, n_threads())
     with ThreadPoolExecutor(n_readers, thread_name_prefix="probe-reader") as readers:
