@@ -347,7 +347,13 @@ def tuning(
     >>> from probe import models
     >>> from probe.tuning import tuning
     >>> small = models.Preprocessing("resize", (64, 64))
-    >>> network = models.Network.from_module(nn.Conv2d(3, 4, 7, bias=False), preprocessing=small)
+    >>> filters = nn.Sequential(nn.Conv2d(3, 4, 7, stride=4))
+    >>> network = models.Network.from_module(filters, preprocessing=small)
+    >>> measured = tuning(network, "0", orientations=6, progress=False)
+    >>> measured.table["unit"].tolist()
+    ['0:0', '0:1', '0:2', '0:3']
+    >>> measured.curves["orientation"].shape
+    (4, 6)
     """
     settings = TuningSettings.of(locals() | {"sites": None}).checked()
     shown_kinds = read_stimuli(stimuli, positions)

@@ -160,8 +160,10 @@ def layer_units(
     >>> from probe import models
     >>> from probe.tuning.units import layer_units
     >>> units = layer_units(models.load("squeezenet1_1", "random"), "conv1")
-    >>> units.table.loc[12, ["unit", "y", "x", "centre_y", "window"]].tolist()
-    ['features.0:12', 55, 55, 111.5, 3]
+    >>> units.table.loc[12, "unit"]
+    'features.0:12'
+    >>> units.table.loc[12, ["y", "x", "centre_y", "window"]].astype(float).tolist()
+    [55.0, 55.0, 111.0, 3.0]
     """
     if positions not in POSITIONS:
         raise ProbeError(
@@ -393,7 +395,10 @@ def _read(units: Units, inputs: Tensor, names: Sequence[str], values: np.ndarray
             if adds_up:
                 values[:, tap.rows] += part
             else:
-                values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
+                if isinstance(tap.where, slice) and units.rectified:
+                    np.maximum(part, 0, out=values[:, tap.where])  # in one go: it may be large
+                else:
+                    values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
 
     forward_until(units.network.module, inputs, names, keep)
 
