@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ MAX_CURVES = 6
 USUAL_BASELINES, MAX_OTHERS = ("pixels", "hog"), 2
 """Baselines with a few-shot curve, and how many others have one at most: the best."""
 
+LEGIBLE = 1.6
+"""Numbers of training pictures whose ratio is smaller would be written over each other."""
+
+CHANCE_STYLE: dict[str, Any] = {"color": "0.3", "lw": 0.9, "ls": ":", "zorder": 1}
+
 BASELINE_STYLES = ((0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-")
 
 
@@ -37,7 +43,9 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
     On the left, layers with intervals, then baselines, each at a place of its own, its layers side
     by side, so that none hides a layer; hollow marks are the untrained network. On the right,
     accuracy against the number of training pictures per class; the last point of each curve learned
-    from all pictures of the other folds.
+    from all pictures of the other folds. Chance is there to name always the largest class, and of
+    few-shot points, whose training pictures do not tell which that is, one over the number of
+    classes.
 
     Parameters
     ----------
@@ -75,16 +83,21 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
         if has_curve:
             _draw_curves(axes[0, 1], table, layers, names)
         chance = float(table["chance"].iloc[0])
+        left.axhline(chance, **CHANCE_STYLE)
         for ax in axes[0]:
-            ax.axhline(chance, color="0.3", lw=0.9, ls=":", zorder=1)
             ax.spines[["top", "right"]].set_visible(False)
         left.annotate(
             "chance", (1.0, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
             fontsize=7, color="0.3", xytext=(0, 1), textcoords="offset points",
         )  # fmt: skip
         low, _ = left.get_ylim()
-        left.set_ylim(max(0.0, min(low, chance - 0.05)), 1.02)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4)
+        left.set_ylim(max(0.0, min(low, chance - 0.05)), 1.02)  # of both panels
+        handles, labels = left.get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda k: "untrained" in labels[k])
+        figure.legend(
+            [handles[k] for k in order], [labels[k] for k in order],
+            loc="outside lower left", ncols=4,
+        )  # fmt: skip
         room = int(0.95 * figure.get_size_inches()[0] / (CHARACTER * 9))
         figure.suptitle(textwrap.fill(title, room), x=0.01, ha="left", fontsize=9)
     return figure
@@ -109,7 +122,8 @@ def _draw_layers(ax: Axes, full: pd.DataFrame, layers: list[str], others: list[s
         untrained = of[of["kind"] == "untrained"]
         if len(untrained):
             ax.plot(
-                np.arange(len(layers)) + shift, untrained["accuracy"], "o", ms=4, mfc="white",
+                # Beside the trained ones, which would hide those that are as good.
+                np.arange(len(layers)) + 2 * shift, untrained["accuracy"], "o", ms=4, mfc="white",
                 mec=colour, mew=0.9, ls="none", zorder=3, label=f"{label}, untrained network",
             )  # fmt: skip
     if others:
@@ -142,8 +156,17 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, layers: list[str], names: list[s
         of = linear[linear["shown"] == shown].sort_values("n_train_per_class")
         ax.plot(of["n_train_per_class"], of["accuracy"], ms=3, lw=1.2, label=label, **look)
     ax.set_xscale("log")
-    shots = sorted(table["n_train_per_class"].unique())
-    ax.set_xticks(shots, [f"{m:.3g}" for m in shots])
+    # As many training pictures of each class do not tell which class is the largest.
+    by_shots = table.drop_duplicates("n_train_per_class").sort_values("n_train_per_class")
+    chance = by_shots["balanced_chance"].where(by_shots["few_shot"], by_shots["chance"])
+    ax.plot(by_shots["n_train_per_class"], chance, **CHANCE_STYLE)
+    shots = list(by_shots["n_train_per_class"])
+    # The last is all other folds, and may be just beyond the one before.
+    nearest = [*(b / a for a, b in itertools.pairwise(shots)), np.inf]
+    ax.set_xticks(
+        shots,
+        [f"{m:.3g}" if ratio > LEGIBLE else "" for m, ratio in zip(shots, nearest, strict=True)],
+    )
     ax.minorticks_off()
     ax.set_xlabel("training pictures per class")
     ax.set_title("linear probe", loc="left")

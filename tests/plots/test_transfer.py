@@ -22,6 +22,7 @@ def table_of(n_layers=3, others=("pixels", "hog"), shots=(1.0, 5.0), untrained=T
                 "model": layer if kind == "baseline" else "alexnet",
                 "shown": f"untrained {layer}" if kind == "untrained" else layer,
                 "few_shot": m < 8, "n_train_per_class": m, "chance": 0.25,
+                "balanced_chance": 0.2,
                 "accuracy": 0.3 + 0.02 * k + 0.01 * m, "low": 0.28, "high": 2.0,
             }
             for k, (kind, layer, alias) in enumerate(kinds)
@@ -42,6 +43,8 @@ def test_layers_then_baselines_each_at_a_place_of_its_own():
     }  # fmt: skip
     (chance,) = {line.get_ydata()[0] for line in left.lines if line.get_linestyle() == ":"}
     assert chance == 0.25
+    (of_shots,) = [line.get_ydata() for line in right.lines if line.get_linestyle() == ":"]
+    np.testing.assert_array_equal(of_shots, [0.2, 0.2, 0.25])
     curve = right.lines[0].get_xydata()
     np.testing.assert_allclose(curve, [[1, 0.31], [5, 0.35], [8, 0.38]])
     assert [text.get_text() for text in right.get_legend().get_texts()] == names
@@ -74,4 +77,23 @@ def test_layers_of_a_baseline_stand_side_by_side():
     assert [t.get_text() for t in left.get_xticklabels()] == ["conv0", "conv1", "pixels", "hmax"]
     pairs = [c.lines[0].get_xdata() for c in left.containers if len(c.lines[0].get_xdata()) == 2]
     np.testing.assert_allclose(pairs[1], [2.81, 3.07])
+    plt.close(figure)
+
+
+def test_untrained_marks_are_hidden_behind_none():
+    figure = plot_transfer(table_of())
+    left = figure.axes[0]
+    trained = {tuple(c.lines[0].get_xdata()) for c in left.containers}
+    hollow = [line for line in left.lines if "untrained" in str(line.get_label())]
+    assert len(hollow) == 2
+    assert not trained & {tuple(line.get_xdata()) for line in hollow}
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ["untrained" in label for label in labels] == [False, False, True, True]
+    plt.close(figure)
+
+
+def test_numbers_of_pictures_are_not_written_over_each_other():
+    figure = plot_transfer(table_of(shots=(1.0, 7.0)))
+    ticks = figure.axes[1].get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["1", "", "8"]
     plt.close(figure)
