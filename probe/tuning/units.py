@@ -393,7 +393,10 @@ def _read(units: Units, inputs: Tensor, names: Sequence[str], values: np.ndarray
             if adds_up:
                 values[:, tap.rows] += part
             else:
-                values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
+                if isinstance(tap.where, slice) and units.rectified:
+                    np.maximum(part, 0, out=values[:, tap.where])  # in one go: it may be large
+                else:
+                    values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
 
     forward_until(units.network.module, inputs, names, keep)
 
