@@ -56,9 +56,11 @@ def tuning(
     phases, F1 its modulation by phase. F1/F0 above 1 is a simple cell, below 1 a complex one.
     Circular variance is 0 for a unit that responds to one orientation alone, 1 for one that
     responds to all alike; a unit is oriented if bars at right angles drive it less than half as
-    well as the best. The figure shows each property, layer by layer, over that of neurons of
-    macaque visual cortex as it was published, and how far apart they are: D, the greatest gap
-    between the shares up to any value, from 0 to 1, beside what chance alone stays below.
+    well as the best. "At edge" is the share of units that prefer the lowest or the highest
+    frequency shown: their peak may lie beyond. The figure shows each property, layer by layer, over
+    that of neurons of macaque visual cortex as it was published, and how far apart they are: D, the
+    greatest gap between the shares up to any value, from 0 to 1, beside what chance alone stays
+    below.
 
     Frequencies and sizes are compared with those of neurons only if you say how many degrees of
     visual field a picture spans.
@@ -102,6 +104,7 @@ HEADS = {
     "oriented": "oriented",
     "simple": "simple",
     "preferred_frequency": "frequency",
+    "at_edge": "at edge",
     "orientation_bandwidth": "half width",
     "circular_variance": "circ. var.",
     "f1_f0": "F1/F0",
@@ -172,6 +175,6 @@ def _cell(column: str, value: float) -> str:
         return "∞"
     if column in ("units", "responding"):
         return f"{int(value)}"
-    if column in ("oriented", "simple"):
+    if column in ("oriented", "simple", "at_edge"):
         return f"{100 * value:.0f} %"
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"

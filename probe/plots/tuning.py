@@ -27,7 +27,7 @@ _LABELS = {
     "preferred_orientation": "preferred\norientation",
     "preferred_frequency": "preferred\nspatial frequency",
     "frequency_bandwidth": "frequency bandwidth\nat half height",
-    "frequency_bandwidth_70": "frequency bandwidth\nat 70 %",
+    "frequency_bandwidth_70": "frequency bandwidth\nat 71 %",
     "orientation_bandwidth": "orientation\nhalf width at 71 %",
     "orientation_full_width": "orientation\nfull width at 50 %",
     "circular_variance": "circular\nvariance",
@@ -125,7 +125,7 @@ def plot_tuning(
     if len(layers) > MAX_LAYERS:
         layers = [layers[round(k)] for k in np.linspace(0, len(layers) - 1, MAX_LAYERS)]
     aliases = dict(zip(table["layer"], table["alias"], strict=True))
-    # One of the two widths: that at 70 % only where it was published and the other was not.
+    # One of the two widths: that at 71 % only where it was published and the other was not.
     names = [name for name in units if table[name].notna().any()]
     has_counts = {n for n, reference in references.items() if reference.counts is not None}
     if {"frequency_bandwidth", "frequency_bandwidth_70"} <= set(names):

@@ -99,7 +99,8 @@ class Tuning(Drawable):
 
         ``responding``: units that do; ``oriented`` and ``simple``: the share of these whose
         response at right angles is less than half of the best (`ORIENTED`), and whose F1/F0 is
-        above 1; then the median of each property. Orientations have none.
+        above 1; ``at_edge``: the share whose preferred frequency is the lowest or the highest that
+        was shown; then the median of each property. Orientations have none.
         """
         rows = []
         for layer, of_layer in self.table.groupby("layer", sort=False):
@@ -111,6 +112,7 @@ class Tuning(Drawable):
                 row["responding"] = len(alive)
                 row["oriented"] = (alive["orthogonal_ratio"] < ORIENTED).mean()
                 row["simple"] = (alive["f1_f0"] > 1).mean()
+                row["at_edge"] = alive["frequency_at_edge"].mean()
             for name in self.properties:
                 if name not in ("preferred_orientation", "preferred_angle"):
                     row[name] = alive[name].median()

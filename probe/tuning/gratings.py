@@ -24,7 +24,10 @@ from probe.tuning.measured import Measured
 from probe.tuning.units import Units, responses
 
 N_PHASES = 8
-"""Phases of a grating: harmonics of the response up to the sixth leave the first as it is."""
+"""Phases of a grating: harmonics of the response up to the sixth leave F0 and F1 as they are.
+
+Of a half-wave rectified sine, whose F1/F0 is π/2, the eighth does not: it comes out as 1.53 to
+1.66, depending on the phase."""
 
 LOWEST = 2.0
 """Cycles per picture of the coarsest grating."""
@@ -38,11 +41,18 @@ PER_OCTAVE = 3
 MIN_RESPONSE = 0.01
 """A unit whose best response is a smaller share of the largest in its layer does not respond."""
 
-HALF, SEVEN_TENTHS, ROOT_HALF = 0.5, 0.7, 2.0**-0.5
+ROUNDING = 1e-5
+"""Share of the spontaneous rate, or of F1, below which a difference is rounding error."""
+
+FLAT = 0.01
+"""A curve that varies by a smaller share of its height has no preferred value."""
+
+HALF, ROOT_HALF = 0.5, 2.0**-0.5
 """Shares of the height at which widths are measured."""
 
 _DEGREES, _OCTAVES = 3.0, 1 / 8
-"""Steps at which curves are interpolated; between them, peaks are parabolas and flanks straight."""
+"""Largest steps at which curves are interpolated; between them, peaks are parabolas and flanks
+straight."""
 
 _AT_A_TIME = 2048
 """Units whose curves are interpolated together."""
@@ -238,12 +248,14 @@ def grating_tuning(units: Units, shown: GratingResponses) -> Measured:
 
         - ``spontaneous``: response to mid-grey; ``response``: the largest to a grating, F1 or F0
           above the spontaneous rate; ``responds``;
-        - ``preferred_orientation``: degrees, 0 to 180; 0° are vertical bars, anticlockwise;
-        - ``preferred_frequency``: cycles per picture width; at the end of what was shown, it may
-          lie beyond;
+        - ``preferred_orientation``: degrees, 0 to 180; 0° are vertical bars, anticlockwise; NaN
+          where the curve is flat (`FLAT`);
+        - ``preferred_frequency``: cycles per picture width; NaN where the curve is flat;
+          ``frequency_at_edge``: whether it is the lowest or the highest that was shown, so that the
+          true peak may lie beyond;
         - ``frequency_bandwidth``: octaves, full width at half height; NaN where the curve does not
           fall to it on both sides (low-pass and high-pass units; De Valois, Albrecht & Thorell
-          1982, Vision Res 22:545); ``frequency_bandwidth_70``: at .7 of the height (Schiller,
+          1982, Vision Res 22:545); ``frequency_bandwidth_70``: at 1/√2 of the height (Schiller,
           Finlay & Volman 1976, J Neurophysiol 39:1334);
         - ``orientation_bandwidth``: degrees, half the width at 1/√2 of the height (Ringach, Shapley
           & Hawken 2002, J Neurosci 22:5639); ``orientation_full_width``: the whole width at half
@@ -252,7 +264,8 @@ def grating_tuning(units: Units, shown: GratingResponses) -> Measured:
         - ``circular_variance``: 1 − |Σ R exp(2iθ)| / Σ R (Ringach et al. 2002);
         - ``orthogonal_ratio``: the response to bars at right angles, over that to the preferred;
         - ``f1_f0``: at the best grating, F0 above the spontaneous rate; above 1 a unit is simple,
-          below it complex (Skottun et al. 1991). Infinite where the mean does not rise.
+          below it complex (Skottun et al. 1991). Infinite where the mean does not rise by more
+          than rounding.
     """
     layers = units.table["layer"].to_numpy()
     parts = [
@@ -262,10 +275,15 @@ def grating_tuning(units: Units, shown: GratingResponses) -> Measured:
     columns = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
     table = pd.DataFrame({"spontaneous": shown.spontaneous} | columns)
     largest = table.groupby(layers, sort=False)["response"].transform("max")
-    table.insert(2, "responds", (table["response"] > MIN_RESPONSE * largest).to_numpy())
+    # In a dead layer, even the largest response is rounding error.
+    floor = np.maximum(MIN_RESPONSE * largest, ROUNDING * table["spontaneous"].abs())
+    table.insert(2, "responds", (table["response"] > floor).to_numpy())
     silent = ~table["responds"]
+    at_edge = table.pop("frequency_at_edge") & ~silent
     properties = table.columns[3:]
     table[properties] = table[properties].mask(silent)
+    column = list(table.columns).index("preferred_frequency") + 1
+    table.insert(column, "frequency_at_edge", at_edge.to_numpy())
     names = pd.Index(units.table["unit"], name="unit")
     axes = {"orientation": shown.orientations, "frequency": shown.frequencies}
     curves = {
@@ -284,7 +302,9 @@ def _tuned(shown: GratingResponses) -> tuple[dict[str, np.ndarray], dict[str, np
     each = np.arange(n)
     round_ = _periodic(shown.orientations)
     octaves = np.log2(shown.frequencies)
-    fine_octaves = np.arange(octaves[0], octaves[-1] + _OCTAVES / 2, _OCTAVES)
+    # To the last that was shown and no further: a spline must not continue a curve.
+    n_steps = int(np.ceil((octaves[-1] - octaves[0]) / _OCTAVES - 1e-9))
+    fine_octaves, step = np.linspace(octaves[0], octaves[-1], n_steps + 1, retstep=True)
     along = CubicSpline(octaves, np.eye(n_f))(fine_octaves).astype(np.float32)
 
     flat = evoked.reshape(n, -1).argmax(1)
@@ -304,7 +324,7 @@ def _tuned(shown: GratingResponses) -> tuple[dict[str, np.ndarray], dict[str, np
     _, shift_f = _vertex(scaled, peak_f, circular=False)
 
     narrow, full = _widths(turned, peak_o, (ROOT_HALF, HALF), circular=True)
-    octaves_70, octaves_50 = _widths(scaled, peak_f, (SEVEN_TENTHS, HALF), circular=False)
+    octaves_70, octaves_50 = _widths(scaled, peak_f, (ROOT_HALF, HALF), circular=False)
     angle = 2 * np.radians(shown.orientations)
     doubled = np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
     # A spline may dip below 0 between what was shown; the samples do not.
@@ -313,13 +333,21 @@ def _tuned(shown: GratingResponses) -> tuple[dict[str, np.ndarray], dict[str, np
         variance = 1 - np.hypot(*_curves(summed, doubled).T) / summed.sum(1)
         opposite = np.maximum(turned[each, (peak_o + turned.shape[1] // 2) % turned.shape[1]], 0)
         above = shown.f0[best_f, best_o, each] - shown.spontaneous
-        ratio = np.where(above > 0, shown.f1[best_f, best_o, each] / above, np.inf)
+        f1 = shown.f1[best_f, best_o, each]
+        rounding = ROUNDING * np.maximum(f1, np.abs(shown.spontaneous))
+        ratio = np.where(above > rounding, f1 / above, np.inf)
+        is_flat_o, is_flat_f = (
+            np.ptp(curve, axis=1) <= FLAT * curve.max(1) for curve in (of_orientation, of_frequency)
+        )
+        orientation = (peak_o + shift_o) * _DEGREES % 180
+        frequency = 2.0 ** (fine_octaves[peak_f] + shift_f * step)
         columns = {
             "response": evoked.reshape(n, -1).max(1).astype(float),
-            "preferred_orientation": (peak_o + shift_o) * _DEGREES % 180,
-            "preferred_frequency": 2.0 ** (fine_octaves[peak_f] + shift_f * _OCTAVES),
-            "frequency_bandwidth": octaves_50 * _OCTAVES,
-            "frequency_bandwidth_70": octaves_70 * _OCTAVES,
+            "preferred_orientation": np.where(is_flat_o, np.nan, orientation),
+            "preferred_frequency": np.where(is_flat_f, np.nan, frequency),
+            "frequency_at_edge": np.isin(peak_f, (0, len(fine_octaves) - 1)) & ~is_flat_f,
+            "frequency_bandwidth": octaves_50 * step,
+            "frequency_bandwidth_70": octaves_70 * step,
             "orientation_bandwidth": narrow * _DEGREES / 2,
             "orientation_full_width": full * _DEGREES,
             "circular_variance": variance.astype(float),

@@ -111,7 +111,7 @@ def size_tuning(
         share = np.where(after > 0, (level - low) / np.where(after > 0, high - low, 1), 0)
         at = fine[before] + share * (fine[after] - fine[before])
         table.loc[active, "summation_diameter"] = 2.0**at
-        table.loc[active, "suppression_index"] = 1 - curves[active, -1] / largest
+        table.loc[active, "suppression_index"] = np.maximum(1 - curves[active, -1] / largest, 0)
     return Measured(table, {"diameter": _frame(units, curves, diameters, "diameter")})
 
 
@@ -174,8 +174,8 @@ def fit_naka_rushton(
     Returns
     -------
     c50 : numpy.ndarray, shape (n_units,)
-        From .001 to 100, which is where the search ends: a response that does not saturate is the
-        same power of contrast for any large c₅₀. NaN where a curve is flat or not finite.
+        From .001 to 100; infinite where cⁿ, the limit for large c₅₀, fits better: the response
+        does not saturate. NaN where a curve is flat or not finite.
     exponent : numpy.ndarray, shape (n_units,)
         From .1 to 20.
     r2 : numpy.ndarray, shape (n_units,)
@@ -207,8 +207,24 @@ def fit_naka_rushton(
         height = (fitted * values).sum(1) / np.square(fitted).sum(1)
         left = np.square(values - height[:, None] * fitted).sum(1)
         total = np.square(values - values.mean(1, keepdims=True)).sum(1)
-        results[:, chosen] = *np.exp(best.T), 1 - left / total
+        # Far from saturation the valley is too long to search: its end has a fit of its own.
+        power, left_by_power = _power_law(contrasts, values)
+        is_power = left_by_power < left
+        results[0, chosen] = np.where(is_power, np.inf, np.exp(best[:, 0]))
+        results[1, chosen] = np.where(is_power, power, np.exp(best[:, 1]))
+        results[2, chosen] = 1 - np.minimum(left, left_by_power) / total
     return results[0], results[1], results[2]
+
+
+def _power_law(contrasts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a · cⁿ to each curve: n from .1 to 20, in steps of .3 %, and what is left, squared."""
+    exponents = np.geomspace(0.1, 20.0, 1800)
+    powers = contrasts ** exponents[:, None]
+    powers /= np.linalg.norm(powers, axis=1, keepdims=True)
+    projected = np.maximum(values @ powers.T, 0)
+    best = projected.argmax(1)
+    height = projected[np.arange(len(values)), best]
+    return exponents[best], np.square(values - height[:, None] * powers[best]).sum(1)
 
 
 def _saturating(contrasts: np.ndarray, log_c50: np.ndarray, log_n: np.ndarray) -> np.ndarray:

@@ -109,8 +109,14 @@ class TestKnownCells:
         silent = np.zeros((41, 41))
         table = tuned(bank([gabor(0, 9.0), silent, 1e-4 * gabor(0, 9.0)]), "1")
         assert table["responds"].tolist() == [True, False, False]
-        properties = table.loc[1:, "preferred_orientation":]
+        assert not table.loc[1:, "frequency_at_edge"].any()
+        properties = table.loc[1:, "preferred_orientation":].drop(columns="frequency_at_edge")
         assert properties.isna().all().all()
+
+    def test_a_layer_of_rounding_alone_does_not_respond(self) -> None:
+        # The filters are in the bias's last digits: no unit is larger than another.
+        table = tuned(bank([1e-9 * gabor(0, 9.0), 2e-9 * gabor(30, 9.0)], bias=0.3), "1")
+        assert not table["responds"].any()
 
     def test_a_rate_that_never_rises_on_average_is_all_modulation(self) -> None:
         row = tuned(bank([0.01 * gabor(30, 9.0)], bias=10.0), "1").iloc[0]
@@ -199,7 +205,7 @@ class TestClosedForms:
         measured = shown(np.ones(24), self.LOG_GAUSSIAN, self.CYCLES)
         row = measured.table.iloc[0]
         assert row["preferred_frequency"] == pytest.approx(11, rel=0.01)
-        half, seven = (2 * 0.5 * np.sqrt(-2 * np.log(level)) for level in (0.5, 0.7))
+        half, seven = (2 * 0.5 * np.sqrt(-2 * np.log(level)) for level in (0.5, 2**-0.5))
         assert row["frequency_bandwidth"] == pytest.approx(half, rel=0.02)
         assert row["frequency_bandwidth_70"] == pytest.approx(seven, rel=0.02)
         curve = measured.curves["frequency"].loc["a"]
@@ -210,7 +216,29 @@ class TestClosedForms:
         curve = np.exp(-np.square(self.CYCLES / 8) / 2)
         row = shown(np.ones(24), curve, self.CYCLES).table.iloc[0]
         assert row["preferred_frequency"] == pytest.approx(2)
+        assert row["frequency_at_edge"]
         assert np.isnan(row["frequency_bandwidth"])
+
+    def test_a_high_pass_unit_is_marked_and_a_band_pass_one_is_not(self) -> None:
+        high = 1 - np.exp(-np.square(self.CYCLES / 30) / 2)
+        row = shown(np.ones(24), high, self.CYCLES).table.iloc[0]
+        assert row["preferred_frequency"] == pytest.approx(self.CYCLES[-1])
+        assert row["frequency_at_edge"]
+        assert (
+            not shown(np.ones(24), self.LOG_GAUSSIAN, self.CYCLES)
+            .table["frequency_at_edge"]
+            .iloc[0]
+        )
+
+    def test_a_flat_curve_has_no_preferred_value(self) -> None:
+        rng = np.random.default_rng(0)
+        ripples = 1 + 0.002 * rng.standard_normal(24)  # as of pixels that differ with orientation
+        row = shown(ripples, self.LOG_GAUSSIAN, self.CYCLES).table.iloc[0]
+        assert np.isnan(row["preferred_orientation"])
+        assert row["preferred_frequency"] == pytest.approx(11, rel=0.01)
+        row = shown(np.ones(24), np.ones(len(self.CYCLES)), self.CYCLES).table.iloc[0]
+        assert np.isnan(row["preferred_frequency"])
+        assert not row["frequency_at_edge"]
 
     @pytest.mark.parametrize("phases", [4, 8, 9])
     def test_harmonics(self, phases: int) -> None:

@@ -37,7 +37,7 @@ def test_a_linear_cell_sums_over_its_envelope() -> None:
     # Of a Gaussian, 1 - exp(-d² / 8σ²) lies within a disc: 95 % at d = 2σ √(2 ln 20).
     expected = 2 * 6.0 * np.sqrt(2 * np.log(20)) / SIDE
     assert row["summation_diameter"] == pytest.approx(expected, rel=0.05)
-    assert row["suppression_index"] == pytest.approx(0, abs=0.02)
+    assert 0 <= row["suppression_index"] < 0.02  # a rounding below 0 is in no published bin
     curve = measured.curves["diameter"].loc["1:0"]
     inside = 1 - np.exp(-np.square(curve.index * SIDE) / (8 * 6.0**2))
     np.testing.assert_allclose(curve / curve.iloc[-1], inside, atol=0.05)
@@ -78,7 +78,7 @@ def test_a_linear_cell_does_not_saturate() -> None:
     shown, responds = best_gratings(units)
     table = contrast_response(units, shown, responds, progress=False).table
     assert table["c50"].iloc[0] == np.inf
-    assert table["exponent"].iloc[0] == pytest.approx(1, abs=0.03)
+    assert table["exponent"].iloc[0] == pytest.approx(1, abs=0.005)
     assert table.iloc[1].isna().all()  # it responds to nothing
 
 
@@ -90,6 +90,13 @@ class TestNakaRushton:
         curve = height * self.C**exponent / (self.C**exponent + c50**exponent)
         measured = fit_naka_rushton(self.C, curve[None])
         np.testing.assert_allclose(np.ravel(measured), [c50, exponent, 1], rtol=5e-3)
+
+    @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
+    def test_a_power_of_contrast_has_its_exponent(self, exponent: float) -> None:
+        c50, measured, r2 = fit_naka_rushton(self.C, 3 * self.C[None] ** exponent)
+        assert np.isinf(c50).all()
+        np.testing.assert_allclose(measured, exponent, rtol=2e-3)
+        assert r2 == pytest.approx(1, abs=1e-4)
 
     def test_as_scipy_fits_noise(self) -> None:
         rng = np.random.default_rng(0)
