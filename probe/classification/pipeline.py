@@ -178,8 +178,8 @@ def transfer(
     ...     rng.integers(100 * name.startswith("light"), 156, (32, 32, 3), np.uint8) for name in ids
     ... ]
     >>> stimuli = probe.stimuli.StimulusSet(ids, pictures, "noise")
-    >>> network = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU())
-    >>> result = probe.transfer(network, stimuli, layers="1", baselines="none", shots=[1, 2])
+    >>> network = nn.Sequential(nn.AvgPool2d(8))
+    >>> result = probe.transfer(network, stimuli, layers="0", baselines="none", shots=[1, 2])
     >>> result.table.query("classifier == 'linear'")[["n_train_per_class", "accuracy"]]
        n_train_per_class  accuracy
     0                4.0       1.0

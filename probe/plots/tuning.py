@@ -50,7 +50,7 @@ _BINS: dict[str, np.ndarray] = {
     "orientation_full_width": np.arange(0, 181, 15.0),
     "circular_variance": np.linspace(0, 1, 11),
     "orthogonal_ratio": np.linspace(0, 1, 11),
-    "f1_f0": np.linspace(0, 2, 11),
+    "f1_f0": np.linspace(0, 2, 9),  # a rectified sine (π∕2) is in the middle of one
     "suppression_index": np.linspace(0, 1, 11),
     "c50": np.linspace(0, 1, 11),
     "exponent": np.arange(0, 6.01, 0.5),
