@@ -90,7 +90,7 @@ def _its_files(
     """Skip where a network or a recording is out of reach."""
     if path.stem in REAL_ONLY:
         request.getfixturevalue("mirror")
-    load_trained("squeezenet1_1" if path.stem == "explain" else "alexnet")
+    load_trained({"explain": "squeezenet1_1", "pictures": "vgg16"}.get(path.stem, "alexnet"))
 
 
 @pytest.mark.usefixtures("_its_files")
