@@ -18,6 +18,10 @@ REAL_ONLY = ("v4_neurons",)
 """Those of published files, for which nothing that is simulated can stand in."""
 
 QUICK = {
+    "inference": "sizes, n_resamples = (20, 40), 10",
+    "own_recording": "n_stimuli, n_repetitions, n_neurons, n_resamples = 20, 4, 8, 10",
+    "pictures": "size, steps = 64, 4",
+    "tuning": 'layers, stimuli = "conv1", "gratings"',
     "explain": """
 import probe
 smaller = probe.models.Preprocessing("resize", (64, 64))
@@ -86,7 +90,7 @@ def _its_files(
     """Skip where a network or a recording is out of reach."""
     if path.stem in REAL_ONLY:
         request.getfixturevalue("mirror")
-    load_trained("squeezenet1_1" if path.stem == "explain" else "alexnet")
+    load_trained({"explain": "squeezenet1_1", "pictures": "vgg16"}.get(path.stem, "alexnet"))
 
 
 @pytest.mark.usefixtures("_its_files")
