@@ -61,7 +61,7 @@ def test_bars_are_shares_of_the_units_that_have_a_value():
 def test_infinite_ratios_are_counted_at_the_end():
     axes, _, _ = drawn()
     heights = [bar.get_height() for bar in axes[3, 0].patches]
-    assert heights == [0.0] * 9 + [1.0]
+    assert heights == [0.0] * 7 + [1.0]
 
 
 @pytest.mark.parametrize(
