@@ -109,8 +109,8 @@ def _from_column(stimuli: StimulusSet, column: str) -> list[str]:
     metadata = stimuli.metadata
     if metadata is None or column not in metadata:
         columns = [] if metadata is None else list(map(str, metadata))
-        known = suggest(column, columns) or "; it has none"
-        raise ProbeError(f"classes {column!r}: no such column of {stimuli.name!r}{known}")
+        hint = suggest(column, columns) or "; it has none"
+        raise ProbeError(f"classes {column!r}: no such column of {stimuli.name!r}{hint}")
     values = metadata[column]
     missing = (values.isna() | (values.astype(str).str.strip() == "")).to_numpy()
     if missing.any():

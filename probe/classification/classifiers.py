@@ -101,19 +101,19 @@ def few_shot_splits(
         By the number of training pictures per class.
     """
     classes = np.unique(labels)
-    drawn: dict[int, list[Split]] = {m: [] for m in shots}
+    by_shots: dict[int, list[Split]] = {m: [] for m in shots}
     for k, split in enumerate(splits):
         rng = np.random.default_rng([seed, k])
         orders = [
             rng.permutation(split.training[labels[split.training] == label]) for label in classes
         ]
-        for m in list(drawn):
+        for m in list(by_shots):
             if min(map(len, orders)) < m:
-                del drawn[m]
+                del by_shots[m]
                 continue
             training = np.sort(np.concatenate([order[:m] for order in orders]))
-            drawn[m].append(Split(split.repeat, training, split.held_out))
-    return drawn
+            by_shots[m].append(Split(split.repeat, training, split.held_out))
+    return by_shots
 
 
 def held_out_classes(

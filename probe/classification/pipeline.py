@@ -34,7 +34,7 @@ from probe.classification.scores import accuracies, choose, differences
 from probe.classification.settings import SHOTS, TransferSettings, read_shots
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network
-from probe.models.baselines import baselines_of
+from probe.models.baselines import baselines_of, untrained
 from probe.models.devices import devices_of, resolve_device
 from probe.models.known import BASELINES
 from probe.output.provenance import NETWORK_PACKAGES, provenance_of
@@ -249,10 +249,7 @@ def _jobs(network: Network, settings: TransferSettings) -> list[Job]:
     if settings.baselines == "none":
         return jobs
     if network.architecture is not None:
-        blank = models.load(
-            network.architecture, "random", seed=UNTRAINED_SEED,
-            preprocessing=network.preprocessing,
-        )  # fmt: skip
+        blank = untrained(network, UNTRAINED_SEED)
         jobs += [Job("untrained", blank, info, f"untrained {info.name}") for info in infos]
     others = [name for name in BASELINES if name not in DEFAULT_BASELINES]
     names = [*DEFAULT_BASELINES, *(others if settings.baselines == "classic" else [])]

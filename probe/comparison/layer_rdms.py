@@ -22,7 +22,7 @@ from probe.cluster import Cluster
 from probe.comparison.settings import RDMSettings
 from probe.errors import ProbeError
 from probe.models import Network
-from probe.models.baselines import Baseline, baselines_of
+from probe.models.baselines import Baseline, baselines_of, untrained
 from probe.output.files import write_atomically
 from probe.progress import track
 from probe.similarity import rdm
@@ -168,9 +168,7 @@ class NetworkRDMs:
             cached = _Cached(key, settings, stimuli).rdms(names)
             if len(cached) == len(names):
                 return np.stack([cached[name] for name in names])
-        blank = models.load(
-            network.architecture, "random", seed=seed, preprocessing=network.preprocessing
-        )
+        blank = untrained(network, seed)
         is_named = blank.weights.sha256 == network.weights.sha256
         rdms = rdms_of(
             blank, names, stimuli, settings, workers, baseline=not is_named, pictures=pictures

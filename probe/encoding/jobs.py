@@ -21,7 +21,7 @@ from probe.encoding.layer_fit import BRAINSCORE_ALPHAS, Plan
 from probe.encoding.readouts import layout_of
 from probe.encoding.settings import EncodeSettings
 from probe.models import LayerInfo, Network
-from probe.models.baselines import baselines_of
+from probe.models.baselines import baselines_of, untrained
 from probe.recordings import Recording
 
 UNTRAINED_SEED = 0
@@ -95,10 +95,7 @@ def jobs_of(
     if settings.baselines == "none":
         return jobs
     if network.architecture is not None:
-        blank = models.load(
-            network.architecture, "random", seed=UNTRAINED_SEED,
-            preprocessing=network.preprocessing,
-        )  # fmt: skip
+        blank = untrained(network, UNTRAINED_SEED)
         jobs += [
             Job("untrained", blank, info.name, info, layouts[info.name], plan,
                  f"untrained {info.alias or info.name}")

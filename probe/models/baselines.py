@@ -1,4 +1,4 @@
-"""Features and networks from before, that a network of today is compared with."""
+"""What a network is compared with: itself untrained, and features and networks from before."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ class Baseline:
         if len(self.layers) == 1:
             return [name]
         return [f"{name} {info.name}" for info in self.layers]
+
+
+def untrained(network: Network, seed: int) -> Network:
+    """Return the same architecture with random weights, and the same preprocessing.
+
+    Parameters
+    ----------
+    network : Network
+        Of a known architecture (`Network.why_no_untrained`).
+    seed : int
+        Of its weights.
+    """
+    assert network.architecture is not None
+    return load(network.architecture, "random", seed=seed, preprocessing=network.preprocessing)
 
 
 def baselines_of(

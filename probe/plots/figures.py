@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 
 from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+
+
+def drawn_layers(table: pd.DataFrame, most: int) -> list[str]:
+    """Return the layers of a table, in its order; of more than ``most``, so many, evenly chosen."""
+    layers = list(dict.fromkeys(table["layer"]))
+    if len(layers) > most:
+        layers = [layers[round(k)] for k in np.linspace(0, len(layers) - 1, most)]
+    return layers
 
 
 def inches(ax: Axes) -> tuple[float, float]:

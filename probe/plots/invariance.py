@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from probe.output.pictures import FIGURE_STYLE
+from probe.plots.figures import drawn_layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,9 +50,7 @@ def plot_invariance(table: pd.DataFrame, *, title: str = "") -> Figure:
     import seaborn as sns
     from matplotlib import pyplot as plt
 
-    layers = list(dict.fromkeys(table["layer"]))
-    if len(layers) > MAX_LAYERS:
-        layers = [layers[round(k)] for k in np.linspace(0, len(layers) - 1, MAX_LAYERS)]
+    layers = drawn_layers(table, MAX_LAYERS)
     aliases = dict(zip(table["layer"], table["alias"], strict=True))
     transforms = list(dict.fromkeys(table["transform"]))
     colours = dict(zip(layers, sns.color_palette("viridis_r", len(layers)), strict=True))

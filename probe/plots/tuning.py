@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from probe.output.pictures import FIGURE_STYLE
+from probe.plots.figures import drawn_layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,9 +122,7 @@ def plot_tuning(
     import seaborn as sns
     from matplotlib import pyplot as plt
 
-    layers = list(dict.fromkeys(table["layer"]))
-    if len(layers) > MAX_LAYERS:
-        layers = [layers[round(k)] for k in np.linspace(0, len(layers) - 1, MAX_LAYERS)]
+    layers = drawn_layers(table, MAX_LAYERS)
     aliases = dict(zip(table["layer"], table["alias"], strict=True))
     # One of the two widths: that at 71 % only where it was published and the other was not.
     names = [name for name in units if table[name].notna().any()]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from probe.output.pictures import FIGURE_STYLE
+from probe.plots.figures import drawn_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,9 +48,7 @@ def plot_fields(table: pd.DataFrame, maps: Sequence[FieldMap], *, title: str = "
     """
     from matplotlib import pyplot as plt
 
-    layers = list(dict.fromkeys(table["layer"]))
-    if len(layers) > MAX_LAYERS:
-        layers = [layers[round(k)] for k in np.linspace(0, len(layers) - 1, MAX_LAYERS)]
+    layers = drawn_layers(table, MAX_LAYERS)
     with mpl.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             len(layers), UNITS, figsize=(0.9 + 0.92 * UNITS, 0.5 + 1.22 * len(layers)),

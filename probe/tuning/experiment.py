@@ -359,8 +359,8 @@ def tuning(
     """
     settings = TuningSettings.of(locals() | {"sites": None}).checked()
     shown_kinds = read_stimuli(stimuli, positions)
-    units, known_degrees, regions = _units(model, layers, sites, settings)
-    degrees = known_degrees if degrees is None else degrees
+    units, degrees_of_units, regions = _units(model, layers, sites, settings)
+    degrees = degrees_of_units if degrees is None else degrees
     experiments = _experiments(units, shown_kinds, settings)
     facts = ["unit", "layer", "alias", "channel", "y", "x", "window"]
     table = pd.concat([units.table[facts], *(one.table for one in experiments)], axis=1)

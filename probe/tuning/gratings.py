@@ -20,7 +20,7 @@ from torch import Tensor
 
 from probe.errors import ProbeError
 from probe.stimuli.gratings import gratings
-from probe.tuning.measured import Measured
+from probe.tuning.measured import Measured, curve_table
 from probe.tuning.units import Units, responses
 
 N_PHASES = 8
@@ -284,11 +284,10 @@ def grating_tuning(units: Units, shown: GratingResponses) -> Measured:
     table[properties] = table[properties].mask(silent)
     column = list(table.columns).index("preferred_frequency") + 1
     table.insert(column, "frequency_at_edge", at_edge.to_numpy())
-    names = pd.Index(units.table["unit"], name="unit")
     axes = {"orientation": shown.orientations, "frequency": shown.frequencies}
     curves = {
-        name: pd.DataFrame(
-            np.concatenate([part[1][name] for part in parts]), names, pd.Index(axis, name=name)
+        name: curve_table(
+            units.table, np.concatenate([part[1][name] for part in parts]), axis, name
         )
         for name, axis in axes.items()
     }

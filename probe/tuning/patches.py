@@ -17,7 +17,7 @@ from torch import Tensor
 
 from probe.stimuli.gratings import disc, gratings
 from probe.tuning.gratings import GratingResponses, harmonics
-from probe.tuning.measured import Measured
+from probe.tuning.measured import Measured, curve_table
 from probe.tuning.units import Units, responses
 
 N_PHASES = 4
@@ -112,7 +112,8 @@ def size_tuning(
         at = fine[before] + share * (fine[after] - fine[before])
         table.loc[active, "summation_diameter"] = 2.0**at
         table.loc[active, "suppression_index"] = np.maximum(1 - curves[active, -1] / largest, 0)
-    return Measured(table, {"diameter": _frame(units, curves, diameters, "diameter")})
+    curve = curve_table(units.table, curves, diameters, "diameter")
+    return Measured(table, {"diameter": curve})
 
 
 def contrast_response(
@@ -154,7 +155,8 @@ def contrast_response(
     table = pd.DataFrame(
         {"c50": np.where(c50 > 1, np.inf, c50), "exponent": exponent, "contrast_r2": r2}
     )
-    return Measured(table, {"contrast": _frame(units, curves, np.array(CONTRASTS), "contrast")})
+    curve = curve_table(units.table, curves, CONTRASTS, "contrast")
+    return Measured(table, {"contrast": curve})
 
 
 def fit_naka_rushton(
@@ -197,11 +199,11 @@ def fit_naka_rushton(
         best = _best_of(contrasts, values, sides[:, None, :1], sides[None, :, 1:])
         step = np.tile(sides[1] - sides[0], (len(chosen), 1))
         for _ in range(_SEARCHES):
-            around = best[:, None] + step[:, None] * np.linspace(-1, 1, 5)[None, :, None]
-            around = np.clip(around, low, high)
+            tried = best[:, None] + step[:, None] * np.linspace(-1, 1, 5)[None, :, None]
+            tried = np.clip(tried, low, high)
             before = best
-            best = _best_of(contrasts, values, around[:, :, None, :1], around[:, None, :, 1:])
-            # Where none around is better, look closer: the valley is long, narrow and bent.
+            best = _best_of(contrasts, values, tried[:, :, None, :1], tried[:, None, :, 1:])
+            # Where none of these is better, look closer: the valley is long, narrow and bent.
             step[(best == before).all(1)] /= 2
         fitted = _saturating(contrasts, best[:, :1], best[:, 1:])
         height = (fitted * values).sum(1) / np.square(fitted).sum(1)
@@ -276,19 +278,19 @@ def _groups(
 def _shared_centres(table: pd.DataFrame) -> np.ndarray:
     """Return where patches lie: units of large windows share those of small ones nearby."""
     columns = ["centre_y", "centre_x", "window"]
-    place = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
-    places = table[columns].drop_duplicates()  # in the order of their numbers
-    shared = places[columns[:2]].to_numpy(float)
+    window_of_unit = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
+    windows = table[columns].drop_duplicates()  # in the order of their numbers
+    shared = windows[columns[:2]].to_numpy(float)
     chosen: list[np.ndarray] = []
-    for k in np.argsort(places["window"].to_numpy(float), kind="stable"):
-        window = places["window"].iloc[k]
+    for k in np.argsort(windows["window"].to_numpy(float), kind="stable"):
+        window = windows["window"].iloc[k]
         tolerance = 0.0 if np.isnan(window) else OFF_CENTRE * window
         near = [centre for centre in chosen if np.hypot(*(shared[k] - centre)) <= tolerance]
         if near:
             shared[k] = near[0]
         else:
             chosen.append(shared[k].copy())
-    return shared[place]
+    return shared[window_of_unit]
 
 
 def _measure(
@@ -329,8 +331,3 @@ def _measure(
         evoked = np.where(is_simple[rows], f1, f0 - shown.spontaneous[rows])
         curves[rows] = np.maximum(evoked, 0).T
     return curves
-
-
-def _frame(units: Units, curves: np.ndarray, at: np.ndarray, name: str) -> pd.DataFrame:
-    index = pd.Index(units.table["unit"], name="unit")
-    return pd.DataFrame(curves, index, pd.Index(at, name=name))

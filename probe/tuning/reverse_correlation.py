@@ -10,7 +10,7 @@ taken: what a unit does alike to both, as a complex cell does, would be noise in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -263,7 +263,6 @@ def _map(
     at_once = max(1, batch_size // 2)
     starts = range(0, pairs, at_once)
     n_values = 3 * n * n
-    taps = tuple(tap for tap in units.taps if np.isin(tap.rows, rows).any())
 
     def draw(first: int) -> Tensor:
         """Noise, (n_pairs, 3, n, n), which is drawn twice: to be shown, and to be weighted."""
@@ -275,17 +274,17 @@ def _map(
         for first in starts:
             noise = draw(first).repeat_interleave(check, 2).repeat_interleave(check, 3)
             pictures = torch.zeros((len(noise), 3, *units.size))
-            place = []
+            parts = []
             for axis in (0, 1):
                 low, high = start[axis], min(start[axis] + n * check, units.size[axis])
-                place.append((slice(max(low, 0), high), slice(max(-low, 0), high - low)))
-            (y, from_y), (x, from_x) = place
+                parts.append((slice(max(low, 0), high), slice(max(-low, 0), high - low)))
+            (y, from_y), (x, from_x) = parts
             pictures[:, :, y, x] = noise[:, :, from_y, from_x]
             yield torch.cat([0.5 + pictures, 0.5 - pictures])
 
     products = [np.zeros((n_values, len(rows))) for _ in range(2)]
     shown = responses(
-        replace(units, taps=taps), stacks(), device=device, batch_size=batch_size,
+        units.reading(rows), stacks(), device=device, batch_size=batch_size,
         progress=progress, total=2 * pairs,
     )  # fmt: skip
     by_squares = pairs >= 4 * n_values  # so that halves of the noise determine it, too

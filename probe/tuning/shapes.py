@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 
 from probe.errors import ProbeError
 from probe.stimuli import Shape, pasupathy_connor_shapes
-from probe.tuning.measured import Measured
+from probe.tuning.measured import Measured, curve_table
 from probe.tuning.units import Units, respond
 
 CURVATURES = np.linspace(-0.7, 1.0, 24)
@@ -135,16 +135,14 @@ def shape_tuning(
     groups = looks.groupby(["radius", "centre_y", "centre_x"]).indices
     for rows in map(np.asarray, groups.values()):
         size, y, x = looks.iloc[rows[0]]
-        taps = tuple(tap for tap in units.taps if np.isin(tap.rows, rows).any())
         responses = respond(
-            replace(units, taps=taps),
-            torch.from_numpy(drawn(shapes, units.size, size, (y, x))),
+            units.reading(rows),
+            torch.from_numpy(draw_shapes(shapes, units.size, size, (y, x))),
             device=device, batch_size=batch_size, progress=progress,
         )  # fmt: skip
         shown[:, rows] = responses[:, rows]
     fitted = fit_shapes(shown, shapes, seed=seed)
-    names = pd.Index(table["unit"], name="unit")
-    curve = pd.DataFrame(shown.T, names, pd.Index([s.name for s in shapes], name="shape"))
+    curve = curve_table(table, shown.T, [shape.name for shape in shapes], "shape")
     columns = {
         "shape_correlation": fitted.correlation,
         "shape_correlation_held_out": fitted.held_out,
@@ -157,7 +155,7 @@ def shape_tuning(
     return Measured(pd.DataFrame(columns), {"shape": curve})
 
 
-def drawn(
+def draw_shapes(
     shapes: Sequence[Shape], size: tuple[int, int], radius: float, centre: tuple[float, float]
 ) -> np.ndarray:
     """Draw shapes around a place of the picture.
@@ -250,6 +248,7 @@ def _fit(predicted: np.ndarray, responses: np.ndarray, fold: np.ndarray) -> dict
     }
 
 
+@functools.lru_cache(maxsize=2)
 def predictions(shapes: tuple[Shape, ...]) -> np.ndarray:
     """Compute what units with Gaussian tuning respond to shapes.
 
@@ -259,11 +258,6 @@ def predictions(shapes: tuple[Shape, ...]) -> np.ndarray:
         Of Gaussians of all combinations of `CURVATURES`, `CURVATURE_SDS`, `ANGLES` and
         `ANGLE_SDS`, the last varying fastest.
     """
-    return _predictions(shapes)
-
-
-@functools.lru_cache(maxsize=2)
-def _predictions(shapes: tuple[Shape, ...]) -> np.ndarray:
     curvature = np.stack([s.squashed_curvature for s in shapes])
     angle = np.stack([s.angle for s in shapes])
     off_curvature = _exponents(curvature - CURVATURES[:, None, None], CURVATURE_SDS)

@@ -25,7 +25,7 @@ from probe.progress import track
 from probe.stimuli import StimulusSet, draw_texture, image_set, matched_noise
 from probe.stimuli.textures import TEXTURES, with_contrast
 from probe.synthesis.texture import LEAST_SIDE, MULTIPLE, STEPS, grey_square, synthesise
-from probe.tuning.measured import Measured
+from probe.tuning.measured import Measured, curve_table
 from probe.tuning.units import Units, responses
 
 SAMPLES = 4
@@ -97,22 +97,22 @@ def texture_tuning(
             raise ProbeError(f"{name} {value}: expected 1 or more")
     side = texture_side(units.size)
     sources = read_textures(textures, side)
-    made = texture_samples(sources, samples, steps=steps, seed=seed, progress=progress)
+    textures_shown = texture_samples(sources, samples, steps=steps, seed=seed, progress=progress)
 
     def stacks() -> Iterator[Tensor]:
-        for k, of_texture in enumerate(made.values()):
+        for k, of_texture in enumerate(textures_shown.values()):
             for j, sample in enumerate(of_texture):
                 rng = np.random.default_rng([seed, k, j])
                 noise = np.clip(matched_noise(sample, rng), 0.0, 1.0).astype(np.float32)
-                places = rng.integers(0, side, (shifts, 2))
+                offsets = rng.integers(0, side, (shifts, 2))
                 pair = [
-                    _middle(np.roll(picture, place, (0, 1)), units.size)
+                    _middle(np.roll(picture, offset, (0, 1)), units.size)
                     for picture in (sample, noise)
-                    for place in places
+                    for offset in offsets
                 ]
                 yield torch.from_numpy(np.stack(pair))
 
-    n = len(made)
+    n = len(textures_shown)
     sums = np.zeros((2, n, 2, len(units)))  # of responses and of their squares
     shown = responses(
         units, stacks(), device=device, batch_size=batch_size, progress=progress,
@@ -123,7 +123,7 @@ def texture_tuning(
         sums[0, i // samples] += by_kind.sum(1)
         sums[1, i // samples] += (by_kind**2).sum(1)
     means, squares = sums / (samples * shifts)
-    return _measured(units, list(made), means, squares)
+    return _measured(units, list(textures_shown), means, squares)
 
 
 def _measured(units: Units, names: list[str], means: np.ndarray, squares: np.ndarray) -> Measured:
@@ -143,10 +143,8 @@ def _measured(units: Units, names: list[str], means: np.ndarray, squares: np.nda
             "noise_response": noise.mean(0),
         }
     )
-    index = pd.Index(units.table["unit"], name="unit")
-    curve = pd.DataFrame(
-        (modulation if units.rectified else dprime).T, index, pd.Index(names, name="texture")
-    )
+    of_texture = modulation if units.rectified else dprime
+    curve = curve_table(units.table, of_texture.T, names, "texture")
     return Measured(table, {"texture": curve})
 
 
@@ -219,7 +217,7 @@ def texture_samples(
     dict of str to numpy.ndarray, float32, shape (samples, side, side)
         Tiles, of the same mean and contrast as one another.
     """
-    made: dict[str, np.ndarray] = {}
+    samples_of: dict[str, np.ndarray] = {}
     with track(
         total=len(sources) * samples, desc="textures", unit="sample", progress=progress
     ) as bar:
@@ -230,14 +228,14 @@ def texture_samples(
                 key.update(f"{FORMAT} {source.shape} {seed} {k} {steps}".encode())
 
                 def make(source: np.ndarray = source, k: int = k) -> bytes:
-                    drawn = np.random.SeedSequence([seed, k]).generate_state(1)[0]
-                    return npy(synthesise(source, seed=int(drawn), steps=steps, progress=False)[0])
+                    of_sample = int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
+                    return npy(synthesise(source, seed=of_sample, steps=steps, progress=False)[0])
 
                 path = derive("textures", f"{key.hexdigest()[:32]}.npy", make)
                 parts.append(with_contrast(np.load(io.BytesIO(path.read_bytes()))))
                 bar.update()
-            made[name] = np.stack(parts)
-    return made
+            samples_of[name] = np.stack(parts)
+    return samples_of
 
 
 def _middle(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -92,6 +92,19 @@ class Units:
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures, in pixels."""
         return self.network.preprocessing.size
+
+    @functools.cached_property
+    def adds_up(self) -> bool:
+        """Whether a unit is the sum of what several taps return."""
+        rows = np.concatenate([tap.rows for tap in self.taps])
+        return len(np.unique(rows)) < len(rows)
+
+    def reading(self, rows: np.ndarray) -> Units:
+        """Return the same units, of which only some are read, with the layers that these need.
+
+        What others respond is not defined.
+        """
+        return replace(self, taps=tuple(t for t in self.taps if np.isin(t.rows, rows).any()))
 
 
 def chosen_layers(network: str | Network, layers: str | Sequence[str]) -> list[LayerInfo]:
@@ -383,8 +396,7 @@ def responses(
 
 def _read(units: Units, inputs: Tensor, names: Sequence[str], values: np.ndarray) -> None:
     """Run one forward pass, and write what is read from it into ``values``, (n, n_units)."""
-    adds_up = sum(len(tap.rows) for tap in units.taps) > len(units)
-    if adds_up:
+    if units.adds_up:
         values[:] = 0
 
     def keep(name: str, output: Tensor) -> None:
@@ -392,13 +404,12 @@ def _read(units: Units, inputs: Tensor, names: Sequence[str], values: np.ndarray
             if tap.layer != name:
                 continue
             part = tap.read(output).to("cpu", torch.float32).numpy()
-            if adds_up:
+            if units.adds_up:
                 values[:, tap.rows] += part
+            elif isinstance(tap.where, slice) and units.rectified:
+                np.maximum(part, 0, out=values[:, tap.where])  # in one go: it may be large
             else:
-                if isinstance(tap.where, slice) and units.rectified:
-                    np.maximum(part, 0, out=values[:, tap.where])  # in one go: it may be large
-                else:
-                    values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
+                values[:, tap.where] = np.maximum(part, 0) if units.rectified else part
 
     forward_until(units.network.module, inputs, names, keep)
 

@@ -11,7 +11,7 @@ from probe.activations import PIXELS
 from probe.comparison import layer_rdms
 from probe.comparison.layer_rdms import NetworkRDMs, rdms_of
 from probe.comparison.settings import RDMSettings
-from probe.models import Network, Preprocessing
+from probe.models import Network, Preprocessing, baselines
 from probe.stimuli import StimulusSet
 
 LAYERS = ["features.0", "features.3"]
@@ -52,10 +52,13 @@ def files(folder):
 @pytest.fixture
 def builds(monkeypatch):
     """Seeds of the networks that are built."""
-    seeds, load = [], models.load
-    monkeypatch.setattr(
-        layer_rdms.models, "load", lambda *a, **o: seeds.append(o["seed"]) or load(*a, **o)
-    )
+    seeds = []
+
+    def build(network, seed):
+        seeds.append(seed)
+        return baselines.untrained(network, seed)
+
+    monkeypatch.setattr(layer_rdms, "untrained", build)
     return seeds
 
 

@@ -25,7 +25,7 @@ from probe.comparison import UNTRAINED_SEEDS, rsa
 from probe.comparison.result import RSAResult
 from probe.errors import ProbeError
 from probe.inference import evaluate
-from probe.models import Network
+from probe.models import Network, baselines
 from probe.output.files import default_folder
 from probe.recordings import Recording
 from probe.similarity import COMPARATORS, compare, get_comparator, rdm
@@ -489,16 +489,15 @@ class TestSilentBaselines:
         """As the last layer of torchvision's untrained GoogLeNet; the comparison goes on."""
         monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
         network = models.load("squeezenet1_1", "random", seed=9)
-        load = models.load
 
-        def silenced(*args, **options):
-            made = load(*args, **options)
-            if options["seed"] == 1:
+        def silenced(network, seed):
+            blank = baselines.untrained(network, seed)
+            if seed == 1:
                 with torch.no_grad():
-                    made.module.features[0].weight.zero_()
-            return made
+                    blank.module.features[0].weight.zero_()
+            return blank
 
-        monkeypatch.setattr("probe.comparison.layer_rdms.models.load", silenced)
+        monkeypatch.setattr("probe.comparison.layer_rdms.untrained", silenced)
         result = rsa(network, small, layers=["features.3"], n_resamples=10)
         of_seed = result.table[result.table["kind"] == "untrained"].set_index("init_seed")["score"]
         assert of_seed.isna().to_dict() == {0: False, 1: True, 2: False}

@@ -7,7 +7,13 @@ import pytest
 
 from probe.errors import ProbeError
 from probe.stimuli import pasupathy_connor_shapes
-from probe.tuning.shapes import CURVATURES, drawn, fit_shapes, gaussian_response, predictions
+from probe.tuning.shapes import (
+    CURVATURES,
+    draw_shapes,
+    fit_shapes,
+    gaussian_response,
+    predictions,
+)
 
 SHAPES = pasupathy_connor_shapes()
 
@@ -74,7 +80,7 @@ def test_predictions_are_those_of_single_units():
 
 def test_a_shape_is_drawn_around_its_centre():
     shapes = SHAPES[:1]  # a disc
-    (picture,) = drawn(shapes, (64, 96), 10.0, (20.0, 70.0))
+    (picture,) = draw_shapes(shapes, (64, 96), 10.0, (20.0, 70.0))
     light = picture > 0.51
     rows, columns = np.nonzero(light)
     assert abs(rows.mean() - 20.0) < 0.3
@@ -82,7 +88,7 @@ def test_a_shape_is_drawn_around_its_centre():
     assert picture[0, 0] == 0.5
     assert picture.max() <= 1.0
     # At the border it is cut off, and not drawn elsewhere.
-    (cut,) = drawn(shapes, (64, 96), 10.0, (0.0, 95.0))
+    (cut,) = draw_shapes(shapes, (64, 96), 10.0, (0.0, 95.0))
     assert (cut[:12, 84:] > 0.51).any()
     assert not (cut[20:] > 0.51).any()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from gabors import SIDE, bank, gabor
 from PIL import Image
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
-from probe.tuning.units import layer_units, neuron_units, respond, site_units
+from probe.tuning.units import Tap, Units, layer_units, neuron_units, respond, site_units
 
 SIZE = (40, 56)
 
@@ -276,3 +278,25 @@ def test_published_neurons() -> None:
     with torch.inference_mode():
         expected = network.module(network.preprocessing.normalise(shown))
     np.testing.assert_allclose(respond(units, shown), expected.numpy(), rtol=1e-5)
+
+
+def test_what_several_taps_return_for_one_unit_adds_up_also_where_few_are_read() -> None:
+    network = bank([gabor(0.0, 8.0), gabor(90.0, 8.0)])
+    table = layer_units(network, "1").table
+    units = Units(
+        network,
+        pd.concat([table] * 3, ignore_index=True),
+        (
+            Tap("1", np.array([0]), lambda output: output[:, :1, 2, 2]),
+            Tap("1", np.array([0, 1]), lambda output: output[:, :, 2, 2]),
+            Tap("1", np.arange(2, 6), lambda output: output[:, [0, 1, 0, 1], 2, 2]),
+        ),
+        rectified=False,
+    )
+    pictures = torch.rand(3, SIDE, SIDE)
+    first, second = respond(units, pictures, progress=False)[:, 2:4].T
+    few = units.reading(np.array([1]))
+    assert [len(tap.rows) for tap in few.taps] == [2]
+    both = respond(units.reading(np.array([0])), pictures, progress=False)
+    np.testing.assert_allclose(both[:, 0], 2 * first, rtol=1e-6)
+    np.testing.assert_allclose(both[:, 1], second, rtol=1e-6)
