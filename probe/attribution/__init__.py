@@ -1,4 +1,4 @@
-"""Which parts of a picture speak for a target, and how far to trust the answer.
+"""Which parts of a picture drive a target, and how far to trust the answer.
 
 Importing this package does not import torch.
 """

@@ -69,7 +69,7 @@ def attention_rollout(
 def attention_grad_cam(
     module: nn.Module, images: Tensor, target: Target, *, batch_size: int = 32
 ) -> Tensor:
-    """Follow the attention that speaks for a target (Chefer, Gur & Wolf 2021, eq. 5–6).
+    """Follow the attention that supports a target (Chefer, Gur & Wolf 2021, eq. 5–6).
 
     Rₗ = (I + Āₗ) Rₗ₋₁, where Ā is the mean over heads of relu(∂target/∂A · A): Grad-CAM of the
     attention, rolled out. The map is the class token's row of the last R; of a network without

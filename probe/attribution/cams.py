@@ -218,7 +218,7 @@ def ablation_cam(
 
     relu(Σₖ wₖ Aₖ), where wₖ = (y − yₖ) / |y|, y is the target and yₖ the target when Aₖ is zero.
     The paper divides by y, a positive score; were a negative one not taken by its magnitude, the
-    map would show what speaks against the target. No gradients.
+    map would show what is evidence against the target. No gradients.
 
     Parameters
     ----------

@@ -223,7 +223,7 @@ def infidelity(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Tensor:
-    """Compute how badly a map foretells the target's change when a square is covered.
+    """Compute how badly a map predicts the target's change when a square is covered.
 
     E[(I·Φ − (f(x) − f(x − I)))²] (Yeh et al. 2019, definition 2.1), with their square removal: the
     covered squares lie anywhere, with sides between 1/8 and 1/2 of the picture's shorter side.
@@ -242,7 +242,7 @@ def infidelity(
     scaled : bool
         Whether the map is first multiplied by the number that suits it best (ibid., section 2.3),
         since most maps have no unit, and the result divided by that of a map of zeros: 0 if the
-        change is foretold, 1 if the map says nothing of it.
+        change is predicted, 1 if the map says nothing of it.
     baseline : torch.Tensor or float
         What is seen in a square; zero is the mean colour.
     n_samples : int
@@ -272,8 +272,8 @@ def infidelity(
     removed = as_baseline(baseline, images)
     squares = _squares(n_samples, images.shape[-2], images.shape[-1], seed).to(images.device)
     before = _values(module, images, target, batch_size)
-    foretold = torch.empty(len(images), n_samples, dtype=torch.float64)
-    changes = torch.empty_like(foretold)
+    predicted = torch.empty(len(images), n_samples, dtype=torch.float64)
+    changes = torch.empty_like(predicted)
     for first in range(0, n_samples, batch_size):
         part = squares[first : first + batch_size]
         at = slice(first, first + len(part))
@@ -283,18 +283,18 @@ def infidelity(
                 dots = (part * summed[k].double()).sum((1, 2))
             else:
                 dots = ((images[k] - covered) * maps[k]).double().sum((1, 2, 3))
-            foretold[k, at] = dots.cpu()
+            predicted[k, at] = dots.cpu()
             changes[k, at] = before[k] - _values(module, covered, target, batch_size)
     if not scaled:
-        return (foretold - changes).square().mean(1)
+        return (predicted - changes).square().mean(1)
     of_zeros = changes.square().mean(1)
     if (of_zeros == 0).any():
         raise ProbeError(
             f"target {target.name!r} does not change when parts of a picture are covered"
         )
-    squared = foretold.square().mean(1)
-    best = torch.where(squared == 0, 0.0, (foretold * changes).mean(1) / squared)
-    return (best[:, None] * foretold - changes).square().mean(1) / of_zeros
+    squared = predicted.square().mean(1)
+    best = torch.where(squared == 0, 0.0, (predicted * changes).mean(1) / squared)
+    return (best[:, None] * predicted - changes).square().mean(1) / of_zeros
 
 
 def _values(module: nn.Module, images: Tensor, target: Target, batch_size: int) -> Tensor:
@@ -411,7 +411,7 @@ def pointing_game(
 
 
 def share_in_box(maps: Tensor, boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
-    """Return the share of what speaks for the target lies in a box.
+    """Return the share of the evidence for the target that lies in a box.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which parts of a picture speak for a target: from names to a map that shows itself.
+"""Which parts of a picture drive a target: from names to a map that shows itself.
 
 picture → network → target → method → `Saliency`
 """
@@ -58,7 +58,7 @@ N_TOP_CLASSES = 5
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Saliency(Drawable):
-    """A map of a picture: how much every place speaks for a target, and how it was made.
+    """A map of a picture: how much every place drives a target, and how it was made.
 
     Attributes
     ----------
@@ -296,7 +296,7 @@ def saliency(
     progress: bool | None = None,
     **settings: Any,
 ) -> Saliency | Saliencies:
-    """Compute which parts of a picture speak for a class, a unit, or whatever is the target.
+    """Compute which parts of a picture drive a class, a unit, or whatever is the target.
 
     Parameters
     ----------

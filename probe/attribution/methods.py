@@ -35,7 +35,7 @@ class Method:
         Of what it gives a map: of every value of the picture; of the positions of a layer; of
         the patches of a transformer.
     signed : bool
-        Whether its values can be negative: speak against the target.
+        Whether its values can be negative: evidence against the target.
     about : str
         What it does, in a line.
     slope : bool

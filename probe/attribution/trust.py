@@ -169,7 +169,7 @@ def trust(
         module, inputs, target, maps, contributions=not slopes, baseline=baseline, **how
     )
     rows.append(
-        ("infidelity", float(infidelity[0]), 1.0, "0: it foretells what covered squares change")
+        ("infidelity", float(infidelity[0]), 1.0, "0: it predicts what covered squares change")
     )
     sensitivity = checks.max_sensitivity(
         function, module, inputs, target, maps=maps, n_samples=5, seed=seed, progress=progress

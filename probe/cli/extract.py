@@ -92,12 +92,12 @@ def extract(
         if not dry_run:
             store = plan.run(cluster=workers)
     if dry_run:
-        _foretell(plan, table, as_json)
+        _announce(plan, table, as_json)
     else:
         _show(store, plan, table, as_json)
 
 
-def _foretell(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
+def _announce(plan: Plan, table: pd.DataFrame, as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 

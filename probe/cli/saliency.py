@@ -1,4 +1,4 @@
-"""``probe saliency``: which parts of a picture speak for a class or a unit."""
+"""``probe saliency``: which parts of a picture drive a class or a unit."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def saliency(
         ),
     ] = False,
 ) -> None:
-    """Show which parts of a picture speak for a class, a channel, or another target.
+    """Show which parts of a picture drive a class, a channel, or another target.
 
     The network and its weights are not changed. Each picture records in its metadata how it was
     made. One method at one layer gives a picture; several give a contact sheet.

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from probe.similarity.rdm_set import RDMs
 
 OVER = {"stimuli": "stimuli", "subjects": "subjects", "both": "stimuli and subjects"}
+
+_TESTS = {
+    "permutation": "permutation of stimulus labels",
+    "t": "t test",
+    "bootstrap": "bootstrap",
+    "sign-flip": "sign flips of subjects",
+}
+"""How p-values came about, by the name of the test."""
 """What an interval speaks of, by what was resampled."""
 
 
@@ -105,6 +113,7 @@ class RSAComparison(Compared):
         else:
             repetitions = "RDMs only"
         comparison = self.facts["comparison"]
+        test = comparison["test"]
         n_resamples = self.provenance["settings"]["n_resamples"]
         population = OVER.get(comparison["resample"])
         subjects = recording["subjects"]
@@ -119,7 +128,7 @@ class RSAComparison(Compared):
             (
                 "inference",
                 (f"{n_resamples:,} resamples of {population}" if population else "no resampling")
-                + f" · test: {comparison['test']}",
+                + f" · p: one-sided against zero, by {_TESTS[test]}",
             ),
             *([("cite", recording["citation"])] if recording["citation"] else []),
         ]
@@ -240,7 +249,7 @@ class RSAResult(RSAComparison):
         Returns
         -------
         pandas.DataFrame
-            One row per layer, of strings; ``ceiling`` is the score as a share of the noise
+            One row per layer, of strings; ``of ceiling`` is the score as a share of the noise
             ceiling's upper and lower bound, ``untrained`` a mean over seeds.
         """
         check_correction(correction)
@@ -260,7 +269,7 @@ class RSAResult(RSAComparison):
             column, heading = corrected("p_zero", correction)
             columns[heading] = [p_value(v) for v in rows[column]]
         if self.ceiling.known:
-            columns["ceiling"] = [
+            columns["of ceiling"] = [
                 share(a, b)
                 for a, b in zip(rows["share_of_upper"], rows["share_of_lower"], strict=True)
             ]

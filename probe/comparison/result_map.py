@@ -248,7 +248,7 @@ class RSAMap(Result):
         }
         if best["share_of_lower"].notna().any():
             bounds = best[["share_of_upper", "share_of_lower"]].to_numpy(dtype=float)
-            columns["ceiling"] = [share(a, b) for a, b in bounds]
+            columns["of ceiling"] = [share(a, b) for a, b in bounds]
         column, heading = corrected("p_zero", correction)
         if best[column].notna().any():
             columns[heading] = [p_value(v) for v in best[column]]

@@ -20,7 +20,7 @@ from probe.similarity.ranks import compiled
 Tail = Literal["two-sided", "greater", "less"]
 
 TAILS = ("two-sided", "greater", "less")
-"""What speaks against the hypothesis: values on either side of zero, above it, or below it."""
+"""What is evidence against the hypothesis: values on either side of zero, above it, or below it."""
 
 ROUNDING = 1e-9
 """Sums nearer than this share are equal: a flip that changes nothing must count."""
@@ -234,7 +234,7 @@ def max_statistic_p(statistic: np.ndarray, null: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     statistic : numpy.ndarray, any shape
-        Large values speak against the hypothesis; NaN where there is none.
+        Large values are evidence against the hypothesis; NaN where there is none.
     null : numpy.ndarray, shape (n_permutations,)
         The largest statistic anywhere in each permutation.
 

@@ -181,7 +181,7 @@ class Evaluation(Summarised):
         Returns
         -------
         pandas.DataFrame
-            One row per model, of strings; ``ceiling`` is the score as a share of the noise
+            One row per model, of strings; ``of ceiling`` is the score as a share of the noise
             ceiling's upper and lower bound.
         """
         table = self.table().sort_values("score", ascending=False, kind="stable")
@@ -196,7 +196,7 @@ class Evaluation(Summarised):
         if heading != "p":
             columns[heading] = [p_value(p) for p in table[column]]
         if self.has_ceiling:
-            columns["ceiling"] = [
+            columns["of ceiling"] = [
                 share(*shares) for shares in table[["share_of_upper", "share_of_lower"]].to_numpy()
             ]
         return pd.DataFrame(columns)

@@ -25,9 +25,9 @@ def t_test(
     ----------
     statistic, se, dof : numpy.ndarray, any one shape
         The statistic, its standard error, and the degrees of freedom of that. Large statistics
-        speak against the hypothesis.
+        are evidence against the hypothesis.
     two_sided : bool
-        Whether large negative ones do as well.
+        Whether large negative ones are as well.
 
     Returns
     -------

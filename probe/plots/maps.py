@@ -19,7 +19,7 @@ Style = Literal["overlay", "side", "map", "contours"]
 STYLES: tuple[Style, ...] = ("overlay", "side", "map", "contours")
 
 SIGNED, UNSIGNED = "RdBu_r", "magma"
-"""Colour maps: red speaks for the target, blue against it."""
+"""Colour maps: red is evidence for the target, blue against it."""
 
 QUANTILE = 0.995
 """Share of a map's values that lie within the scale: a few extreme pixels leave no colour for the

@@ -65,7 +65,7 @@ RESERVED = (
 MANIFEST = "recording.json"
 """Where a recording that was imported says where it comes from."""
 
-SUBJECT = "subject-1"
+SUBJECT = "1"
 """Where neuroids.csv names none."""
 
 

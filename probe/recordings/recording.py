@@ -110,7 +110,7 @@ class Recording:
     @property
     def name(self) -> str:
         """What `probe.recordings.load` calls it, the session or seed included."""
-        return str(self.data.attrs.get("name", "unnamed"))
+        return str(self.data.attrs.get("name", "recording"))
 
     @property
     def simulated(self) -> bool:

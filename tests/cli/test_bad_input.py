@@ -20,7 +20,7 @@ from probe.models.architectures import official
         (["--metric", "corelation"], ["metric 'corelation'", "did you mean 'correlation'"]),
         (["--comparator", "spearmen"], ["comparator 'spearmen'", "did you mean 'spearman'"]),
         (["--region", "labb"], ["region 'labb'", "did you mean 'lab'"]),
-        (["--subject", "subject-2"], ["subject 'subject-2'", "did you mean 'subject-1'"]),
+        (["--subject", "2"], ["subject '2'", "1"]),
         (["--device", "gpu"], ["device 'gpu'", "cpu"]),
         (["--weights", "nowhere.pth"], ["'nowhere.pth' do not exist", "imagenet, random"]),
         (["--preprocessing", "resized"], ["'resized'", "did you mean 'resize'"]),

@@ -57,7 +57,7 @@ def test_prints_a_verdict_and_writes_four_files(compare, sets):
     assert lines[0] == "3 models and 2 subjects: 12 stimuli"
     heading = next(k for k, line in enumerate(lines) if line.startswith("model"))
     assert re.split(r"\s{2,}", lines[heading]) == [
-        "model", "score", "95 % CI", "p", "p (FDR)", "ceiling",
+        "model", "score", "95 % CI", "p", "p (FDR)", "of ceiling",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[heading + 2 : heading + 5]] == [
         "good", "fair", "poor",

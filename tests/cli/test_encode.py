@@ -205,7 +205,7 @@ def test_into_a_pipe_lines_are_neither_broken_nor_padded(encode, lab):
 def test_options_reach_the_fit(encode, lab):
     ran = encode(
         lab, "--json", "--method", "pls", "--components", "2", "--seed", "4", "--batch-size", "5",
-        "--device", "cpu", "--preprocessing", "torchvision", "--subject", "subject-1",
+        "--device", "cpu", "--preprocessing", "torchvision", "--subject", "1",
     )  # fmt: skip
     found = json.loads(ran.out)
     assert (found["fit"]["method"], found["fit"]["readout"]) == ("pls", "flat")

@@ -13,7 +13,7 @@ def test_prints_a_table_and_writes_its_files(run, lab):
     ran = run("reliability", "-d", lab)
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
-    assert lines[0].startswith("Reliability of lab: lab, 6 neuroids, subject subject-1, 12 stim")
+    assert lines[0].startswith("Reliability of lab: lab, 6 neuroids, subject 1, 12 stim")
     assert lines[2].split()[:4] == ["region", "subject", "neuroids", "ρ"]
     folder = Path("results/reliability-lab")
     assert {Path(line.split()[1]) for line in lines[-4:]} == {folder / f for f in FILES}

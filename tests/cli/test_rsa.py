@@ -23,7 +23,7 @@ def test_prints_a_verdict_and_writes_its_files(rsa, lab):
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0] == (
-        "squeezenet1_1 (untrained) and lab: 6 neuroids, subject subject-1, 12 stimuli"
+        "squeezenet1_1 (untrained) and lab: 6 neuroids, subject 1, 12 stimuli"
     )
     heading = next(k for k, line in enumerate(lines) if line.startswith("layer"))
     assert lines[heading].split()[:7] == ["layer", "alias", "score", "95", "%", "CI", "p"]
@@ -86,7 +86,7 @@ def test_options_reach_the_comparison(rsa, lab):
     ran = rsa(
         lab, "--json", "--metric", "euclidean", "--comparator", "pearson", "--seed", 3,
         "--batch-size", 5, "--device", "cpu", "--preprocessing", "torchvision",
-        "--region", "lab", "--subject", "subject-1",
+        "--region", "lab", "--subject", "1",
     )  # fmt: skip
     result = json.loads(ran.out)
     assert result["comparison"]["metric"] == "euclidean"
@@ -220,8 +220,8 @@ def test_a_cluster_that_is_none(rsa, lab):
 
 @pytest.mark.parametrize(
     ("resample", "test", "words"),
-    [("stimuli", "t", "5 resamples of stimuli · test: t"),
-     ("none", "auto", "no resampling · test: permutation")],
+    [("stimuli", "t", "5 resamples of stimuli · p: one-sided against zero, by t test"),
+     ("none", "auto", "no resampling · p: one-sided against zero, by permutation")],
 )  # fmt: skip
 def test_inference_is_chosen_and_named(rsa, lab, resample, test, words):
     ran = rsa(lab, "--resample", resample, "--test", test, "--correction", "none")
@@ -234,7 +234,7 @@ def test_inference_is_chosen_and_named(rsa, lab, resample, test, words):
 @pytest.mark.parametrize("resample", ["subjects", pytest.param("both", marks=pytest.mark.slow)])
 def test_one_subject_cannot_be_resampled(rsa, lab, resample):
     error = rsa(lab, "--resample", resample).error
-    assert "recording 'lab' (lab) has one subject, subject-1" in error
+    assert "recording 'lab' (lab) has one subject, 1" in error
     assert "--resample stimuli" in error
 
 

@@ -219,7 +219,7 @@ class TestHumanIT:
         check(result)
         assert not result.ceiling.known
         assert result.notes()[0] == "Noise ceiling unknown: one subject, RDM only."
-        assert "ceiling" not in result.summary().columns
+        assert "of ceiling" not in result.summary().columns
         assert not result.plot().patches
 
     def test_one_subject(self, human_it):
@@ -700,7 +700,7 @@ class TestShowingAndSaving:
         lines = repr(human_it).splitlines()
         assert lines[0] == human_it.title
         assert lines[2].split() == [
-            "layer", "alias", "score", "95", "%", "CI", "p", "p", "(FDR)", "ceiling", "untrained",
+            "layer", "alias", "score", "95", "%", "CI", "p", "p", "(FDR)", "of", "ceiling", "untrained",
         ]  # fmt: skip
         assert [line.split()[0] for line in lines[3:6]] == FIRES
 

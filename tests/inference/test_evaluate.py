@@ -476,7 +476,7 @@ class TestDesigns:
         found = evaluate(*world(), names=["a", "b", "c"], n_resamples=30)
         assert repr(found).splitlines()[0] == found.title
         assert list(found.summary("holm").columns) == [
-            "model", "score", "95 % CI", "p", "p (Holm)", "ceiling",
+            "model", "score", "95 % CI", "p", "p (Holm)", "of ceiling",
         ]  # fmt: skip
         assert found.notes("none")[1].endswith("of 3 pairs of models differ (p < .05).")
         assert "<table" in found._repr_html_()

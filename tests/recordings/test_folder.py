@@ -38,7 +38,7 @@ def test_images_in_the_order_of_their_names(lab, responses):
     assert list(recording.data["stimulus_id"].values) == [f"p{k}.png" for k in range(N_STIMULI)]
     np.testing.assert_array_equal(recording.data["responses"].values, responses)
     assert recording.n_repetitions == (N_REPETITIONS, N_REPETITIONS)
-    assert recording.subjects == ["subject-1"]
+    assert recording.subjects == ["1"]
     assert recording.regions == ["mylab"]
     assert recording.describe()["stimulus_order"] == "sorted names of the images"
     assert list(recording.data["neuroid_id"].values) == ["n0001", "n0002", "n0003", "n0004"]
@@ -208,7 +208,7 @@ def test_columns_that_mean_something_else_are_no_coordinates(lab, name):
     stimuli_csv(f"stimulus_id,{name}", *(f"p{k},v" for k in range(6)))(lab)
     data = from_folder(lab).data
     assert [c for c, v in data.coords.items() if v.dims == ("stimulus",)] == ["stimulus_id"]
-    assert set(data["subject"].values) == {"subject-1"}
+    assert set(data["subject"].values) == {"1"}
 
 
 def test_a_column_that_is_there_twice_is_refused(lab):
