@@ -31,6 +31,7 @@ from probe.cli import (
     layers,
     loading,
     models,
+    notebooks,
     reliability,
     rsa,
     saliency,
@@ -65,6 +66,7 @@ _COMMANDS = {
         transfer.transfer,
         tuning.tuning,
         models.models,
+        notebooks.notebooks,
     )
 }
 _GROUPS = {"datasets": datasets.app, "cache": cache.app, "assets": assets.app}

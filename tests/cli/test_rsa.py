@@ -22,9 +22,7 @@ def test_prints_a_verdict_and_writes_its_files(rsa, lab):
     ran = rsa(lab, "--output", "out")
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
-    assert lines[0] == (
-        "squeezenet1_1 (untrained) and lab: 6 neuroids, subject 1, 12 stimuli"
-    )
+    assert lines[0] == ("squeezenet1_1 (untrained) and lab: 6 neuroids, subject 1, 12 stimuli")
     heading = next(k for k, line in enumerate(lines) if line.startswith("layer"))
     assert lines[heading].split()[:7] == ["layer", "alias", "score", "95", "%", "CI", "p"]
     assert [line.split()[0] for line in lines[heading + 2 : heading + 4]] == [

@@ -532,11 +532,15 @@ class TestInference:
     def test_a_test_is_passed_on_and_named(self, alexnet_like, small):
         options = {"layers": ["0"], "baselines": False, "n_resamples": 60}
         p = {}
+        said = {
+            "permutation": "by permutation of stimulus labels", "t": "by t test",
+            "bootstrap": "by bootstrap", "sign-flip": "by sign flips of subjects",
+        }  # fmt: skip
         for test in ("auto", "t", "bootstrap", "sign-flip"):
             result = rsa(alexnet_like, small, test=test, resample="subjects", **options)
             named = "permutation" if test == "auto" else test
             assert result.facts["comparison"]["test"] == named
-            assert f"test: {named}" in dict(result.describe())["inference"]
+            assert said[named] in dict(result.describe())["inference"]
             p[test] = result.layers["p_zero"][0]
         assert p["sign-flip"] in (0.25, 0.5, 0.75, 1.0)  # of two subjects' signs
         assert len(set(p.values())) == 4
@@ -700,7 +704,8 @@ class TestShowingAndSaving:
         lines = repr(human_it).splitlines()
         assert lines[0] == human_it.title
         assert lines[2].split() == [
-            "layer", "alias", "score", "95", "%", "CI", "p", "p", "(FDR)", "of", "ceiling", "untrained",
+            "layer", "alias", "score", "95", "%", "CI", "p", "p", "(FDR)", "of", "ceiling",
+            "untrained",
         ]  # fmt: skip
         assert [line.split()[0] for line in lines[3:6]] == FIRES
 
