@@ -77,9 +77,12 @@ def world(n: int, n_models: int, n_subjects: int) -> tuple[np.ndarray, np.ndarra
 
     rng = np.random.default_rng(0)
     shared = rng.normal(size=(n, 30))
-    models = [rdm(shared + rng.normal(0, 1 + k / 4, (n, 30))) for k in range(n_models)]
-    data = [rdm(shared + rng.normal(0, 1, (n, 30))) for _ in range(n_subjects)]
-    return np.stack(models), np.stack(data)
+    models, data = (np.empty((k, n * (n - 1) // 2)) for k in (n_models, n_subjects))
+    for k, model in enumerate(models):  # in place: a list and its stack would be the peak
+        model[:] = rdm(shared + rng.normal(0, 1 + k / 4, (n, 30)))
+    for subject in data:
+        subject[:] = rdm(shared + rng.normal(0, 1, (n, 30)))
+    return models, data
 
 
 def cpu_seconds() -> float:

@@ -51,6 +51,7 @@ html_title = "probe"
 html_theme_options = {
     "show_nav_level": 1,
     "navigation_with_keys": False,
+    "navbar_persistent": ["search-button"],  # a field makes the header wrap at 1,000 pixels
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
