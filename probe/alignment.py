@@ -104,9 +104,24 @@ class Alignment(Saved, pd.DataFrame):
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
-    def plot(self, ax: Axes | None = None) -> Axes:  # type: ignore[override]
-        """Draw alignment along the layers, beside chance; see `probe.plots.plot_alignment`."""
-        return plot_alignment(self, ylabel=str(self["method"].iloc[0]), title=self.title, ax=ax)
+    def plot(  # type: ignore[override]
+        self, ax: Axes | None = None, *, legend: bool = True
+    ) -> Axes:
+        """Draw alignment along the layers, beside chance; see `probe.plots.plot_alignment`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        method = str(self["method"].iloc[0])
+        return plot_alignment(self, ylabel=method, title=self.title, legend=legend, ax=ax)
 
     def _contents(self) -> Contents:
         """Return the table and the figure."""

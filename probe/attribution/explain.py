@@ -41,7 +41,7 @@ from probe.targets.kinds import check_single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 DEFAULT_METHOD = "grad-cam"
 
@@ -125,20 +125,39 @@ class Saliency(Drawable):
     @property
     def scale(self) -> str:
         """One line that says what the colours stand for."""
-        end = maps.scale_of(self.map)
+        end = self.end
         if not self.map.any():
             return "the map is zero everywhere"
         ends = f"−{end:.2g} (blue) to {end:.2g} (red)" if self.method.signed else f"0 to {end:.2g}"
-        return f"colours from {ends}: 99.5 % of the map lie within"
+        return f"colours from {ends}: {100 * self._share:g} % of the map lie within"
+
+    @property
+    def end(self) -> float:
+        """Where the colours end: larger values have the last one.
+
+        99.5 % of the map lie within; of one with a value for each pixel of the input, in which the
+        largest are single pixels, 97 %, or the others would not be seen.
+        """
+        return maps.scale_of(self.map, self._share)
+
+    @property
+    def _share(self) -> float:
+        is_fine = self.values.shape[-2:] == tuple(self.inputs.shape[-2:])
+        return maps.FINE_QUANTILE if is_fine else maps.QUANTILE
 
     def overlay(self) -> Image.Image:
         """Return the map over the picture, at the picture's size; the opacity is its magnitude."""
         pixels = np.asarray(self.picture)
-        return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed))
+        return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed, scale=self.end))
 
     def plot(
-        self, style: Style = "overlay", ax: Axes | None = None, *, title: str | None = None
-    ) -> Axes | Figure:
+        self,
+        style: Style = "overlay",
+        ax: Axes | None = None,
+        *,
+        title: str | None = None,
+        figure: Figure | SubFigure | None = None,
+    ) -> Axes | Figure | SubFigure:
         """Draw the map.
 
         Parameters
@@ -150,19 +169,24 @@ class Saliency(Drawable):
             Where to draw; by default a new figure.
         title : str, optional
             By default `title`, which says all; an empty one is left out.
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            The same for ``side``, which has three panels.
 
         Returns
         -------
-        matplotlib.axes.Axes, or for ``side`` matplotlib.figure.Figure
+        matplotlib.axes.Axes, or for ``side`` matplotlib.figure.Figure or SubFigure
         """
         maps.check_style(style)
         pixels, signed = np.asarray(self.picture), self.method.signed
         title = self.title if title is None else title
         if style == "side":
             return maps.plot_side_by_side(
-                pixels, self.map, signed=signed, title=title, label="for the target"
-            )
-        return maps.plot_map(pixels, self.map, signed=signed, style=style, title=title, ax=ax)
+                pixels, self.map, signed=signed, title=title, label="for the target",
+                scale=self.end, figure=figure,
+            )  # fmt: skip
+        return maps.plot_map(
+            pixels, self.map, signed=signed, style=style, title=title, scale=self.end, ax=ax
+        )
 
     def png(self, style: Style = "overlay", *, dpi: int = 300) -> bytes:
         """Return the content of a PNG file; `probe.images.about` reads how it was made.
@@ -253,8 +277,34 @@ class Saliencies(Drawable, Sequence[Saliency]):
         """Return the layers whose positions there are maps of; one without a name for none."""
         return list(dict.fromkeys(one.layer for one in self.maps if one.layer)) or [""]
 
-    def plot(self) -> Figure:
-        """Draw a contact sheet, layer × method; each map has a scale of its own."""
+    def _note(self) -> str:
+        """Return what the colours are, and how much of each map lies within its scale."""
+        fine = {one.method.name for one in self.maps if one._share == maps.FINE_QUANTILE}
+        others = {one.method.name for one in self.maps} - fine
+        note = "Red: for the target, blue: against it; from dark to yellow: how much, without sign."
+        shares = ((others, maps.QUANTILE), (fine, maps.FINE_QUANTILE))
+        scales = [
+            f"{100 * share:g} % of the values"
+            + (f" of {', '.join(sorted(names))}" if fine and others else "")
+            for names, share in shares
+            if names
+        ]
+        return f"{note} Colours end where {'; and '.join(scales)} lie within."
+
+    def plot(self, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+        """Draw a contact sheet, method by method and layer by layer.
+
+        Each map has a scale of its own, which the note below the sheet describes.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
         methods_shown = list(dict.fromkeys(one.method.name for one in self.maps))
         layers = self._layers()
         table: list[list[Saliency | None]] = [[None] * len(methods_shown) for _ in layers]
@@ -268,6 +318,9 @@ class Saliencies(Drawable, Sequence[Saliency]):
             rows=layers,
             columns=methods_shown,
             title=self.title,
+            scales=[[None if one is None else one.end for one in line] for line in table],
+            note=self._note(),
+            figure=figure,
         )
 
     @property

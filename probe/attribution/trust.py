@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
@@ -18,13 +17,13 @@ from probe.attribution.methods import Method
 from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
 from probe.output.drawable import Drawable
-from probe.output.pictures import FIGURE_STYLE
 from probe.output.text import number
 from probe.plots import plot_curves, plot_randomisation
+from probe.plots.figures import own_panels
 from probe.targets import Class, Target
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 N_RANDOMISED_LAYERS = 4
 """Layers after which the randomisation test looks at the map: it makes it anew each time."""
@@ -77,12 +76,24 @@ class Trust(Drawable):
             "randomisation": self.randomised.replace({np.nan: None}).to_dict("records"),
         }
 
-    def plot(self) -> Figure:
-        """Draw deletion and insertion curves, and the randomisation test."""
-        from matplotlib import pyplot as plt
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
+        """Draw deletion and insertion curves, and the randomisation test.
 
-        with mpl.rc_context(FIGURE_STYLE):
-            figure = plt.figure(figsize=(10.5, 3.6), dpi=200, layout="constrained")
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
+        with own_panels(figure, 10.5, 3.6) as canvas:
+            figure = canvas.figure
             left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
             curves = {
                 "deletion": (self.deletion.fractions, self.deletion.scores),
@@ -90,11 +101,9 @@ class Trust(Drawable):
                 "insertion": (self.insertion.fractions, self.insertion.scores),
                 "insertion, random": (self.chance[1].fractions, self.chance[1].scores.mean(0)),
             }
-            plot_curves(curves, ylabel=self.score, ax=left)
-            plot_randomisation(self.randomised, ax=right)
-            right.set_ylabel("rank correlation\nof the maps’ magnitudes")
-            right.set_xlabel("layers with new weights, last to first")
-            figure.suptitle(self.title, fontsize=9)
+            plot_curves(curves, ylabel=self.score, legend=legend, ax=left)
+            plot_randomisation(self.randomised, legend=legend, ax=right)
+            canvas.head(self.title)
         return figure
 
     @property

@@ -16,7 +16,7 @@ from probe.output.text import number, plain
 from probe.plots.transfer import plot_transfer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 SUMMARISED_SHOTS = (1, 5)
 """Training pictures per class, of which a summary has the accuracy."""
@@ -78,9 +78,23 @@ class Transfer(Result):
             drop=True
         )
 
-    def plot(self) -> Figure:
-        """Draw accuracy along the layers and with few training pictures; see `plot_transfer`."""
-        return plot_transfer(self.table, title=self.title)
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
+        """Draw accuracy along the layers and with few training pictures; see `plot_transfer`.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
+        return plot_transfer(self.table, title=self.title, legend=legend, figure=figure)
 
     def describe(self) -> list[tuple[str, str]]:
         """Return what was done, as (name, text) lines."""

@@ -47,14 +47,22 @@ def atlas(
             show_default="atlas-MODEL-LAYER.png, here",
         ),
     ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="The bare pictures, larger where there are more activations, without title, "
+            "numbers of rows and columns, and scale.",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Make an atlas of a layer: similar activations side by side, with a picture of each kind.
 
     Activations at random positions of many pictures are laid out on a plane. For each cell of the
-    plane, a picture is made whose activations have the direction of the cell's mean; it is larger
-    where there are more activations. If the command is interrupted, the same command resumes where
-    it stopped.
+    plane, a picture is made whose activations have the direction of the cell's mean; the frame
+    around it is darker where there are more activations. If the command is interrupted, the same
+    command resumes where it stopped.
 
     With a target, the colour of each frame shows how much the cell contributes to it: gradient ×
     activation, at the position and in the picture that each activation comes from (a site counts
@@ -74,7 +82,7 @@ def atlas(
     name = plain_name("atlas", settings.model, settings.layer)
     path = check_place(output or Path(f"{name}.png"))
     sheet = atlas(images=stimuli_of(images), **vars(settings))
-    _show(sheet, sheet.save(path), as_json)
+    _show(sheet, sheet.save(path, plain=plain), as_json)
 
 
 def _show(atlas: Atlas, written: Path, as_json: bool) -> None:

@@ -190,13 +190,15 @@ class RSAResult(RSAComparison):
         """Rows of the table that are layers, without the baselines."""
         return self.table[self.table["kind"] == "layer"].reset_index(drop=True)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> Axes:
         """Draw score along the layers, with interval, ceiling band and baselines.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
 
         Returns
         -------
@@ -212,6 +214,7 @@ class RSAResult(RSAComparison):
             ylabel=f"{self.symbol} with {self.facts['recording']['region']}"
             f"\n(RDMs of {METRIC_LABELS.get(metric, metric)})",
             title=self.title,
+            legend=legend,
             ax=ax,
         )
 

@@ -153,7 +153,9 @@ class Comparison(Result):
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
-    def plot(self, ax: Axes | None = None, *, correction: str = "fdr") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, *, correction: str = "fdr", legend: bool = True
+    ) -> Axes:
         """Draw every model's score as a bar, with intervals, tests and the noise ceiling.
 
         Parameters
@@ -162,6 +164,8 @@ class Comparison(Result):
             Where to draw; by default a new figure.
         correction : {'fdr', 'holm', 'none'}
             Which p-values decide.
+        legend : bool
+            Whether there is one.
 
         Returns
         -------
@@ -176,6 +180,7 @@ class Comparison(Result):
             [self.aliases[label] for label in self.models.labels],
             correction=correction,
             ylabel=f"{self.symbol} with the data",
+            legend=legend,
             ax=ax,
         )
 

@@ -19,8 +19,7 @@ from probe.output.text import corrected, number, p_value, plain, share
 from probe.plots.regions import map_size, plot_regions
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 @dataclass(frozen=True)
@@ -145,24 +144,30 @@ class RSAMap(Result):
             names.append(f"{name}~{same + 1}" if same else name)
         return names
 
-    def plot(self, axes: Axes | Sequence[Axes] | None = None) -> list[Axes]:
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
         """Draw the layer × region map, one panel per network, see `probe.plots.plot_regions`.
 
         Parameters
         ----------
-        axes : matplotlib.axes.Axes, or one per network, optional
+        figure : matplotlib.figure.Figure or SubFigure, optional
             Where to draw; by default a new figure.
+        legend : bool
+            Whether marks are explained below.
 
         Returns
         -------
-        list of matplotlib.axes.Axes
+        matplotlib.figure.Figure or SubFigure
         """
         symbols = {result.symbol for result in self.results}
         return plot_regions(
             self.cells,
             self.best,
             symbol=symbols.pop() if len(symbols) == 1 else "score",
-            axes=axes,
+            title=self.title,
+            legend=legend,
+            figure=figure,
         )
 
     def save(self, path: str | Path) -> list[Path]:
@@ -285,13 +290,8 @@ class RSAMap(Result):
         return [*dict.fromkeys(notes), *(f"Failed: {f.message}" for f in self.failures)]
 
     def _png(self) -> bytes:
-        size, heights = map_size(self.cells, self.best)
-
-        def draw(figure: Figure) -> None:
-            grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
-            self.plot(list(grid[:, 0]))
-
-        return png(draw, size, self.title)
+        size, _ = map_size(self.cells, self.best)
+        return png(self.plot, size, self.title)
 
 
 def _best_of(result: RSAResult) -> dict[str, Any]:

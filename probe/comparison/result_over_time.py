@@ -18,7 +18,7 @@ from probe.plots.rdms import METRIC_LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from probe.similarity.rdm_set import RDMs
 
@@ -85,22 +85,27 @@ class RSAOverTime(RSAComparison):
         one = first[first["layer"] == first["layer"].iloc[0]]
         return one[["time_start", "time_end"]].to_numpy()
 
-    def plot(self, figure: Figure | None = None) -> Figure:
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
         """Draw a curve per layer with ceiling, and when each peaks.
 
         Parameters
         ----------
-        figure : matplotlib.figure.Figure, optional
-            Where to draw; by default a new one.
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.figure.Figure or SubFigure
         """
         comparison = self.facts["comparison"]
         metric = comparison["metric"]
         return plot_over_time(
-            self.table, self.peaks, self.clusters, figure=figure, title=self.title,
+            self.table, self.peaks, self.clusters, figure=figure, legend=legend,
+            title=self.title,
             ceiling_label=f"noise ceiling ({self.ceiling})",
             interval_label=interval_label(comparison["resample"]),
             ylabel=f"{self.symbol} with {self.facts['recording']['region']}"

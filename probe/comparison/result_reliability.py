@@ -32,7 +32,7 @@ from probe.recordings.several import load_recordings
 from probe.stimuli import StimulusSet
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 COMPARATOR = "spearman"
 """Between the RDMs of two halves."""
@@ -158,17 +158,27 @@ class Reliability(Result):
     def _unknown(self) -> int:
         return int(self.neuroids["published" if self.published else "reliability"].isna().sum())
 
-    def plot(self) -> Figure:
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
         """Draw all neuroids, the RDM and, if there are several times, both over time.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.figure.Figure or SubFigure
         """
         column = "published" if self.published else "reliability"
         return plot_reliability(
-            self.neuroids, self.rdms, self.times, column=column, title=self.title
-        )
+            self.neuroids, self.rdms, self.times, column=column, title=self.title,
+            legend=legend, figure=figure,
+        )  # fmt: skip
 
     def _contents(self) -> Contents:
         """Return the tables, the figure and ``reliability.json``."""

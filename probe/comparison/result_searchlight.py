@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError, suggest
 from probe.formats import brain_maps
 from probe.output.files import Contents, csv, plain_name
-from probe.output.pictures import FIGURE_STYLE, png
+from probe.output.pictures import png
 from probe.output.result import Result
 from probe.output.text import count, number, p_value, plain, said_of
 from probe.plots.searchlight import figure_size, plot_slices, plot_surfaces, surface_figure_size
@@ -24,7 +23,7 @@ from probe.recordings.space import HEMISPHERES, Surface, Volume
 from probe.similarity import get_comparator
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 ALPHA = 0.05
 """Corrected p-values below this are counted, and outlined in figures."""
@@ -185,7 +184,13 @@ class SearchlightResult(Result):
             "vertex": int(self.space.vertices[place]),
         }
 
-    def plot(self, layers: str | list[str] | None = None) -> Figure:
+    def plot(
+        self,
+        layers: str | list[str] | None = None,
+        figure: Figure | SubFigure | None = None,
+        *,
+        legend: bool = True,
+    ) -> Figure | SubFigure:
         """Draw slices through the volume, or views of the surface, one row per layer.
 
         Places with p < .05, corrected, are outlined (volumes). The last row is the best layer at
@@ -195,23 +200,21 @@ class SearchlightResult(Result):
         ----------
         layers : str or list of str, optional
             Paths or aliases; by default all.
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether scales of colours stand beside the maps.
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.figure.Figure or SubFigure
 
         Raises
         ------
         ProbeError
             If the result has no such layer.
         """
-        from matplotlib import pyplot as plt
-
-        chosen = self._chosen(layers)
-        with mpl.rc_context(FIGURE_STYLE):
-            figure = plt.figure(figsize=self._figure_size(chosen), layout="constrained", dpi=150)
-            self._draw(figure, chosen)
-        return figure
+        return self._draw(figure, self._chosen(layers), legend)
 
     def _chosen(self, layers: str | list[str] | None) -> list[int]:
         if layers is None:
@@ -232,7 +235,9 @@ class SearchlightResult(Result):
             return figure_size(self.space, n_rows)
         return surface_figure_size(len(self.meshes), n_rows)
 
-    def _draw(self, figure: Figure, chosen: list[int]) -> None:
+    def _draw(
+        self, figure: Figure | SubFigure | None, chosen: list[int], legend: bool = True
+    ) -> Figure | SubFigure:
         names = [self.aliases[m] or self.layers[m] for m in chosen]
         best, best_label = None, "best layer"
         if len(chosen) > 1:
@@ -244,15 +249,16 @@ class SearchlightResult(Result):
         heading = f"{self.symbol} with the RDM of each neighbourhood\n{self.title}"
         if isinstance(self.space, Volume):
             p = self.p if self.p is not None else np.ones_like(self.scores)
-            plot_slices(
+            return plot_slices(
                 self.space, self.scores[chosen], names, significant=p[chosen] < ALPHA, best=best,
-                best_label=best_label, symbol=self.symbol, title=heading, figure=figure,
+                best_label=best_label, symbol=self.symbol, title=heading, legend=legend,
+                figure=figure,
             )  # fmt: skip
-        else:
-            plot_surfaces(
-                self.space, self.meshes, self.scores[chosen], names, best=best,
-                best_label=best_label, symbol=self.symbol, title=heading, figure=figure,
-            )  # fmt: skip
+        return plot_surfaces(
+            self.space, self.meshes, self.scores[chosen], names, best=best,
+            best_label=best_label, symbol=self.symbol, title=heading, legend=legend,
+            figure=figure,
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> list[Path]:
         """Write maps, a table, a figure and ``searchlight.json`` into a folder.

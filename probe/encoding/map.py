@@ -140,9 +140,21 @@ class Encodings(Result, Sequence[Encoding]):
             notes.append("A recording is SIMULATED: its responses were generated, not measured.")
         return notes
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw r of every fit along the depth of its network."""
-        return plot_encodings(self.table, title=self.title, ax=ax)
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> Axes:
+        """Draw r of every fit along the depth of its network.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return plot_encodings(self.table, title=self.title, legend=legend, ax=ax)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write every fit into a folder of its own, and what is common beside them."""

@@ -24,7 +24,7 @@ from probe.recordings import Noise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 POOLED = ("r", "r_ceiled")
 """Scores that are given over time."""
@@ -73,17 +73,21 @@ class EncodingOverTime(Compared):
         """The layer whose curve rises highest."""
         return str(self.peaks["layer"].iloc[int(self.peaks["score"].argmax())])
 
-    def plot(self, figure: Figure | None = None) -> Figure:
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
         """Draw a curve per layer, and when each peaks.
 
         Parameters
         ----------
-        figure : matplotlib.figure.Figure, optional
-            Where to draw; by default a new one.
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.figure.Figure or SubFigure
         """
         columns = {"r": "score", "r_low": "ci_low", "r_high": "ci_high"}
         table = self.table.rename(columns=columns).assign(
@@ -92,7 +96,8 @@ class EncodingOverTime(Compared):
         no_clusters = pd.DataFrame(columns=["layer", "time_start", "time_end", "p"])
         resampled = bool(table["ci_low"].notna().any())
         return plot_over_time(
-            table, self.peaks, no_clusters, figure=figure, title=self.title,
+            table, self.peaks, no_clusters, figure=figure, legend=legend,
+            title=self.title,
             interval_label="95 % CI over stimuli" if resampled else "",
             ylabel=f"r of held-out responses of {self.facts['recording']['region']}\n"
             "(median over sites)",
@@ -115,14 +120,12 @@ class EncodingOverTime(Compared):
         layer = layer or self.best
         k = list(self.peaks["layer"]).index(layer)
         name = self.peaks["alias"].iloc[k] or layer
-        ax = plot_generalisation(
+        return plot_generalisation(
             self.generalisation[k].T, self.times, ax=ax,
             label="r of held-out responses (median over sites)",
             title=f"{name}: fitted at one time, tested at another",
+            xlabel="fitted at (ms after onset)", ylabel="tested at (ms after onset)",
         )  # fmt: skip
-        ax.set_xlabel("fitted at (ms after onset)")
-        ax.set_ylabel("tested at (ms after onset)")
-        return ax
 
     def _contents(self) -> Contents:
         """Return tables, figures and ``encoding.json``."""

@@ -32,7 +32,7 @@ from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 FORMAT = 2
 """Of the folder that `Encoding.save` writes."""
@@ -370,26 +370,55 @@ class Encoding(Result):
         assert self.network is not None  # set above
         return self.network
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> Axes:
         """Draw r along the layers, with intervals, ceiling and baselines.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
         """
         reliability = self.sites["reliability"]
         above = reliability[reliability > 0]
         ceiling = float(np.sqrt(above).median()) if len(above) else None
-        return plot_encoding(self.table, ceiling=ceiling, title=self.title, ax=ax)
+        return plot_encoding(self.table, ceiling=ceiling, title=self.title, legend=legend, ax=ax)
 
-    def plot_sites(self) -> Figure:
-        """Draw the fields of all sites over the picture, and their r against the ceiling."""
+    def plot_sites(self, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+        """Draw the fields of all sites over the picture, and their r against the ceiling.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
         size = self.facts["fit"]["input_size"]
-        return plot_sites(self.sites, (size[0], size[1]), title=self.title)
+        return plot_sites(self.sites, (size[0], size[1]), title=self.title, figure=figure)
 
-    def plot_bands(self) -> Figure:
+    def plot_bands(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
         """Draw what each layer contributes to R², on average and in each site.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
 
         Raises
         ------
@@ -401,7 +430,9 @@ class Encoding(Result):
                 f"sites of {self.dataset} are read from one layer each: fit them with method "
                 "'banded' to see what each layer adds"
             )
-        return plot_bands(self.table, self.bands, title=self.title)
+        return plot_bands(
+            self.table, self.bands, title=self.title, legend=legend, figure=figure
+        )
 
     def save(self, path: str | Path, *, figures: bool = True) -> list[Path]:
         """Write tables, figures and sites into a folder, which `probe.open_encoding` reads.
@@ -570,15 +601,16 @@ class Encoding(Result):
         return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
 
 
-def png_of(figure: Figure, title: str) -> bytes:
+def png_of(figure: Figure | SubFigure, title: str) -> bytes:
     """Return a figure as a PNG file, and close it."""
     from matplotlib import pyplot as plt
 
     out = io.BytesIO()
+    root: Any = figure.get_figure(root=True)
     try:
-        figure.savefig(out, format="png", dpi=200, metadata={"Title": title})
+        root.savefig(out, format="png", dpi=200, metadata={"Title": title})
     finally:
-        plt.close(figure)
+        plt.close(root)
     return out.getvalue()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import io
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -170,6 +172,37 @@ class Evaluation(Summarised):
             names=tuple(self.names[k] for k in chosen) if self.names else (),
         )
 
+    def plot(
+        self, ax: Any = None, *, names: Sequence[str] | None = None, legend: bool = True
+    ) -> Any:
+        """Draw every model's score as a bar, and every test, see `probe.plots.plot_scores`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        names : sequence of str, optional
+            Of the models; by default those that `evaluate` was called with.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        plot_scores = _by_name("probe.plots").plot_scores
+        return plot_scores(self, self._named(names), legend=legend, ax=ax)
+
+    def _png(self) -> bytes:
+        """Return the figure as the content of a PNG file."""
+        from matplotlib import pyplot as plt
+
+        figure = self.plot().get_figure(root=True)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=200, metadata={"Title": self.title})
+        plt.close(figure)
+        return content.getvalue()
+
     def summary(self, correction: str = "fdr") -> pd.DataFrame:
         """Return the models as a person reads them, the best first.
 
@@ -309,6 +342,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     subjects: Sequence[str] | None = None,
     track: Track | None = None,
+    progress: bool | None = None,
     executor: Executor | None = None,
 ) -> Evaluation:
     """Score models against subjects, with intervals and tests of the scores.
@@ -381,7 +415,10 @@ def evaluate(
         What the subjects are called in errors.
     track : callable, optional
         Wraps an iterable over resamples in a progress bar; also given are its ``total`` and, as
-        ``desc``, what it is.
+        ``desc``, what it is. By default, of models that are fitted in every resample, which takes
+        long, those of `probe.progress`, with the time that remains.
+    progress : bool, optional
+        Show these; by default when a person is watching.
     executor : Executor, optional
         Has blocks of resamples computed elsewhere, as `probe.cluster.Cluster` does; by default,
         threads of this process do it. A seed gives the same numbers, to the last bit where the
@@ -438,6 +475,9 @@ def evaluate(
         folds = random_folds(np.ones((1, units.n), dtype=int), n_folds, N_DEALS, of_folds)
         others = resample in ("subjects", "both")
         scorer = _CrossValidatedScorer(a, b, chosen, units, executor, flexible, folds, others)
+
+    if fitted and track is None:
+        track = functools.partial(_by_name("probe.progress").track, progress=progress)
 
     # Scores. Rows: the models, then the two bounds of the ceiling. Columns: subjects.
     by_subject = scorer.score(np.ones((1, units.n), dtype=int), [np.ones((1, n_subjects))])[0][0]
@@ -769,6 +809,11 @@ def _sample(
             means["subjects"] = _means(by_subject[None], subject_counts)
         by_subject = _pseudo_values(scorer, by_subject)
     return _Samples(resample, scheme, by_subject, left_out, resampled, counts, means)
+
+
+def _by_name(module: str) -> Any:
+    """Return a module that is used only when a person looks: the mathematics does not import it."""
+    return importlib.import_module(module)
 
 
 def _described(track: Track | None, desc: str) -> Track | None:

@@ -14,7 +14,7 @@ from probe.output.pictures import as_html, figure_png, place_of, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 Contents = Mapping[str, Callable[[], bytes]]
 """By the ending of a file, what computes its content."""
@@ -37,7 +37,7 @@ class Drawable(ABC):
             """Everything that decides the figure, as plain values, for its metadata."""
 
     @abstractmethod
-    def plot(self) -> Axes | Figure:
+    def plot(self) -> Axes | Figure | SubFigure:
         """Draw the figure."""
 
     def _contents(self) -> Contents:

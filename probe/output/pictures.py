@@ -20,7 +20,7 @@ from probe.output.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 SHOWN = 1200
@@ -95,6 +95,7 @@ FIGURE_STYLE: Any = {
     "axes.linewidth": 0.8,
     "axes.labelsize": 9,
     "axes.titlesize": 9,
+    "axes.titlelocation": "left",
     "legend.frameon": False,
     "legend.fontsize": 8,
     "legend.title_fontsize": 8,
@@ -126,12 +127,16 @@ def png(
 
 
 def figure_png(
-    drawn: Axes | Figure, about: Mapping[str, Any], *, dpi: int = 300, transparent: bool = False
+    drawn: Axes | Figure | SubFigure,
+    about: Mapping[str, Any],
+    *,
+    dpi: int = 300,
+    transparent: bool = False,
 ) -> bytes:
     """Return the content of a PNG file of a figure, and close it; see `probe.images.png`."""
     from matplotlib import pyplot as plt
 
-    figure = drawn if isinstance(drawn, mpl.figure.Figure) else drawn.get_figure(root=True)
+    figure = drawn.get_figure(root=True)
     assert isinstance(figure, mpl.figure.Figure)  # it lies in one
     out = io.BytesIO()
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probe.plots.figures import own_figure
+from probe.plots.figures import explain, head, looks_of_kinds, name_axes, own_figure
 from probe.plots.layers import name_places
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def plot_alignment(
-    table: pd.DataFrame, *, ylabel: str = "score", title: str = "", ax: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    ylabel: str = "score",
+    title: str = "",
+    legend: bool = True,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw alignment along the layers, a line per region and subject.
 
@@ -26,6 +31,8 @@ def plot_alignment(
     table : pandas.DataFrame
         As `probe.align` returns it.
     ylabel, title : str
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -37,16 +44,18 @@ def plot_alignment(
     names = [alias or layer for layer, alias in layers[["layer", "alias"]].to_numpy()]
     owners = table[["region", "subject"]].drop_duplicates().to_numpy()
     with own_figure(ax, float(np.clip(0.45 * len(names) + 1.0, 2.6, 9.0)), 2.6) as ax:
-        for region, subject in owners:
+        looks = looks_of_kinds(len(owners), markers=True)
+        for (region, subject), look in zip(owners, looks, strict=True):
             rows = table[(table["region"] == region) & (table["subject"] == subject)]
-            (line,) = ax.plot(rows["score"].to_numpy(), "o-", ms=4, label=f"{region}, {subject}")
+            label = f"{region}, {subject}"
+            ax.plot(rows["score"].to_numpy(), ms=4, lw=1.3, label=label, **look)
             if rows["chance"].notna().any():
-                ax.plot(rows["chance"].to_numpy(), ":", color=line.get_color(), lw=1.2)
+                ax.plot(rows["chance"].to_numpy(), ":", color=look["color"], lw=1.0)
         if table["chance"].notna().any():
             ax.plot([], [], ":", color="0.3", lw=1.2, label="permuted stimuli")
         name_places(ax, names)
-        ax.set_ylabel(ylabel)
-        ax.set_title(title, loc="left")
+        name_axes(ax, ylabel=ylabel)
+        head(ax, title)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+        explain(ax, legend)
     return ax

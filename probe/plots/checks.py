@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from probe.errors import ProbeError, nearest
-from probe.plots.figures import own_figure
+from probe.plots.figures import (
+    explain,
+    head,
+    looks_of_kinds,
+    name_axes,
+    name_ticks,
+    own_figure,
+)
 from probe.plots.layers import name_places
 
 if TYPE_CHECKING:
@@ -33,6 +40,7 @@ def plot_curves(
     xlabel: str = "pixels removed or inserted",
     ylabel: str = "score",
     title: str = "",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how a target's score changes as pixels are removed or inserted.
@@ -44,6 +52,8 @@ def plot_curves(
         of few curves with a band from the lowest to the highest. The legend tells the areas below.
     xlabel, ylabel, title : str
         What to write.
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -61,8 +71,9 @@ def plot_curves(
     if not curves:
         raise ProbeError("there is no curve to draw")
     banded = len(curves) <= MAX_BANDS
+    looks = looks_of_kinds(len(curves))
     with own_figure(ax, 3.2, 2.6) as ax:
-        for (name, (x, scores)), look in zip(curves.items(), _looks(len(curves)), strict=True):
+        for (name, (x, scores)), look in zip(curves.items(), looks, strict=True):
             fractions, rows = np.asarray(x), np.atleast_2d(np.asarray(scores))
             mean = rows.mean(axis=0)
             area = np.trapezoid(mean, fractions)
@@ -72,12 +83,13 @@ def plot_curves(
                     fractions, rows.min(0), rows.max(0), color=look["color"], alpha=0.15, lw=0
                 )
         ax.set_xlim(0.0, 1.0)
-        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-        ax.set(xlabel=xlabel, ylabel=ylabel)
-        ax.set_title(title, loc="left")
+        name_ticks(ax.xaxis, [0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+        name_axes(ax, xlabel, ylabel)
+        head(ax, title)
         sns.despine(ax=ax)
         area_label = "area below the mean" + (" (band: all pictures)" if banded else "")
-        _legend(ax, area_label if len(rows) > 1 else "area below")
+        explain(ax, legend, title=area_label if len(rows) > 1 else "area below",
+                last="100 %")  # fmt: skip
     return ax
 
 
@@ -86,6 +98,7 @@ def plot_randomisation(
     *,
     measure: str = "spearman_abs",
     title: str = "",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how alike maps are to those of a network whose weights are drawn anew.
@@ -100,6 +113,8 @@ def plot_randomisation(
         has a colour.
     measure : {'spearman_abs', 'spearman', 'ssim'}
     title : str
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -129,7 +144,7 @@ def plot_randomisation(
 
     with own_figure(ax, float(np.clip(0.3 * len(names) + 1.2, 3.2, 9.0)), 2.8) as ax:
         ax.axhline(0.0, color="0.3", lw=0.8, ls=(0, (4, 2)), zorder=1)
-        looks = _looks(len(groups))
+        looks = looks_of_kinds(len(groups), markers=True)
         width = 0.5 * (len(groups) - 1) / max(len(groups), 4)
         shifts = np.linspace(-width, width, len(groups))
         for (name, of_group), look, shift in zip(groups.items(), looks, shifts, strict=True):
@@ -137,44 +152,25 @@ def plot_randomisation(
             cascade = mean.get("cascading", pd.Series(dtype=float))
             ax.plot(
                 [0, *(x_of[str(layer)] for layer in cascade.index)], [1.0, *cascade],
-                marker="o", ms=3.5, lw=1.4, label=str(name), zorder=3, **look,
+                ms=3.5, lw=1.4, label=str(name), zorder=3, **look,
             )  # fmt: skip
             alone = mean.get("independent", pd.Series(dtype=float))
             ax.plot(
-                [x_of[str(layer)] + shift for layer in alone.index], alone, ls="none", marker="o",
-                ms=4.5, mfc="none", mew=0.9, color=look["color"], alpha=0.8, zorder=2,
+                [x_of[str(layer)] + shift for layer in alone.index], alone, ls="none", ms=4.5,
+                marker=look["marker"], mfc="none", mew=0.9, color=look["color"], alpha=0.8,
+                zorder=2,
             )  # fmt: skip
         name_places(ax, names)
         ax.set_xlim(-0.4, len(names) - 0.6 + width)
         ax.set_ylim(min(-0.05, ax.get_ylim()[0]), 1.05)
-        ax.set_xlabel("layers with new weights, from the last to the first")
-        ax.set_ylabel(MEASURES[measure])
-        ax.set_title(title, loc="left")
+        name_axes(ax, "layers with new weights, from the last to the first", MEASURES[measure])
+        head(ax, title)
         sns.despine(ax=ax)
         modes = [
             Line2D([], [], color="0.2", marker="o", ms=3.5, lw=1.4, label="all layers so far"),
             Line2D([], [], color="0.2", marker="o", ms=4.5, mfc="none", ls="none",
                    label="one layer"),
         ]  # fmt: skip
-        _legend(ax, "", [*modes, *(ax.get_legend_handles_labels()[0] if len(groups) > 1 else [])])
+        methods = ax.get_legend_handles_labels()[0] if len(groups) > 1 else []
+        explain(ax, legend, [*modes, *methods])
     return ax
-
-
-def _looks(n: int) -> list[dict[str, Any]]:
-    """Colours that the colour-blind tell apart; with a second round, other lines."""
-    import seaborn as sns
-
-    colours = sns.color_palette("colorblind")
-    lines = ("-", (0, (4, 1.5)), (0, (1, 1)))
-    return [
-        {"color": colours[k % len(colours)], "ls": lines[k // len(colours) % len(lines)]}
-        for k in range(n)
-    ]
-
-
-def _legend(ax: Axes, title: str, handles: list[Any] | None = None) -> None:
-    handles_option: Any = {} if handles is None else {"handles": handles}
-    ax.legend(
-        title=title or None, alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.0),
-        borderaxespad=0.0, handlelength=2.2, **handles_option,
-    )  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.plots.figures import own_figure
+from probe.plots.figures import cut, head, letters_of, name_axes, name_ticks, own_figure, room
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,17 +55,15 @@ def plot_in_vivo(
                 "ceiling", (ceiling, 1.0), (-3, -3), xycoords=("data", "axes fraction"),
                 textcoords="offset points", ha="right", va="top", fontsize=7, color="0.35",
             )  # fmt: skip
-        ax.set_yticks(range(len(rows)), [str(name) for name in rows["method"]])
-        for label, name in zip(ax.get_yticklabels(), rows["method"], strict=True):
-            if name in references:
-                label.set_color("0.35")
-                label.set_fontstyle("italic")
+        wide = 0.4 * max(room(ax)[0], 3.0)
+        size = letters_of(ax.yaxis)
+        names = [cut(str(name), wide, size) for name in rows["method"]]
+        name_ticks(ax.yaxis, range(len(rows)), names)
         ax.set_ylim(-0.7, len(rows) - 0.3)
         ax.tick_params(axis="y", length=0)
         hollow = "\nhollow: no map of a method" if set(references) & set(rows["method"]) else ""
-        ax.set_xlabel(f"r of differences between regions, mean over sites (95 % CI){hollow}")
+        name_axes(ax, f"r of differences between regions, mean over sites (95 % CI){hollow}")
         for spine in ("top", "right", "left"):
             ax.spines[spine].set_visible(False)
-        if title:
-            ax.set_title(textwrap.fill(title, 62), loc="left", fontsize=9)
+        head(ax, title)
     return ax

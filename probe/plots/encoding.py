@@ -9,12 +9,23 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.output.pictures import FIGURE_STYLE
-from probe.plots.layers import in_lines, plot_layers
+from probe.plots.figures import (
+    broken,
+    cut,
+    explain,
+    head,
+    looks_of_kinds,
+    name_axes,
+    name_ticks,
+    own_figure,
+    own_panels,
+    points,
+)
+from probe.plots.layers import axes_size, places, plot_layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MAX_BARS = 120
 """Sites that are drawn as bars, at most: of more, a sample of all ranks."""
@@ -24,7 +35,12 @@ MAX_CIRCLES = 400
 
 
 def plot_encoding(
-    table: pd.DataFrame, *, ceiling: float | None = None, title: str = "", ax: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    ceiling: float | None = None,
+    title: str = "",
+    legend: bool = True,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw r of held-out responses along the layers, with intervals, ceiling and baselines.
 
@@ -35,6 +51,8 @@ def plot_encoding(
     ceiling : float, optional
         Median over sites of √ρ, the highest r that can be reached: drawn as a line.
     title : str
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -45,34 +63,42 @@ def plot_encoding(
     scores = table.rename(columns={"r": "score", "r_low": "ci_low", "r_high": "ci_high"})
     if "untrained" in set(scores["kind"]):
         scores["init_seed"] = np.where(scores["kind"] == "untrained", 0, np.nan)
-    ax = plot_layers(
-        scores,
-        ceiling=None if ceiling is None else (ceiling, ceiling),
-        ceiling_label="√ρ, the highest r (median over sites)",
-        interval_label="95 % CI over stimuli" if scores["ci_low"].notna().any() else "",
-        ylabel="r with held-out responses\n(median over sites)",
-        title=title,
-        ax=ax,
-    )
-    gabor = table[table["kind"] == "gabor"]
-    for value in gabor["r"]:
-        ax.axhline(value, color="0.45", lw=1.1, ls=(0, (1, 1.5)), label="Gabor energy", zorder=2)
-    for value in table[table["kind"] == "bands"]["r"]:
-        ax.axhline(value, color="#cc79a7", lw=1.3, label="all layers together", zorder=2)
-    shuffled = table[table["kind"] == "layer"]["shuffled"]
-    if shuffled.notna().any():
-        ax.plot(
-            range(len(shuffled)), shuffled, "x", ms=4, color="0.6", label="shuffled responses",
-            zorder=2,
-        )  # fmt: skip
-    legend = ax.get_legend()
-    kind = legend.get_title().get_text() if legend else ""
-    ax.legend(title=kind or None, alignment="left", loc="upper left", bbox_to_anchor=(1.01, 1.0),
-              borderaxespad=0.0)  # fmt: skip
+    names = places(table)
+    with own_figure(ax, *axes_size(names)) as ax:
+        plot_layers(
+            scores,
+            ceiling=None if ceiling is None else (ceiling, ceiling),
+            ceiling_label="√ρ, the highest r (median over sites)",
+            ylabel="r with held-out responses\n(median over sites)",
+            title=title,
+            legend=False,
+            ax=ax,
+        )
+        gabor = table[table["kind"] == "gabor"]
+        for value in gabor["r"]:
+            ax.axhline(
+                value, color="0.45", lw=1.1, ls=(0, (1, 1.5)), label="Gabor energy", zorder=2
+            )
+        for value in table[table["kind"] == "bands"]["r"]:
+            ax.axhline(value, color="#cc79a7", lw=1.3, label="all layers together", zorder=2)
+        shuffled = table[table["kind"] == "layer"]["shuffled"]
+        if shuffled.notna().any():
+            ax.plot(
+                range(len(shuffled)), shuffled, "x", ms=4, color="0.6",
+                label="shuffled responses", zorder=2,
+            )  # fmt: skip
+        intervals = "bars: 95 % CI over stimuli" if scores["ci_low"].notna().any() else ""
+        explain(ax, legend, title=intervals)
     return ax
 
 
-def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str = "") -> Figure:
+def plot_sites(
+    sites: pd.DataFrame,
+    input_size: tuple[int, int],
+    *,
+    title: str = "",
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw the fields of sites over the picture, and r of each site against its ceiling.
 
     Where no ceiling is known, r is a histogram; of one site it would say nothing, and r stands in
@@ -85,21 +111,20 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
     input_size : (int, int)
         Height and width of the network's input, in pixels.
     title : str
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
-    with mpl.rc_context(FIGURE_STYLE):
+    alone = len(sites) == 1 and not np.isfinite(sites["reliability"].to_numpy(float)).any()
+    with own_panels(figure, 4.1 if alone else 8.2, 3.9) as canvas:
+        figure = canvas.figure
         r = sites["r"].to_numpy(np.float64)
-        alone = len(sites) == 1 and not np.isfinite(sites["reliability"].to_numpy(float)).any()
-        figure, axes = plt.subplots(
-            1, 1 if alone else 2, figsize=(4.1 if alone else 8.2, 3.9), dpi=200,
-            layout="constrained", squeeze=False,
-        )  # fmt: skip
+        axes = figure.subplots(1, 1 if alone else 2, squeeze=False)
         left = axes[0, 0]
         colours = mpl.colormaps["viridis"]
         defined = r[np.isfinite(r)]
@@ -109,7 +134,9 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
         )
         _draw_fields(left, sites, input_size, colours, scale)
         if alone:
-            left.set_title(f"{left.get_title(loc='left')}: r = {r[0]:.2f}", loc="left")
+            of_site = f"{' '.join(left.get_title(loc='left').split())}: r = {r[0]:.2f}"
+            left.set_title(broken(of_site, 0.8 * canvas.width, points("axes.titlesize")),
+                           loc="left")  # fmt: skip
         else:
             _draw_ceilings(axes[0, 1], sites)
             sns.despine(ax=axes[0, 1])
@@ -117,11 +144,29 @@ def plot_sites(sites: pd.DataFrame, input_size: tuple[int, int], *, title: str =
                 mpl.cm.ScalarMappable(scale, colours), ax=left, shrink=0.75, pad=0.02, label="r"
             )
             bar.outline.set_visible(False)
-        figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+        for ax in axes[0]:
+            _fit_labels(ax, canvas.width / (len(axes[0]) + 0.35), canvas.height)
+        canvas.head(title)
     return figure
 
 
-def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> Figure:
+def _fit_labels(ax: Axes, wide: float, high: float) -> None:
+    """Break labels and title of a panel that may be so many inches wide and high."""
+    size = points("axes.labelsize")
+    ax.set_xlabel(broken(ax.get_xlabel(), 0.66 * wide, size))
+    ax.set_ylabel(broken(ax.get_ylabel(), 0.5 * high, size))
+    title = ax.get_title(loc="left")
+    ax.set_title(broken(title, 0.66 * wide, points("axes.titlesize")), loc="left")
+
+
+def plot_bands(
+    table: pd.DataFrame,
+    bands: pd.DataFrame,
+    *,
+    title: str = "",
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw what each layer contributes to R² of all together: on average, and in each site.
 
     Parameters
@@ -131,22 +176,23 @@ def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> 
     bands : pandas.DataFrame
         `probe.encoding.Encoding.bands`.
     title : str
+    legend : bool
+        Whether there is one.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
     rows = table[table["kind"] == "layer"]
     names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
     colours = sns.color_palette("viridis", len(names))
-    with mpl.rc_context(FIGURE_STYLE):
-        figure, (left, right) = plt.subplots(
-            1, 2, figsize=(8.2, 2.6 + 0.12 * len(names)), dpi=200, layout="constrained",
-            width_ratios=[2, 3],
-        )  # fmt: skip
+    with own_panels(figure, 8.2, min(2.6 + 0.12 * len(names), 9.0)) as canvas:
+        figure = canvas.figure
+        left, right = figure.subplots(1, 2, width_ratios=[2, 3])
         y = np.arange(len(names))
         r2 = rows["r2_band"].to_numpy(np.float64)
         ends = rows[["r2_band_low", "r2_band_high"]].to_numpy(np.float64)
@@ -154,13 +200,19 @@ def plot_bands(table: pd.DataFrame, bands: pd.DataFrame, *, title: str = "") -> 
         error = np.clip([r2 - ends[:, 0], ends[:, 1] - r2], 0.0, None)
         left.barh(y, r2, color=colours, xerr=error if np.isfinite(error).all() else None,
                   error_kw={"lw": 0.9})  # fmt: skip
-        left.set_yticks(y, names)
+        left.set_ylim(len(names) - 0.4, -0.6)  # the first layer above
+        size = points("ytick.labelsize")
+        name_ticks(left.yaxis, y, [cut(name, 0.22 * canvas.width, size) for name in names])
         left.axvline(0.0, color="0.3", lw=0.8)
         left.set_xlabel("part of R² (mean over sites)")
         by_site = bands.pivot(index="layer", columns="site", values="r2").loc[rows["layer"]]
         _draw_stack(right, by_site.to_numpy(np.float64), colours)
-        sns.despine(fig=figure)
-        figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+        for ax, share in ((left, 0.4), (right, 0.6)):
+            sns.despine(ax=ax)
+            _fit_labels(ax, share * canvas.width, canvas.height)
+        if legend:
+            canvas.explain(*right.get_legend_handles_labels())
+        canvas.head(title)
     return figure
 
 
@@ -184,8 +236,6 @@ def _draw_stack(ax: Axes, r2: np.ndarray, colours: Sequence[Any]) -> None:
     ax.set_xlabel(f"{counted}, by R²")
     ax.set_xticks([])
     ax.set_ylabel("R² of held-out responses")
-    if n:
-        ax.legend(loc="upper right")
 
 
 def _draw_fields(
@@ -244,14 +294,18 @@ def _draw_ceilings(ax: Axes, sites: pd.DataFrame) -> None:
     ax.plot(ends, ends, color="0.3", lw=0.9)
     ax.set_xlim(max(0.0, float(np.nanmin(ceiling)) - 0.05), 1.0)
     ax.set_ylim(min(0.0, float(np.nanmin(r)) - 0.05), 1.0)
-    ax.annotate("r = √ρ", (0.97, 0.96), xycoords="axes fraction", ha="right", va="top",
-                color="0.3", fontsize=8)  # fmt: skip
+    ax.annotate(
+        "r = √ρ", (0.97, 0.96), xycoords="axes fraction", ha="right", va="top", color="0.3",
+        fontsize=points("legend.fontsize"),
+    )  # fmt: skip
     ax.set_xlabel("√ρ, the highest r that can be reached")
     ax.set_ylabel("r with held-out responses")
     ax.set_title("each site against its ceiling", loc="left")
 
 
-def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> Axes:
+def plot_encodings(
+    table: pd.DataFrame, *, title: str = "", legend: bool = True, ax: Axes | None = None
+) -> Axes:
     """Draw r of several networks and recordings along the depth of each network.
 
     Parameters
@@ -259,6 +313,8 @@ def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = No
     table : pandas.DataFrame
         `probe.encoding.Encodings.table`.
     title : str
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -267,31 +323,30 @@ def plot_encodings(table: pd.DataFrame, *, title: str = "", ax: Axes | None = No
     matplotlib.axes.Axes
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
-    new_figure = ax is None
-    with mpl.rc_context(FIGURE_STYLE if new_figure else {}):
-        if ax is None:
-            _, ax = plt.subplots(figsize=(7.6, 3.9), layout="constrained", dpi=200)
+    with own_figure(ax, 4.4, 3.0) as ax:
         rows = table[table["kind"] == "layer"]
         recordings = list(dict.fromkeys(zip(rows["dataset"], rows["region"], strict=True)))
         networks = list(dict.fromkeys(rows["model"]))
-        palette = sns.color_palette("colorblind", len(networks))
+        looks = looks_of_kinds(len(networks), markers=True)
         styles = ["-", "--", ":", "-."]
         for (dataset, region), style in zip(recordings, styles * len(recordings), strict=False):
-            for model, colour in zip(networks, palette, strict=True):
+            for model, look in zip(networks, looks, strict=True):
+                colour = look["color"]
                 one = rows[(rows["dataset"] == dataset) & (rows["model"] == model)
                            & (rows["region"] == region)]  # fmt: skip
                 if one.empty:
                     continue
                 depth = np.linspace(0.0, 1.0, len(one)) if len(one) > 1 else np.array([0.5])
-                ax.plot(depth, one["r"], style, marker="o", ms=3.5, lw=1.3, color=colour,
-                        label=f"{model} · {dataset} {region}")  # fmt: skip
+                ax.plot(depth, one["r"], style, marker=look["marker"], ms=3.5, lw=1.3,
+                        color=colour, label=f"{model} · {dataset} {region}")  # fmt: skip
                 ax.fill_between(depth, one["r_low"], one["r_high"], color=colour, alpha=0.13, lw=0)
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
-        ax.set_xlabel("depth of the layer in its network (0: first, 1: last compared)")
-        ax.set_ylabel("r with held-out responses\n(median over sites)")
-        ax.set_title(in_lines(title, ax, new_figure), loc="left")
+        name_axes(
+            ax, "depth of the layer in its network (0: first, 1: last compared)",
+            "r with held-out responses\n(median over sites)",
+        )  # fmt: skip
+        head(ax, title)
         sns.despine(ax=ax)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+        explain(ax, legend, last="1.0")
     return ax

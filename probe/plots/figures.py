@@ -1,19 +1,52 @@
-"""Where a figure is drawn: in the user's Axes, or in a figure of our own."""
+"""Where results are drawn: in the user's Axes or Figure, or in one of our own.
+
+One idiom for all functions of this package: what has one panel takes ``ax=``, what has several
+takes ``figure=`` (a `matplotlib.figure.Figure` or `SubFigure` without Axes yet); without, a new
+figure is made, as large as its content asks for. ``legend=False`` leaves the legend out.
+
+Where there is less room than a figure of our own would take, letters shrink, down to 5 points;
+titles and labels are broken into lines; of names along an axis as many are written as have room,
+whatever the layout makes of the Axes; and of many panels or layers fewer are drawn.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import functools
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.layout_engine import TightLayoutEngine
+from matplotlib.ticker import FuncFormatter, Locator
+from matplotlib.transforms import ScaledTranslation
 
 from probe.output.pictures import FIGURE_STYLE
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure, SubFigure
+
+SMALLEST = 5.0
+"""Points of the smallest letters."""
+
+ROOMY = (5.0, 3.6)
+"""Width and height, in inches, from which on letters in a user's Axes are as large as the user's
+settings say."""
+
+BESIDE = 0.46
+"""Share of a user's Axes' room that a legend beside it may take."""
+
+LINE_HEIGHT = 1.25
+"""Distance of lines of text, in letters' sizes."""
+
+FONT_KEYS = ("font.size", "axes.labelsize", "axes.titlesize", "legend.fontsize",
+             "legend.title_fontsize", "xtick.labelsize", "ytick.labelsize")  # fmt: skip
 
 
 def drawn_layers(table: pd.DataFrame, most: int) -> list[str]:
@@ -21,7 +54,12 @@ def drawn_layers(table: pd.DataFrame, most: int) -> list[str]:
     layers = list(dict.fromkeys(table["layer"]))
     if len(layers) > most:
         layers = [layers[round(k)] for k in np.linspace(0, len(layers) - 1, most)]
-    return layers
+    return list(dict.fromkeys(layers))
+
+
+def letters_of(axis: Axis) -> float:
+    """Return the size of an axis's tick labels, in points."""
+    return float(axis.get_major_ticks(1)[0].label1.get_fontsize())
 
 
 def inches(ax: Axes) -> tuple[float, float]:
@@ -34,35 +72,435 @@ def inches(ax: Axes) -> tuple[float, float]:
     return (float(min(wide, high)),) * 2
 
 
+def is_own(ax: Axes) -> bool:
+    """Return whether an Axes lies in a figure of our own, which grows with what stands beside."""
+    from probe.plots.own_axes import OwnAxes
+
+    return isinstance(ax, OwnAxes)
+
+
+def room(ax: Axes) -> tuple[float, float]:
+    """Return width and height, in inches, that an Axes and all that stands around it may take.
+
+    In a grid of Axes, its part of the figure, which the layout divides; an Axes with a place of its
+    own has what the figure has. Of a figure of ours, the size of the Axes alone.
+    """
+    figure = ax.get_figure(root=False)
+    assert figure is not None  # it lies in one
+    size = figure.bbox.size / figure.get_figure(root=True).dpi  # type: ignore[union-attr]
+    if is_own(ax):
+        size = size * ax.get_position(original=True).size
+    elif (spec := ax.get_subplotspec()) is not None:
+        grid = spec.get_gridspec()
+        widths = grid.get_width_ratios() or [1] * grid.ncols
+        heights = grid.get_height_ratios() or [1] * grid.nrows
+        size = size * (
+            sum(widths[spec.colspan.start : spec.colspan.stop]) / sum(widths),
+            sum(heights[spec.rowspan.start : spec.rowspan.stop]) / sum(heights),
+        )
+    return float(size[0]), float(size[1])
+
+
+def points(name: str) -> float:
+    """Return a font size of the settings, in points."""
+    from matplotlib.font_manager import FontProperties
+
+    size = mpl.rcParams[name]
+    if size is None:  # of a legend's title: that of the legend
+        size = mpl.rcParams["legend.fontsize"]
+    return float(FontProperties(size=size).get_size_in_points())
+
+
+@functools.lru_cache(4096)
+def _width(line: str, size: float, family: tuple[str, ...]) -> float:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=list(family), size=size)
+    wide, _, _ = text_to_path.get_text_width_height_descent(line, font, ismath=False)
+    return 1.04 * float(wide) / 72  # on a screen, letters stand on whole pixels
+
+
+def width_of(text: str, size: float) -> float:
+    """Return the width of a text's longest line, in inches, at so many points."""
+    family = tuple(mpl.rcParams["font.family"])
+    return max(_width(line, float(size), family) for line in text.split("\n"))
+
+
+def broken(text: str, wide: float, size: float) -> str:
+    """Break a text into lines of so many inches at most, at so many points.
+
+    Words are broken only where one alone is too wide.
+    """
+    lines = []
+    for line in text.split("\n"):
+        most = max(len(line), 1)
+        parts = [line]
+        while (widest := max(width_of(part, size) for part in parts)) > wide and most > 4:
+            most = max(min(most - 1, int(most * max(wide / widest, 0.5))), 4)
+            parts = textwrap.wrap(line, most) or [""]
+        lines += parts
+    return "\n".join(lines)
+
+
+def cut(text: str, wide: float, size: float) -> str:
+    """Shorten what is wider than so many inches: in the middle, as names differ in their ends."""
+    if width_of(text, size) <= wide:
+        return text
+    for most in range(len(text) - 1, 3, -1):
+        start = (most - 1) // 3
+        short = f"{text[:start]}…{text[len(text) - (most - 1 - start) :]}"
+        if width_of(short, size) <= wide:
+            return short
+    return short if len(text) > 4 else text
+
+
 @contextlib.contextmanager
 def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """Return the user's Axes, with the user's settings, or a new one with ours."""
+    """Return the user's Axes, with the user's settings, or a new one of a size, with ours.
+
+    Of a user's Axes that is small, letters are smaller than the settings say. A new figure is as
+    large as the Axes and all that stands around it; its layout stays constrained, so that what is
+    added later has room, too.
+    """
     if ax is not None:
-        yield ax
+        wide, high = room(ax)
+        shrink = min(1.0, wide / ROOMY[0], high / ROOMY[1])
+        sizes = {
+            key: min(points(key), max(SMALLEST + 1, shrink * points(key))) for key in FONT_KEYS
+        }
+        with mpl.rc_context(sizes if shrink < 1 else {}):
+            if shrink < 1:
+                for axis, key in ((ax.xaxis, "xtick.labelsize"), (ax.yaxis, "ytick.labelsize")):
+                    axis.set_tick_params(labelsize=sizes[key])
+                    axis.label.set_size(sizes["axes.labelsize"])
+                    axis.get_offset_text().set_size(sizes[key])
+            yield ax
+        if ax.get_aspect() != "auto" and isinstance(_engine(ax), TightLayoutEngine):
+            # A tight layout measures what stands beside an Axes before it shrinks it: of one whose
+            # sides have a ratio, only the second attempt is right.
+            ax.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]
         return
     from matplotlib import pyplot as plt
 
+    from probe.plots.own_axes import OwnAxes
+
     with mpl.rc_context(FIGURE_STYLE):
         figure = plt.figure(figsize=(width, height), dpi=200)
-        ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        grid = figure.add_gridspec(1, 1, left=0.0, right=1.0, bottom=0.0, top=1.0)
+        ax = figure.add_subplot(grid[0, 0], axes_class=OwnAxes)
         try:
             yield ax
         except BaseException:
             plt.close(figure)
             raise
-        # What stands beside the Axes is measured in shares of it: the figure grows, it does not
-        # shrink.
-        outer = ax.get_tightbbox()
-        assert outer is not None  # it is visible
-        inner = ax.get_window_extent().frozen()  # before the figure grows
-        pad = 0.06 * figure.dpi
-        wide, high = outer.width + 2 * pad, outer.height + 2 * pad
-        figure.set_size_inches(wide / figure.dpi, high / figure.dpi)
-        ax.set_position(
-            (
-                (inner.x0 - outer.x0 + pad) / wide,
-                (inner.y0 - outer.y0 + pad) / high,
-                inner.width / wide,
-                inner.height / high,
-            )
-        )
+        _grow(figure, ax, width, height)
+
+
+def _engine(ax: Axes) -> Any:
+    return ax.get_figure(root=True).get_layout_engine()  # type: ignore[union-attr]
+
+
+def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
+    """Make a figure so large that its only Axes has a size, whatever stands around it."""
+    outer = ax.get_tightbbox()
+    assert outer is not None  # it is visible
+    inner = ax.get_window_extent()
+    beside = (outer.width - inner.width) / figure.dpi, (outer.height - inner.height) / figure.dpi
+    pad = 2 * 0.06
+    # A title may stand over the legend: it is broken for the whole width.
+    title = ax.get_title(loc="left")
+    if title:
+        size = ax._left_title.get_fontsize()  # type: ignore[attr-defined]
+        left = max(inner.x0 - outer.x0, 0.0) / figure.dpi
+        whole = max(width + beside[0] - left, 2.0)
+        before = title.count("\n")
+        title = broken(" ".join(title.split(" ")), whole, size)
+        ax.set_title(title, loc="left", fontsize=size)
+        beside = (beside[0], beside[1] + (title.count("\n") - before) * LINE_HEIGHT * size / 72)
+        beside = (max(beside[0], left + width_of(title, size) - width), beside[1])
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    figure.set_size_inches(width + beside[0] + pad, height + beside[1] + pad)
+    for _ in range(2):
+        figure.draw_without_rendering()
+        wide, high = ax.get_position(original=True).size * figure.get_size_inches()
+        if max(abs(wide - width), abs(high - height)) < 0.01:
+            break
+        across, down = figure.get_size_inches()
+        figure.set_size_inches(across + width - wide, down + height - high)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A figure of several panels, and how large its letters are.
+
+    Attributes
+    ----------
+    figure : Figure or SubFigure
+    width, height : float
+        Its size, in inches.
+    shrink : float
+        As a share of the size that its content asks for; 1 at most.
+    """
+
+    figure: Any
+    width: float
+    height: float
+    shrink: float
+
+    def points(self, size: float) -> float:
+        """Return how large letters are that would have so many points."""
+        return max(SMALLEST, min(size, size * self.shrink))
+
+    def head(self, title: str, size: float = 9) -> None:
+        """Write a title above all, in as many lines as it takes."""
+        size = self.points(size)
+        text = broken(title, 0.96 * self.width, size)
+        self.figure.suptitle(text, x=0.01, ha="left", fontsize=size)
+
+    def explain(self, handles: Sequence[Any], labels: Sequence[str], size: float = 8) -> None:
+        """Draw a legend below all, in as many columns as have room."""
+        if not handles:
+            return
+        size = self.points(size)
+        wide = 0.96 * self.width - 3 * size / 72
+        labels = [broken(label, wide, size) for label in labels]
+        column = max(width_of(label, size) for label in labels) + 5 * size / 72
+        self.figure.legend(
+            handles, labels, loc="outside lower left", fontsize=size,
+            ncols=int(np.clip((wide + 3 * size / 72) / column, 1, len(labels))),
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def own_panels(
+    figure: Figure | SubFigure | None, width: float, height: float
+) -> Iterator[Canvas]:
+    """Return the user's Figure, or a new one of a size, in our settings and constrained layout.
+
+    In a smaller figure than that, letters are smaller.
+    """
+    from matplotlib import pyplot as plt
+
+    new = figure is None
+    # Settings are ours in both: sizes of letters in small panels depend on each other.
+    with mpl.rc_context(FIGURE_STYLE):
+        if figure is None:
+            figure = plt.figure(figsize=(width, height), dpi=200, layout="constrained")
+        else:
+            # Panels, legends and titles find their places by this layout alone.
+            figure.get_figure(root=True).set_layout_engine("constrained")  # type: ignore[union-attr]
+        root = figure.get_figure(root=True)
+        wide, high = (float(side) for side in figure.bbox.size / root.dpi)  # type: ignore[union-attr]
+        canvas = Canvas(figure, wide, high, min(1.0, wide / width, high / height))
+        sizes = {key: canvas.points(points(key)) for key in FONT_KEYS}
+        with mpl.rc_context(sizes):
+            try:
+                yield canvas
+            except BaseException:
+                if new:
+                    plt.close(root)  # type: ignore[arg-type]
+                raise
+
+
+def head(ax: Axes, title: str, *, size: float | None = None) -> None:
+    """Write a title above an Axes, broken into lines.
+
+    In a user's Axes it stands where the user's settings say, and a title that is set later takes
+    its place.
+    """
+    own = is_own(ax)
+    size = size or points("axes.titlesize")
+    if own:
+        ax.set_title(title, fontsize=size)
+        return
+    wide, _ = room(ax)
+    # On the left, it may stand above the legend, too.
+    length = (0.86 if mpl.rcParams["axes.titlelocation"] == "left" else 0.6) * wide
+    if title.count("\n") + width_of(title, size) / length > 3:  # more than three lines
+        size = max(SMALLEST, 0.75 * size)
+    ax.set_title(broken(title, length, size), fontsize=size)
+
+
+def name_axes(ax: Axes, xlabel: str = "", ylabel: str = "") -> None:
+    """Write what is on the axes, broken into lines that are no longer than the Axes."""
+    wide, high = room(ax)
+    share = 1.0 if is_own(ax) else 0.6
+    for text, label, length in ((xlabel, ax.xaxis.label, wide), (ylabel, ax.yaxis.label, high)):
+        if text:
+            label.set_text(broken(text, max(share * length, 0.5), label.get_fontsize()))
+
+
+def explain(
+    ax: Axes,
+    legend: bool,
+    handles: Sequence[Any] | None = None,
+    labels: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    last: str = "",
+    **options: Any,
+) -> None:
+    """Draw the legend of an Axes beside it, broken into lines and as small as its room asks for.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    legend : bool
+        Otherwise there is none.
+    handles, labels : sequence, optional
+        By default what in the Axes has a label.
+    title : str
+    last : str
+        What is written at the end of the x axis, beyond which the legend begins.
+    **options
+        Of `matplotlib.axes.Axes.legend`.
+    """
+    if handles is None:
+        handles, labels = ax.get_legend_handles_labels()
+    elif labels is None:
+        labels = [handle.get_label() for handle in handles]
+    assert labels is not None
+    if not legend or not (handles or title):
+        if (old := ax.get_legend()) is not None:
+            old.remove()
+        return
+    own = is_own(ax)
+    wide, high = room(ax)
+    most = 0.6 * wide
+    share = BESIDE if ax.get_aspect() == "auto" else 0.75 * BESIDE
+    wide, high = (2.6, 12.0) if own else (share * wide, 0.82 * high)
+    size = points("legend.fontsize")
+    while True:
+        handle = (2.9 if len(handles) else 0.3) * size / 72  # and its distance from the text
+        texts = [broken(label, max(wide - handle, 0.3), size) for label in labels]
+        heading = broken(title, max(wide, 0.4), size) if title else ""
+        n_lines = sum(1 + text.count("\n") for text in texts)
+        n_lines += 1 + heading.count("\n") if heading else 0
+        tall = (LINE_HEIGHT * n_lines + 0.4 * len(texts)) * size / 72
+        if tall <= high or (size <= SMALLEST and wide >= most):
+            break
+        if size > SMALLEST:
+            size = max(SMALLEST, 0.9 * size)
+        else:
+            wide = min(1.1 * wide, most)
+    away = 0.0 if own else 0.03 + width_of(last, points("xtick.labelsize")) / 2
+    options = {
+        "loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0,
+        "bbox_transform": ax.transAxes + ScaledTranslation(away, 0, ax.figure.dpi_scale_trans),
+        "handlelength": 2.0, "alignment": "left", "labelspacing": 0.4, "frameon": False,
+        "borderpad": 0.1, **options,
+    }  # fmt: skip
+    ax.legend(handles, texts, title=heading or None, fontsize=size, title_fontsize=size, **options)
+
+
+class _Legible(Locator):
+    """Ticks at some values, of which as many are drawn as have room for their labels.
+
+    Asked at every drawing, as the locators of matplotlib are: it knows how large the layout has
+    made the Axes.
+    """
+
+    def __init__(self, values: Any, labels: Sequence[str], turned: bool) -> None:
+        self.values = np.asarray(values, dtype=float)
+        self.labels, self.turned = list(labels), turned
+
+    def __call__(self) -> np.ndarray:
+        axis: Any = self.axis
+        ax = axis.axes
+        index = 0 if axis.axis_name == "x" else 1
+        if len(self.values) < 2:
+            return self.values
+        at = np.zeros((len(self.values), 2))
+        at[:, index] = self.values
+        at[:, 1 - index] = (ax.get_ylim() if index == 0 else ax.get_xlim())[0]
+        where = ax.transData.transform(at)[:, index] * 72 / ax.get_figure(root=True).dpi
+        size = letters_of(axis)
+        lines = 1 + max(label.count("\n") for label in self.labels)
+        if index == 1:
+            needed = 1.2 * size * lines
+        elif self.turned:
+            needed = 1.2 * size * lines / np.sin(np.pi / 4)
+        else:
+            widths = [72 * width_of(label, size) for label in self.labels]
+        for step in range(1, len(self.values)):
+            chosen = slice(None, None, step)
+            if index == 0 and not self.turned:
+                w = np.array(widths[chosen])
+                needed = (w[1:] + w[:-1]) / 2 + 0.5 * size
+            if (np.abs(np.diff(where[chosen])) >= needed).all():
+                return self.values[chosen]
+        return self.values[:1]
+
+    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+        """Return the ticks; they do not depend on the limits."""
+        return self()
+
+
+def name_ticks(
+    axis: Axis, values: Sequence[float] | np.ndarray, labels: Sequence[str], *, turned: bool = False
+) -> None:
+    """Set ticks with labels; where the layout leaves no room for all, every second, third, … ."""
+    texts = dict(zip(map(float, values), labels, strict=True))
+
+    def text(value: float, _: int | None) -> str:
+        return texts.get(value) or texts[min(texts, key=lambda tick: abs(tick - value))]
+
+    axis.set_major_locator(_Legible(values, labels, turned))
+    axis.set_major_formatter(FuncFormatter(text))
+
+
+LOOKS_MARKERS = "osD^vPX*"
+LOOKS_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
+
+
+def looks_of_layers(n: int, *, markers: bool = True) -> list[dict[str, Any]]:
+    """Return how the lines of layers look, from the first layer to the last.
+
+    Colours run from light to dark as the layers do, on one scale that people with and without
+    colour blindness read alike (cividis), without its lightest tenth, which white paper hides; as
+    neighbours are close on it, lines and markers change from each to the next. Eight lines differ
+    in their marker, and every line from its neighbours in both.
+
+    Parameters
+    ----------
+    n : int
+    markers : bool
+        Whether lines have markers; curves over many times have none.
+    """
+    shades = np.linspace(0.88, 0.0, n) if n > 1 else np.zeros(1)
+    colours = mpl.colormaps["cividis"](shades)
+    return [
+        {
+            "color": tuple(float(v) for v in colours[k, :3]),
+            "ls": LOOKS_LINES[k % len(LOOKS_LINES)],
+            **({"marker": LOOKS_MARKERS[k % len(LOOKS_MARKERS)]} if markers else {}),
+        }
+        for k in range(n)
+    ]
+
+
+def looks_of_kinds(n: int, *, markers: bool = False) -> list[dict[str, Any]]:
+    """Return how lines look that have no order (methods, networks, regions).
+
+    Colours that the colour-blind tell apart (Wong 2011, Nat Methods 8:441, as seaborn has them),
+    and lines and markers of their own, which grey print tells apart, too.
+
+    Parameters
+    ----------
+    n : int
+    markers : bool
+        Whether lines have markers of their own.
+    """
+    import seaborn as sns
+
+    colours = sns.color_palette("colorblind")
+    del colours[8]  # yellow, on white
+    return [
+        {
+            "color": colours[k % len(colours)],
+            "ls": LOOKS_LINES[(k + k // len(colours)) % len(LOOKS_LINES)],
+            **({"marker": LOOKS_MARKERS[k % len(LOOKS_MARKERS)]} if markers else {}),
+        }
+        for k in range(n)
+    ]

@@ -10,11 +10,14 @@ import matplotlib as mpl
 import numpy as np
 
 from probe.plots.figures import own_figure
-from probe.plots.grid import LINE, SMALL, Grid, blank
+from probe.plots.grid import LINE, SMALL, Grid, blank, columns_of, space
 from probe.plots.maps import SIGNED, UNSIGNED, coloured, scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MAX_NAMED = 40
+"""Rows that have a number beside them whatever their height, at most."""
 
 WIDTH = 7.0
 """Of a figure, in inches: two columns of a journal."""
@@ -25,16 +28,36 @@ LARGEST = 1.0
 NUMBERED = 0.22
 """Tiles that are narrower, in inches, have no number below them."""
 
+LETTERED = 0.36
+"""The same of tiles that have a number and a value."""
+
 BESIDE = 0.42
 """Room for the number of a channel left of its patches, in inches."""
 
 
-def _grid(n: int, aspect: float, *, columns: int | None = None) -> Grid:
-    """Lay out ``n`` tiles of a height of ``aspect`` widths."""
-    columns = columns or max(1, min(n, math.ceil(math.sqrt(1.5 * n * aspect))))
-    width = min(LARGEST, WIDTH / columns * 0.94)
-    below = LINE * 0.8 if width >= NUMBERED else 0.0
-    return Grid(columns, width, width * aspect, below, 0.06 * width + 0.01)
+def _grid(
+    n: int,
+    aspect: float,
+    *,
+    columns: int | None = None,
+    into: tuple[float, float] | None = None,
+    numbered: float = NUMBERED,
+) -> Grid:
+    """Lay out ``n`` tiles of a height of ``aspect`` widths, in our width or into a space."""
+
+    def below(width: float) -> float:
+        return LINE * 0.8 if width >= numbered else 0.0
+
+    def step(width: float) -> tuple[float, float]:
+        gap = 0.06 * width + 0.01
+        return width + gap, width * aspect + gap + below(width)
+
+    if into is not None:
+        columns, width = columns_of(n, step, into, LARGEST)
+    else:
+        columns = columns or max(1, min(n, math.ceil(math.sqrt(1.5 * n * aspect))))
+        width = min(LARGEST, WIDTH / columns * 0.94)
+    return Grid(columns, width, width * aspect, below(width), 0.06 * width + 0.01)
 
 
 def plot_kernels(
@@ -64,12 +87,19 @@ def plot_kernels(
     matplotlib.axes.Axes
     """
     n, _, height, width = kernels.shape
-    grid = _grid(max(n, 60), height / width)
+    into = space(ax, title, note)
+    if into is not None:
+        # A row more for each heading's last, which may be half empty.
+        into = (into[0], into[1] - 1.6 * LINE * len(groups))
+        fewest = min(len(group) for group in groups.values() if len(group)) if n else 1
+        grid = _grid(n + (len(groups) - 1) * min(fewest, 12), height / width, into=into)
+    else:
+        grid = _grid(max(n, 60), height / width)
     end = scale_of(kernels)
     high = sum(grid.size(len(group))[1] + 1.6 * LINE for group in groups.values())
     across = grid.size(n)[0]
     with own_figure(ax, across, high) as axes:
-        blank(axes, across, high, title, note, own=ax is None)
+        blank(axes, across, high, title, note)
         top = 0.0
         for heading, group in groups.items():
             name = f"{len(group)} {heading}"
@@ -121,11 +151,14 @@ def plot_maps(
     n = len(maps)
     signed = bool(maps.min() < 0)
     end = scale_of(maps)
-    grid = _grid(n + 1, picture.shape[0] / picture.shape[1])
-    across, high = grid.size(n + 1)
     bar = 3.0 * LINE
+    into = space(ax, title, note)
+    into = None if into is None else (into[0], into[1] - bar)
+    grid = _grid(n + 1, picture.shape[0] / picture.shape[1], into=into, numbered=LETTERED)
+    across, high = grid.size(n + 1)
+    across = max(across, 0.8)  # for the numbers of the scale
     with own_figure(ax, across, high + bar) as axes:
-        blank(axes, across, high + bar, title, note, own=ax is None)
+        blank(axes, across, high + bar, title, note)
         grid.draw(axes, 0, 0.0, picture, "as the network sees it", smooth=True)
         for position, (number, values) in enumerate(zip(numbers, maps, strict=True), start=1):
             own_end = float(np.abs(values).max()) or 1.0
@@ -188,16 +221,27 @@ def plot_patches(
     """
     n, k = values.shape
     some = next((patch for row in patches for patch in row if patch is not None), None)
-    grid = _grid(k, 1.0 if some is None else some.shape[0] / some.shape[1], columns=k)
+    aspect = 1.0 if some is None else some.shape[0] / some.shape[1]
+    into = space(ax, title, note)
+    grid = _grid(k, aspect, columns=k, numbered=0.3)
+    if into is not None:
+        # Rows of patches, and lines of text between them.
+        times, line = (2 if projections else 1) * aspect * 1.06, 0.6 * LINE
+        room_across = (into[0] - BESIDE) / (1.06 * k)
+        width = min(LARGEST, room_across, max((into[1] / n - 1.4 * LINE) / times, 0.0))
+        if width < 0.3:  # without values
+            width = min(LARGEST, room_across, max((into[1] / n - line) / times, 0.02))
+        grid = Grid(k, width, aspect * width, LINE * 0.8 if width >= 0.3 else 0.0,
+                    0.06 * width + 0.005)  # fmt: skip
     across, high = grid.size(k)
     below = grid.height + grid.gap if projections else 0.0
-    block = high + below + 0.6 * LINE
+    block = max(high + below + 0.6 * LINE, 1.7 * LINE if n <= MAX_NAMED else 0.0)
     with own_figure(ax, across + BESIDE, n * block) as axes:
-        blank(axes, across + BESIDE, n * block, title, note, own=ax is None, left=-BESIDE)
+        blank(axes, across + BESIDE, n * block, title, note, left=-BESIDE)
         for row, number in enumerate(numbers):
             top = row * block
-            axes.text(-BESIDE, top, "channel", fontsize=SMALL, color="0.35", ha="left", va="top")
-            axes.text(-BESIDE, top + 0.7 * LINE, str(number), fontsize=8, ha="left", va="top")
+            heading = f"channel\n{number}" if block > 2.4 * LINE else str(number)
+            axes.text(-BESIDE, top, heading, fontsize=SMALL, color="0.2", ha="left", va="top")
             for rank, patch in enumerate(patches[row]):
                 text = _short(float(values[row, rank]))
                 if patch is None:

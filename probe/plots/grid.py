@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.plots.layers import CHARACTER, in_lines
+from probe.plots.figures import broken, cut, is_own, points, room
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,23 +73,66 @@ class Grid:
             extent=(left, right, bottom, top),
             interpolation="antialiased" if smooth else "nearest",
         )
-        if self.below:
+        if self.below and text:
             ax.text(
-                (left + right) / 2, bottom + 0.02, text,
+                (left + right) / 2, bottom + 0.02, cut(text, 0.95 * self.width + self.gap, SMALL),
                 fontsize=SMALL, color="0.35", ha="center", va="top",
             )  # fmt: skip
 
 
-def blank(
-    ax: Axes, width: float, height: float, title: str, note: str, *, own: bool, left: float = 0.0
-) -> None:
+def space(ax: Axes | None, title: str, note: str) -> tuple[float, float] | None:
+    """Return width and height, in inches, that pictures have in a user's Axes; None in our own."""
+    if ax is None:
+        return None
+    wide, high = room(ax)
+    size = min(8.0, points("axes.titlesize"))
+    titles = 1 + broken(title, 0.94 * wide, size).count("\n") if title else 1
+    notes = 1 + broken(note, 0.94 * wide, NOTE).count("\n") if note else 0
+    taken = 1.3 * (titles * size + notes * NOTE) / 72 + 0.15
+    return 0.92 * wide, max(high - taken - 0.1, 0.4 * high)
+
+
+def columns_of(n: int, step: Callable[[float], tuple[float, float]], into: tuple[float, float],
+               largest: float) -> tuple[int, float]:  # fmt: skip
+    """Return into how many columns ``n`` tiles fit at their largest, and how wide they are.
+
+    Parameters
+    ----------
+    n : int
+    step : callable
+        Of the width of a tile, in inches: from one to the next, across and down.
+    into : (width, height)
+        Inches there are.
+    largest : float
+        Inches of a tile at most.
+    """
+    best = (1, 0.0)
+    for columns in range(1, n + 1):
+        low, high = 0.01, largest
+        for _ in range(12):
+            width = (low + high) / 2
+            across, down = step(width)
+            fits = columns * across <= into[0] and math.ceil(n / columns) * down <= into[1]
+            low, high = (width, high) if fits else (low, width)
+        if low > best[1] + 1e-3:
+            best = columns, low
+    return best
+
+
+def blank(ax: Axes, width: float, height: float, title: str, note: str, *, left: float = 0.0
+          ) -> None:  # fmt: skip
     """Make an Axes in inches, from the top left, which is at ``left``."""
     ax.set_axis_off()
-    ax.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
-    ax.set_title(in_lines(title, ax, own), loc="left", fontsize=8)
+    own = is_own(ax)
+    size = min(8.0, points("axes.titlesize"))
+    wide = width if own else 0.94 * room(ax)[0]
+    # In our own figure, the title is broken when all that it may stand above is there.
+    ax.set_title(title if own else broken(title, wide, size), fontsize=size)
     if note:
-        broken = textwrap.fill(note, max(int(width / (CHARACTER * NOTE)), 20))
-        ax.text(left, height + 0.04, broken, fontsize=NOTE, color="0.35", va="top")
+        ax.text(
+            left, height + 0.04, broken(note, max(width, 1.2), NOTE), fontsize=NOTE, color="0.35",
+            va="top",
+        )  # fmt: skip
     ax.set_autoscale_on(False)
     ax.set_xlim(left, left + width)
     ax.set_ylim(height, 0)

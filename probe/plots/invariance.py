@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.output.pictures import FIGURE_STYLE
-from probe.plots.figures import drawn_layers
+from probe.plots.figures import (
+    broken,
+    cut,
+    drawn_layers,
+    looks_of_layers,
+    name_ticks,
+    own_panels,
+    points,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MAX_LAYERS = 12
 """Of more layers than this, only so many are drawn, evenly chosen in depth."""
@@ -29,11 +36,18 @@ _AXES: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 
 
-def plot_invariance(table: pd.DataFrame, *, title: str = "") -> Figure:
+def plot_invariance(
+    table: pd.DataFrame,
+    *,
+    title: str = "",
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw equivariance errors above, correlations below, one column per transform.
 
     Lines are means over pictures, bands the standard error of the mean; a point is missing where
-    too few units see no border. Pools are dashed, linear layers dotted.
+    too few units see no border. Layers run from light to dark, and neighbours differ in their
+    lines and markers.
 
     Parameters
     ----------
@@ -42,57 +56,65 @@ def plot_invariance(table: pd.DataFrame, *, title: str = "") -> Figure:
         ``error``, ``error_sd``, ``correlation``, ``correlation_sd``, ``n_images``.
     title : str
         A long one is broken into lines.
+    legend : bool
+        Whether there is one.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
-    layers = drawn_layers(table, MAX_LAYERS)
     aliases = dict(zip(table["layer"], table["alias"], strict=True))
     transforms = list(dict.fromkeys(table["transform"]))
-    colours = dict(zip(layers, sns.color_palette("viridis_r", len(layers)), strict=True))
-    colours = {k: tuple(0.88 * v for v in rgb) for k, rgb in colours.items()}  # yellow on white
-    types = dict(zip(table["layer"], table["kind"], strict=True))
     maps = set(table.loc[table["error"].notna(), "layer"])
     rows = [("error", "equivariance error\n‖Φ(Tx) − T′Φ(x)‖ / ‖T′Φ(x)‖")] if maps else []
     rows.append(("correlation", "invariance\ncorrelation with response to x"))
-    with mpl.rc_context(FIGURE_STYLE):
-        figure, axes = plt.subplots(
-            len(rows),
-            len(transforms),
-            figsize=(1.7 + 2.1 * len(transforms), 0.6 + 2.0 * len(rows)),
-            sharey="row",
-            sharex="col",
-            squeeze=False,
-            layout="constrained",
-            dpi=200,
+    size = (1.7 + 2.1 * len(transforms), 0.6 + 2.0 * len(rows))
+    with own_panels(figure, *size) as canvas:
+        figure = canvas.figure
+        of_legend = canvas.points(8)
+        fit = int((canvas.height - 0.7) / (1.7 * of_legend / 72)) if legend else MAX_LAYERS
+        layers = drawn_layers(table, min(max(fit, 2), MAX_LAYERS))
+        looks = dict(zip(layers, looks_of_layers(len(layers)), strict=True))
+        axes = figure.subplots(
+            len(rows), len(transforms), sharey="row", sharex="col", squeeze=False
         )
         for (column, label), line in zip(rows, axes, strict=True):
             for transform, ax in zip(transforms, line, strict=True):
                 for layer in layers:
                     of = table[(table["layer"] == layer) & (table["transform"] == transform)]
-                    _draw(ax, of, column, color=colours[layer], ls=_style(types[layer]))
+                    _draw(ax, of, column, **looks[layer])
                 _dress(ax, transform)
                 sns.despine(ax=ax)
-            line[0].set_ylabel(label)
+            high_of_row = 0.8 * canvas.height / len(rows)
+            line[0].set_ylabel(broken(label, 0.75 * high_of_row, points("axes.labelsize")))
             low, high = line[0].get_ylim()
             line[0].set_ylim(*((0.0, high) if column == "error" else (min(low, -0.05), 1.04)))
         for transform, ax in zip(transforms, axes[-1], strict=True):
-            ax.set_xlabel(_AXES[transform][0])
+            across = 0.5 * canvas.width / len(transforms)
+            ax.set_xlabel(broken(_AXES[transform][0], across, points("axes.labelsize")))
             ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
-        handles = [
-            mpl.lines.Line2D(
-                [], [], color=colours[k], ls=_style(types[k]), marker="o", ms=2.4, lw=1.2,
-                label=aliases[k] or k,
-            )
-            for k in layers
-        ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside right upper", title="layer", alignment="left")
-        room = int(figure.get_size_inches()[0] * 0.9 / (0.0076 * 9))
-        figure.suptitle(textwrap.fill(title, room), x=0.01, ha="left", fontsize=9)
+        if legend:
+            # A name is as wide as a third of the figure, or as a panel.
+            wide = 0.3 * canvas.width - 3 * of_legend / 72
+            handles = [
+                mpl.lines.Line2D(
+                    [], [], ms=3, lw=1.2, label=cut(aliases[k] or k, wide, of_legend), **look
+                )
+                for k, look in looks.items()
+            ]
+            n_all = table["layer"].nunique()
+            heading = "layer" if n_all == len(layers) else f"{len(layers)} of {n_all} layers"
+            if width_of(heading, of_legend) > 0.3 * canvas.width:
+                heading = "layer"
+            figure.legend(
+                handles=handles, loc="outside right upper", title=heading, alignment="left",
+                fontsize=of_legend, title_fontsize=of_legend, handlelength=2.4,
+            )  # fmt: skip
+        canvas.head(title)
     return figure
 
 
@@ -101,12 +123,7 @@ def _draw(ax: Axes, of: pd.DataFrame, column: str, **look: Any) -> None:
     spread = of[f"{column}_sd"] / np.sqrt(of["n_images"])
     low, high = of[column] - spread, of[column] + spread
     ax.fill_between(of["amount"], low, high, color=look["color"], alpha=0.15, lw=0)
-    ax.plot(of["amount"], of[column], marker="o", ms=2.4, lw=1.2, **look)
-
-
-def _style(kind: str) -> Any:
-    """Return a style that distinguishes layers by their lines, too: colours alone are close."""
-    return {"pool": (0, (2.5, 1.2)), "linear": (0, (1, 1))}.get(kind, "-")
+    ax.plot(of["amount"], of[column], ms=3, lw=1.1, **look)
 
 
 def _dress(ax: Axes, transform: str) -> None:
@@ -117,8 +134,9 @@ def _dress(ax: Axes, transform: str) -> None:
     elif transform == "scale":
         ax.set_xscale("log", base=2)
     ticks = [tick for tick in _AXES[transform][1] if low <= tick <= high]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    name_ticks(ax.xaxis, ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
     ax.minorticks_off()
+    ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
     ax.tick_params(length=2)
     ax.grid(axis="y", color="0.9", lw=0.6)
     ax.set_axisbelow(True)

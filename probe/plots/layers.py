@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import textwrap
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.output.pictures import FIGURE_STYLE
+from probe.plots.figures import (
+    LOOKS_MARKERS,
+    cut,
+    explain,
+    head,
+    is_own,
+    letters_of,
+    name_axes,
+    name_ticks,
+    own_figure,
+    room,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CHARACTER = 0.0076
-"""Width of a character in inches, per point of font size."""
+LONGEST = 2.2
+"""Inches that a name along the x axis takes at most; a longer one is shortened in the middle."""
 
-MAX_LABELS = 60
-"""With more layers than this, only every second, third, … is named."""
+NAMES = 0.34
+"""Share of the height of a user's Axes that turned names may take."""
 
 
 def plot_layers(
@@ -31,6 +39,7 @@ def plot_layers(
     interval_label: str = "95 % CI over stimuli",
     ylabel: str = "score",
     title: str = "",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw score with confidence interval against layer, with ceiling band and baselines.
@@ -47,6 +56,8 @@ def plot_layers(
     ceiling_label, interval_label, ylabel, title : str
         What to write; a long title is broken into lines. Without an ``interval_label`` none is
         explained, as when nothing was resampled.
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -55,17 +66,13 @@ def plot_layers(
     matplotlib.axes.Axes
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
     rows = table[table["kind"] == "layer"].reset_index(drop=True)
     positions = {name: k for k, name in enumerate(rows["layer"])}
     names = places(table)
-    new_figure = ax is None
-    with mpl.rc_context(FIGURE_STYLE) if new_figure else contextlib.nullcontext():
-        if ax is None:
-            _, ax = plt.subplots(figsize=figure_size(names), layout="constrained", dpi=200)
+    with own_figure(ax, *axes_size(names)) as ax:
         if ceiling is not None and np.isfinite(ceiling).all():
-            label = textwrap.fill(ceiling_label, 28)
+            label = ceiling_label
             if ceiling[0] == ceiling[1]:
                 ax.axhline(ceiling[0], color="0.5", lw=1.4, alpha=0.6, label=label, zorder=0)
             else:
@@ -77,7 +84,7 @@ def plot_layers(
         kinds = list(dict.fromkeys(rows["type"]))
         palette = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
         small = len(names) > 40
-        for kind, colour in zip(kinds, palette, strict=True):
+        for k, (kind, colour) in enumerate(zip(kinds, palette, strict=True)):
             of_kind = rows[rows["type"] == kind]
             x = [positions[name] for name in of_kind["layer"]]
             error = [
@@ -85,23 +92,18 @@ def plot_layers(
                 (of_kind["ci_high"] - of_kind["score"]).clip(lower=0),
             ]
             ax.errorbar(
-                x, of_kind["score"], yerr=error, fmt="o-", ms=3 if small else 5, lw=1.4,
+                x, of_kind["score"], yerr=error, fmt=f"{LOOKS_MARKERS[k % 8]}-",
+                ms=3 if small else 5, lw=1.4,
                 elinewidth=1.2, capsize=1 if small else 2.5, color=colour, label=kind, zorder=4,
             )  # fmt: skip
 
         name_places(ax, names)
         _draw_classic(ax, table, len(positions))
         ax.set_xlim(-0.6, len(names) - 0.4)
-        ax.set_ylabel(ylabel)
-        ax.set_title(in_lines(title, ax, new_figure), loc="left")
+        name_axes(ax, ylabel=ylabel)
+        head(ax, title)
         sns.despine(ax=ax)
-        ax.legend(
-            title=f"bars: {interval_label}" if interval_label else None,
-            alignment="left",
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            borderaxespad=0.0,
-        )
+        explain(ax, legend, last=names[-1][:3], title=f"bars: {interval_label}" if interval_label else "")
     return ax
 
 
@@ -116,48 +118,38 @@ def places(table: pd.DataFrame) -> list[str]:
     return names + list(dict.fromkeys(table.loc[table["kind"] == "classic", "type"]))
 
 
-def figure_size(names: list[str]) -> tuple[float, float]:
-    """Width and height, in inches, of a figure with these names along its x axis."""
+def axes_size(names: list[str]) -> tuple[float, float]:
+    """Width and height, in inches, of an Axes with these names along its x axis."""
     per_layer = 0.42 if len(names) <= 12 else 0.25
-    width = float(np.clip(2.8 + per_layer * len(names), 5.5, 12.0))
+    return float(np.clip(0.5 + per_layer * len(names), 3.2, 9.0)), 2.7
+
+
+def figure_size(names: list[str]) -> tuple[float, float]:
+    """Width and height, in inches, of a figure of such an Axes and all that stands around it."""
+    width, height = axes_size(names)
     longest = max(map(len, names), default=0)
-    return width, 3.4 + min(0.045 * max(longest - 6, 0), 1.6)  # room for turned names
+    return width + 2.6, height + 0.7 + min(0.045 * max(longest - 6, 0), 1.6)
 
 
-def name_places(ax: Axes, names: list[str]) -> None:
-    """Write the names of layers along the x axis, at 0, 1, 2, …, so that they do not touch."""
-    step = math.ceil(len(names) / MAX_LABELS)
-    turned = step > 1 or _crowded(ax, names)
-    ax.set_xticks(
-        range(0, len(names), step),
-        names[::step],
-        rotation=45 if turned else 0,
-        ha="right" if turned else "center",
-        rotation_mode="anchor" if turned else "default",
-    )
-    ax.tick_params(axis="x", length=2)
+def name_places(ax: Axes, names: list[str], *, share: float = NAMES) -> None:
+    """Write the names of layers along the x axis, at 0, 1, 2, …, so that they do not touch.
 
-
-def _crowded(ax: Axes, names: list[str]) -> bool:
-    """Return whether names would touch if they were written level."""
-    size = float(ax.xaxis.get_major_ticks()[0].label1.get_fontsize())
-    room = _width(ax) / max(len(names), 1)
-    return max(map(len, names), default=0) * CHARACTER * size > 0.9 * room
-
-
-def in_lines(title: str, ax: Axes, own: bool) -> str:
-    """Break a title so that it is not cut; it may stand above the legend in our own figure."""
-    figure = ax.get_figure(root=True)
-    room = 0.9 * figure.get_size_inches()[0] if own and figure is not None else _width(ax)
-    size = ax._left_title.get_fontsize()  # type: ignore[attr-defined]
-    return textwrap.fill(title, max(int(room / (CHARACTER * size)), 20), break_long_words=False)
-
-
-def _width(ax: Axes) -> float:
-    """Width of an Axes in inches; in a layout that is not made yet, roughly."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None  # it lies in one
-    return float(ax.get_position().width * figure.get_size_inches()[0])
+    In a user's Axes, turned names take so large a share of the height at most.
+    """
+    size = letters_of(ax.xaxis)
+    wide, high = room(ax)
+    longest = LONGEST if is_own(ax) else min(LONGEST, max(share * high * 2**0.5, 0.3))
+    level = (1.0 if is_own(ax) else 0.45) * wide / max(len(names), 1)
+    turned = max((width_of(name, size) for name in names), default=0) > 0.9 * level
+    if turned:
+        names = [cut(name, longest, size) for name in names]
+    name_ticks(ax.xaxis, range(len(names)), names, turned=turned)
+    if turned:
+        ax.tick_params(axis="x", length=2, rotation=45)
+        for tick in ax.xaxis.get_major_ticks(len(names)):
+            tick.label1.set(ha="right", rotation_mode="anchor")
+    else:
+        ax.tick_params(axis="x", length=2)
 
 
 def _draw_classic(ax: Axes, table: pd.DataFrame, first: int) -> None:

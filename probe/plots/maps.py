@@ -9,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 
 from probe.errors import ProbeError, nearest
-from probe.output.pictures import FIGURE_STYLE
+from probe.plots.figures import Canvas, broken, cut, head, own_figure, own_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 Style = Literal["overlay", "side", "map", "contours"]
 STYLES: tuple[Style, ...] = ("overlay", "side", "map", "contours")
@@ -25,11 +25,11 @@ QUANTILE = 0.995
 """Share of a map's values that lie within the scale: a few extreme pixels leave no colour for the
 rest."""
 
+LEAST = 0.26
+"""Inches of the shorter side of a panel of a sheet, at least."""
+
 INK, FADE = 0.85, 0.8
 """Opacity of an overlay where a value ends the scale, and the power with which it falls."""
-
-COLUMNS = 5
-"""Of a contact sheet without rows of layers."""
 
 
 def check_style(style: str) -> None:
@@ -46,10 +46,15 @@ def check_style(style: str) -> None:
         )
 
 
-def scale_of(values: np.ndarray) -> float:
-    """Return the end of the colour scale: 99.5 % of the absolute values lie below; 1 for zeros."""
+FINE_QUANTILE = 0.97
+"""The same of a map with a value for each pixel, such as guided backprop's: its largest values are
+single pixels, and half of all are below a tenth of them."""
+
+
+def scale_of(values: np.ndarray, share: float = QUANTILE) -> float:
+    """Return the end of the colour scale: so many of the absolute values lie below; 1 for zeros."""
     magnitudes = np.abs(np.asarray(values, dtype=np.float64))
-    return float(np.quantile(magnitudes, QUANTILE) or magnitudes.max() or 1.0)
+    return float(np.quantile(magnitudes, share) or magnitudes.max() or 1.0)
 
 
 def coloured(values: np.ndarray, *, signed: bool, scale: float | None = None) -> np.ndarray:
@@ -129,32 +134,27 @@ def plot_map(
     -------
     matplotlib.axes.Axes
     """
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        height, width = picture.shape[:2]
-        with mpl.rc_context(FIGURE_STYLE):
-            figure = plt.figure(figsize=(4.0, 4.0 * height / width + 0.3), layout="constrained")
-            ax = figure.add_subplot()
-    end = scale_of(values) if scale is None else scale
-    if style == "map":
-        ax.imshow(coloured(values, signed=signed, scale=end))
-    elif style == "contours":
-        ax.imshow(picture)
-        levels = (0.25, 0.5, 0.75)
-        colours = mpl.colormaps["autumn_r"](np.linspace(0.2, 1, len(levels)))
-        for level, colour in zip(levels, colours, strict=True):
-            if values.max() > level * end:
-                ax.contour(values, [level * end], colors="black", linewidths=2.2)
-                ax.contour(values, [level * end], colors=[colour], linewidths=1.2)
-            if signed and values.min() < -level * end:
-                ax.contour(values, [-level * end], colors="white", linewidths=2.2)
-                ax.contour(values, [-level * end], colors=["#2166ac"], linewidths=1.2)
-    else:
-        ax.imshow(overlay(picture, values, signed=signed, scale=end))
-    ax.set_axis_off()
-    if title:
-        ax.set_title(title, fontsize=9)
+    height, width = picture.shape[:2]
+    with own_figure(ax, 4.0, 4.0 * height / width) as ax:
+        end = scale_of(values) if scale is None else scale
+        if style == "map":
+            ax.imshow(coloured(values, signed=signed, scale=end))
+        elif style == "contours":
+            ax.imshow(picture)
+            levels = (0.25, 0.5, 0.75)
+            colours = mpl.colormaps["autumn_r"](np.linspace(0.2, 1, len(levels)))
+            for level, colour in zip(levels, colours, strict=True):
+                if values.max() > level * end:
+                    ax.contour(values, [level * end], colors="black", linewidths=2.2)
+                    ax.contour(values, [level * end], colors=[colour], linewidths=1.2)
+                if signed and values.min() < -level * end:
+                    ax.contour(values, [-level * end], colors="white", linewidths=2.2)
+                    ax.contour(values, [-level * end], colors=["#2166ac"], linewidths=1.2)
+        else:
+            ax.imshow(overlay(picture, values, signed=signed, scale=end))
+        ax.set_axis_off()
+        if title:
+            head(ax, title)
     return ax
 
 
@@ -163,26 +163,43 @@ def plot_side_by_side(
     values: np.ndarray,
     *,
     signed: bool,
+    scale: float | None = None,
     title: str = "",
     label: str = "",
-) -> Figure:
-    """Draw a picture, the map over it, and the map alone with its scale."""
-    from matplotlib import pyplot as plt
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
+    """Draw a picture, the map over it, and the map alone with its scale.
 
+    Parameters
+    ----------
+    picture : numpy.ndarray, uint8, shape (h, w, 3)
+    values : numpy.ndarray, shape (h, w)
+    signed, scale
+        As in `coloured`.
+    title, label : str
+        What stands above, and beside the scale.
+    legend : bool
+        Whether there is a scale.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure or SubFigure
+    """
     height, width = picture.shape[:2]
-    end = scale_of(values)
-    with mpl.rc_context(FIGURE_STYLE):
-        figure = plt.figure(
-            figsize=(9.0, 2.75 * height / width + 0.65), dpi=200, layout="constrained"
-        )
+    end = scale_of(values) if scale is None else scale
+    with own_panels(figure, 9.0, 2.75 * height / width + 0.65) as canvas:
+        figure = canvas.figure
         left, middle, right = figure.subplots(1, 3)
         left.imshow(picture)
         left.set_axis_off()
         plot_map(picture, values, signed=signed, scale=end, ax=middle)
         plot_map(picture, values, signed=signed, scale=end, style="map", ax=right)
-        _scale(figure, [right], end, signed=signed, label=label)
-        if title:
-            figure.suptitle(title, fontsize=9)
+        if legend:
+            _scale(canvas, [right], end, signed=signed, label=label)
+        canvas.head(title)
     return figure
 
 
@@ -193,62 +210,142 @@ def plot_sheet(
     signed: Sequence[Sequence[bool]],
     rows: Sequence[str],
     columns: Sequence[str],
+    scales: Sequence[Sequence[float | None]] | None = None,
     title: str = "",
-) -> Figure:
+    note: str = "",
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw a contact sheet: a picture, and maps in rows and columns, each on its own scale.
+
+    A method that has one map, whatever the layer, stands in the rows' first columns, beside the
+    picture; below, the others have a row for each layer. So no panel stands alone, and none is
+    empty but at the end of a row.
 
     Parameters
     ----------
     picture : numpy.ndarray, uint8, shape (h, w, 3)
     maps : sequence of sequences of numpy.ndarray, shape (h, w), or None
-        Row by row; None leaves a place empty. A single row is broken into several.
+        Row by row; None where a method has no map of that row's layer.
     signed : sequence of sequences of bool
         Of each map.
     rows, columns : sequence of str
-        What stands beside them; beside a single row, nothing.
-    title : str
-    """
-    from matplotlib import pyplot as plt
+        What stands above them: the column, and where it has several maps, the row.
+    scales : sequence of sequences of float or None, optional
+        Where the colours of each map end; by default as in `coloured`.
+    title, note : str
+        What stands above, and below in small letters.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
+    Returns
+    -------
+    matplotlib.figure.Figure or SubFigure
+    """
     height, width = picture.shape[:2]
-    if len(maps) == 1:  # the picture first, then one after the other
-        n_columns = min(COLUMNS, 1 + len(columns))
-        n_rows = -(-(1 + len(columns)) // n_columns)
-        slots = [divmod(k, n_columns) for k in range(1, 1 + len(columns))]
-    else:
-        n_rows, n_columns = len(maps), 1 + len(columns)
-        slots = [(r, c + 1) for r in range(n_rows) for c in range(len(columns))]
+    every = range(len(maps))
+    cells = _cells(maps, columns, rows, every)
+    n_columns, n_rows = _sheet_shape(len(cells))
+    lines = 2 if any("\n" in text for text, _ in cells) else 1
     side = min(2.1, 10.0 / n_columns)
-    with mpl.rc_context(FIGURE_STYLE):
-        figure = plt.figure(
-            figsize=(side * n_columns + 0.3, (side * height / width + 0.28) * n_rows + 0.3),
-            dpi=200,
-            layout="constrained",
-        )
+    size = (side * n_columns + 0.3, (side * height / width + 0.14 + 0.14 * lines) * n_rows + 0.3)
+    with own_panels(figure, *size) as canvas:
+        figure = canvas.figure
+        letters = canvas.points(7)
+        if canvas.shrink < 1:
+            above = 1.4 * lines * letters / 72 + 0.05
+            high = canvas.height - 0.4
+            for n_drawn in range(len(maps), 0, -1):
+                # Of more layers than have room, some, evenly chosen.
+                drawn = sorted({round(k) for k in np.linspace(0, len(maps) - 1, n_drawn)})
+                cells = _cells(maps, columns, rows, drawn)
+                n_columns, n_rows = _sheet_shape(
+                    len(cells), into=(canvas.width, high), text=above, aspect=height / width
+                )
+                of_rows = max(high / n_rows - above, 0.0) / (height / width)
+                if min(canvas.width / n_columns, of_rows) * min(1, height / width) > LEAST:
+                    break
+        of_panel = 0.94 * canvas.width / n_columns
         axes = figure.subplots(n_rows, n_columns, squeeze=False)
         for ax in axes.flat:
-            ax.set_xticks([])
-            ax.set_yticks([])
-            ax.spines[:].set_visible(False)
-        axes[0, 0].imshow(picture)
-        cells = [(values, r, c) for r, line in enumerate(maps) for c, values in enumerate(line)]
-        for (y, x), (values, r, c) in zip(slots, cells, strict=True):
-            ax = axes[y, x]
-            if r == 0:
-                ax.set_title(columns[c], fontsize=7, pad=2)
-            if values is not None:
-                ax.imshow(overlay(picture, values, signed=signed[r][c]))
-        for r, name in enumerate(rows if len(maps) > 1 else ()):
-            axes[r, 1].set_ylabel(name, fontsize=7)
-        if title:
-            figure.suptitle(title, fontsize=9)
+            ax.set_axis_off()
+        for ax, (text, at) in zip(axes.flat, cells, strict=False):
+            if at is None:
+                ax.imshow(picture)
+            else:
+                values = maps[at[0]][at[1]]
+                assert values is not None  # only those that are there have a cell
+                end = None if scales is None else scales[at[0]][at[1]]
+                ax.imshow(overlay(picture, values, signed=signed[at[0]][at[1]], scale=end))
+            shown = "\n".join(cut(line, of_panel, letters) for line in text.split("\n"))
+            ax.set_title(shown, fontsize=letters, pad=2)
+        canvas.head(title)
+        if note:
+            small = canvas.points(6)
+            figure.supxlabel(
+                broken(note, 0.97 * canvas.width, small), x=0.01, ha="left", fontsize=small
+            )
     return figure
 
 
-def _scale(figure: Figure, axes: Sequence[Axes], end: float, *, signed: bool, label: str) -> None:
+Cell = tuple[str, tuple[int, int] | None]
+"""What stands above a panel, and row and column of its map; None of the picture."""
+
+
+def _cells(
+    maps: Sequence[Sequence[np.ndarray | None]],
+    columns: Sequence[str],
+    rows: Sequence[str],
+    drawn: Sequence[int],
+) -> list[Cell]:
+    """Return the panels of a sheet in their order: the picture, then methods, each by layer."""
+    cells: list[Cell] = [("", None)]
+    for column, name in enumerate(columns):
+        present = [row for row in drawn if maps[row][column] is not None]
+        several = len(present) > 1
+        for row in present:
+            cells.append((f"{name}\n{rows[row]}" if several else name, (row, column)))
+    return cells
+
+
+def _sheet_shape(
+    n: int,
+    *,
+    into: tuple[float, float] = (10.0, 9.0),
+    text: float = 0.28,
+    aspect: float = 1.0,
+) -> tuple[int, int]:
+    """Return columns and rows of a sheet: large panels, and a last row as full as can be.
+
+    Parameters
+    ----------
+    n : int
+        Panels; never is one of several alone in the last row.
+    into : (width, height)
+        Inches there are.
+    text : float
+        Inches above each panel.
+    aspect : float
+        Height of a panel, in widths.
+    """
+
+    def goodness(columns: int) -> float:
+        rows = -(-n // columns)
+        width = min(into[0] / columns, max(into[1] / rows - text, 0.01) / aspect)
+        empty = rows * columns - n
+        alone = n > 1 and columns > 1 and n % columns == 1
+        return width * (1 - 0.5 * empty / n) * (0.1 if alone else 1.0)
+
+    columns = max(range(1, n + 1), key=goodness)
+    return columns, -(-n // columns)
+
+
+def _scale(canvas: Canvas, axes: Sequence[Axes], end: float, *, signed: bool, label: str) -> None:
     norm = mpl.colors.Normalize(-end if signed else 0.0, end)
     colours = mpl.cm.ScalarMappable(norm, SIGNED if signed else UNSIGNED)
-    bar = figure.colorbar(colours, ax=list(axes), fraction=0.046, pad=0.03, extend="both")
-    bar.ax.tick_params(labelsize=7)
+    bar = canvas.figure.colorbar(colours, ax=list(axes), fraction=0.046, pad=0.03, extend="both")
+    bar.ax.tick_params(labelsize=canvas.points(7))
     bar.outline.set_linewidth(0.5)
-    bar.set_label(label, fontsize=8)
+    size = canvas.points(8)
+    length = 0.6 * min(canvas.height, 0.35 * canvas.width)
+    bar.set_label(broken(label, max(length, 0.5), size), fontsize=size)
+    bar.ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5 if length > 1 else 3))

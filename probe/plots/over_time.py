@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.output.pictures import FIGURE_STYLE
-from probe.plots.figures import own_figure
+from probe.plots.figures import (
+    broken,
+    cut,
+    head,
+    is_own,
+    looks_of_layers,
+    name_axes,
+    name_ticks,
+    own_figure,
+    own_panels,
+    points,
+    room,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 ROW = 0.2
 """Height of a layer's row of latencies, in inches."""
@@ -33,8 +42,9 @@ def plot_over_time(
     ylabel: str = "score",
     title: str = "",
     alpha: float = 0.05,
-    figure: Figure | None = None,
-) -> Figure:
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw a curve per layer, and below it when each peaks and where it is no accident.
 
     Parameters
@@ -51,47 +61,50 @@ def plot_over_time(
         What to write.
     alpha : float
         Clusters with a larger p are not drawn.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; by default a new one.
+    legend : bool
+        Whether there is one.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
     layers = table[table["kind"] == "layer"]
     names = list(dict.fromkeys(layers["layer"]))
     aliases = dict(zip(layers["layer"], layers["alias"], strict=True))
-    with mpl.rc_context(FIGURE_STYLE if figure is None else {}):
-        if figure is None:
-            figure = plt.figure(figsize=over_time_size(len(names)), layout="constrained", dpi=200)
-        rows = max(ROW * len(names), 0.5)
-        heights = [figure.get_size_inches()[1] - rows - 0.9, rows]
+    with own_panels(figure, *over_time_size(len(names))) as canvas:
+        figure = canvas.figure
+        size = canvas.points(8)
+        # Rows have what the curves leave, at most half of it.
+        rows = min(max(ROW * len(names), 0.5), 0.5 * (canvas.height - 0.6))
+        heights = [max(canvas.height - rows - 0.9, rows), rows]
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
         best = peaks.loc[[peaks["score"].idxmax()], "layer"]
         all_have = len(names) <= MAX_RIBBONS
         with_ribbons = set(names if all_have else best)
         # Layers are in an order, early to late: so are the colours.
-        palette = sns.color_palette("viridis", len(names) + 1)[: len(names)]
+        looks = looks_of_layers(len(names), markers=False)
         _draw_ceiling(top, layers[layers["layer"] == names[0]], ceiling_label)
         top.axhline(0.0, color="0.3", lw=0.8, zorder=1)
         pixels = table[table["kind"] == "pixels"]
         if len(pixels):
             x = pixels[["time_start", "time_end"]].mean(axis=1)
             top.plot(x, pixels["score"], color="0.25", lw=1.1, ls=(0, (4, 2)), label="pixels")
-        for k, (name, colour) in enumerate(zip(names, palette, strict=True)):
+        for k, (name, look) in enumerate(zip(names, looks, strict=True)):
+            colour = look["color"]
             of_layer = layers[layers["layer"] == name]
             x = of_layer[["time_start", "time_end"]].mean(axis=1)
-            top.plot(x, of_layer["score"], color=colour, lw=1.4, zorder=4)
+            top.plot(x, of_layer["score"], lw=1.4, zorder=4, **look)
             if name in with_ribbons and of_layer["ci_low"].notna().any():
                 top.fill_between(
                     x, of_layer["ci_low"], of_layer["ci_high"], color=colour, alpha=0.18, lw=0,
                     zorder=3,
                     label=None if all_have else f"{interval_label}: {aliases[name] or name}",
                 )  # fmt: skip
-            _draw_latency(below, k, peaks[peaks["layer"] == name], colour)
+            _draw_latency(below, k, peaks[peaks["layer"] == name], look)
             of_clusters = clusters[(clusters["layer"] == name) & (clusters["p"] < alpha)]
             for start, end in of_clusters[["time_start", "time_end"]].to_numpy():
                 below.plot(
@@ -100,29 +113,36 @@ def plot_over_time(
         if layers["time_start"].min() < 0.0:
             for ax in (top, below):
                 ax.axvline(0.0, color="0.6", lw=0.8, ls=":", zorder=0)
-        top.set_ylabel(ylabel)
-        top.set_title(textwrap.fill(title, 84, break_long_words=False), loc="left")
+        above = 0.75 * canvas.height * heights[0] / sum(heights)
+        top.set_ylabel(broken(ylabel, above, points("axes.labelsize")))
+        canvas.head(title)
         handles, labels = top.get_legend_handles_labels()
-        of_all = f"ribbons: {interval_label}" if all_have and interval_label else None
-        if handles or of_all:
+        of_all = f"ribbons: {interval_label}" if all_have and interval_label else ""
+        beside = 0.26 * canvas.width
+        if legend and (handles or of_all):
+            wide = beside - 2.9 * size / 72
             top.legend(
-                handles, labels, title=of_all, alignment="left", loc="upper left",
-                bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
+                handles, [broken(label, wide, size) for label in labels],
+                title=broken(of_all, beside, size) or None, alignment="left", loc="upper left",
+                bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, fontsize=size, title_fontsize=size,
             )  # fmt: skip
-        below.set_yticks(range(len(names)), [aliases[name] or name for name in names])
-        for tick, colour in zip(below.get_yticklabels(), palette, strict=True):
-            tick.set_color(colour)
+        wide = 0.22 * canvas.width
+        shown = [cut(aliases[name] or name, wide, size) for name in names]
+        name_ticks(below.yaxis, range(len(names)), shown)
         below.set_ylim(len(names) - 0.4, -0.6)
-        below.tick_params(axis="y", length=0)
-        below.set_xlabel("time after stimulus onset (ms)")
+        below.tick_params(axis="y", length=0, labelsize=size)
+        across = 0.62 * canvas.width
+        below.set_xlabel(
+            broken("time after stimulus onset (ms)", across, points("axes.labelsize"))
+        )
         explained = "dots: peak" + (", with 95 % CI" if peaks["latency_low"].notna().any() else "")
         if len(clusters):
             explained += f"\nbars: clusters, p < {alpha:g}".replace("0.", ".")
-        below.text(
-            1.015, 1.0,
-            explained,
-            transform=below.transAxes, va="top", fontsize=FIGURE_STYLE["legend.fontsize"],
-        )  # fmt: skip
+        if legend:
+            below.text(
+                1.015, 1.0, broken(explained, beside, size), transform=below.transAxes, va="top",
+                fontsize=size,
+            )  # fmt: skip
         sns.despine(ax=top)
         sns.despine(ax=below, left=True)
     return figure
@@ -130,7 +150,7 @@ def plot_over_time(
 
 def over_time_size(n_layers: int) -> tuple[float, float]:
     """Width and height of the figure, in inches."""
-    return 7.2, 3.7 + max(ROW * n_layers, 0.5)
+    return 7.2, 3.7 + min(max(ROW * n_layers, 0.5), 8.0)
 
 
 def _draw_ceiling(ax: Axes, of_layer: pd.DataFrame, label: str) -> None:
@@ -139,13 +159,14 @@ def _draw_ceiling(ax: Axes, of_layer: pd.DataFrame, label: str) -> None:
         return
     x = of_layer[["time_start", "time_end"]].mean(axis=1).to_numpy()
     ax.fill_between(
-        x, lower, upper, color="0.5", alpha=0.22, lw=0, label=textwrap.fill(label, 28), zorder=0
+        x, lower, upper, color="0.5", alpha=0.22, lw=0, label=label, zorder=0
     )
 
 
-def _draw_latency(ax: Axes, row: int, peak: pd.DataFrame, colour: tuple[float, ...]) -> None:
+def _draw_latency(ax: Axes, row: int, peak: pd.DataFrame, look: dict[str, Any]) -> None:
+    colour = look["color"]
     for latency, low, high in peak[["latency", "latency_low", "latency_high"]].to_numpy():
-        ax.plot([low, high], [row, row], color=colour, lw=1.3, zorder=3)
+        ax.plot([low, high], [row, row], lw=1.3, zorder=3, **look)
         ax.plot(latency, row, "o", ms=4.5, color=colour, mec="white", mew=0.6, zorder=4)
 
 
@@ -154,7 +175,10 @@ def plot_generalisation(
     times: np.ndarray,
     *,
     label: str = "similarity of RDMs",
+    xlabel: str = "time after stimulus onset (ms)",
+    ylabel: str = "time after stimulus onset (ms)",
     title: str = "",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how alike the RDMs at any two times are.
@@ -167,7 +191,10 @@ def plot_generalisation(
         Beginnings and ends, or instants twice, in ms.
     label : str
         Of the colours.
-    title : str
+    xlabel, ylabel, title : str
+        What to write.
+    legend : bool
+        Whether the scale of the colours stands beside.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -193,12 +220,16 @@ def plot_generalisation(
         if first < 0.0 < last:
             for line in (ax.axhline, ax.axvline):
                 line(0.0, color="0.7", lw=0.8, ls=":")
-        ax.set_xlabel("time after stimulus onset (ms)")
-        ax.set_ylabel("time after stimulus onset (ms)")
-        ax.set_title(textwrap.fill(title, 58, break_long_words=False), loc="left")
-        figure = ax.get_figure(root=True)
-        assert figure is not None  # it lies in one
-        bar = figure.colorbar(mapped, ax=ax, fraction=0.046, pad=0.04)
-        bar.set_label(label.replace(" (", "\n("))
-        bar.outline.set_linewidth(0.5)
+        wide, high = room(ax)
+        name_axes(ax, xlabel, ylabel)
+        head(ax, title)
+        if legend:
+            figure = ax.get_figure(root=True)
+            assert figure is not None  # it lies in one
+            bar = figure.colorbar(mapped, ax=ax, fraction=0.046, pad=0.04)
+            size = points("axes.labelsize")
+            length = (1.0 if is_own(ax) else 0.5) * min(wide, high)
+            bar.set_label(broken(label.replace(" (", "\n("), length, size), fontsize=size)
+            bar.ax.tick_params(labelsize=points("ytick.labelsize"))
+            bar.outline.set_linewidth(0.5)
     return ax

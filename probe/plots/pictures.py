@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.plots.figures import own_figure
-from probe.plots.grid import LINE, SMALL, Grid, blank
-from probe.plots.layers import CHARACTER
+from probe.plots.figures import cut, own_figure
+from probe.plots.grid import LINE, SMALL, Grid, blank, columns_of, space
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +25,9 @@ FEW = 1.1
 
 WIDTH = 7.0
 """What one row may take, in inches; more rows are about one and a half times as wide as high."""
+
+LABELLED = 0.3
+"""Pictures that are narrower, in inches, have no label."""
 
 NARROWEST = 2.5
 """Width of a figure in inches, at least: its title has room."""
@@ -66,14 +68,15 @@ def plot_pictures(
     """
     n, height, width = pictures.shape[:3]
     n_patches = max((len(row) for row in patches or ()), default=0)
-    grid = _grid(n, width, height, n_patches)
+    into = space(ax, title, note)
+    grid = _grid(n, width, height, n_patches, into)
     across, high = grid.size(n)
-    across = max(across, NARROWEST)
+    across = max(across, NARROWEST if into is None else min(NARROWEST, into[0]))
     with own_figure(ax, across, high) as axes:
-        blank(axes, across, high, title, note, own=ax is None)
+        blank(axes, across, high, title, note)
         for k, picture in enumerate(pictures):
             pixels = picture if k not in crossed else _pale(picture)
-            grid.draw(axes, k, 0.0, pixels, _cut(labels[k], grid.width + GAP), smooth=True)
+            grid.draw(axes, k, 0.0, pixels, cut(labels[k], 0.86 * grid.width, SMALL), smooth=True)
             left, right, bottom, top = grid.box(k)
             if k in crossed:
                 for ends in ((top, bottom), (bottom, top)):
@@ -89,8 +92,21 @@ def plot_pictures(
     return axes
 
 
-def _grid(n: int, width: int, height: int, beside: int) -> Grid:
+def _grid(
+    n: int, width: int, height: int, beside: int, into: tuple[float, float] | None
+) -> Grid:
     """Lay out n pictures of so many pixels, with so many patches beside each."""
+    if into is not None:
+
+        def step(wide: float) -> tuple[float, float]:
+            high = wide * height / width
+            across = beside * (high + GAP / 2) + 2 * GAP if beside else 0.0
+            return wide + across + GAP, high + (LINE if wide >= LABELLED else 0.0) + GAP
+
+        columns, wide = columns_of(n, step, into, LARGEST)
+        across = step(wide)[0] - wide - GAP
+        below = LINE if wide >= LABELLED else 0.0
+        return Grid(columns, wide, wide * height / width, below, GAP, across)
     wide = min(max(width / DPI, SMALLEST), LARGEST)
     if n * (FEW + GAP) <= WIDTH:  # as large as one row allows
         wide = max(wide, FEW)
@@ -104,14 +120,6 @@ def _grid(n: int, width: int, height: int, beside: int) -> Grid:
 def _pale(picture: np.ndarray) -> np.ndarray:
     """Lighten the colours, not the transparency."""
     return np.concatenate([picture[..., :3] // 4 + 191, picture[..., 3:]], 2)
-
-
-def _cut(label: str, width: float) -> str:
-    """Shorten what does not fit into so many inches: in the middle, as names end in numbers."""
-    most = max(int(width / (CHARACTER * SMALL)), 4)
-    if len(label) <= most:
-        return label
-    return f"{label[: (most - 1) // 2]}…{label[len(label) - most // 2 :]}"
 
 
 def tiled(pictures: np.ndarray) -> np.ndarray:

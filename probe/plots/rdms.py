@@ -17,7 +17,18 @@ from scipy.spatial.distance import pdist, squareform
 from probe import images as pictures
 from probe.errors import ProbeError
 from probe.formats.names import in_order
-from probe.plots.figures import inches, own_figure
+from probe.plots.figures import (
+    broken,
+    cut,
+    explain,
+    head,
+    inches,
+    is_own,
+    name_axes,
+    own_figure,
+    points,
+    room,
+)
 from probe.similarity.rdm_set import RDMs
 from probe.stimuli import StimulusSet
 
@@ -49,6 +60,9 @@ MAX_ROWS = 5
 LEGIBLE = 0.2
 """Side, in inches, of the smallest thumbnail in which one sees something."""
 
+LONGEST = 2.5
+"""Inches that a stimulus's name takes at most."""
+
 TOO_LIGHT = 205
 """What is lighter than this grey (of 255) would not be seen on white without its background."""
 
@@ -62,6 +76,7 @@ def plot_rdm(
     images: Pictures | None = None,
     categories: Sequence[str] | None = None,
     ranked: bool = False,
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw an RDM as a matrix of colours.
@@ -79,6 +94,8 @@ def plot_rdm(
     ranked : bool
         Colour by the percentile of a distance among all distances, which shows the structure
         where a few are much larger than the rest.
+    legend : bool
+        Whether there is one, of the categories.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -103,7 +120,7 @@ def plot_rdm(
             image.set_clim(0.0, 100.0)
         ax.set_xticks([])
         ax.set_yticks([])
-        ax.set_title(one.label, loc="left")
+        head(ax, one.label)
 
         bar_width = 0.0
         for side in ("left", "bottom"):
@@ -111,19 +128,29 @@ def plot_rdm(
             if gallery:
                 _line_up(gallery, ax, side, bar_width, range(one.n))
         if not gallery and one.names and _fits(ax, one.n):
-            ax.set_yticks(range(one.n), one.names)
-            ax.set_xticks(range(one.n), one.names, rotation=90)
+            size = points("xtick.labelsize")
+            longest = LONGEST if is_own(ax) else min(LONGEST, 0.17 * min(room(ax)))
+            names = [cut(name, longest, size) for name in one.names]
+            ax.set_yticks(range(one.n), names)
+            ax.set_xticks(range(one.n), names, rotation=90)
             ax.tick_params(length=0, pad=2.0 + bar_width * 72 * inches(ax)[1])
 
         if groups:
-            groups.legend(ax, 1.04)
+            groups.legend(ax, 1.04, legend)
         key = ax.inset_axes((1.04, 0.0, 0.035, 1.0))
         key.set_axes_locator(_below_the_legend(ax))
         metric = METRIC_LABELS.get(one.metric or "", one.metric)
         label = "dissimilarity" + (f"\n({metric})" if metric else "")
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
-        figure.colorbar(image, cax=key, label=f"percentile of {label}" if ranked else label)
+        bar = figure.colorbar(image, cax=key)
+        size = points("axes.labelsize")
+        label = f"percentile of {label}" if ranked else label
+        length = inches(ax)[1] if is_own(ax) else 0.42 * min(room(ax))
+        bar.set_label(broken(label, max(length, 0.5), size), fontsize=size)
+        bar.ax.tick_params(labelsize=points("ytick.labelsize"))
+        few = not is_own(ax) and min(room(ax)) < 3
+        bar.ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(2 if few else 5))
     return ax
 
 
@@ -134,6 +161,7 @@ def plot_mds(
     categories: Sequence[str] | None = None,
     metric: bool = True,
     seed: int = 0,
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the stimuli in a plane, as far apart as an RDM says, as nearly as that is possible.
@@ -155,6 +183,8 @@ def plot_mds(
         Keep the distances themselves; otherwise only their order (non-metric scaling).
     seed : int
         Of the random starts.
+    legend : bool
+        Whether there is one, of the categories.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -176,25 +206,25 @@ def plot_mds(
         raise ProbeError("all distances are zero: they cannot be drawn as a map")
     if one.metric in SQUARED:
         distances = np.sqrt(distances)
-    points, stress = _scaled(distances, metric, seed)
+    places, stress = _scaled(distances, metric, seed)
 
     gallery = None if images is None else _Gallery.of(images, one)
 
     with own_figure(ax, 5.0, 4.4) as ax:
-        low, high = points.min(axis=0), points.max(axis=0)
+        low, high = places.min(axis=0), places.max(axis=0)
         reach = float((high - low).max())
         margin = 0.06 * reach
         if gallery:
             size = reach * float(np.clip(0.66 / math.sqrt(one.n), 0.03, 0.2))
             margin = 0.7 * size
-            for k, (x, y) in enumerate(points):
+            for k, (x, y) in enumerate(places):
                 frame = groups.of_each[k] if groups else None
                 _draw(gallery.picture(k), ax, x, y, size, frame)
         else:
             colours = groups.of_each if groups else "0.25"
             ax.scatter(
-                points[:, 0],
-                points[:, 1],
+                places[:, 0],
+                places[:, 1],
                 s=32,
                 c=colours,
                 edgecolors="white",
@@ -208,10 +238,13 @@ def plot_mds(
         ax.set_yticks([])
         ax.spines[:].set_color("0.8")
         kind = "metric" if metric else "non-metric"
-        ax.set_xlabel(f"{kind} MDS, stress-1 = {stress:.2f}", loc="left")
-        ax.set_title(one.label, loc="left")
+        text = f"{kind} MDS, stress-1 = {stress:.2f}"
+        if not is_own(ax):
+            text = broken(text, 0.45 * room(ax)[0], points("axes.labelsize"))
+        ax.set_xlabel(text, loc="left")
+        head(ax, one.label)
         if groups:
-            groups.legend(ax, 1.02)
+            groups.legend(ax, 1.02, legend)
     return ax
 
 
@@ -222,6 +255,7 @@ def plot_dendrogram(
     images: Pictures | None = None,
     categories: Sequence[str] | None = None,
     method: str = "average",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the tree that hierarchical clustering finds in an RDM.
@@ -239,6 +273,8 @@ def plot_dendrogram(
         Drawn as a coloured bar along the leaves.
     method : {'average', 'complete', 'single', 'ward', 'weighted', 'centroid', 'median'}
         How far apart two clusters are, see `scipy.cluster.hierarchy.linkage`.
+    legend : bool
+        Whether there is one, of the categories.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -275,18 +311,21 @@ def plot_dendrogram(
         ax.set_xlim(high + 0.05 * span, max(low - 0.25 * span, 0.0))
         ax.spines[["left", "top", "right"]].set_visible(False)
         metric = METRIC_LABELS.get(one.metric or "", one.metric) or "dissimilarity"
-        ax.set_xlabel(f"{metric} ({method} linkage)")
-        ax.set_title(one.label, loc="left")
+        name_axes(ax, f"{metric} ({method} linkage)")
+        head(ax, one.label)
 
         bar_width = _bar_of(groups.reordered(order), ax, "right") if groups else 0.0
         if gallery:
             _line_up(gallery, ax, "right", bar_width, order)
         elif names and _fits(ax, one.n):
             ax.yaxis.tick_right()
-            ax.set_yticks(10.0 * np.arange(one.n) + 5.0, [names[k] for k in order])
+            size = points("ytick.labelsize")
+            longest = LONGEST if is_own(ax) else min(LONGEST, 0.35 * room(ax)[0])
+            shown = [cut(names[k], longest, size) for k in order]
+            ax.set_yticks(10.0 * np.arange(one.n) + 5.0, shown)
             ax.tick_params(axis="y", length=0, pad=2.0 + bar_width * 72 * inches(ax)[0])
         if groups:
-            groups.legend(ax, -0.02, loc="upper right")
+            groups.legend(ax, -0.02, legend, loc="upper right")
     return ax
 
 
@@ -334,17 +373,19 @@ class _Groups:
         return _Groups(self.colours, [self.of_each[k] for k in order])
 
     def legend(
-        self, ax: Axes, x: float, loc: Literal["upper left", "upper right"] = "upper left"
+        self,
+        ax: Axes,
+        x: float,
+        legend: bool,
+        loc: Literal["upper left", "upper right"] = "upper left",
     ) -> None:
         from matplotlib.patches import Patch
 
-        ax.legend(
-            handles=[Patch(color=colour, label=name) for name, colour in self.colours.items()],
-            loc=loc,
-            bbox_to_anchor=(x, 1.0),
-            borderaxespad=0.0,
-            handlelength=1.0,
-        )
+        explain(
+            ax, legend,
+            [Patch(color=colour, label=name) for name, colour in self.colours.items()],
+            loc=loc, bbox_to_anchor=(x, 1.0), handlelength=1.0,
+        )  # fmt: skip
 
 
 def _groups(categories: Sequence[str] | None, one: _One) -> _Groups | None:
@@ -511,7 +552,9 @@ def _line_up(gallery: _Gallery, ax: Axes, side: str, start: float, order: Sequen
     """Draw pictures along a side of an Axes."""
     n = len(order)
     row = inches(ax)[0 if side == "bottom" else 1] / n
-    n_rows = int(np.clip(math.ceil(LEGIBLE / row), 1, MAX_ROWS))
+    # In a user's Axes, what stands beside the matrix is taken from it.
+    most = MAX_ROWS if is_own(ax) else int(np.clip(0.12 * min(room(ax)) / LEGIBLE, 1, MAX_ROWS))
+    n_rows = int(np.clip(math.ceil(LEGIBLE / row), 1, most))
     step = max(math.ceil(LEGIBLE / (n_rows * row)), 1)
     size = min(n_rows * step, 0.6 / row)  # in stimuli
     strip = _strip(ax, side, start + 0.01, n, n_rows * size)
@@ -566,7 +609,5 @@ def _percentiles(square: np.ndarray) -> np.ndarray:
 
 def _fits(ax: Axes, n: int) -> bool:
     """Return whether n lines of text fit along the sides of an Axes."""
-    size = (
-        float(ax.yaxis.get_major_ticks()[0].label1.get_fontsize()) if ax.get_yticks().size else 8.0
-    )
-    return n * 1.15 * size / 72 <= max(inches(ax))
+    high = inches(ax)[1] if is_own(ax) else 0.55 * min(room(ax))
+    return n * 1.15 * points("ytick.labelsize") / 72 <= high

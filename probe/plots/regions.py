@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import matplotlib.colors
 import numpy as np
 import pandas as pd
 
-from probe.output.pictures import FIGURE_STYLE
-from probe.plots.layers import CHARACTER, in_lines, name_places
+from probe.plots.figures import broken, cut, name_ticks, own_panels, points, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
+
+    from probe.plots.figures import Canvas
 
 CAPTION = (
     "Cells: score over all stimuli, in sample. On the right: with held-out stimuli.\n"
@@ -38,8 +39,9 @@ def plot_regions(
     *,
     symbol: str = "score",
     title: str = "",
-    axes: Axes | Sequence[Axes] | None = None,
-) -> list[Axes]:
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw, for each network, the scores of its layers (columns) with several regions (rows).
 
     Colours say the score as a share of the lower bound of the region's noise ceiling, and, in
@@ -56,36 +58,24 @@ def plot_regions(
     symbol : str
         What a score is called.
     title : str
-        Above the first network.
-    axes : matplotlib.axes.Axes, or one per network, optional
-        Where to draw; by default a new figure.
+        Above all.
+    legend : bool
+        Whether it is explained below the cells what their marks are.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure. Where it is small, what stands beside the cells is
+        shortened to the layer and its score, and then left out.
 
     Returns
     -------
-    list of matplotlib.axes.Axes
-        One per network, in the order of ``cells``.
-
-    Raises
-    ------
-    ValueError
-        If the number of axes is not that of networks.
+    matplotlib.figure.Figure or SubFigure
+        One Axes per network, in the order of ``cells``, and their scales of colours.
     """
-    from matplotlib import pyplot as plt
-
     networks = list(dict.fromkeys(cells["model"]))
-    new_figure = axes is None
-    with mpl.rc_context(FIGURE_STYLE) if new_figure else contextlib.nullcontext():
-        if axes is None:
-            size, heights = map_size(cells, best)
-            _, grid = plt.subplots(
-                len(networks), 1, figsize=size, squeeze=False, layout="constrained", dpi=200,
-                height_ratios=heights,
-            )  # fmt: skip
-            panels: list[Any] = list(grid[:, 0])
-        else:
-            panels = list(np.ravel(np.asarray(axes, dtype=object)))
-        if len(panels) != len(networks):
-            raise ValueError(f"{len(panels)} axes for {len(networks)} networks: one for each")
+    size, heights = map_size(cells, best)
+    with own_panels(figure, *size) as canvas:
+        figure = canvas.figure
+        panels = list(figure.subplots(len(networks), 1, squeeze=False, height_ratios=heights)[:, 0])
+        room = _Room.of(canvas, cells, best)
 
         # One scale of colours for all networks, or they could not be compared.
         shares = cells["share_of_lower"].where(_has_ceiling(cells))
@@ -98,25 +88,87 @@ def plot_regions(
                 best[best["model"] == network],
                 _limits(100 * shares),
                 _limits(scores),
+                room,
             )
             images = [a or b for a, b in zip(mappable, images, strict=True)]
-            heading = network if network is not networks[0] or not title else f"{title}\n{network}"
-            lines = [in_lines(line, ax, new_figure) for line in heading.split("\n")]
-            ax.set_title("\n".join(lines), loc="left")
-        caption = "\n".join(in_lines(line, panels[-1], False) for line in CAPTION.split("\n"))
-        panels[-1].set_xlabel(caption, loc="left", fontsize="small")
+            letters = points("axes.titlesize")
+            heading = broken(network, 0.5 * canvas.width, letters)
+            ax.set_title(heading, loc="left", fontsize=letters)
+        canvas.head(title)
+        small = canvas.points(7.5)
+        if legend:
+            wide = 0.96 * canvas.width
+            note = CAPTION if room.beside == "all" else MARKS
+            text = broken(note, wide, small)
+            if 1.3 * small / 72 * (1 + text.count("\n")) < 0.14 * canvas.height:
+                figure.supxlabel(text, x=0.01, ha="left", fontsize=small)
         for image, label in zip(
             images,
             (f"{symbol}, in % of the ceiling's lower bound", f"{symbol} (ceiling unknown)"),
             strict=True,
         ):
             if image is not None:
-                bar = panels[0].figure.colorbar(
-                    image, ax=panels, aspect=15, fraction=0.05, pad=0.01
-                )
-                bar.set_label(label)
+                bar = figure.colorbar(image, ax=panels, aspect=15, fraction=0.05, pad=0.01)
+                bar.set_label(broken(label, 0.5 * canvas.height, small), fontsize=small)
+                bar.ax.tick_params(labelsize=small)
+                bar.ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
                 bar.outline.set_linewidth(0.5)
-    return panels
+    return figure
+
+
+MARKS = (
+    "Cells: score over all stimuli, in sample. White bar: share of the splits that chose the layer "
+    "on one half of the stimuli; frame: chosen most often."
+)
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What of the texts has room.
+
+    Attributes
+    ----------
+    letters : float
+        Points of the texts beside the cells.
+    name, names : float
+        Inches of a region's name, and of a layer's.
+    cell : float
+        Inches of a cell, across, roughly.
+    row : float
+        Inches of a row.
+    beside : {'all', 'score', 'nothing'}
+        What stands on the right of the cells.
+    heading : bool
+        Whether it is said what that is.
+    """
+
+    letters: float
+    name: float
+    names: float
+    cell: float
+    row: float
+    beside: str
+    heading: bool
+
+    @classmethod
+    def of(cls, canvas: Canvas, cells: pd.DataFrame, best: pd.DataFrame) -> _Room:
+        letters = canvas.points(8)
+        n_layers = int(cells.groupby("model", sort=False)["layer"].nunique().max())
+        n_rows, n_networks = len(best), cells["model"].nunique()
+        names = float(np.clip(0.22 * canvas.height / n_networks, 0.22, 1.6))
+        taken = 0.3 + 0.6 * canvas.shrink + (0.2 + names) * n_networks
+        row = min(max(canvas.height - taken, 0.2) / n_rows, 0.6)
+        left = min(max(width_of(label, letters) for label in _rows(best)), 0.25 * canvas.width)
+        right = max(width_of(text, letters) for text in _results(best))
+        short = max(width_of(text, letters) for text in _results(best, short=True))
+        beside, taken = "nothing", 0.0
+        if right < 0.36 * canvas.width and row > 2.5 * letters / 72:
+            beside, taken = "all", right
+        elif short < 0.36 * canvas.width and row > 1.2 * letters / 72:
+            beside, taken = "score", short
+        cell = (canvas.width - left - taken - 0.9) / n_layers
+        heading = beside == "all" and canvas.shrink > 0.8
+        return cls(letters, left, names, cell, row, beside, heading)
 
 
 def map_size(cells: pd.DataFrame, best: pd.DataFrame) -> tuple[tuple[float, float], list[int]]:
@@ -128,7 +180,7 @@ def map_size(cells: pd.DataFrame, best: pd.DataFrame) -> tuple[tuple[float, floa
         len(line) for label in _results(best) + _rows(best) for line in label.split("\n")
     )
     per_layer = 0.42 if n_layers.max() <= MAX_NUMBERED else 0.2
-    width = 2.4 + 2 * 8 * CHARACTER * label_length + per_layer * n_layers.max()
+    width = 2.4 + 2 * 0.061 * label_length + per_layer * n_layers.max()
     height = 0.9 + 0.42 * sum(n_rows) + len(n_rows) * (0.7 + min(0.05 * longest, 1.4))
     return (float(np.clip(width, 6.5, 16.0)), float(height)), n_rows
 
@@ -139,6 +191,7 @@ def _draw_network(
     best: pd.DataFrame,
     share_limits: tuple[float, float],
     score_limits: tuple[float, float],
+    room: _Room,
 ) -> tuple[AxesImage | None, AxesImage | None]:
     from matplotlib.patches import Rectangle
 
@@ -164,8 +217,9 @@ def _draw_network(
                 masked, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto",
                 interpolation="nearest",
             )  # fmt: skip
-            if len(layers) <= MAX_NUMBERED:
-                _write_numbers(ax, image, masked, "{:.0f}" if colours == SHARE_MAP else "{:.2f}")
+            if width_of("100", room.letters) < 0.9 * room.cell and room.row > 0.2:
+                _write_numbers(ax, image, masked, "{:.0f}" if colours == SHARE_MAP else "{:.2f}",
+                               room.letters)
         images.append(image)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -184,31 +238,46 @@ def _draw_network(
                           gid="best", clip_on=False, zorder=4)
             )  # fmt: skip
 
-    name_places(ax, [aliases[layer] or layer for layer in layers])
-    ax.set_yticks(range(len(rows)), _rows(best))
+    names = [aliases[layer] or layer for layer in layers]
+    turned = max(width_of(name, room.letters) for name in names) > 0.8 * room.cell
+    if turned:
+        names = [cut(name, room.names, room.letters) for name in names]
+    ax.tick_params(axis="x", labelsize=room.letters, length=2, rotation=90 if turned else 0)
+    name_ticks(ax.xaxis, range(len(layers)), names, turned=turned)
+    lines = room.row > 2.5 * room.letters / 72
+    regions = [
+        "\n".join(cut(line, room.name, room.letters) for line in label.split("\n")[: 1 + lines])
+        for label in _rows(best)
+    ]
+    name_ticks(ax.yaxis, range(len(rows)), regions)
+    ax.tick_params(axis="y", labelsize=room.letters)
     ax.tick_params(axis="y", length=0)
     ax.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
     ax.grid(which="minor", axis="y", color="white", lw=2.0)
     ax.tick_params(which="minor", length=0)
     ax.spines[:].set_visible(False)
-    right = ax.secondary_yaxis("right")
-    right.set_yticks(range(len(rows)), _results(best))
-    right.tick_params(length=0)
-    right.spines["right"].set_visible(False)
-    ax.annotate(
-        HEADING, (1.0, 1.0), (4.0, 4.0), "axes fraction", "offset points", fontsize="x-small",
-        va="bottom",
-    )  # fmt: skip
+    if room.beside != "nothing":
+        right = ax.secondary_yaxis("right")
+        right.set_yticks(range(len(rows)), _results(best, short=room.beside == "score"))
+        right.tick_params(length=0, labelsize=room.letters)
+        right.spines["right"].set_visible(False)
+    if room.heading:
+        ax.annotate(
+            HEADING, (1.0, 1.0), (4.0, 4.0), "axes fraction", "offset points",
+            fontsize=0.9 * room.letters, va="bottom",
+        )  # fmt: skip
     return images[0], images[1]
 
 
-def _write_numbers(ax: Axes, image: AxesImage, values: np.ndarray, spelled: str) -> None:
+def _write_numbers(
+    ax: Axes, image: AxesImage, values: np.ndarray, spelled: str, letters: float
+) -> None:
     for (y, x), value in np.ndenumerate(values):
         if np.isfinite(value):
             red, green, blue, _ = image.cmap(image.norm(value))
             light = 0.3 * red + 0.59 * green + 0.11 * blue > 0.5
             text = spelled.format(value).replace("0.", ".", 1)
-            ax.text(x, y - 0.08, text, ha="center", va="center", fontsize="x-small",
+            ax.text(x, y - 0.08, text, ha="center", va="center", fontsize=max(0.85 * letters, 5.0),
                     color="black" if light else "white")  # fmt: skip
 
 
@@ -220,12 +289,15 @@ def _rows(best: pd.DataFrame) -> list[str]:
     ]
 
 
-def _results(best: pd.DataFrame) -> list[str]:
+def _results(best: pd.DataFrame, short: bool = False) -> list[str]:
     """What was found on held-out stimuli: one text per comparison."""
     texts = []
     for _, row in best.iterrows():
         if not isinstance(row["layer"], str):
             texts.append("no choice")
+            continue
+        if short:
+            texts.append(f"{row['alias'] or cut(row['layer'], 0.6, 8)}: {row['score']:.2f}")
             continue
         share = 100 * row["share_of_lower"]
         of_ceiling = f"\n{share:.0f} % of the lower bound" if np.isfinite(share) else ""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError
-from probe.output.pictures import FIGURE_STYLE
+from probe.plots.figures import broken, cut, looks_of_kinds, name_ticks, own_panels, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MAX_DOTS = 2000
 """Neuroids of a region and subject that are drawn as dots, at most: of more, a sample of ranks."""
@@ -26,7 +25,9 @@ def plot_reliability(
     *,
     column: str = "reliability",
     title: str = "",
-) -> Figure:
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw the reliability of all neuroids, of the RDMs, and of both over time.
 
     Parameters
@@ -44,10 +45,14 @@ def plot_reliability(
     column : {'reliability', 'published'}
         Of ``neuroids``.
     title : str
+    legend : bool
+        Whether there is one.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
 
     Raises
     ------
@@ -55,40 +60,36 @@ def plot_reliability(
         If no neuroid has a reliability.
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
     if not neuroids[column].notna().any():
         raise ProbeError("no neuroid has a reliability: there is nothing to draw")
     groups = list(dict.fromkeys(zip(neuroids["region"], neuroids["subject"], strict=True)))
-    colours = dict(zip(groups, _colours(len(groups)), strict=True))
+    looks = looks_of_kinds(len(groups))
+    colours = {group: look["color"] for group, look in zip(groups, looks, strict=True)}
     with_rdms = bool(rdms["spearman_brown"].notna().any())
     over_time = times is not None and len(times) > 0
     widths = [3.0, *([1.9] if with_rdms else []), *([3.2] if over_time else [])]
     below = 0.2 * len(groups)
-    with mpl.rc_context(FIGURE_STYLE):
-        figure, row = plt.subplots(
-            1, len(widths), figsize=(sum(widths) + 0.6, 2.9 + below), squeeze=False, dpi=200,
-            width_ratios=widths, layout="constrained",
-        )  # fmt: skip
+    with own_panels(figure, sum(widths) + 0.6, 2.9 + below) as canvas:
+        figure = canvas.figure
+        row = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
         panels = list(row[0])
         _draw_neuroids(panels.pop(0), neuroids, column, colours)
         if with_rdms:
-            _draw_rdms(panels.pop(0), rdms, colours)
+            _draw_rdms(panels.pop(0), rdms, colours, 0.13 * canvas.width)
         if over_time:
             assert times is not None
             _draw_times(panels.pop(0), times, colours)
-        for ax in figure.axes:
+        size = points("axes.labelsize")
+        for ax, width in zip(row[0], widths, strict=True):
             sns.despine(ax=ax)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=1 if len(groups) < 9 else 2)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=9, wrap=True)
+            ax.set_ylabel(broken(ax.get_ylabel(), 0.5 * canvas.height, size))
+            share = width / sum(widths) * canvas.width
+            ax.set_xlabel(broken(ax.get_xlabel(), 0.85 * share, size))
+        if legend:
+            canvas.explain(*row[0, 0].get_legend_handles_labels())
+        canvas.head(title)
     return figure
-
-
-def _colours(n: int) -> Any:
-    import seaborn as sns
-
-    return sns.color_palette("colorblind" if n <= 10 else "husl", n)
 
 
 def _name(group: tuple[str, str]) -> str:
@@ -119,20 +120,23 @@ def _draw_neuroids(
     ax.set_ylim(max(lowest - 0.03, -0.5), 1.02)
     ax.axhline(0, color="0.8", lw=0.8, zorder=0)
     ax.axvline(50, color="0.8", lw=0.8, zorder=0)
-    ax.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    name_ticks(ax.xaxis, [0, 25, 50, 75, 100], ["0 %", "25", "50", "75", "100 %"])
     ax.set_xlabel("share of neuroids that are as reliable, or more")
     what = "published reliability" if column == "published" else "reliability ρ of averages"
     ax.set_ylabel(f"{what}\n(diamond: median)")
 
 
-def _draw_rdms(ax: Axes, rdms: pd.DataFrame, colours: dict[tuple[str, str], Any]) -> None:
+def _draw_rdms(
+    ax: Axes, rdms: pd.DataFrame, colours: dict[tuple[str, str], Any], wide: float
+) -> None:
     for k, row in enumerate(rdms.to_dict("records")):
         colour = colours[row["region"], row["subject"]]
         ax.plot([row["r_low"], row["r_high"]], [k, k], color=colour, lw=1.2)
         ax.plot(row["r_halves"], k, "o", ms=5, mfc="white", color=colour)
         ax.plot(row["spearman_brown"], k, "o", ms=5, color=colour)
-    ax.set_yticks(range(len(rdms)), [_name(g) for g in zip(rdms["region"], rdms["subject"],
-                                                           strict=True)])  # fmt: skip
+    groups = zip(rdms["region"], rdms["subject"], strict=True)
+    names = [cut(_name(group), wide, points("ytick.labelsize")) for group in groups]
+    name_ticks(ax.yaxis, range(len(rdms)), names)
     ax.set_ylim(len(rdms) - 0.5, -0.5)
     low = float(np.nanmin(rdms[["r_low", "spearman_brown"]].to_numpy(dtype=np.float64)))
     ax.set_xlim(min(0.0, low - 0.03), 1.02)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from probe.errors import ProbeError, nearest
-from probe.plots.figures import inches, own_figure
+from probe.plots.figures import (
+    SMALLEST,
+    explain,
+    head,
+    is_own,
+    name_axes,
+    own_figure,
+    points,
+    room,
+    width_of,
+)
 from probe.plots.layers import name_places
 
 if TYPE_CHECKING:
@@ -27,6 +37,9 @@ STARS = (0.05, 0.01, 0.001)
 MAX_ROWS = 20
 """More comparisons than these are counted, not drawn."""
 
+LEAST_ROW = 0.055
+"""Height of such a line, in inches, at least."""
+
 ROW = 0.13
 """Height of a line of the comparisons above the bars, in inches."""
 
@@ -40,6 +53,7 @@ def plot_scores(
     correction: str = "fdr",
     ylabel: str = "score",
     title: str = "",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the mean score of every model as a bar, and every test that was made.
@@ -66,6 +80,8 @@ def plot_scores(
         all pairs, by Benjamini & Hochberg or by Holm, or not at all. The level is .05.
     ylabel, title : str
         What to write.
+    legend : bool
+        Whether there is one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -105,11 +121,11 @@ def plot_scores(
     p_pairs = getattr(evaluation, f"p_pairs{suffix}")[np.ix_(rows, rows)]
 
     with own_figure(ax, float(np.clip(0.42 * n_models + 0.5, 2.2, 9.0)), 3.0) as ax:
-        legend = _Legend(CORRECTIONS[correction])
+        entries = _Legend(CORRECTIONS[correction])
         lower, upper = evaluation.ceiling
         if np.isfinite([lower, upper]).all():
             band = ax.axhspan(lower, upper, color="0.5", alpha=0.2, lw=0, zorder=0)
-            legend.add(band, "noise ceiling")
+            entries.add(band, "noise ceiling")
         ax.bar(x, mean, width=0.68, color=BAR, zorder=1)
         ax.axhline(0.0, color="0.3", lw=0.8, zorder=2)
         if n_subjects > 1:
@@ -119,12 +135,12 @@ def plot_scores(
                 (x[:, None] + offsets).ravel(), scores.ravel(), "o", mfc="white", mec="0.25",
                 ms=3.2 if n_subjects < 20 else 2.0, mew=0.7, ls="none", zorder=3,
             )  # fmt: skip
-            legend.add(dots[0], f"{n_subjects} subjects")
+            entries.add(dots[0], f"{n_subjects} subjects")
         if np.isfinite(low).any():
             line = ax.vlines(x, low, high, color="0.1", lw=1.6, zorder=4)
             kind = "95 % CI" if error == "ci" else "± standard error"
             population = RESAMPLED.get(str(evaluation.resample))
-            legend.add(line, f"{kind} over{population}" if population else kind)
+            entries.add(line, f"{kind} over{population}" if population else kind)
 
         tops = np.fmax(np.fmax(mean, np.nanmax(scores, axis=1)), np.fmax(high, 0.0))
         extremes = np.array([*tops, *low, *scores.ravel(), *mean, lower, upper, 0.0])
@@ -132,13 +148,13 @@ def plot_scores(
         room = (top - bottom) or 1.0
         ax.set_ylim(bottom - 0.04 * room if bottom < 0 else 0.0, top + 0.13 * room)
         ax.set_xlim(-0.6, n_models - 0.4)
-        _marks(ax, x, tops, p_zero, p_ceiling if np.isfinite(lower) else None, legend)
+        _marks(ax, x, tops, p_zero, p_ceiling if np.isfinite(lower) else None, entries)
         name_places(ax, [labels[k] for k in rows])
-        ax.set_ylabel(ylabel)
+        name_axes(ax, ylabel=ylabel)
         ax.spines[["top", "right"]].set_visible(False)
-        _wings(ax, mean, p_pairs, legend)
-        ax.set_title(title, loc="left")
-        legend.draw(ax)
+        _wings(ax, mean, p_pairs, entries)
+        head(ax, title)
+        entries.draw(ax, legend)
     return ax
 
 
@@ -156,17 +172,12 @@ class _Legend:
     def add(self, handle: Any, text: str) -> None:
         self.entries.append((handle, text.format(self.correction)))
 
-    def draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes, legend: bool) -> None:
         from matplotlib.legend_handler import HandlerTuple
 
-        ax.legend(
-            [handle for handle, _ in self.entries],
-            [text for _, text in self.entries],
-            handler_map={tuple: HandlerTuple(ndivide=None, pad=0.0)},
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            borderaxespad=0.0,
-        )
+        handles, texts = zip(*self.entries, strict=True) if self.entries else ((), ())
+        handlers = {tuple: HandlerTuple(ndivide=None, pad=0.0)}
+        explain(ax, legend, list(handles), list(texts), handler_map=handlers)
 
 
 def _marks(
@@ -183,12 +194,20 @@ def _marks(
 
     diamond: dict[str, Any] = {"marker": "D", "ms": 4.0, "color": "0.1", "ls": "none"}
     counts = (p_zero[:, None] < np.array(STARS)).sum(axis=1)
+    # Where bars are too narrow for stars, it is said how many models have them.
+    size = points("font.size")
+    pitch = (1.0 if is_own(ax) else 0.42) * room(ax)[0] / len(x)
+    size = min(size, size * 0.85 * pitch / width_of("***", size))
+    if size < SMALLEST:
+        told = f"{int((counts > 0).sum())} of {len(x)} models above zero\n(p < .05, {{}})"
+        legend.add(Line2D([], [], ls="none"), told)
+        counts[:] = 0
     for position, top, count in zip(x, tops, counts, strict=True):
         ax.annotate(
             "*" * count, (position, top), xytext=(0, -1), textcoords="offset points", ha="center",
-            va="bottom", color="0.1",
+            va="bottom", color="0.1", fontsize=max(size, SMALLEST),
         )  # fmt: skip
-    if np.isfinite(p_zero).any():
+    if np.isfinite(p_zero).any() and size >= SMALLEST:
         star = Line2D([], [], marker="$*$", color="0.1", ms=5, ls="none")
         legend.add(star, "above zero: * p < .05,\n** p < .01, *** p < .001 ({})")
     if p_ceiling is None or not (p_ceiling >= STARS[0]).any():
@@ -213,7 +232,10 @@ def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
     line: dict[str, Any] = {"color": "0.25", "lw": 0.9}
     dot = {"marker": "o", "ms": 4, **line}
     tick = {"marker": "|", "ms": 6, "mew": 1.2, **line}
-    if len(winners) > MAX_ROWS:
+    height = room(ax)[1] if is_own(ax) else 0.5 * room(ax)[1]
+    share = min(ROW * (len(winners) + 0.5) / height, 0.5)
+    crowded = share * height < LEAST_ROW * len(winners)
+    if len(winners) > MAX_ROWS or crowded:
         n_differ = int(better.sum())
         legend.add(Line2D([], [], ls="none"), f"{n_differ} pairs differ\n(p < .05{of_pairs})")
         return
@@ -222,8 +244,6 @@ def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
         return
     handles = Line2D([], [], **dot), Line2D([], [], **tick)
     legend.add(handles, f"better than\n(p < .05{of_pairs})")
-    height = inches(ax)[1]
-    share = min(ROW * (len(winners) + 0.5) / height, 0.5)
     above = ax.inset_axes((0.0, 1.01, 1.0, share))
     above.set(xlim=ax.get_xlim(), ylim=(len(winners) - 0.5, -0.7))
     above.set_axis_off()

@@ -9,12 +9,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.ticker import MaxNLocator
 
+from probe.plots.figures import Canvas, broken, cut, name_ticks, own_panels, points
 from probe.recordings.space import Surface, Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from probe.formats.brain_maps import Mesh
 
@@ -23,6 +25,9 @@ BACKGROUND = "0.93"
 MOST_SLICES = 7
 INCHES = 1.15
 """Size of a panel."""
+
+LEAST = 0.34
+"""The same, where there is no more room: below, fewer are drawn."""
 
 
 def canonical(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,8 +89,9 @@ def plot_slices(
     best_label: str = "best layer",
     symbol: str = "score",
     title: str = "",
-    figure: Figure,
-) -> list[Axes]:
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw horizontal slices of maps, one row per map, left on the left.
 
     Parameters
@@ -103,12 +109,15 @@ def plot_slices(
     best_label : str
         What that row is called.
     symbol, title : str
-    figure : matplotlib.figure.Figure
-        Without Axes yet.
+    legend : bool
+        Whether scales of colours stand beside the maps.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure. In a small one there are fewer slices, and fewer
+        maps, evenly chosen.
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    matplotlib.figure.Figure or SubFigure
     """
     levels = chosen_slices(space)
     turned, affine = canonical(space.filled(np.arange(len(space))), space.affine)
@@ -122,56 +131,64 @@ def plot_slices(
         image, _ = canonical(space.filled(values), space.affine)
         return image[(*box, level)].T
 
-    n_rows = len(scores) + (best is not None)
-    axes = figure.subplots(n_rows, len(levels), squeeze=False)
-    limit = float(np.nanmax(np.abs(scores))) if np.isfinite(scores).any() else 1.0
-    norm = Normalize(-limit, limit)
-    colours = mpl.colormaps[SCORES]
-    for row, values in enumerate(scores):
-        for ax, level in zip(axes[row], levels, strict=True):
-            image = slice_of(values, level)
-            mapped = ax.imshow(
-                image, origin="lower", cmap=colours, norm=norm, interpolation="nearest",
-                aspect=height / width,
-            )  # fmt: skip
-            if significant is not None:
-                marked = slice_of(significant[row].astype(float), level) > 0
-                ax.add_collection(LineCollection(_outline(marked), colors="k", linewidths=0.8))
-    figure.colorbar(
-        mapped, ax=axes[: len(scores)].ravel().tolist(), label=symbol, fraction=0.03, pad=0.02,
-        aspect=8 * len(scores),
-    )  # fmt: skip
-    if best is not None:
-        palette, ticks = _palette(len(names)), np.arange(len(names))
-        for ax, level in zip(axes[-1], levels, strict=True):
-            ax.imshow(
-                slice_of(np.ones(len(space)), level), origin="lower", cmap=ListedColormap(["w"]),
-                aspect=height / width,
-            )  # fmt: skip
-            values = np.where(best < 0, np.nan, best.astype(float))
-            mapped = ax.imshow(
-                slice_of(values, level), origin="lower", cmap=palette,
-                norm=Normalize(-0.5, len(names) - 0.5), interpolation="nearest",
-                aspect=height / width,
-            )  # fmt: skip
-        _legend(figure, mapped, axes[-1].tolist(), names, ticks)
-    for row, name in enumerate([*names, *([best_label] if best is not None else [])]):
-        axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
-    heights = affine[2, 2] * levels + affine[2, 3]
-    for ax, z in zip(axes[0], heights, strict=True):
-        text = f"{z:.0f}".replace("-", "−")
-        ax.set_title(f"z = {text} mm" if ax is axes[0, 0] else text, fontsize="medium")
-    for ax in axes.ravel():
-        ax.set(xticks=[], yticks=[], facecolor=BACKGROUND)
-        ax.spines[:].set_visible(False)
-        for where, text in ((0.01, "L"), (0.99, "R")):
-            ax.text(
-                where, 0.01, text, transform=ax.transAxes, fontsize="x-small", color="0.35",
-                ha="left" if text == "L" else "right", va="bottom",
-            )  # fmt: skip
-    note = "outlined: p < .05, corrected" if significant is not None and significant.any() else ""
-    _heading(figure, title, note)
-    return list(axes.ravel())
+    with own_panels(figure, *figure_size(space, len(scores) + (best is not None))) as canvas:
+        figure = canvas.figure
+        chosen, columns = _drawn(canvas, len(scores), best is not None, len(levels))
+        levels = levels[columns]
+        n_rows = len(chosen) + (best is not None)
+        axes = figure.subplots(n_rows, len(levels), squeeze=False)
+        limit = float(np.nanmax(np.abs(scores))) if np.isfinite(scores).any() else 1.0
+        norm = Normalize(-limit, limit)
+        colours = mpl.colormaps[SCORES]
+        for row, number in enumerate(chosen):
+            values = scores[number]
+            for ax, level in zip(axes[row], levels, strict=True):
+                image = slice_of(values, level)
+                mapped = ax.imshow(
+                    image, origin="lower", cmap=colours, norm=norm, interpolation="nearest",
+                    aspect=height / width,
+                )  # fmt: skip
+                if significant is not None:
+                    marked = slice_of(significant[number].astype(float), level) > 0
+                    ax.add_collection(LineCollection(_outline(marked), colors="k", linewidths=0.8))
+        if legend:
+            _scale(canvas, mapped, axes[: len(chosen)], symbol, aspect=8 * len(chosen))
+        if best is not None:
+            palette, ticks = _palette(len(names)), np.arange(len(names))
+            for ax, level in zip(axes[-1], levels, strict=True):
+                ax.imshow(
+                    slice_of(np.ones(len(space)), level), origin="lower", cmap=ListedColormap(["w"]),
+                    aspect=height / width,
+                )  # fmt: skip
+                values = np.where(best < 0, np.nan, best.astype(float))
+                mapped = ax.imshow(
+                    slice_of(values, level), origin="lower", cmap=palette,
+                    norm=Normalize(-0.5, len(names) - 0.5), interpolation="nearest",
+                    aspect=height / width,
+                )  # fmt: skip
+            if legend:
+                _legend(canvas, mapped, axes[-1].tolist(), names, ticks)
+        small = points("axes.labelsize")
+        shown = [names[k] for k in chosen] + ([best_label] if best is not None else [])
+        for row, name in enumerate(shown):
+            axes[row, 0].set_ylabel(
+                cut(name, 0.22 * canvas.width, small), rotation=0, ha="right", va="center"
+            )
+        heights = affine[2, 2] * levels + affine[2, 3]
+        for ax, z in zip(axes[0], heights, strict=True):
+            text = f"{z:.0f}".replace("-", "−")
+            ax.set_title(f"z = {text}\nmm" if ax is axes[0, 0] else text, fontsize=canvas.points(8))
+        for ax in axes.ravel():
+            ax.set(xticks=[], yticks=[], facecolor=BACKGROUND)
+            ax.spines[:].set_visible(False)
+            for where, text in ((0.01, "L"), (0.99, "R")):
+                ax.text(
+                    where, 0.01, text, transform=ax.transAxes, fontsize=canvas.points(6), color="0.35",
+                    ha="left" if text == "L" else "right", va="bottom",
+                )  # fmt: skip
+        note = "outlined: p < .05, corrected" if significant is not None and significant.any() else ""
+        _heading(canvas, title, note)
+    return figure
 
 
 def surface_figure_size(n_hemispheres: int, n_rows: int) -> tuple[float, float]:
@@ -189,8 +206,9 @@ def plot_surfaces(
     best_label: str = "best layer",
     symbol: str = "score",
     title: str = "",
-    figure: Figure,
-) -> list[Axes]:
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw maps on meshes from the side and from the middle, one row per map.
 
     Parameters
@@ -199,57 +217,64 @@ def plot_surfaces(
         C vertices.
     meshes : dict of str to Mesh
         By hemisphere, in millimetres: x to the right, y to the front, z up.
-    scores, names, best, best_label, symbol, title, figure
+    scores, names, best, best_label, symbol, title, legend, figure
         See `plot_slices`.
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    matplotlib.figure.Figure or SubFigure
     """
     sides = [side for side in ("L", "R") if side in meshes]
     views = [(side, view) for side in sides for view in ("lateral", "medial")]
-    n_rows = len(scores) + (best is not None)
-    axes = figure.subplots(n_rows, len(views), squeeze=False)
-    limit = float(np.nanmax(np.abs(scores))) if np.isfinite(scores).any() else 1.0
-    norm = Normalize(-limit, limit)
-    colours = mpl.colormaps[SCORES].with_extremes(bad="0.85")
-    palette: Any = _palette(len(names)).with_extremes(bad="0.85")
-    rows: list[tuple[np.ndarray, Any, Any]] = [(values, colours, norm) for values in scores]
-    if best is not None:
-        values = np.where(best < 0, np.nan, best.astype(float))
-        rows.append((values, palette, Normalize(-0.5, len(names) - 0.5)))
-    collections: list[Any] = []
-    for row, (values, cmap, scale) in enumerate(rows):
-        for ax, (side, view) in zip(axes[row], views, strict=True):
-            mesh = meshes[side]
-            here = space.hemispheres == side
-            of_mesh = np.full(len(mesh.coordinates), np.nan)
-            of_mesh[space.vertices[here]] = values[here]
-            nominal = cmap is palette
-            collection = _faces(mesh, of_mesh, side, view, nominal)
-            collection.set(cmap=cmap, norm=scale)
-            ax.add_collection(collection)
-            ax.autoscale_view()
-            ax.set_aspect("equal")
-            ax.set_axis_off()
-            if row == 0:
-                ax.set_title(f"{'left' if side == 'L' else 'right'}, {view}", fontsize="medium")
-        collections.append(collection)
-    figure.colorbar(
-        collections[0],
-        ax=axes[: len(scores)].ravel().tolist(),
-        label=symbol,
-        fraction=0.03,
-        pad=0.02,
-    )
-    if best is not None:
-        _legend(figure, collections[-1], axes[-1].tolist(), names, np.arange(len(names)))
-    for row, name in enumerate([*names, *([best_label] if best is not None else [])]):
-        axes[row, 0].text(
-            -0.02, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center"
-        )
-    _heading(figure, title, "")
-    return list(axes.ravel())
+    with own_panels(
+        figure, *surface_figure_size(len(sides), len(scores) + (best is not None))
+    ) as canvas:
+        figure = canvas.figure
+        chosen, columns = _drawn(canvas, len(scores), best is not None, len(views))
+        views = [views[k] for k in columns]
+        n_rows = len(chosen) + (best is not None)
+        axes = figure.subplots(n_rows, len(views), squeeze=False)
+        limit = float(np.nanmax(np.abs(scores))) if np.isfinite(scores).any() else 1.0
+        norm = Normalize(-limit, limit)
+        colours = mpl.colormaps[SCORES].with_extremes(bad="0.85")
+        palette: Any = _palette(len(names)).with_extremes(bad="0.85")
+        rows: list[tuple[np.ndarray, Any, Any]] = [
+            (scores[k], colours, norm) for k in chosen
+        ]
+        if best is not None:
+            values = np.where(best < 0, np.nan, best.astype(float))
+            rows.append((values, palette, Normalize(-0.5, len(names) - 0.5)))
+        collections: list[Any] = []
+        for row, (values, cmap, scale) in enumerate(rows):
+            for ax, (side, view) in zip(axes[row], views, strict=True):
+                mesh = meshes[side]
+                here = space.hemispheres == side
+                of_mesh = np.full(len(mesh.coordinates), np.nan)
+                of_mesh[space.vertices[here]] = values[here]
+                nominal = cmap is palette
+                collection = _faces(mesh, of_mesh, side, view, nominal)
+                collection.set(cmap=cmap, norm=scale)
+                ax.add_collection(collection)
+                ax.autoscale_view()
+                ax.set_aspect("equal")
+                ax.set_axis_off()
+                if row == 0:
+                    ax.set_title(f"{'left' if side == 'L' else 'right'},\n{view}",
+                                 fontsize=canvas.points(8))  # fmt: skip
+            collections.append(collection)
+        if legend:
+            _scale(canvas, collections[0], axes[: len(chosen)], symbol, aspect=20)
+        if best is not None and legend:
+            _legend(canvas, collections[-1], axes[-1].tolist(), names, np.arange(len(names)))
+        small = points("axes.labelsize")
+        shown = [names[k] for k in chosen] + ([best_label] if best is not None else [])
+        for row, name in enumerate(shown):
+            axes[row, 0].text(
+                -0.02, 0.5, cut(name, 0.22 * canvas.width, small), transform=axes[row, 0].transAxes,
+                ha="right", va="center", fontsize=small,
+            )  # fmt: skip
+        _heading(canvas, title, "")
+    return figure
 
 
 def _faces(mesh: Mesh, values: np.ndarray, side: str, view: str, nominal: bool) -> PolyCollection:
@@ -285,14 +310,46 @@ def _palette(n: int) -> ListedColormap:
     return ListedColormap(list(map(tuple, colours)))
 
 
+def _drawn(
+    canvas: Canvas, n_maps: int, with_best: bool, n_columns: int
+) -> tuple[list[int], list[int]]:
+    """Return which maps and columns are drawn: of more than have room, some, evenly chosen."""
+
+    def chosen(n: int, most: int) -> list[int]:
+        most = max(most, 1)
+        return (
+            list(range(n))
+            if n <= most
+            else sorted({round(k) for k in np.linspace(0, n - 1, most)})
+        )
+
+    down = int((canvas.height - 0.6) / LEAST) - with_best
+    return chosen(n_maps, down), chosen(n_columns, int(0.45 * canvas.width / LEAST))
+
+
+def _scale(canvas: Canvas, drawn: Any, axes: np.ndarray, label: str, aspect: float) -> None:
+    """Draw the scale of the scores' colours beside their maps."""
+    size = canvas.points(8)
+    bar = canvas.figure.colorbar(
+        drawn, ax=axes.ravel().tolist(), fraction=0.03, pad=0.02, aspect=aspect
+    )
+    bar.set_label(broken(label, max(0.4 * canvas.height, 0.5), size), fontsize=size)
+    bar.ax.tick_params(labelsize=size)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(4 if canvas.height > 3 else 2))
+
+
 def _legend(
-    figure: Figure, drawn: Any, axes: list[Axes], names: Sequence[str], ticks: np.ndarray
+    canvas: Canvas, drawn: Any, axes: list[Axes], names: Sequence[str], ticks: np.ndarray
 ) -> None:
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.02, aspect=8)
-    step = -(-len(names) // 6)  # more names than this do not fit beside one row
-    bar.set_ticks(list(ticks[::step]), labels=list(names[::step]), fontsize="x-small")
+    """Draw the scale of layers' colours, and as many of their names as have room."""
+    size = canvas.points(6.5)
+    bar = canvas.figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.02, aspect=8)
+    bar.ax.tick_params(labelsize=size)
+    shown = [cut(name, 0.18 * canvas.width, size) for name in names]
+    name_ticks(bar.ax.yaxis, list(ticks), shown)
+    bar.ax.minorticks_off()
 
 
-def _heading(figure: Figure, title: str, note: str) -> None:
+def _heading(canvas: Canvas, title: str, note: str) -> None:
     lines = [*title.split("\n"), *([note] if note else [])]
-    figure.suptitle("\n".join(line for line in lines if line), fontsize="medium", x=0.01, ha="left")
+    canvas.head("\n".join(line for line in lines if line))

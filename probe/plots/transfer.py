@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-import textwrap
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.transforms import ScaledTranslation
 
-from probe.output.pictures import FIGURE_STYLE
-from probe.plots.layers import CHARACTER, figure_size, name_places
+from probe.plots.figures import (
+    broken,
+    cut,
+    looks_of_layers,
+    name_ticks,
+    own_panels,
+    points,
+    width_of,
+)
+from probe.plots.layers import axes_size, name_places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+
+    from probe.plots.figures import Canvas
 
 CLASSIFIERS = {
     "linear": ("linear probe", "#0072b2", -0.12),
@@ -29,15 +37,18 @@ MAX_CURVES = 6
 USUAL_BASELINES, MAX_OTHERS = ("pixels", "hog"), 2
 """Baselines with a few-shot curve, and how many others have one at most: the best."""
 
-LEGIBLE = 1.6
-"""Numbers of training pictures whose ratio is smaller would be written over each other."""
-
 CHANCE_STYLE: dict[str, Any] = {"color": "0.3", "lw": 0.9, "ls": ":", "zorder": 1}
 
 BASELINE_STYLES = ((0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-")
 
 
-def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
+def plot_transfer(
+    table: pd.DataFrame,
+    *,
+    title: str = "",
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw accuracy along the layers, and of the linear probe with few training pictures.
 
     On the left, layers with intervals, then baselines, each at a place of its own, its layers side
@@ -53,13 +64,15 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
         `probe.classification.Transfer.table`.
     title : str
         A long one is broken into lines.
+    legend : bool
+        Whether there is one.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
     """
-    from matplotlib import pyplot as plt
-
     full = table[~table["few_shot"]]
     rows = full[full["kind"] == "layer"]
     layers = list(dict.fromkeys(rows["layer"]))
@@ -67,39 +80,42 @@ def plot_transfer(table: pd.DataFrame, *, title: str = "") -> Figure:
     aliases = dict(zip(rows["layer"], rows["alias"], strict=True))
     names = [aliases[layer] or layer for layer in layers]
     has_curve = bool(table["few_shot"].any())
-    with mpl.rc_context(FIGURE_STYLE):
-        width, height = figure_size([*names, *others])
-        left_width = max(width - 2.0, 3.4)
-        figure, axes = plt.subplots(
-            1, 2 if has_curve else 1, sharey=True, squeeze=False, layout="constrained", dpi=200,
-            figsize=(left_width + (4.2 if has_curve else 1.4), height + 0.3),
-            width_ratios=[left_width, 2.7] if has_curve else None,
+    width, height = axes_size([*names, *others])
+    left_width = max(width + 0.6, 3.4)
+    size = (left_width + (4.2 if has_curve else 1.4), height + 1.4)
+    with own_panels(figure, *size) as canvas:
+        figure = canvas.figure
+        ratios = [min(left_width, 4.5), 2.7] if canvas.width < size[0] else [left_width, 2.7]
+        axes = figure.subplots(
+            1, 2 if has_curve else 1, sharey=True, squeeze=False,
+            width_ratios=ratios if has_curve else None,
         )  # fmt: skip
+        ylabel = broken(
+            "accuracy of held-out pictures", 0.45 * canvas.height, points("axes.labelsize")
+        )
         left = axes[0, 0]
         _draw_layers(left, full, layers, others)
-        name_places(left, [*names, *others])
-        left.set_ylabel("accuracy of held-out pictures")
+        # In a small figure, the legend below takes its part of the height.
+        name_places(left, [*names, *others], share=0.34 if canvas.shrink > 0.8 else 0.16)
+        left.set_ylabel(ylabel)
         left.set_title("all other folds", loc="left")
         if has_curve:
-            _draw_curves(axes[0, 1], table, layers, names)
+            _draw_curves(axes[0, 1], table, layers, names, legend, canvas)
         chance = float(table["chance"].iloc[0])
         left.axhline(chance, **CHANCE_STYLE)
         for ax in axes[0]:
             ax.spines[["top", "right"]].set_visible(False)
         left.annotate(
             "chance", (1.0, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=7, color="0.3", xytext=(0, 1), textcoords="offset points",
+            fontsize=canvas.points(7), color="0.3", xytext=(0, 1), textcoords="offset points",
         )  # fmt: skip
         low, _ = left.get_ylim()
         left.set_ylim(max(0.0, min(low, chance - 0.05)), 1.02)  # of both panels
         handles, labels = left.get_legend_handles_labels()
         order = sorted(range(len(labels)), key=lambda k: "untrained" in labels[k])
-        figure.legend(
-            [handles[k] for k in order], [labels[k] for k in order],
-            loc="outside lower left", ncols=4,
-        )  # fmt: skip
-        room = int(0.95 * figure.get_size_inches()[0] / (CHARACTER * 9))
-        figure.suptitle(textwrap.fill(title, room), x=0.01, ha="left", fontsize=9)
+        if legend:
+            canvas.explain([handles[k] for k in order], [labels[k] for k in order])
+        canvas.head(title)
     return figure
 
 
@@ -131,16 +147,20 @@ def _draw_layers(ax: Axes, full: pd.DataFrame, layers: list[str], others: list[s
     ax.set_xlim(-0.6, len(layers) + len(others) - 0.4)
 
 
-def _draw_curves(ax: Axes, table: pd.DataFrame, layers: list[str], names: list[str]) -> None:
+def _draw_curves(
+    ax: Axes,
+    table: pd.DataFrame,
+    layers: list[str],
+    names: list[str],
+    legend: bool,
+    canvas: Canvas,
+) -> None:
     """Draw the linear probe's accuracy against the number of training pictures per class."""
-    import seaborn as sns
-
     linear = table[table["classifier"] == "linear"]
     positions = np.unique(np.linspace(0, len(layers) - 1, MAX_CURVES).round().astype(int))
-    palette = sns.color_palette("viridis_r", len(positions))
     curves: list[tuple[str, str, dict[str, Any]]] = [
-        (layers[k], names[k], {"color": tuple(0.88 * v for v in rgb), "marker": "o", "zorder": 4})
-        for k, rgb in zip(positions, palette, strict=True)
+        (layers[k], names[k], {**look, "zorder": 4})
+        for k, look in zip(positions, looks_of_layers(len(positions)), strict=True)
     ]
     # Of many baselines, the usual and the best ones: all would hide the layers.
     full = linear[(linear["kind"] == "baseline") & ~linear["few_shot"]]
@@ -149,7 +169,7 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, layers: list[str], names: list[s
     others = [name for name in full["shown"] if name in {*full.loc[is_usual, "shown"], *best}]
     shades = np.linspace(0.15, 0.6, len(others))
     curves += [
-        (name, name, {"color": str(shade), "ls": BASELINE_STYLES[k % 4], "marker": "s"})
+        (name, name, {"color": str(shade), "ls": BASELINE_STYLES[k % 4], "marker": "."})
         for k, (name, shade) in enumerate(zip(others, shades, strict=True))
     ]
     for shown, label, look in curves:
@@ -161,13 +181,18 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, layers: list[str], names: list[s
     chance = by_shots["balanced_chance"].where(by_shots["few_shot"], by_shots["chance"])
     ax.plot(by_shots["n_train_per_class"], chance, **CHANCE_STYLE)
     shots = list(by_shots["n_train_per_class"])
-    # The last is all other folds, and may be just beyond the one before.
-    nearest = [*(b / a for a, b in itertools.pairwise(shots)), np.inf]
-    ax.set_xticks(
-        shots,
-        [f"{m:.3g}" if ratio > LEGIBLE else "" for m, ratio in zip(shots, nearest, strict=True)],
-    )
+    name_ticks(ax.xaxis, shots, [f"{m:.3g}" for m in shots])
     ax.minorticks_off()
-    ax.set_xlabel("training pictures per class")
+    size = canvas.points(8)
+    wide = 0.24 * canvas.width
+    ax.set_xlabel(broken("training pictures per class", wide, points("axes.labelsize")))
     ax.set_title("linear probe", loc="left")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    if legend:
+        handles, labels = ax.get_legend_handles_labels()
+        away = 0.03 + width_of(f"{shots[-1]:.3g}", size) / 2  # beyond the last number
+        of_name = 0.18 * canvas.width - 3 * size / 72
+        ax.legend(
+            handles, [cut(label, of_name, size) for label in labels], loc="upper left",
+            bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, fontsize=size, labelspacing=0.3,
+            bbox_transform=ax.transAxes + ScaledTranslation(away, 0, ax.figure.dpi_scale_trans),
+        )  # fmt: skip

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
-from probe.output.pictures import FIGURE_STYLE
-from probe.plots.figures import drawn_layers
+from probe.plots.figures import Canvas, broken, cut, drawn_layers, name_ticks, own_panels, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MAX_LAYERS = 6
 """Of more layers than this, only so many are drawn, evenly chosen in depth."""
+
+NARROWEST, LOWEST = 0.75, 0.62
+"""Width and height of a panel and its labels in inches, at least: where there is less room, fewer
+are drawn."""
 
 EXAMPLES = 4
 """Tuning curves in each layer: of units from the most to the least selective for orientation."""
@@ -94,7 +96,9 @@ def plot_tuning(
     comparison: pd.DataFrame,
     *,
     title: str = "",
-) -> Figure:
+    legend: bool = True,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
     """Draw one column per layer: examples of tuning curves, and a histogram of each property.
 
     Bars are shares of the units that have a value, the line is the share of published neurons in
@@ -114,15 +118,18 @@ def plot_tuning(
         ``Tuning.compare()``: ``layer``, ``property``, ``distance``, ``expected``.
     title : str
         A long one is broken into lines.
+    legend : bool
+        Whether it is explained below what bars, lines and ``D`` are.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; by default a new figure. In a small one, there are fewer layers,
+        and only the first properties; how many, stands below.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure or SubFigure
     """
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
-    layers = drawn_layers(table, MAX_LAYERS)
     aliases = dict(zip(table["layer"], table["alias"], strict=True))
     # One of the two widths: that at 71 % only where it was published and the other was not.
     names = [name for name in units if table[name].notna().any()]
@@ -132,26 +139,31 @@ def plot_tuning(
             "frequency_bandwidth" + ("" if "frequency_bandwidth_70" in has_counts else "_70")
         )
     examples = "orientation" if "orientation" in curves else next(iter(curves), None)
-    colours = sns.color_palette("viridis", len(layers) + 1)[: len(layers)]
+    n_layers = min(table["layer"].nunique(), MAX_LAYERS)
     n_rows = len(names) + (examples is not None)
-    with mpl.rc_context(FIGURE_STYLE):
-        figure, axes = plt.subplots(
-            n_rows,
-            len(layers),
-            figsize=(1.9 + 1.45 * len(layers), 0.8 + 0.98 * n_rows),
-            squeeze=False,
-            sharey="row",
-            layout="constrained",
-            dpi=200,
+    with own_panels(figure, 1.9 + 1.45 * n_layers, 0.8 + 0.98 * n_rows) as canvas:
+        figure, small = canvas.figure, canvas.points(6.5)
+        n_all = table["layer"].nunique()
+        of_names = min(1.3, 0.3 * canvas.width)
+        layers = drawn_layers(
+            table, int(np.clip((canvas.width - of_names) / NARROWEST, 1, MAX_LAYERS))
         )
+        most = max(int((canvas.height - 0.9) / LOWEST), 1)
+        n_named = len(names)
+        names = names[: max(most - (examples is not None), 0)]
+        n_rows = len(names) + (examples is not None)
+        of_panel = (canvas.width - of_names) / len(layers)
+        colours = sns.color_palette("viridis", len(layers) + 1)[: len(layers)]
+        axes = figure.subplots(n_rows, len(layers), squeeze=False, sharey="row")
         for ax, layer in zip(axes[0], layers, strict=True):
-            ax.set_title(aliases[layer] or layer, fontsize=8)
+            size = canvas.points(8)
+            ax.set_title(cut(aliases[layer] or layer, 0.9 * of_panel, size), fontsize=size)
         rows = list(axes)
         if examples is not None:
             for ax, layer, colour in zip(rows.pop(0), layers, colours, strict=True):
                 _draw_examples(ax, table[table["layer"] == layer], curves[examples], colour)
-                _dress(ax, examples)
-            _name(axes[0, 0], "examples:\nresponse,\nshare of largest")
+                _dress(ax, examples, canvas, of_panel)
+            _name(axes[0, 0], "examples:\nresponse,\nshare of largest", of_names, canvas)
             axes[0, 0].set_ylim(0, 1.08)
         for name, line in zip(names, rows, strict=True):
             reference = references.get(name)
@@ -160,27 +172,52 @@ def plot_tuning(
                 values = table.loc[table["layer"] == layer, name].to_numpy(float)
                 _draw_histogram(ax, name, values, edges, reference, colour)
                 row = comparison[(comparison["layer"] == layer) & (comparison["property"] == name)]
-                _annotate(ax, values, row)
+                _annotate(ax, values, row, canvas.points(6), 0.85 * of_panel)
                 if name in _OCTAVES:
                     ax.set_xscale("log", base=2)
-                    ax.xaxis.set_major_formatter("{x:g}")
+                    low, high = np.log2(edges[[0, -1]])
+                    ticks = 2.0 ** np.arange(np.ceil(low), np.floor(high) + 1)
+                    name_ticks(ax.xaxis, ticks, [f"{tick:g}" for tick in ticks])
             label = _LABELS.get(name, name)
-            unit = f"\n({textwrap.fill(units[name], 18)})" if units[name] else ""
-            _name(line[0], label + unit)
+            unit = f"\n({units[name]})" if units[name] else ""
+            _name(line[0], label + unit, of_names, canvas)
         for ax in axes.flat:
-            ax.tick_params(length=2, labelsize=6.5)
+            ax.tick_params(length=2, labelsize=small)
+            if ax.get_xscale() == "linear" and ax not in axes[0][: len(axes[0]) * bool(examples)]:
+                ax.xaxis.set_major_locator(MaxNLocator(max(1, int(of_panel / 0.4)), min_n_ticks=2))
+            ax.yaxis.set_major_locator(MaxNLocator(2))
             sns.despine(ax=ax)
-        room = int(figure.get_size_inches()[0] * 0.95 / (0.0076 * 8))
-        figure.suptitle(textwrap.fill(title, room), x=0.01, ha="left", fontsize=9)
-        labels = dict.fromkeys(references[n].label for n in names if n in references)
-        note = "Share of units that have a value (bars)"
-        if labels:
-            note += (
-                " and of published neurons (line; dashed: median, dotted: mean). D: greatest gap "
-                "between cumulative shares, and what chance stays below. " + "; ".join(labels)
-            )
-        figure.supxlabel(textwrap.fill(note + ".", int(room * 1.3)), x=0.01, ha="left", fontsize=6)
+        canvas.head(title)
+        if legend:
+            canvas_note(canvas, references, names, (len(layers), n_all), (len(names), n_named))
     return figure
+
+
+def canvas_note(
+    canvas: Canvas,
+    references: Mapping[str, Reference],
+    names: Sequence[str],
+    layers: tuple[int, int],
+    properties: tuple[int, int],
+) -> None:
+    """Write below all what bars and lines are, and how many layers and properties are drawn."""
+    labels = dict.fromkeys(references[n].label for n in names if n in references)
+    note = "Share of units that have a value (bars)" if names else "Tuning curves of some units"
+    if labels:
+        note += (
+            " and of published neurons (line; dashed: median, dotted: mean). D: greatest gap "
+            "between cumulative shares, and what chance stays below. " + "; ".join(labels)
+        )
+    drawn = [
+        f"{some} of {every} {what}"
+        for what, (some, every) in (("layers", layers), ("properties", properties))
+        if some < every
+    ]
+    if drawn:
+        note += f". Drawn: {', '.join(drawn)}"
+    size = canvas.points(6)
+    text = broken(f"{note}.", 0.97 * canvas.width, size)
+    canvas.figure.supxlabel(text, x=0.01, ha="left", fontsize=size)
 
 
 def _draw_examples(ax: Axes, of: pd.DataFrame, curves: pd.DataFrame, colour: Any) -> None:
@@ -244,21 +281,33 @@ def _draw_histogram(
         ax.axvline(reference.mean, color="black", lw=1.0, ls=":")
 
 
-def _annotate(ax: Axes, values: np.ndarray, row: pd.DataFrame) -> None:
+def _annotate(
+    ax: Axes, values: np.ndarray, row: pd.DataFrame, size: float, wide: float
+) -> None:
     text = f"n {np.sum(~np.isnan(values))}"
     if len(row) and np.isfinite(row["distance"].iloc[0]):
         text += f" · D {row['distance'].iloc[0]:.2f} ({row['expected'].iloc[0]:.2f})"
-    ax.text(1, 1.01, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=6, color="0.3")
+    if width_of(text, size) > wide:
+        text = text.split(" · ")[-1].removeprefix("D ").split(" (")[0]
+        text = f"D {text}" if not text.startswith("n") else text
+    ax.text(
+        1, 1.01, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=size, color="0.3"
+    )
 
 
-def _name(ax: Axes, text: str) -> None:
-    ax.set_ylabel(text, fontsize=7, rotation=0, ha="right", va="center", ma="right")
+def _name(ax: Axes, text: str, wide: float, canvas: Canvas) -> None:
+    size = canvas.points(7)
+    ax.set_ylabel(
+        broken(text, 0.75 * wide, size), fontsize=size, rotation=0, ha="right", va="center",
+        ma="right",
+    )  # fmt: skip
 
 
-def _dress(ax: Axes, varied: str) -> None:
+def _dress(ax: Axes, varied: str, canvas: Canvas, wide: float) -> None:
+    size = canvas.points(6.5)
     if varied == "orientation":
-        ax.set_xticks([0, 45, 90, 135])
-        ax.set_xlabel("orientation (°)", fontsize=6.5, labelpad=1)
+        name_ticks(ax.xaxis, [0, 45, 90, 135], ["0", "45", "90", "135"])
+        varied = "orientation (°)"
     else:
         ax.set_xscale("log", base=2)
-        ax.set_xlabel(varied, fontsize=6.5, labelpad=1)
+    ax.set_xlabel(broken(varied, 0.8 * wide, size), fontsize=size, labelpad=1)

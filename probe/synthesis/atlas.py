@@ -30,8 +30,7 @@ from probe.models import Network
 from probe.output.drawable import Drawable
 from probe.output.files import csv
 from probe.output.pictures import figure_png, place_of, save_picture, write
-from probe.plots.figures import own_figure
-from probe.plots.layers import in_lines
+from probe.plots.figures import broken, head, is_own, name_ticks, own_figure, points, room
 from probe.plots.maps import SIGNED
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
@@ -62,8 +61,17 @@ OUTLIERS_PERCENT = 1.0
 FRAME_WIDTH = 0.06
 """Width of a frame that shows an attribution, as a share of a cell's side."""
 
-MIN_DPI = 200
-"""Of a sheet with a scale."""
+GAP = 0.03
+"""Of equal cells, white around each, as a share of a picture's side."""
+
+WIDTH = 7.0
+"""Of a figure's cells, in inches: two columns of a journal."""
+
+COUNTED = "Greys"
+"""Colours of numbers of activations: white is none."""
+
+MIN_DPI = 300
+"""Of a figure, as journals ask for."""
 
 BATCH_SIZE = 16
 """Pictures that are made together: what was interrupted goes on after the last of these."""
@@ -137,12 +145,30 @@ class Atlas(Drawable):
         return sheet
 
     def _colours(self) -> ScalarMappable:
-        """Return the colours of attributions: white where there is none."""
+        """Return the colours of frames: of attributions, white where there is none; of numbers."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
+        if self.target is None:
+            return ScalarMappable(Normalize(0, int(self.table["activations"].max())), COUNTED)
         end = float(self.table["attribution"].abs().max()) or 1.0
         return ScalarMappable(Normalize(-end, end), SIGNED)
+
+    def _cells(self) -> np.ndarray:
+        """Lay the pictures out, all of one size, each in the frame that the scale explains."""
+        size = self.pictures.shape[1]
+        width, gap = max(2, round(FRAME_WIDTH * size)), max(1, round(GAP * size))
+        step = size + 2 * (width + gap)
+        sheet = np.full((self.grid * step, self.grid * step, 3), 255, np.uint8)
+        column = "activations" if self.target is None else "attribution"
+        colours = np.asarray(self._colours().to_rgba(self.table[column].to_numpy(), bytes=True))
+        places = self.table[["row", "column"]].to_numpy() * step + gap
+        for picture, colour, (top, left) in zip(self.pictures, colours, places, strict=True):
+            outer = size + 2 * width
+            sheet[top : top + outer, left : left + outer] = colour[:3]
+            top, left = top + width, left + width
+            sheet[top : top + size, left : left + size] = picture
+        return sheet
 
     def _frames(self) -> np.ndarray | None:
         """Return the colour of each cell's frame, uint8, (n_cells, 3)."""
@@ -151,47 +177,76 @@ class Atlas(Drawable):
         colours = self._colours().to_rgba(self.table["attribution"].to_numpy(), bytes=True)
         return np.asarray(colours)[:, :3]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the sheet.
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> Axes:
+        """Draw all pictures in equal cells, with a scale that says what their frames' colours are.
+
+        Without a target, these are the numbers of activations in the cells. Rows and columns are
+        numbered as in ``table``.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
+            Where to draw; by default a new figure, two columns of a journal wide.
+        legend : bool
+            Whether there is the scale.
 
         Returns
         -------
         matplotlib.axes.Axes
         """
-        with own_figure(ax, 7.0, 7.0) as axes:
-            axes.set_axis_off()
-            axes.imshow(self.sheet(), interpolation="antialiased")
-            axes.set_title("", loc="left", fontsize=8)  # its size decides where lines are broken
-            axes.set_title(in_lines(self.title, axes, ax is None), loc="left", fontsize=8)
-            if self.target is not None:
-                figure = axes.get_figure(root=True)
-                assert figure is not None  # it lies in one
-                bar = figure.colorbar(
-                    self._colours(), cax=axes.inset_axes((0.0, -0.035, 0.5, 0.015)),
-                    orientation="horizontal",
-                )  # fmt: skip
-                bar.outline.set_linewidth(0.5)
-                bar.ax.tick_params(labelsize=7, width=0.5, length=2)
-                lines = [in_lines(line, axes, ax is None) for line in self._legend()]
-                bar.set_label("\n".join(lines), fontsize=8, loc="left")
+        with own_figure(ax, WIDTH, WIDTH) as axes:
+            axes.imshow(
+                self._cells(), extent=(-0.5, self.grid - 0.5, self.grid - 0.5, -0.5),
+                interpolation="antialiased",
+            )  # fmt: skip
+            numbers = range(self.grid)
+            for axis in (axes.xaxis, axes.yaxis):
+                name_ticks(axis, numbers, [str(k) for k in numbers])
+                axis.set_tick_params(length=0, labelcolor="0.45")
+            axes.xaxis.tick_top()
+            axes.spines[:].set_visible(False)
+            head(axes, self.title)
+            if legend:
+                self._draw_scale(axes)
         return axes
+
+    def _draw_scale(self, axes: Axes) -> None:
+        """Draw the scale of the frames' colours below the cells."""
+        from matplotlib.ticker import MaxNLocator
+
+        figure = axes.get_figure(root=True)
+        assert figure is not None  # it lies in one
+        size = points("legend.fontsize")
+        own = is_own(axes)
+        wide = WIDTH if own else 0.55 * min(room(axes))
+        bar = figure.colorbar(
+            self._colours(), cax=axes.inset_axes((0.0, -0.035, 0.5, 0.018)),
+            orientation="horizontal",
+        )  # fmt: skip
+        bar.outline.set_linewidth(0.5)
+        bar.ax.tick_params(labelsize=size, width=0.5, length=2)
+        bar.ax.xaxis.set_major_locator(MaxNLocator(6 if wide > 3 else 2, integer=True))
+        if self.target is not None:
+            bar.ax.xaxis.set_major_locator(MaxNLocator(6 if wide > 3 else 2))
+        label = "\n".join(broken(line, wide, size) for line in self._legend())
+        bar.set_label(label, fontsize=size, loc="left")
 
     def _legend(self) -> list[str]:
         """Return what the frames' colours are, and how good the fit of a recorded site is."""
-        assert self.target is not None  # there are no frames without
+        if self.target is None:
+            return ["frames: activations in a cell"]
         terms = [t for _, t in self.target.terms] if isinstance(self.target, Sum) else [self.target]
         unit = ", in SD of responses" if all(isinstance(t, Site) for t in terms) else ""
         return [f"frames: what a cell contributes to {self.target.name}{unit}", *said(self.target)]
 
-    def save(self, path: str | Path) -> Path:
-        """Write the sheet (.png), with all that made it in its metadata, or the table (.csv).
+    def save(self, path: str | Path, *, plain: bool = False) -> Path:
+        """Write the figure (.png), with all that made it in its metadata, or the table (.csv).
 
-        Where a target was named, a scale of the frames' colours stands below the sheet.
+        Parameters
+        ----------
+        path : str or Path
+        plain : bool
+            Write the bare pictures, `sheet`, without title, numbers and scale.
 
         Raises
         ------
@@ -201,14 +256,14 @@ class Atlas(Drawable):
         path = check_place(path)
         if path.suffix.lower() == ".csv":
             return write(path, csv(self.table))
-        if self.target is None:
+        if plain:
             return save_picture(path, self.sheet() / 255, self.about)
         ax = self.plot()
-        # No pixel of the sheet is lost.
+        # No pixel of the cells is lost.
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
         width = ax.get_window_extent().width / figure.dpi
-        dpi = max(MIN_DPI, ceil(len(self.sheet()) / width))
+        dpi = max(MIN_DPI, ceil(len(self._cells()) / width))
         write(path, figure_png(ax, self.about, dpi=dpi))
         write(image_files.side_car(path), image_files.as_text(self.about, indent=2).encode())
         return path

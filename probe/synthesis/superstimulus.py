@@ -57,7 +57,7 @@ from probe.synthesis.transforms import Jitter, ScaleAndRotate, Transform
 from probe.targets import Target
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 PARTNERS = ("squeezenet1_1", "alexnet")
 """Networks that make the picture together with the first, the first that does not judge. Of twenty
@@ -241,12 +241,26 @@ class Superstimuli(Drawable):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def plot(self) -> Figure:
-        """Draw every superstimulus beside recorded stimuli, and what the judge says of each."""
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
+        """Draw every superstimulus beside recorded stimuli, and what the judge says of each.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
         return plot_superstimuli(
             self.pictures, self.beside, self.table, judge=str(self.about["judge"]),
             makers=", ".join(self.about["makers"]), title=self.title,
-            simulated=bool(self.about["simulated"]),
+            simulated=bool(self.about["simulated"]), legend=legend, figure=figure,
         )  # fmt: skip
 
     def notes(self) -> list[str]:

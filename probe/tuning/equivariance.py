@@ -38,7 +38,7 @@ from probe.tuning.settings import InvarianceSettings
 from probe.tuning.units import chosen_layers
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 N_SHAPES = 8
 """How many shapes are shown where nobody brings pictures."""
@@ -140,11 +140,25 @@ class Invariance(Drawable):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def plot(self) -> Figure:
-        """Draw errors and correlations against the amounts."""
+    def plot(
+        self, figure: Figure | SubFigure | None = None, *, legend: bool = True
+    ) -> Figure | SubFigure:
+        """Draw errors and correlations against the amounts.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether there is one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
         from probe.plots.invariance import plot_invariance
 
-        return plot_invariance(self.table, title=self.title)
+        return plot_invariance(self.table, title=self.title, legend=legend, figure=figure)
 
     def _contents(self) -> Contents:
         return {".csv": lambda: self.table.to_csv(index=False).encode()}

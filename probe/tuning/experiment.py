@@ -35,7 +35,7 @@ from probe.tuning.units import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 ORIENTED = 0.5
 """A unit is oriented if bars at right angles drive it less than this share of its best response:
@@ -188,13 +188,27 @@ class Tuning(Drawable):
         values[np.isposinf(values)] = np.finfo(float).max  # above all that was published
         return values
 
-    def plot(self, area: str | None = None) -> Figure:
+    def plot(
+        self,
+        area: str | None = None,
+        figure: Figure | SubFigure | None = None,
+        *,
+        legend: bool = True,
+    ) -> Figure | SubFigure:
         """Draw histograms of each property over the published ones, layer by layer, and curves.
 
         Parameters
         ----------
         area : {"V1", "V2", "V4"}, optional
             By default, the one that was asked for.
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+        legend : bool
+            Whether it is explained below what bars, lines and ``D`` are.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
         """
         from probe.plots.tuning import Reference, plot_tuning
 
@@ -221,6 +235,8 @@ class Tuning(Drawable):
             references,
             self.compare(area),
             title=self.title,
+            legend=legend,
+            figure=figure,
         )
 
     def _comparable(self, name: str) -> bool:

@@ -24,7 +24,7 @@ from probe.synthesis.transforms import generator
 from probe.tuning.units import Units, responses
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 PAIRS = 1536
 """Of noise and its negative."""
@@ -100,15 +100,27 @@ class MappedFields(Drawable):
         n = f"{2 * self.about['pairs']:,} pictures of noise"
         return f"{self.about['model']} · {', '.join(layers)} · {n}"
 
-    def plot(self) -> Figure:
-        """Draw the most reliable maps of each layer."""
+    def plot(
+        self, figure: Figure | SubFigure | None = None
+    ) -> Figure | SubFigure:
+        """Draw the most reliable maps of each layer.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or SubFigure
+        """
         from probe.plots.tuning_fields import plot_fields
 
         maps: list[Any] = [None] * len(self.table)
         for window in self.maps:
             for row, values in zip(window.rows, window.maps, strict=True):
                 maps[row] = (values, window.start, window.check)
-        return plot_fields(self.table, maps, title=self.title)
+        return plot_fields(self.table, maps, title=self.title, figure=figure)
 
     def _contents(self) -> Contents:
         return {".csv": lambda: self.table.to_csv(index=False).encode()}
