@@ -83,7 +83,7 @@ def encode(
 
     kinds = read_formats(formats)
     from probe import encoding
-    from probe.cli.outputs import write_besides
+    from probe.cli.outputs import write_besides, wrote
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
@@ -101,7 +101,7 @@ def encode(
         fitted = encoding.encode(model, dataset, **said, cluster=cluster, output=folder)
         besides = write_besides(fitted, folder, kinds, report=report)
     verb = "replaced" if replaced else "wrote"
-    also = [f"wrote {path}" for path in besides]
+    also = wrote(besides)
     if as_json:
         typer.echo(fitted.to_json())
     elif isinstance(fitted, encoding.EncodingOverTime):

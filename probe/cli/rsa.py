@@ -141,6 +141,7 @@ def _show(
     besides: list[Path],
 ) -> None:
     from probe.cli import terminal
+    from probe.cli.outputs import wrote
     from probe.comparison import RSAMap, RSAOverTime
 
     facts: list[tuple[str, str]] = []
@@ -160,7 +161,7 @@ def _show(
         result.title,
         summary,
         notes,
-        [*(f"{verb} {folder / name}" for name in names), *(f"wrote {path}" for path in besides)],
+        [*(f"{verb} {folder / name}" for name in names), *wrote(besides)],
         details=facts,
         folds="best layer" if isinstance(result, RSAMap) else "layer",
         bold=best,

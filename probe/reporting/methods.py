@@ -35,6 +35,9 @@ COMPARATORS = {
     "bures": "the Bures similarity",
 }
 POPULATIONS = {"stimuli": "stimuli", "subjects": "subjects", "both": "stimuli and subjects"}
+COMPACT, COMPACT_MANIFEST = "v4-compact:", "cowley2023-compact"
+"""How names of networks begin that are published neurons, and what says whose these are."""
+
 SHOWN_LAYERS = 12
 """Layers that a text names; of more, it gives the first and the last."""
 
@@ -241,17 +244,26 @@ def terms_of(facts: Mapping[str, Any]) -> list[Terms]:
                 str(recording.get("citation") or ""),
             )
         )
-    source = model.get("weights_source")
-    if source:
-        listed.append(
+    return [*listed, *_terms_of_weights(model)]
+
+
+def _terms_of_weights(model: Mapping[str, Any]) -> list[Terms]:
+    """Return on what terms weights may be used, of those that somebody published."""
+    name, source = str(model["name"]), str(model.get("weights_source") or "")
+    if name.startswith(COMPACT):
+        of_neurons = manifests()[COMPACT_MANIFEST]
+        return [
             Terms(
-                f"Weights of {model['name']}",
-                "not stated in the result: ask the source",
-                "",
-                str(source),
+                of_neurons.title,
+                of_neurons.licence.name,
+                " ".join(f"{work}." for work in of_neurons.publications),
+                of_neurons.homepage,
             )
-        )
-    return listed
+        ]
+    if model.get("weights_kind") not in ("imagenet", "published"):
+        return []  # they were drawn or made here, or are the user's
+    licence = str(model.get("weights_licence") or "not stated: ask the source")
+    return [Terms(f"Weights of {name}", licence, "", source)]
 
 
 def _manifests_of(name: str) -> list[Manifest]:
@@ -324,6 +336,9 @@ def _repetitions(recording: Mapping[str, Any]) -> str:
 
 
 def _network_name(name: str, cited: Cited) -> str:
+    if name.startswith(COMPACT):
+        works = manifests()[COMPACT_MANIFEST].publications
+        return f"{name} ({'; '.join(cited.work(work) for work in works)})"
     work = of_network(name)
     return f"{name} ({cited(work)})" if work else name
 

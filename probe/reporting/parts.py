@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -42,8 +43,8 @@ class Table:
     Attributes
     ----------
     caption : str
-    columns : tuple of (str, bool)
-        Headings, and whether they stand over numbers.
+    columns : tuple of (str, str)
+        Headings, and what stands below them: ``number``, ``text``, or ``long`` text.
     rows : tuple of tuple of Cell
     note : str
         Where the rest is, if there is more.
@@ -52,7 +53,7 @@ class Table:
     """
 
     caption: str
-    columns: tuple[tuple[str, bool], ...]
+    columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     folded: bool = False
@@ -155,18 +156,34 @@ def table_of(
     frame = frame.dropna(axis=1, how="all")
     if frame.empty:
         return None
+    same = _same_in_all(frame) if folded else {}
+    frame = frame.drop(columns=list(same))
     columns, cells = [], []
     for name in map(str, frame.columns):
         texts = [_text(value) for value in frame[name]]
         keys = _keys(frame[name], texts)
-        columns.append((name, keys is not None))
+        longest = max(map(len, texts))
+        columns.append((name, "number" if keys is not None else "long" if longest > 40 else "text"))
         sort_keys: Sequence[float | None] = [None] * len(texts) if keys is None else keys
         cells.append([Cell(text, key) for text, key in zip(texts, sort_keys, strict=True)])
     rows = list(zip(*cells, strict=True))
-    note = ""
+    notes = []
+    if same:
+        notes.append(f"In all rows: {', '.join(f'{k} {v}' for k, v in same.items())}.")
     if len(rows) > MOST_ROWS:
-        note = f"The first {MOST_ROWS} of {len(rows):,} rows; all are in {file or 'the files'}."
-    return Table(caption, tuple(columns), tuple(rows[:MOST_ROWS]), note, folded)
+        notes.append(
+            f"The first {MOST_ROWS} of {len(rows):,} rows; all are in {file or 'the files'}."
+        )
+    return Table(caption, tuple(columns), tuple(rows[:MOST_ROWS]), " ".join(notes), folded)
+
+
+def _same_in_all(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the columns of a long table that say the same in every row, and what they say."""
+    if len(frame) < 3:
+        return {}
+    texts = {name: {_text(value) for value in frame[name]} for name in map(str, frame.columns)}
+    same = {name: next(iter(values)) for name, values in texts.items() if len(values) == 1}
+    return same if len(same) < len(texts) else {}
 
 
 def _text(value: Any) -> str:
@@ -176,9 +193,10 @@ def _text(value: Any) -> str:
     if isinstance(value, (int, np.integer)):
         return str(value)
     if isinstance(value, (float, np.floating)):
-        if not np.isfinite(value):
-            return "" if np.isnan(value) else ("∞" if float(value) > 0 else "−∞")
-        return str(int(value)) if value == int(value) and abs(value) < 1e7 else f"{value:.4g}"
+        real = float(value)
+        if not math.isfinite(real):
+            return "" if math.isnan(real) else ("∞" if real > 0 else "−∞")
+        return str(int(real)) if real == int(real) and abs(real) < 1e7 else f"{real:.4g}"
     return "" if value is None or value is pd.NA else str(value)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from probe.comparison.result import RSAResult
 from probe.comparison.result_map import RSAMap
@@ -42,8 +41,23 @@ CAPTIONS = {
 }
 """What figures show, by the names of their files."""
 
-MOST_WORDS = 280
-"""Characters of a setting that is shown."""
+NO_SETTINGS = ("remarks", "no_ceiling")
+"""What stands among the settings of a result, and is none."""
+
+KINDS = {
+    "Trust": "How far to trust a map",
+    "Invariance": "Invariance",
+    "FeatureFigure": "Features",
+    "Superstimuli": "Superstimuli",
+    "Visualisation": "Feature visualisation",
+    "Atlas": "Atlas",
+    "MappedFields": "Mapped receptive fields",
+    "Comparison": "Comparison of RDMs",
+    "SearchlightResult": "Searchlight",
+    "Transfer": "Transfer",
+    "Reliability": "Reliability",
+}
+"""What kinds of results are called."""
 
 
 class Sections:
@@ -212,7 +226,7 @@ class Sections:
         facts = facts if isinstance(facts, Mapping) else {}
         notes = result.notes()
         return Section(
-            type(result).__name__,
+            KINDS.get(type(result).__name__, type(result).__name__),
             result.title,
             simulated=_is_simulated(result.title, notes),
             notes=notes,
@@ -226,7 +240,9 @@ class Sections:
         from matplotlib.axes import Axes
 
         about = dict(result.about)
-        drawn = result.plot()
+        is_map = type(result).__name__ == "Saliency"
+        # Of a map, with the picture and the scale beside it.
+        drawn = result.plot("side") if is_map else result.plot()  # type: ignore[call-arg]
         figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
         svg = _closed(figure, result.title)
         name = f"f{next(self._numbers)}"
@@ -260,16 +276,18 @@ class Sections:
             sources = list(dict.fromkeys(compared["source"])) if len(compared) else []
             text = methods.of_tuning(about, sources, cited)
             tables = _tables(
-                (result.summary, "Layers: medians over responding units", "", False),  # type: ignore[attr-defined]
+                (_frame(result, "summary"), "Layers: medians over responding units", "", False),
                 (compared, "Distance to published neurons", "", False),
-                (result.table, "Units", "the .csv file", True),  # type: ignore[attr-defined]
+                (_frame(result, "table"), "Units", "the .csv file", True),
             )
             return "Tuning", text, cited.all, tables, []
-        table = getattr(result, "table", None)
         notes_of = getattr(result, "notes", None)
         notes = list(notes_of()) if callable(notes_of) else []
-        frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame()
-        return kind, [], [], _tables((frame, "Table", "the .csv file", False)), notes
+        tables = _tables(
+            (_frame(result, "summary"), "Summary", "the .csv file", False),
+            (_frame(result, "table"), "All values", "the .csv file", True),
+        )
+        return KINDS.get(kind, kind), [], [], tables, notes
 
     def _figures(self, result: Summarised) -> list[Figure]:
         drawn = []
@@ -422,7 +440,7 @@ def _provenance(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict
     settings = dict(provenance.get("settings") or {})
     for part in shown.values():
         if isinstance(part, Mapping):
-            settings |= {k: v for k, v in part.items() if k != "remarks" and k not in settings}
+            settings |= {k: v for k, v in part.items() if k not in (*NO_SETTINGS, *settings)}
     return {**provenance, "settings": settings, "hashes": hashes}
 
 
@@ -460,4 +478,8 @@ def _closed(figure: Any, title: str) -> bytes:
         plt.close(figure)
 
 
-EMPTY = Markup("")
+def _frame(result: Any, name: str) -> pd.DataFrame:
+    """Return a table of a result, whether it is an attribute or a method; empty without."""
+    value = getattr(result, name, None)
+    value = value() if callable(value) else value
+    return value if isinstance(value, pd.DataFrame) else pd.DataFrame()
