@@ -216,8 +216,8 @@ def figure_png(
 
 MEANT = {
     ".png": "a figure",
-    ".pdf": "vectors",
-    ".svg": "vectors",
+    ".pdf": "a figure",
+    ".svg": "a figure",
     ".npy": "values",
     ".npz": "values",
     ".csv": "a table",
@@ -241,7 +241,10 @@ def place_of(path: str | Path, *kinds: str) -> Path:
     """
     file = Path(path).expanduser()
     if file.suffix.lower() not in kinds:
-        allowed = " or ".join(f"{kind} ({MEANT[kind]})" for kind in kinds)
+        endings: dict[str, list[str]] = {}
+        for kind in kinds:
+            endings.setdefault(MEANT[kind], []).append(kind)
+        allowed = " or ".join(f"{', '.join(of)} ({what})" for what, of in endings.items())
         raise ProbeError(f"{str(file)!r} cannot be written: its name has to end in {allowed}")
     return file
 
