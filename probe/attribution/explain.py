@@ -32,7 +32,8 @@ from probe.models.devices import on_device, out_of_memory
 from probe.models.registry import neurons
 from probe.output.drawable import Contents, Drawable, npy, npz, save_as
 from probe.output.files import plain_name
-from probe.output.pictures import as_html, figure_png
+from probe.output.pictures import as_html, figure_file, figure_png
+from probe.output.vectors import VECTORS
 from probe.plots import maps
 from probe.plots.maps import Style
 from probe.progress import track
@@ -201,12 +202,21 @@ class Saliency(Drawable):
     def save(self, path: str | Path, style: Style = "overlay") -> Path:
         """Write a picture (.png), with all that made it in its metadata, or the values (.npy).
 
+        Or the map as a figure (.pdf, .svg), with its title.
+
         Raises
         ------
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        return save_as(path, {".png": partial(self.png, style), **self._contents()})
+        of_figure: Contents = {".png": partial(self.png, style), **self._vectors(style)}
+        return save_as(path, {**of_figure, **self._contents()})
+
+    def _vectors(self, style: Style = "overlay") -> Contents:
+        return {kind: partial(self._vector, kind, style) for kind in VECTORS}
+
+    def _vector(self, kind: str, style: Style = "overlay") -> bytes:
+        return figure_file(self.plot(style), self.title, kind, about=self.about, tight=True)
 
     def _contents(self) -> Contents:
         return {".npy": lambda: npy(self.values)}

@@ -33,6 +33,7 @@ from probe.cli import (
     models,
     notebooks,
     reliability,
+    report,
     rsa,
     saliency,
     searchlight,
@@ -67,6 +68,7 @@ _COMMANDS = {
         tuning.tuning,
         models.models,
         notebooks.notebooks,
+        report.report,
     )
 }
 _GROUPS = {"datasets": datasets.app, "cache": cache.app, "assets": assets.app}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.synthesis.settings import AtlasSettings
 
@@ -55,6 +55,8 @@ def atlas(
             "numbers of rows and columns, and scale.",
         ),
     ] = False,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Make an atlas of a layer: similar activations side by side, with a picture of each kind.
@@ -77,15 +79,19 @@ def atlas(
     """  # noqa: D301
     from probe.extraction import stimuli_of
     from probe.output.files import plain_name
+    from probe.output.vectors import read_formats
     from probe.synthesis.atlas import atlas, check_place
 
+    kinds = read_formats(formats)
     name = plain_name("atlas", settings.model, settings.layer)
     path = check_place(output or Path(f"{name}.png"))
     sheet = atlas(images=stimuli_of(images), **vars(settings))
-    _show(sheet, sheet.save(path, plain=plain), as_json)
+    files = [sheet.save(path, plain=plain)]
+    files += outputs.write_beside(sheet, path, kinds, report=report)
+    _show(sheet, files, as_json)
 
 
-def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
+def _show(atlas: Atlas, written: list[Path], as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -94,7 +100,8 @@ def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
 
     table = atlas.table
     if as_json:
-        record = {"about": atlas.about, "files": [str(written)], "table": table.to_dict("records")}
+        record: dict[str, object] = {"about": atlas.about, "table": table.to_dict("records")}
+        record["files"] = [str(path) for path in written]
         typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
     counts = table["activations"]
@@ -113,5 +120,5 @@ def _show(atlas: Atlas, written: Path, as_json: bool) -> None:
             facts.append(
                 (what, f"{cell['attribution']:+.3g}: row {cell['row']}, column {cell['column']}")
             )
-    facts.append(("wrote", str(written)))
+    facts += [("wrote", str(path)) for path in written]
     terminal.put(Text(atlas.title, style="bold"), Padding(terminal.facts(facts), (0, 0, 0, 2)))

@@ -35,6 +35,8 @@ def compare(
             show_default="results/compare-MODELS-DATA",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare RDMs that you already have: models with data.
@@ -63,9 +65,11 @@ def compare(
       probe compare models.npz subjects.npz --n-resamples 100000 --cluster slurm:10
     """  # noqa: D301
     from probe import comparison
-    from probe.cli import terminal
+    from probe.cli import outputs, terminal
     from probe.output.files import place_for, plain_name
+    from probe.output.vectors import read_formats
 
+    kinds = read_formats(formats)
     check_correction(correction)
     if len(files) < 2:
         raise ProbeError(
@@ -77,6 +81,7 @@ def compare(
         verb = "replaced" if (folder / "result.json").exists() else "wrote"
         result = comparison.compare(files[:-1], files[-1], cluster=cluster, **settings.to_about())
         result.save(folder, correction=correction)
+        besides = outputs.write_besides(result, folder, kinds, report=report)
     if as_json:
         typer.echo(result.to_json())
         return
@@ -84,7 +89,7 @@ def compare(
         result.title,
         result.summary(correction),
         result.notes(correction),
-        [f"{verb} {folder / name}" for name in result.FILES],
+        [*(f"{verb} {folder / name}" for name in result.FILES), *outputs.wrote(besides)],
         details=result.describe(),
         folds="model",
         bold=0,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 from probe.features.settings import FilterSettings
@@ -56,6 +56,8 @@ def filters(
             show_default=False,
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what the units of a network look for.
@@ -86,12 +88,17 @@ def filters(
             raise ProbeError(f"{option} can only be used for {' or '.join(modes)}, not for {mode}")
     channels = None if settings.channels is None else options.numbers(str(settings.channels))
 
+    from probe.output.vectors import read_formats
+
+    kinds = read_formats(formats)
     from probe import features
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
+    from probe.output.vectors import VECTORS
 
     of = image.stem if image is not None else Path(images or "").name
-    path = place_of(output or plain_name("filters", model, settings.layer, of) + ".png", ".png")
+    name = output or plain_name("filters", model, settings.layer, of) + ".png"
+    path = place_of(name, ".png", *VECTORS)
     raw = None if npy is None else place_of(npy, ".npy")
     if image is not None and path.resolve() == image.resolve():
         raise ProbeError(f"{str(path)!r} is the picture itself: choose another --output")
@@ -112,6 +119,7 @@ def filters(
             method: Any = settings.project  # checked
             figure = features.projections(figure, method, device=device)
     files = [figure.save(path)] + ([] if raw is None else [figure.save(raw)])
+    files += outputs.write_beside(figure, path, kinds, report=report)
     _show(figure, files, as_json)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.tuning.settings import InvarianceSettings
 
@@ -47,6 +47,8 @@ def invariance(
             show_default="invariance-MODEL.png, here",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show how the responses of layers move when the picture moves.
@@ -64,19 +66,23 @@ def invariance(
     """  # noqa: D301
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
+    from probe.output.vectors import VECTORS, read_formats
     from probe.tuning import invariance
 
-    path = place_of(output or plain_name("invariance", model) + ".png", ".png", ".csv")
+    kinds = read_formats(formats)
+    name = output or plain_name("invariance", model) + ".png"
+    path = place_of(name, ".png", *VECTORS, ".csv")
     measured = invariance(model, images, **settings.to_about())
-    measured.save(path)
+    files = [measured.save(path)]
+    files += outputs.write_beside(measured, path, kinds, report=report)
     if as_json:
-        record = measured.to_dict() | {"files": [str(path)]}
+        record = measured.to_dict() | {"files": [str(file) for file in files]}
         typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
-    _show(measured, path)
+    _show(measured, files)
 
 
-def _show(measured: Invariance, path: Path) -> None:
+def _show(measured: Invariance, files: list[Path]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -103,7 +109,7 @@ def _show(measured: Invariance, path: Path) -> None:
             folds="layer",
         ),
         "",
-        Text(f"wrote {path}", style="dim"),
+        *(Text(line, style="dim") for line in outputs.wrote(files)),
     )
 
 

@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probe.errors import ProbeError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from probe.output.drawable import Drawable
+    from probe.output.result import Saved
 
 
 @contextmanager
@@ -49,6 +52,71 @@ def previews(
     yield show if every else None
     if every:
         preview.unlink(missing_ok=True)
+
+
+def write_besides(result: Saved, folder: Path, kinds: Sequence[str], *, report: bool) -> list[Path]:
+    """Write the figures of a result as vectors, and the page about it.
+
+    Parameters
+    ----------
+    result : Saved
+        Which has been saved in the folder.
+    folder : Path
+    kinds : sequence of str
+        Of `probe.output.vectors.VECTORS`.
+    report : bool
+        Whether there is a page.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    written = result.save_figures(folder, kinds) if kinds else []
+    if report:
+        from probe.reporting.writing import NAME
+        from probe.reporting.writing import report as write_report
+
+        written.append(write_report(result, output=folder / NAME))
+    return written
+
+
+def wrote(paths: Sequence[Path]) -> list[str]:
+    """Return the lines that say what was written."""
+    return [f"wrote {path}" for path in paths]
+
+
+def write_beside(
+    figure: Drawable, path: Path, kinds: Sequence[str], more: Sequence[Any] = (), *, report: bool
+) -> list[Path]:
+    """Write a figure as vectors, and the page about it, beside the file of it.
+
+    Parameters
+    ----------
+    figure : Drawable
+        Which has been saved.
+    path : Path
+        Its file; the others have other endings.
+    kinds : sequence of str
+        Of `probe.output.vectors.VECTORS`.
+    more : sequence of results
+        That are in the page, too.
+    report : bool
+        Whether there is a page.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    written = figure.save_vectors(path, [kind for kind in kinds if kind != path.suffix.lower()])
+    if report:
+        from probe.reporting import report as write_report
+
+        title = figure.title if more else None
+        page = path.with_suffix(".html")
+        written.append(write_report(figure, *more, output=page, title=title))
+    return written
 
 
 def is_film(file: Path | None, output: Path | None) -> bool:

@@ -26,6 +26,8 @@ def reliability(
             show_default="results/reliability-DATASET",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
     accept_licence: options.AcceptLicence = False,
 ) -> None:
@@ -43,9 +45,12 @@ def reliability(
       probe reliability -d ./mylab --region all --metric crossnobis
       probe rsa -m alexnet -d v4 --min-reliability .6
     """  # noqa: D301
-    from probe.cli import terminal
+    from probe.cli import outputs, terminal
     from probe.comparison.result_reliability import reliability
     from probe.output.files import default_folder, place_for
+    from probe.output.vectors import read_formats
+
+    kinds = read_formats(formats)
 
     path = output or default_folder([], dataset, region, subject, verb="reliability")
     with place_for(path) as folder:
@@ -54,6 +59,7 @@ def reliability(
             dataset, region=region, subject=subject, metric=metric, seed=seed,
             accept_licence=accept_licence, output=folder,
         )  # fmt: skip
+        besides = outputs.write_besides(result, folder, kinds, report=report)
     if as_json:
         typer.echo(result.to_json())
         return
@@ -61,6 +67,6 @@ def reliability(
         result.title,
         result.summary(),
         result.notes(),
-        [f"{verb} {folder / name}" for name in result.files],
+        [*(f"{verb} {folder / name}" for name in result.files), *outputs.wrote(besides)],
         folds="region",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probe.attribution.settings import SaliencySettings
-from probe.cli import complete, options
+from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.errors import ProbeError
 
@@ -89,6 +89,8 @@ def saliency(
             help="A setting of the method, such as steps=100, or baseline=blurred.",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
     _methods: Annotated[
         bool,
@@ -115,13 +117,15 @@ def saliency(
     from probe.attribution.explain import default_method
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
+    from probe.output.vectors import VECTORS, read_formats
     from probe.plots.maps import check_style
 
     check_style(style)
+    kinds = read_formats(formats)
     chosen: dict[str, Any] = settings.to_about()
     method = chosen["method"] = settings.method or default_method(model, settings.target)
     path = output or Path(f"{image.stem}-{str(method).replace(',', '-')[:60]}.png")
-    place_of(path, ".png", ".npy", ".npz")
+    place_of(path, ".png", *VECTORS, ".npy", ".npz")
     if npy is not None:
         place_of(npy, ".npy", ".npz")
     if path.resolve() == image.resolve():
@@ -138,15 +142,18 @@ def saliency(
     for one, checked in zip(maps, checks, strict=bool(checks)):
         of = f"-{plain_name(one.method.name, one.layer)}" if is_sheet else ""
         curves.append(checked.save(path.with_name(f"{path.stem}{of}-check.png")))
+    vectors = [path for k, one in enumerate(checks) for path in one.save_vectors(curves[k], kinds)]
+    besides = [*vectors, *outputs.write_beside(explained, path, kinds, checks, report=report)]
     if as_json:
         records = []
         for k, one in enumerate(maps):
             record = {"about": dict(one.about), "top": one.top, "scale": one.scale}
             record |= {"check": checks[k].record()} if check else {}
-            records.append(record | {"files": [str(p) for p in (*files, *curves[k : k + 1])]})
+            paths = (*files, *curves[k : k + 1], *besides)
+            records.append(record | {"files": [str(one) for one in paths]})
         typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
-    _show(maps, checks, [*files, *curves])
+    _show(maps, checks, [*files, *curves, *besides])
 
 
 def _show(maps: list[Saliency], trust: list[Trust], written: list[Path]) -> None:

@@ -57,6 +57,8 @@ def searchlight(
             show_default="results/searchlight-MODEL-DATASET",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Map where in a brain responses resemble each layer of a network.
@@ -82,10 +84,13 @@ def searchlight(
       probe searchlight -m alexnet -d ./surface1 --surface lh.midthickness.surf.gii \\
         --surface rh.midthickness.surf.gii
     """  # noqa: D301
-    from probe.cli import terminal
+    from probe.cli import outputs, terminal
     from probe.comparison.searchlight import searchlight as run
     from probe.output.files import default_folder, place_for
+    from probe.output.vectors import read_formats
     from probe.recordings.several import several
+
+    kinds = read_formats(formats)
 
     path = output or default_folder(
         model, several(dataset) or dataset, region, subject,
@@ -100,6 +105,7 @@ def searchlight(
             model, several(dataset) or dataset, region=region, subject=subject,
             surface=surface or (), output=folder, **values,
         )  # fmt: skip
+        besides = outputs.write_besides(result, folder, kinds, report=report)
     if as_json:
         typer.echo(result.to_json())
         return
@@ -115,6 +121,7 @@ def searchlight(
         [
             f"{verb} {folder / ending} ({len(maps)} maps)",
             *(f"{verb} {folder / name}" for name in others),
+            *outputs.wrote(besides),
         ],
         folds="layer",
     )

@@ -46,6 +46,8 @@ def transfer(
             show_default="results/transfer-MODEL-IMAGES",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how well frozen layers serve another classification.
@@ -69,8 +71,11 @@ def transfer(
     settings = settings.checked()  # before PyTorch is imported
 
     from probe import classification
-    from probe.cli import terminal
+    from probe.cli import outputs, terminal
     from probe.output.files import default_folder, place_for
+    from probe.output.vectors import read_formats
+
+    kinds = read_formats(formats)
 
     # Of a pattern, the folder in which it begins.
     named = images if not glob.has_magic(images) else re.split(r"/?[^/]*[*?\[]", images)[0]
@@ -82,6 +87,7 @@ def transfer(
     with place_for(path) as folder:
         verb = "replaced" if (folder / "result.json").exists() else "wrote"
         result = classification.transfer(model, images, **settings.to_about(), output=folder)
+        besides = outputs.write_besides(result, folder, kinds, report=report)
     if as_json:
         typer.echo(result.to_json())
         return
@@ -89,7 +95,7 @@ def transfer(
         result.title,
         result.summary(),
         result.notes(),
-        [f"{verb} {folder / name}" for name in result.FILES],
+        [*(f"{verb} {folder / name}" for name in result.FILES), *outputs.wrote(besides)],
         details=result.describe(),
         folds="layer",
     )

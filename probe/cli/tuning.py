@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from probe.cli import complete, options
+from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.models.settings import MODEL
 from probe.tuning.settings import TuningSettings
@@ -48,6 +48,8 @@ def tuning(
             show_default="tuning-MODEL.png, here",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure what units respond to: orientation, spatial frequency, phase, size, contrast, form.
@@ -80,22 +82,25 @@ def tuning(
     from probe.errors import ProbeError
     from probe.output.files import plain_name
     from probe.output.pictures import place_of
+    from probe.output.vectors import VECTORS, read_formats
     from probe.tuning.settings import read_stimuli
 
     read_stimuli(settings.stimuli, settings.positions)
+    kinds = read_formats(formats)
     if model is None and settings.sites is None:
         raise ProbeError("name a network, such as: probe tuning alexnet; or sites: --sites v4")
     from probe.tuning import tuning
 
     name = plain_name("tuning", *filter(None, (model, settings.sites)))
-    path = place_of(output or f"{name}.png", ".png", ".csv")
+    path = place_of(output or f"{name}.png", ".png", *VECTORS, ".csv")
     measured = tuning(model, **settings.to_about())
-    measured.save(path)
+    files = [measured.save(path)]
+    files += outputs.write_beside(measured, path, kinds, report=report)
     if as_json:
-        record = measured.to_dict() | {"files": [str(path)]}
+        record = measured.to_dict() | {"files": [str(file) for file in files]}
         typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
-    _show(measured, path)
+    _show(measured, files)
 
 
 HEADS = {
@@ -118,7 +123,7 @@ HEADS = {
 }
 
 
-def _show(measured: Tuning, path: Path) -> None:
+def _show(measured: Tuning, files: list[Path]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -165,7 +170,7 @@ def _show(measured: Tuning, path: Path) -> None:
                 folds="property",
             ),
         )
-    terminal.put("", Text(f"wrote {path}", style="dim"))
+    terminal.put("", *(Text(line, style="dim") for line in outputs.wrote(files)))
 
 
 def _cell(column: str, value: float) -> str:

@@ -51,11 +51,14 @@ class PublishedState:
         For people.
     file_sha256 : str or None
         Of the file that the weights were published in; None where there are several.
+    licence : str
+        Empty where it is not known.
     """
 
     state: dict[str, Tensor]
     source: str
     file_sha256: str | None
+    licence: str = ""
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -50,6 +50,8 @@ class WeightsInfo:
         Of the published file, where there is one.
     seed : int or None
         Of random weights.
+    licence : str
+        On what terms they were published; empty where that is not known.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class WeightsInfo:
     sha256: str
     file_sha256: str | None = None
     seed: int | None = None
+    licence: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,7 +423,9 @@ def _imagenet(
     if is_made_here(architecture):
         kind = "recipe"
     sha256 = state_sha256(module.state_dict())
-    info = WeightsInfo(kind, published.source, sha256, published.file_sha256)
+    info = WeightsInfo(
+        kind, published.source, sha256, published.file_sha256, licence=published.licence
+    )
     return module, info, missing
 
 

@@ -93,7 +93,8 @@ def imagenet(
             tried = error.tried
     if path is not None:
         source = f"torchvision {official(architecture)} ({path.name})"
-        return PublishedState(read_state(path), source, check(path).sha256)
+        assert asset is not None  # whose file it is
+        return PublishedState(read_state(path), source, check(path).sha256, asset.licence)
     assert packaged is not None  # what torchvision does not know comes from a package
     if converted is None:
         try:
@@ -102,7 +103,8 @@ def imagenet(
             raise Unavailable(asset or error.asset, (*tried, *error.tried)) from None
     reason = "" if asset is None else ", since torchvision's file is not here"
     source = f"Python package {packaged.source} ({packaged.what}){reason}"
-    return PublishedState(read_state(converted), source, packaged.source.member_sha256)
+    of = packaged.source
+    return PublishedState(read_state(converted), source, of.member_sha256, of.licence)
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], architecture: str, what: str) -> None:

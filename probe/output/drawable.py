@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.output.pictures import as_html, figure_png, place_of, write
+from probe.output.pictures import as_html, figure_file, figure_png, place_of, write
+from probe.output.vectors import VECTORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,14 +55,44 @@ class Drawable(ABC):
         return figure_png(self.plot(), self.about)
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure (.png), with all that decides it in its metadata, or what it shows.
+        """Write the figure (.png, .pdf, .svg), with all that decides it, or what it shows.
 
         Raises
         ------
         ProbeError
             If the file is of another kind, or cannot be written.
         """
-        return save_as(path, {".png": self.png, **self._contents()})
+        return save_as(path, {".png": self.png, **self._vectors(), **self._contents()})
+
+    def save_vectors(self, path: str | Path, formats: Sequence[str]) -> list[Path]:
+        """Write the figure as vectors, beside a file of it: under its name, with other endings.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of the figure.
+        formats : sequence of str
+            Some of ``.pdf`` and ``.svg``.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+
+        Raises
+        ------
+        ProbeError
+            If one cannot be written.
+        """
+        vectors = self._vectors()
+        return [save_as(Path(path).with_suffix(kind), {kind: vectors[kind]}) for kind in formats]
+
+    def _vectors(self) -> Contents:
+        """Return what computes the figure as vectors, by the ending of a file."""
+        return {kind: partial(self._vector, kind) for kind in VECTORS}
+
+    def _vector(self, kind: str) -> bytes:
+        return figure_file(self.plot(), self.title, kind, about=self.about, tight=True)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.title}>"

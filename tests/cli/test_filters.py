@@ -90,7 +90,7 @@ class TestWhatIsWritten:
         (["--layer", "features.0", "-i", "images", "--project", "guide"],
          ["'guide'", "did you mean 'guided'"]),
         (["--layer", "features.0", "-i", "images", "-k", 0], ["k 0: expected a number ≥ 1"]),
-        (["-o", "kernels.pdf"], ["'kernels.pdf'", ".png"]),
+        (["-o", "kernels.jpg"], ["'kernels.jpg'", ".png"]),
         (["--npy", "kernels.csv"], ["'kernels.csv'", ".npy"]),
         (["-o", "images/p00.png/kernels.png"], ["kernels.png' cannot be written"]),
         (["--layer", "features.0", "--image", "images/p00.png", "-o", "images/p00.png"],

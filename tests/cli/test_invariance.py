@@ -39,7 +39,7 @@ def test_csv_and_json(run, lab):
     ("arguments", "parts"),
     [
         ([*QUICK, "rotate"], ["transform 'rotate': expected one of", "did you mean 'rotation'"]),
-        ([*QUICK, "scale", "-o", "a.pdf"], ["'a.pdf'", ".png", ".csv"]),
+        ([*QUICK, "scale", "-o", "a.jpg"], ["'a.jpg'", ".png", ".csv"]),
         ([*QUICK, "scale", "-i", "nowhere"], ["nowhere"]),
         (["squeezenet9"], ["unknown model 'squeezenet9'"]),
         (["squeezenet1_1", "--layers", "conv9"], ["no layer 'conv9'"]),

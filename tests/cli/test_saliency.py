@@ -92,7 +92,7 @@ def test_the_methods_are_listed(run):
         (["--set", "steps"], "--set 'steps': expected NAME=VALUE"),
         (["--set", "steps=5"], "grad-cam has no setting 'steps'"),
         (["--style", "pretty"], "style 'pretty': expected one of"),
-        (["-o", "map.jpg"], "has to end in .png (a figure)"),
+        (["-o", "map.jpg"], "has to end in .png, .pdf, .svg (a figure)"),
         (["-o", "the cat.png"], "is the picture itself"),
         (["-o", "the cat.png/deep.png"], "cannot be written"),
         (["--weights", "none.pt"], "none.pt"),

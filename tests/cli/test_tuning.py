@@ -44,7 +44,7 @@ def test_csv_and_json(run):
         (["alexnet", "--stimuli", "grating"], ["--stimuli 'grating'", "did you mean 'gratings'"]),
         (["alexnet", "--area", "V5"], ["--area 'V5'", "V1, V2, V4"]),
         (["alexnet", "--degrees", "-1"], ["--degrees -1", "> 0"]),
-        ([*QUICK, "-o", "a.pdf"], ["'a.pdf'", ".png", ".csv"]),
+        ([*QUICK, "-o", "a.jpg"], ["'a.jpg'", ".png", ".csv"]),
         (["alexnet", "--layers", "conv9"], ["no layer 'conv9'"]),
         (["--sites", "v9"], ["no sites of 'v9' were fitted yet"]),
     ],
