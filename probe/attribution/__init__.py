@@ -9,10 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.attribution.explain import Saliencies, Saliency, saliency
+    from probe.attribution.explain import Saliencies, Saliency, as_saliency, saliency
     from probe.attribution.in_vivo import InVivo, deletion_in_vivo
     from probe.attribution.masses import held_out_masses, reference_masses
-    from probe.attribution.methods import METHODS, Method
+    from probe.attribution.method import Method
+    from probe.attribution.methods import METHODS
 
 __all__ = [
     "METHODS",
@@ -20,6 +21,7 @@ __all__ = [
     "Method",
     "Saliencies",
     "Saliency",
+    "as_saliency",
     "deletion_in_vivo",
     "held_out_masses",
     "reference_masses",
@@ -29,9 +31,10 @@ __all__ = [
 _MODULES = {
     "InVivo": "in_vivo",
     "METHODS": "methods",
-    "Method": "methods",
+    "Method": "method",
     "Saliencies": "explain",
     "Saliency": "explain",
+    "as_saliency": "explain",
     "deletion_in_vivo": "in_vivo",
     "held_out_masses": "masses",
     "reference_masses": "masses",

@@ -12,6 +12,7 @@ from probe.settings import Settings, option
 METHODS = (
     "gradient", "input-x-gradient", "smoothgrad", "vargrad", "integrated-gradients",
     "expected-gradients", "deeplift", "lrp", "guided-backprop", "deconvnet", "occlusion", "rise",
+    "feature-ablation", "shapley", "kernel-shap", "lime",
     "guided-grad-cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam",
     "ablation-cam", "attention-rollout", "attention-grad-cam",
 )  # fmt: skip
@@ -22,10 +23,10 @@ METHODS = (
 class SaliencySettings(Settings):
     """What is explained, and how: the options of `probe.saliency`, which explains them."""
 
-    method: str | Sequence[str] | None = option(
+    method: Any = option(
         None,
         "One method, several separated by commas, or all: grad-cam, gradient, smoothgrad, "
-        "integrated-gradients, guided-backprop, occlusion, lrp, … (see --methods).",
+        "integrated-gradients, guided-backprop, occlusion, shapley, lime, lrp, … (see --methods).",
         unset="grad-cam; for a recorded site or a neuron, integrated-gradients",
     )
     target: Any = option(
