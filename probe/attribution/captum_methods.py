@@ -242,7 +242,7 @@ def _at_layer(
             f"{tuple(images.shape)}, and no map of them"
         )
     layout = layout_at(forward.network, layer, images)
-    if isinstance(method, attr.LayerGradCam):
+    if isinstance(method, attr.LayerGradCam) and {"y", "token"} & {*layout.axes}:
         if layout.axes != ("picture", "channel", "y", "x"):
             raise ProbeError(
                 f"Captum's LayerGradCam takes the second axis for channels, and layer {layer!r} "

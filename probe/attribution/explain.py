@@ -383,7 +383,9 @@ def saliency(
     with on_device(network, device, channels_last=True) as (device_used, dtype):
         inputs = preprocessed.to(device_used, dtype)
         explained = target or targets.predicted(network, inputs)
-        layers = _layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []
+        layers = (
+            default_layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []
+        )
         pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [m.at])]
         # One bar: within the only map, or of the maps.
         within = len(pairs) == 1 and pairs[0][0].has_progress
@@ -522,7 +524,7 @@ def default_method(
     return NEURON_METHOD if is_neuron or targets.is_site(target) else DEFAULT_METHOD
 
 
-def _layers(
+def default_layers(
     layer: str | Sequence[str] | None, network: Network, target: Target | None = None
 ) -> list[str]:
     """Find the layers that a user means, or the last one with several positions.
