@@ -138,7 +138,7 @@ class Concepts(Summarised):
                     "TCAV of random": f"{row['score_low']:.2f} to {row['score_high']:.2f}",
                     "p of TCAV": p_value(row["score_p"]),
                     "accuracy": f"{row['accuracy']:.0%}",
-                    "pictures": row["n_pictures"],
+                    "pictures": str(row["n_pictures"]),
                 }
             )
         return pd.DataFrame(rows)

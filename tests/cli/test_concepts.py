@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from harness import run
 from PIL import Image
 
 RANDOM = ("-m", "squeezenet1_1", "--weights", "random")
@@ -22,13 +21,12 @@ def folder(tmp_path):
     return tmp_path / "concepts"
 
 
-def test_concepts_are_measured_and_written(folder, tmp_path):
+def test_concepts_are_measured_and_written(run, folder, tmp_path):
     ran = run(
         "concepts", folder, *RANDOM, "-t", "features.3:5", "-l", "features.0", "--draws", "2",
         "--permutations", "19", "-o", tmp_path / "out",
     )  # fmt: skip
     assert ran.code == 0, ran.error
-    assert "TCAV counts" not in ran.out
     assert "red" in ran.out
     assert "wrote" in ran.out.splitlines()[-1]
     assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
@@ -40,7 +38,7 @@ def test_concepts_are_measured_and_written(folder, tmp_path):
     assert [row["concept"] for row in rows] == ["plain", "red"]
 
 
-def test_bad_input_is_one_line(folder):
+def test_bad_input_is_one_line(run, folder):
     assert "no target is named" in run("concepts", folder, *RANDOM).error
     ran = run("concepts", folder, *RANDOM, "-t", "features.3:5", "--draws", "0")
     assert (ran.code, "draws 0: expected" in ran.error) == (2, True)
@@ -48,7 +46,7 @@ def test_bad_input_is_one_line(folder):
     assert (ran.code, len(ran.error.splitlines())) == (2, 1)
 
 
-def test_segments_on_the_command_line(folder, tmp_path):
+def test_segments_on_the_command_line(run, folder, tmp_path):
     ran = run(
         "saliency", folder / "red" / "0.png", *RANDOM, "--method", "feature-ablation", "-t", "3",
         "--set", "segments=2", "-o", tmp_path / "map.png", "--npy", tmp_path / "map.npy",
