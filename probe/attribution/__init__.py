@@ -9,17 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.attribution.explain import Saliencies, Saliency, saliency
+    from probe.attribution.concept_vectors import Concepts, concepts
+    from probe.attribution.explain import Saliencies, Saliency, as_saliency, saliency
     from probe.attribution.in_vivo import InVivo, deletion_in_vivo
     from probe.attribution.masses import held_out_masses, reference_masses
-    from probe.attribution.methods import METHODS, Method
+    from probe.attribution.method import Method
+    from probe.attribution.methods import METHODS
 
 __all__ = [
     "METHODS",
+    "Concepts",
     "InVivo",
     "Method",
     "Saliencies",
     "Saliency",
+    "as_saliency",
+    "concepts",
     "deletion_in_vivo",
     "held_out_masses",
     "reference_masses",
@@ -27,11 +32,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Concepts": "concept_vectors",
     "InVivo": "in_vivo",
     "METHODS": "methods",
-    "Method": "methods",
+    "Method": "method",
     "Saliencies": "explain",
     "Saliency": "explain",
+    "as_saliency": "explain",
+    "concepts": "concept_vectors",
     "deletion_in_vivo": "in_vivo",
     "held_out_masses": "masses",
     "reference_masses": "masses",

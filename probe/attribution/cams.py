@@ -183,7 +183,7 @@ def score_cam(
     at_least(1, batch_size=batch_size)
     for picture in checked(images).split(1):
         a = differentiable(module, picture, [layer])[layer]
-        a = _on_grid(a, layout_at(module, layer, picture), layer)
+        a = on_grid(a, layout_at(module, layer, picture), layer)
         scores = torch.cat(
             [
                 target(differentiable(module, picture * masks, target.layers)).float()
@@ -244,7 +244,7 @@ def ablation_cam(
         if not any(outputs[name].requires_grad for name in target.layers):
             raise ProbeError(f"target {target.name!r} does not depend on layer {layer!r}")
         a, y = (
-            _on_grid(outputs[layer].detach(), layout_at(module, layer, picture), layer).float(),
+            on_grid(outputs[layer].detach(), layout_at(module, layer, picture), layer).float(),
             target(outputs).detach().float(),
         )
         del outputs  # with its graph
@@ -265,7 +265,7 @@ def _without(
     def ablated(output: Tensor) -> Tensor:
         torch.set_grad_enabled(False)  # a graph would begin here, and nobody asks for gradients
         rows = output.expand(len(channels), *output.shape[1:]).clone()
-        _on_grid(rows, layout, layer)[torch.arange(len(channels)), channels] = 0
+        on_grid(rows, layout, layer)[torch.arange(len(channels)), channels] = 0
         return rows
 
     def values(rows: Tensor) -> Tensor:
@@ -327,10 +327,10 @@ def _from_gradients(
             value = target(outputs)
         (slope,) = gradient(value, [output], target)
         layout = layout_at(module, layer, batch)
-        a = _on_grid(output.detach(), layout, layer).float()
+        a = on_grid(output.detach(), layout, layer).float()
         maps = []
         for of_target in slope.unbind(1) if value.ndim == 2 else (slope,):
-            g = _on_grid(of_target, layout, layer).float()
+            g = on_grid(of_target, layout, layer).float()
             if output.ndim == 3 and of_target.any() and not g.any():
                 raise ProbeError(
                     f"layer {layer!r}: from here on target {target.name!r} looks at the class "
@@ -341,7 +341,7 @@ def _from_gradients(
     return torch.cat(cams)
 
 
-def _on_grid(output: Tensor, layout: Layout, layer: str) -> Tensor:
+def on_grid(output: Tensor, layout: Layout, layer: str) -> Tensor:
     """Show what a layer returned as (n, channels, y, x): a view, of tokens the patches alone."""
     if layout.arranged == ("token", "channel"):
         if layout.grid is None:

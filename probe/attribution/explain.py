@@ -9,8 +9,9 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from probe import images, models, targets
 from probe.activations.batch_size import with_graph
 from probe.attribution import methods
 from probe.attribution.maps import at_picture
-from probe.attribution.methods import Method
+from probe.attribution.method import Method
 from probe.attribution.settings import SaliencySettings
 from probe.attribution.trust import Trust, trust
 from probe.errors import ProbeError
@@ -37,7 +38,7 @@ from probe.output.vectors import VECTORS
 from probe.plots import maps
 from probe.plots.maps import Style
 from probe.progress import track
-from probe.targets import Target
+from probe.targets import ForwardFunction, Target
 from probe.targets.kinds import check_single
 
 if TYPE_CHECKING:
@@ -347,7 +348,7 @@ class Saliencies(Drawable, Sequence[Saliency]):
 def saliency(
     image: images.Picture,
     model: str | Network | nn.Module | None = None,
-    method: str | Sequence[str] | None = None,
+    method: Any = None,
     target: str | int | Target | None = None,
     *,
     layer: str | Sequence[str] | None = None,
@@ -367,9 +368,12 @@ def saliency(
     model : str, Network or torch.nn.Module, optional
         A name (`probe.models.names`), ``timm:NAME``, ``file:PATH``, or a network of yours. May be
         left out where the target is a recorded site, which knows its network.
-    method : str or sequence of str, optional
-        Names of `probe.attribution.METHODS`; as a string, separated by commas, or ``all``. By
-        default Grad-CAM; of a recorded site, or a network that is a neuron, integrated gradients.
+    method : str, class or object of Captum, callable, or sequence of these, optional
+        Names of `probe.attribution.METHODS`; as a string, separated by commas, or ``all``. Of
+        Captum, a class (``captum.attr.IntegratedGradients``), an object that was built for this
+        network, or a function that builds one of a forward function (``lambda f:
+        NoiseTunnel(Saliency(f))``). By default Grad-CAM; of a recorded site, or a network that is
+        a neuron, integrated gradients.
     target : str, int or Target, optional
         A class, a channel, a unit, a layer, a recorded site (``site:v4:12``), or a sum of these, as
         `probe.targets.parse` reads it; a number is a class. By default the class that the network
@@ -389,7 +393,7 @@ def saliency(
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
     **settings
-        Of a method: ``steps``, ``baseline``, …
+        Of a method: ``steps``, ``baseline``, …; of Captum's, what ``attribute`` takes.
 
     Returns
     -------
@@ -426,7 +430,8 @@ def saliency(
     options = SaliencySettings.of(locals()).checked()
     method = default_method(model, target) if method is None else method
     chosen = methods.choose(method)
-    methods.check_settings(chosen, settings)
+    if all(m.name in methods.METHODS for m in chosen):  # of others, when their network is there
+        methods.check_settings(chosen, settings)
     if model is None:
         model = targets.home(target, progress=progress)
     else:
@@ -436,12 +441,15 @@ def saliency(
     network, target = targets.alone(network, target)
     if target is not None:
         target = targets.read(target, network)
+    chosen = methods.for_network(chosen, network.module, settings)
     preprocessed = network.preprocessing(picture)[None]
     with on_device(network, device, channels_last=True) as (device_used, dtype):
         inputs = preprocessed.to(device_used, dtype)
         explained = target or targets.predicted(network, inputs)
-        layers = _layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []
-        pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [""])]
+        layers = (
+            default_layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []
+        )
+        pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [m.at])]
         # One bar: within the only map, or of the maps.
         within = len(pairs) == 1 and pairs[0][0].has_progress
         inner, outer = (progress, False) if within else (False, progress)
@@ -454,29 +462,120 @@ def saliency(
             _run(m, at, network.module, inputs, explained, size, options.seed, inner, settings)
             for m, at in track(pairs, desc="saliency", unit="map", progress=outer)
         ]
-    # A network that sees the whole picture has a map that lies over all of it.
-    sees_all = network.preprocessing.crop is None
-    below = picture if sees_all else Image.fromarray(network.preprocessing.seen(preprocessed[0]))
-    about = {
-        **network.provenance(),
-        "image": Path(name).name,
-        "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
-        **({"notes": images.notes_of(picture)} if images.notes_of(picture) else {}),
-        "target": explained.name,
-        **({"site": dict(explained.facts)} if explained.facts else {}),
-        "value": value,
-        "seed": seed,
-    }
+    below = _below(network, picture, preprocessed)
+    about = _about(network, picture, name, explained, value) | {"seed": seed}
     explanations = tuple(
         Saliency(
-            array, below, m, explained.name, value, at, network.name, top,
-            about | {"method": m.name, "layer": at, "settings": _plain(m, settings)},
+            array, below, _as_drawn(m, array), explained.name, value, at, network.name, top,
+            about | {
+                "method": m.name, "layer": at, "settings": _plain(m, settings),
+                **({m.library: metadata.version(m.library)} if m.library else {}),
+            },
             network, preprocessed, explained, chosen_settings,
         )
         for (m, at), (array, chosen_settings) in zip(pairs, ran, strict=True)
     )  # fmt: skip
-    is_sheet = len(explanations) > 1 or not isinstance(method, str)
+    is_sheet = len(explanations) > 1 or isinstance(method, list | tuple)
     return Saliencies(explanations) if is_sheet else explanations[0]
+
+
+def as_saliency(
+    values: Tensor | np.ndarray,
+    forward: ForwardFunction,
+    image: images.Picture,
+    *,
+    name: str = "Captum",
+    layer: str = "",
+) -> Saliency:
+    """Return a map that was computed elsewhere as one that draws, shows and saves itself.
+
+    Parameters
+    ----------
+    values : torch.Tensor or numpy.ndarray
+        For one picture, with or without the axis of pictures: (3, height, width) of what the
+        network saw; (channels, y, x) of a layer, which are summed, or (y, x).
+    forward : ForwardFunction
+        Of what target, as `probe.targets.forward_function` makes it.
+    image : path, bytes, uint8 array (height, width[, 3]), or Pillow image
+        Whose map it is.
+    name : str
+        Of the method, for titles.
+    layer : str
+        Whose positions they are; empty for maps of pixels.
+
+    Returns
+    -------
+    Saliency
+        Its `Saliency.check` refuses: the method that made the values is not known.
+
+    Raises
+    ------
+    ProbeError
+        If the values are of another shape, or not finite.
+
+    See Also
+    --------
+    probe.targets.forward_function : Makes the forward function, and there is an example.
+    """
+    network, target = forward.described, forward.target
+    picture, file = images.read_named(image)
+    inputs = forward.inputs(image)
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, np.float32)
+    array = array[0] if array.ndim == 4 and len(array) == 1 else array
+    if array.ndim == 3 and array.shape != tuple(inputs.shape[1:]):
+        array = array.sum(0)
+    if array.ndim not in (2, 3) or not np.isfinite(array).all():
+        raise ProbeError(
+            f"values of shape {tuple(values.shape)}: expected finite ones of one picture, "
+            f"{tuple(inputs.shape[1:])} or (channels, y, x)"
+        )
+    method = Method(
+        name, _unknown, "layer" if array.ndim == 2 else "pixels", bool((array < 0).any()),
+        "computed elsewhere",
+    )  # fmt: skip
+    value = float(targets.values(network.module, inputs, target))
+    about = _about(network, picture, file, target, value) | {"method": name, "layer": layer}
+    return Saliency(
+        np.ascontiguousarray(array), _below(network, picture, inputs), method, target.name, value,
+        layer, network.name, _top(network, inputs), about, network, inputs, target, {},
+    )  # fmt: skip
+
+
+def _unknown(module: nn.Module, images: Tensor, target: Target) -> Tensor:
+    """Refuse to make a map anew."""
+    raise ProbeError(
+        "this map was computed elsewhere, and its checks have to compute it anew: give the method "
+        "to probe.saliency, such as probe.saliency(picture, network, captum.attr.DeepLift, target)"
+    )
+
+
+def _below(network: Network, picture: Image.Image, preprocessed: Tensor) -> Image.Image:
+    """Return what a map lies over: all of the picture, of a network that sees all of it."""
+    if network.preprocessing.crop is None:
+        return picture
+    return Image.fromarray(network.preprocessing.seen(preprocessed[0]))
+
+
+def _about(
+    network: Network, picture: Image.Image, file: str, target: Target, value: float
+) -> dict[str, Any]:
+    """Return what maps of a target are of, as plain values."""
+    return {
+        **network.provenance(),
+        "image": Path(file).name,
+        "image_sha256": hashlib.sha256(np.asarray(picture).tobytes()).hexdigest(),
+        **({"notes": images.notes_of(picture)} if images.notes_of(picture) else {}),
+        "target": target.name,
+        **({"site": dict(target.facts)} if target.facts else {}),
+        "value": value,
+    }
+
+
+def _as_drawn(method: Method, values: np.ndarray) -> Method:
+    """Return a method whose maps are known to be signed or not: of Captum's, seen in the map."""
+    if method.name in methods.METHODS:
+        return method
+    return replace(method, signed=bool((values < 0).any()))
 
 
 def default_method(
@@ -488,7 +587,7 @@ def default_method(
     return NEURON_METHOD if is_neuron or targets.is_site(target) else DEFAULT_METHOD
 
 
-def _layers(
+def default_layers(
     layer: str | Sequence[str] | None, network: Network, target: Target | None = None
 ) -> list[str]:
     """Find the layers that a user means, or the last one with several positions.
@@ -543,7 +642,7 @@ def _run(
     arguments: dict[str, Any] = {k: v for k, v in settings.items() if k in method.settings}
     if "seed" in method.settings:
         arguments.setdefault("seed", seed)
-    if layer:
+    if method.needs_layer:
         arguments["layer"] = layer
     bar = {"progress": progress} if method.has_progress else {}
     while True:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from probe.activations.batch_size import with_graph
 from probe.attribution import methods as known_methods
 from probe.attribution.maps import at_picture
-from probe.attribution.methods import Method
+from probe.attribution.method import Method
 from probe.encoding.fields import weights as field_weights
 from probe.encoding.held_out import HeldOut
 from probe.errors import ProbeError
@@ -31,7 +32,7 @@ EDGE_SD = 1 / 56
 def held_out_masses(
     heads: HeldOut,
     deletions: Deletions,
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = "all",
+    methods: Any = "all",
     *,
     sites: Sequence[int] | None = None,
     seed: int = 0,
@@ -50,8 +51,8 @@ def held_out_masses(
         Of `probe.encoding.held_out.fit_held_out`. Originals and their variants are in one fold.
     deletions : Deletions
         Of the same recording.
-    methods : str, sequence of str, or mapping
-        As in `probe.saliency`, or by any name: ``{"method": NAME, SETTING: VALUE, …}``.
+    methods : str, class or object of Captum, sequence of these, or mapping
+        As in `probe.saliency`, or by any name: ``{"method": METHOD, SETTING: VALUE, …}``.
     sites : sequence of int, optional
         By default, all.
     seed : int
@@ -76,7 +77,7 @@ def held_out_masses(
         )
     _check_same(heads, deletions)
     chosen = chosen_sites(sites, len(heads.mean)).tolist()
-    uses = _uses(methods)
+    uses = _uses(methods, network.module)
     fold_of = np.full(deletions.recording.n_stimuli, -1)
     for k, head_of_fold in enumerate(heads.folds):
         fold_of[head_of_fold.test] = k
@@ -217,16 +218,15 @@ def _check_same(heads: HeldOut, deletions: Deletions) -> None:
         )
 
 
-def _uses(
-    methods: str | Sequence[str] | Mapping[str, Mapping[str, Any]],
-) -> dict[str, tuple[Method, dict[str, Any]]]:
+def _uses(methods: Any, module: nn.Module) -> dict[str, tuple[Method, dict[str, Any]]]:
     """Read which methods are meant, with which settings, by the name of each."""
     if isinstance(methods, Mapping):
         uses = {}
         for name, settings in methods.items():
-            method = known_methods.find(str(settings.get("method", name)))
+            (chosen,) = known_methods.choose([settings.get("method", name)])
             settings = {key: value for key, value in settings.items() if key != "method"}
-            known_methods.check_settings([method], settings)
+            (method,) = known_methods.for_network([chosen], module, settings)
             uses[name] = (method, settings)
         return uses
-    return {method.name: (method, {}) for method in known_methods.choose(methods)}
+    chosen_methods = known_methods.for_network(known_methods.choose(methods), module, ())
+    return {method.name: (method, {}) for method in chosen_methods}

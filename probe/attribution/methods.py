@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from torch import Tensor
+from torch import nn
 
 from probe.attribution import (
     attention,
@@ -17,71 +16,10 @@ from probe.attribution import (
     lrp,
     perturbation,
     rectifiers,
+    segments,
 )
+from probe.attribution.method import Method
 from probe.errors import ProbeError, suggest
-
-
-@dataclass(frozen=True)
-class Method:
-    """One method.
-
-    Attributes
-    ----------
-    name : str
-        As a user writes it.
-    function : callable
-        ``function(module, images, target, **settings)``.
-    kind : {"pixels", "layer", "tokens"}
-        Of what it gives a map: of every value of the picture; of the positions of a layer; of
-        the patches of a transformer.
-    signed : bool
-        Whether its values can be negative: evidence against the target.
-    about : str
-        What it does, in a line.
-    slope : bool
-        Whether a value's sign is a direction, up or down which the target rises, and no vote.
-    sums_to : {"", "change", "value"}
-        What the map shares out, if anything: the target's change from the mean colour, or its
-        value.
-    several : bool
-        Whether it takes `probe.targets.Several`, and makes their maps from the same passes.
-    choosing : callable or None
-        The same function where it chooses a setting by the picture: returns the maps, and what it
-        chose. Checks of a map hold to that.
-    """
-
-    name: str
-    function: Callable[..., Tensor]
-    kind: Literal["pixels", "layer", "tokens"]
-    signed: bool
-    about: str
-    slope: bool = False
-    sums_to: Literal["", "change", "value"] = ""
-    several: bool = True
-    choosing: Callable[..., tuple[Tensor, dict[str, int]]] | None = None
-
-    @property
-    def needs_layer(self) -> bool:
-        """Whether a layer has to be named."""
-        return "layer" in inspect.signature(self.function).parameters
-
-    @property
-    def settings(self) -> list[str]:
-        """Names of what can be set, besides module, images, target and layer."""
-        names = inspect.signature(self.function).parameters
-        besides = ("module", "images", "target", "layer", "progress")
-        return [name for name in names if name not in besides]
-
-    def takes(self, **options: Any) -> dict[str, Any]:
-        """Return those of some options that the function has."""
-        names = inspect.signature(self.function).parameters
-        return {name: value for name, value in options.items() if name in names}
-
-    @property
-    def has_progress(self) -> bool:
-        """Whether a map takes long enough for a progress bar of its own."""
-        return "progress" in inspect.signature(self.function).parameters
-
 
 _ALL = (
     Method(
@@ -136,6 +74,25 @@ _ALL = (
         "mean of random masks, weighted by the target behind each",
     ),
     Method(
+        "feature-ablation", segments.feature_ablation, "pixels", True,
+        "how the target falls when a segment is covered", several=False, library="captum",
+    ),
+    Method(
+        "shapley", segments.shapley, "pixels", True,
+        "what a segment adds to the target, averaged over random orders of all", sums_to="change",
+        several=False, library="captum",
+    ),
+    Method(
+        "kernel-shap", segments.kernel_shap, "pixels", True,
+        "Shapley values of segments, from a weighted regression", sums_to="change",
+        several=False, library="captum",
+    ),
+    Method(
+        "lime", segments.lime, "pixels", True,
+        "a linear model of which segments are seen, fitted near the picture", several=False,
+        library="captum",
+    ),
+    Method(
         "guided-grad-cam", cams.guided_grad_cam, "pixels", True, "guided backprop times Grad-CAM",
         slope=True,
     ),
@@ -174,7 +131,13 @@ _ALL = (
 
 METHODS = {method.name: method for method in _ALL}
 
-ALIASES = {"ig": "integrated-gradients", "eg": "expected-gradients", "gradcam": "grad-cam"}
+ALIASES = {
+    "ig": "integrated-gradients",
+    "eg": "expected-gradients",
+    "gradient-shap": "expected-gradients",
+    "gradcam": "grad-cam",
+    "shapley-value-sampling": "shapley",
+}
 """Other names."""
 
 
@@ -196,21 +159,56 @@ def find(name: str) -> Method:
     return method
 
 
-def choose(names: str | Sequence[str]) -> list[Method]:
-    """Find the methods that a user names: with commas, or ``all`` that need no transformer.
+def choose(methods: Any) -> list[Method]:
+    """Find the methods that a user means.
+
+    Parameters
+    ----------
+    methods : str, class or object of Captum, callable, or sequence of these
+        Names, with commas, or ``all`` that need no transformer; of Captum, see
+        `probe.attribution.captum_methods.method_of`.
 
     Raises
     ------
     ProbeError
         If there is none of a name; the message names the nearest.
     """
-    words = names.split(",") if isinstance(names, str) else list(names)
-    if words == ["all"]:
-        return [method for method in METHODS.values() if method.kind != "tokens"]
-    by_name = {method.name: method for method in map(find, words)}
-    if not by_name:
+    several = isinstance(methods, Sequence) and not isinstance(methods, str)
+    words = methods.split(",") if isinstance(methods, str) else methods if several else [methods]
+    if list(words) == ["all"]:
+        # Those that take minutes on a picture are asked for by name.
+        return [m for m in METHODS.values() if m.kind != "tokens" and m.library != "captum"]
+    chosen = [find(one) if isinstance(one, str) else of_captum(one) for one in words]
+    if not chosen:
         raise ProbeError("method []: expected at least one, such as grad-cam")
-    return list(by_name.values())
+    return [m for k, m in enumerate(chosen) if m.name not in METHODS or m not in chosen[:k]]
+
+
+def of_captum(source: Any) -> Method:
+    """Return a method of what a user brings of Captum."""
+    from probe.attribution.captum_methods import method_of  # takes a second to import
+
+    return method_of(source)
+
+
+def for_network(
+    methods: Sequence[Method], module: nn.Module, settings: Iterable[str]
+) -> list[Method]:
+    """Return methods for a network, no two of one name.
+
+    Raises
+    ------
+    ProbeError
+        If one belongs to another network, or none has one of the settings.
+    """
+    ready: list[Method] = []
+    for method in methods:
+        method = method.on(module)
+        n_before = sum(one.name.rpartition(" #")[0] == method.name for one in ready)
+        n_before += sum(one.name == method.name for one in ready)
+        ready.append(replace(method, name=f"{method.name} #{n_before + 1}") if n_before else method)
+    check_settings(ready, settings)
+    return ready
 
 
 def check_settings(methods: Sequence[Method], settings: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from probe.settings import Settings, option
 METHODS = (
     "gradient", "input-x-gradient", "smoothgrad", "vargrad", "integrated-gradients",
     "expected-gradients", "deeplift", "lrp", "guided-backprop", "deconvnet", "occlusion", "rise",
+    "feature-ablation", "shapley", "kernel-shap", "lime",
     "guided-grad-cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam",
     "ablation-cam", "attention-rollout", "attention-grad-cam",
 )  # fmt: skip
@@ -22,10 +23,10 @@ METHODS = (
 class SaliencySettings(Settings):
     """What is explained, and how: the options of `probe.saliency`, which explains them."""
 
-    method: str | Sequence[str] | None = option(
+    method: Any = option(
         None,
         "One method, several separated by commas, or all: grad-cam, gradient, smoothgrad, "
-        "integrated-gradients, guided-backprop, occlusion, lrp, … (see --methods).",
+        "integrated-gradients, guided-backprop, occlusion, shapley, lime, lrp, … (see --methods).",
         unset="grad-cam; for a recorded site or a neuron, integrated-gradients",
     )
     target: Any = option(
@@ -45,6 +46,45 @@ class SaliencySettings(Settings):
     weights: str = option("imagenet", of_network.WEIGHTS)
     preprocessing: str = option("resize", of_network.PREPROCESSING)
     seed: int = option(0, "Seed of random weights, noise and masks.", at_least=0)
+    batch_size: int | None = option(
+        None, of_network.BATCH_SIZE, at_least=1, unset=of_network.BATCH_SIZE_UNSET
+    )
+    device: str = option("auto", of_network.DEVICE)
+    progress: bool | None = option(None, "Show a progress bar.")
+
+
+@dataclass(frozen=True)
+class ConceptSettings(Settings):
+    """What concepts are held against which target: the options of `probe.attribution.concepts`."""
+
+    target: Any = option(
+        None,
+        "Whose change along a concept is measured: a class, a channel, a layer, a recorded site "
+        "(site:v4:12), or a sum, as of probe saliency.",
+    )
+    layers: str | Sequence[str] | None = option(
+        None,
+        "In which layers: names, aliases or words such as conv, separated by commas.",
+        unset="the last one with positions that the target looks at",
+    )
+    by: str = option(
+        "category",
+        "The column of a table that names the concepts; in a folder, they are its folders.",
+    )
+    positions: bool = option(
+        False,
+        "Let the vector of a concept have a value at every position, as in Kim et al. (2018), and "
+        "not one for each channel.",
+    )
+    draws: int = option(10, "Draws of random pictures that a concept is told from.", at_least=1)
+    permutations: int = option(
+        199,
+        "Random sets of pictures that stand in for a concept, for the test.",
+        at_least=19,
+    )
+    weights: str = option("imagenet", of_network.WEIGHTS)
+    preprocessing: str = option("resize", of_network.PREPROCESSING)
+    seed: int = option(0, "Seed of random weights, draws and permutations.", at_least=0)
     batch_size: int | None = option(
         None, of_network.BATCH_SIZE, at_least=1, unset=of_network.BATCH_SIZE_UNSET
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ import torch
 from probe import targets
 from probe.attribution import checks
 from probe.attribution.checks import Curve
-from probe.attribution.gradients import as_baseline
-from probe.attribution.methods import Method
+from probe.attribution.gradients import Baseline, as_baseline
+from probe.attribution.method import Method
 from probe.attribution.randomisation import Method as Callable_
 from probe.attribution.randomisation import randomisation_test
 from probe.output.drawable import Drawable
@@ -173,7 +174,7 @@ def trust(
          "area below the curve as they are inserted: high is good"),
     ]  # fmt: skip
     slopes = method.slope and maps.ndim == 4
-    baseline = getattr(function, "keywords", {}).get("baseline", 0.0)  # that of the map
+    baseline = _baseline_of(getattr(function, "keywords", {}), inputs)  # that of the map
     infidelity = checks.infidelity(
         module, inputs, target, maps, contributions=not slopes, baseline=baseline, **how
     )
@@ -220,3 +221,18 @@ def trust(
         deletion, insertion, chance, randomised, title,
         "probability of the class" if isinstance(target, Class) else f"{target.name}",
     )  # fmt: skip
+
+
+def _baseline_of(settings: Mapping[str, Any], inputs: torch.Tensor) -> Baseline:
+    """Return what a map compares the picture with: our ``baseline``, or Captum's ``baselines``.
+
+    Of several pictures to compare with, the mean colour stands for them.
+    """
+    baseline = settings.get("baseline", settings.get("baselines"))
+    if isinstance(baseline, np.ndarray):
+        baseline = torch.from_numpy(baseline)
+    if baseline is None or callable(baseline) or isinstance(baseline, tuple):
+        return 0.0
+    if isinstance(baseline, torch.Tensor) and baseline.ndim == inputs.ndim and len(baseline) > 1:
+        return 0.0
+    return baseline

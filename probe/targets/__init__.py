@@ -8,8 +8,9 @@ encoding model.
 >>> parse("Egyptian cat", network)  # doctest: +SKIP
 >>> parse("features.10:84 - 0.5*features.10:12", network)  # doctest: +SKIP
 
-What targets are is in `probe.targets.kinds`; how users write them, in `probe.targets.text`.
-Importing this package imports neither, for other rooms lie between the two.
+What targets are is in `probe.targets.kinds`; how users write them, in `probe.targets.text`; what
+they are to other libraries, in `probe.targets.forward`. Importing this package imports none of
+them, for other rooms lie between.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probe.activations.capture import OUTPUT, differentiable
+    from probe.targets.forward import ForwardFunction, forward_function
     from probe.targets.kinds import (
         Channel,
         Class,
@@ -54,6 +56,7 @@ __all__ = [
     "Channel",
     "Class",
     "Direction",
+    "ForwardFunction",
     "Function",
     "Norm",
     "Outputs",
@@ -67,6 +70,7 @@ __all__ = [
     "class_labels",
     "class_of",
     "differentiable",
+    "forward_function",
     "gradient",
     "home",
     "is_site",
@@ -84,6 +88,7 @@ _HOME = {
     "Channel": "probe.targets.kinds",
     "Class": "probe.targets.kinds",
     "Direction": "probe.targets.kinds",
+    "ForwardFunction": "probe.targets.forward",
     "Function": "probe.targets.kinds",
     "Norm": "probe.targets.kinds",
     "Outputs": "probe.targets.kinds",
@@ -97,6 +102,7 @@ _HOME = {
     "class_labels": "probe.targets.text",
     "class_of": "probe.targets.text",
     "differentiable": "probe.activations.capture",
+    "forward_function": "probe.targets.forward",
     "gradient": "probe.targets.kinds",
     "home": "probe.targets.text",
     "is_site": "probe.targets.text",
