@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from probe.encoding import Encoding, EncodingOverTime, Encodings, encode, open_encoding
     from probe.errors import ProbeError
     from probe.extraction import extract, open_activations
+    from probe.reporting import report
     from probe.synthesis.atlas import atlas
     from probe.synthesis.dream import dream
     from probe.synthesis.style import style
@@ -79,6 +80,7 @@ __all__ = [
     "plots",
     "recordings",
     "reliability",
+    "report",
     "rsa",
     "saliency",
     "searchlight",
@@ -112,6 +114,7 @@ _FUNCTIONS = {
     "open_activations": "probe.extraction",
     "open_encoding": "probe.encoding",
     "reliability": "probe.comparison",
+    "report": "probe.reporting",
     "rsa": "probe.comparison",
     "saliency": "probe.attribution",
     "searchlight": "probe.comparison.searchlight",

@@ -10,9 +10,11 @@ import pandas as pd
 from probe.classification.classifiers import CLASSIFIERS
 from probe.classification.scores import Choice
 from probe.output.files import Contents, csv
-from probe.output.pictures import figure_png
+from probe.output.pictures import figure_file, figure_png
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import number, plain
+from probe.output.vectors import VECTORS
 from probe.plots.transfer import plot_transfer
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ class Transfer(Result):
             "table.csv": csv(self.table.drop(columns="shown")),
             "pictures.csv": csv(self.pictures),
             "pairs.csv": csv(self.pairs),
-            "figure.png": self._png(),
+            "figure.png": self._figure(".png"),
             "result.json": self._json(),
         }
 
@@ -181,5 +183,11 @@ class Transfer(Result):
             "provenance": plain(self.provenance),
         }
 
-    def _png(self) -> bytes:
+    def figures(self) -> Figures:
+        """Return what writes the figure, by the name of its file."""
+        return {"figure": self._figure}
+
+    def _figure(self, kind: str) -> bytes:
+        if kind in VECTORS:
+            return figure_file(self.plot(), self.title, kind, about=self.provenance, tight=True)
         return figure_png(self.plot(), {"title": self.title})

@@ -32,6 +32,7 @@ from probe.cli import (
     loading,
     models,
     reliability,
+    report,
     rsa,
     saliency,
     searchlight,
@@ -65,6 +66,7 @@ _COMMANDS = {
         transfer.transfer,
         tuning.tuning,
         models.models,
+        report.report,
     )
 }
 _GROUPS = {"datasets": datasets.app, "cache": cache.app, "assets": assets.app}

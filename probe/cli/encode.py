@@ -41,6 +41,8 @@ def encode(
             show_default="results/encode-MODEL-DATASET",
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Predict recorded sites from the layers of networks, and keep the sites as targets.
@@ -77,7 +79,11 @@ def encode(
       probe dream photo.jpg --target site:v4:12
     """  # noqa: D301
     settings = settings.checked()  # before PyTorch is imported
+    from probe.output.vectors import read_formats
+
+    kinds = read_formats(formats)
     from probe import encoding
+    from probe.cli.outputs import write_besides
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
@@ -93,16 +99,21 @@ def encode(
     with place_for(path) as folder:
         replaced = any((folder / name).exists() for name in ("encoding.json", "map.json"))
         fitted = encoding.encode(model, dataset, **said, cluster=cluster, output=folder)
+        besides = write_besides(fitted, folder, kinds, report=report)
     verb = "replaced" if replaced else "wrote"
+    also = [f"wrote {path}" for path in besides]
     if as_json:
         typer.echo(fitted.to_json())
     elif isinstance(fitted, encoding.EncodingOverTime):
-        _put(fitted, [f"{verb} {folder / name}" for name in fitted.FILES], folds="layer")
+        files = [*(f"{verb} {folder / name}" for name in fitted.FILES), *also]
+        _put(fitted, files, folds="layer")
     elif isinstance(fitted, encoding.Encodings):
         files = [f"{verb} {folder / name}" for name in (*fitted.FILES, *fitted.folders)]
+        files += also
         _put(fitted, files, folds="best layer")
     else:
         files = [f"{verb} {folder / name}" for name in fitted.files]
+        files += also
         files.append(f"site:{fitted.dataset}:0 to site:{fitted.dataset}:{len(fitted) - 1} are kept")
         _put(fitted, files, folds="layer")
 

@@ -125,6 +125,23 @@ Cluster = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Also write report.html: one page that stands by itself, with figures, tables, a "
+        "methods section and references (see `probe report`).",
+    ),
+]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Write figures as vectors, too: pdf, svg, or pdf,svg.",
+        show_default="png alone",
+        autocompletion=complete.one_of(("pdf", "svg", "pdf,svg")),
+    ),
+]
 AcceptLicence = Annotated[bool, of(RSASettings, "accept_licence", "--accept-licence")]
 
 

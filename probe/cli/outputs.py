@@ -13,6 +13,8 @@ from probe.errors import ProbeError
 if TYPE_CHECKING:
     import numpy as np
 
+    from probe.output.result import Saved
+
 
 @contextmanager
 def previews(
@@ -49,6 +51,33 @@ def previews(
     yield show if every else None
     if every:
         preview.unlink(missing_ok=True)
+
+
+def write_besides(result: Saved, folder: Path, kinds: Sequence[str], *, report: bool) -> list[Path]:
+    """Write the figures of a result as vectors, and the page about it.
+
+    Parameters
+    ----------
+    result : Saved
+        Which has been saved in the folder.
+    folder : Path
+    kinds : sequence of str
+        Of `probe.output.vectors.VECTORS`.
+    report : bool
+        Whether there is a page.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    written = result.save_figures(folder, kinds) if kinds else []
+    if report:
+        from probe.reporting.writing import NAME
+        from probe.reporting.writing import report as write_report
+
+        written.append(write_report(result, output=folder / NAME))
+    return written
 
 
 def is_film(file: Path | None, output: Path | None) -> bool:

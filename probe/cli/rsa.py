@@ -50,6 +50,8 @@ def rsa(
             "--output", "-o", help="Folder of the result.", show_default="results/rsa-MODEL-DATASET"
         ),
     ] = None,
+    formats: options.Formats = "",
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the layers of networks with recordings.
@@ -96,7 +98,12 @@ def rsa(
     """  # noqa: D301
     check_correction(correction)  # before PyTorch is imported, which takes seconds
 
+    from probe.output.vectors import read_formats
+
+    kinds = read_formats(formats)
+
     from probe import comparison
+    from probe.cli.outputs import write_besides
     from probe.output.files import default_folder, place_for
     from probe.recordings.several import several
 
@@ -115,10 +122,11 @@ def rsa(
             model, dataset, region=region, subject=subject, cluster=cluster, output=folder,
             **settings.to_about(),
         )  # fmt: skip
+        besides = write_besides(result, folder, kinds, report=report)
     if as_json:
         typer.echo(result.to_json())
     else:
-        _show(result, folder, "replaced" if replaced else "wrote", correction)
+        _show(result, folder, "replaced" if replaced else "wrote", correction, besides)
     if isinstance(result, comparison.RSAMap) and result.failures:
         for failure in result.failures:
             typer.echo(f"probe: error: no result for {failure.message}", err=True)
@@ -126,7 +134,11 @@ def rsa(
 
 
 def _show(
-    result: RSAResult | RSAMap | RSAOverTime, folder: Path, verb: str, correction: str
+    result: RSAResult | RSAMap | RSAOverTime,
+    folder: Path,
+    verb: str,
+    correction: str,
+    besides: list[Path],
 ) -> None:
     from probe.cli import terminal
     from probe.comparison import RSAMap, RSAOverTime
@@ -148,7 +160,7 @@ def _show(
         result.title,
         summary,
         notes,
-        [f"{verb} {folder / name}" for name in names],
+        [*(f"{verb} {folder / name}" for name in names), *(f"wrote {path}" for path in besides)],
         details=facts,
         folds="best layer" if isinstance(result, RSAMap) else "layer",
         bold=best,

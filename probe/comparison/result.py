@@ -10,8 +10,9 @@ import pandas as pd
 
 from probe.comparison.settings import check_correction
 from probe.output.files import Contents, csv
-from probe.output.pictures import png
+from probe.output.pictures import file_of
 from probe.output.result import Compared
+from probe.output.summarised import Figures
 from probe.output.text import (
     CORRECTIONS,
     corrected,
@@ -211,7 +212,7 @@ class RSAResult(RSAComparison):
         return {
             "table.csv": csv(self.table),
             "pairs.csv": csv(self.pairs),
-            "figure.png": self._png(),
+            "figure.png": self._figure(".png"),
             "rdms.npz": self.rdms.save,  # of the layers
             "recording.npz": self.recorded.save,  # of the subjects
             **({} if self.classic is None else {"classic.npz": self.classic.save}),
@@ -343,9 +344,14 @@ class RSAResult(RSAComparison):
             which += f" (not {', '.join(others)})"
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
 
-    def _png(self) -> bytes:
+    def figures(self) -> Figures:
+        """Return what writes the figure, by the name of its file."""
+        return {"figure": self._figure}
+
+    def _figure(self, kind: str) -> bytes:
         size = figure_size(places(self.table))
-        return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
+        about = self.provenance
+        return file_of(lambda f: self.plot(f.add_subplot()), size, self.title, kind, about=about)
 
 
 def interval_label(resample: str | None) -> str:

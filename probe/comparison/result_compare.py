@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,8 +15,9 @@ from probe import plots
 from probe.comparison.result import check_correction
 from probe.inference import Evaluation
 from probe.output.files import Contents, csv, writable_folder, write_all
-from probe.output.pictures import FIGURE_STYLE
+from probe.output.pictures import FIGURE_STYLE, figure_file
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import plain, said_of
 from probe.similarity import get_comparator
 
@@ -206,7 +207,7 @@ class Comparison(Result):
         return {
             "table.csv": csv(self.table),
             "pairs.csv": csv(self.pairs),
-            "figure.png": self._png(correction),
+            "figure.png": self.figures(correction)["figure"](".png"),
             "result.json": self._json(),
         }
 
@@ -226,14 +227,28 @@ class Comparison(Result):
             "provenance": self.provenance,
         }
 
-    def _png(self, correction: str = "fdr") -> bytes:
-        from matplotlib import pyplot as plt
+    def figures(self, correction: str = "fdr") -> Figures:
+        """Return what writes the figure, by the name of its file.
 
-        buffer = io.BytesIO()
-        with mpl.rc_context({"backend": "agg"}):  # no window is opened
-            figure = self.plot(correction=correction).get_figure(root=True)
-            assert figure is not None  # it lies in one
-            with mpl.rc_context(FIGURE_STYLE):
-                figure.savefig(buffer, format="png", metadata={"Title": self.title})
-            plt.close(figure)
-        return buffer.getvalue()
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Which p-values decide.
+        """
+
+        def figure(kind: str) -> bytes:
+            with mpl.rc_context({"backend": "agg"}):  # no window is opened
+                drawn = self.plot(correction=correction)
+                with mpl.rc_context(FIGURE_STYLE):
+                    dpi = mpl.rcParams["savefig.dpi"]
+                    return figure_file(drawn, self.title, kind, about=self.provenance, dpi=dpi)
+
+        return {"figure": figure}
+
+    def save_figures(
+        self, path: str | Path, formats: Sequence[str], *, correction: str = "fdr"
+    ) -> list[Path]:
+        """Write the figure as vectors, beside what `save` writes."""
+        (figure,) = self.figures(correction).values()
+        contents = {f"figure{kind}": figure(kind) for kind in formats}
+        return write_all(writable_folder(path), contents)

@@ -13,8 +13,9 @@ import pandas as pd
 
 from probe.comparison.result import RSAResult, check_correction
 from probe.output.files import Contents, csv, plain_name
-from probe.output.pictures import png
+from probe.output.pictures import file_of
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import corrected, number, p_value, plain, share
 from probe.plots.regions import map_size, plot_regions
 
@@ -206,7 +207,10 @@ class RSAMap(Result):
     def _contents(self) -> Contents:
         """Return what is common to all results."""
         tables = {"table.csv": self.table, "best.csv": self.best, "map.csv": self.cells}
-        return {**{name: csv(table) for name, table in tables.items()}, "map.png": self._png()}
+        return {
+            **{name: csv(table) for name, table in tables.items()},
+            "map.png": self._figure(".png"),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but RDMs and pairs as plain values (NaN as None)."""
@@ -284,14 +288,25 @@ class RSAMap(Result):
             notes.append(f"{model}{where}: {remark}")
         return [*dict.fromkeys(notes), *(f"Failed: {f.message}" for f in self.failures)]
 
-    def _png(self) -> bytes:
+    def figures(self) -> Figures:
+        """Return what writes the map, by the name of its file."""
+        return {"map": self._figure}
+
+    def save_figures(self, path: str | Path, formats: Sequence[str]) -> list[Path]:
+        """Write the map as vectors, and each result's figures into its folder."""
+        written = super().save_figures(path, formats)
+        for result, name in zip(self.results, self.folders, strict=True):
+            written += result.save_figures(Path(path).expanduser() / name, formats)
+        return written
+
+    def _figure(self, kind: str) -> bytes:
         size, heights = map_size(self.cells, self.best)
 
         def draw(figure: Figure) -> None:
             grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
             self.plot(list(grid[:, 0]))
 
-        return png(draw, size, self.title)
+        return file_of(draw, size, self.title, kind)
 
 
 def _best_of(result: RSAResult) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pandas as pd
 from probe.comparison.result import RSAComparison, interval_label
 from probe.errors import ProbeError
 from probe.output.files import Contents, csv
-from probe.output.pictures import png
+from probe.output.pictures import file_of
+from probe.output.summarised import Figures
 from probe.output.text import number, p_value, peaks_text, plain, said_of
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
 from probe.plots.rdms import METRIC_LABELS
@@ -144,18 +145,13 @@ class RSAOverTime(RSAComparison):
             "table.csv": csv(self.table),
             "peaks.csv": csv(self.peaks),
             "clusters.csv": csv(self.clusters),
-            "figure.png": self._png(),
+            "figure.png": self._figure(".png"),
         }
         if self.generalisation is not None:
             starts = [f"{start:g}" for start in self.times[:, 0]]
             square = pd.DataFrame(self.generalisation, index=starts, columns=starts)
             contents["generalisation.csv"] = square.to_csv(index_label="time_start").encode()
-            contents["generalisation.png"] = png(
-                lambda figure: self.plot_generalisation(figure.add_subplot()),
-                (4.4, 3.8),
-                self.title,
-                square=True,
-            )
+            contents["generalisation.png"] = self._square(".png")
         return {**contents, "rdms.npz": self.rdms.save, "result.json": self._json()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -208,5 +204,20 @@ class RSAOverTime(RSAComparison):
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
-    def _png(self) -> bytes:
-        return png(self.plot, over_time_size(len(self.peaks)), self.title)
+    def figures(self) -> Figures:
+        """Return what writes each figure, by the name of its file."""
+        of_generalisation = {"generalisation": self._square}
+        return {
+            "figure": self._figure,
+            **({} if self.generalisation is None else of_generalisation),
+        }
+
+    def _figure(self, kind: str) -> bytes:
+        size = over_time_size(len(self.peaks))
+        return file_of(self.plot, size, self.title, kind, about=self.provenance)
+
+    def _square(self, kind: str) -> bytes:
+        return file_of(
+            lambda figure: self.plot_generalisation(figure.add_subplot()), (4.4, 3.8), self.title,
+            kind, square=True, about=self.provenance,
+        )  # fmt: skip

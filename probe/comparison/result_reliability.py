@@ -15,10 +15,12 @@ import xarray as xr
 from probe.comparison.settings import ReliabilitySettings
 from probe.errors import ProbeError
 from probe.output.files import Contents, csv
-from probe.output.pictures import figure_png
+from probe.output.pictures import figure_file, figure_png
 from probe.output.provenance import PACKAGES, provenance_of
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import count, number, plain, said_of
+from probe.output.vectors import VECTORS
 from probe.plots.reliability import plot_reliability
 from probe.progress import track
 from probe.recordings import (
@@ -177,7 +179,7 @@ class Reliability(Result):
             tables["times.csv"] = self.times
         return {
             **{name: csv(table) for name, table in tables.items()},
-            "figure.png": self._png(),
+            "figure.png": self._figure(".png"),
             "reliability.json": self._json(),
         }
 
@@ -191,7 +193,13 @@ class Reliability(Result):
             "provenance": self.provenance,
         }
 
-    def _png(self) -> bytes:
+    def figures(self) -> Figures:
+        """Return what writes the figure, by the name of its file."""
+        return {"figure": self._figure}
+
+    def _figure(self, kind: str) -> bytes:
+        if kind in VECTORS:
+            return figure_file(self.plot(), self.title, kind, about=self.provenance, tight=True)
         return figure_png(self.plot(), {"title": self.title} | self.provenance["settings"], dpi=200)
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 from probe.errors import ProbeError, suggest
 from probe.formats import brain_maps
 from probe.output.files import Contents, csv, plain_name
-from probe.output.pictures import FIGURE_STYLE, png
+from probe.output.pictures import FIGURE_STYLE, file_of
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import count, number, p_value, plain, said_of
 from probe.plots.searchlight import figure_size, plot_slices, plot_surfaces, surface_figure_size
 from probe.recordings.space import HEMISPHERES, Surface, Volume
@@ -289,7 +290,7 @@ class SearchlightResult(Result):
         except ImportError:
             raise ProbeError(NEED_NIBABEL) from None
         contents[self.TABLE] = csv(self.table)
-        contents[self.FIGURE] = self._png()
+        contents[self.FIGURE] = self._figure(".png")
         if (glass := self._glass_brain()) is not None:
             contents[self.GLASS_BRAIN] = glass
         return contents | {self.SIDECAR: self._json()}
@@ -422,9 +423,16 @@ class SearchlightResult(Result):
         ]
         return [*names, self.TABLE, self.FIGURE, self.SIDECAR]
 
-    def _png(self) -> bytes:
+    def figures(self) -> Figures:
+        """Return what writes the figure, by the name of its file."""
+        return {self.FIGURE.removesuffix(".png"): self._figure}
+
+    def _figure(self, kind: str) -> bytes:
         chosen = self._chosen(None)
-        return png(lambda f: self._draw(f, chosen), self._figure_size(chosen), self.title)
+        return file_of(
+            lambda f: self._draw(f, chosen), self._figure_size(chosen), self.title, kind,
+            about=self.provenance,
+        )  # fmt: skip
 
     def _glass_brain(self) -> bytes | None:
         """Best scores in a glass brain: only in MNI space, where its outline is."""

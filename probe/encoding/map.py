@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +15,9 @@ from probe.encoding.result import Encoding
 from probe.encoding.scoring import paired
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.output.files import Contents, csv, plain_name
+from probe.output.pictures import figure_file
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import number, p_value, plain
 from probe.plots.encoding import plot_encodings
 
@@ -160,7 +161,7 @@ class Encodings(Result, Sequence[Encoding]):
         return {
             "table.csv": csv(self.table),
             "pairs.csv": csv(self.pairs),
-            "map.png": self._png(),
+            "map.png": self.figures()["map"](".png"),
             "map.json": self._json(),
         }
 
@@ -173,18 +174,16 @@ class Encodings(Result, Sequence[Encoding]):
             "pairs": plain(self.pairs.to_dict("records")),
         }
 
-    def _png(self) -> bytes:
-        from matplotlib import pyplot as plt
+    def figures(self) -> Figures:
+        """Return what writes the figure, by the name of its file."""
+        return {"map": lambda kind: figure_file(self.plot(), self.title, kind)}
 
-        ax = self.plot()
-        figure = ax.get_figure(root=True)
-        assert figure is not None  # it lies in one
-        out = io.BytesIO()
-        try:
-            figure.savefig(out, format="png", dpi=200, metadata={"Title": self.title})
-        finally:
-            plt.close(figure)
-        return out.getvalue()
+    def save_figures(self, path: str | Path, formats: Sequence[str]) -> list[Path]:
+        """Write the figure as vectors, and each fit's figures into its folder."""
+        written = super().save_figures(path, formats)
+        for name, one in zip(self.folders, self.encodings, strict=True):
+            written += one.save_figures(Path(path).expanduser() / name, formats)
+        return written
 
 
 def _paired(a: Encoding, b: Encoding) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from probe.encoding.ridge import Split
 from probe.encoding.scoring import averages_within, score
 from probe.inference.over_time import latencies, peaks_of
 from probe.output.files import Contents, csv
-from probe.output.pictures import png
+from probe.output.pictures import file_of
 from probe.output.result import Compared
+from probe.output.summarised import Figures
 from probe.output.text import number, peaks_text, plain, said_of
 from probe.plots.over_time import over_time_size, plot_generalisation, plot_over_time
 from probe.recordings import Noise
@@ -141,11 +142,8 @@ class EncodingOverTime(Compared):
             "peaks.csv": csv(self.peaks),
             "sites.csv": csv(self.sites),
             "generalisation.csv": csv(square),
-            "figure.png": self._png(),
-            "generalisation.png": png(
-                lambda figure: self.plot_generalisation(ax=figure.add_subplot()), (4.6, 3.8),
-                self.title, square=True,
-            ),
+            "figure.png": self._figure(".png"),
+            "generalisation.png": self._square(".png"),
             "encoding.json": self._json(),
         }  # fmt: skip
 
@@ -182,8 +180,19 @@ class EncodingOverTime(Compared):
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
-    def _png(self) -> bytes:
-        return png(self.plot, over_time_size(len(self.peaks)), self.title)
+    def figures(self) -> Figures:
+        """Return what writes each figure, by the name of its file."""
+        return {"figure": self._figure, "generalisation": self._square}
+
+    def _figure(self, kind: str) -> bytes:
+        size = over_time_size(len(self.peaks))
+        return file_of(self.plot, size, self.title, kind, about=self.provenance)
+
+    def _square(self, kind: str) -> bytes:
+        return file_of(
+            lambda figure: self.plot_generalisation(ax=figure.add_subplot()), (4.6, 3.8),
+            self.title, kind, square=True, about=self.provenance,
+        )  # fmt: skip
 
 
 def _sentence(aggregate: str) -> str:

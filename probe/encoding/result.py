@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
-from probe import images, models
-from probe.activations.capture import capture
-from probe.encoding.readouts import Readout, ReadoutModule
-from probe.encoding.sites import ALL, Head, Identity, Site, row_of
+from probe import images
+from probe.encoding.identity import Identity
 from probe.errors import ProbeError
-from probe.models import Network
-from probe.models.devices import on_device
 from probe.output.files import Contents, csv, writable_folder, write_all
-from probe.output.pictures import png
+from probe.output.pictures import figure_file, file_of
 from probe.output.result import Result
+from probe.output.summarised import Figures
 from probe.output.text import chosen, count, number, p_value, plain, said_of
 from probe.plots.encoding import plot_bands, plot_encoding, plot_sites
 from probe.plots.layers import figure_size, places
@@ -31,8 +28,13 @@ from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from probe.encoding.readouts import Readout, ReadoutModule
+    from probe.encoding.sites import Head, Site
+    from probe.models import Network
 
 FORMAT = 2
 """Of the folder that `Encoding.save` writes."""
@@ -172,6 +174,10 @@ class Encoding(Result):
         ProbeError
             If there is no such site; the message names the nearest.
         """
+        import torch  # a report reads a fit without it, at once
+
+        from probe.encoding.sites import Site
+
         rows = self._rows(number)
         name = f"site:{self.dataset}:{number}"
         readouts: list[ReadoutModule] = []
@@ -212,6 +218,8 @@ class Encoding(Result):
 
     def _rows(self, number: int | str) -> np.ndarray:
         """Find sites, of those whose responses vary."""
+        from probe.encoding.sites import ALL, row_of
+
         varies = (self.sites["sd"] > 0).to_numpy()
         text = str(number)
         if text == ALL:
@@ -288,6 +296,10 @@ class Encoding(Result):
 
         In the recording's units, and in the order of ``sites``.
         """
+        import torch
+
+        from probe.encoding.sites import Head
+
         self._check_kept(np.arange(len(self)))
         rows = np.concatenate([self._sites_of(layer) for layer in self.readouts])
         modules = [readout.module() for readout in self.readouts.values()]
@@ -317,6 +329,11 @@ class Encoding(Result):
         pandas.DataFrame
             Indexed by picture, one column per ``neuroid_id``, in the recording's units.
         """
+        import torch
+
+        from probe.activations.capture import capture
+        from probe.models.devices import on_device
+
         network = self.load_network()
         names, opened = _pictures(pictures)
         if not names:
@@ -360,6 +377,8 @@ class Encoding(Result):
                     f"{self.identity.model} is a module of your own: pass it, as in "
                     "probe.open_encoding(path, network=module)"
                 )
+            from probe import models
+
             settings = self.facts["fit"]
             network = models.load(
                 self.identity.model, settings["weights"], seed=settings["seed"],
@@ -430,12 +449,7 @@ class Encoding(Result):
         if self.is_banded:
             contents["bands.csv"] = csv(self.bands)
         if figures:
-            contents |= {
-                "figure.png": self._png(),
-                "sites.png": png_of(self.plot_sites(), self.title),
-            }
-        if figures and self.is_banded:
-            contents["bands.png"] = png_of(self.plot_bands(), self.title)
+            contents |= {f"{name}.png": figure(".png") for name, figure in self.figures().items()}
         return contents | {"sites.npz": self._arrays(), "encoding.json": self._json()}
 
     def _arrays(self) -> bytes:
@@ -560,26 +574,23 @@ class Encoding(Result):
         return notes
 
     def _pngs(self) -> list[bytes]:
-        pngs = [self._png(), png_of(self.plot_sites(), self.title)]
-        if self.is_banded:
-            pngs.append(png_of(self.plot_bands(), self.title))
-        return pngs
+        return [figure(".png") for figure in self.figures().values()]
 
-    def _png(self) -> bytes:
+    def figures(self) -> Figures:
+        """Return what writes each figure, by the name of its file."""
+        drawn = {"sites": self.plot_sites, **({"bands": self.plot_bands} if self.is_banded else {})}
+        return {
+            "figure": self._figure,
+            **{name: partial(self._drawn, plot) for name, plot in drawn.items()},
+        }
+
+    def _figure(self, kind: str) -> bytes:
         size = figure_size(places(self.table))
-        return png(lambda figure: self.plot(figure.add_subplot()), size, self.title)
+        about = self.provenance
+        return file_of(lambda f: self.plot(f.add_subplot()), size, self.title, kind, about=about)
 
-
-def png_of(figure: Figure, title: str) -> bytes:
-    """Return a figure as a PNG file, and close it."""
-    from matplotlib import pyplot as plt
-
-    out = io.BytesIO()
-    try:
-        figure.savefig(out, format="png", dpi=200, metadata={"Title": title})
-    finally:
-        plt.close(figure)
-    return out.getvalue()
+    def _drawn(self, plot: Callable[[], Figure], kind: str) -> bytes:
+        return figure_file(plot(), self.title, kind, about=self.provenance)
 
 
 def rows_of(sites: pd.DataFrame, layer: str, *, banded: bool) -> np.ndarray:

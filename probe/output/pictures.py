@@ -17,6 +17,7 @@ from probe.errors import ProbeError
 from probe.output.files import write_atomically
 from probe.output.html import as_html
 from probe.output.replacing import replacing
+from probe.output.vectors import VECTORS, vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,9 +109,34 @@ FIGURE_STYLE: Any = {
 def png(
     draw: Callable[[Figure], Any], size: tuple[float, float], title: str, *, square: bool = False
 ) -> bytes:
-    """Draw a figure in our own style, and give it as the content of a PNG file.
+    """Draw a figure in our own style, and return it as the content of a PNG file; see `file_of`."""
+    return file_of(draw, size, title, square=square)
+
+
+def file_of(
+    draw: Callable[[Figure], Any],
+    size: tuple[float, float],
+    title: str,
+    kind: str = ".png",
+    *,
+    square: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Draw a figure in our own style, and return it as the content of a file.
 
     One of ``square`` Axes needs another layout: beside them, the constrained one cuts labels off.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes an empty figure.
+    size : (float, float)
+        Width and height, in inches.
+    title : str
+    kind : {'.png', '.pdf', '.svg'}
+    square : bool
+    about : mapping, optional
+        How it was made; for the metadata of vectors.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -120,9 +146,51 @@ def png(
         figure = Figure(figsize=size, layout="compressed" if square else "constrained")
         FigureCanvasAgg(figure)
         draw(figure)
+        if kind in VECTORS:
+            return vector(figure, kind, title, about or {}, tight=False)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Title": title})
     return buffer.getvalue()
+
+
+def figure_file(
+    drawn: Axes | Figure,
+    title: str,
+    kind: str = ".png",
+    *,
+    about: Mapping[str, Any] | None = None,
+    dpi: int = 200,
+    tight: bool = False,
+) -> bytes:
+    """Return a figure that is drawn as the content of a file, and close it.
+
+    Parameters
+    ----------
+    drawn : Axes or Figure
+    title : str
+    kind : {'.png', '.pdf', '.svg'}
+    about : mapping, optional
+        How it was made; for the metadata of vectors.
+    dpi : int
+        Pixels per inch of a PNG file.
+    tight : bool
+        Whether it ends where its contents do.
+    """
+    from matplotlib import pyplot as plt
+
+    figure = drawn if isinstance(drawn, mpl.figure.Figure) else drawn.get_figure(root=True)
+    assert isinstance(figure, mpl.figure.Figure)  # it lies in one
+    out = io.BytesIO()
+    try:
+        if kind in VECTORS:
+            return vector(figure, kind, title, about or {}, tight=tight)
+        figure.savefig(
+            out, format="png", dpi=dpi, metadata={"Title": title},
+            bbox_inches="tight" if tight else None,
+        )  # fmt: skip
+    finally:
+        plt.close(figure)
+    return out.getvalue()
 
 
 def figure_png(
@@ -146,7 +214,14 @@ def figure_png(
         return images.png(opened.convert("RGBA" if transparent else "RGB"), about)
 
 
-MEANT = {".png": "a figure", ".npy": "values", ".npz": "values", ".csv": "a table"}
+MEANT = {
+    ".png": "a figure",
+    ".pdf": "vectors",
+    ".svg": "vectors",
+    ".npy": "values",
+    ".npz": "values",
+    ".csv": "a table",
+}
 """What the kinds of files that are written hold."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,33 @@ class Saved(Summarised):
             If the folder cannot be written.
         """
         return write_all(writable_folder(path), self._contents())
+
+    def save_figures(self, path: str | Path, formats: Sequence[str]) -> list[Path]:
+        """Write the figures as vectors, beside what `save` writes.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+        formats : sequence of str
+            Some of ``.pdf`` and ``.svg``.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+
+        Raises
+        ------
+        ProbeError
+            If the folder cannot be written.
+        """
+        contents = {
+            f"{name}{kind}": figure(kind)
+            for name, figure in self.figures().items()
+            for kind in formats
+        }
+        return write_all(writable_folder(path), contents)
 
 
 class Result(Saved):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import html
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from probe.output.html import as_html
+
+Figures = Mapping[str, Callable[[str], bytes]]
+"""By the name of a file, without its ending, what returns the content of one of a kind: ``.png``,
+``.pdf`` or ``.svg``."""
 
 
 class Summarised(ABC):
@@ -29,9 +34,13 @@ class Summarised(ABC):
     def notes(self) -> list[str]:
         """Return what a reader has to know of the numbers, a sentence or two each."""
 
+    def figures(self) -> Figures:
+        """Return by name what writes each figure: takes an ending, and returns a file's content."""
+        return {}
+
     def _png(self) -> bytes | None:
-        """Return the figure as the content of a PNG file; None where there is none."""
-        return None
+        """Return the first figure as the content of a PNG file; None where there is none."""
+        return next((figure(".png") for figure in self.figures().values()), None)
 
     def _pngs(self) -> list[bytes]:
         """Return all figures that a notebook shows."""

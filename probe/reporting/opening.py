@@ -1,0 +1,155 @@
+"""What lies in a folder: a result of probe, pictures that it made, or nothing that it knows."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from probe import images
+from probe.errors import ProbeError
+from probe.reporting.parts import Section, table_of
+from probe.reporting.sections import Sections
+
+WORKS = (
+    "a folder that `probe rsa`, `probe encode`, `probe compare`, `probe reliability` or "
+    "`probe transfer` wrote, or a picture of `probe saliency`, `probe tuning` or `probe visualize`"
+)
+"""What can be reported."""
+
+SHOWN_PIXELS = 1600
+"""Longer side of a picture in a page, at most."""
+
+MOST_PICTURES = 60
+"""Of a folder of pictures."""
+
+
+def sections_of(source: str | Path, sections: Sections) -> list[Section]:
+    """Return the sections of what lies in a folder, or of a picture.
+
+    Raises
+    ------
+    ProbeError
+        If it is no result.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise ProbeError(f"{str(source)!r} does not exist: expected {WORKS}")
+    if path.is_file():
+        return [_of_picture(path, sections)]
+    if (path / "encoding.json").exists() or (path / "map.json").exists():
+        from probe.encoding.saved import read_saved as read_encoding
+
+        return [sections.of(read_encoding(path))]
+    about = _json(path / "result.json")
+    is_map = (path / "best.csv").exists() and (path / "map.csv").exists()
+    if is_map or (about is not None and "recording" in about and "comparison" in about):
+        from probe.comparison.saved import read_saved as read_comparison
+
+        return [sections.of(read_comparison(path))]
+    for name in ("result.json", "reliability.json", "searchlight.json"):
+        plain = _json(path / name)
+        if plain is not None and "provenance" in plain:
+            return [_of_any(path, plain, sections)]
+    pictures = _pictures(path)
+    if pictures:
+        return pictures_of(path, pictures, sections)
+    raise ProbeError(f"{str(source)!r} holds no result: expected {WORKS}")
+
+
+def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[Section]:
+    """Return the sections of pictures that probe made, with the tables beside them."""
+    made = [_of_picture(path, sections) for path in pictures[:MOST_PICTURES]]
+    tables = [
+        table_of(_read_csv(path), path.name, file=path.name)
+        for path in sorted(folder.glob("*.csv"))
+    ]
+    shown = [table for table in tables if table is not None]
+    if shown:
+        made.insert(0, Section("Tables", f"Tables of {folder.name}", tables=shown))
+    return made
+
+
+def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
+    """Return the section of a result whose tables and figure are shown as they were saved."""
+    from probe.reporting.parts import picture
+    from probe.reporting.sections import _provenance
+
+    figures = [
+        picture(_shown(path), path.stem, f"{path.stem} of {folder.name}")
+        for path in sorted(folder.glob("*.png"))
+    ]
+    tables = [
+        table_of(_read_csv(path), path.stem, file=path.name, folded=k > 0)
+        for k, path in enumerate(sorted(folder.glob("*.csv"), key=lambda p: p.name != "table.csv"))
+    ]
+    notes = about.get("notes")
+    recording = about.get("recording")
+    simulated = bool(isinstance(recording, dict) and recording.get("simulated"))
+    title = str(about.get("title") or folder.resolve().name)
+    return Section(
+        "Result",
+        f"SIMULATED recording: {title}" if simulated else title,
+        simulated=simulated,
+        notes=[str(note) for note in notes] if isinstance(notes, list) else [],
+        figures=figures,
+        tables=[table for table in tables if table is not None],
+        provenance=_provenance(about["provenance"], about),
+    )
+
+
+def _of_picture(path: Path, sections: Sections) -> Section:
+    try:
+        about = images.about(path)
+        png = _shown(path)
+    except (ProbeError, OSError, ValueError) as error:
+        raise ProbeError(
+            f"{str(path)!r} is no picture that probe made ({error}): expected {WORKS}"
+        ) from None
+    return sections.of_picture(png, path.name, about)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder that say how probe made them."""
+    made = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"):
+            try:
+                images.about(path)
+            except ProbeError:
+                continue
+            made.append(path)
+    return made
+
+
+def _shown(path: Path) -> bytes:
+    """Return a picture as the content of a PNG file, no larger than it is shown."""
+    with Image.open(path) as opened:
+        opened.load()
+        mode = "RGBA" if "A" in opened.getbands() else "RGB"
+        shown = opened.convert(mode)
+    shown.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
+    content = io.BytesIO()
+    shown.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about if isinstance(about, dict) else None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    readers: list[Callable[[], pd.DataFrame]] = [lambda: pd.read_csv(path)]
+    try:
+        return readers[0]()
+    except (OSError, ValueError):
+        return pd.DataFrame()
