@@ -61,6 +61,24 @@ class Option:
             else f"{number} ≥ {self.at_least:g}"
         )
 
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that is not allowed.
+
+        Parameters
+        ----------
+        name : str
+            What the option is called where the value was given: the name of a field, or a flag.
+        value : object
+
+        Raises
+        ------
+        ProbeError
+            ``NAME VALUE: expected …``, with the nearest word where there are choices.
+        """
+        if not self.allows(value):
+            near = nearest(str(value), self.choices)
+            raise ProbeError(f"{name} {value!r}: expected {self.expected}{near}")
+
     def allows(self, value: Any) -> bool:
         """Return whether a value is one of the choices, or within the bounds."""
         if self.choices:
@@ -118,10 +136,9 @@ class Settings:
             ``NAME VALUE: expected …``, with the nearest word where there are choices.
         """
         for f in fields(self):
-            about, value = f.metadata[_KEY], getattr(self, f.name)
-            if value is not None and not about.allows(value):
-                near = nearest(str(value), about.choices)
-                raise ProbeError(f"{f.name} {value!r}: expected {about.expected}{near}")
+            value = getattr(self, f.name)
+            if value is not None:
+                f.metadata[_KEY].check(f.name, value)
         return self
 
     def to_about(self) -> dict[str, Any]:

@@ -62,6 +62,10 @@ def with_settings(
         decorated: Any = wrapper
         decorated.__signature__ = inspect.Signature(parameters)
         decorated.__annotations__ = {p.name: p.annotation for p in parameters}
+        # What else is known of them, for the page of the studio: ranges, units.
+        decorated.known = getattr(command, "known", {}) | {
+            name: option_of(settings, name) for name in own_parameters
+        }
         return wrapper
 
     return decorate

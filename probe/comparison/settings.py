@@ -166,6 +166,8 @@ class RSASettings(RDMSettings, InferenceSettings):
         None,
         "Use only neuroids with at least this reliability, from 0 to 1 (see `probe reliability`): "
         "they are chosen on half of the repetitions, and scored on the others.",
+        at_least=0,
+        at_most=1,
         unset="all neuroids",
     )
     step: float | str | None = option(

@@ -1,4 +1,4 @@
-"""What the commands say of themselves: options, their words and texts, and what they refuse."""
+"""What the commands say of themselves: options, their ranges and texts, and what they refuse."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from probe.errors import ProbeError
+from probe.settings import Option as Known
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Option:
         That of the parameter.
     flag : str
         As it is written, such as ``--size``; empty for an argument.
+    off : str
+        Of what can be switched off by name, how: ``--no-laplacian``; else empty.
     kind : type
         int, float, str, bool or Path.
     default : object
@@ -36,15 +39,28 @@ class Option:
     help : str
     words : tuple of str
         What can be said, where there are words for it.
+    known : probe.settings.Option or None
+        Of an option of a settings class, all that is known of it: its range, its unit.
     """
 
     name: str
     flag: str
+    off: str
     kind: type
     default: Any
     placeholder: str
     help: str
     words: tuple[str, ...]
+    known: Known | None = None
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The least and the largest value of a number, where both are declared."""
+        about = self.known
+        if about is None or self.kind not in (int, float) or about.at_most is None:
+            return None
+        low = about.at_least if about.above is None else about.above
+        return None if low is None else (float(low), float(about.at_most))
 
 
 class Command:
@@ -54,24 +70,31 @@ class Command:
     ----------
     app : typer.Typer
     name : str
+        Of one in a group, with the group's: ``datasets import``.
     """
 
     def __init__(self, app: typer.Typer, name: str) -> None:
-        group: Any = get_command(app)
         self.name = name
-        self._command = group.commands[name]
+        *groups, last = name.split()
+        group: Any = get_command(app)
+        for one in groups:
+            app = next(g.typer_instance for g in app.registered_groups if g.name == one)
+            group = group.commands[one]
+        self._command = group.commands[last]
         self._context = self._command.context_class(self._command, info_name=f"probe {name}")
-        (function,) = (c.callback for c in app.registered_commands if c.name == name)
-        assert function is not None
+        function: Any = next(
+            c.callback for c in app.registered_commands if last in (c.name, _name_of(c.callback))
+        )
         hints = typing.get_type_hints(function)
+        known = getattr(function, "known", {})
+        self._parameters = {p.name: p for p in self._command.params if p.name in hints}
         self.options = {
-            option.name: self._read(option, hints[option.name])
-            for option in self._command.params
-            if option.name in hints
+            name: self._read(parameter, hints[name], known.get(name))
+            for name, parameter in self._parameters.items()
         }
         self.about = (inspect.getdoc(function) or "").partition("\n")[0]
 
-    def _read(self, option: Any, hint: Any) -> Option:
+    def _read(self, option: Any, hint: Any, known: Known | None) -> Option:
         kinds = [kind for kind in (int, float, bool, Path) if _holds(hint, kind)]
         words = [item.value for item in option.shell_complete(self._context, "")]
         default = None if option.default in (None, [], ()) else option.default
@@ -79,12 +102,38 @@ class Command:
         return Option(
             option.name,
             next((text for text in option.opts if text.startswith("--")), ""),
+            next(iter(option.secondary_opts), ""),
             kinds[0] if kinds else str,
             default,
             placeholder if isinstance(placeholder, str) else "",
             getattr(option, "help", None) or "",
             tuple(words),
+            known,
         )
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value of an option as the command refuses it.
+
+        Parameters
+        ----------
+        name : str
+            Of the parameter.
+        value : str, number or bool
+
+        Raises
+        ------
+        ProbeError
+            In the words of the command.
+        """
+        option = self.options[name]
+        if option.kind is bool or not option.flag:
+            return
+        try:
+            read = self._parameters[name].process_value(self._context, str(value))
+        except TyperException as error:
+            raise ProbeError(error.format_message().rstrip(".")) from None
+        if option.known is not None and read is not None:
+            option.known.check(option.flag, read)
 
     def line(
         self,
@@ -115,13 +164,12 @@ class Command:
         for name, value in (options or {}).items():
             option = self.options[name]
             for one in value if isinstance(value, list | tuple) else [value]:
-                if one in (None, "", False) or str(one) == str(option.default):
-                    continue
-                written += _written(option, one)
+                if one not in (None, "") and str(one) != str(option.default):
+                    written += _written(option, one)
         written += self.more(more)
         # What follows "--" is no option.
         return (
-            self.name,
+            *self.name.split(),
             *((*written, *positional) if positional != words else (*positional, *written)),
         )
 
@@ -155,6 +203,10 @@ class Command:
         return words
 
 
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", "")).rstrip("_").replace("_", "-")
+
+
 def _holds(hint: Any, kind: type) -> bool:
     """Return whether a type, such as ``list[Path] | None``, is of another or contains it."""
     return hint is kind or any(_holds(part, kind) for part in typing.get_args(hint))
@@ -162,7 +214,7 @@ def _holds(hint: Any, kind: type) -> bool:
 
 def _written(option: Option, value: Any) -> list[str]:
     if option.kind is bool:
-        return [option.flag]
+        return [option.flag] if value else [option.off] if option.off else []
     text = str(value)
     return [f"{option.flag}={text}"] if text.startswith("-") else [option.flag, text]
 

@@ -33,7 +33,7 @@ class Job:
     owner : str
         Who may cancel it: a tab of the browser.
     inputs : frozenset of str
-        Names of files that were in the folder before.
+        Files that were in the folder before, by their paths in it.
     state : str
         waiting, working, done, failed or cancelled.
     bars : tuple of Bar
@@ -56,7 +56,9 @@ class Job:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.inputs = frozenset(path.name for path in self.folder.iterdir())
+        self.inputs = frozenset(
+            str(path.relative_to(self.folder)) for path in self.folder.rglob("*")
+        )
 
     @property
     def over(self) -> bool:

@@ -3,165 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import html
-import json
-import re
 import shlex
+import shutil
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 import typer
 
 from probe import images
 from probe.errors import ProbeError
-from probe.studio import sites, uploads
-from probe.studio.commands import Command, Option
+from probe.studio import dropped, forms, shown, sites, uploads
+from probe.studio.commands import Command
+from probe.studio.dropped import Understood
 from probe.studio.jobs import Job, Jobs, remove
-
-PREVIEW_EVERY = 4
-"""Steps from one preview to the next."""
+from probe.studio.tabs import READING, RECORDING, TABS, Field, Tab
 
 POLL_INTERVAL_S = 0.2
 """Seconds between two looks at a job."""
 
-PICTURE_SIDE_PX, THUMBNAIL_SIDE_PX = 1600, 240
-"""Longer side of pictures on the page, and of those that were given, in pixels."""
-
-MAX_HELP_CHARACTERS = 90
-"""Characters of an option's help text that are shown, at most."""
-
 BETWEEN = ";"
 """What stands between several values of an argument: classes and units have blanks and commas."""
 
-TARGET = "target"
-"""The option that names a target: a class, a channel, a recorded site."""
+ABOUT_RECORDING = (
+    "Ask how like a recorded area each layer of a network is, or fit the recorded sites, which can "
+    "be targets of pictures from then on."
+)
 
-MAX_WORDS = 100
-"""Words of an option that are offered without being looked for by what is typed, at most."""
+QUIET: Any = {
+    "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None,
+}  # fmt: skip
+"""How all events of the page are told: the queue is that of the jobs."""
 
 
-@dataclass(frozen=True)
-class Field:
-    """Where pictures are dropped.
+@dataclass
+class _Visitor:
+    """What somebody who has the page open has on it."""
 
-    Attributes
-    ----------
-    name : str
-        Of the option that takes them; of an argument, any.
-    label : str
-    many : bool
-        Whether it takes several.
-    films : bool
-    """
-
-    name: str
-    label: str
-    many: bool = False
-    films: bool = False
+    jobs: list[Job] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    recording: Understood | str = ""
+    refused: str = ""
+    turn: int = 0
 
 
 @dataclass(frozen=True)
-class Tab:
-    """What is to be seen of a command.
+class _Outcome:
+    """The components that show what becomes of a job, in the order of `parts`."""
 
-    Attributes
-    ----------
-    command, title : str
-    pictures : tuple of Field
-        Those that are arguments of the command, in its order.
-    options : tuple of str
-        Parameters of it; those that are arguments come first in its line.
-    extra : tuple of Field
-        Options of it that are pictures.
-    start : dict
-        Values to begin with, where the command has none.
-    """
+    run: gr.Button
+    cancel: gr.Button
+    stage: gr.HTML
+    progress: gr.HTML
+    details: gr.HTML
 
-    command: str
-    title: str
-    pictures: tuple[Field, ...]
-    options: tuple[str, ...]
-    extra: tuple[Field, ...] = ()
-    start: tuple[tuple[str, str], ...] = ()
-
-
-AGAIN = Field("repeat", "Once more, as this was made")
-
-TABS = (
-    Tab(
-        "dream", "Dream",
-        (Field("pictures", "Pictures, or a film", many=True, films=True),),
-        ("preset", "model", "target", "strength", "steps", "octaves", "colour", "size", "seed"),
-        (Field("guide", "Guide"), Field("mask", "Mask"), AGAIN),
-    ),
-    Tab(
-        "style", "Style",
-        (Field("content", "Picture, or a film", films=True), Field("styles", "Styles", many=True)),
-        ("strength", "colours", "loss", "size", "steps", "seed"),
-        (Field("mask", "Masks", many=True), AGAIN),
-    ),
-    Tab(
-        "saliency", "Saliency",
-        (Field("image", "Picture"),),
-        ("model", "target", "method", "style"),
-        start=(("model", "squeezenet1_1"),),
-    ),
-    Tab(
-        "visualize", "Visualise",
-        (),
-        (
-            "model", "target", "channels", "diverse", "parameterisation", "size", "steps", "seed",
-            "transparent", "tileable",
-        ),
-        (AGAIN,),
-        start=(("model", "squeezenet1_1"), ("target", "tabby")),
-    ),
-)  # fmt: skip
-"""What is on the page, in order."""
-
-CSS = """
-.probe-plain .html-container { padding: 0 !important; }
-.block.probe-shown:not(:has(figure)):not(:has(p)) { display: none !important; }
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
-.probe-head h1 { font-size: 1.5rem; font-weight: 650; margin: 0; }
-.probe-head p, .probe-quiet { color: var(--body-text-color-subdued); margin: .15rem 0 0; }
-.probe-small { display: flex; flex-wrap: wrap; gap: .5rem; }
-.probe-small figure { margin: 0; max-width: 7.5rem; }
-.probe-small img { height: 5.5rem; border-radius: 6px; display: block; }
-.probe-small figcaption { font-size: .75rem; color: var(--body-text-color-subdued);
-  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.probe-wrong { border-left: 3px solid #d33; padding: .4rem .7rem; margin: .2rem 0;
-  background: color-mix(in srgb, #d33 9%, transparent); border-radius: 0 6px 6px 0;
-  overflow-wrap: anywhere; }
-.probe-stage { display: flex; align-items: center; justify-content: center; min-height: 22rem;
-  border-radius: 10px; overflow: hidden; background: var(--background-fill-secondary);
-  border: 1px solid var(--border-color-primary); color: var(--body-text-color-subdued); }
-.probe-stage img, .probe-stage video { width: 100%; max-height: 72vh; object-fit: contain;
-  display: block; }
-.probe-stage a { display: block; width: 100%; }
-.probe-many { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr));
-  gap: .6rem; padding: .6rem; align-items: center; width: 100%; }
-.probe-state { margin: .7rem 0 0; font-variant-numeric: tabular-nums; }
-.probe-bar { height: 4px; border-radius: 2px; margin: .35rem 0 .2rem; overflow: hidden;
-  background: var(--border-color-primary); }
-.probe-bar i { display: block; height: 100%; background: var(--color-accent); }
-.probe-links { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin-top: .5rem; }
-.probe-links a { color: var(--link-text-color); text-decoration: underline;
-  overflow-wrap: anywhere; }
-.probe-out pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82rem; margin: .3rem 0;
-  padding: .6rem .8rem; border-radius: 6px; background: var(--background-fill-secondary);
-  border: 1px solid var(--border-color-primary); color: var(--body-text-color); }
-.probe-out pre.probe-command { user-select: all; }
-.probe-out h3 { font-size: .85rem; font-weight: 600; margin: .9rem 0 0; }
-.probe-out summary { cursor: pointer; font-size: .85rem; font-weight: 600; margin-top: .9rem; }
-"""
+    @property
+    def parts(self) -> list[Any]:
+        return [self.stage, self.progress, self.details, self.run, self.cancel]
 
 
 class Studio:
@@ -174,188 +76,472 @@ class Studio:
     jobs : Jobs
     folder : Path
         Where jobs have their folders.
+    uploaded : Path
+        Where files are that came through the browser.
     """
 
-    def __init__(self, app: typer.Typer, jobs: Jobs, folder: Path) -> None:
+    def __init__(self, app: typer.Typer, jobs: Jobs, folder: Path, uploaded: Path) -> None:
         self.jobs = jobs
         self.folder = folder
-        self._folders: dict[str, list[Job]] = {}
-        self._commands = {tab.command: Command(app, tab.command) for tab in TABS}
+        self.uploaded = uploaded
+        self._visitors: dict[str, _Visitor] = {}
+        names = [tab.command for tab in (*TABS, *RECORDING)]
+        self._commands = {name: Command(app, name) for name in (*names, "datasets import")}
         self.page = self._page()
 
     def _page(self) -> gr.Blocks:
         with gr.Blocks(title="probe studio", analytics_enabled=False) as page:
             gr.HTML(
-                "<h1>probe studio</h1><p>Pictures from the inside of networks. They are made on "
-                "this computer, and go nowhere else.</p>",
+                "<h1>probe studio</h1><p>Pictures from the inside of networks, and networks beside "
+                "recordings. All is computed on this computer, and goes nowhere else.</p>",
                 elem_classes="probe-plain probe-head",
             )
             with gr.Tabs():
                 for tab in TABS:
                     with gr.Tab(tab.title, id=tab.command, elem_id=f"tab-{tab.command}"):
                         self._tab(tab)
+                with gr.Tab("Recording", id="recording", elem_id="tab-recording"):
+                    self._recording_tab()
             page.unload(self._leave)
         return page
 
     def _tab(self, tab: Tab) -> None:
+        """Make the controls of a command, and what shows its results."""
         command = self._commands[tab.command]
-        start = dict(tab.start)
+        begin = dict(tab.start) | (_look({}, command) if "preset" in command.options else {})
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
-                gr.HTML(
-                    f'<p class="probe-quiet">{html.escape(command.about)}</p>',
-                    elem_classes="probe-plain probe-about",
-                )
-                dropped = [_drop(field) for field in tab.pictures]
-                chosen = _controls([command.options[name] for name in tab.options], start)
-                named = dict(zip(tab.options, chosen, strict=True))
-                if TARGET in named:
-                    _site_chooser(named["model"], named[TARGET])
+                gr.HTML(shown.quiet(command.about), elem_classes="probe-plain")
+                drops = [_drop(one) for one in (*tab.pictures, *tab.fields)]
+                form = forms.form(command, tab.options, begin, BETWEEN)
+                if "target" in tab.options:
+                    self._site_chooser(form)
                 with gr.Accordion("More", open=False):
-                    dropped += [_drop(field) for field in tab.extra]
-                    more = gr.Textbox(
-                        label="more options",
-                        info=f"As `probe {tab.command} --help` lists them, which may stand here.",
-                        placeholder="--help",
-                        max_lines=3,
-                        elem_classes="probe-more",
-                    )
+                    further = forms.form(command, tab.more, begin, BETWEEN)
+                    drops += [_drop(one) for one in tab.extra]
+                    more = _more(command)
             with gr.Column(scale=5, min_width=320):
-                with gr.Row():
-                    run = gr.Button(tab.title, variant="primary", elem_classes="probe-run")
-                    cancel = gr.Button("Cancel", interactive=False, elem_classes="probe-cancel")
-                outcome = gr.HTML(_stage(), elem_classes="probe-plain probe-out")
-        quiet: Any = {"api_visibility": "private", "show_progress": "hidden"}
-        run.click(
-            self._runs(tab),
-            [*dropped, *chosen, more],
-            [outcome, run, cancel],
-            concurrency_limit=None,  # the queue is that of the jobs
-            **quiet,
-        )
-
-        def stop(request: gr.Request) -> None:
-            self.jobs.cancel(str(request.session_hash), command=tab.command)
-
-        cancel.click(stop, None, None, concurrency_limit=None, **quiet)
-
-    def _runs(self, tab: Tab) -> Callable[..., AsyncIterator[Any]]:
-        """Return what works on a job of a tab, and shows how far it is."""
-        command = self._commands[tab.command]
-        fields = (*tab.pictures, *tab.extra)
+                outcome = self._outcome(tab)
+        inputs = [form, further]
+        self._checks(tab, form, further)
 
         async def run(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
-            dropped, rest = values[: len(fields)], values[len(fields) :]
-            owner = str(request.session_hash)
-            try:
-                job = await asyncio.to_thread(
-                    self._job, tab, command, dropped, rest[:-1], rest[-1] or "", owner
-                )
-            except ProbeError as error:
-                yield _stage() + _wrong(str(error)), gr.skip(), gr.skip()
+            files, rest = values[: len(drops)], values[len(drops) :]
+            options, text = {**(rest[0] or {}), **(rest[1] or {})}, rest[2] or ""
+            errors = forms.check(command, (*tab.options, *tab.more), options)
+            yield gr.update(errors=errors), gr.update(errors=errors), *[gr.skip()] * 5
+            if errors:
+                yield gr.skip(), gr.skip(), *_refused(next(iter(errors.values())))
                 return
-            self.jobs.add(job)
-            asking = gr.update(interactive=False), gr.update(interactive=True)
-            view = _Shown()
-            while not job.over:
-                if now := await asyncio.to_thread(view.now, job, self.jobs.before(job)):
-                    yield now, *asking
-                await asyncio.sleep(POLL_INTERVAL_S)
-            line = shlex.join(["probe", *_without_preview(job.arguments)])
-            outcome = await asyncio.to_thread(_outcome, job, line, view.picture)
-            yield outcome, gr.update(interactive=True), gr.update(interactive=False)
+            make = asyncio.to_thread(
+                self._job, tab, files, options, text, str(request.session_hash)
+            )
+            async for parts in self._follow(make):
+                yield gr.skip(), gr.skip(), *parts
 
-        return run
+        outcome.run.click(run, [*drops, *inputs, more], [*inputs, *outcome.parts], **QUIET)
+
+    def _outcome(self, tab: Tab) -> _Outcome:
+        """Make the place of a result: buttons, the stage, progress, and all that is said."""
+        with gr.Row():
+            run = gr.Button(tab.verb, variant="primary", elem_classes="probe-run")
+            cancel = gr.Button("Cancel", interactive=False, elem_classes="probe-cancel")
+        outcome = _Outcome(
+            run, cancel,
+            gr.HTML(shown.stage(), elem_classes="probe-plain probe-out"),
+            gr.HTML("", elem_classes="probe-plain probe-out probe-progress"),
+            gr.HTML("", elem_classes="probe-plain probe-out probe-details"),
+        )  # fmt: skip
+        cancel.click(self._stops(tab.command), None, None, **QUIET)
+        return outcome
+
+    def _stops(self, *commands: str) -> Any:
+        def stop(request: gr.Request) -> None:
+            for command in commands:
+                self.jobs.cancel(str(request.session_hash), command=command)
+
+        return stop
+
+    def _checks(self, tab: Tab, form: gr.HTML, further: gr.HTML) -> None:
+        """Refuse what is out of range at its field, and show what a preset sets."""
+        command, start = self._commands[tab.command], dict(tab.start)
+
+        def changed(values: Any, others: Any) -> tuple[Any, Any]:
+            options = {**(values or {}), **(others or {})}
+            errors = forms.check(command, (*tab.options, *tab.more), options)
+            look: dict[str, Any] = {}
+            if "preset" in command.options:
+                try:
+                    look = _look(options, command)
+                except ProbeError as error:
+                    errors["preset"] = str(error)
+            return tuple(  # type: ignore[return-value]
+                gr.update(
+                    errors=errors,
+                    shown=forms.defaults(
+                        [command.options[name] for name in names], {**start, **look}
+                    ),
+                )
+                for names in (tab.options, tab.more)
+            )
+
+        for one in (form, further):
+            one.change(changed, [form, further], [form, further], **QUIET)
+
+    async def _follow(self, making: Any) -> AsyncIterator[Sequence[Any]]:
+        """Work on a job that is being made, and return what there is to show of it."""
+        try:
+            job, before, imported = await making
+        except ProbeError as error:
+            yield _refused(str(error))
+            return
+        line = shlex.join(["probe", *_without_preview(job.arguments)])
+        lines = "\n".join(filter(None, [imported, line]))
+        self.jobs.add(job)
+        busy = gr.update(interactive=False), gr.update(interactive=True)
+        yield gr.skip(), shown.state(job, self.jobs.before(job)), shown.command(lines), *busy
+        view = shown.Shown()
+        while not job.over:
+            picture = await asyncio.to_thread(view.stage, job)
+            said = view.state(job, self.jobs.before(job))
+            if picture or said:
+                yield picture or gr.skip(), said or gr.skip(), gr.skip(), gr.skip(), gr.skip()
+            await asyncio.sleep(POLL_INTERVAL_S)
+        ready = gr.update(interactive=True), gr.update(interactive=False)
+        stage = await asyncio.to_thread(shown.made, job, view.picture, before)
+        details = await asyncio.to_thread(shown.details, job, lines)
+        yield stage, shown.ended(job), details, *ready
 
     def _job(
-        self,
-        tab: Tab,
-        command: Command,
-        dropped: Sequence[Any],
-        chosen: Sequence[Any],
-        more: str,
-        owner: str,
-    ) -> Job:
-        """Lay out a job: its folder with the pictures, and its command line."""
+        self, tab: Tab, files: Sequence[Any], values: Mapping[str, Any], more: str, owner: str
+    ) -> tuple[Job, list[Path], str]:
+        """Lay out a job: its folder with the pictures, and its command line.
+
+        Returns
+        -------
+        job : Job
+        before : list of Path
+            Pictures that are compared with what is made of them.
+        imported : str
+            The command before it; here, none.
+        """
+        command = self._commands[tab.command]
         options: dict[str, Any] = {}
         if "preview" in command.options:
-            options["preview"] = PREVIEW_EVERY
+            options["preview"] = shown.PREVIEW_EVERY
         arguments: list[str] = []
-        for name, value in zip(tab.options, chosen, strict=True):
+        for name in (*tab.options, *tab.more):
+            value = values.get(name, dict(tab.start).get(name))
             if command.options[name].flag:
                 options[name] = value
-            elif value:
+            elif value := value or command.options[name].default:
                 arguments += [word.strip() for word in str(value).split(BETWEEN)]
         command.line(arguments, options, more)  # before anything is laid
+        before: list[Path] = []
         folder = Path(tempfile.mkdtemp(prefix=f"{tab.command}-", dir=self.folder))
         try:
-            for field, value in zip((*tab.pictures, *tab.extra), dropped, strict=True):
-                files = _files(value)
-                for file in files:
-                    uploads.check(file)
-                names = uploads.lay(files, folder)
-                if field in tab.pictures:
+            for one, value in zip(tab.dropped, files, strict=True):
+                paths = _files(value)
+                for path in paths:
+                    uploads.check(path)
+                if one.folder and paths:
+                    (folder / "pictures").mkdir()
+                    uploads.lay(paths, folder / "pictures")
+                    options[one.name] = "./pictures"
+                    continue
+                names = uploads.lay(paths, folder)
+                if one.before:
+                    before += [folder / name for name in names]
+                if one in tab.pictures:
                     arguments += names
                 elif names:
-                    options[field.name] = names
+                    options[one.name] = names
+            self._lay_recording(" ".join(map(str, (*arguments, *options.values()))), folder, owner)
             job = Job(command.line(arguments, options, more), folder, owner)
         except BaseException:
             remove(folder)
             raise
-        self._folders.setdefault(owner, []).append(job)
-        return job
+        self._of(owner).jobs.append(job)
+        return job, before, ""
+
+    def _lay_recording(self, text: str, folder: Path, owner: str) -> None:
+        """Lay the recording that was dropped into a job's folder, if the job names it."""
+        recording = self._of(owner).recording
+        if isinstance(recording, Understood) and f"./{recording.folder.name}" in text:
+            dropped.lay(recording, folder)
+
+    def _of(self, owner: str) -> _Visitor:
+        return self._visitors.setdefault(owner, _Visitor())
+
+    def _site_chooser(self, form: gr.HTML) -> None:
+        """List the recorded sites that are kept; the chosen one is written as the target."""
+        encode = self._commands["encode"]
+        with gr.Accordion("Recorded sites", open=False, elem_classes="probe-sites") as chooser:
+            recording = gr.Dropdown(
+                [],
+                label="recording",
+                info="Fitted on this computer, and with what.",
+                visible=False,
+                elem_classes="probe-recording",
+            )
+            site = gr.HTML(
+                None,
+                html_template="${rows}",
+                js_on_load=(Path(__file__).parent / "sites.js").read_text("utf-8"),
+                rows="",
+                elem_classes="probe-plain probe-site",
+            )
+            note = gr.HTML(shown.quiet("Looking for them …"), elem_classes="probe-plain probe-note")
+            with gr.Accordion("Fit the sites of a recording", open=False):
+                wanted = forms.form(encode, ("dataset", "model"), {"model": "alexnet"})
+                with gr.Row():
+                    fit = gr.Button("Fit", size="sm", elem_classes="probe-fit")
+                    cancel = gr.Button("Cancel", size="sm", interactive=False)
+                progress = gr.HTML("", elem_classes="probe-plain probe-out")
+
+        def opened(key: str | None) -> tuple[Any, Any, Any]:
+            listed = sites.recordings()
+            if not listed:
+                hidden = gr.update(visible=False, choices=[], value=None)
+                return hidden, gr.update(rows="", value=None), shown.quiet(sites.NONE_YET)
+            if key in [value for _, value in listed]:
+                return gr.update(choices=listed), gr.skip(), gr.skip()
+            first = listed[0][1]
+            return gr.update(visible=True, choices=listed, value=first), *changed(first)
+
+        def changed(key: str) -> tuple[Any, Any]:
+            try:
+                return gr.update(rows=shown.sites(sites.of_recording(key), key), value=None), ""
+            except ProbeError as error:
+                return gr.update(rows="", value=None), shown.wrong(str(error))
+
+        def chosen(key: str, number: str, values: Any) -> tuple[Any, Any]:
+            try:
+                meant = sites.choose(key, str(number))
+            except ProbeError as error:
+                return gr.skip(), shown.wrong(str(error))
+            named = {"model": meant.model, "target": meant.target}
+            return gr.update(value={**(values or {}), **named}), shown.quiet(meant.said)
+
+        async def fitting(request: gr.Request, values: Any) -> AsyncIterator[Any]:
+            owner = str(request.session_hash)
+            text = {"model": "alexnet", **(values or {})}
+            rest = [gr.skip()] * 3
+
+            def make() -> tuple[Job, list[Path], str]:
+                if not text.get("dataset"):
+                    raise ProbeError("name a recording, such as v4 or sim-v4")
+                return self._asked(encode, {}, text["dataset"], text["model"], owner)
+
+            async for _, said, _, run, stop in self._follow(asyncio.to_thread(make)):
+                yield said, run, stop, *rest
+            yield gr.skip(), gr.skip(), gr.skip(), *opened(None)
+
+        chooser.expand(opened, recording, [recording, site, note], **QUIET)
+        recording.input(changed, recording, [site, note], **QUIET)
+        site.change(chosen, [recording, site, form], [form, note], **QUIET)
+        fit.click(fitting, wanted, [progress, fit, cancel, recording, site, note], **QUIET)
+        cancel.click(self._stops("encode"), None, None, **QUIET)
+
+    def _asked(
+        self,
+        command: Command,
+        options: Mapping[str, Any],
+        dataset: str,
+        model: str,
+        owner: str,
+        more: str = "",
+    ) -> tuple[Job, list[Path], str]:
+        """Lay out a job that asks something of a recording."""
+        values = {"model": model, "dataset": dataset, **options}
+        if "report" in command.options:
+            values["report"] = True
+        line = command.line((), values, more)
+        visitor = self._of(owner)
+        folder = Path(tempfile.mkdtemp(prefix=f"{command.name}-", dir=self.folder))
+        self._lay_recording(dataset, folder, owner)
+        recording = visitor.recording
+        is_dropped = isinstance(recording, Understood) and f"./{recording.folder.name}" == dataset
+        job = Job(line, folder, owner)
+        visitor.jobs.append(job)
+        return job, [], recording.imported if is_dropped else ""  # type: ignore[union-attr]
+
+    def _recording_tab(self) -> None:
+        """Make the tab on which a recording is dropped, or named, and asked."""
+        commands = {tab.title: self._commands[tab.command] for tab in RECORDING}
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=320):
+                gr.HTML(shown.quiet(ABOUT_RECORDING), elem_classes="probe-plain")
+                drop = forms.drop(
+                    "Drop a recording",
+                    "its folder, or its files with the pictures: NWB, MATLAB, netCDF, HDF5, NumPy, "
+                    "tables",
+                )
+                name = forms.form(self._commands["rsa"], ("dataset",), {}, wide=True)
+                with gr.Accordion("How dropped files are read", open=False):
+                    reading = forms.form(self._commands["datasets import"], READING, {})
+                understood = gr.HTML("", elem_classes="probe-plain probe-out probe-understood")
+                question = gr.Radio(
+                    list(commands), value=RECORDING[0].title, show_label=False,
+                    elem_classes="probe-question",
+                )  # fmt: skip
+                groups, questions = [], []
+                for k, tab in enumerate(RECORDING):
+                    command = self._commands[tab.command]
+                    with gr.Column(visible=k == 0, elem_id=f"ask-{tab.command}") as group:
+                        gr.HTML(shown.quiet(command.about), elem_classes="probe-plain")
+                        form = forms.form(command, tab.options, dict(tab.start))
+                        with gr.Accordion("More", open=False):
+                            further = forms.form(command, tab.more, dict(tab.start))
+                            more = _more(command)
+                    groups.append(group)
+                    questions += [form, further, more]
+                    self._checks(tab, form, further)
+            with gr.Column(scale=5, min_width=320):
+                with gr.Row():
+                    run = gr.Button("Run", variant="primary", elem_classes="probe-run")
+                    cancel = gr.Button("Cancel", interactive=False, elem_classes="probe-cancel")
+                outcome = _Outcome(
+                    run, cancel,
+                    gr.HTML(
+                        shown.stage("<p>The report appears here.</p>"),
+                        elem_classes="probe-plain probe-out",
+                    ),
+                    gr.HTML("", elem_classes="probe-plain probe-out probe-progress"),
+                    gr.HTML("", elem_classes="probe-plain probe-out probe-details"),
+                )  # fmt: skip
+        cancel.click(self._stops(*(tab.command for tab in RECORDING)), None, None, **QUIET)
+        question.change(
+            lambda title: [gr.update(visible=tab.title == title) for tab in RECORDING],
+            question, groups, **QUIET,
+        )  # fmt: skip
+        ask = [questions[0], questions[3]]
+
+        async def read(
+            request: gr.Request, files: Any, named: Any, options: Any
+        ) -> AsyncIterator[Any]:
+            visitor = self._of(str(request.session_hash))
+            visitor.turn += 1
+            turn = visitor.turn
+            visitor.recording, visitor.refused = "", ""
+            text = str((named or {}).get("dataset", "")).strip()
+            if not files and not text:
+                yield "", gr.skip(), gr.skip()
+                return
+            yield shown.quiet("Reading …"), gr.skip(), gr.skip()
+            try:
+                if files:
+                    recording = await asyncio.to_thread(self._understand, files, options, visitor)
+                    lines, made = recording.lines, recording.imported
+                    words = {"region": recording.regions, "subject": recording.subjects}
+                    result: Understood | str = recording
+                else:
+                    lines = tuple(await asyncio.to_thread(dropped.named, text))
+                    regions = dict(lines).get("region", "")
+                    words = {"region": tuple(regions.split(", "))}
+                    made, result = "", text
+            except ProbeError as error:
+                if turn == visitor.turn:
+                    visitor.refused = str(error)
+                    yield shown.wrong(str(error)), gr.skip(), gr.skip()
+                return
+            if turn != visitor.turn:
+                return
+            visitor.recording = result
+            told = gr.update(words={k: list(v) for k, v in words.items()})
+            yield shown.lines(lines, made), told, told
+
+        for control in (drop, name, reading):
+            control.change(read, [drop, name, reading], [understood, *ask], **QUIET)
+
+        async def go(request: gr.Request, title: str, *values: Any) -> AsyncIterator[Any]:
+            k = list(commands).index(title)
+            tab, command = RECORDING[k], commands[title]
+            form, further, text = values[3 * k : 3 * k + 3]
+            options = {**(form or {}), **(further or {})}
+            errors = forms.check(command, (*tab.options, *tab.more), options)
+            yield *(gr.update(errors=errors),) * 2, *[gr.skip()] * 5
+            if errors:
+                yield gr.skip(), gr.skip(), *_refused(next(iter(errors.values())))
+                return
+            owner = str(request.session_hash)
+            visitor = self._of(owner)
+
+            def make() -> tuple[Job, list[Path], str]:
+                if not visitor.recording:
+                    raise ProbeError(
+                        visitor.refused or "drop a recording, or name one, such as v4 or sim-v4"
+                    )
+                recording = visitor.recording
+                dataset = (
+                    recording if isinstance(recording, str) else f"./{recording.folder.name}"
+                )
+                others = {n: options[n] for n in (*tab.options, *tab.more) if n in options}
+                model = others.pop("model", dict(tab.start)["model"])
+                return self._asked(command, others, dataset, model, owner, text or "")
+
+            async for parts in self._follow(asyncio.to_thread(make)):
+                yield gr.skip(), gr.skip(), *parts
+
+        run.click(go, [question, *questions], [*ask, *outcome.parts], **QUIET)
+
+    def _understand(self, files: Any, options: Any, visitor: _Visitor) -> Understood:
+        """Read what was dropped, in a folder of its own."""
+        folder = Path(tempfile.mkdtemp(prefix="recording-", dir=self.folder))
+        visitor.folders.append(folder)
+        said = {k: str(v) for k, v in (options or {}).items() if k in READING}
+        errors = forms.check(self._commands["datasets import"], READING, said)
+        if errors:
+            raise ProbeError(next(iter(errors.values())))
+        return dropped.understand(dropped.files_of(files, self.uploaded), said, folder)
 
     async def _leave(self, request: gr.Request) -> None:
         """Cancel what somebody who left the page has under way, and remove what there was."""
         owner = str(request.session_hash)
         self.jobs.cancel(owner)
-        for job in self._folders.pop(owner, []):
+        visitor = self._visitors.pop(owner, _Visitor())
+        for job in visitor.jobs:
             while not job.over:
                 await asyncio.sleep(POLL_INTERVAL_S)
             remove(job.folder)
+        for folder in visitor.folders:
+            remove(folder)
 
 
-class _Shown:
-    """What was last shown of a job, so that only what is new goes to the page."""
+def _look(values: Mapping[str, Any], command: Command) -> dict[str, Any]:
+    """Return what the preset sets that is chosen, for the network that is chosen.
 
-    def __init__(self) -> None:
-        self.picture = ""
-        self._file: tuple[int, int] | None = None
-        self._last = ""
+    Raises
+    ------
+    ProbeError
+        If the network has no such preset.
+    """
+    from probe.models.registry import parse
+    from probe.synthesis.presets import look_of
+    from probe.synthesis.settings import LOOK
 
-    def now(self, job: Job, before: int) -> str | None:
-        """Return the page's content, or None if it is the same as before."""
-        preview = job.preview()
-        with suppress(OSError, ProbeError):  # it may be removed at any moment
-            if preview is not None:
-                stat = preview.stat()
-                if (file := (stat.st_mtime_ns, stat.st_size)) != self._file:
-                    self.picture = _img(uploads.as_url(preview, PICTURE_SIDE_PX), "so far")
-                    self._file = file
-        content = _stage(self.picture) + _state(job, before)
-        if content == self._last:
-            return None
-        self._last = content
-        return content
+    model = str(values.get("model") or command.options["model"].default)
+    with suppress(ProbeError):  # of a name that is none: the command says so
+        architecture = parse(model).architecture
+        look = look_of(architecture, values.get("preset"), model)
+        return {name: getattr(look, name) for name in (*LOOK, "layers")}
+    if values.get("preset"):
+        look_of(parse(model).architecture, values["preset"], model)
+    return {}
 
 
-def theme() -> gr.themes.Base:
-    """Return the look of the page. Its fonts are those of the computer: none are fetched."""
-    look = gr.themes.Base(
-        primary_hue="indigo",
-        neutral_hue="zinc",
-        radius_size="md",
-        font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"],
-        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
-    )
-    # Its own greys are too faint for small letters.
-    return look.set(
-        body_text_color_subdued="*neutral_500",
-        body_text_color_subdued_dark="*neutral_400",
-        block_info_text_color="*neutral_500",
-        block_info_text_color_dark="*neutral_400",
-        input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_400",
+def _refused(message: str) -> list[Any]:
+    """Return what a result's place shows of a job that never began."""
+    return [gr.skip(), shown.wrong(message), "", gr.skip(), gr.skip()]
+
+
+def _more(command: Command) -> gr.Textbox:
+    return gr.Textbox(
+        label="more options",
+        info=f"As `probe {command.name} --help` lists them, which may stand here.",
+        placeholder="--help",
+        max_lines=3,
+        elem_classes="probe-more",
     )
 
 
@@ -370,118 +556,8 @@ def _drop(field: Field) -> gr.File:
         elem_classes=f"probe-drop probe-{field.name}",
     )
     small = gr.HTML("", elem_classes="probe-plain probe-shown")
-    drop.change(
-        _small, drop, small,
-        show_progress="hidden", api_visibility="private", concurrency_limit=None,
-    )  # fmt: skip
+    drop.change(lambda value: shown.small(_files(value)), drop, small, **QUIET)
     return drop
-
-
-def _controls(options: Sequence[Option], start: dict[str, str]) -> list[Any]:
-    """Make a control for each option, two in a row; the first has a row if the number is odd."""
-    controls = []
-    with gr.Group():
-        for k in range(-(len(options) % 2), len(options), 2):
-            with gr.Row():
-                row = options[max(k, 0) : k + 2]
-                controls += [_control(option, start.get(option.name)) for option in row]
-    return controls
-
-
-def _control(option: Option, start: str | None) -> Any:
-    value = option.default if start is None else start
-    # Of targets, completion knows the sites that are kept; classes and channels are typed.
-    words = () if option.name == TARGET else option.words
-    common: Any = {
-        "label": option.name.replace("_", " "),
-        "info": _short(option) + ("" if option.flag or words else f", with {BETWEEN} between"),
-        "elem_classes": f"probe-option-{option.name}",
-        "min_width": 140,
-    }
-    if words:
-        choices: list[Any] = list(words)
-        if value is None:
-            choices = [(option.placeholder or "–", ""), *words]
-        return gr.Dropdown(
-            choices,
-            value=value or "",
-            allow_custom_value=option.name in ("model", "method"),
-            num_choices_shown=MAX_WORDS,
-            **common,
-        )
-    if option.kind is bool:
-        return gr.Checkbox(bool(value), **common)
-    text = "" if value is None else str(value)
-    return gr.Textbox(text, placeholder=option.placeholder, max_lines=1, **common)
-
-
-def _site_chooser(model: gr.Dropdown, target: gr.Textbox) -> None:
-    """Make lists of the recorded sites that are kept; the chosen one is written as the target."""
-    with gr.Accordion("Recorded sites", open=False, elem_classes="probe-sites") as chooser:
-        recording = gr.Dropdown(
-            [],
-            label="recording",
-            info="Fitted on this computer, and with what.",
-            visible=False,
-            elem_classes="probe-recording",
-        )
-        site = gr.Dropdown(
-            [],
-            label="site",
-            info="Number, name, and r with held-out responses; the best predicted come first.",
-            num_choices_shown=MAX_WORDS,
-            visible=False,
-            elem_classes="probe-site",
-        )
-        note = gr.HTML(_quiet("Looking for them …"), elem_classes="probe-plain probe-note")
-
-    def opened(key: str | None) -> tuple[Any, Any, Any]:
-        listed = sites.recordings()
-        if not listed:
-            hidden = gr.update(visible=False, choices=[], value=None)
-            return hidden, hidden, _quiet(sites.NONE_YET)
-        if key in [value for _, value in listed]:
-            return gr.update(choices=listed), gr.skip(), gr.skip()
-        first = listed[0][1]
-        return gr.update(visible=True, choices=listed, value=first), *changed(first)
-
-    def changed(key: str) -> tuple[Any, Any]:
-        try:
-            return gr.update(visible=True, choices=sites.of_recording(key), value=None), ""
-        except ProbeError as error:
-            return gr.update(visible=False, choices=[], value=None), _wrong(str(error))
-
-    def chosen(key: str, number: str) -> tuple[Any, Any, Any]:
-        try:
-            meant = sites.choose(key, number)
-        except ProbeError as error:
-            return gr.skip(), gr.skip(), _wrong(str(error))
-        return meant.model, meant.target, _quiet(meant.said)
-
-    quiet: Any = {
-        "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None,
-    }  # fmt: skip
-    chooser.expand(opened, recording, [recording, site, note], **quiet)
-    recording.input(changed, recording, [site, note], **quiet)
-    site.input(chosen, [recording, site], [model, target, note], **quiet)
-
-
-def _quiet(text: str) -> str:
-    """Show a sentence; what stands in `…` is a command."""
-    content = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(text))
-    return f'<p class="probe-quiet">{content}</p>'
-
-
-def _short(option: Option) -> str:
-    """Return the beginning of an option's help text, as far as it can be understood alone."""
-    text = re.split(r"[:.;] |\.$| \(see", option.help)[0]
-    if text in option.words:  # and each is explained
-        text = option.help
-    return (
-        text
-        if len(text) <= MAX_HELP_CHARACTERS
-        else text[:MAX_HELP_CHARACTERS].rpartition(", ")[0] + " …"
-    )
 
 
 def _files(value: Any) -> list[Path]:
@@ -491,138 +567,11 @@ def _files(value: Any) -> list[Path]:
     return [Path(str(file)) for file in (value if isinstance(value, list) else [value])]
 
 
-def _small(value: Any) -> str:
-    """Show the pictures that were dropped, and what is wrong with them."""
-    figures, wrong = [], []
-    for file in _files(value):
-        try:
-            uploads.check(file)
-            if file.suffix.lower() not in images.MOVIES:
-                figures.append(_figure(uploads.as_url(file, THUMBNAIL_SIDE_PX), file.name))
-        except (ProbeError, OSError) as error:
-            wrong.append(_wrong(str(error)))
-    return (f'<div class="probe-small">{"".join(figures)}</div>' if figures else "") + "".join(
-        wrong
-    )
-
-
-def _figure(url: str, name: str) -> str:
-    name = html.escape(name)
-    return f'<figure>{_img(url, name)}<figcaption title="{name}">{name}</figcaption></figure>'
-
-
-def _img(url: str, name: str) -> str:
-    return f'<img src="{url}" alt="{name}">'
-
-
-def _stage(content: str = "") -> str:
-    return f'<div class="probe-stage">{content or "The picture appears here."}</div>'
-
-
-def _wrong(message: str) -> str:
-    return f'<p class="probe-wrong" role="alert">{html.escape(message)}</p>'
-
-
-def _state(job: Job, before: int) -> str:
-    """Draw how far a job is."""
-    share = 0.0
-    if job.state == "waiting":
-        text = f"In the queue: {before} before it"
-    elif job.cancelled.is_set():
-        text = "Ending …"
-    elif not job.bars:
-        text = "At work …"
-    else:
-        text = " · ".join(
-            f"{html.escape(bar.what)}: {bar.done:,.0f}"
-            + (f" of {bar.total:,.0f}" if bar.total else "")
-            + f" {html.escape(bar.unit)}s"
-            for bar in job.bars
-        )
-        for bar in reversed(job.bars):
-            share = min((bar.done + share) / bar.total, 1.0) if bar.total else 0.0
-    passed = f" · {_time(time.monotonic() - job.started)}" if job.state == "working" else ""
-    return (
-        f'<div class="probe-state" aria-live="polite"><div class="probe-bar">'
-        f'<i style="width:{100 * share:.1f}%"></i></div>{text}{passed}</div>'
-    )
-
-
-def _time(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
 def _without_preview(arguments: Sequence[str]) -> list[str]:
     """Return a command line without what only the page is after."""
     words = list(arguments)
     with suppress(ValueError):
         k = words.index("--preview")
-        if words[k + 1] == str(PREVIEW_EVERY):
+        if words[k + 1] == str(shown.PREVIEW_EVERY):
             del words[k : k + 2]
     return words
-
-
-def _outcome(job: Job, line: str, last: str) -> str:
-    """Show what became of a job: what it made and said, and how to have it again."""
-    if job.state == "failed":
-        return _stage(last) + _wrong(job.error) + _command(line)
-    if job.state == "cancelled":
-        text = "Cancelled. What was finished is kept: the same settings go on."
-        return f'{_stage(last)}<p class="probe-state" role="status">{text}</p>{_command(line)}'
-    files = job.made()
-    figures = [_seen(path) for path in files if not _is_side_car(path, files)]
-    figures = [content for content in figures if content]
-    stage = "".join(figures)
-    if len(figures) > 1:
-        stage = f'<div class="probe-many">{stage}</div>'
-    links = "".join(
-        f'<a href="{_address(path)}" download="{html.escape(path.name)}">'
-        f"{html.escape(path.name)}</a>"
-        for path in files
-    )
-    took = _time(time.monotonic() - job.started)
-    return (
-        (_stage(stage) if files else "")
-        + f'<p class="probe-state" role="status">Done in {took}.</p>'
-        + (f'<div class="probe-links" aria-label="Download">{links}</div>' if files else "")
-        + _command(line)
-        + (f"<h3>What it says</h3><pre>{html.escape(job.said)}</pre>" if job.said else "")
-        + "".join(_settings(path) for path in files if _is_side_car(path, files))
-    )
-
-
-def _command(line: str) -> str:
-    return f'<h3>The same in a shell</h3><pre class="probe-command">{html.escape(line)}</pre>'
-
-
-def _is_side_car(path: Path, made: Sequence[Path]) -> bool:
-    return path.suffix == ".json" and path.with_suffix("") in made
-
-
-def _settings(path: Path) -> str:
-    """Show the settings that stand beside a picture, and in it."""
-    with suppress(OSError, ValueError):
-        text = json.dumps(json.loads(path.read_text()), indent=2, ensure_ascii=False)
-        return (
-            f"<details><summary>Settings of {html.escape(path.stem)}</summary>"
-            f"<pre>{html.escape(text)}</pre></details>"
-        )
-    return ""
-
-
-def _address(path: Path) -> str:
-    return f"gradio_api/file={quote(path.as_posix())}"
-
-
-def _seen(path: Path) -> str:
-    """Show a file that was made, if it can be seen."""
-    kind, name = path.suffix.lower(), f"{html.escape(path.name)}, large"
-    if kind in images.MOVIES:
-        return f'<video src="{_address(path)}" controls loop></video>'
-    if kind not in images.SUFFIXES:
-        return ""
-    if kind in images.ANIMATED:
-        content = _img(_address(path), name)
-    else:
-        content = _img(uploads.as_url(path, PICTURE_SIDE_PX), name)
-    return f'<a href="{_address(path)}" target="_blank">{content}</a>'

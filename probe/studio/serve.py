@@ -70,9 +70,9 @@ def launch(
         os.environ["GRADIO_TEMP_DIR"] = str(upload_folder)
         jobs = Jobs(main, WARM)  # first: its process imports its part while this one does the same
         try:
-            from probe.studio import page
+            from probe.studio import look, page
 
-            studio = page.Studio(app, jobs, result_folder)
+            studio = page.Studio(app, jobs, result_folder, upload_folder)
             with _had(host, port):
                 _, address, _ = studio.page.queue(api_open=False).launch(
                     server_name=host,
@@ -88,8 +88,8 @@ def launch(
                     run_history=False,
                     footer_links=[],
                     quiet=True,
-                    theme=page.theme(),
-                    css=page.CSS,
+                    theme=look.theme(),
+                    css=look.CSS,
                 )
             ready(address.rstrip("/"))
             try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from probe.errors import ProbeError
 
@@ -10,9 +12,40 @@ if TYPE_CHECKING:  # they import torch, for which nobody should wait who is afte
     from probe.encoding.kept import Fit
 
 NONE_YET = (
-    "No recorded sites are fitted on this computer yet. `probe encode --model alexnet --dataset "
-    "v4`, in a shell, fits those of a recording and keeps them."
+    "No recorded sites are fitted on this computer yet. Fit those of a recording below, or on the "
+    "tab Recording, or in a shell: `probe encode --model alexnet --dataset v4`."
 )
+
+
+class Listed(NamedTuple):
+    """A site to choose, and how good its fit is.
+
+    Attributes
+    ----------
+    number : str
+        As in ``site:v4:12``; ``all`` for the mean of all.
+    name : str
+        Its ``neuroid_id``.
+    r, low, high : float
+        Correlation with held-out responses, and its interval; NaN where there is none. For the
+        mean of all, the median of the sites.
+    reliability : float
+        Of the recorded responses; NaN where it is not known.
+    layer : str
+    field : (float, float, float) or None
+        Where it looks: y and x of the centre, from the picture's upper left corner, and the
+        standard deviation, all as shares of the picture's side. None of a site that looks
+        everywhere.
+    """
+
+    number: str
+    name: str
+    r: float
+    low: float
+    high: float
+    reliability: float
+    layer: str
+    field: tuple[float, float, float] | None
 
 
 class Chosen(NamedTuple):
@@ -46,8 +79,8 @@ def _label(fit: Fit) -> str:
     return f"{name}, {fit.region} · {fit.fitted_with}, {layers}"
 
 
-def of_recording(key: str) -> list[tuple[str, str]]:
-    """Return labels of the sites of a recording, and their numbers as text.
+def of_recording(key: str) -> list[Listed]:
+    """Return the sites of a recording to choose from.
 
     First the mean of all, then the sites that are predicted best. Those that cannot be targets,
     since they respond alike to all stimuli, are left out.
@@ -59,23 +92,28 @@ def of_recording(key: str) -> list[tuple[str, str]]:
     """
     from probe.encoding import open_encoding
     from probe.encoding.sites import ALL
-    from probe.output.text import number
 
     sites = open_encoding(_fit(key).path).sites
     sites = sites[sites["sd"] > 0].sort_values("r", ascending=False, kind="stable")
     if sites.empty:
         return []
 
-    def r(value: float) -> str:
-        return f"r {number(value)}" if value == value else "no r"
+    def field(row: Any) -> tuple[float, float, float] | None:
+        values = (row["y"], row["x"], row["sd_field"])
+        return tuple(map(float, values)) if np.isfinite(values).all() else None
 
-    one_layer = sites["layer"].nunique() == 1
-    rows = zip(sites["site"], sites["neuroid_id"], sites["r"], sites["layer"], strict=True)
     listed = [
-        (f"{k} · {name} · {r(value)}" + ("" if one_layer else f" · {layer}"), str(k))
-        for k, name, value, layer in rows
-    ]
-    return [(f"{ALL} · mean of {len(sites)} sites · median {r(sites['r'].median())}", ALL), *listed]
+        Listed(
+            str(row["site"]), str(row["neuroid_id"]), float(row["r"]), float(row["r_low"]),
+            float(row["r_high"]), float(row["reliability"]), str(row["layer"]), field(row),
+        )
+        for row in sites.to_dict("records")
+    ]  # fmt: skip
+    layers = dict.fromkeys(site.layer for site in listed)
+    layer = next(iter(layers)) if len(layers) == 1 else f"{len(layers)} layers"
+    r, nothing = float(sites["r"].median()), float("nan")
+    name = f"mean of {len(sites)} sites"
+    return [Listed(ALL, name, r, nothing, nothing, nothing, layer, None), *listed]
 
 
 def choose(key: str, number: str) -> Chosen:

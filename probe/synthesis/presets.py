@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from probe import models
 from probe.errors import ProbeError, nearest
-from probe.models import Network
 from probe.synthesis.settings import LOOK, PRESETS, DreamSettings
+
+if TYPE_CHECKING:  # the page of the studio reads the looks, and does without torch
+    from probe.models import Network
 
 BASE = DreamSettings(scale=1.4, steps=15, strength=1.5, colour=1.0, laplacian=False)
 """What a look has where nothing else is said."""
@@ -65,7 +68,7 @@ def resolved(settings: DreamSettings, network: Network) -> DreamSettings:
     ProbeError
         If there is no such preset, or the network has no layer to dream of.
     """
-    look = _look(network, settings.preset)
+    look = look_of(network.architecture or "", settings.preset, network.name)
     layers = settings.layers or look.layers
     if layers is None and settings.target is None:
         layers = _suitable(network)
@@ -75,20 +78,35 @@ def resolved(settings: DreamSettings, network: Network) -> DreamSettings:
     return replace(settings, layers=layers, **options)
 
 
-def _look(network: Network, preset: str | None) -> DreamSettings:
+def look_of(architecture: str, preset: str | None, network: str) -> DreamSettings:
+    """Return what a preset decides for a network.
+
+    Parameters
+    ----------
+    architecture : str
+    preset : str or None
+        None is the first of `PRESETS`, where the architecture has any.
+    network : str
+        What the network is called in an error.
+
+    Raises
+    ------
+    ProbeError
+        If the network has no such preset.
+    """
     name = preset or PRESETS[0]
-    looks = LOOKS.get(network.architecture or "")
+    looks = LOOKS.get(architecture)
     if name not in (looks or PRESETS):
         choices = tuple(looks or PRESETS)
         raise ProbeError(
             f"preset {preset!r}: expected one of {', '.join(choices)}"
-            + (f" for {network.name}" if name in PRESETS else nearest(name, choices))
+            + (f" for {network}" if name in PRESETS else nearest(name, choices))
         )
     if looks is not None:
         return looks[name]
     if preset is not None:
         raise ProbeError(
-            f"preset {preset!r}: only {', '.join(LOOKS)} have presets; for {network.name}, give "
+            f"preset {preset!r}: only {', '.join(LOOKS)} have presets; for {network}, give "
             "layers, steps and strength"
         )
     return BASE

@@ -1,0 +1,154 @@
+"""What is on the page: for each command, the pictures and the options that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where pictures are dropped.
+
+    Attributes
+    ----------
+    name : str
+        Of the option that takes them; of an argument, any.
+    label : str
+    many : bool
+        Whether it takes several.
+    films : bool
+    folder : bool
+        Whether the option is given a folder that holds them, rather than their names.
+    before : bool
+        Whether it is what the result is compared with, before and after.
+    """
+
+    name: str
+    label: str
+    many: bool = False
+    films: bool = False
+    folder: bool = False
+    before: bool = False
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What is to be seen of a command.
+
+    Attributes
+    ----------
+    command, title : str
+    verb : str
+        What its button says.
+    pictures : tuple of Field
+        Those that are arguments of the command, in its order.
+    options : tuple of str
+        Parameters of it; those that are arguments come first in its line.
+    more : tuple of str
+        Further parameters, which are folded away.
+    fields : tuple of Field
+        Options of it that are pictures.
+    extra : tuple of Field
+        Such, which are folded away.
+    start : tuple of (str, str)
+        Values to begin with, where the command has none.
+    """
+
+    command: str
+    title: str
+    verb: str
+    pictures: tuple[Field, ...]
+    options: tuple[str, ...]
+    more: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+    extra: tuple[Field, ...] = ()
+    start: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def dropped(self) -> tuple[Field, ...]:
+        """All fields, in the order in which the page has them."""
+        return (*self.pictures, *self.fields, *self.extra)
+
+
+AGAIN = Field("repeat", "Once more, as this was made")
+
+TABS = (
+    Tab(
+        "dream", "Dream", "Dream",
+        (Field("pictures", "Pictures, or a film", many=True, films=True, before=True),),
+        ("preset", "model", "strength", "colour", "steps", "octaves", "size", "target", "seed"),
+        ("scale", "laplacian", "layers", "weights", "tile"),
+        extra=(Field("guide", "Guide"), Field("mask", "Mask"), AGAIN),
+    ),
+    Tab(
+        "style", "Style", "Paint",
+        (
+            Field("content", "Picture, or a film", films=True, before=True),
+            Field("styles", "Styles", many=True),
+        ),
+        ("strength", "colours", "size", "steps", "loss", "seed"),
+        ("style_scale", "smoothness", "histogram", "mix", "pooling", "content_layer", "model",
+         "tileable"),
+        extra=(Field("mask", "Masks", many=True), AGAIN),
+    ),
+    Tab(
+        "saliency", "Saliency", "Explain",
+        (Field("image", "Picture"),),
+        ("model", "target", "method", "style"),
+        ("layer", "weights", "check", "seed"),
+        start=(("model", "squeezenet1_1"),),
+    ),
+    Tab(
+        "visualize", "Visualise", "Visualise",
+        (),
+        ("model", "target", "diverse", "size", "steps", "seed", "transparent", "tileable"),
+        ("channels", "interpolate", "parameterisation", "tolerance", "lr", "judge",
+         "together_with", "weights", "check"),
+        extra=(AGAIN,),
+        start=(("model", "squeezenet1_1"), ("target", "tabby")),
+    ),
+    Tab(
+        "filters", "Filters", "Show",
+        (),
+        ("model", "layer"),
+        ("channels", "k", "project", "sort", "scale", "weights", "seed"),
+        fields=(
+            Field("image", "A picture: what the layer makes of it"),
+            Field("images", "Many pictures: those that drive a channel", many=True, folder=True),
+        ),
+        start=(("model", "squeezenet1_1"),),
+    ),
+    Tab(
+        "atlas", "Atlas", "Make the atlas",
+        (),
+        ("model", "layer", "images", "grid", "layout", "samples", "target", "seed"),
+        ("size", "steps", "weights"),
+        fields=(Field("images", "Pictures, a few hundred", many=True, folder=True),),
+        start=(("model", "squeezenet1_1"), ("layer", "features.11")),
+    ),
+)  # fmt: skip
+"""The commands that make pictures, in order."""
+
+RECORDING = (
+    Tab(
+        "rsa", "Compare layers", "Compare", (),
+        ("model", "region", "subject", "layers", "comparator", "baselines"),
+        ("metric", "min_reliability", "time", "step", "resample", "test", "n_resamples", "weights",
+         "preprocessing", "accept_licence", "seed"),
+        start=(("model", "alexnet"),),
+    ),
+    Tab(
+        "encode", "Predict sites", "Fit", (),
+        ("model", "region", "subject", "layers", "readout", "baselines"),
+        ("method", "protocol", "min_reliability", "time", "step", "n_resamples", "weights",
+         "preprocessing", "accept_licence", "seed"),
+        start=(("model", "alexnet"),),
+    ),
+)  # fmt: skip
+"""The questions that are asked of a recording."""
+
+READING = (
+    "window", "axes", "labels", "presentations", "neuroids", "variable", "bins", "time_unit",
+    "picture_axes", "step", "region", "subject",
+)  # fmt: skip
+"""Options of ``datasets import`` that decide how dropped files are read."""
