@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,6 +18,9 @@ from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
 N_STIMULI, N_SITES = 16, 3
+
+HOSTILE = "\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)>${7*7}{{7*7}}"
+"""What a name may be."""
 
 
 class Tiny(nn.Module):
@@ -99,3 +104,43 @@ def encoding_folder(encoding, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("saved") / "encode"
     encoding.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def hostile_text() -> str:
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def hostile(rsa_folder, encoding_folder, tmp_path_factory):
+    """Two results in which every text that is a name, a citation or a note is hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for source, file in ((rsa_folder, "result.json"), (encoding_folder, "encoding.json")):
+        copy = folder / source.name
+        shutil.copytree(source, copy)
+        about = json.loads((copy / file).read_text())
+        _spoil(about)
+        (copy / file).write_text(json.dumps(about))
+    sites = folder / "encode" / "sites.csv"
+    sites.write_text(sites.read_text().replace("u1", '"' + HOSTILE.replace('"', '""') + '"'))
+    return folder
+
+
+def _spoil(value, key=""):
+    """Replace texts that come from a user or a file by hostile ones, everywhere within."""
+    names = (
+        "name", "title", "citation", "licence", "weights_source", "preprocessing", "alias",
+        "response_unit", "region", "stimulus_order", "platform", "shown",
+    )  # fmt: skip
+    if isinstance(value, dict):
+        for inner, content in value.items():
+            spoiled = _spoil(content, inner)
+            value[inner] = spoiled
+    elif isinstance(value, list):
+        hostile = [HOSTILE] if key in ("remarks", "subjects", "command") else []
+        value[:] = [_spoil(one, key) for one in value] + hostile
+        if key == "subjects":
+            value[:] = [HOSTILE]
+    elif isinstance(value, str) and key in names:
+        return f"javascript:{HOSTILE}" if key == "weights_source" else HOSTILE
+    return value

@@ -27,7 +27,9 @@ def test_texts_that_begin_with_numbers_are_sorted_by_them(texts, keys):
     assert [row[0].text for row in table.rows] == texts
 
 
-@pytest.mark.parametrize("texts", [["conv1", "conv10"], ["1.relu", "2.relu"], ["3a", "2"], ["", ""]])
+@pytest.mark.parametrize(
+    "texts", [["conv1", "conv10"], ["1.relu", "2.relu"], ["3a", "2"], ["", ""]]
+)
 def test_names_are_sorted_as_names(texts):
     table = table_of(pd.DataFrame({"layer": texts}), "")
     assert table.columns[0][1] == "text"

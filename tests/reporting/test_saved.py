@@ -47,7 +47,7 @@ def test_a_map_is_read_in_its_order(rsa, tmp_path):
     assert read.title == both.title
     pd.testing.assert_frame_equal(read.summary(), probe.RSAMap([rsa]).summary())
     shutil.rmtree(tmp_path / "map" / read.folders[0])
-    with pytest.raises(ProbeError, match="damaged.*is missing"):
+    with pytest.raises(ProbeError, match=r"damaged.*is missing"):
         comparisons.read_saved(tmp_path / "map")
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_one_line(rsa_folder, tmp_path, content):
     folder = tmp_path / "rsa"
     shutil.copytree(rsa_folder, folder)
     (folder / "result.json").write_text(content)
-    with pytest.raises(ProbeError, match="damaged|no comparison") as told:
+    with pytest.raises(ProbeError, match=r"damaged|no comparison") as told:
         comparisons.read_saved(folder)
     assert "\n" not in str(told.value)
 
