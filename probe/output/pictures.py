@@ -103,6 +103,7 @@ FIGURE_STYLE: Any = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "savefig.dpi": 300,
+    "text.parse_math": False,  # a name with $ in it is no formula
 }
 """For figures of our own; in a user's Axes the user's own settings hold."""
 

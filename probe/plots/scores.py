@@ -208,7 +208,7 @@ def _marks(
             va="bottom", color="0.1", fontsize=max(size, SMALLEST),
         )  # fmt: skip
     if np.isfinite(p_zero).any() and size >= SMALLEST:
-        star = Line2D([], [], marker="$*$", color="0.1", ms=5, ls="none")
+        star = Line2D([], [], marker=(5, 2, 0), color="0.1", ms=5, ls="none")
         legend.add(star, "above zero: * p < .05,\n** p < .01, *** p < .001 ({})")
     if p_ceiling is None or not (p_ceiling >= STARS[0]).any():
         return

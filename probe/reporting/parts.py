@@ -213,7 +213,7 @@ def _keys(column: pd.Series, texts: Sequence[str]) -> list[float | None] | None:
             keys.append(None)
             continue
         end = text.strip()[match.end() :]
-        if end[:1].isalnum() or end[:1] in "._/:":  # a name that begins with a digit
+        if end and (end[0].isalnum() or end[0] in "._/:"):  # a name that begins with a digit
             return None
         number = float(match[1].replace("−", "-").replace(",", ""))
         keys.append(number - 1e-12 if text.strip().startswith("<") else number)

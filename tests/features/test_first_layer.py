@@ -193,7 +193,7 @@ class TestBadInput:
             kernels(small, sort="orientatoin")
 
     def test_a_file_of_another_kind(self, small, tmp_path):
-        with pytest.raises(ProbeError, match=r"has to end in \.png, \.pdf, \.svg \(a figure\) or \.npy"):
+        with pytest.raises(ProbeError, match=r"has to end in \.png, .* \(a figure\) or \.npy"):
             kernels(small).save(tmp_path / "kernels.jpg")
         assert list(tmp_path.iterdir()) == []
 

@@ -54,7 +54,7 @@ def test_what_it_shows_is_saved_by_the_ending(tmp_path):
 
 
 def test_another_ending_is_refused(tmp_path):
-    with pytest.raises(ProbeError, match=r"has to end in \.png, \.pdf, \.svg \(a figure\) or \.npy"):
+    with pytest.raises(ProbeError, match=r"\.png, \.pdf, \.svg \(a figure\) or \.npy"):
         Line(np.arange(3.0)).save(tmp_path / "a.csv")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,153 @@
+"""A page: what is in it, and that nothing of a user's data is more than text there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+import probe
+from probe.errors import ProbeError
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, and all text outside the script and the style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.script, self.style, self._in = "", "", "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._in = tag if tag in ("script", "style") else ""
+
+    def handle_endtag(self, tag):
+        self._in = ""
+
+    def handle_data(self, data):
+        if self._in:
+            setattr(self, self._in, getattr(self, self._in) + data)
+        else:
+            self.text += data
+
+
+def test_the_page_of_a_folder_is_that_of_the_result(rsa, rsa_folder, encoding, tmp_path):
+    of_folder = probe.report(rsa_folder, output=tmp_path / "a.html").read_text()
+    of_result = probe.report(rsa, output=tmp_path / "b.html").read_text()
+    assert of_folder == of_result
+    assert probe.report(encoding, output=tmp_path / "c.html").exists()
+
+
+def test_what_is_in_it(rsa, rsa_folder):
+    path = probe.report(rsa_folder)
+    assert path == rsa_folder / "report.html"
+    page = Parsed(path.read_text())
+    assert rsa.title in page.text
+    for note in rsa.notes():
+        assert note in page.text
+    assert "Kriegeskorte et al. 2008" in page.text
+    assert "@article{kriegeskorte2008," in page.text
+    assert "Doe & Roe (2020). A recording." in page.text
+    assert "CC0" in page.text
+    assert "20 permutations" in page.text
+    assert rsa.facts["recording"]["stimulus_hash"] in page.text
+    assert rsa.provenance["versions"]["torch"] in page.text
+    svgs = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert len(svgs) == 1
+    assert rsa.title in svgs[0]["aria-label"]
+    assert "pixels" in page.text  # the legend of the figure is text
+    path.unlink()
+
+
+def test_simulated_is_said_at_the_title_and_in_the_methods(rsa_folder, tmp_path):
+    text = probe.report(rsa_folder, output=tmp_path / "a.html").read_text()
+    head, _, rest = text.partition("</header>")
+    assert "<title>SIMULATED" in head
+    assert "SIMULATED" in head.partition("<h1>")[2]
+    methods = rest.partition('class="methods"')[2].partition("</div>")[0]
+    assert "SIMULATED: its responses were generated, not measured" in methods
+
+
+def test_it_loads_nothing_and_runs_its_own_script_alone(rsa_folder, encoding_folder, tmp_path):
+    path = probe.report(rsa_folder, encoding_folder, output=tmp_path / "a.html")
+    page = Parsed(path.read_text())
+    (policy,) = (
+        a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    for text, kind in ((page.script, "script"), (page.style, "style")):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    _check_harmless(page)
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    targets = [a["href"][1:] for t, a in page.tags if t in ("a", "use")]
+    assert set(targets) <= set(names)
+
+
+def _check_harmless(page: Parsed) -> None:
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert [tag for tag, _ in page.tags].count("style") == 1
+    for tag, attributes in page.tags:
+        assert tag not in ("iframe", "object", "embed", "form", "base", "link", "input")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert name != "style"
+            if name in ("src", "href", "xlink:href"):
+                assert value.startswith(("#", "data:image/png;base64,")), (tag, name, value)
+
+
+def test_hostile_names_are_text(hostile, hostile_text, tmp_path):
+    path = probe.report(
+        hostile / "rsa", hostile / "encode", output=tmp_path / "a.html", title=hostile_text
+    )
+    page = Parsed(path.read_text())
+    _check_harmless(page)
+    assert page.text.count(hostile_text) > 10
+    assert "49" not in re.findall(r"\$?\{?\{?(49)\}", page.text)
+
+
+def test_a_table_of_contents_of_several(rsa_folder, encoding_folder, tmp_path):
+    alone = probe.report(rsa_folder, output=tmp_path / "a.html").read_text()
+    both = probe.report(rsa_folder, encoding_folder, output=tmp_path / "b.html").read_text()
+    assert "<nav" not in alone
+    assert "<nav" in both
+    assert '<a href="#s2">tiny predicts SIMULATED recording mine' in both
+
+
+def test_a_map_has_its_comparisons(rsa, tmp_path):
+    probe.RSAMap([rsa]).save(tmp_path / "map")
+    page = Parsed(probe.report(tmp_path / "map").read_text())
+    assert [tag for tag, _ in page.tags].count("svg") == 2
+    assert ("section", {"id": "s1-1", "class": "result depth2"}) in page.tags
+
+
+@pytest.mark.parametrize("name", ["folder", "none", "notes.txt", "cat.png"])
+def test_no_result_is_one_line_and_nothing_is_written(tmp_path, name):
+    from PIL import Image
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat.png")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ProbeError, match=r"probe rsa.*probe encode") as told:
+        probe.report(tmp_path / name)
+    assert name in str(told.value)
+    assert "\n" not in str(told.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_else_is_refused(rsa_folder, tmp_path):
+    with pytest.raises(ProbeError, match="nothing to report"):
+        probe.report()
+    with pytest.raises(ProbeError, match=r"has to end in \.html"):
+        probe.report(rsa_folder, output=tmp_path / "a.pdf")
+    with pytest.raises(ProbeError, match="a int cannot be reported"):
+        probe.report(3, output=tmp_path / "a.html")
+    assert list(tmp_path.iterdir()) == []
