@@ -150,7 +150,9 @@ class Saliency(Drawable):
     def overlay(self) -> Image.Image:
         """Return the map over the picture, at the picture's size; the opacity is its magnitude."""
         pixels = np.asarray(self.picture)
-        return Image.fromarray(maps.overlay(pixels, self.map, signed=self.method.signed, scale=self.end))
+        return Image.fromarray(
+            maps.overlay(pixels, self.map, signed=self.method.signed, scale=self.end)
+        )
 
     def plot(
         self,

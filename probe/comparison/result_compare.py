@@ -154,9 +154,7 @@ class Comparison(Result):
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
-    def plot(
-        self, ax: Axes | None = None, *, correction: str = "fdr", legend: bool = True
-    ) -> Axes:
+    def plot(self, ax: Axes | None = None, *, correction: str = "fdr", legend: bool = True) -> Axes:
         """Draw every model's score as a bar, with intervals, tests and the noise ceiling.
 
         Parameters

@@ -449,9 +449,7 @@ class Encoding(Result):
                 f"sites of {self.dataset} are read from one layer each: fit them with method "
                 "'banded' to see what each layer adds"
             )
-        return plot_bands(
-            self.table, self.bands, title=self.title, legend=legend, figure=figure
-        )
+        return plot_bands(self.table, self.bands, title=self.title, legend=legend, figure=figure)
 
     def save(self, path: str | Path, *, figures: bool = True) -> list[Path]:
         """Write tables, figures and sites into a folder, which `probe.open_encoding` reads.

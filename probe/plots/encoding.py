@@ -11,7 +11,7 @@ import pandas as pd
 
 from probe.plots.figures import (
     broken,
-    cut,
+    cut_all,
     explain,
     head,
     looks_of_kinds,
@@ -202,7 +202,7 @@ def plot_bands(
                   error_kw={"lw": 0.9})  # fmt: skip
         left.set_ylim(len(names) - 0.4, -0.6)  # the first layer above
         size = points("ytick.labelsize")
-        name_ticks(left.yaxis, y, [cut(name, 0.22 * canvas.width, size) for name in names])
+        name_ticks(left.yaxis, y, cut_all(names, 0.22 * canvas.width, size))
         left.axvline(0.0, color="0.3", lw=0.8)
         left.set_xlabel("part of R² (mean over sites)")
         by_site = bands.pivot(index="layer", columns="site", values="r2").loc[rows["layer"]]

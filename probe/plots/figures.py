@@ -85,13 +85,12 @@ def room(ax: Axes) -> tuple[float, float]:
     In a grid of Axes, its part of the figure, which the layout divides; an Axes with a place of its
     own has what the figure has. Of a figure of ours, the size of the Axes alone.
     """
-    figure = ax.get_figure(root=False)
-    assert figure is not None  # it lies in one
-    size = figure.bbox.size / figure.get_figure(root=True).dpi  # type: ignore[union-attr]
+    figure: Any = ax.get_figure(root=False)
+    size = figure.bbox.size / figure.get_figure(root=True).dpi
     if is_own(ax):
         size = size * ax.get_position(original=True).size
     elif (spec := ax.get_subplotspec()) is not None:
-        grid = spec.get_gridspec()
+        grid: Any = spec.get_gridspec()
         widths = grid.get_width_ratios() or [1] * grid.ncols
         heights = grid.get_height_ratios() or [1] * grid.nrows
         size = size * (
@@ -105,9 +104,10 @@ def points(name: str) -> float:
     """Return a font size of the settings, in points."""
     from matplotlib.font_manager import FontProperties
 
-    size = mpl.rcParams[name]
+    settings: Any = mpl.rcParams
+    size = settings[name]
     if size is None:  # of a legend's title: that of the legend
-        size = mpl.rcParams["legend.fontsize"]
+        size = settings["legend.fontsize"]
     return float(FontProperties(size=size).get_size_in_points())
 
 
@@ -155,6 +155,32 @@ def cut(text: str, wide: float, size: float) -> str:
     return short if len(text) > 4 else text
 
 
+def _in_common(texts: Sequence[str]) -> int:
+    """Return how many letters all begin with."""
+    low, high = min(texts), max(texts)
+    same = [a == b for a, b in zip(low, high, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
+def cut_all(texts: Sequence[str], wide: float, size: float) -> list[str]:
+    """Shorten texts of which one is wider than so many inches, so that they stay different.
+
+    First goes what all begin and end with, then the middle.
+    """
+    texts = list(texts)
+    if not texts or max(width_of(text, size) for text in texts) <= wide:
+        return texts
+    if len(set(texts)) > 1:
+        first = _in_common(texts)
+        last = _in_common([text[first:][::-1] for text in texts])
+        texts = [
+            f"{'…' if first > 1 else text[:first]}{text[first : len(text) - last]}"
+            f"{'…' if last > 1 else text[len(text) - last :]}"
+            for text in texts
+        ]
+    return [cut(text, wide, size) for text in texts]
+
+
 @contextlib.contextmanager
 def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     """Return the user's Axes, with the user's settings, or a new one of a size, with ours.
@@ -166,20 +192,24 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     if ax is not None:
         wide, high = room(ax)
         shrink = min(1.0, wide / ROOMY[0], high / ROOMY[1])
-        sizes = {
+        sizes: dict[Any, Any] = {
             key: min(points(key), max(SMALLEST + 1, shrink * points(key))) for key in FONT_KEYS
         }
         with mpl.rc_context(sizes if shrink < 1 else {}):
             if shrink < 1:
                 for axis, key in ((ax.xaxis, "xtick.labelsize"), (ax.yaxis, "ytick.labelsize")):
                     axis.set_tick_params(labelsize=sizes[key])
-                    axis.label.set_size(sizes["axes.labelsize"])
-                    axis.get_offset_text().set_size(sizes[key])
+                    axis.label.set_fontsize(sizes["axes.labelsize"])
+                    axis.get_offset_text().set_fontsize(sizes[key])
             yield ax
-        if ax.get_aspect() != "auto" and isinstance(_engine(ax), TightLayoutEngine):
-            # A tight layout measures what stands beside an Axes before it shrinks it: of one whose
-            # sides have a ratio, only the second attempt is right.
-            ax.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]
+        figure: Any = ax.get_figure(root=True)
+        engine = figure.get_layout_engine()
+        if isinstance(engine, TightLayoutEngine) or (
+            engine and (ax.get_aspect() != "auto" or ax.child_axes)
+        ):
+            # A layout measures what stands beside an Axes before it shrinks it; only at the second
+            # attempt are names at their last places, and squares as large as they stay.
+            figure.draw_without_rendering()
         return
     from matplotlib import pyplot as plt
 
@@ -195,10 +225,6 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
             plt.close(figure)
             raise
         _grow(figure, ax, width, height)
-
-
-def _engine(ax: Axes) -> Any:
-    return ax.get_figure(root=True).get_layout_engine()  # type: ignore[union-attr]
 
 
 def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
@@ -273,9 +299,7 @@ class Canvas:
 
 
 @contextlib.contextmanager
-def own_panels(
-    figure: Figure | SubFigure | None, width: float, height: float
-) -> Iterator[Canvas]:
+def own_panels(figure: Figure | SubFigure | None, width: float, height: float) -> Iterator[Canvas]:
     """Return the user's Figure, or a new one of a size, in our settings and constrained layout.
 
     In a smaller figure than that, letters are smaller.
@@ -289,17 +313,17 @@ def own_panels(
             figure = plt.figure(figsize=(width, height), dpi=200, layout="constrained")
         else:
             # Panels, legends and titles find their places by this layout alone.
-            figure.get_figure(root=True).set_layout_engine("constrained")  # type: ignore[union-attr]
-        root = figure.get_figure(root=True)
-        wide, high = (float(side) for side in figure.bbox.size / root.dpi)  # type: ignore[union-attr]
+            figure.get_figure(root=True).set_layout_engine("constrained")
+        root: Any = figure.get_figure(root=True)
+        wide, high = (float(side) for side in np.asarray(figure.bbox.size) / root.dpi)
         canvas = Canvas(figure, wide, high, min(1.0, wide / width, high / height))
-        sizes = {key: canvas.points(points(key)) for key in FONT_KEYS}
-        with mpl.rc_context(sizes):
+        of_settings: dict[Any, Any] = {key: canvas.points(points(key)) for key in FONT_KEYS}
+        with mpl.rc_context(of_settings):
             try:
                 yield canvas
             except BaseException:
                 if new:
-                    plt.close(root)  # type: ignore[arg-type]
+                    plt.close(root)
                 raise
 
 
@@ -328,7 +352,7 @@ def name_axes(ax: Axes, xlabel: str = "", ylabel: str = "") -> None:
     share = 1.0 if is_own(ax) else 0.6
     for text, label, length in ((xlabel, ax.xaxis.label, wide), (ylabel, ax.yaxis.label, high)):
         if text:
-            label.set_text(broken(text, max(share * length, 0.5), label.get_fontsize()))
+            label.set_text(broken(text, max(share * length, 0.5), float(label.get_fontsize())))
 
 
 def explain(
@@ -405,7 +429,7 @@ class _Legible(Locator):
         self.values = np.asarray(values, dtype=float)
         self.labels, self.turned = list(labels), turned
 
-    def __call__(self) -> np.ndarray:
+    def __call__(self) -> Any:
         axis: Any = self.axis
         ax = axis.axes
         index = 0 if axis.axis_name == "x" else 1
@@ -432,7 +456,7 @@ class _Legible(Locator):
                 return self.values[chosen]
         return self.values[:1]
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+    def tick_values(self, vmin: float, vmax: float) -> Any:
         """Return the ticks; they do not depend on the limits."""
         return self()
 

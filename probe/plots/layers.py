@@ -9,7 +9,7 @@ import pandas as pd
 
 from probe.plots.figures import (
     LOOKS_MARKERS,
-    cut,
+    cut_all,
     explain,
     head,
     is_own,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LONGEST = 2.2
 """Inches that a name along the x axis takes at most; a longer one is shortened in the middle."""
 
-NAMES = 0.34
+NAMES = 0.28
 """Share of the height of a user's Axes that turned names may take."""
 
 
@@ -103,7 +103,12 @@ def plot_layers(
         name_axes(ax, ylabel=ylabel)
         head(ax, title)
         sns.despine(ax=ax)
-        explain(ax, legend, last=names[-1][:3], title=f"bars: {interval_label}" if interval_label else "")
+        explain(
+            ax,
+            legend,
+            last=names[-1][:3],
+            title=f"bars: {interval_label}" if interval_label else "",
+        )
     return ax
 
 
@@ -142,7 +147,7 @@ def name_places(ax: Axes, names: list[str], *, share: float = NAMES) -> None:
     level = (1.0 if is_own(ax) else 0.45) * wide / max(len(names), 1)
     turned = max((width_of(name, size) for name in names), default=0) > 0.9 * level
     if turned:
-        names = [cut(name, longest, size) for name in names]
+        names = cut_all(names, longest, size)
     name_ticks(ax.xaxis, range(len(names)), names, turned=turned)
     if turned:
         ax.tick_params(axis="x", length=2, rotation=45)

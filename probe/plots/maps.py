@@ -217,9 +217,9 @@ def plot_sheet(
 ) -> Figure | SubFigure:
     """Draw a contact sheet: a picture, and maps in rows and columns, each on its own scale.
 
-    A method that has one map, whatever the layer, stands in the rows' first columns, beside the
-    picture; below, the others have a row for each layer. So no panel stands alone, and none is
-    empty but at the end of a row.
+    The picture first, then one method after the other; one that has maps of several layers, layer
+    by layer. There are as many columns as fill the last row best: no panel stands alone in it, and
+    none is empty but at its end.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import pandas as pd
 
 from probe.plots.figures import (
     broken,
-    cut,
+    cut_all,
     head,
     is_own,
     looks_of_layers,
@@ -127,14 +127,12 @@ def plot_over_time(
                 bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, fontsize=size, title_fontsize=size,
             )  # fmt: skip
         wide = 0.22 * canvas.width
-        shown = [cut(aliases[name] or name, wide, size) for name in names]
+        shown = cut_all([aliases[name] or name for name in names], wide, size)
         name_ticks(below.yaxis, range(len(names)), shown)
         below.set_ylim(len(names) - 0.4, -0.6)
         below.tick_params(axis="y", length=0, labelsize=size)
         across = 0.62 * canvas.width
-        below.set_xlabel(
-            broken("time after stimulus onset (ms)", across, points("axes.labelsize"))
-        )
+        below.set_xlabel(broken("time after stimulus onset (ms)", across, points("axes.labelsize")))
         explained = "dots: peak" + (", with 95 % CI" if peaks["latency_low"].notna().any() else "")
         if len(clusters):
             explained += f"\nbars: clusters, p < {alpha:g}".replace("0.", ".")
@@ -158,9 +156,7 @@ def _draw_ceiling(ax: Axes, of_layer: pd.DataFrame, label: str) -> None:
     if not (np.isfinite(lower) & np.isfinite(upper)).any():
         return
     x = of_layer[["time_start", "time_end"]].mean(axis=1).to_numpy()
-    ax.fill_between(
-        x, lower, upper, color="0.5", alpha=0.22, lw=0, label=label, zorder=0
-    )
+    ax.fill_between(x, lower, upper, color="0.5", alpha=0.22, lw=0, label=label, zorder=0)
 
 
 def _draw_latency(ax: Axes, row: int, peak: pd.DataFrame, look: dict[str, Any]) -> None:

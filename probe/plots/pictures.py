@@ -92,9 +92,7 @@ def plot_pictures(
     return axes
 
 
-def _grid(
-    n: int, width: int, height: int, beside: int, into: tuple[float, float] | None
-) -> Grid:
+def _grid(n: int, width: int, height: int, beside: int, into: tuple[float, float] | None) -> Grid:
     """Lay out n pictures of so many pixels, with so many patches beside each."""
     if into is not None:
 

@@ -19,7 +19,7 @@ from probe.errors import ProbeError
 from probe.formats.names import in_order
 from probe.plots.figures import (
     broken,
-    cut,
+    cut_all,
     explain,
     head,
     inches,
@@ -130,7 +130,7 @@ def plot_rdm(
         if not gallery and one.names and _fits(ax, one.n):
             size = points("xtick.labelsize")
             longest = LONGEST if is_own(ax) else min(LONGEST, 0.17 * min(room(ax)))
-            names = [cut(name, longest, size) for name in one.names]
+            names = cut_all(one.names, longest, size)
             ax.set_yticks(range(one.n), names)
             ax.set_xticks(range(one.n), names, rotation=90)
             ax.tick_params(length=0, pad=2.0 + bar_width * 72 * inches(ax)[1])
@@ -321,7 +321,7 @@ def plot_dendrogram(
             ax.yaxis.tick_right()
             size = points("ytick.labelsize")
             longest = LONGEST if is_own(ax) else min(LONGEST, 0.35 * room(ax)[0])
-            shown = [cut(names[k], longest, size) for k in order]
+            shown = cut_all([names[k] for k in order], longest, size)
             ax.set_yticks(10.0 * np.arange(one.n) + 5.0, shown)
             ax.tick_params(axis="y", length=0, pad=2.0 + bar_width * 72 * inches(ax)[0])
         if groups:

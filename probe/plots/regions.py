@@ -10,7 +10,7 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 
-from probe.plots.figures import broken, cut, name_ticks, own_panels, points, width_of
+from probe.plots.figures import broken, cut, cut_all, name_ticks, own_panels, points, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,8 +218,9 @@ def _draw_network(
                 interpolation="nearest",
             )  # fmt: skip
             if width_of("100", room.letters) < 0.9 * room.cell and room.row > 0.2:
-                _write_numbers(ax, image, masked, "{:.0f}" if colours == SHARE_MAP else "{:.2f}",
-                               room.letters)
+                _write_numbers(
+                    ax, image, masked, "{:.0f}" if colours == SHARE_MAP else "{:.2f}", room.letters
+                )
         images.append(image)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -241,7 +242,7 @@ def _draw_network(
     names = [aliases[layer] or layer for layer in layers]
     turned = max(width_of(name, room.letters) for name in names) > 0.8 * room.cell
     if turned:
-        names = [cut(name, room.names, room.letters) for name in names]
+        names = cut_all(names, room.names, room.letters)
     ax.tick_params(axis="x", labelsize=room.letters, length=2, rotation=90 if turned else 0)
     name_ticks(ax.xaxis, range(len(layers)), names, turned=turned)
     lines = room.row > 2.5 * room.letters / 72

@@ -157,7 +157,8 @@ def plot_slices(
             palette, ticks = _palette(len(names)), np.arange(len(names))
             for ax, level in zip(axes[-1], levels, strict=True):
                 ax.imshow(
-                    slice_of(np.ones(len(space)), level), origin="lower", cmap=ListedColormap(["w"]),
+                    slice_of(np.ones(len(space)), level), origin="lower",
+                    cmap=ListedColormap(["w"]),
                     aspect=height / width,
                 )  # fmt: skip
                 values = np.where(best < 0, np.nan, best.astype(float))
@@ -183,10 +184,13 @@ def plot_slices(
             ax.spines[:].set_visible(False)
             for where, text in ((0.01, "L"), (0.99, "R")):
                 ax.text(
-                    where, 0.01, text, transform=ax.transAxes, fontsize=canvas.points(6), color="0.35",
+                    where, 0.01, text, transform=ax.transAxes, fontsize=canvas.points(6),
+                    color="0.35",
                     ha="left" if text == "L" else "right", va="bottom",
                 )  # fmt: skip
-        note = "outlined: p < .05, corrected" if significant is not None and significant.any() else ""
+        note = (
+            "outlined: p < .05, corrected" if significant is not None and significant.any() else ""
+        )
         _heading(canvas, title, note)
     return figure
 
@@ -238,9 +242,7 @@ def plot_surfaces(
         norm = Normalize(-limit, limit)
         colours = mpl.colormaps[SCORES].with_extremes(bad="0.85")
         palette: Any = _palette(len(names)).with_extremes(bad="0.85")
-        rows: list[tuple[np.ndarray, Any, Any]] = [
-            (scores[k], colours, norm) for k in chosen
-        ]
+        rows: list[tuple[np.ndarray, Any, Any]] = [(scores[k], colours, norm) for k in chosen]
         if best is not None:
             values = np.where(best < 0, np.nan, best.astype(float))
             rows.append((values, palette, Normalize(-0.5, len(names) - 0.5)))
@@ -318,9 +320,7 @@ def _drawn(
     def chosen(n: int, most: int) -> list[int]:
         most = max(most, 1)
         return (
-            list(range(n))
-            if n <= most
-            else sorted({round(k) for k in np.linspace(0, n - 1, most)})
+            list(range(n)) if n <= most else sorted({round(k) for k in np.linspace(0, n - 1, most)})
         )
 
     down = int((canvas.height - 0.6) / LEAST) - with_best

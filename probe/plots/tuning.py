@@ -281,9 +281,7 @@ def _draw_histogram(
         ax.axvline(reference.mean, color="black", lw=1.0, ls=":")
 
 
-def _annotate(
-    ax: Axes, values: np.ndarray, row: pd.DataFrame, size: float, wide: float
-) -> None:
+def _annotate(ax: Axes, values: np.ndarray, row: pd.DataFrame, size: float, wide: float) -> None:
     text = f"n {np.sum(~np.isnan(values))}"
     if len(row) and np.isfinite(row["distance"].iloc[0]):
         text += f" · D {row['distance'].iloc[0]:.2f} ({row['expected'].iloc[0]:.2f})"

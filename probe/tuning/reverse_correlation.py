@@ -100,9 +100,7 @@ class MappedFields(Drawable):
         n = f"{2 * self.about['pairs']:,} pictures of noise"
         return f"{self.about['model']} · {', '.join(layers)} · {n}"
 
-    def plot(
-        self, figure: Figure | SubFigure | None = None
-    ) -> Figure | SubFigure:
+    def plot(self, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
         """Draw the most reliable maps of each layer.
 
         Parameters

@@ -39,7 +39,9 @@ def layers(n: int, long: bool) -> pd.DataFrame:
     paths, aliases = names(n, long)
     rng = np.random.default_rng(n)
     score = 0.1 + 0.3 * np.sin(np.linspace(0.2, 2.8, n)) + rng.normal(0, 0.02, n)
-    base = pd.DataFrame({"layer": paths, "alias": aliases, "type": [KINDS[k % 3] for k in range(n)]})
+    base = pd.DataFrame(
+        {"layer": paths, "alias": aliases, "type": [KINDS[k % 3] for k in range(n)]}
+    )
     parts = [
         base.assign(kind="layer", score=score, ci_low=score - 0.06, ci_high=score + 0.06),
         pd.DataFrame([{"kind": "pixels", "layer": "pixels", "alias": "", "type": "input", "score": 0.07,
@@ -421,7 +423,6 @@ def atlas(n: int, target: bool) -> Any:
     table["attribution"] = rng.normal(size=len(table))
     explained = None
     if target:
-
         explained = Channel("features.10", 84)
     return Atlas(
         pictures(len(table), 16, 16), table, rng.random((500, 2)).astype("float32"), grid,
