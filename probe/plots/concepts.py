@@ -77,11 +77,7 @@ def plot_concepts(
                 ax.set_title(layer, fontsize=7, loc="left", color="0.35")
             if layer == layers[-1]:
                 filled = "filled: p < .05" + (" (Holm)" if p == "p_holm" else "")
-                ax.set_xlabel(f"{label}\n{filled}")
-    axes[-1][0].annotate(
-        "grey: 95 % of random sets of pictures", (0, 0), (0, 2), xycoords="figure points",
-        textcoords="offset points", fontsize=6, color="0.35", annotation_clip=False,
-    ).set_in_layout(False)  # fmt: skip
+                ax.set_xlabel(f"{label}\n{filled}; grey: 95 % of random sets", fontsize=7)
     if title:
         figure.suptitle(textwrap.fill(title, 80), fontsize=8)
     return figure

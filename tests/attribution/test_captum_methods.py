@@ -134,6 +134,8 @@ def test_of_a_layer_it_is_what_the_module_returned(
     of = {} if kind is attr.LayerActivation else {"target": 2}
     direct = quietly(lambda: kind(apart.eval(), apart.first).attribute(inputs.clone(), **of))
     expected = direct[0].sum(0).detach()
+    if kind is attr.LayerActivation:
+        assert expected.min() < 0 <= kind(module, module.first).attribute(inputs).min()
     for source, layer in (
         (kind, "first"),
         (functools.partial(kind, layer=module.first), None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import permutations
 
+import captum.attr
 import numpy as np
 import pandas as pd
 import pytest
@@ -509,6 +510,8 @@ def test_masses_are_of_maps_by_the_fold_that_has_not_seen_the_picture(
         "detail": {"method": "input-x-gradient", "baseline": "blurred"},
         "grad-cam": {},
         "occlusion": {"size": 112, "stride": 112},
+        "Captum's gradient": {"method": captum.attr.Saliency},
+        "Captum's CAM": {"method": captum.attr.LayerGradCam, "relu_attributions": True},
     }
     masses = held_out_masses(heads, deletions, uses, sites=[2, 0], progress=False)
     assert list(masses) == list(uses)
@@ -522,6 +525,8 @@ def test_masses_are_of_maps_by_the_fold_that_has_not_seen_the_picture(
             np.testing.assert_allclose(
                 masses["gradient"][row, :, column], expected[0, :, 0], rtol=1e-3
             )
+    for theirs, ours in (("Captum's gradient", "gradient"), ("Captum's CAM", "grad-cam")):
+        np.testing.assert_allclose(masses[theirs], masses[ours], rtol=1e-3, atol=1e-6)
     again = held_out_masses(heads, deletions, "gradient", progress=False, batch_size=1)
     np.testing.assert_allclose(again["gradient"][..., 2], masses["gradient"][..., 0], rtol=1e-3)
 
