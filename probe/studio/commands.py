@@ -77,13 +77,14 @@ class Command:
         self.name = name
         *groups, last = name.split()
         group: Any = get_command(app)
+        part: Any = app
         for one in groups:
-            app = next(g.typer_instance for g in app.registered_groups if g.name == one)
+            part = next(g.typer_instance for g in part.registered_groups if g.name == one)
             group = group.commands[one]
         self._command = group.commands[last]
         self._context = self._command.context_class(self._command, info_name=f"probe {name}")
         function: Any = next(
-            c.callback for c in app.registered_commands if last in (c.name, _name_of(c.callback))
+            c.callback for c in part.registered_commands if last in (c.name, _name_of(c.callback))
         )
         hints = typing.get_type_hints(function)
         known = getattr(function, "known", {})

@@ -36,39 +36,55 @@ _FOLDER = Path(__file__).parent
 def form(
     command: Command,
     names: Sequence[str],
-    shown: Mapping[str, Any],
+    more: Sequence[str] = (),
+    shown: Mapping[str, Any] | None = None,
     between: str = "",
     *,
     wide: bool = False,
+    folded: str = "More settings",
 ) -> gr.HTML:
     """Make the controls of some options.
 
     Parameters
     ----------
     command : Command
-    names : sequence of str
-        Of the options, in order.
+    names, more : sequence of str
+        Of the options, in order; the second are folded away.
     shown : mapping
         What a field shows until it is changed, where that is not the option's default.
     between : str
         What stands between several values of an argument, to be said in its help.
     wide : bool
         Whether each field has a row of its own.
+    folded : str
+        What stands over the second.
     """
-    options = [command.options[name] for name in names]
-    content = "".join(
-        _field(option, command.name.replace(" ", "-"), shown, between) for option in options
-    )
+    shown, prefix = shown or {}, command.name.replace(" ", "-")
+
+    def fields(some: Sequence[str]) -> str:
+        content = "".join(_field(command.options[n], prefix, shown, between) for n in some)
+        return f'<div class="probe-form{" probe-wide" if wide else ""}">{content}</div>'
+
+    content = fields(names) if names else ""
+    if more:
+        head = f"<summary>{html.escape(folded)}</summary>"
+        content += f'<details class="probe-further">{head}{fields(more)}</details>'
     return gr.HTML(
         {},
-        html_template="${form}",
+        html_template=template(content),
         js_on_load=(_FOLDER / "form.js").read_text("utf-8"),
-        form=f'<div class="probe-form{" probe-wide" if wide else ""}">{content}</div>',
-        shown=defaults(options, shown),
+        shown=defaults([command.options[name] for name in (*names, *more)], shown),
         errors={},
         words={},
         elem_classes="probe-plain",
     )
+
+
+def template(content: str) -> str:
+    """Return HTML as a template in which nothing is filled in."""
+    for mark in ("\\", "`", "$", "{"):
+        content = content.replace(mark, f"&#{ord(mark)};")
+    return content
 
 
 def defaults(options: Sequence[Option], shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,23 +97,22 @@ def drop(label: str, hint: str) -> gr.HTML:
     """Make a place for a folder, or for files of any kind; its value lists what was uploaded."""
     return gr.HTML(
         [],
-        html_template="${form}",
         js_on_load=(_FOLDER / "drop.js").read_text("utf-8"),
-        form=f"""<div class="probe-zone" role="group" aria-label="{html.escape(label)}">
+        html_template=template(
+            f"""<div class="probe-zone" role="group" aria-label="{html.escape(label)}">
           <strong>{html.escape(label)}</strong><p>{html.escape(hint)}</p>
           <div><button type="button" data-opens="probe-folder">Choose a folder</button>
           <button type="button" data-opens="probe-files">Choose files</button>
           <button type="button" class="probe-clear">Clear</button></div>
           <p class="probe-came" aria-live="polite"></p>
           <input class="probe-folder" type="file" webkitdirectory hidden>
-          <input class="probe-files" type="file" multiple hidden></div>""",
+          <input class="probe-files" type="file" multiple hidden></div>"""
+        ),
         elem_classes="probe-plain",
     )
 
 
-def check(
-    command: Command, names: Collection[str], values: Mapping[str, Any]
-) -> dict[str, str]:
+def check(command: Command, names: Collection[str], values: Mapping[str, Any]) -> dict[str, str]:
     """Return what is wrong with values, by the names of options, in the words of the command."""
     errors = {}
     for name, value in values.items():
@@ -125,7 +140,8 @@ def _field(option: Option, prefix: str, shown: Mapping[str, Any], between: str) 
         f'<div class="probe-label"><label for="{key}">{label}</label>{reset}</div>'
         f'<div class="probe-entry">{entry}</div>'
         f'<p class="probe-refused" role="alert" id="{key}-refused" hidden></p>'
-        f'<div class="probe-help" id="{key}-help">{_help(option.help + more_values, label)}</div>'
+        f'<div class="probe-help" id="{key}-help">'
+        f"{_help(option.help + more_values, label, option.words)}</div>"
         "</div>"
     )
 
@@ -168,8 +184,13 @@ def _slider(option: Option, value: float) -> str:
     )
 
 
-def _help(text: str, label: str) -> str:
+def _help(text: str, label: str, words: Collection[str]) -> str:
     """Show a help text: whole if it is short, else its first sentence, and the rest on demand."""
+    if len(text) > SHORT_HELP and text.partition(":")[0] in words:  # and each is explained
+        return (
+            f'<details><summary aria-label="what the words of {label} mean">what they mean'
+            f"</summary>{_marked(text)}</details>"
+        )
     if len(text) <= SHORT_HELP:
         return f"<span>{_marked(text)}</span>"
     first, rest = _split(text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import shlex
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -100,8 +100,10 @@ class Studio:
                 for tab in TABS:
                     with gr.Tab(tab.title, id=tab.command, elem_id=f"tab-{tab.command}"):
                         self._tab(tab)
-                with gr.Tab("Recording", id="recording", elem_id="tab-recording"):
+                with gr.Tab("Recording", id="recording", elem_id="tab-recording") as recording:
                     self._recording_tab()
+                # What reads recordings takes its time to be imported.
+                recording.select(_warm, None, None, **QUIET)
             page.unload(self._leave)
         return page
 
@@ -113,33 +115,31 @@ class Studio:
             with gr.Column(scale=4, min_width=320):
                 gr.HTML(shown.quiet(command.about), elem_classes="probe-plain")
                 drops = [_drop(one) for one in (*tab.pictures, *tab.fields)]
-                form = forms.form(command, tab.options, begin, BETWEEN)
+                form = forms.form(command, tab.options, tab.more, begin, BETWEEN)
                 if "target" in tab.options:
                     self._site_chooser(form)
-                with gr.Accordion("More", open=False):
-                    further = forms.form(command, tab.more, begin, BETWEEN)
+                others = [one.label for one in tab.extra]
+                label = ", ".join([*others, "options as in a shell"])
+                with gr.Accordion(label[0].upper() + label[1:], open=False):
                     drops += [_drop(one) for one in tab.extra]
                     more = _more(command)
             with gr.Column(scale=5, min_width=320):
                 outcome = self._outcome(tab)
-        inputs = [form, further]
-        self._checks(tab, form, further)
+        self._checks(tab, form)
 
         async def run(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
-            files, rest = values[: len(drops)], values[len(drops) :]
-            options, text = {**(rest[0] or {}), **(rest[1] or {})}, rest[2] or ""
-            errors = forms.check(command, (*tab.options, *tab.more), options)
-            yield gr.update(errors=errors), gr.update(errors=errors), *[gr.skip()] * 5
-            if errors:
-                yield gr.skip(), gr.skip(), *_refused(next(iter(errors.values())))
+            files, options, text = values[: len(drops)], values[-2] or {}, values[-1] or ""
+            checked, wrong = self._checked(tab, options)
+            yield checked, *(_refused(wrong) if wrong else [gr.skip()] * 5)
+            if wrong:
                 return
             make = asyncio.to_thread(
                 self._job, tab, files, options, text, str(request.session_hash)
             )
             async for parts in self._follow(make):
-                yield gr.skip(), gr.skip(), *parts
+                yield gr.skip(), *parts
 
-        outcome.run.click(run, [*drops, *inputs, more], [*inputs, *outcome.parts], **QUIET)
+        outcome.run.click(run, [*drops, form, more], [form, *outcome.parts], **QUIET)
 
     def _outcome(self, tab: Tab) -> _Outcome:
         """Make the place of a result: buttons, the stage, progress, and all that is said."""
@@ -162,31 +162,23 @@ class Studio:
 
         return stop
 
-    def _checks(self, tab: Tab, form: gr.HTML, further: gr.HTML) -> None:
+    def _checks(self, tab: Tab, form: gr.HTML) -> None:
         """Refuse what is out of range at its field, and show what a preset sets."""
-        command, start = self._commands[tab.command], dict(tab.start)
+        form.change(lambda values: self._checked(tab, values or {})[0], form, form, **QUIET)
 
-        def changed(values: Any, others: Any) -> tuple[Any, Any]:
-            options = {**(values or {}), **(others or {})}
-            errors = forms.check(command, (*tab.options, *tab.more), options)
-            look: dict[str, Any] = {}
-            if "preset" in command.options:
-                try:
-                    look = _look(options, command)
-                except ProbeError as error:
-                    errors["preset"] = str(error)
-            return tuple(  # type: ignore[return-value]
-                gr.update(
-                    errors=errors,
-                    shown=forms.defaults(
-                        [command.options[name] for name in names], {**start, **look}
-                    ),
-                )
-                for names in (tab.options, tab.more)
-            )
-
-        for one in (form, further):
-            one.change(changed, [form, further], [form, further], **QUIET)
+    def _checked(self, tab: Tab, values: Mapping[str, Any]) -> tuple[Any, str]:
+        """Return what a form is to show of its values, and what is wrong with the first."""
+        command, names = self._commands[tab.command], (*tab.options, *tab.more)
+        errors = forms.check(command, names, values)
+        look: dict[str, Any] = {}
+        if "preset" in command.options:
+            try:
+                look = _look(values, command)
+            except ProbeError as error:
+                errors["preset"] = str(error)
+        begin = {**dict(tab.start), **look}
+        shown_values = forms.defaults([command.options[name] for name in names], begin)
+        return gr.update(errors=errors, shown=shown_values), next(iter(errors.values()), "")
 
     async def _follow(self, making: Any) -> AsyncIterator[Sequence[Any]]:
         """Work on a job that is being made, and return what there is to show of it."""
@@ -293,7 +285,7 @@ class Studio:
             )
             note = gr.HTML(shown.quiet("Looking for them …"), elem_classes="probe-plain probe-note")
             with gr.Accordion("Fit the sites of a recording", open=False):
-                wanted = forms.form(encode, ("dataset", "model"), {"model": "alexnet"})
+                wanted = forms.form(encode, ("dataset", "model"), shown={"model": "alexnet"})
                 with gr.Row():
                     fit = gr.Button("Fit", size="sm", elem_classes="probe-fit")
                     cancel = gr.Button("Cancel", size="sm", interactive=False)
@@ -377,26 +369,26 @@ class Studio:
                     "its folder, or its files with the pictures: NWB, MATLAB, netCDF, HDF5, NumPy, "
                     "tables",
                 )
-                name = forms.form(self._commands["rsa"], ("dataset",), {}, wide=True)
-                with gr.Accordion("How dropped files are read", open=False):
-                    reading = forms.form(self._commands["datasets import"], READING, {})
+                name = forms.form(self._commands["rsa"], ("dataset",), wide=True)
+                reading = forms.form(
+                    self._commands["datasets import"], (), READING,
+                    folded="How dropped files are read",
+                )  # fmt: skip
                 understood = gr.HTML("", elem_classes="probe-plain probe-out probe-understood")
                 question = gr.Radio(
                     list(commands), value=RECORDING[0].title, show_label=False,
                     elem_classes="probe-question",
                 )  # fmt: skip
-                groups, questions = [], []
-                for k, tab in enumerate(RECORDING):
+                questions = []
+                for tab in RECORDING:
                     command = self._commands[tab.command]
-                    with gr.Column(visible=k == 0, elem_id=f"ask-{tab.command}") as group:
+                    # Which of them is seen is a matter of style: page.css.
+                    with gr.Column(elem_id=f"ask-{tab.command}"):
                         gr.HTML(shown.quiet(command.about), elem_classes="probe-plain")
-                        form = forms.form(command, tab.options, dict(tab.start))
-                        with gr.Accordion("More", open=False):
-                            further = forms.form(command, tab.more, dict(tab.start))
-                            more = _more(command)
-                    groups.append(group)
-                    questions += [form, further, more]
-                    self._checks(tab, form, further)
+                        form = forms.form(command, tab.options, tab.more, dict(tab.start))
+                        more = _more(command)
+                    questions += [form, more]
+                    self._checks(tab, form)
             with gr.Column(scale=5, min_width=320):
                 with gr.Row():
                     run = gr.Button("Run", variant="primary", elem_classes="probe-run")
@@ -411,24 +403,20 @@ class Studio:
                     gr.HTML("", elem_classes="probe-plain probe-out probe-details"),
                 )  # fmt: skip
         cancel.click(self._stops(*(tab.command for tab in RECORDING)), None, None, **QUIET)
-        question.change(
-            lambda title: [gr.update(visible=tab.title == title) for tab in RECORDING],
-            question, groups, **QUIET,
-        )  # fmt: skip
-        ask = [questions[0], questions[3]]
+        ask = [questions[0], questions[2]]
 
         async def read(
             request: gr.Request, files: Any, named: Any, options: Any
         ) -> AsyncIterator[Any]:
             visitor = self._of(str(request.session_hash))
             visitor.turn += 1
-            turn = visitor.turn
+            turn, rest = visitor.turn, [gr.skip()] * 3
             visitor.recording, visitor.refused = "", ""
             text = str((named or {}).get("dataset", "")).strip()
             if not files and not text:
-                yield "", gr.skip(), gr.skip()
+                yield "", *rest, gr.skip()
                 return
-            yield shown.quiet("Reading …"), gr.skip(), gr.skip()
+            yield shown.quiet("Reading …"), *rest, ""
             try:
                 if files:
                     recording = await asyncio.to_thread(self._understand, files, options, visitor)
@@ -443,26 +431,27 @@ class Studio:
             except ProbeError as error:
                 if turn == visitor.turn:
                     visitor.refused = str(error)
-                    yield shown.wrong(str(error)), gr.skip(), gr.skip()
+                    yield shown.wrong(str(error)), *rest, gr.skip()
                 return
             if turn != visitor.turn:
                 return
             visitor.recording = result
             told = gr.update(words={k: list(v) for k, v in words.items()})
-            yield shown.lines(lines, made), told, told
+            unnamed = gr.update(value={}) if files and text else gr.skip()
+            yield shown.lines(lines, made), unnamed, told, told, gr.skip()
 
+        parts = [understood, name, *ask, outcome.progress]
         for control in (drop, name, reading):
-            control.change(read, [drop, name, reading], [understood, *ask], **QUIET)
+            control.change(read, [drop, name, reading], parts, **QUIET)
 
         async def go(request: gr.Request, title: str, *values: Any) -> AsyncIterator[Any]:
             k = list(commands).index(title)
             tab, command = RECORDING[k], commands[title]
-            form, further, text = values[3 * k : 3 * k + 3]
-            options = {**(form or {}), **(further or {})}
-            errors = forms.check(command, (*tab.options, *tab.more), options)
-            yield *(gr.update(errors=errors),) * 2, *[gr.skip()] * 5
-            if errors:
-                yield gr.skip(), gr.skip(), *_refused(next(iter(errors.values())))
+            options, text = values[2 * k] or {}, values[2 * k + 1] or ""
+            checked, wrong = self._checked(tab, options)
+            told = [checked if one is tab else gr.skip() for one in RECORDING]
+            yield *told, *(_refused(wrong) if wrong else [gr.skip()] * 5)
+            if wrong:
                 return
             owner = str(request.session_hash)
             visitor = self._of(owner)
@@ -473,12 +462,10 @@ class Studio:
                         visitor.refused or "drop a recording, or name one, such as v4 or sim-v4"
                     )
                 recording = visitor.recording
-                dataset = (
-                    recording if isinstance(recording, str) else f"./{recording.folder.name}"
-                )
+                dataset = recording if isinstance(recording, str) else f"./{recording.folder.name}"
                 others = {n: options[n] for n in (*tab.options, *tab.more) if n in options}
                 model = others.pop("model", dict(tab.start)["model"])
-                return self._asked(command, others, dataset, model, owner, text or "")
+                return self._asked(command, others, dataset, model, owner, text)
 
             async for parts in self._follow(asyncio.to_thread(make)):
                 yield gr.skip(), gr.skip(), *parts
@@ -506,6 +493,10 @@ class Studio:
             remove(job.folder)
         for folder in visitor.folders:
             remove(folder)
+
+
+def _warm() -> None:
+    importlib.import_module("probe.recordings.importing.read")
 
 
 def _look(values: Mapping[str, Any], command: Command) -> dict[str, Any]:
@@ -552,7 +543,7 @@ def _drop(field: Field) -> gr.File:
         label=field.label,
         file_count="multiple" if field.many else "single",
         file_types=kinds,
-        height=134,
+        height=148,
         elem_classes=f"probe-drop probe-{field.name}",
     )
     small = gr.HTML("", elem_classes="probe-plain probe-shown")

@@ -11,6 +11,7 @@ import html
 import io
 import json
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -106,7 +107,8 @@ def img(url: str, name: str) -> str:
 
 def small(files: Sequence[Path]) -> str:
     """Return pictures that were dropped, and what is wrong with them."""
-    figures, errors = [], []
+    figures: list[str] = []
+    errors: list[str] = []
     for file in files:
         try:
             uploads.check(file)
@@ -114,9 +116,8 @@ def small(files: Sequence[Path]) -> str:
                 figures.append(_figure(uploads.as_url(file, THUMBNAIL_SIDE_PX), file.name))
         except (ProbeError, OSError) as error:
             errors.append(wrong(str(error)))
-    if more := len(files) - len(figures) - len(errors):
-        if figures:
-            figures.append(f'<p class="probe-quiet">and {more} more</p>')
+    if (more := len(files) - len(figures) - len(errors)) and figures:
+        figures.append(f'<p class="probe-quiet">and {more} more</p>')
     content = f'<div class="probe-small">{"".join(figures)}</div>' if figures else ""
     return content + "".join(errors)
 
@@ -174,7 +175,10 @@ def ended(job: Job) -> str:
             '<div class="probe-state" role="status"><div class="probe-bar"></div>Cancelled. What '
             "was finished is kept: the same settings go on.</div>"
         )
-    return _full(f"Done in {_time(time.monotonic() - job.started)}.")
+    said = f"Done in {_time(time.monotonic() - job.started)}."
+    if report := next((path for path in job.made() if path.name == REPORT), None):
+        said += f' <a href="{_address(report)}" target="_blank">The report by itself</a>'
+    return _full(said)
 
 
 def made(job: Job, last: str, before: Sequence[Path]) -> str:
@@ -216,19 +220,39 @@ def details(job: Job, line: str) -> str:
     if job.state != "done":
         return command(line)
     files = job.made()
-    links = "".join(
-        f'<a href="{_address(path)}" download="{html.escape(path.name)}">'
-        f"{html.escape(path.relative_to(job.folder).as_posix())}</a>"
-        for path in files
-    )
+    folders = {path.relative_to(job.folder).parent.as_posix() for path in files}
+    folder = folders.pop() if len(folders) == 1 else "."
+    links = "".join(_link(path, path.relative_to(job.folder / folder).as_posix()) for path in files)
+    if folder != ".":
+        links = _link(_archive(job, folder), "all of them (.zip)") + links
     tables = [path for path in files if path.name == "table.csv"]
     return (
         (f'<div class="probe-links" aria-label="Download">{links}</div>' if files else "")
         + command(line)
-        + (f"<h3>What it says</h3>{_pre(job.said)}" if job.said else "")
+        + (_said(job.said, folded=any(path.name == REPORT for path in files)))
         + "".join(_table(path) for path in tables[:1])
         + "".join(_settings(path) for path in files if _is_side_car(path, files))
     )
+
+
+def _link(path: Path, text: str) -> str:
+    name = html.escape(path.name)
+    return f'<a href="{_address(path)}" download="{name}">{html.escape(text)}</a>'
+
+
+def _archive(job: Job, folder: str) -> Path:
+    """Put a folder that a job wrote into an archive, beside the job's own files."""
+    parent = job.folder / ".all"
+    name = Path(folder).name
+    return Path(shutil.make_archive(str(parent / name), "zip", job.folder / folder))
+
+
+def _said(text: str, *, folded: bool) -> str:
+    if not text:
+        return ""
+    if folded:
+        return f"<details><summary>What it says</summary>{_pre(text)}</details>"
+    return f"<h3>What it says</h3>{_pre(text)}"
 
 
 def command(line: str) -> str:
@@ -376,7 +400,9 @@ def _field(site: Listed) -> str:
     if site.field is None:
         return '<svg viewBox="0 0 100 100" role="img" aria-label="looks everywhere"></svg>'
     y, x, sd = site.field
-    where = f"field: {100 * x:.0f} % from the left, {100 * y:.0f} % from the top, SD {100 * sd:.0f} %"
+    where = (
+        f"field: {100 * x:.0f} % from the left, {100 * y:.0f} % from the top, SD {100 * sd:.0f} %"
+    )
     return (
         f'<svg viewBox="0 0 100 100" role="img" aria-label="{where}"><title>{where}</title>'
         f'<circle cx="{100 * x:.1f}" cy="{100 * y:.1f}" r="{100 * sd:.1f}"></circle></svg>'

@@ -99,8 +99,8 @@ def of_recording(key: str) -> list[Listed]:
         return []
 
     def field(row: Any) -> tuple[float, float, float] | None:
-        values = (row["y"], row["x"], row["sd_field"])
-        return tuple(map(float, values)) if np.isfinite(values).all() else None
+        y, x, sd = (float(row[name]) for name in ("y", "x", "sd_field"))
+        return (y, x, sd) if np.isfinite((y, x, sd)).all() else None
 
     listed = [
         Listed(

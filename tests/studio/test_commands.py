@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from probe import cli
 from probe.errors import ProbeError
+from probe.settings import option_of
 from probe.studio.commands import Command
-from probe.synthesis.settings import PRESETS
+from probe.synthesis.settings import PRESETS, DreamSettings
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def test_words_defaults_and_texts_are_those_of_the_command(dream):
 
 def test_a_line_is_as_short_as_it_can_be(dream):
     options = {"preset": "cities", "model": "vgg16", "seed": "0", "size": "", "steps": None,
-               "demo": False, "strength": "1.5", "target": "-1*features.22:3"}  # fmt: skip
+               "demo": None, "strength": "1.5", "target": "-1*features.22:3"}  # fmt: skip
     assert dream.line(["a b.jpg"], options, "--no-laplacian --layer 'x, y'") == (
         "dream", "a b.jpg", "--preset", "cities", "--strength", "1.5",
         "--target=-1*features.22:3", "--no-laplacian", "--layer", "x, y",
@@ -39,6 +42,71 @@ def test_a_line_is_as_short_as_it_can_be(dream):
     style = Command(cli.app, "style")
     masks = ("--mask", "a.png", "--mask", "b.png")
     assert style.line(["c.png"], {"mask": ["a.png", "b.png"]}) == ("style", "c.png", *masks)
+
+
+def test_what_is_on_by_itself_is_switched_off_by_name(dream):
+    assert dream.line([], {"laplacian": False}) == ("dream", "--no-laplacian")
+    assert dream.line([], {"laplacian": True}) == ("dream", "--laplacian")
+    assert dream.line([], {"demo": False}) == ("dream",)
+    visualize = Command(cli.app, "visualize")
+    assert visualize.line([], {"check": False, "mask": True}) == ("visualize", "--no-check")
+
+
+def test_ranges_are_those_of_the_settings(dream):
+    for name in ("strength", "colour", "scale", "size", "steps"):
+        assert dream.options[name].known is option_of(DreamSettings, name)
+    assert dream.options["colour"].range == (0.0, 1.0)
+    assert dream.options["strength"].range == (0.0, 64.0)
+    assert dream.options["steps"].range is None  # without an upper bound
+    assert Command(cli.app, "rsa").options["min_reliability"].range == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        ("dream", "strength", "99"),
+        ("dream", "strength", "0"),
+        ("dream", "steps", "2.7"),
+        ("dream", "steps", "many"),
+        ("dream", "size", "3"),
+        ("dream", "colour", "-0.1"),
+        ("dream", "precision", "float15"),
+        ("style", "steps", "0"),
+        ("rsa", "n_resamples", "1"),
+        ("encode", "min_reliability", "2"),
+    ],
+)
+def test_a_value_is_refused_in_the_words_of_the_command(
+    command, name, value, capsys, monkeypatch, tmp_path
+):
+    written = Command(cli.app, command)
+    with pytest.raises(ProbeError) as refused:
+        written.check(name, value)
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64)).save("a.png")
+    needed = {"style": ["a.png", "a.png"], "dream": ["a.png"]}.get(
+        command, ["--model", "alexnet", "--dataset", "sim-v4"]
+    )
+    line = ["probe", command, *needed, f"{written.options[name].flag}={value}"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = capsys.readouterr().err.strip()
+    assert said.removeprefix("probe: error: ").startswith(str(refused.value))
+
+
+def test_a_value_that_is_allowed_is_not_refused(dream):
+    for name, value in {"strength": "64", "size": 32, "colour": "0", "preset": "cities",
+                        "laplacian": False, "target": "tabby"}.items():  # fmt: skip
+        dream.check(name, value)
+
+
+def test_a_command_of_a_group():
+    read = Command(cli.app, "datasets import")
+    assert read.options["axes"].flag == "--axes"
+    assert read.line(["a.npz"], {"window": "50,250ms"}) == (
+        "datasets", "import", "a.npz", "--window", "50,250ms",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,50 @@
-"""Controls of the page, as far as they do not need a browser."""
+"""Forms and what is shown of jobs, as far as they do not need a browser."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probe import cli
 from probe.cli import complete
+from probe.errors import ProbeError
+from probe.studio import tabs
+from probe.studio.commands import Command
+from probe.synthesis.presets import LOOKS
 
 
 @pytest.fixture(scope="module")
-def page() -> ModuleType:
+def forms() -> ModuleType:
     """Imports gradio, which takes seconds."""
     pytest.importorskip("gradio")
+    from probe.studio import forms
+
+    return forms
+
+
+@pytest.fixture(scope="module")
+def page(forms: ModuleType) -> ModuleType:
     from probe.studio import page
 
     return page
 
 
-@pytest.mark.parametrize("command", ["dream", "saliency", "visualize"])
+@pytest.fixture(scope="module")
+def shown(forms: ModuleType) -> ModuleType:
+    from probe.studio import shown
+
+    return shown
+
+
+@pytest.mark.parametrize("command", ["dream", "saliency", "visualize", "atlas"])
 def test_a_target_is_typed_also_where_sites_are_kept(
-    page: ModuleType, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forms: ModuleType, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Completion knows sites alone, and the field takes any class and channel all the same."""
     monkeypatch.setenv("PROBE_CACHE", str(tmp_path))
@@ -31,13 +52,95 @@ def test_a_target_is_typed_also_where_sites_are_kept(
     about = json.dumps({"dataset": "v4"})
     (tmp_path / "encodings" / "one" / "encoding.json").write_text(about)
     assert complete.targets("site:")
-    control = page._control(page.Command(cli.app, command).options["target"], "tabby")
-    assert isinstance(control, page.gr.Textbox)
-    assert control.value == "tabby"
-    assert control.preprocess("conv5:84") == "conv5:84"
+    entry = forms._entry(Command(cli.app, command).options["target"], "target", {})
+    assert entry.startswith('<input type="text"')
+    assert "list=" not in entry
 
 
-def test_what_is_a_command_stands_out_and_nothing_is_markup(page: ModuleType) -> None:
-    assert page._quiet("`probe x <y>` & z") == (
+@pytest.mark.parametrize("tab", [*tabs.TABS, *tabs.RECORDING], ids=lambda tab: tab.command)
+def test_every_option_on_the_page_is_one_of_its_command(forms: ModuleType, tab: tabs.Tab) -> None:
+    command = Command(cli.app, tab.command)
+    taken = {field.name for field in tab.dropped if field not in tab.pictures}
+    for name in (*tab.options, *tab.more, *taken):
+        assert command.options[name].help or not command.options[name].flag
+    assert len({*tab.options, *tab.more}) == len(tab.options) + len(tab.more)
+    for name, value in tab.start:
+        command.check(name, value)
+
+
+def test_help_texts_are_whole(forms: ModuleType) -> None:
+    """What is folded away is there, word for word."""
+    for tab in (*tabs.TABS, *tabs.RECORDING):
+        command = Command(cli.app, tab.command)
+        for name in (*tab.options, *tab.more):
+            text = command.options[name].help
+            content = forms._help(text, name, command.options[name].words)
+            content = re.sub(r"<summary.*?</summary>", " ", content)
+            plain = re.sub(r"<.*?>", "", content)
+            words = re.findall(r"\w+", text)
+            assert re.findall(r"\w+", plain.replace("&#x27;", "'").replace("&gt;", ">")) == words
+
+
+@given(st.text(alphabet="ab .:;()`,", max_size=300))
+def test_a_text_is_split_without_a_loss(text: str) -> None:
+    forms = pytest.importorskip("probe.studio.forms")
+    first, rest = forms._split(text)
+    letters = re.sub(r"[^ab]", "", text)
+    assert re.sub(r"[^ab]", "", first + rest) == letters
+
+
+def test_sliders_are_of_declared_ranges(forms: ModuleType) -> None:
+    dream = Command(cli.app, "dream").options
+    strength = forms._slider(dream["strength"], 1.5)
+    assert 'data-low="0" data-high="64" data-step="0.1" data-power="3"' in strength
+    assert 'data-low="0" data-high="1" data-step="0.01" data-power="1"' in forms._slider(
+        dream["colour"], 1.0
+    )
+    assert forms._slider(dream["steps"], 15) == ""
+
+
+def test_a_preset_shows_what_it_sets(page: ModuleType) -> None:
+    dream = Command(cli.app, "dream")
+    look = page._look({"preset": "subtle"}, dream)
+    subtle = LOOKS["vgg16"]["subtle"]
+    assert (look["strength"], look["steps"]) == (subtle.strength, subtle.steps)
+    assert look["layers"] == subtle.layers
+    assert page._look({}, dream)["layers"] == LOOKS["vgg16"]["creatures"].layers
+    of_small = page._look({"model": "squeezenet1_1"}, dream)
+    assert of_small["layers"] == LOOKS["squeezenet1_1"]["creatures"].layers
+    with pytest.raises(ProbeError, match=r"preset 'subtl': expected one of .*did you mean"):
+        page._look({"preset": "subtl"}, dream)
+
+
+def test_what_is_a_command_stands_out_and_nothing_is_markup(shown: ModuleType) -> None:
+    assert shown.quiet("`probe x <y>` & z") == (
         '<p class="probe-quiet"><code>probe x &lt;y&gt;</code> &amp; z</p>'
     )
+
+
+def test_names_from_files_are_no_markup(shown: ModuleType, tmp_path: Path) -> None:
+    from probe.studio.sites import Listed
+
+    nan, bad = float("nan"), '<img src=x onerror="alert(1)">'
+    listed = [
+        Listed("all", bad, 0.5, nan, nan, nan, bad, None),
+        Listed("0", bad, 0.5, 0.4, 0.6, 0.64, bad, (0.25, 0.75, 0.1)),
+    ]
+    content = shown.sites(listed, '"key"') + shown.lines([(bad, bad)], bad) + shown.wrong(bad)
+    assert "<img" not in content
+    assert 'cx="75.0" cy="25.0" r="10.0"' in content
+    assert "r 0.50 [0.40, 0.60], highest 0.80" in content
+    assert shown.sites([Listed("3", "a", nan, nan, nan, nan, "l", None)], "k").count("no r") == 1
+    table = tmp_path / "table.csv"
+    table.write_text(f"layer,r\n{bad.replace(',', '')},0.123456\n")
+    assert "<img" not in shown._table(table)
+    assert "<td>0.1235</td>" in shown._table(table)
+
+
+def test_a_report_is_in_a_frame_that_reaches_nothing(shown: ModuleType, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text('<p title="a">x</p><script>parent.document.title = "taken"</script>')
+    frame = shown._report(report)
+    assert 'sandbox="allow-scripts allow-popups"' in frame
+    assert "<script" not in frame
+    assert frame.count("<iframe") == frame.count("</iframe>") == 1

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from PIL import Image
 import probe
 from probe import cli, images
 from probe.encoding import kept
+from probe.synthesis.presets import LOOKS
 
 if TYPE_CHECKING:
     from playwright import sync_api as api
@@ -178,11 +180,11 @@ def begin(page: api.Page, command: str, picture: Path, more: str) -> api.Locator
     page.get_by_role("tab", name=command.capitalize()).click()
     tab.locator("input[type=file]").first.set_input_files(picture)
     tab.locator(".probe-small img").wait_for()
-    model = tab.locator(".probe-option-model input")
+    model = tab.locator(".probe-option-model input").first
     model.fill("squeezenet1_1")
-    model.press("Enter")
+    model.press("Tab")
     if not tab.locator(".probe-more textarea").is_visible():
-        tab.get_by_role("button", name="More").click()
+        tab.get_by_role("button", name=re.compile("options as in a shell", re.I)).click()
     tab.locator(".probe-more textarea").fill(more)
     tab.locator("button.probe-run").click()
     return tab
@@ -191,9 +193,18 @@ def begin(page: api.Page, command: str, picture: Path, more: str) -> api.Locator
 def test_a_dream_is_that_of_the_shell(page, photo, tmp_path, monkeypatch):
     tab = begin(page, "dream", photo, QUICK)
     tab.get_by_text("Done in").wait_for()
+    slider = tab.get_by_label("a-photo-dream.png: before to the left, after to the right")
+    before = tab.locator("img.probe-before")
+    assert before.get_attribute("alt") == "a-photo.png, before"
+    assert before.bounding_box() == tab.get_by_alt_text("a-photo-dream.png, large").bounding_box()
+    slider.focus()
+    page.keyboard.press("End")
+    assert "inset(0px)" in before.evaluate("e => getComputedStyle(e).clipPath")
+    page.keyboard.press("Home")
+    assert "inset(0px 100% 0px 0px)" in before.evaluate("e => getComputedStyle(e).clipPath")
     line = tab.locator(".probe-command").inner_text()
     assert line == f"probe dream a-photo.png --model squeezenet1_1 {QUICK}"
-    assert "dreams of  features.3" in tab.locator(".prose.probe-out").inner_text()
+    assert "dreams of  features.3" in tab.locator(".prose.probe-details").inner_text()
     got = {}
     for name in ("a-photo-dream.png", "a-photo-dream.png.json"):
         with page.expect_download() as download:
@@ -266,46 +277,172 @@ def test_previews_the_queue_and_cancelling(page, photo):
     assert saliency.get_by_alt_text("a-photo-grad-cam.png, large").is_visible()
 
 
-@pytest.mark.usefixtures("own_encodings")
-def test_a_recorded_site_is_chosen(page, photo, recording, alexnet):
-    tab = page.locator("#tab-saliency")
-    page.get_by_role("tab", name="Saliency").click()
-    opener = tab.get_by_role("button", name="Recorded sites")
-    opener.click()
-    tab.get_by_text("No recorded sites are fitted on this computer yet.").wait_for()
-    assert "probe encode --model alexnet --dataset v4" in tab.inner_text()
-    assert not tab.locator(".probe-recording input").is_visible()
-    opener.click()
+def test_a_preset_shows_what_it_sets_and_what_is_out_of_range_is_refused(page, photo):
+    tab = page.locator("#tab-dream")
 
-    encoding = probe.encode(
-        "alexnet", str(recording), layers="features.4", readout="flat", splits=3, n_resamples=0,
-        baselines=False, progress=False,
-    )  # fmt: skip
-    opener.click()  # the list is made anew
-    site = tab.locator(".probe-site input")
-    site.click()
-    best = int(encoding.sites["r"].idxmax())
-    labels = tab.get_by_role("option").all_inner_texts()
-    assert len(labels) == 7
-    assert "all · mean of 6 sites · median r" in labels[0]
-    assert f"{best} · {encoding.sites['neuroid_id'][best]} · r" in labels[1]
-    tab.get_by_role("option").nth(1).click()
-    said = encoding.site(best).facts["said"]
-    tab.get_by_text(said).wait_for()
-    target = f"site:{recording}:{best}"
-    assert tab.locator(".probe-option-model input").input_value() == "alexnet"
-    assert (
-        tab.locator(".probe-option-target input, .probe-option-target textarea").input_value()
-        == target
+    def entry(name: str) -> api.Locator:
+        return tab.locator(f".probe-option-{name} [data-entry]")
+
+    strength, steps = entry("strength"), entry("steps")
+    cities = LOOKS["vgg16"]["cities"]
+    assert strength.input_value() == f"{LOOKS['vgg16']['creatures'].strength:g}"
+    entry("preset").select_option("cities")
+    until(lambda: strength.input_value() == f"{cities.strength:g}")
+    assert steps.input_value() == str(cities.steps)
+    strength.fill("99")
+    strength.press("Tab")
+    refused = tab.locator(".probe-option-strength .probe-refused")
+    said = "--strength 99.0: expected a number from 0 (not included) to 64"
+    until(lambda: refused.inner_text() == said)
+    tab.locator("button.probe-run").click()
+    tab.locator(".probe-wrong").wait_for()
+    assert tab.locator(".probe-wrong").all_inner_texts() == [said]
+    assert tab.locator(".probe-command").count() == 0  # nothing began
+    tab.get_by_role("button", name="strength: back to the default").click()
+    refused.wait_for(state="hidden")
+    assert strength.input_value() == f"{cities.strength:g}"
+
+    # The slider goes by the keyboard; only what was changed is on the line.
+    tab.get_by_label("strength, slider").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    changed = strength.input_value()
+    assert cities.strength < float(changed) < 1.2 * cities.strength
+    entry("preset").select_option("creatures")
+    until(lambda: steps.input_value() == str(LOOKS["vgg16"]["creatures"].steps))
+    assert strength.input_value() == changed
+    more = tab.locator(".probe-option-target summary")
+    more.focus()
+    page.keyboard.press("Enter")
+    assert "published V4 neuron (0)" in tab.locator(".probe-option-target").inner_text()
+    stage = tab.locator(".probe-stage")
+    height = stage.bounding_box()["height"]
+    page.evaluate("window.scrollTo(0, 90)")
+    begin(page, "dream", photo, "--weights random --octaves 1 --steps 9 --layer features.3")
+    tab.locator(".probe-more textarea").wait_for()
+    page.evaluate("window.scrollTo(0, 90)")
+    tops = set()
+
+    def is_done() -> bool:
+        box = stage.bounding_box()
+        tops.add((box["height"], page.evaluate("window.scrollY")))
+        return tab.get_by_text("Done in").count() > 0
+
+    until(is_done)
+    assert tops == {(height, 90)}
+    line = tab.locator(".probe-command").inner_text()
+    assert line.startswith(
+        f"probe dream a-photo.png --model squeezenet1_1 --strength {changed} --weights"
     )
 
-    tab.locator("input[type=file]").first.set_input_files(photo)
-    tab.locator(".probe-small img").wait_for()
-    tab.locator("button.probe-run").click()
+
+@pytest.mark.usefixtures("own_encodings")
+def test_a_recording_is_dropped_understood_and_fitted_and_its_site_explained(
+    page, photo, recording, tmp_path
+):
+    saliency, tab = page.locator("#tab-saliency"), page.locator("#tab-recording")
+    page.get_by_role("tab", name="Saliency").click()
+    opener = saliency.get_by_role("button", name="Recorded sites")
+    opener.click()
+    saliency.get_by_text("No recorded sites are fitted on this computer yet.").wait_for()
+    assert "probe encode --model alexnet --dataset v4" in saliency.inner_text()
+    opener.click()
+
+    page.get_by_role("tab", name="Recording").click()
+    run = tab.locator("button.probe-run")
+    run.click()
+    tab.get_by_text("drop a recording, or name one, such as v4 or sim-v4").wait_for()
+    np.save(tmp_path / "rates.npy", np.ones((3, 4)))
+    tab.locator("input.probe-files").set_input_files(tmp_path / "rates.npy")
+    tab.get_by_text("where are the pictures? Drop them, too").wait_for()
+    tab.locator("input.probe-folder").set_input_files(recording)
+    tab.locator(".probe-facts").wait_for()
+    facts = tab.locator(".probe-facts").inner_text()
+    assert re.search(r"neuroids\s+6", facts)
+    assert re.search(r"stimuli\s+12, in the order of", facts)
+
+    tab.get_by_text("Predict sites").click()
+    ask = tab.locator("#ask-encode")
+    assert not tab.locator("#ask-rsa").is_visible()
+    for name, value in {"model": "squeezenet1_1", "layers": "features.3"}.items():
+        ask.locator(f".probe-option-{name} input").fill(value)
+        page.keyboard.press("Tab")
+    ask.locator(".probe-option-readout select").select_option("flat")
+    ask.locator(".probe-option-baselines select").select_option("none")
+    ask.locator(".probe-more textarea").fill("--weights random --folds 3 --n-resamples 0")
+    run.click()
     tab.get_by_text("Done in").wait_for()
-    line = tab.locator(".probe-command").inner_text()
-    assert line == f"probe saliency a-photo.png --model alexnet --target {target}"
-    assert said in " ".join(tab.locator(".prose.probe-out pre").last.inner_text().split())
+    assert tab.locator(".probe-command").inner_text() == (
+        "probe encode --model squeezenet1_1 --dataset ./lab --layers features.3 --readout flat "
+        "--baselines none --report --weights random --folds 3 --n-resamples 0"
+    )
+    report = tab.frame_locator("iframe[title=report]")
+    report.get_by_role("heading", name="squeezenet1_1").first.wait_for()
+    with page.expect_download() as download:
+        tab.get_by_role("link", name="all of them (.zip)").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert {"report.html", "table.csv", "sites.csv"} <= set(archive.namelist())
+
+    (fitted,) = kept.list_fits()
+    encoding = probe.open_encoding(fitted.path)
+    page.get_by_role("tab", name="Saliency").click()
+    opener.click()  # the list is made anew
+    rows = saliency.locator(".probe-site-row")
+    rows.first.wait_for()
+    assert rows.count() == 7
+    assert "mean of 6 sites" in rows.nth(0).inner_text()
+    best = int(encoding.sites["r"].idxmax())
+    assert f"{best} {encoding.sites['neuroid_id'][best]}" in rows.nth(1).inner_text()
+    rows.nth(1).click()
+    said = encoding.site(best).facts["said"]
+    saliency.get_by_text(said).wait_for()
+    target = f"site:./lab:{best}"
+    until(lambda: saliency.locator(".probe-option-target input").input_value() == target)
+    # With random weights, the name of the network does not tell which: the site brings its own.
+    assert saliency.locator(".probe-option-model input").first.input_value() == ""
+    saliency.locator("input[type=file]").first.set_input_files(photo)
+    saliency.locator(".probe-small img").wait_for()
+    saliency.locator("button.probe-run").click()
+    saliency.get_by_text("Done in").wait_for()
+    line = saliency.locator(".probe-command").inner_text()
+    assert line == f"probe saliency a-photo.png --target {target}"
+    assert said in " ".join(saliency.locator(".probe-details pre").last.inner_text().split())
+
+
+def test_filters_and_an_atlas_are_made_of_pictures_that_are_dropped(page, tmp_path):
+    rng = np.random.default_rng(0)
+    shown = []
+    for k in range(4):
+        shown.append(tmp_path / f"p{k}.png")
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(shown[-1])
+    page.get_by_role("tab", name="Filters").click()
+    filters = page.locator("#tab-filters")
+    filters.get_by_text("More settings").click()
+    filters.locator(".probe-option-weights input").fill("random")
+    page.keyboard.press("Tab")
+    filters.locator("button.probe-run").click()
+    filters.get_by_text("Done in").wait_for()
+    assert filters.locator(".probe-command").inner_text() == (
+        "probe filters squeezenet1_1 --weights random"
+    )
+    assert filters.locator(".probe-stage img").is_visible()
+
+    page.get_by_role("tab", name="Atlas").click()
+    atlas = page.locator("#tab-atlas")
+    atlas.locator("input[type=file]").first.set_input_files(shown)
+    atlas.locator(".probe-small img").nth(3).wait_for()
+    atlas.get_by_text("More settings").click()
+    for name, value in {"layer": "features.3", "grid": "2", "samples": "40", "size": "32",
+                        "steps": "2", "weights": "random"}.items():  # fmt: skip
+        atlas.locator(f".probe-option-{name} input").first.fill(value)
+        page.keyboard.press("Tab")
+    atlas.locator("button.probe-run").click()
+    atlas.get_by_text("Done in").wait_for()
+    assert atlas.locator(".probe-command").inner_text() == (
+        "probe atlas squeezenet1_1 features.3 --images ./pictures --grid 2 --samples 40 "
+        "--size 32 --steps 2 --weights random"
+    )
+    assert atlas.locator(".probe-stage img").is_visible()
 
 
 def test_closing_the_tab_cancels_its_job_and_removes_its_pictures(page, studio, photo, browser):

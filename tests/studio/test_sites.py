@@ -49,9 +49,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def fit(name: str, layers: str = "features.3") -> Encoding:
+def fit(name: str, layers: str = "features.3", readout: str = "flat") -> Encoding:
     found: Any = probe.encode(
-        "squeezenet1_1", recorded(name), layers=layers, readout="flat", weights="random",
+        "squeezenet1_1", recorded(name), layers=layers, readout=readout, weights="random",
         n_resamples=0, baselines=False, progress=False,
     )  # fmt: skip
     assert isinstance(found, Encoding)
@@ -69,23 +69,39 @@ def key(fitted: Encoding) -> str:
 
 
 def test_the_best_come_first_and_the_mean_before_them(fitted: Encoding, key: str) -> None:
-    listed = sites.of_recording(key)
+    mean, *listed = sites.of_recording(key)
     some = fitted.sites[fitted.sites["sd"] > 0]
     assert len(some) == 5  # the last one cannot be a target
-    r = some.set_index("site")["r"]
-    median = f"{r.median():.3f}".lstrip("0")
-    assert listed[0] == (f"all · mean of 5 sites · median r {median}", "all")
-    numbers = [int(number) for _, number in listed[1:]]
+    by_number = some.set_index("site")
+    assert (mean.number, mean.name) == ("all", "mean of 5 sites")
+    assert mean.r == pytest.approx(by_number["r"].median())
+    numbers = [int(site.number) for site in listed]
     assert sorted(numbers) == [0, 1, 2, 3, 4]
-    assert r[numbers].is_monotonic_decreasing
-    assert r[numbers[0]] > r[numbers[-1]] + 0.2
-    for (label, _), k in zip(listed[1:], numbers, strict=True):
-        assert label.startswith(f"{k} · u{k} · r ")
-        assert float(label.rpartition(" ")[2]) == pytest.approx(r[k], abs=5e-4)
+    assert by_number["r"][numbers].is_monotonic_decreasing
+    assert listed[0].r > listed[-1].r + 0.2
+    for site, k in zip(listed, numbers, strict=True):
+        assert site.name == f"u{k}"
+        assert site.r == pytest.approx(by_number["r"][k])
+        assert site.reliability == pytest.approx(by_number["reliability"][k])
+        assert site.field is None  # a readout that is flat looks everywhere
+
+
+def test_where_a_site_looks_is_a_share_of_the_picture() -> None:
+    fitted = fit("fields", readout="field")
+    (key,) = (key for label, key in sites.recordings() if label.startswith("fields, "))
+    table = fitted.sites.set_index("site")
+    listed = sites.of_recording(key)[1:]
+    fields = {int(site.number): site.field for site in listed if site.field is not None}
+    assert fields
+    for k, (y, x, sd) in fields.items():
+        assert (y, x, sd) == pytest.approx(tuple(table.loc[k, ["y", "x", "sd_field"]]))
+        assert 0 < y < 1
+        assert 0 < x < 1
+        assert 0 < sd < 1
 
 
 def test_every_choice_is_a_target(fitted: Encoding, key: str) -> None:
-    for _, number in sites.of_recording(key):
+    for number in (site.number for site in sites.of_recording(key)):
         chosen = sites.choose(key, number)
         assert chosen.target == f"site:blocks:{number}"
         assert chosen.model == ""  # random weights: the name of the network does not tell which
@@ -98,8 +114,10 @@ def test_of_several_layers_each_is_said() -> None:
     assert any(label.endswith(", 2 layers") for label, _ in sites.recordings())
     layers = found.sites["layer"]
     assert layers[:5].nunique() == 2
-    for label, number in sites.of_recording(key)[1:]:
-        assert label.endswith(f" · {layers[int(number)]}")
+    mean, *listed = sites.of_recording(key)
+    assert mean.layer == "2 layers"
+    for site in listed:
+        assert site.layer == layers[int(site.number)]
 
 
 def test_a_site_without_a_score_comes_last_and_says_so(fitted: Encoding, key: str) -> None:
@@ -109,7 +127,9 @@ def test_a_site_without_a_score_comes_last_and_says_so(fitted: Encoding, key: st
     table.loc[0, "r"] = ""
     table.to_csv(path / "sites.csv", index=False)
     try:
-        assert sites.of_recording(key)[-1] == ("0 · u0 · no r", "0")
+        last = sites.of_recording(key)[-1]
+        assert (last.number, last.name) == ("0", "u0")
+        assert np.isnan(last.r)
         assert ": no r with held-out" in sites.choose(key, "0").said
     finally:
         (path / "sites.csv").write_text(text)
