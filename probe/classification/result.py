@@ -13,7 +13,7 @@ from probe.output.files import Contents, csv
 from probe.output.pictures import figure_file, figure_png
 from probe.output.result import Result
 from probe.output.summarised import Figures
-from probe.output.text import number, plain
+from probe.output.text import number, plain, weights_text
 from probe.output.vectors import VECTORS
 from probe.plots.transfer import plot_transfer
 
@@ -105,7 +105,7 @@ class Transfer(Result):
         listed = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:8])
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
         return [
-            ("weights", f"{model['weights_source']} · sha256 {model['weights_sha256'][:12]}…"),
+            ("weights", weights_text(model)),
             ("input", model["preprocessing"]),
             ("classes", listed + more),
             ("features", self.facts["reduced"]),

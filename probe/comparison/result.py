@@ -21,6 +21,7 @@ from probe.output.text import (
     plain,
     said_of,
     share,
+    weights_text,
 )
 from probe.plots import plot_layers
 from probe.plots.layers import figure_size, places
@@ -121,7 +122,7 @@ class RSAComparison(Compared):
         names = ", ".join(subjects) if len(subjects) <= 6 else f"{len(subjects)} subjects"
         order = recording.get("stimulus_order")
         return [
-            ("weights", f"{model['weights_source']} · sha256 {model['weights_sha256'][:12]}…"),
+            ("weights", weights_text(model)),
             ("input", model["preprocessing"]),
             ("recording", recording["title"]),
             *([("stimuli", f"in the order of {order}")] if order else []),

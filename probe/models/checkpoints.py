@@ -53,12 +53,15 @@ class PublishedState:
         Of the file that the weights were published in; None where there are several.
     licence : str
         Empty where it is not known.
+    reason : str
+        Why it came from there, where another source comes first; otherwise empty.
     """
 
     state: dict[str, Tensor]
     source: str
     file_sha256: str | None
     licence: str = ""
+    reason: str = ""
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -52,6 +52,8 @@ class WeightsInfo:
         Of random weights.
     licence : str
         On what terms they were published; empty where that is not known.
+    reason : str
+        Why they came from there, where another source comes first; otherwise empty.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class WeightsInfo:
     file_sha256: str | None = None
     seed: int | None = None
     licence: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -424,8 +427,9 @@ def _imagenet(
         kind = "recipe"
     sha256 = state_sha256(module.state_dict())
     info = WeightsInfo(
-        kind, published.source, sha256, published.file_sha256, licence=published.licence
-    )
+        kind, published.source, sha256, published.file_sha256,
+        licence=published.licence, reason=published.reason,
+    )  # fmt: skip
     return module, info, missing
 
 

