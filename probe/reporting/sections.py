@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count as numbers
 from typing import Any
@@ -16,6 +17,7 @@ from probe.encoding.map import Encodings
 from probe.encoding.over_time import EncodingOverTime
 from probe.encoding.result import Encoding
 from probe.output.drawable import Drawable
+from probe.output.provenance import provenance_of
 from probe.output.summarised import Summarised
 from probe.output.text import count, number, share
 from probe.output.vectors import vector
@@ -40,6 +42,9 @@ CAPTIONS = {
     "bands": "What each layer adds.",
 }
 """What figures show, by the names of their files."""
+
+NOT_TOLD = ("layer", "progress", "batch_size", "device")
+"""Settings of a method that its maps do not depend on, or that are told otherwise."""
 
 NO_SETTINGS = ("remarks", "no_ceiling")
 """What stands among the settings of a result, and is none."""
@@ -251,12 +256,14 @@ class Sections:
             kind,
             result.title,
             simulated=_is_simulated(result.title, text) or bool(about.get("simulated")),
+            verdict=_verdict_of_figure(result),
             notes=more,
-            figures=[Figure(inline(svg, name, result.title), "", result.title, result.title)],
+            figures=[Figure(inline(svg, name, result.title), "", "", result.title)],
             tables=tables,
             methods=text,
             references=works,
-            provenance=_of_about(about),
+            terms=methods.terms_of_picture((about.get("maps") or [about])[0]) if text else (),
+            provenance=_of_about(about) | _here_and_now(),
         )
 
     def _described(self, result: Drawable, about: Mapping[str, Any]) -> tuple[
@@ -267,8 +274,8 @@ class Sections:
         kind = type(result).__name__
         if kind in ("Saliency", "Saliencies"):
             maps = list(about.get("maps") or [about])
-            text = methods.of_saliency(maps, cited)
-            each = result if isinstance(result, Sequence) else [result]
+            each = list(result) if isinstance(result, Sequence) else [result]
+            text = methods.of_saliency(maps, cited, [_used(one) for one in each])
             notes = [note for one in each for note in _notes_of_map(one)]
             return "Saliency", text, cited.all, [], list(dict.fromkeys(notes))
         if kind == "Tuning":
@@ -326,10 +333,11 @@ class Sections:
             kind,
             title,
             simulated=_is_simulated(str(dict(about)), []) or bool(about.get("simulated")),
-            figures=[picture(png, title, title)],
+            figures=[picture(png, "", title)],
             tables=list(extra),
             methods=text,
             references=cited.all,
+            terms=methods.terms_of_picture((about.get("maps") or [about])[0]) if text else (),
             provenance=_of_about(about),
         )
 
@@ -444,9 +452,15 @@ def _provenance(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict
     return {**provenance, "settings": settings, "hashes": hashes}
 
 
+def _here_and_now() -> dict[str, Any]:
+    """Return command, date and platform of what is in memory: it has been made just now."""
+    made = provenance_of({}, ())
+    return {name: made[name] for name in ("command", "date", "platform")}
+
+
 def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a picture as a provenance."""
-    about = dict(about)
+    about = _of_all_maps(list(about["maps"])) if about.get("maps") else dict(about)
     versions = about.pop("versions", None)
     found = {
         "command": about.pop("command", None),
@@ -456,6 +470,50 @@ def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
     }
     hashes = {k: about.pop(k) for k in list(about) if "sha256" in k and isinstance(about[k], str)}
     return {**found, "settings": about, "hashes": hashes}
+
+
+def _of_all_maps(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what holds for all maps of a sheet, and then what each has for itself."""
+    first = maps[0]
+    common = {k: v for k, v in first.items() if all(one.get(k) == v for one in maps)}
+    return common | {
+        f"map {k}": {name: value for name, value in one.items() if name not in common}
+        for k, one in enumerate(maps, 1)
+    }
+
+
+def _verdict_of_figure(result: Any) -> str:
+    """Return what a map or a measurement of tuning says, in a sentence; empty of others."""
+    kind = type(result).__name__
+    if kind == "Saliency":
+        sees = ", ".join(f"{label} {share:.0%}" for label, share in result.top[:3])
+        text = f"The target, {result.target}, has the value {result.value:.4g} for this picture."
+        return f"{text} The network sees {sees}." if sees else text
+    if kind != "Tuning" or "responding" not in result.summary:
+        return ""
+    sentences = [
+        f"{row['alias'] or row['layer']}: {int(row['responding'])} of {int(row['units'])} respond, "
+        f"of which {row['oriented']:.0%} are oriented and {row['simple']:.0%} simple (F1/F0 > 1)."
+        for row in result.summary.head(4).to_dict("records")
+        if row["responding"]
+    ]
+    return " ".join(sentences)
+
+
+def _used(one: Any) -> dict[str, Any]:
+    """Return all settings that a map's method had, with defaults that were not changed."""
+    parameters = inspect.signature(one.method.function).parameters.values()
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in NOT_TOLD
+    }
+    chosen = {name: value for name, value in one.given.items() if name not in NOT_TOLD}
+    return {
+        name.replace("_", " "): value
+        for name, value in {**defaults, **chosen, **dict(one.about.get("settings") or {})}.items()
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    }
 
 
 def _notes_of_map(one: Any) -> list[str]:
