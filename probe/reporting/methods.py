@@ -89,7 +89,8 @@ def of_rsa_over_time(facts: Mapping[str, Any], result: Any, cited: Cited) -> lis
         *_of_rdms(facts, cited),
         f"This was done in {len(times)} windows of {width:g} ms, from {times[0, 0]:g} to "
         f"{times[-1, 1]:g} ms after stimulus onset.",
-        f"The noise ceiling was estimated in each window ({result.ceiling})."
+        f"The noise ceiling was estimated in each window ({result.ceiling}; "
+        f"{cited('nili2014' if len(facts['recording']['subjects']) > 1 else 'spearman1904')})."
         if result.table["ceiling_lower"].notna().any()
         else "",
         f"Clusters of times were tested with the largest cluster mass in any layer under "
@@ -224,6 +225,36 @@ def terms_of_picture(about: Mapping[str, Any]) -> list[Terms]:
         model = {"name": about["model"], "weights_source": about["weights"]}
         listed += _terms_of_weights({**model, "weights_kind": "published"})
     return listed
+
+
+def of_superstimuli(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe pictures that were made for recorded sites, from what their metadata say."""
+    makers = about.get("makers") or []
+    networks = _listed([_network_name(str(name), cited) for name in makers])
+    sites = about.get("site") or {}
+    recordings = dict.fromkeys(str(one.get("recording")) for one in sites.values())
+    papers = [
+        cited.work(work)
+        for name in recordings
+        for m in _manifests_of(name)
+        for work in m.publications
+    ]
+    of = f" ({'; '.join(dict.fromkeys(papers))})" if papers else ""
+    sentences = [
+        f"Pictures were made to drive recorded sites of {_listed(list(recordings))}{of}, as "
+        f"predicted by readouts of {networks} that were fitted to one half of the stimuli.",
+        f"They were judged by {_network_name(str(about.get('judge')), cited)}, fitted to the other "
+        "half of the stimuli.",
+    ]
+    budget = about.get("budget")
+    if isinstance(budget, Mapping) and {"mean", "contrast"} <= set(budget):
+        sentences.append(
+            f"All pictures had a mean of {budget['mean']:.3g} and an RMS contrast of "
+            f"{budget['contrast']:.3g}, as had the recorded stimuli that they are shown beside."
+        )
+    if about.get("simulated"):
+        sentences.append("The recording is SIMULATED: its responses were generated, not measured.")
+    return [_joined(sentences)]
 
 
 def of_tuning(about: Mapping[str, Any], sources: Sequence[str], cited: Cited) -> list[str]:

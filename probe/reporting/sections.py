@@ -127,8 +127,8 @@ class Sections:
             "Representational similarity over time",
             result.title,
             simulated=result.simulated,
-            verdict=f"The curve of {name} rises highest: {result.symbol} {number(best['score'])} "
-            f"at {best['latency']:g} ms after stimulus onset{within}.",
+            verdict=f"The curve of {name} with {_marked(result)} rises highest: {result.symbol} "
+            f"{number(best['score'])} at {best['latency']:g} ms after stimulus onset{within}.",
             notes=result.notes(),
             facts=_without_citation(result.describe()),
             figures=self._figures(result),
@@ -188,9 +188,9 @@ class Sections:
             "Encoding over time",
             result.title,
             simulated=result.simulated,
-            verdict=f"The curve of {best['alias'] or best['layer']} rises highest: r "
-            f"{number(best['score'])} (median over sites) at {best['latency']:g} ms after stimulus "
-            "onset.",
+            verdict=f"The curve of {best['alias'] or best['layer']} with {_marked(result)} rises "
+            f"highest: r {number(best['score'])} (median over sites) at {best['latency']:g} ms "
+            "after stimulus onset.",
             notes=result.notes(),
             facts=_facts_of_encoding(result),
             figures=self._figures(result),
@@ -212,8 +212,8 @@ class Sections:
             result.title,
             simulated=result.simulated,
             verdict=" ".join(
-                f"{row['model']} predicts {row['recording']} ({row['region']}) with r {row['r']}."
-                for row in summary.head(4).to_dict("records")
+                f"{one.identity.model} predicts {_marked(one)} ({row['region']}) with r {row['r']}."
+                for one, row in zip(result, summary.head(4).to_dict("records"), strict=False)
             ),
             notes=result.notes(),
             figures=self._figures(result),
@@ -288,13 +288,16 @@ class Sections:
                 (_frame(result, "table"), "Units", "the .csv file", True),
             )
             return "Tuning", text, cited.all, tables, []
+        text = []
+        if kind == "Superstimuli":
+            text = methods.of_superstimuli(about, cited)
         notes_of = getattr(result, "notes", None)
         notes = list(notes_of()) if callable(notes_of) else []
         tables = _tables(
             (_frame(result, "summary"), "Summary", "the .csv file", False),
             (_frame(result, "table"), "All values", "the .csv file", True),
         )
-        return KINDS.get(kind, kind), [], [], tables, notes
+        return KINDS.get(kind, kind), text, cited.all, tables, notes
 
     def _figures(self, result: Summarised) -> list[Figure]:
         drawn = []
@@ -329,6 +332,8 @@ class Sections:
             kind, text = "Tuning", methods.of_tuning(about, [], cited)
         target = about.get("target") or about.get("title") or ""
         title = f"{name}: {target}" if target else name
+        if about.get("makers"):
+            kind, text = "Superstimuli", methods.of_superstimuli(about, cited)
         return Section(
             kind,
             title,
@@ -390,6 +395,11 @@ def verdict_of_encoding(result: Encoding) -> str:
         f"{number(row['r'])}{within}{of_ceiling}, with stimuli that were held out. Of single "
         f"layers, {name} predicts best: {median}r {number(best['r'])}."
     )
+
+
+def _marked(result: Any) -> str:
+    """Return the name of a recording, marked if it was generated."""
+    return f"{'SIMULATED ' if result.simulated else ''}{result.facts['recording']['name']}"
 
 
 def _verdict_of_map(result: RSAMap) -> str:
