@@ -105,6 +105,28 @@ def of_rsa_over_time(facts: Mapping[str, Any], result: Any, cited: Cited) -> lis
     return [*first, _joined(sentences), _of_software(result.provenance, cited)]
 
 
+def of_comparison(result: Any, cited: Cited) -> list[str]:
+    """Describe a comparison of RDMs that there were."""
+    facts = result.facts
+    n_models, n_data = len(result.models), len(result.data)
+    comparator = facts["comparator"]
+    many = n_data > 1
+    sentences = [
+        f"{count(n_models, 'model RDM')} and {count(n_data, 'RDM')} of data "
+        f"({cited('kriegeskorte2008')}) over {result.models.n_stimuli} stimuli were compared by "
+        f"{COMPARATORS.get(comparator, comparator)}"
+        + (", and scores were averaged over the latter." if many else "."),
+        "The noise ceiling lies between the mean similarity of each RDM of the data with the "
+        f"pooled RDM of all others, and with that of all ({cited('nili2014')})."
+        if many
+        else "With one RDM of data, no noise ceiling was estimated.",
+        _of_intervals(facts["resample"], facts["n_resamples"], cited),
+        _of_test(facts["test"], facts["n_resamples"], cited).replace("over layers", "over models")
+        .replace("layers against", "models against"),
+    ]  # fmt: skip
+    return [_joined(sentences), _of_software(result.provenance, cited)]
+
+
 def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str]:
     """Describe the prediction of recorded sites from layers.
 

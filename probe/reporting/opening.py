@@ -13,8 +13,8 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.reporting.parts import Section, table_of
-from probe.reporting.sections import Sections
+from probe.reporting.parts import Section, picture, table_of
+from probe.reporting.sections import Sections, provenance_of_result
 
 WORKS = (
     "a folder that `probe rsa`, `probe encode`, `probe compare`, `probe reliability` or "
@@ -85,9 +85,6 @@ def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[
 
 def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
     """Return the section of a result whose tables and figure are shown as they were saved."""
-    from probe.reporting.parts import picture
-    from probe.reporting.sections import _provenance
-
     figures = [
         picture(_shown(path), path.stem, f"{path.stem} of {folder.name}")
         for path in sorted(folder.glob("*.png"))
@@ -107,7 +104,7 @@ def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
         notes=[str(note) for note in notes] if isinstance(notes, list) else [],
         figures=figures,
         tables=[table for table in tables if table is not None],
-        provenance=_provenance(about["provenance"], about),
+        provenance=provenance_of_result(about["provenance"], about),
     )
 
 

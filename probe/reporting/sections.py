@@ -5,26 +5,29 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count as numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from probe.comparison.result import RSAResult
-from probe.comparison.result_map import RSAMap
-from probe.comparison.result_over_time import RSAOverTime
-from probe.encoding.map import Encodings
-from probe.encoding.over_time import EncodingOverTime
-from probe.encoding.result import Encoding
-from probe.output.drawable import Drawable
 from probe.output.provenance import provenance_of
-from probe.output.summarised import Summarised
 from probe.output.text import count, number, share
 from probe.output.vectors import vector
 from probe.reporting import methods
 from probe.reporting.parts import Figure, Section, Table, picture, table_of
 from probe.reporting.references import Cited
 from probe.reporting.svg import inline
+
+if TYPE_CHECKING:
+    from probe.comparison.result import RSAResult
+    from probe.comparison.result_compare import Comparison
+    from probe.comparison.result_map import RSAMap
+    from probe.comparison.result_over_time import RSAOverTime
+    from probe.encoding.map import Encodings
+    from probe.encoding.over_time import EncodingOverTime
+    from probe.encoding.result import Encoding
+    from probe.output.drawable import Drawable
+    from probe.output.summarised import Summarised
 
 HASHES = (
     ("weights", "model", "weights_sha256"),
@@ -80,19 +83,21 @@ class Sections:
             What `probe.rsa`, `probe.encode`, `probe.saliency`, `probe.tuning.tuning` and others
             return.
         """
-        makers: list[tuple[type, Callable[[Any], Section]]] = [
-            (RSAMap, self._rsa_map),
-            (RSAResult, self._rsa),
-            (RSAOverTime, self._rsa_over_time),
-            (Encodings, self._encodings),
-            (Encoding, self._encoding),
-            (EncodingOverTime, self._encoding_over_time),
-            (Summarised, self._summarised),
-            (Drawable, self._drawable),
-        ]
-        for kind, make in makers:
-            if isinstance(result, kind):
-                return make(result)
+        makers: dict[str, Callable[[Any], Section]] = {
+            "RSAMap": self._rsa_map,
+            "RSAResult": self._rsa,
+            "RSAOverTime": self._rsa_over_time,
+            "Encodings": self._encodings,
+            "Encoding": self._encoding,
+            "EncodingOverTime": self._encoding_over_time,
+            "Comparison": self._comparison,
+            "Summarised": self._summarised,
+            "Drawable": self._drawable,
+        }
+        # By name: to import all of them takes seconds, and PyTorch.
+        for kind in type(result).__mro__:
+            if kind.__module__.startswith("probe.") and kind.__name__ in makers:
+                return makers[kind.__name__](result)
         raise TypeError(f"{type(result).__name__} is no result")
 
     def _rsa(self, result: RSAResult) -> Section:
@@ -114,7 +119,7 @@ class Sections:
             methods=methods.of_rsa(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _rsa_over_time(self, result: RSAOverTime) -> Section:
@@ -140,7 +145,7 @@ class Sections:
             methods=methods.of_rsa_over_time(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _rsa_map(self, result: RSAMap) -> Section:
@@ -178,7 +183,7 @@ class Sections:
             methods=methods.of_encoding(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _encoding_over_time(self, result: EncodingOverTime) -> Section:
@@ -201,7 +206,7 @@ class Sections:
             methods=methods.of_encoding(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _encodings(self, result: Encodings) -> Section:
@@ -224,6 +229,29 @@ class Sections:
             parts=parts,
         )
 
+    def _comparison(self, result: Comparison) -> Section:
+        cited = Cited()
+        best = result.summary().iloc[0]
+        simulated = _is_simulated("", result.notes())
+        return Section(
+            "Comparison of RDMs",
+            result.title,
+            simulated=simulated,
+            verdict=f"{best['model']} is most like the {'SIMULATED ' if simulated else ''}data: "
+            f"{result.symbol} {best['score']}.",
+            notes=result.notes(),
+            facts=result.describe(),
+            figures=self._figures(result),
+            tables=_tables(
+                (result.summary(), "Models", "table.csv", False),
+                (result.by_subject, "Scores by subject", "result.json", True),
+                (result.pairs, "Tests between models (two-sided)", "pairs.csv", True),
+            ),
+            methods=methods.of_comparison(result, cited),
+            references=cited.all,
+            provenance=provenance_of_result(result.provenance, {}),
+        )
+
     def _summarised(self, result: Summarised) -> Section:
         """Return the section of any other result that has a table and notes."""
         provenance = dict(getattr(result, "provenance", None) or {})
@@ -237,7 +265,7 @@ class Sections:
             notes=notes,
             figures=self._figures(result),
             tables=_tables((result.summary(), "Summary", "table.csv", False)),
-            provenance=_provenance(provenance, facts),
+            provenance=provenance_of_result(provenance, facts),
         )
 
     def _drawable(self, result: Drawable) -> Section:
@@ -306,6 +334,8 @@ class Sections:
             label = f"{CAPTIONS.get(name, '')} {result.title}".strip()
             unique = f"f{next(self._numbers)}"
             drawn.append(Figure(inline(svg, unique, label), "", CAPTIONS.get(name, ""), label))
+        if not drawn and (png := result._png()) is not None:
+            drawn.append(picture(png, "", result.title))
         return drawn
 
     def of_picture(
@@ -447,7 +477,7 @@ def _tables(*described: tuple[pd.DataFrame, str, str, bool]) -> list[Table]:
     return [table for table in made if table is not None]
 
 
-def _provenance(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+def provenance_of_result(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a result was made, with the hashes of what went in."""
     hashes = {
         name: str(facts[part][key])

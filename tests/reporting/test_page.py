@@ -191,3 +191,20 @@ def test_a_picture_of_probe_is_reported_beside_it(tmp_path):
     page = Parsed((tmp_path / "map.html").read_text())
     assert "grad-cam (Selvaraju et al. 2017) at layer features.12, with steps 3" in page.text
     assert "<cat>.png" in page.text
+
+
+def test_other_results_are_reported_too(rsa, encoding, recording, tmp_path):
+    from probe.encoding.map import Encodings
+
+    compared = probe.compare(rsa.rdms, rsa.recorded, n_resamples=20)
+    reliable = probe.reliability(recording)
+    path = probe.report(
+        compared, reliable, Encodings((encoding, encoding)), output=tmp_path / "a.html"
+    )
+    page = Parsed(path.read_text())
+    _check_harmless(page)
+    for result in (compared, reliable):
+        assert result.title in page.text
+        assert all(note in page.text for note in result.notes())
+    assert "model RDMs and 1 RDM of data (Kriegeskorte et al. 2008)" in page.text
+    assert [tag for tag, _ in page.tags].count("svg") >= 6
