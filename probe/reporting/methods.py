@@ -89,7 +89,8 @@ def of_rsa_over_time(facts: Mapping[str, Any], result: Any, cited: Cited) -> lis
         *_of_rdms(facts, cited),
         f"This was done in {len(times)} windows of {width:g} ms, from {times[0, 0]:g} to "
         f"{times[-1, 1]:g} ms after stimulus onset.",
-        f"The noise ceiling was estimated in each window ({result.ceiling})."
+        f"The noise ceiling was estimated in each window ({result.ceiling}; "
+        f"{cited('nili2014' if len(facts['recording']['subjects']) > 1 else 'spearman1904')})."
         if result.table["ceiling_lower"].notna().any()
         else "",
         f"Clusters of times were tested with the largest cluster mass in any layer under "
@@ -102,6 +103,28 @@ def of_rsa_over_time(facts: Mapping[str, Any], result: Any, cited: Cited) -> lis
     ]
     first = _network_and_recording(facts, cited)
     return [*first, _joined(sentences), _of_software(result.provenance, cited)]
+
+
+def of_comparison(result: Any, cited: Cited) -> list[str]:
+    """Describe a comparison of RDMs that there were."""
+    facts = result.facts
+    n_models, n_data = len(result.models), len(result.data)
+    comparator = facts["comparator"]
+    many = n_data > 1
+    sentences = [
+        f"{count(n_models, 'model RDM')} and {count(n_data, 'RDM')} of data "
+        f"({cited('kriegeskorte2008')}) over {result.models.n_stimuli} stimuli were compared by "
+        f"{COMPARATORS.get(comparator, comparator)}"
+        + (", and scores were averaged over the latter." if many else "."),
+        "The noise ceiling lies between the mean similarity of each RDM of the data with the "
+        f"pooled RDM of all others, and with that of all ({cited('nili2014')})."
+        if many
+        else "With one RDM of data, no noise ceiling was estimated.",
+        _of_intervals(facts["resample"], facts["n_resamples"], cited),
+        _of_test(facts["test"], facts["n_resamples"], cited).replace("over layers", "over models")
+        .replace("layers against", "models against"),
+    ]  # fmt: skip
+    return [_joined(sentences), _of_software(result.provenance, cited)]
 
 
 def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str]:
@@ -169,15 +192,26 @@ _MAP_WORKS: Mapping[str, Sequence[str]] = {
 """Which works describe a method of attribution."""
 
 
-def of_saliency(maps: Sequence[Mapping[str, Any]], cited: Cited) -> list[str]:
-    """Describe maps of one picture, from what their metadata say."""
+def of_saliency(
+    maps: Sequence[Mapping[str, Any]], cited: Cited, used: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """Describe maps of one picture.
+
+    Parameters
+    ----------
+    maps : sequence of mapping
+        What the metadata of each say.
+    cited : Cited
+    used : sequence of mapping, optional
+        All settings of each map's method, those with their default value, too.
+    """
     sentences = []
-    for about in maps:
+    for k, about in enumerate(maps):
         method = str(about.get("method", ""))
         works = _MAP_WORKS.get(method)
         how = f"{method} ({cited(*works)})" if works else method
         at = f" at layer {about['layer']}" if about.get("layer") else ""
-        settings = about.get("settings")
+        settings = used[k] if used else about.get("settings")
         told = ""
         if isinstance(settings, Mapping) and settings:
             told = f", with {_settings_text(settings)}"
@@ -187,8 +221,62 @@ def of_saliency(maps: Sequence[Mapping[str, Any]], cited: Cited) -> list[str]:
             f"{how}{at}{told}."
         )
     first = maps[0] if maps else {}
-    said = [*_of_weights(first), *[f"{_capital(line)}." for line in _site_lines(first)]]
-    return [_joined([*sentences, *said])]
+    if first.get("preprocessing"):
+        sentences.append(f"The picture was {first['preprocessing']}.")
+    paragraphs = [_joined([*sentences, *_of_weights(first)])]
+    for site in _sites_in(first):
+        papers = [
+            work for m in _manifests_of(str(site.get("recording"))) for work in m.publications
+        ]
+        of = "; ".join(dict.fromkeys(cited.work(work) for work in papers))
+        simulated = " The recording is SIMULATED: its responses were generated, not measured."
+        paragraphs.append(
+            f"The target is a recorded site, predicted by a readout of the network that was fitted "
+            f"to {site.get('n_stimuli')} stimuli{f' ({of})' if of else ''}: {site.get('said')}."
+            + (simulated if site.get("simulated") else "")
+        )
+    return paragraphs
+
+
+def terms_of_picture(about: Mapping[str, Any]) -> list[Terms]:
+    """Return on what terms the weights and the recording behind a picture may be used."""
+    listed = []
+    for site in _sites_in(about):
+        listed += _terms_of_recording({"name": str(site.get("recording")), **site})
+    if isinstance(about.get("weights"), str) and about.get("model"):
+        model = {"name": about["model"], "weights_source": about["weights"]}
+        listed += _terms_of_weights({**model, "weights_kind": "published"})
+    return listed
+
+
+def of_superstimuli(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe pictures that were made for recorded sites, from what their metadata say."""
+    makers = about.get("makers") or []
+    networks = _listed([_network_name(str(name), cited) for name in makers])
+    sites = about.get("site") or {}
+    recordings = dict.fromkeys(str(one.get("recording")) for one in sites.values())
+    papers = [
+        cited.work(work)
+        for name in recordings
+        for m in _manifests_of(name)
+        for work in m.publications
+    ]
+    of = f" ({'; '.join(dict.fromkeys(papers))})" if papers else ""
+    sentences = [
+        f"Pictures were made to drive recorded sites of {_listed(list(recordings))}{of}, as "
+        f"predicted by readouts of {networks} that were fitted to one half of the stimuli.",
+        f"They were judged by {_network_name(str(about.get('judge')), cited)}, fitted to the other "
+        "half of the stimuli.",
+    ]
+    budget = about.get("budget")
+    if isinstance(budget, Mapping) and {"mean", "contrast"} <= set(budget):
+        sentences.append(
+            f"All pictures had a mean of {budget['mean']:.3g} and an RMS contrast of "
+            f"{budget['contrast']:.3g}, as had the recorded stimuli that they are shown beside."
+        )
+    if about.get("simulated"):
+        sentences.append("The recording is SIMULATED: its responses were generated, not measured.")
+    return [_joined(sentences)]
 
 
 def of_tuning(about: Mapping[str, Any], sources: Sequence[str], cited: Cited) -> list[str]:
@@ -223,7 +311,10 @@ def of_tuning(about: Mapping[str, Any], sources: Sequence[str], cited: Cited) ->
 
 def terms_of(facts: Mapping[str, Any]) -> list[Terms]:
     """Return on what terms the data and the weights of a comparison may be used."""
-    recording, model = facts["recording"], facts["model"]
+    return [*_terms_of_recording(facts["recording"]), *_terms_of_weights(facts["model"])]
+
+
+def _terms_of_recording(recording: Mapping[str, Any]) -> list[Terms]:
     listed = []
     for manifest in _manifests_of(recording["name"]):
         note = f". {manifest.licence.note}" if manifest.licence.note else ""
@@ -244,7 +335,7 @@ def terms_of(facts: Mapping[str, Any]) -> list[Terms]:
                 str(recording.get("citation") or ""),
             )
         )
-    return [*listed, *_terms_of_weights(model)]
+    return listed
 
 
 def _terms_of_weights(model: Mapping[str, Any]) -> list[Terms]:
@@ -260,7 +351,8 @@ def _terms_of_weights(model: Mapping[str, Any]) -> list[Terms]:
                 of_neurons.homepage,
             )
         ]
-    if model.get("weights_kind") not in ("imagenet", "published"):
+    made_here = source.startswith(("random initialisation", "the user's own"))
+    if made_here or model.get("weights_kind") not in ("imagenet", "published"):
         return []  # they were drawn or made here, or are the user's
     licence = str(model.get("weights_licence") or "not stated: ask the source")
     return [Terms(f"Weights of {name}", licence, "", source)]
@@ -540,18 +632,25 @@ def _of_software(provenance: Mapping[str, Any], cited: Cited) -> str:
     return f"All was computed by probe {own}{with_others}.{of_seed}" if own else ""
 
 
-def _site_lines(about: Mapping[str, Any]) -> list[str]:
-    """Return what the metadata of a picture say of recorded sites."""
+def _sites_in(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what the metadata of a picture say of each recorded site."""
     site = about.get("site")
-    facts = list(site.values()) if isinstance(site, Mapping) else []
-    said = [str(fact["said"]) for fact in facts if isinstance(fact, Mapping) and fact.get("said")]
-    if isinstance(site, Mapping) and site.get("said"):
-        said.append(str(site["said"]))
-    return said
+    if not isinstance(site, Mapping):
+        return []
+    several = [site] if "said" in site else list(site.values())
+    return [one for one in several if isinstance(one, Mapping) and one.get("said")]
 
 
 def _settings_text(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+    texts = []
+    for name, value in settings.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        text = f"{name} {value:g}" if is_number else f"{name} {value}"
+        # 0 of the normalised input is the mean colour, and not black.
+        texts.append(
+            f"{text} of the normalised input" if name == "baseline" and is_number else text
+        )
+    return ", ".join(texts)
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
-from probe.reporting.parts import Section, table_of
-from probe.reporting.sections import Sections
+from probe.reporting.parts import Section, picture, table_of
+from probe.reporting.sections import Sections, provenance_of_result
 
 WORKS = (
     "a folder that `probe rsa`, `probe encode`, `probe compare`, `probe reliability` or "
@@ -65,21 +65,26 @@ def sections_of(source: str | Path, sections: Sections) -> list[Section]:
 def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[Section]:
     """Return the sections of pictures that probe made, with the tables beside them."""
     made = [_of_picture(path, sections) for path in pictures[:MOST_PICTURES]]
+    if len(made) > 1 and len({one.kind for one in made}) == 1 and made[0].kind != "Saliency":
+        # Of one run: how they were made is said once.
+        named = zip(made, pictures, strict=False)
+        figures = [replace(f, caption=path.stem) for one, path in named for f in one.figures]
+        made = [replace(made[0], title=folder.resolve().name, figures=figures)]
     tables = [
         table_of(_read_csv(path), path.name, file=path.name)
         for path in sorted(folder.glob("*.csv"))
     ]
     shown = [table for table in tables if table is not None]
-    if shown:
-        made.insert(0, Section("Tables", f"Tables of {folder.name}", tables=shown))
-    return made
+    if shown and len(made) == 1:
+        return [replace(made[0], tables=[*made[0].tables, *shown])]
+    return [
+        *([Section("Tables", f"Tables of {folder.name}", tables=shown)] if shown else []),
+        *made,
+    ]
 
 
 def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
     """Return the section of a result whose tables and figure are shown as they were saved."""
-    from probe.reporting.parts import picture
-    from probe.reporting.sections import _provenance
-
     figures = [
         picture(_shown(path), path.stem, f"{path.stem} of {folder.name}")
         for path in sorted(folder.glob("*.png"))
@@ -99,7 +104,7 @@ def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
         notes=[str(note) for note in notes] if isinstance(notes, list) else [],
         figures=figures,
         tables=[table for table in tables if table is not None],
-        provenance=_provenance(about["provenance"], about),
+        provenance=provenance_of_result(about["provenance"], about),
     )
 
 
@@ -148,8 +153,7 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    readers: list[Callable[[], pd.DataFrame]] = [lambda: pd.read_csv(path)]
     try:
-        return readers[0]()
+        return pd.read_csv(path)
     except (OSError, ValueError):
         return pd.DataFrame()

@@ -95,10 +95,13 @@ def _setting(value: Any) -> str:
         return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and len(value) > 0):
-        if isinstance(value, (list, tuple)) and not any(
-            isinstance(one, (Mapping, list, tuple)) for one in value
-        ):
-            return ", ".join(map(str, value))
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value) if value not in ("", [], ()) else "—"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (Mapping, list, tuple)) and value:
+        parts = list(value.values()) if isinstance(value, Mapping) else list(value)
+        if any(isinstance(one, (Mapping, list, tuple)) and len(one) > 1 for one in parts):
+            return json.dumps(value, ensure_ascii=False, default=str)
+        if isinstance(value, Mapping):
+            return "; ".join(f"{name} {_setting(one)}" for name, one in value.items())
+        return ", ".join(map(_setting, parts))
+    return str(value) if value not in ("", [], (), {}) else "—"

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count as numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from probe.comparison.result import RSAResult
-from probe.comparison.result_map import RSAMap
-from probe.comparison.result_over_time import RSAOverTime
-from probe.encoding.map import Encodings
-from probe.encoding.over_time import EncodingOverTime
-from probe.encoding.result import Encoding
-from probe.output.drawable import Drawable
-from probe.output.summarised import Summarised
+from probe.output.provenance import provenance_of
 from probe.output.text import count, number, share
 from probe.output.vectors import vector
 from probe.reporting import methods
 from probe.reporting.parts import Figure, Section, Table, picture, table_of
 from probe.reporting.references import Cited
 from probe.reporting.svg import inline
+
+if TYPE_CHECKING:
+    from probe.comparison.result import RSAResult
+    from probe.comparison.result_compare import Comparison
+    from probe.comparison.result_map import RSAMap
+    from probe.comparison.result_over_time import RSAOverTime
+    from probe.encoding.map import Encodings
+    from probe.encoding.over_time import EncodingOverTime
+    from probe.encoding.result import Encoding
+    from probe.output.drawable import Drawable
+    from probe.output.summarised import Summarised
 
 HASHES = (
     ("weights", "model", "weights_sha256"),
@@ -40,6 +45,9 @@ CAPTIONS = {
     "bands": "What each layer adds.",
 }
 """What figures show, by the names of their files."""
+
+NOT_TOLD = ("layer", "progress", "batch_size", "device")
+"""Settings of a method that its maps do not depend on, or that are told otherwise."""
 
 NO_SETTINGS = ("remarks", "no_ceiling")
 """What stands among the settings of a result, and is none."""
@@ -75,19 +83,21 @@ class Sections:
             What `probe.rsa`, `probe.encode`, `probe.saliency`, `probe.tuning.tuning` and others
             return.
         """
-        makers: list[tuple[type, Callable[[Any], Section]]] = [
-            (RSAMap, self._rsa_map),
-            (RSAResult, self._rsa),
-            (RSAOverTime, self._rsa_over_time),
-            (Encodings, self._encodings),
-            (Encoding, self._encoding),
-            (EncodingOverTime, self._encoding_over_time),
-            (Summarised, self._summarised),
-            (Drawable, self._drawable),
-        ]
-        for kind, make in makers:
-            if isinstance(result, kind):
-                return make(result)
+        makers: dict[str, Callable[[Any], Section]] = {
+            "RSAMap": self._rsa_map,
+            "RSAResult": self._rsa,
+            "RSAOverTime": self._rsa_over_time,
+            "Encodings": self._encodings,
+            "Encoding": self._encoding,
+            "EncodingOverTime": self._encoding_over_time,
+            "Comparison": self._comparison,
+            "Summarised": self._summarised,
+            "Drawable": self._drawable,
+        }
+        # By name: to import all of them takes seconds, and PyTorch.
+        for kind in type(result).__mro__:
+            if kind.__module__.startswith("probe.") and kind.__name__ in makers:
+                return makers[kind.__name__](result)
         raise TypeError(f"{type(result).__name__} is no result")
 
     def _rsa(self, result: RSAResult) -> Section:
@@ -109,7 +119,7 @@ class Sections:
             methods=methods.of_rsa(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _rsa_over_time(self, result: RSAOverTime) -> Section:
@@ -122,8 +132,8 @@ class Sections:
             "Representational similarity over time",
             result.title,
             simulated=result.simulated,
-            verdict=f"The curve of {name} rises highest: {result.symbol} {number(best['score'])} "
-            f"at {best['latency']:g} ms after stimulus onset{within}.",
+            verdict=f"The curve of {name} with {_marked(result)} rises highest: {result.symbol} "
+            f"{number(best['score'])} at {best['latency']:g} ms after stimulus onset{within}.",
             notes=result.notes(),
             facts=_without_citation(result.describe()),
             figures=self._figures(result),
@@ -135,7 +145,7 @@ class Sections:
             methods=methods.of_rsa_over_time(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _rsa_map(self, result: RSAMap) -> Section:
@@ -173,7 +183,7 @@ class Sections:
             methods=methods.of_encoding(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _encoding_over_time(self, result: EncodingOverTime) -> Section:
@@ -183,9 +193,9 @@ class Sections:
             "Encoding over time",
             result.title,
             simulated=result.simulated,
-            verdict=f"The curve of {best['alias'] or best['layer']} rises highest: r "
-            f"{number(best['score'])} (median over sites) at {best['latency']:g} ms after stimulus "
-            "onset.",
+            verdict=f"The curve of {best['alias'] or best['layer']} with {_marked(result)} rises "
+            f"highest: r {number(best['score'])} (median over sites) at {best['latency']:g} ms "
+            "after stimulus onset.",
             notes=result.notes(),
             facts=_facts_of_encoding(result),
             figures=self._figures(result),
@@ -196,7 +206,7 @@ class Sections:
             methods=methods.of_encoding(result.facts, result, cited),
             references=cited.all,
             terms=methods.terms_of(result.facts),
-            provenance=_provenance(result.provenance, result.facts),
+            provenance=provenance_of_result(result.provenance, result.facts),
         )
 
     def _encodings(self, result: Encodings) -> Section:
@@ -207,8 +217,8 @@ class Sections:
             result.title,
             simulated=result.simulated,
             verdict=" ".join(
-                f"{row['model']} predicts {row['recording']} ({row['region']}) with r {row['r']}."
-                for row in summary.head(4).to_dict("records")
+                f"{one.identity.model} predicts {_marked(one)} ({row['region']}) with r {row['r']}."
+                for one, row in zip(result, summary.head(4).to_dict("records"), strict=False)
             ),
             notes=result.notes(),
             figures=self._figures(result),
@@ -217,6 +227,29 @@ class Sections:
                 (result.pairs, "Networks against each other (two-sided)", "pairs.csv", True),
             ),
             parts=parts,
+        )
+
+    def _comparison(self, result: Comparison) -> Section:
+        cited = Cited()
+        best = result.summary().iloc[0]
+        simulated = _is_simulated("", result.notes())
+        return Section(
+            "Comparison of RDMs",
+            result.title,
+            simulated=simulated,
+            verdict=f"{best['model']} is most like the {'SIMULATED ' if simulated else ''}data: "
+            f"{result.symbol} {best['score']}.",
+            notes=result.notes(),
+            facts=result.describe(),
+            figures=self._figures(result),
+            tables=_tables(
+                (result.summary(), "Models", "table.csv", False),
+                (result.by_subject, "Scores by subject", "result.json", True),
+                (result.pairs, "Tests between models (two-sided)", "pairs.csv", True),
+            ),
+            methods=methods.of_comparison(result, cited),
+            references=cited.all,
+            provenance=provenance_of_result(result.provenance, {}),
         )
 
     def _summarised(self, result: Summarised) -> Section:
@@ -232,7 +265,7 @@ class Sections:
             notes=notes,
             figures=self._figures(result),
             tables=_tables((result.summary(), "Summary", "table.csv", False)),
-            provenance=_provenance(provenance, facts),
+            provenance=provenance_of_result(provenance, facts),
         )
 
     def _drawable(self, result: Drawable) -> Section:
@@ -251,12 +284,14 @@ class Sections:
             kind,
             result.title,
             simulated=_is_simulated(result.title, text) or bool(about.get("simulated")),
+            verdict=_verdict_of_figure(result),
             notes=more,
-            figures=[Figure(inline(svg, name, result.title), "", result.title, result.title)],
+            figures=[Figure(inline(svg, name, result.title), "", "", result.title)],
             tables=tables,
             methods=text,
             references=works,
-            provenance=_of_about(about),
+            terms=methods.terms_of_picture((about.get("maps") or [about])[0]) if text else (),
+            provenance=_of_about(about) | _here_and_now(),
         )
 
     def _described(self, result: Drawable, about: Mapping[str, Any]) -> tuple[
@@ -267,8 +302,8 @@ class Sections:
         kind = type(result).__name__
         if kind in ("Saliency", "Saliencies"):
             maps = list(about.get("maps") or [about])
-            text = methods.of_saliency(maps, cited)
-            each = result if isinstance(result, Sequence) else [result]
+            each = list(result) if isinstance(result, Sequence) else [result]
+            text = methods.of_saliency(maps, cited, [_used(one) for one in each])
             notes = [note for one in each for note in _notes_of_map(one)]
             return "Saliency", text, cited.all, [], list(dict.fromkeys(notes))
         if kind == "Tuning":
@@ -281,13 +316,16 @@ class Sections:
                 (_frame(result, "table"), "Units", "the .csv file", True),
             )
             return "Tuning", text, cited.all, tables, []
+        text = []
+        if kind == "Superstimuli":
+            text = methods.of_superstimuli(about, cited)
         notes_of = getattr(result, "notes", None)
         notes = list(notes_of()) if callable(notes_of) else []
         tables = _tables(
             (_frame(result, "summary"), "Summary", "the .csv file", False),
             (_frame(result, "table"), "All values", "the .csv file", True),
         )
-        return KINDS.get(kind, kind), [], [], tables, notes
+        return KINDS.get(kind, kind), text, cited.all, tables, notes
 
     def _figures(self, result: Summarised) -> list[Figure]:
         drawn = []
@@ -296,6 +334,8 @@ class Sections:
             label = f"{CAPTIONS.get(name, '')} {result.title}".strip()
             unique = f"f{next(self._numbers)}"
             drawn.append(Figure(inline(svg, unique, label), "", CAPTIONS.get(name, ""), label))
+        if not drawn and (png := result._png()) is not None:
+            drawn.append(picture(png, "", result.title))
         return drawn
 
     def of_picture(
@@ -322,14 +362,17 @@ class Sections:
             kind, text = "Tuning", methods.of_tuning(about, [], cited)
         target = about.get("target") or about.get("title") or ""
         title = f"{name}: {target}" if target else name
+        if about.get("makers"):
+            kind, text = "Superstimuli", methods.of_superstimuli(about, cited)
         return Section(
             kind,
             title,
             simulated=_is_simulated(str(dict(about)), []) or bool(about.get("simulated")),
-            figures=[picture(png, title, title)],
+            figures=[picture(png, "", title)],
             tables=list(extra),
             methods=text,
             references=cited.all,
+            terms=methods.terms_of_picture((about.get("maps") or [about])[0]) if text else (),
             provenance=_of_about(about),
         )
 
@@ -384,6 +427,11 @@ def verdict_of_encoding(result: Encoding) -> str:
     )
 
 
+def _marked(result: Any) -> str:
+    """Return the name of a recording, marked if it was generated."""
+    return f"{'SIMULATED ' if result.simulated else ''}{result.facts['recording']['name']}"
+
+
 def _verdict_of_map(result: RSAMap) -> str:
     sentences = []
     for one in list(result.results)[:6]:
@@ -429,7 +477,7 @@ def _tables(*described: tuple[pd.DataFrame, str, str, bool]) -> list[Table]:
     return [table for table in made if table is not None]
 
 
-def _provenance(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+def provenance_of_result(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a result was made, with the hashes of what went in."""
     hashes = {
         name: str(facts[part][key])
@@ -444,9 +492,15 @@ def _provenance(provenance: Mapping[str, Any], facts: Mapping[str, Any]) -> dict
     return {**provenance, "settings": settings, "hashes": hashes}
 
 
+def _here_and_now() -> dict[str, Any]:
+    """Return command, date and platform of what is in memory: it has been made just now."""
+    made = provenance_of({}, ())
+    return {name: made[name] for name in ("command", "date", "platform")}
+
+
 def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a picture as a provenance."""
-    about = dict(about)
+    about = _of_all_maps(list(about["maps"])) if about.get("maps") else dict(about)
     versions = about.pop("versions", None)
     found = {
         "command": about.pop("command", None),
@@ -456,6 +510,50 @@ def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
     }
     hashes = {k: about.pop(k) for k in list(about) if "sha256" in k and isinstance(about[k], str)}
     return {**found, "settings": about, "hashes": hashes}
+
+
+def _of_all_maps(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what holds for all maps of a sheet, and then what each has for itself."""
+    first = maps[0]
+    common = {k: v for k, v in first.items() if all(one.get(k) == v for one in maps)}
+    return common | {
+        f"map {k}": {name: value for name, value in one.items() if name not in common}
+        for k, one in enumerate(maps, 1)
+    }
+
+
+def _verdict_of_figure(result: Any) -> str:
+    """Return what a map or a measurement of tuning says, in a sentence; empty of others."""
+    kind = type(result).__name__
+    if kind == "Saliency":
+        sees = ", ".join(f"{label} {share:.0%}" for label, share in result.top[:3])
+        text = f"The target, {result.target}, has the value {result.value:.4g} for this picture."
+        return f"{text} The network sees {sees}." if sees else text
+    if kind != "Tuning" or "responding" not in result.summary:
+        return ""
+    sentences = [
+        f"{row['alias'] or row['layer']}: {int(row['responding'])} of {int(row['units'])} respond, "
+        f"of which {row['oriented']:.0%} are oriented and {row['simple']:.0%} simple (F1/F0 > 1)."
+        for row in result.summary.head(4).to_dict("records")
+        if row["responding"]
+    ]
+    return " ".join(sentences)
+
+
+def _used(one: Any) -> dict[str, Any]:
+    """Return all settings that a map's method had, with defaults that were not changed."""
+    parameters = inspect.signature(one.method.function).parameters.values()
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in NOT_TOLD
+    }
+    chosen = {name: value for name, value in one.given.items() if name not in NOT_TOLD}
+    return {
+        name.replace("_", " "): value
+        for name, value in {**defaults, **chosen, **dict(one.about.get("settings") or {})}.items()
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    }
 
 
 def _notes_of_map(one: Any) -> list[str]:

@@ -14,9 +14,10 @@ import probe
 if TYPE_CHECKING:
     from playwright import sync_api as api
 
-pytestmark = pytest.mark.skipif(
-    find_spec("playwright") is None, reason="playwright is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("playwright") is None, reason="playwright is not installed"),
+]
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",

@@ -151,3 +151,60 @@ def test_what_else_is_refused(rsa_folder, tmp_path):
     with pytest.raises(ProbeError, match="a int cannot be reported"):
         probe.report(3, output=tmp_path / "a.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_superstimuli_is_one_section(tmp_path):
+    import numpy as np
+
+    from probe.output.pictures import save_picture
+
+    about = {
+        "model": "alexnet", "weights": "somewhere", "makers": ["alexnet", "vgg16"],
+        "judge": "resnet18", "simulated": False, "budget": {"mean": 0.5, "contrast": 0.2},
+        "site": {"site:v4:3": {"recording": "cowley2023/210325", "said": "r .5"}},
+    }  # fmt: skip
+    for k in range(2):
+        pixels = np.full((8, 8, 3), k / 2)
+        save_picture(tmp_path / f"{k:02d}-site.png", pixels, {**about, "picture": k})
+    (tmp_path / "table.csv").write_text("site,judged\nsite:v4:3,1.5\nsite:v4:4,2.5\n")
+    page = Parsed(probe.report(tmp_path).read_text())
+    assert [tag for tag, _ in page.tags].count("section") == 3  # with terms and references
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [one["alt"] for one in pictures] == ["00-site.png", "01-site.png"]
+    assert "predicted by readouts of alexnet (Krizhevsky 2014) and vgg16" in page.text
+    assert "@article{cowley2026," in page.text
+    assert "GPL-3.0" in page.text
+    assert "site:v4:4" in page.text
+
+
+def test_a_picture_of_probe_is_reported_beside_it(tmp_path):
+    import numpy as np
+
+    from probe.output.pictures import save_picture
+
+    about = {
+        "model": "squeezenet1_1", "weights": "somewhere", "image": "<cat>.png", "seed": 0,
+        "target": "tabby", "method": "grad-cam", "layer": "features.12", "settings": {"steps": 3},
+    }  # fmt: skip
+    path = save_picture(tmp_path / "map.png", np.zeros((8, 8, 3)), about)
+    assert probe.report(path) == tmp_path / "map.html"
+    page = Parsed((tmp_path / "map.html").read_text())
+    assert "grad-cam (Selvaraju et al. 2017) at layer features.12, with steps 3" in page.text
+    assert "<cat>.png" in page.text
+
+
+def test_other_results_are_reported_too(rsa, encoding, recording, tmp_path):
+    from probe.encoding.map import Encodings
+
+    compared = probe.compare(rsa.rdms, rsa.recorded, n_resamples=20)
+    reliable = probe.reliability(recording)
+    path = probe.report(
+        compared, reliable, Encodings((encoding, encoding)), output=tmp_path / "a.html"
+    )
+    page = Parsed(path.read_text())
+    _check_harmless(page)
+    for result in (compared, reliable):
+        assert result.title in page.text
+        assert all(note in page.text for note in result.notes())
+    assert "model RDMs and 1 RDM of data (Kriegeskorte et al. 2008)" in page.text
+    assert [tag for tag, _ in page.tags].count("svg") >= 6
