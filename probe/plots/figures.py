@@ -148,7 +148,7 @@ def cut(text: str, wide: float, size: float) -> str:
     if width_of(text, size) <= wide:
         return text
     for most in range(len(text) - 1, 3, -1):
-        start = (most - 1) // 3
+        start = (most - 1) // 2
         short = f"{text[:start]}…{text[len(text) - (most - 1 - start) :]}"
         if width_of(short, size) <= wide:
             return short
@@ -229,31 +229,40 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
 
 def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
     """Make a figure so large that its only Axes has a size, whatever stands around it."""
+    title = ax.get_title(loc="left")
+    ax.set_title("", loc="left", fontsize=ax._left_title.get_fontsize())  # type: ignore[attr-defined]
     outer = ax.get_tightbbox()
     assert outer is not None  # it is visible
     inner = ax.get_window_extent()
     beside = (outer.width - inner.width) / figure.dpi, (outer.height - inner.height) / figure.dpi
     pad = 2 * 0.06
     # A title may stand over the legend: it is broken for the whole width.
-    title = ax.get_title(loc="left")
     if title:
         size = ax._left_title.get_fontsize()  # type: ignore[attr-defined]
         left = max(inner.x0 - outer.x0, 0.0) / figure.dpi
         whole = max(width + beside[0] - left, 2.0)
-        before = title.count("\n")
-        title = broken(" ".join(title.split(" ")), whole, size)
+        title = broken(title, whole, size)
         ax.set_title(title, loc="left", fontsize=size)
-        beside = (beside[0], beside[1] + (title.count("\n") - before) * LINE_HEIGHT * size / 72)
+        beside = (beside[0], beside[1] + (title.count("\n") + 1.5) * LINE_HEIGHT * size / 72)
         beside = (max(beside[0], left + width_of(title, size) - width), beside[1])
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
     figure.set_size_inches(width + beside[0] + pad, height + beside[1] + pad)
-    for _ in range(2):
+    if ax.get_aspect() != "auto":  # no room above or beside what has a shape of its own
+        width, height = inner.width / figure.dpi, inner.height / figure.dpi
+    for _ in range(4):
         figure.draw_without_rendering()
         wide, high = ax.get_position(original=True).size * figure.get_size_inches()
-        if max(abs(wide - width), abs(high - height)) < 0.01:
-            break
+        outer = ax.get_tightbbox()
+        assert outer is not None  # it is visible
         across, down = figure.get_size_inches()
-        figure.set_size_inches(across + width - wide, down + height - high)
+        # What is beside may be as wide as the Axes are: it is measured again.
+        more = (
+            max(width - wide, outer.width / figure.dpi + pad - across),
+            max(height - high, outer.height / figure.dpi + pad - down),
+        )
+        if max(map(abs, more)) < 0.004:
+            break
+        figure.set_size_inches(across + more[0], down + more[1])
 
 
 @dataclass(frozen=True)

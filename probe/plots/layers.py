@@ -126,7 +126,7 @@ def places(table: pd.DataFrame) -> list[str]:
 def axes_size(names: list[str]) -> tuple[float, float]:
     """Width and height, in inches, of an Axes with these names along its x axis."""
     per_layer = 0.42 if len(names) <= 12 else 0.25
-    return float(np.clip(0.5 + per_layer * len(names), 3.2, 9.0)), 2.7
+    return float(np.clip(0.5 + per_layer * len(names), 3.2, 8.2)), 2.7
 
 
 def figure_size(names: list[str]) -> tuple[float, float]:

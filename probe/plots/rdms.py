@@ -553,7 +553,7 @@ def _line_up(gallery: _Gallery, ax: Axes, side: str, start: float, order: Sequen
     n = len(order)
     row = inches(ax)[0 if side == "bottom" else 1] / n
     # In a user's Axes, what stands beside the matrix is taken from it.
-    most = MAX_ROWS if is_own(ax) else int(np.clip(0.12 * min(room(ax)) / LEGIBLE, 1, MAX_ROWS))
+    most = MAX_ROWS if is_own(ax) else int(np.clip(0.25 * min(room(ax)) / LEGIBLE, 1, MAX_ROWS))
     n_rows = int(np.clip(math.ceil(LEGIBLE / row), 1, most))
     step = max(math.ceil(LEGIBLE / (n_rows * row)), 1)
     size = min(n_rows * step, 0.6 / row)  # in stimuli

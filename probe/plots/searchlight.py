@@ -178,7 +178,10 @@ def plot_slices(
         heights = affine[2, 2] * levels + affine[2, 3]
         for ax, z in zip(axes[0], heights, strict=True):
             text = f"{z:.0f}".replace("-", "−")
-            ax.set_title(f"z = {text}\nmm" if ax is axes[0, 0] else text, fontsize=canvas.points(8))
+            label = f"z = {text} mm" if ax is axes[0, 0] else text
+            if ax is axes[0, 0] and canvas.shrink < 0.9:
+                label = f"z = {text}\nmm"
+            ax.set_title(label, fontsize=canvas.points(8), loc="center")
         for ax in axes.ravel():
             ax.set(xticks=[], yticks=[], facecolor=BACKGROUND)
             ax.spines[:].set_visible(False)
@@ -261,8 +264,10 @@ def plot_surfaces(
                 ax.set_aspect("equal")
                 ax.set_axis_off()
                 if row == 0:
-                    ax.set_title(f"{'left' if side == 'L' else 'right'},\n{view}",
-                                 fontsize=canvas.points(8))  # fmt: skip
+                    called = f"{'left' if side == 'L' else 'right'}, {view}"
+                    if canvas.shrink < 0.9:
+                        called = called.replace(", ", ",\n")
+                    ax.set_title(called, fontsize=canvas.points(8), loc="center")
             collections.append(collection)
         if legend:
             _scale(canvas, collections[0], axes[: len(chosen)], symbol, aspect=20)

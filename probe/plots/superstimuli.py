@@ -92,7 +92,7 @@ def plot_superstimuli(
                 text = f"{_signed(one['judged'])} SD"
                 if k == 0:
                     text = f"{broken(kind, 0.95 * of_picture, size)}\n{text}"
-                ax.set_title(text, fontsize=size, pad=2)
+                ax.set_title(text, fontsize=size, pad=2, loc="center")
                 if column == 0:
                     ax.set_ylabel(cut(site, 0.9 * of_picture, size), fontsize=size)
             if beside_pictures:

@@ -157,7 +157,9 @@ def plot_tuning(
         axes = figure.subplots(n_rows, len(layers), squeeze=False, sharey="row")
         for ax, layer in zip(axes[0], layers, strict=True):
             size = canvas.points(8)
-            ax.set_title(cut(aliases[layer] or layer, 0.9 * of_panel, size), fontsize=size)
+            ax.set_title(
+                cut(aliases[layer] or layer, 0.9 * of_panel, size), fontsize=size, loc="center"
+            )
         rows = list(axes)
         if examples is not None:
             for ax, layer, colour in zip(rows.pop(0), layers, colours, strict=True):

@@ -40,8 +40,6 @@ def test_rows_are_sorted_with_intervals_and_references_are_hollow(table):
     for row in table.to_dict("records"):
         assert (row["r_low"], row["r_high"]) in spans
     assert ax.get_title("left") == "V4"
-    styles = [label.get_fontstyle() for label in ax.get_yticklabels()]
-    assert styles == ["italic", "normal", "normal"]
     assert list(table["method"]) == ["gradient", "area", "occlusion"]  # not sorted in place
 
 

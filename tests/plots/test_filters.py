@@ -124,7 +124,7 @@ class TestPatches:
         patches = [[rng.integers(0, 256, (5, 5, 3), dtype=np.uint8) for _ in "abc"] for _ in "ab"]
         values = np.array([[3.0, 2.0, 1.0], [30.0, 20.0, 10.0]])
         ax = plot_patches(patches, values, [12, 84])
-        assert texts(ax) == ["channel", "12", "3", "2", "1", "channel", "84", "30", "20", "10"]
+        assert texts(ax) == ["channel\n12", "3", "2", "1", "channel\n84", "30", "20", "10"]
         for drawn, patch in zip(pictures(ax), [*patches[0], *patches[1]], strict=True):
             np.testing.assert_array_equal(drawn, patch)
         assert overlap(ax) <= 0

@@ -46,6 +46,12 @@ def tables(models=("net",), n_layers=4, regions=("V1", "V4"), without_ceiling=()
     return pd.concat(cells, ignore_index=True), pd.DataFrame(best)
 
 
+def drawn(*tables, **options):
+    """The panels of the networks."""
+    figure = plot_regions(*tables, **options)
+    return [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+
+
 def patches(ax, gid):
     return [p for p in ax.patches if isinstance(p, Rectangle) and p.get_gid() == gid]
 
@@ -57,14 +63,14 @@ def beside(ax):
 
 def test_cells_are_shares_of_the_ceiling_in_network_order():
     cells, best = tables()
-    (ax,) = plot_regions(cells, best, symbol="rho")
+    (ax,) = drawn(cells, best, symbol="rho")
     (image,) = ax.images
     expected = 100 * cells["share_of_lower"].to_numpy().reshape(2, 4)
     np.testing.assert_allclose(image.get_array().filled(), expected)
     assert [t.get_text() for t in ax.get_xticklabels()] == ["conv0", "conv1", "conv2", "conv3"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["V1\nSIMULATED mine", "V4\nmine"]
     assert image.get_clim() == (0.0, pytest.approx(62.5))
-    bars = [a.get_ylabel() for a in ax.figure.axes if a is not ax]
+    bars = [" ".join(a.get_ylabel().split()) for a in ax.figure.axes if a is not ax]
     assert bars == ["rho, in % of the ceiling's lower bound"]
     numbers = {t.get_text() for t in ax.texts}
     assert {f"{value:.0f}" for value in expected.ravel()} <= numbers
@@ -72,21 +78,21 @@ def test_cells_are_shares_of_the_ceiling_in_network_order():
 
 def test_a_region_without_ceiling_has_its_plain_score_on_a_scale_of_its_own():
     cells, best = tables(without_ceiling=("V4",))
-    (ax,) = plot_regions(cells, best, symbol="rho")
+    (ax,) = drawn(cells, best, symbol="rho")
     shares, scores = ax.images
     assert shares.get_cmap() != scores.get_cmap()
     assert np.isfinite(shares.get_array()[0]).all()
     assert shares.get_array().mask[1].all()
     assert scores.get_array().mask[0].all()
     np.testing.assert_allclose(scores.get_array()[1], cells["score"][4:])
-    labels = [a.get_ylabel() for a in ax.figure.axes if a is not ax]
+    labels = [" ".join(a.get_ylabel().split()) for a in ax.figure.axes if a is not ax]
     assert labels == ["rho, in % of the ceiling's lower bound", "rho (ceiling unknown)"]
     assert {".50", ".40"} <= {t.get_text() for t in ax.texts}
     assert beside(ax)[1] == "conv1 (75 %): 0.450 ± 0.050"
 
 
 def test_choices_are_marked_by_their_share_and_the_most_frequent_by_a_frame():
-    (ax,) = plot_regions(*tables())
+    (ax,) = drawn(*tables())
     bars = {(round(p.get_x() + 0.42), round(p.get_y() - 0.27)): p.get_width()
             for p in patches(ax, "choice")}  # fmt: skip
     full = 0.84
@@ -98,8 +104,8 @@ def test_choices_are_marked_by_their_share_and_the_most_frequent_by_a_frame():
 
 
 def test_it_says_what_is_in_sample_and_what_is_not():
-    (ax,) = plot_regions(*tables())
-    caption = " ".join(ax.get_xlabel().split())
+    (ax,) = drawn(*tables())
+    caption = " ".join(ax.figure.get_supxlabel().split())
     assert "in sample" in caption
     assert "held-out stimuli" in caption
     assert beside(ax) == [
@@ -114,7 +120,7 @@ def test_a_comparison_without_a_choice_has_no_mark():
     cells.loc[cells["comparison"] == 0, "chosen"] = np.nan
     best["layer"] = best["layer"].astype(object)
     best.loc[0, ["layer", "share", "score", "score_sd"]] = np.nan
-    (ax,) = plot_regions(cells, best)
+    (ax,) = drawn(cells, best)
     assert [p.get_y() + 0.5 for p in patches(ax, "best")] == [1.0]
     assert len(patches(ax, "choice")) == 2
     assert beside(ax)[0] == "no choice"
@@ -123,36 +129,37 @@ def test_a_comparison_without_a_choice_has_no_mark():
 def test_networks_have_panels_and_one_scale_of_colours():
     cells, best = tables(("a", "b"))
     cells.loc[cells["model"] == "b", "share_of_lower"] *= 0.5
-    axes = plot_regions(cells, best, title="title")
-    assert [ax.get_title(loc="left") for ax in axes] == ["title\na", "b"]
+    axes = drawn(cells, best, title="title")
+    assert [ax.get_title(loc="left") for ax in axes] == ["a", "b"]
+    assert axes[0].figure.get_suptitle() == "title"
     assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim()
     assert len(axes[0].figure.axes) == 3  # two panels, one bar of colours
-    assert not axes[0].get_xlabel()
 
 
 def test_negative_scores_are_on_the_scale():
     cells, best = tables()
     cells.loc[3, "share_of_lower"] = -0.2
-    (ax,) = plot_regions(cells, best)
+    (ax,) = drawn(cells, best)
     assert ax.images[0].get_clim()[0] == pytest.approx(-20.0)
 
 
-def test_given_axes_are_taken_and_settings_left_alone():
+def test_a_figure_is_taken_and_settings_left_alone():
     cells, best = tables(("a", "b"))
     before = mpl.rcParams.copy()
-    figure, (first, second, third) = plt.subplots(3)
-    assert plot_regions(cells, best, axes=[first, third]) == [first, third]
-    assert not second.images
-    assert plt.get_fignums() == [figure.number]
+    own = plt.figure(figsize=(7, 6))
+    assert plot_regions(cells, best, figure=own) is own
+    assert [ax.get_title(loc="left") for ax in own.axes[:2]] == ["a", "b"]
+    assert plt.get_fignums() == [own.number]
     plot_regions(cells, best)
     assert mpl.rcParams == before
-    with pytest.raises(ValueError, match="1 axes for 2 networks"):
-        plot_regions(cells, best, axes=second)
 
 
-def test_one_network_takes_one_axes():
-    _, ax = plt.subplots()
-    assert plot_regions(*tables(), axes=ax) == [ax]
+def test_in_a_small_figure_less_stands_beside_the_cells():
+    small = plot_regions(*tables(aliased=False), figure=plt.figure(figsize=(3, 2)))
+    (right,) = small.axes[0].child_axes
+    assert right.get_yticklabels()[0].get_text().endswith(": 0.45")
+    (right,) = plot_regions(*tables(n_layers=12)).axes[0].child_axes
+    assert right.get_yticklabels()[0].get_text().startswith("conv0 (75 %)")
 
 
 @pytest.mark.parametrize(("n_layers", "n_regions"), [(2, 1), (12, 3), (60, 2)])
@@ -162,7 +169,7 @@ def test_nothing_is_cut_and_names_do_not_touch(n_layers, n_regions):
         aliased=False,
     )  # fmt: skip
     cells["dataset"] = best["dataset"] = "cowley2023/210325"
-    (ax,) = plot_regions(cells, best, symbol="Spearman ρ")
+    (ax,) = drawn(cells, best, symbol="Spearman ρ")
     figure = ax.figure
     figure.canvas.draw()
     whole = figure.bbox

@@ -40,6 +40,15 @@ def test_volumes_are_turned_as_nibabel_turns_them(affine):
     np.testing.assert_allclose(to_mm, expected.affine)
 
 
+def large():
+    return Figure(figsize=(9, 6))
+
+
+def panels(plot, *tables, **options):
+    """The panels that show maps: not the scales beside them."""
+    return [ax for ax in plot(*tables, **options).axes if ax.get_label() != "<colorbar>"]
+
+
 def cube(affine):
     voxels = np.argwhere(np.ones((4, 4, 4)))
     return Volume(voxels, (4, 4, 4), affine)
@@ -52,8 +61,8 @@ def test_left_is_left_and_front_is_up(affine):
     left, _, _ = (space.millimetres < middle).T
     _, front, _ = (space.millimetres > middle).T
     scores = np.stack([left, front]).astype(float)
-    figure = Figure()
-    axes = plot_slices(space, scores, ["left", "front"], figure=figure)
+    figure = large()
+    axes = panels(plot_slices, space, scores, ["left", "front"], figure=figure)
     n = len(chosen_slices(space))
     image = np.asarray(axes[n // 2].get_images()[0].get_array())
     assert image[:, 0].mean() > 0.7 > 0.3 > image[:, -1].mean()
@@ -68,7 +77,9 @@ def test_left_is_left_and_front_is_up(affine):
 def test_what_is_significant_is_outlined():
     space = cube(np.diag([2.0, 2, 2, 1]))
     significant = (space.voxels == [1, 2, 0]).all(axis=1)[None]
-    axes = plot_slices(space, np.ones((1, 64)), ["one"], significant=significant, figure=Figure())
+    axes = panels(
+        plot_slices, space, np.ones((1, 64)), ["one"], significant=significant, figure=large()
+    )
     (lines,) = (c for c in axes[0].collections if isinstance(c, LineCollection))
     edges = {tuple(map(tuple, np.round(segment, 1).tolist())) for segment in lines.get_segments()}
     assert edges == {
@@ -82,8 +93,10 @@ def test_what_is_significant_is_outlined():
 def test_slices_are_labelled_with_their_height():
     affine = np.diag([2.0, 2.0, -5.0, 1.0])
     affine[2, 3] = 10.0
-    figure = Figure()
-    axes = plot_slices(cube(affine), np.ones((1, 64)), ["one"], title="A title", figure=figure)
+    figure = large()
+    axes = panels(
+        plot_slices, cube(affine), np.ones((1, 64)), ["one"], title="A title", figure=figure
+    )
     assert [ax.get_title() for ax in axes] == ["z = −5 mm", "0", "5", "10"]
     assert "A title" in figure.get_suptitle()
 
@@ -92,8 +105,8 @@ def test_the_best_layer_has_a_row_and_a_legend():
     space = cube(np.eye(4))
     best = np.where(space.voxels[:, 0] < 2, 0, 1)
     best[space.voxels[:, 2] == 0] = -1
-    figure = Figure()
-    axes = plot_slices(space, np.ones((2, 64)), ["early", "late"], best=best, figure=figure)
+    figure = large()
+    axes = panels(plot_slices, space, np.ones((2, 64)), ["early", "late"], best=best, figure=figure)
     assert [axes[k].get_ylabel() for k in (0, 4, 8)] == ["early", "late", "best layer"]
     shown = np.ma.filled(axes[9].get_images()[-1].get_array(), np.nan)
     np.testing.assert_array_equal(shown, [[0, 0, 1, 1]] * 4)
@@ -108,7 +121,7 @@ def test_surfaces_are_seen_from_both_sides():
                        [-30, 50, 9]], dtype=float)  # fmt: skip
     mesh = Mesh(points, np.array([[0, 1, 2], [3, 4, 5]]), "L")
     space = Surface(np.arange(3, 6), np.array(["L"] * 3))
-    axes = plot_surfaces(space, {"L": mesh}, np.full((1, 3), 0.4), ["one"], figure=Figure())
+    axes = panels(plot_surfaces, space, {"L": mesh}, np.full((1, 3), 0.4), ["one"], figure=large())
     assert [ax.get_title() for ax in axes] == ["left, lateral", "left, medial"]
     for ax, side in zip(axes, (-1, 1), strict=True):
         (faces,) = (c for c in ax.collections if isinstance(c, PolyCollection))
