@@ -283,7 +283,7 @@ class Saliencies(Drawable, Sequence[Saliency]):
     def title(self) -> str:
         """One line that says what is shown."""
         first, layers = self.maps[0], self._layers()
-        at = f"CAMs at {layers[0]}. " if len(layers) == 1 and layers[0] else ""
+        at = f"Layer maps at {layers[0]}. " if len(layers) == 1 and layers[0] else ""
         return f"{targets.titled(first.model, first.target)}. {at}Each map on its own scale"
 
     def _layers(self) -> list[str]:
