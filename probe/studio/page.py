@@ -98,12 +98,13 @@ class Studio:
             )
             with gr.Tabs():
                 for tab in TABS:
-                    with gr.Tab(tab.title, id=tab.command, elem_id=f"tab-{tab.command}"):
+                    with gr.Tab(tab.title, id=tab.command, elem_id=f"tab-{tab.command}") as part:
                         self._tab(tab)
+                        if "target" in tab.options:
+                            part.select(_warm_sites, None, None, **QUIET)
                 with gr.Tab("Recording", id="recording", elem_id="tab-recording") as recording:
                     self._recording_tab()
-                # What reads recordings takes its time to be imported.
-                recording.select(_warm, None, None, **QUIET)
+                recording.select(_warm_recordings, None, None, **QUIET)
             page.unload(self._leave)
         return page
 
@@ -164,7 +165,7 @@ class Studio:
 
     def _checks(self, tab: Tab, form: gr.HTML) -> None:
         """Refuse what is out of range at its field, and show what a preset sets."""
-        form.change(lambda values: self._checked(tab, values or {})[0], form, form, **QUIET)
+        form.input(lambda values: self._checked(tab, values or {})[0], form, form, **QUIET)
 
     def _checked(self, tab: Tab, values: Mapping[str, Any]) -> tuple[Any, str]:
         """Return what a form is to show of its values, and what is wrong with the first."""
@@ -331,7 +332,7 @@ class Studio:
 
         chooser.expand(opened, recording, [recording, site, note], **QUIET)
         recording.input(changed, recording, [site, note], **QUIET)
-        site.change(chosen, [recording, site, form], [form, note], **QUIET)
+        site.input(chosen, [recording, site, form], [form, note], **QUIET)
         fit.click(fitting, wanted, [progress, fit, cancel, recording, site, note], **QUIET)
         cancel.click(self._stops("encode"), None, None, **QUIET)
 
@@ -442,7 +443,7 @@ class Studio:
 
         parts = [understood, name, *ask, outcome.progress]
         for control in (drop, name, reading):
-            control.change(read, [drop, name, reading], parts, **QUIET)
+            control.input(read, [drop, name, reading], parts, **QUIET)
 
         async def go(request: gr.Request, title: str, *values: Any) -> AsyncIterator[Any]:
             k = list(commands).index(title)
@@ -495,7 +496,12 @@ class Studio:
             remove(folder)
 
 
-def _warm() -> None:
+def _warm_sites() -> None:
+    """Import what lists recorded sites, which takes seconds, before somebody opens the list."""
+    importlib.import_module("probe.encoding.kept")
+
+
+def _warm_recordings() -> None:
     importlib.import_module("probe.recordings.importing.read")
 
 
