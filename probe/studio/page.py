@@ -29,6 +29,8 @@ POLL_INTERVAL_S = 0.2
 BETWEEN = ";"
 """What stands between several values of an argument: classes and units have blanks and commas."""
 
+_AS_IN_A_SHELL = "Options as in a shell"
+
 ABOUT_RECORDING = (
     "Ask how like a recorded area each layer of a network is, or fit the recorded sites, which can "
     "be targets of pictures from then on."
@@ -119,9 +121,8 @@ class Studio:
                 form = forms.form(command, tab.options, tab.more, begin, BETWEEN)
                 if "target" in tab.options:
                     self._site_chooser(form)
-                others = [one.label for one in tab.extra]
-                label = ", ".join([*others, "options as in a shell"])
-                with gr.Accordion(label[0].upper() + label[1:], open=False):
+                label = "Other pictures, options as in a shell" if tab.extra else _AS_IN_A_SHELL
+                with gr.Accordion(label, open=False):
                     drops += [_drop(one) for one in tab.extra]
                     more = _more(command)
             with gr.Column(scale=5, min_width=320):
@@ -284,7 +285,10 @@ class Studio:
                 rows="",
                 elem_classes="probe-plain probe-site",
             )
-            note = gr.HTML(shown.quiet("Looking for them …"), elem_classes="probe-plain probe-note")
+            note = gr.HTML(
+                shown.quiet("Looking for them, which takes a few seconds the first time …"),
+                elem_classes="probe-plain probe-note",
+            )
             with gr.Accordion("Fit the sites of a recording", open=False):
                 wanted = forms.form(encode, ("dataset", "model"), shown={"model": "alexnet"})
                 with gr.Row():
