@@ -356,7 +356,11 @@ class Studio:
         line = command.line((), values, more)
         visitor = self._of(owner)
         folder = Path(tempfile.mkdtemp(prefix=f"{command.name}-", dir=self.folder))
-        self._lay_recording(dataset, folder, owner)
+        try:
+            self._lay_recording(dataset, folder, owner)
+        except BaseException:
+            remove(folder)
+            raise
         recording = visitor.recording
         is_dropped = isinstance(recording, Understood) and f"./{recording.folder.name}" == dataset
         job = Job(line, folder, owner)
