@@ -1,4 +1,4 @@
-"""``probe studio``: the commands that make pictures, on a page in the browser."""
+"""``probe studio``: the commands on a page in the browser."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def studio(
         ),
     ] = None,
 ) -> None:
-    """Open a page in the browser for dreams, styles, saliency and visualisations.
+    """Open a page in the browser for pictures from networks, and for a recording of your own.
 
-    It makes the same pictures as the commands, with their settings inside. Nothing leaves this
-    computer. Pictures that you drop there, and pictures made from them, are kept until the studio
-    ends: download those you like. Ctrl-C ends it.
+    It does what the commands do (dream, style, saliency, visualize, filters, atlas; rsa and encode
+    on a recording that is dropped there), and shows the line that does the same in a shell. Nothing
+    leaves this computer. What you drop there, and what is made from it, is kept until the studio
+    ends: download what you like. Ctrl-C ends it.
 
     \b
     Examples:

@@ -44,7 +44,7 @@ const take = async (files) => {
   say(files.length === 1 ? files[0].name : `${files.length} files`);
   zone.classList.toggle("probe-full", files.length > 0);
   props.value = came;
-  trigger("change");
+  trigger("input");
 };
 
 zone.addEventListener("dragover", (event) => {
@@ -77,5 +77,5 @@ element.querySelector(".probe-clear").addEventListener("click", () => {
   say("");
   zone.classList.remove("probe-full");
   props.value = [];
-  trigger("change");
+  trigger("input");
 });

@@ -49,10 +49,10 @@ for (const field of fields) {
     set(field, read());
     if (slider) slider.value = to_slider(slider, +shown(field.dataset.name));
   });
-  entry.addEventListener("change", () => trigger("change"));
+  entry.addEventListener("change", () => trigger("input"));
   entry.addEventListener("blur", () => draw(field));
   entry.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && entry.tagName === "INPUT") trigger("change");
+    if (event.key === "Enter" && entry.tagName === "INPUT") trigger("input");
   });
   if (entry.hasAttribute("list")) {
     // All words are offered, not only those that begin like the one that stands there.
@@ -67,14 +67,14 @@ for (const field of fields) {
     entry.value = value;
     set(field, String(value));
   });
-  slider?.addEventListener("change", () => trigger("change"));
+  slider?.addEventListener("change", () => trigger("input"));
   field.querySelector(".probe-reset").addEventListener("click", () => {
     const next = { ...props.value };
     delete next[field.dataset.name];
     props.value = next;
     draw(field);
     entry.focus();
-    trigger("change");
+    trigger("input");
   });
 }
 

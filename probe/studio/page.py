@@ -29,6 +29,8 @@ POLL_INTERVAL_S = 0.2
 BETWEEN = ";"
 """What stands between several values of an argument: classes and units have blanks and commas."""
 
+_AS_IN_A_SHELL = "Options as in a shell"
+
 ABOUT_RECORDING = (
     "Ask how like a recorded area each layer of a network is, or fit the recorded sites, which can "
     "be targets of pictures from then on."
@@ -98,12 +100,13 @@ class Studio:
             )
             with gr.Tabs():
                 for tab in TABS:
-                    with gr.Tab(tab.title, id=tab.command, elem_id=f"tab-{tab.command}"):
+                    with gr.Tab(tab.title, id=tab.command, elem_id=f"tab-{tab.command}") as part:
                         self._tab(tab)
+                        if "target" in tab.options:
+                            part.select(_warm_sites, None, None, **QUIET)
                 with gr.Tab("Recording", id="recording", elem_id="tab-recording") as recording:
                     self._recording_tab()
-                # What reads recordings takes its time to be imported.
-                recording.select(_warm, None, None, **QUIET)
+                recording.select(_warm_recordings, None, None, **QUIET)
             page.unload(self._leave)
         return page
 
@@ -118,9 +121,8 @@ class Studio:
                 form = forms.form(command, tab.options, tab.more, begin, BETWEEN)
                 if "target" in tab.options:
                     self._site_chooser(form)
-                others = [one.label for one in tab.extra]
-                label = ", ".join([*others, "options as in a shell"])
-                with gr.Accordion(label[0].upper() + label[1:], open=False):
+                label = "Other pictures, options as in a shell" if tab.extra else _AS_IN_A_SHELL
+                with gr.Accordion(label, open=False):
                     drops += [_drop(one) for one in tab.extra]
                     more = _more(command)
             with gr.Column(scale=5, min_width=320):
@@ -164,7 +166,7 @@ class Studio:
 
     def _checks(self, tab: Tab, form: gr.HTML) -> None:
         """Refuse what is out of range at its field, and show what a preset sets."""
-        form.change(lambda values: self._checked(tab, values or {})[0], form, form, **QUIET)
+        form.input(lambda values: self._checked(tab, values or {})[0], form, form, **QUIET)
 
     def _checked(self, tab: Tab, values: Mapping[str, Any]) -> tuple[Any, str]:
         """Return what a form is to show of its values, and what is wrong with the first."""
@@ -283,7 +285,10 @@ class Studio:
                 rows="",
                 elem_classes="probe-plain probe-site",
             )
-            note = gr.HTML(shown.quiet("Looking for them …"), elem_classes="probe-plain probe-note")
+            note = gr.HTML(
+                shown.quiet("Looking for them, which takes a few seconds the first time …"),
+                elem_classes="probe-plain probe-note",
+            )
             with gr.Accordion("Fit the sites of a recording", open=False):
                 wanted = forms.form(encode, ("dataset", "model"), shown={"model": "alexnet"})
                 with gr.Row():
@@ -331,7 +336,7 @@ class Studio:
 
         chooser.expand(opened, recording, [recording, site, note], **QUIET)
         recording.input(changed, recording, [site, note], **QUIET)
-        site.change(chosen, [recording, site, form], [form, note], **QUIET)
+        site.input(chosen, [recording, site, form], [form, note], **QUIET)
         fit.click(fitting, wanted, [progress, fit, cancel, recording, site, note], **QUIET)
         cancel.click(self._stops("encode"), None, None, **QUIET)
 
@@ -351,7 +356,11 @@ class Studio:
         line = command.line((), values, more)
         visitor = self._of(owner)
         folder = Path(tempfile.mkdtemp(prefix=f"{command.name}-", dir=self.folder))
-        self._lay_recording(dataset, folder, owner)
+        try:
+            self._lay_recording(dataset, folder, owner)
+        except BaseException:
+            remove(folder)
+            raise
         recording = visitor.recording
         is_dropped = isinstance(recording, Understood) and f"./{recording.folder.name}" == dataset
         job = Job(line, folder, owner)
@@ -442,7 +451,7 @@ class Studio:
 
         parts = [understood, name, *ask, outcome.progress]
         for control in (drop, name, reading):
-            control.change(read, [drop, name, reading], parts, **QUIET)
+            control.input(read, [drop, name, reading], parts, **QUIET)
 
         async def go(request: gr.Request, title: str, *values: Any) -> AsyncIterator[Any]:
             k = list(commands).index(title)
@@ -495,7 +504,12 @@ class Studio:
             remove(folder)
 
 
-def _warm() -> None:
+def _warm_sites() -> None:
+    """Import what lists recorded sites, which takes seconds, before somebody opens the list."""
+    importlib.import_module("probe.encoding.kept")
+
+
+def _warm_recordings() -> None:
     importlib.import_module("probe.recordings.importing.read")
 
 

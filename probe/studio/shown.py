@@ -177,7 +177,7 @@ def ended(job: Job) -> str:
         )
     said = f"Done in {_time(time.monotonic() - job.started)}."
     if report := next((path for path in job.made() if path.name == REPORT), None):
-        said += f' <a href="{_address(report)}" target="_blank">The report by itself</a>'
+        said += " " + _link(report, "Download the report")
     return _full(said)
 
 

@@ -2,5 +2,5 @@
 element.addEventListener("change", (event) => {
   if (event.target.type !== "radio") return;
   props.value = event.target.value;
-  trigger("change");
+  trigger("input");
 });

@@ -311,7 +311,7 @@ def test_reliable_neuroids_alone(rsa):
     ("threshold", "says"),
     [
         (".5", "2 of each stimulus, and no published reliability"),
-        ("40", "--min-reliability 40: expected a number from 0 to 1, such as 0.4"),
+        ("40", "--min-reliability 40.0: expected a number from 0 to 1"),
         ("nan", "expected a number from 0 to 1"),
     ],
 )

@@ -199,9 +199,9 @@ def test_a_dream_is_that_of_the_shell(page, photo, tmp_path, monkeypatch):
     assert before.bounding_box() == tab.get_by_alt_text("a-photo-dream.png, large").bounding_box()
     slider.focus()
     page.keyboard.press("End")
-    assert "inset(0px)" in before.evaluate("e => getComputedStyle(e).clipPath")
+    assert before.evaluate("e => getComputedStyle(e).clipPath") == "inset(0px 0% 0px 0px)"
     page.keyboard.press("Home")
-    assert "inset(0px 100% 0px 0px)" in before.evaluate("e => getComputedStyle(e).clipPath")
+    assert before.evaluate("e => getComputedStyle(e).clipPath") == "inset(0px 100% 0px 0px)"
     line = tab.locator(".probe-command").inner_text()
     assert line == f"probe dream a-photo.png --model squeezenet1_1 {QUICK}"
     assert "dreams of  features.3" in tab.locator(".prose.probe-details").inner_text()
