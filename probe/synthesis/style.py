@@ -42,6 +42,7 @@ from probe.images import Picture
 from probe.models import Network
 from probe.models.devices import keep_freed_memory, on_device
 from probe.output.pictures import Made
+from probe.progress import track
 from probe.synthesis import style_colours
 from probe.synthesis.optimise import ValueAndGradient, as_array, computes_bfloat16, optimise
 from probe.synthesis.parameterisations import Parameterisation
@@ -401,7 +402,13 @@ class Transfer:
         self.history = [losses.numpy() for losses in run.state.get("history", ())]
         painted = self.start(self.sizes[first])
         adam: Mapping[str, Any] | None = None
-        for stage, size in list(enumerate(self.sizes))[first:]:
+        stages = track(
+            range(first, len(self.sizes)), desc="style", unit="size", initial=first,
+            work=[self.steps(k) * size[0] * size[1] for k, size in enumerate(self.sizes)],
+            progress=run.progress,
+        )  # fmt: skip
+        for stage in stages:
+            size = self.sizes[stage]
             content = self.pictures.content_at(size)
             pixels = self.canvas(painted, content, size, self.steps(stage))
             optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)
