@@ -49,6 +49,7 @@ def seen(model: str, targets: object, **settings: object) -> np.ndarray:
 
 PICTURES: dict[str, Callable[[], np.ndarray]] = {
     "dream-landscape": lambda: dreamt(landscape(), "creatures"),
+    "dream-cities": lambda: dreamt(photograph("coffee"), "cities"),
     "dream-coffee": lambda: dreamt(photograph("coffee"), "brushstrokes"),
     "dream-astronaut": lambda: dreamt(photograph("astronaut"), "subtle"),
     "conv5": lambda: seen("alexnet", "features.10", channels=CHANNELS),

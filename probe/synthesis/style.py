@@ -47,7 +47,7 @@ from probe.synthesis import style_colours
 from probe.synthesis.optimise import ValueAndGradient, as_array, computes_bfloat16, optimise
 from probe.synthesis.parameterisations import Parameterisation
 from probe.synthesis.run import Preview, Run, Unfinished, running
-from probe.synthesis.style_inputs import Region, StyleInputs, StyleTensors, resized
+from probe.synthesis.style_inputs import Region, Source, StyleInputs, StyleTensors, resized
 from probe.synthesis.style_losses import (
     HistogramTerm,
     Moments,
@@ -124,8 +124,8 @@ def title_of(about: Mapping[str, Any]) -> str:
 
 
 def style(
-    content: Picture | None,
-    styles: Picture | Sequence[Picture],
+    content: Source | None,
+    styles: Source | Sequence[Source],
     model: str | Network | nn.Module = "vgg16",
     *,
     size: int | None = None,
@@ -142,7 +142,7 @@ def style(
     masks: Picture | Sequence[Picture] = (),
     style_masks: Picture | Sequence[Picture] = (),
     tileable: bool = False,
-    start: str | Picture | None = None,
+    start: str | Source | None = None,
     steps: int = 100,
     tolerance: float = 0.0,
     weights: str = "imagenet",
@@ -162,8 +162,9 @@ def style(
     Parameters
     ----------
     content : path, bytes, uint8 array (height, width[, 3 or 4]), Pillow image, or None
-        None makes a texture, which has a style and no content.
-    styles : picture or sequence of pictures
+        Or what `probe.dream` or this returned. None makes a texture, which has a style and no
+        content.
+    styles : as content, or a sequence of these
         Transparent pixels of styles and content do not count.
     model : str, Network or torch.nn.Module
         A network of the VGG family.
@@ -244,6 +245,7 @@ def style(
     Examples
     --------
     >>> probe.style("cat.jpg", "waves.jpg")  # doctest: +SKIP
+    >>> probe.style("cat.jpg", probe.dream("waves.jpg"))  # doctest: +SKIP
     >>> probe.style(None, "moss.jpg", size=512, tileable=True).save("tile.png")  # doctest: +SKIP
     """
     plan = prepare(
@@ -254,8 +256,8 @@ def style(
 
 
 def prepare(
-    content: Picture | None,
-    styles: Picture | Sequence[Picture],
+    content: Source | None,
+    styles: Source | Sequence[Source],
     settings: StyleSettings,
     *,
     masks: Picture | Sequence[Picture] = (),
