@@ -21,7 +21,7 @@ from probe.synthesis.scenery import landscape
 
 FOLDER = Path(__file__).parent / "gallery"
 ALIKE = {"precision": "float32", "threads": 1}
-"""So that another processor makes nearly the same pictures. (The dreams are of two threads.)"""
+"""So that another processor makes nearly the same pictures; the dreams are of one with bfloat16."""
 CHANNELS = (0, 14, 28, 47, 60, 84, 100, 121, 160, 200, 213, 238)
 """Of AlexNet's conv5, for people to see that they differ: not chosen for beauty."""
 
@@ -33,9 +33,9 @@ def photograph(name: str) -> np.ndarray:
     return np.asarray(getattr(data, name)())
 
 
-def dreamt(picture: np.ndarray, preset: str) -> np.ndarray:
+def dreamt(picture: np.ndarray, preset: str, size: int = 448) -> np.ndarray:
     """Dream into a picture."""
-    return probe.dream(picture, "vgg16", preset=preset, size=448, **ALIKE | {"threads": 2}).pixels
+    return probe.dream(picture, "vgg16", preset=preset, size=size).pixels
 
 
 def seen(model: str, targets: object, **settings: object) -> np.ndarray:
@@ -49,7 +49,8 @@ def seen(model: str, targets: object, **settings: object) -> np.ndarray:
 
 PICTURES: dict[str, Callable[[], np.ndarray]] = {
     "dream-landscape": lambda: dreamt(landscape(), "creatures"),
-    "dream-coffee": lambda: dreamt(photograph("coffee"), "brushstrokes"),
+    "dream-cities": lambda: dreamt(photograph("coffee"), "cities", 600),
+    "dream-coffee": lambda: dreamt(photograph("coffee"), "brushstrokes", 600),
     "dream-astronaut": lambda: dreamt(photograph("astronaut"), "subtle"),
     "conv5": lambda: seen("alexnet", "features.10", channels=CHANNELS),
     "classes": lambda: seen("squeezenet1_1", ["goldfish", "castle", "strawberry", "tabby"]),

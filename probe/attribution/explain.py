@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import metadata
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -452,17 +453,20 @@ def saliency(
             default_layers(layer, network, explained) if any(m.needs_layer for m in chosen) else []
         )
         pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [m.at])]
-        # One bar: within the only map, or of the maps.
-        within = len(pairs) == 1 and pairs[0][0].has_progress
-        inner, outer = (progress, False) if within else (False, progress)
+        watched: Iterable[tuple[Method, str]] = pairs
+        if len(pairs) > 1 or not pairs[0][0].has_progress:  # or the only map has a bar
+            watched = track(
+                pairs, desc="saliency", unit="map", progress=progress,
+                work=[_work(m, settings) for m, _ in pairs],
+            )  # fmt: skip
         top = _top(network, inputs)
         of_target = targets.values(network.module, inputs, explained)
         check_single(of_target, explained)
         value = float(of_target)
         size = options.batch_size or with_graph(network)
         ran = [
-            _run(m, at, network.module, inputs, explained, size, options.seed, inner, settings)
-            for m, at in track(pairs, desc="saliency", unit="map", progress=outer)
+            _run(m, at, network.module, inputs, explained, size, options.seed, progress, settings)
+            for m, at in watched
         ]
     below = _below(network, picture, preprocessed)
     about = _about(network, picture, name, explained, value) | {"seed": seed}
@@ -673,6 +677,20 @@ def _run(
             "network's own output or gradient overflows here"
         )
     return np.ascontiguousarray(values), arguments
+
+
+def _work(method: Method, settings: Mapping[str, Any]) -> float:
+    """Return about how many forward passes a map takes, for the estimate of the time that is left.
+
+    A backward pass takes as long as two of them.
+    """
+    if method.name == "occlusion":
+        return 14.0**2
+    own = {name: option.default for name, option in signature(method.function).parameters.items()}
+    counts = [name for name in ("samples", "steps", "masks") if name in own]
+    n = [settings.get(name, own[name]) for name in counts]
+    n_pictures = float(max(filter(None, n), default=50 if n else 1))
+    return n_pictures if "masks" in counts else 3 * n_pictures
 
 
 def _top(network: Network, inputs: Tensor) -> tuple[tuple[str, float], ...]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from probe import __version__
+from probe import __version__, progress
 from probe.cli import (
     assets,
     atlas,
@@ -135,6 +135,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a pipe may know fewer characters than we use
             stream.reconfigure(errors="replace")
     loading.prepare()
+    progress.announce(True)
     before = _end_on_sigterm()
     try:
         _check_threads()

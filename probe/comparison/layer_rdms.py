@@ -24,7 +24,7 @@ from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.baselines import Baseline, baselines_of, untrained
 from probe.output.files import write_atomically
-from probe.progress import track
+from probe.progress import share, track
 from probe.similarity import rdm
 from probe.similarity.comparators import is_constant
 from probe.similarity.rdm_set import RDMs
@@ -33,6 +33,9 @@ from probe.stimuli import StimulusSet
 
 UNTRAINED_SEEDS = (0, 1, 2)
 """Seeds of the untrained networks that every comparison carries."""
+
+EXTRACTION_SHARE = 0.4
+"""Share of running a network in the time of its RDMs, for the estimate of the time that is left."""
 
 COUNTERPART = dict.fromkeys(NOISE_METRICS, "euclidean")
 """The network's distance, where the recording's allows for noise: a network has none."""
@@ -137,10 +140,16 @@ class NetworkRDMs:
         names_and_pixels = [*names, PIXELS] if with_baselines else names
         # The untrained networks see the same pictures.
         pictures = Pictures(stimuli, network.preprocessing) if workers is None else None
-        trained = rdms_of(network, names_and_pixels, stimuli, settings, workers, pictures=pictures)
+        has_untrained = with_baselines and network.architecture is not None
+        # The network, then as many untrained ones, which take as long.
+        of_one = 1 / (1 + len(UNTRAINED_SEEDS) * has_untrained)
+        with share(of_one):
+            trained = rdms_of(
+                network, names_and_pixels, stimuli, settings, workers, pictures=pictures
+            )
         untrained: dict[int, np.ndarray] = {}
-        if with_baselines and network.architecture is not None:
-            for seed in UNTRAINED_SEEDS:
+        for seed in UNTRAINED_SEEDS if has_untrained else ():
+            with share(of_one):
                 untrained[seed] = self._untrained(seed, names, stimuli, pictures)
         classic = self._classic(stimuli) if settings.baselines == "classic" else []
         return LayerRDMs(names, trained[: len(names)], trained[len(names) :], untrained, classic)
@@ -279,23 +288,28 @@ def rdms_of(
             todo = look()
             try:
                 if todo:
-                    store = extraction.run(
-                        todo, batch_size=settings.batch_size, cluster=workers,
-                        progress=settings.progress,
-                    )  # fmt: skip
-                    bar = track(todo, desc="RDMs", unit="layer", progress=settings.progress)
-                    for layer in bar:
-                        try:
-                            rdms[layer] = _rdm(
-                                network, store.array(layer), stimuli, layer, cached.metric
-                            )
-                        except UndefinedRDM:
-                            if not baseline:
-                                raise
-                            rdms[layer] = np.full(cached.n_pairs, np.nan)
-                            continue
-                        if not private:
-                            cached.keep(layer, rdms[layer])
+                    with share(EXTRACTION_SHARE):
+                        store = extraction.run(
+                            todo, batch_size=settings.batch_size, cluster=workers,
+                            progress=settings.progress,
+                        )  # fmt: skip
+                    n_values = [math.prod(store.array(layer).shape) for layer in todo]
+                    with share(1 - EXTRACTION_SHARE):
+                        for layer in track(
+                            todo, desc="RDMs", unit="layer", work=n_values,
+                            progress=settings.progress,
+                        ):  # fmt: skip
+                            try:
+                                rdms[layer] = _rdm(
+                                    network, store.array(layer), stimuli, layer, cached.metric
+                                )
+                            except UndefinedRDM:
+                                if not baseline:
+                                    raise
+                                rdms[layer] = np.full(cached.n_pairs, np.nan)
+                                continue
+                            if not private:
+                                cached.keep(layer, rdms[layer])
             finally:
                 # What nobody will ask for again goes, if it is finished or can never be.
                 if private or (baseline and len(rdms) == len(layers)):

@@ -21,7 +21,7 @@ from probe.inference.resampling import Executor
 from probe.models import Network
 from probe.models.devices import devices_of
 from probe.output.provenance import provenance_of
-from probe.progress import track
+from probe.progress import share, track
 from probe.recordings import Recording
 from probe.similarity import compare as similarity
 from probe.similarity import get_comparator, n_conditions
@@ -30,6 +30,9 @@ from probe.similarity.rdm_set import RDMs
 
 N_SPLITS = 100
 """Splits of the stimuli for choosing a layer on one half and scoring it on the other."""
+
+RDMS_SHARE = 0.85
+"""Share of the RDMs in the time of a comparison; the rest is inference. For the estimate alone."""
 
 
 def score_layers(
@@ -62,7 +65,8 @@ def score_layers(
     check_design(recording, settings)
     recorded = rdms_of_recording(recording, settings.metric)
     subjects, data = list(recorded.labels), recorded.distances
-    rdms = network_rdms.over(recording.stimuli)
+    with share(RDMS_SHARE):
+        rdms = network_rdms.over(recording.stimuli)
     comparator, remarks = choose_comparator(rdms.of_layers, settings.comparator)
 
     bar = functools.partial(track, progress=settings.progress)
@@ -77,14 +81,15 @@ def score_layers(
         # Pixels, and what came before, are RDMs more in the same resamples, but no part of the
         # layers' family.
         classic = [one for one in rdms.classic if one.names]
-        of_all = evaluate(
-            np.concatenate([rdms.trained, rdms.pixels, *(one.rdms for one in classic)]),
-            names=[
-                *rdms.names, *["pixels"] * len(rdms.pixels),
-                *(name for one in classic for name in one.names),
-            ],
-            track=watched,
-        )  # fmt: skip
+        with share(1 - RDMS_SHARE):
+            of_all = evaluate(
+                np.concatenate([rdms.trained, rdms.pixels, *(one.rdms for one in classic)]),
+                names=[
+                    *rdms.names, *["pixels"] * len(rdms.pixels),
+                    *(name for one in classic for name in one.names),
+                ],
+                track=watched,
+            )  # fmt: skip
         n_layers = len(rdms.names)
         of_layers = of_all.of_models(range(n_layers))
         of_pixels = of_all.of_models([n_layers]) if len(rdms.pixels) else None

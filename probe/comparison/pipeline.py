@@ -26,7 +26,7 @@ from probe.comparison.settings import RSASettings
 from probe.errors import ProbeError
 from probe.models import Network, check_models
 from probe.output.provenance import command_line
-from probe.progress import track
+from probe.progress import track, whole
 from probe.recordings import Recording
 from probe.recordings.several import EVERY, several
 from probe.recordings.timing import Step, Time
@@ -191,7 +191,7 @@ def rsa(
             "one of each"
         )
     networks = check_models(named_models or [model], weights, preprocessing)
-    with connect(cluster) as workers:
+    with connect(cluster) as workers, whole("rsa", progress):
         loaded = load_recordings(named_datasets or [dataset], region, subject, settings)
         if not one:
             return _compare_all(networks, loaded, settings, output, workers)
@@ -250,7 +250,7 @@ def _one_by_one(
 ) -> Generator[RSAResult | Failure]:
     """Compare each network with all recordings, one after the other."""
     n = len(networks) * len(loaded)
-    with track(total=n, unit="comparison", progress=settings.progress) as bar:
+    with track(total=n, unit="comparison", work=[1.0] * n, progress=settings.progress) as bar:
         for m, model in enumerate(networks):
             rdms: NetworkRDMs | Exception | None = None
             for k, recording in enumerate(loaded):

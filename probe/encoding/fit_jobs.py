@@ -20,8 +20,11 @@ from probe.encoding.jobs import Job, extract_jobs
 from probe.encoding.layer_fit import LayerFit, Patterns, Plan, fit_blocks, prepare
 from probe.encoding.ridge import Split
 from probe.encoding.settings import EncodeSettings
-from probe.progress import track
+from probe.progress import share, track
 from probe.recordings import Recording
+
+EXTRACTION_SHARE = 0.6
+"""Share of running the networks in the time of a fit, for the estimate of the time that is left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,8 @@ def fit_jobs(
     Sites are fitted some at a time. On a cluster, each time is a task: so a process may read a
     layer again that another has read, and none waits for the longest.
     """
-    stores = extract_jobs(jobs, recording, settings, workers)
+    with share(EXTRACTION_SHARE):
+        stores = extract_jobs(jobs, recording, settings, workers)
     layers = [(store.path, job.layer, job.layout) for job, store in zip(jobs, stores, strict=True)]
     tasks = [
         Task((layer,), job.plan, job.network.name, job.title)
@@ -74,11 +78,12 @@ def fit_jobs(
         tasks.append(Task(tuple(of_network), banded, jobs[0].network.name, "all together"))
     fits: list[LayerFit] = []
     try:
-        fits = (
-            _fit_here(tasks, data, settings)
-            if workers is None
-            else _fit_there(tasks, data, settings, workers)
-        )
+        with share(1 - EXTRACTION_SHARE):
+            fits = (
+                _fit_here(tasks, data, settings)
+                if workers is None
+                else _fit_there(tasks, data, settings, workers)
+            )
         return fits
     finally:
         user = [job.network.weights.kind == "user" for job in jobs]

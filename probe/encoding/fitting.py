@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ from probe.encoding.tables import (
 from probe.errors import ProbeError
 from probe.models import LayerInfo, Network, as_network, check_models
 from probe.models.devices import resolve_device
+from probe.progress import track
 from probe.recordings import Noise, Recording
 from probe.recordings.several import load_scored, several
 from probe.recordings.timing import Step, Time, check_steps
@@ -234,7 +236,7 @@ def encode(
         )
     networks = check_models(named_models or [model], weights, preprocessing)
     fitted: list[Encoding] = []
-    with connect(cluster) as workers:
+    with connect(cluster) as workers, ExitStack() as stack:
         named = named_datasets or [dataset]
         loaded = load_scored(
             named, region, subject, time=time, step=step, min_reliability=min_reliability,
@@ -244,6 +246,11 @@ def encode(
             check_recording(recording)
         aliases = _aliases(named, loaded)
         names = [recording.name for recording in loaded]
+        pairs = track(
+            total=len(networks) * len(loaded), desc="encode", unit="fit", progress=progress,
+            work=[1.0] * (len(networks) * len(loaded)), delay=2.0,
+        )  # fmt: skip
+        stack.enter_context(pairs)
         for network_name in networks:
             network = as_network(
                 network_name, weights, preprocessing, seed=settings.seed,
@@ -259,6 +266,7 @@ def encode(
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)
+                pairs.update()
                 if output is not None and not is_one:
                     encoding.save(Path(output).expanduser() / Encodings(tuple(fitted)).folders[-1])
     if is_one:

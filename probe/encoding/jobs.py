@@ -22,6 +22,7 @@ from probe.encoding.readouts import layout_of
 from probe.encoding.settings import EncodeSettings
 from probe.models import LayerInfo, Network
 from probe.models.baselines import baselines_of, untrained
+from probe.progress import share
 from probe.recordings import Recording
 
 UNTRAINED_SEED = 0
@@ -140,9 +141,10 @@ def extract_jobs(
             device=settings.device,
             folder=root if jobs[indices[0]].kind in ("untrained", "classic") else None,
         )  # fmt: skip
-        store = extraction.run(
-            [jobs[k].layer for k in indices], batch_size=settings.batch_size, cluster=workers,
-            progress=settings.progress,
-        )  # fmt: skip
+        with share(len(indices) / len(jobs)):
+            store = extraction.run(
+                [jobs[k].layer for k in indices], batch_size=settings.batch_size, cluster=workers,
+                progress=settings.progress,
+            )  # fmt: skip
         stores |= dict.fromkeys(indices, store)
     return [stores[k] for k in range(len(jobs))]

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from probe.errors import ProbeError
 from probe.models import Network
+from probe.progress import track
 from probe.synthesis.optimise import Precision, ValueAndGradient, as_array, optimise
 from probe.synthesis.parameterisations import Pixels
 from probe.synthesis.run import Run
@@ -94,7 +95,12 @@ def dream_detail(
     sizes = octave_sizes(pixels.shape[-2:], settings, only_size(network, target.layers))
     first = int(run.state.get("octave", 0))
     new_detail: Tensor | None = None  # without the detail that was carried over
-    for octave, size in enumerate(sizes[first:], first):
+    octaves = track(
+        range(first, len(sizes)), desc="dream", unit="octave", initial=first,
+        work=[settings.steps * size[0] * size[1] for size in sizes], progress=run.progress,
+    )  # fmt: skip
+    for octave in octaves:
+        size = sizes[octave]
         photo = resize(pixels, size)
         carried = None if detail is None else resize(detail, size)
         start = torch.zeros_like(photo) if new_detail is None else resize(new_detail, size)

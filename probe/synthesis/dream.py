@@ -96,7 +96,9 @@ def dream(
         picture; a number is a class, or the response of a V4 neuron. Where that exists for pictures
         of one size alone, as the response does, the picture is dreamt in pieces of that size.
     preset : str, optional
-        A look: one of `probe.synthesis.settings.PRESETS`.
+        A look: one of `probe.synthesis.settings.PRESETS`, of which every network has some. Of
+        VGG-16: ``creatures``, ``cities``, ``eyes``, ``brushstrokes``, ``stripes``, ``mosaic``,
+        ``subtle``.
     guide : as image, optional
         A picture whose features are to be dreamt, rather than whatever is seen.
     mask : as image, optional
@@ -266,6 +268,7 @@ def prepare(
     settings = replace(
         resolved(settings, network), threads=settings.threads or torch.get_num_threads()
     )
+    target = settings.target if target is None else target  # a preset's
     at_work = on_device(network, settings.device, channels_last=True)
     with on_threads(settings.threads), at_work as (device, _):
         settings = replace(settings, precision=resolve_precision(settings.precision, device))

@@ -146,7 +146,7 @@ def frame_by_frame(
             first = last.get("number", 0)
             for number in track(
                 range(first, film.n_frames), desc="frames", unit="frame", total=film.n_frames,
-                initial=first, progress=progress,
+                initial=first, work=[1.0] * film.n_frames, progress=progress,
             ):  # fmt: skip
                 run.check()
                 if (state := make(number, last, run)) is None:

@@ -20,8 +20,11 @@ LAYOUTS: tuple[Layout, ...] = ("pca", "umap")
 
 PARAMETERISATIONS = ("fourier", "laplacian", "pixels", "maco")
 
-PRESETS = ("creatures", "cities", "brushstrokes", "texture", "subtle")
-"""The names of the looks of dreams; the first is dreamt if none is named."""
+PRESETS = (
+    "creatures", "cities", "eyes", "brushstrokes", "stripes", "mosaic", "patterns", "swirls",
+    "subtle",
+)  # fmt: skip
+"""The names of the looks of dreams, those of `DEFAULT_MODEL` first. Others have some of them."""
 
 DEFAULT_MODEL = "vgg16"
 """The network that dreams by default: of those whose weights come from a package index, the one
@@ -121,8 +124,10 @@ class DreamSettings(Settings):
     precision: Precision = option("auto", PRECISION, choices=PRECISIONS)
     threads: int | None = option(None, "Number of threads that torch uses.", at_least=1)
     preset: str | None = option(
-        None, f"A look: {', '.join(PRESETS)}.", unset=PRESETS[0]
-    )  # which of them there are depends on the network
+        None,
+        f"A look: {', '.join(PRESETS)}. Every network has some of them, {DEFAULT_MODEL} most.",
+        unset=PRESETS[0],
+    )
     seed: int = option(0, "Seed of everything random.", at_least=0)
     device: str = option("auto", DEVICE)
 

@@ -42,11 +42,12 @@ from probe.images import Picture
 from probe.models import Network
 from probe.models.devices import keep_freed_memory, on_device
 from probe.output.pictures import Made
+from probe.progress import track
 from probe.synthesis import style_colours
 from probe.synthesis.optimise import ValueAndGradient, as_array, computes_bfloat16, optimise
 from probe.synthesis.parameterisations import Parameterisation
 from probe.synthesis.run import Preview, Run, Unfinished, running
-from probe.synthesis.style_inputs import Region, StyleInputs, StyleTensors, resized
+from probe.synthesis.style_inputs import Region, Source, StyleInputs, StyleTensors, resized
 from probe.synthesis.style_losses import (
     HistogramTerm,
     Moments,
@@ -123,8 +124,8 @@ def title_of(about: Mapping[str, Any]) -> str:
 
 
 def style(
-    content: Picture | None,
-    styles: Picture | Sequence[Picture],
+    content: Source | None,
+    styles: Source | Sequence[Source],
     model: str | Network | nn.Module = "vgg16",
     *,
     size: int | None = None,
@@ -141,7 +142,7 @@ def style(
     masks: Picture | Sequence[Picture] = (),
     style_masks: Picture | Sequence[Picture] = (),
     tileable: bool = False,
-    start: str | Picture | None = None,
+    start: str | Source | None = None,
     steps: int = 100,
     tolerance: float = 0.0,
     weights: str = "imagenet",
@@ -161,8 +162,9 @@ def style(
     Parameters
     ----------
     content : path, bytes, uint8 array (height, width[, 3 or 4]), Pillow image, or None
-        None makes a texture, which has a style and no content.
-    styles : picture or sequence of pictures
+        Or what `probe.dream` or this returned. None makes a texture, which has a style and no
+        content.
+    styles : as content, or a sequence of these
         Transparent pixels of styles and content do not count.
     model : str, Network or torch.nn.Module
         A network of the VGG family.
@@ -243,6 +245,7 @@ def style(
     Examples
     --------
     >>> probe.style("cat.jpg", "waves.jpg")  # doctest: +SKIP
+    >>> probe.style("cat.jpg", probe.dream("waves.jpg"))  # doctest: +SKIP
     >>> probe.style(None, "moss.jpg", size=512, tileable=True).save("tile.png")  # doctest: +SKIP
     """
     plan = prepare(
@@ -253,8 +256,8 @@ def style(
 
 
 def prepare(
-    content: Picture | None,
-    styles: Picture | Sequence[Picture],
+    content: Source | None,
+    styles: Source | Sequence[Source],
     settings: StyleSettings,
     *,
     masks: Picture | Sequence[Picture] = (),
@@ -401,7 +404,13 @@ class Transfer:
         self.history = [losses.numpy() for losses in run.state.get("history", ())]
         painted = self.start(self.sizes[first])
         adam: Mapping[str, Any] | None = None
-        for stage, size in list(enumerate(self.sizes))[first:]:
+        stages = track(
+            range(first, len(self.sizes)), desc="style", unit="size", initial=first,
+            work=[self.steps(k) * size[0] * size[1] for k, size in enumerate(self.sizes)],
+            progress=run.progress,
+        )  # fmt: skip
+        for stage in stages:
+            size = self.sizes[stage]
             content = self.pictures.content_at(size)
             pixels = self.canvas(painted, content, size, self.steps(stage))
             optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)

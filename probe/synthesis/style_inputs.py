@@ -15,9 +15,13 @@ from torch.nn import functional as F
 from probe import images
 from probe.errors import ProbeError
 from probe.images import Original, Picture, open_picture
+from probe.output.pictures import Made
 from probe.synthesis import style_colours
 from probe.synthesis.style_settings import MIN_SIDE_PX, StyleSettings
 from probe.synthesis.style_tiles import check_white
+
+Source = Picture | Made
+"""A picture as a user gives it, or one that was made here, such as a dream."""
 
 STARTS = ("content", "noise")
 """Words that stand for a start, which may be a picture, too."""
@@ -36,14 +40,16 @@ class StyleInputs:
     @classmethod
     def read(
         cls,
-        content: Picture | None,
-        styles: Picture | Sequence[Picture],
+        content: Source | None,
+        styles: Source | Sequence[Source],
         masks: Picture | Sequence[Picture],
         style_masks: Picture | Sequence[Picture],
-        start: str | Picture | None,
+        start: str | Source | None,
         limit: float,
     ) -> StyleInputs:
         """Read them; a ``start`` that is a word is no picture.
+
+        One that was made here is taken as it would be saved, with 8 bits.
 
         Raises
         ------
@@ -51,16 +57,20 @@ class StyleInputs:
             If one cannot be read.
         """
 
+        def read(source: Source) -> Original:
+            picture = source.picture if isinstance(source, Made) else source
+            return open_picture(picture, limit=limit)
+
         def read_all(pictures: Any) -> list[Original]:
             listed = pictures if isinstance(pictures, (list, tuple)) else [pictures]
-            return [open_picture(picture, limit=limit) for picture in listed]
+            return [read(picture) for picture in listed]
 
         return cls(
-            None if content is None else open_picture(content, limit=limit),
+            None if content is None else read(content),
             read_all(styles),
             read_all(masks),
             read_all(style_masks),
-            None if start is None or is_word(start) else open_picture(start, limit=limit),
+            None if start is None or is_word(start) else read(start),
         )
 
     def check(self, settings: StyleSettings) -> None:
@@ -121,7 +131,7 @@ class StyleInputs:
         }
 
 
-def is_word(start: str | Picture | None) -> bool:
+def is_word(start: str | Source | None) -> bool:
     """Return whether a start is one of `STARTS`, and no picture."""
     return isinstance(start, str) and start in STARTS
 

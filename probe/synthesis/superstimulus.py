@@ -12,7 +12,7 @@ Science 364:eaav9436; Walker et al. 2019, Nat Neurosci 22:2060).
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -591,10 +591,13 @@ def make_pictures(
     per_pass = 1 if diverse > 1 else max(1, min(BATCH, with_graph(makers[0], canvas)))
     groups = [range(k, min(k + per_pass, len(masks))) for k in range(0, len(masks), per_pass)]
     pictures: list[np.ndarray] = []
-    for group in track(
-        groups, desc="superstimuli", unit="batch",
-        progress=run.progress if len(groups) > 1 else False,
-    ):  # fmt: skip
+    watched: Iterable[range] = groups
+    if len(groups) > 1:  # or the bar of its steps is that of the whole
+        watched = track(
+            groups, desc="superstimuli", unit="batch", work=[len(group) for group in groups],
+            progress=run.progress,
+        )  # fmt: skip
+    for group in watched:
         rows = [k for k in group for _ in range(diverse)]
         mask = nn.functional.pad(masks[rows], [margin] * 4, mode="replicate").to(run.device)
         canvases = Fourier(

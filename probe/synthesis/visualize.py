@@ -11,7 +11,7 @@ laid as tiles needs no margin: it is shown shifted by any distance, with its own
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -304,37 +304,38 @@ class Plan:
         done: list[Tensor] = list(run.state.get("pictures", ()))
         steps: list[int] = list(run.state.get("taken", ()))
         starts = range(0, len(self.each), self.per_pass)
-        bar = track(
-            total=len(self.each), initial=len(steps), desc="visualize", unit="picture",
-            progress=run.progress if len(starts) > 1 else False,
-        )  # fmt: skip
-        with bar:
-            for start in starts[len(done) :]:
-                chunk = self.each[start : start + self.per_pass]
-                canvas = self._start(len(chunk), run.device)
-                objective = through(
-                    self.network, self._target(chunk), self._transforms(), seed=settings.seed,
-                    precision=settings.precision,
+        watched: Iterable[int] = starts[len(done) :]
+        if len(starts) > 1:  # or the bar of its steps is that of the whole
+            watched = track(
+                watched, initial=len(done), desc="visualize", unit="batch",
+                work=[min(self.per_pass, len(self.each) - start) for start in starts],
+                progress=run.progress,
+            )  # fmt: skip
+        for start in watched:
+            chunk = self.each[start : start + self.per_pass]
+            canvas = self._start(len(chunk), run.device)
+            objective = through(
+                self.network, self._target(chunk), self._transforms(), seed=settings.seed,
+                precision=settings.precision,
+            )  # fmt: skip
+            optimiser = self.way.optimiser(canvas.parameters, lr=settings.lr)
+            try:
+                history = optimise(
+                    canvas, objective, optimiser, settings.steps,
+                    tolerance=settings.tolerance, desc="visualize",
+                    loop=run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=steps),
                 )  # fmt: skip
-                optimiser = self.way.optimiser(canvas.parameters, lr=settings.lr)
-                try:
-                    history = optimise(
-                        canvas, objective, optimiser, settings.steps,
-                        tolerance=settings.tolerance, desc="visualize",
-                        loop=run.loop(lambda c: tiled(self._cut(c)), pictures=done, taken=steps),
-                    )  # fmt: skip
-                except RuntimeError as error:
-                    if not out_of_memory(error):
-                        raise
-                    raise ProbeError(
-                        f"{self.network.name} does not fit into memory with {len(chunk)} pictures "
-                        "at a time: choose a smaller batch size or size"
-                    ) from None
-                with torch.no_grad():
-                    done.append(torch.from_numpy(self._cut(canvas())))
-                steps += [len(history)] * len(chunk)
-                bar.update(len(chunk))
-                run.keep(pictures=done, taken=steps, loop=None)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                raise ProbeError(
+                    f"{self.network.name} does not fit into memory with {len(chunk)} pictures "
+                    "at a time: choose a smaller batch size or size"
+                ) from None
+            with torch.no_grad():
+                done.append(torch.from_numpy(self._cut(canvas())))
+            steps += [len(history)] * len(chunk)
+            run.keep(pictures=done, taken=steps, loop=None)
         return torch.cat(done).numpy(), steps
 
     def _start(self, n: int, device: torch.device) -> Parameterisation:

@@ -211,7 +211,7 @@ def test_a_mask_and_16_bits_and_transparency(dream):
         (["cat.png", "--target", "features.3:2"], "layers cannot be combined with a target"),
         (
             ["cat.png", "--preset", "cities"],
-            "preset 'cities': expected one of creatures, brushstrokes, texture, subtle for sq",
+            "preset 'cities': expected one of eyes, swirls, subtle for squeezenet1_1",
         ),
         (["cat.png", "--steps", "0"], "steps 0: expected a number ≥ 1"),
         (["cat.png", "-o", "out.gif"], "has to end in"),

@@ -24,6 +24,7 @@ from probe import images, models
 from probe.assets import cache_dir
 from probe.errors import ProbeError
 from probe.models import Network, Preprocessing
+from probe.synthesis import presets
 from probe.synthesis.deepdream import (
     balance_terms,
     blend,
@@ -370,12 +371,49 @@ def test_tiles_give_the_same_dream(network: Network, photo: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_the_looks_name_layers_that_exist(name: str) -> None:
+def test_the_looks_name_layers_and_channels_that_exist(name: str) -> None:
     assert set(LOOKS[name]) <= set(PRESETS)
-    assert PRESETS[0] in LOOKS[name]
+    assert list(LOOKS[name]) == [preset for preset in PRESETS if preset in LOOKS[name]]
     for look in LOOKS[name].values():
-        (found,) = models.resolve([look.layers], name)
-        assert found == look.layers
+        if look.target is None:
+            (resolved_layer,) = models.resolve([look.layers], name)
+            assert resolved_layer == look.layers
+        else:
+            assert look.layers is None
+            sizes = {info.name: info.n_channels for info in models.layers(name)}
+            for channel in look.target.split(" + "):
+                layer, number = channel.split(":")
+                assert int(number) < sizes[layer]
+
+
+class TestALookOfChannels:
+    """A preset that has a target in place of layers."""
+
+    look = DreamSettings(target="second:1 + second:2", scale=2.0, steps=2, strength=1.0, colour=1.0)
+
+    @pytest.fixture
+    def dreamt(
+        self, network: Network, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., dict[str, Any]]:
+        monkeypatch.setattr(presets, "_look", lambda network, preset: self.look)
+        return lambda **options: prepare(photo, DreamSettings(model=network, **options)).about[
+            "settings"
+        ]
+
+    def test_is_dreamt_where_nothing_is_named(self, dreamt: Callable[..., Any]) -> None:
+        assert (dreamt()["target"], dreamt()["layers"]) == ("second:1 + second:2", None)
+
+    def test_gives_way_to_what_is_named(self, dreamt: Callable[..., Any]) -> None:
+        assert dreamt(target="second:0")["target"] == "second:0"
+        assert (dreamt(layers="first")["target"], dreamt(layers="first")["layers"]) == (
+            None, "first",
+        )  # fmt: skip
+
+    def test_a_guide_is_followed_in_a_layer(
+        self, dreamt: Callable[..., Any], photo: np.ndarray
+    ) -> None:
+        followed = dreamt(guide=photo[::-1].copy())
+        assert (followed["target"], followed["layers"]) == (None, "second")
 
 
 def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarray) -> None:
@@ -402,7 +440,7 @@ def test_networks_without_a_look_have_a_layer(network: Network, photo: np.ndarra
         ({"tile": 5}, "tile 5: expected a number of pixels ≥ 64"),
         ({"size": 3}, "size 3: expected a number of pixels from 32 to 20000"),
         ({"image": np.zeros((20, 90, 3), np.uint8)}, "90 × 20 pixels; at least 32"),
-        ({"preset": "eyes"}, "preset 'eyes': expected one of"),
+        ({"preset": "houses"}, "preset 'houses': expected one of"),
         ({"preset": "subtle"}, "only vgg16, .* have presets"),
         ({"precision": "float16"}, "precision 'float16': expected one of auto, float32, bfloat16"),
         ({"target": "second:2,1,1"}, "is a unit at one position"),

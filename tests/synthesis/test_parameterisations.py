@@ -15,6 +15,7 @@ from probe.synthesis.optimise import optimise, through
 from probe.synthesis.parameterisations import (
     COLOURS,
     EDGE,
+    OUTLINE,
     Fourier,
     Laplacian,
     Parameterisation,
@@ -132,9 +133,27 @@ def test_transparent_is_fourier_with_a_fourth_channel() -> None:
     with torch.no_grad():
         only.parameters[0].copy_(made.parameters[0][:, :3])
     torch.testing.assert_close(pictures[:, :3], only().detach())
-    spectrum = torch.view_as_complex(made.parameters[0].detach())[0, 3] * made.scale
+    spectrum = torch.view_as_complex(made.parameters[0].detach())[0, 3] * made.scale[3]
     opaque = 1 / (1 + np.exp(-EDGE * waves(spectrum.numpy(), (8, 10)) / 4))
     np.testing.assert_allclose(pictures[0, 3].numpy(), opaque, atol=1e-5)
+
+
+def test_how_opaque_a_picture_is_changes_smoothly() -> None:
+    """Colours keep their fine structure, and alpha loses it, or pictures fall into shreds."""
+    made = Transparent(1, (64, 64), seed=2)
+    fine, coarse = made.scale[:, 16, 16], made.scale[:, 0, 1]
+    assert torch.equal(fine[:3], fine[:1].expand(3))
+    assert float(fine[3] / fine[0]) < 0.1
+    torch.testing.assert_close(coarse[3], coarse[0], rtol=0.02, atol=0)
+    # A Gaussian blur of space, written as a product of frequencies.
+    impulse = torch.zeros(64, 64)
+    impulse[0, 0] = 1
+    ratio = made.scale[3] / made.scale[0]
+    blurred = torch.fft.irfft2(torch.fft.rfft2(impulse) * ratio, (64, 64))
+    sd = OUTLINE * 64
+    expected = np.exp(-(np.fft.fftfreq(64, 1 / 64) ** 2) / (2 * sd**2))
+    expected /= expected.sum()
+    np.testing.assert_allclose(blurred.sum(0).numpy(), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -25,6 +25,7 @@ from probe.models import Network
 from probe.synthesis import run as runs
 from probe.synthesis import style as styles
 from probe.synthesis import style_colours
+from probe.synthesis.dream import Dream
 from probe.synthesis.style import AveragedPixels, smoothed, style
 from probe.synthesis.style_losses import ContentTerm, content_term, histogram_term, style_term
 from probe.synthesis.style_network import jump, margin, style_network
@@ -546,3 +547,15 @@ def test_what_does_not_go_together_is_one_clear_line(options: dict[str, Any], sa
     with pytest.raises(ProbeError, match=says) as raised:
         style(**given)
     assert "\n" not in str(raised.value)
+
+
+def test_a_dream_is_a_picture_like_its_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    content, levels = (rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2))
+    dreamt = Dream(levels.astype(np.float32) / 255, None, "a dream", {"made": "dream"})
+    path = dreamt.save(tmp_path / "dream.png")
+    of_object, of_file = (style(content, [one], **QUICK) for one in (dreamt, path))
+    assert np.array_equal(of_object.pixels, of_file.pixels)
+    hashes = [made.about["styles"][0]["sha256"] for made in (of_object, of_file)]
+    assert hashes[0] == hashes[1]
+    assert style(dreamt, content, start=dreamt, **QUICK).about["content"]["sha256"] == hashes[0]
