@@ -216,7 +216,8 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     from probe.plots.own_axes import OwnAxes
 
     with mpl.rc_context(FIGURE_STYLE):
-        figure = plt.figure(figsize=(width, height), dpi=200)
+        # Constrained from the start: a colour bar takes its place by the layout that there is.
+        figure = plt.figure(figsize=(width, height), dpi=200, layout="constrained")
         grid = figure.add_gridspec(1, 1, left=0.0, right=1.0, bottom=0.0, top=1.0)
         ax = figure.add_subplot(grid[0, 0], axes_class=OwnAxes)
         try:
@@ -245,7 +246,7 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
         ax.set_title(title, loc="left", fontsize=size)
         beside = (beside[0], beside[1] + (title.count("\n") + 1.5) * LINE_HEIGHT * size / 72)
         beside = (max(beside[0], left + width_of(title, size) - width), beside[1])
-    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     figure.set_size_inches(width + beside[0] + pad, height + beside[1] + pad)
     if ax.get_aspect() != "auto":  # no room above or beside what has a shape of its own
         width, height = inner.width / figure.dpi, inner.height / figure.dpi

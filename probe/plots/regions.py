@@ -100,7 +100,10 @@ def plot_regions(
             wide = 0.96 * canvas.width
             note = CAPTION if room.beside == "all" else MARKS
             text = broken(note, wide, small)
-            if 1.3 * small / 72 * (1 + text.count("\n")) < 0.14 * canvas.height:
+            if (
+                1.3 * small / 72 * (1 + text.count("\n")) < 0.14 * canvas.height
+                and canvas.height > 3
+            ):
                 figure.supxlabel(text, x=0.01, ha="left", fontsize=small)
         for image, label in zip(
             images,
@@ -155,7 +158,7 @@ class _Room:
         letters = canvas.points(8)
         n_layers = int(cells.groupby("model", sort=False)["layer"].nunique().max())
         n_rows, n_networks = len(best), cells["model"].nunique()
-        names = float(np.clip(0.22 * canvas.height / n_networks, 0.22, 1.6))
+        names = float(np.clip(0.2 * canvas.height / n_networks, 0.2, 1.6))
         taken = 0.3 + 0.6 * canvas.shrink + (0.2 + names) * n_networks
         row = min(max(canvas.height - taken, 0.2) / n_rows, 0.6)
         left = min(max(width_of(label, letters) for label in _rows(best)), 0.25 * canvas.width)

@@ -69,7 +69,8 @@ def plot_superstimuli(
     with own_panels(figure, wide, high) as canvas:
         figure, size = canvas.figure, canvas.points(7.5)
         line = 1.3 * size / 72
-        n_rows = int((canvas.height - 4 * line) / (LEAST + 2 * line))
+        heads = 1.3 * canvas.points(8.5) / 72 * 5  # title, and what numbers are
+        n_rows = int((canvas.height - heads - 3 * line) / (LEAST + 3 * line))
         sites = sites[: max(n_rows, 1)]
         beside_pictures = canvas.width > LEAST * columns + NARROWEST
         grid = figure.add_gridspec(

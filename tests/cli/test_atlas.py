@@ -26,7 +26,8 @@ SMALL = ("--weights", "random", "--grid", 2, "--samples", 80, "--size", 36, "--s
 
 
 def test_it_writes_a_sheet(run, photographs: Path) -> None:
-    ran = run("atlas", "squeezenet1_1", "features.3", "--images", photographs, *SMALL)
+    words = ("atlas", "squeezenet1_1", "features.3", "--images", photographs, *SMALL)
+    ran = run(*words, "--plain")
     assert ran.code == 0, ran.err
     assert "of 4 have enough activations" in ran.out
     assert "80 activations by 4 pictures" in " ".join(ran.out.split())

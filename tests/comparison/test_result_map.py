@@ -351,7 +351,7 @@ class TestTables:
         assert both.folders[0] == "one-mine-V1"
         assert both.folders[-1] == "one-mine-V1~2"
         assert len(set(both.folders)) == 7
-        assert len(both.plot()[0].get_yticks()) == 4
+        assert len(both.plot().axes[0].get_yticks()) == 4
 
 
 class TestShowingAndSaving:
@@ -424,11 +424,11 @@ class TestShowingAndSaving:
         assert "SIMULATED sim-v1/3" in result.title
         for text in (result.title, repr(result), result._repr_html_(), result.notes()[-1]):
             assert "SIMULATED" in text
-        (ax,) = result.plot()
+        ax = result.plot().axes[0]
         assert "SIMULATED" in ax.get_yticklabels()[0].get_text()
 
     def test_plot_has_a_panel_per_network(self, found):
-        axes = found.plot()
+        axes = found.plot().axes[:2]
         assert [ax.get_title(loc="left").split(" ")[0] for ax in axes] == ["one", "two"]
         labels = [label.get_text() for label in axes[0].get_yticklabels()]
         assert labels == ["V1\nmine", "V4\nmine", "V4\nyours"]

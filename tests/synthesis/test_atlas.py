@@ -211,10 +211,13 @@ def test_an_interrupted_atlas_goes_on(
 
 
 def test_it_shows_and_saves_itself(made: Atlas, tmp_path: Path) -> None:
-    place = made.save(tmp_path / "sheet.png")
+    place = made.save(tmp_path / "sheet.png", plain=True)
     with Image.open(place) as opened:
         assert np.array_equal(np.asarray(opened.convert("RGB")), made.sheet())
-    about = images.about(place)
+    with Image.open(made.save(tmp_path / "figure.png")) as opened:
+        assert min(opened.size) >= 7 * 300  # two columns of a journal, at what it asks for
+    about = images.about(tmp_path / "figure.png")
+    assert about == images.about(place)
     assert about["made"] == "atlas"
     assert about["settings"]["layer"] == LAYER
     assert about["n_activations"] == 300
@@ -223,7 +226,12 @@ def test_it_shows_and_saves_itself(made: Atlas, tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match="has to end in"):
         made.save(tmp_path / "sheet.jpg")
     assert made._repr_html_().startswith("<img")
-    assert made.plot().get_title(loc="left").startswith("squeezenet1_1 features.3")
+    ax = made.plot()
+    assert ax.get_title(loc="left").startswith("squeezenet1_1 features.3")
+    (scale,) = ax.child_axes
+    assert scale.get_xlabel() == "frames: activations in a cell"
+    assert scale.get_xlim() == (0, made.table["activations"].max())
+    assert not made.plot(legend=False).child_axes
     assert "300 activations by 12 pictures" in repr(made)
 
 
