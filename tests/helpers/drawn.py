@@ -1,5 +1,7 @@
 """Every function of `probe.plots`, each with a small table such as real results have.
 
+# ruff: noqa: E501
+
 A table is made once for its size; random numbers in it are called simulated where the function has
 such a word.
 """
