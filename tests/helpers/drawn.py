@@ -1,11 +1,10 @@
 """Every function of `probe.plots`, each with a small table such as real results have.
 
-# ruff: noqa: E501
-
 A table is made once for its size; random numbers in it are called simulated where the function has
 such a word.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import functools
