@@ -4,6 +4,7 @@ A table is made once for its size; random numbers in it are called simulated whe
 such a word.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import functools
