@@ -269,7 +269,7 @@ def test_the_layer_of_cams_is_the_last_with_positions(name: str, layer: str) -> 
         nn.Identity(), name, models.network.WeightsInfo("random", "", ""),
         Preprocessing("resize", (224, 224)), architecture=name,
     )  # fmt: skip
-    assert explain._layers(None, network) == [layer]
+    assert explain.default_layers(None, network) == [layer]
 
 
 def test_names_are_completed_and_documented() -> None:
