@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import io
 import operator
 from collections.abc import Sequence
@@ -190,7 +189,8 @@ class Evaluation(Summarised):
         -------
         matplotlib.axes.Axes
         """
-        plot_scores = _by_name("probe.plots").plot_scores
+        from probe.plots import plot_scores
+
         return plot_scores(self, self._named(names), legend=legend, ax=ax)
 
     def _png(self) -> bytes:
@@ -477,7 +477,9 @@ def evaluate(
         scorer = _CrossValidatedScorer(a, b, chosen, units, executor, flexible, folds, others)
 
     if fitted and track is None:
-        track = functools.partial(_by_name("probe.progress").track, progress=progress)
+        from probe import progress as bars
+
+        track = functools.partial(bars.track, progress=progress)
 
     # Scores. Rows: the models, then the two bounds of the ceiling. Columns: subjects.
     by_subject = scorer.score(np.ones((1, units.n), dtype=int), [np.ones((1, n_subjects))])[0][0]
@@ -809,11 +811,6 @@ def _sample(
             means["subjects"] = _means(by_subject[None], subject_counts)
         by_subject = _pseudo_values(scorer, by_subject)
     return _Samples(resample, scheme, by_subject, left_out, resampled, counts, means)
-
-
-def _by_name(module: str) -> Any:
-    """Return a module that is used only when a person looks: the mathematics does not import it."""
-    return importlib.import_module(module)
 
 
 def _described(track: Track | None, desc: str) -> Track | None:
