@@ -67,9 +67,9 @@ LOOKS: dict[str, dict[str, DreamSettings]] = {
     },
 }  # fmt: skip
 """By architecture and name; the first is dreamt if none is named. Each is called by what it shows:
-those of vgg16 in photographs of 600 pixels (stripes: of 300), those of the others in one of 400. The channels of
-cities are the three of conv5_1 that best tell the 30 photographs that EfficientNet-Lite0 takes for
-buildings from the rest of 1,840 natural ones (Cowley et al. 2023)."""
+those of vgg16 in photographs of 600 pixels (stripes: of 300), those of the others in one of 400.
+The channels of cities are the three of conv5_1 that best tell the 30 photographs that
+EfficientNet-Lite0 takes for buildings from the rest of 1,840 natural ones (Cowley et al. 2023)."""
 
 MAX_FIELD_PX = 120
 """Largest receptive field of units in the layer that is chosen for other networks, in pixels."""
