@@ -276,7 +276,7 @@ def draw(tables: Mapping[str, pd.DataFrame]) -> mpl.figure.Figure:
                 )  # fmt: skip
                 size = 5 + 40 * layers["share_of_splits"]
                 below.scatter(layers["depth"], share, s=size, color=colour, lw=0, zorder=3)
-            above.set_title(MODELS.get(model, model), fontsize=8.5)
+            above.set_title(MODELS.get(model, model), fontsize=8.5, loc="center")
             above.set_ylim(len(names) - 0.5, -0.5)
             above.set_xlim(-0.06, 1.06)
             below.axhline(0, color="0.75", lw=0.8, zorder=0)

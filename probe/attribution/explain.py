@@ -454,7 +454,9 @@ def saliency(
         )
         pairs = [(m, at) for m in chosen for at in (layers if m.needs_layer else [m.at])]
         watched: Iterable[tuple[Method, str]] = pairs
-        if len(pairs) > 1 or not pairs[0][0].has_progress:  # or the only map has a bar
+        inner = progress  # the only map has a bar; those of several count, and are not shown
+        if len(pairs) > 1 or not pairs[0][0].has_progress:
+            inner = False
             watched = track(
                 pairs, desc="saliency", unit="map", progress=progress,
                 work=[_work(m, settings) for m, _ in pairs],
@@ -465,7 +467,7 @@ def saliency(
         value = float(of_target)
         size = options.batch_size or with_graph(network)
         ran = [
-            _run(m, at, network.module, inputs, explained, size, options.seed, progress, settings)
+            _run(m, at, network.module, inputs, explained, size, options.seed, inner, settings)
             for m, at in watched
         ]
     below = _below(network, picture, preprocessed)

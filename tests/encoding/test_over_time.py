@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from probe import cli, models, targets
-from probe.comparison.result import png
+from probe.output.pictures import png
 from probe.encoding import EncodingOverTime, Site, encode, kept
 from probe.encoding.over_time import generalise
 from probe.errors import ProbeError
