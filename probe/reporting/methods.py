@@ -187,9 +187,10 @@ def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str
         )
     pairs = getattr(result, "pairs", None)
     if pairs is not None and len(pairs) and pairs["p"].notna().any():
+        who = "Layers and all of them together" if fit["method"] == "banded" else "Layers"
         sentences.append(
-            f"Layers{' and all of them together' if fit['method'] == 'banded' else ''} were compared "
-            "with each other by two-sided t-tests of the mean difference in r over sites, with a variance over stimuli and sites from bootstrap samples of both "
+            f"{who} were compared with each other by two-sided t-tests of the mean difference in r "
+            "over sites, with a variance over stimuli and sites from bootstrap samples of both "
             f"({cited('schutt2023')}); p-values are given as they are, and corrected over pairs "
             f"{_by_both(cited)}."
         )
@@ -304,7 +305,9 @@ def of_superstimuli(about: Mapping[str, Any], cited: Cited) -> list[str]:
     if isinstance(budget, Mapping) and {"mean", "contrast"} <= set(budget):
         sentences.append(
             f"All pictures were brought to a mean of {budget['mean']:.3g} and an RMS contrast of "
-            f"{budget['contrast']:.3g}, as were the recorded stimuli that are shown beside them."
+            f"{budget['contrast']:.3g}"
+            + (" where a site looks, and to grey elsewhere" if budget.get("masked") else "")
+            + ", as were the recorded stimuli that are shown beside them."
         )
     if about.get("simulated"):
         sentences.append("The recording is SIMULATED: its responses were generated, not measured.")
@@ -320,6 +323,9 @@ def of_tuning(about: Mapping[str, Any], sources: Sequence[str], cited: Cited) ->
         f"as in a recording, with {', '.join(map(str, stimuli))} shown on mid-grey at the size of "
         "the network’s input.",
         *_of_weights(about),
+        "The recording is SIMULATED: its responses were generated, not measured."
+        if about.get("simulated")
+        else "",
     ]
     if about.get("orientations") and "gratings" in stimuli:
         sentences.append(

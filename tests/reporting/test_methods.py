@@ -238,3 +238,21 @@ def test_works_of_one_title_are_two():
     keys = [key for key, _ in bibliography(many)]
     assert len(set(keys)) == 40
     assert keys == sorted(keys)
+
+
+def test_sites_that_were_generated_are_said_to_be(network, encoding):
+    measured = probe.tuning.tuning(network, sites=encoding, orientations=4, progress=False)
+    assert measured.about["simulated"]
+    about = {"model": "alexnet", "stimuli": ["gratings"], "sites": "sim-v4", "orientations": 8}
+    assert "SIMULATED" in methods.of_tuning(about | {"simulated": True}, (), Cited())[0]
+    assert "SIMULATED" not in methods.of_tuning(about | {"simulated": False}, (), Cited())[0]
+
+
+def test_superstimuli_are_brought_to_a_budget_where_sites_look():
+    budget = {"mean": 0.5, "contrast": 0.2}
+    about = {"makers": ["alexnet"], "judge": "vgg16", "site": {}, "budget": budget}
+    (text,) = methods.of_superstimuli(about, Cited())
+    assert "brought to a mean of 0.5 and an RMS contrast of 0.2, as were" in text
+    budget["masked"] = True
+    (text,) = methods.of_superstimuli(about, Cited())
+    assert "0.2 where a site looks, and to grey elsewhere, as" in text
