@@ -168,7 +168,11 @@ def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str
         )
     sentences += [r for r in fit.get("remarks", ()) if r.startswith("Sites are read from")]
     # A splitter of the user's, and that of a protocol, may not look at groups.
-    if "groups" in fit["units"] and fit["protocol"] is None and isinstance(settings["splits"], int):
+    if (
+        "groups" in fit["units"]
+        and fit["protocol"] is None
+        and isinstance(settings.get("splits"), int)
+    ):
         sentences.append(f"There were {fit['units']}, each of which was held out as a whole.")
     sentences.append(f"Scores are of stimuli that were held out: {fit['aggregate']}.")
     if hasattr(result, "generalisation"):
