@@ -16,7 +16,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from probe.assets.files import PLAIN_NAME, Asset, add_known, fetch_asset
 from probe.errors import ProbeError, suggest
 
-_ESCAPED = r"\\\1"
+_IN_TEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_"},
+    **{
+        letter: f"\\text{name}{{}}"
+        for letter, name in {
+            "\\": "backslash", "{": "braceleft", "}": "braceright", "~": "asciitilde",
+            "^": "asciicircum", "<": "less", ">": "greater",
+        }.items()
+    },
+}  # fmt: skip
+"""How TeX is told letters that mean something to it. BibTeX counts braces, those with a backslash,
+too."""
 
 # Windows' reserved characters are refused too: one cache folder may serve several machines.
 
@@ -143,22 +154,18 @@ class Publication(_Table):
             By default `key`.
         """
         fields = {
-            "author": " and ".join(self.authors),
-            "title": f"{{{self.title}}}",  # in braces again, its capitals are kept
-            "journal": self.journal,
+            "author": " and ".join(map(_author_in_tex, self.authors)),
+            "title": f"{{{_in_tex(self.title)}}}",  # in braces again, its capitals are kept
+            "journal": _in_tex(self.journal),
             "year": str(self.year),
-            "volume": self.volume,
-            "number": self.number,
-            "pages": self.pages.replace("–", "-").replace("-", "--"),
-            "doi": self.doi or "",
-            "note": self.note,
+            "volume": _in_tex(self.volume),
+            "number": _in_tex(self.number),
+            "pages": _in_tex(self.pages.replace("–", "-").replace("-", "--")),
+            # As it is, since styles make an address of it; braces alone would end the entry.
+            "doi": re.sub(r"[{}]", lambda found: f"%{ord(found[0]):02X}", self.doi or ""),
+            "note": _in_tex(self.note),
         }
-        special = re.compile(r"([&%$#_])")
-        lines = [
-            f"  {name} = {{{text if name == 'doi' else special.sub(_ESCAPED, text)}}},"
-            for name, text in fields.items()
-            if text
-        ]
+        lines = [f"  {name} = {{{text}}}," for name, text in fields.items() if text]
         return "\n".join([f"@article{{{key or self.key},", *lines, "}"])
 
 
@@ -549,6 +556,30 @@ def bibliography(manifests: list[Manifest]) -> str:
         letter = chr(ord("a") + twins.index(k)) if len(twins) > 1 else ""
         entries.append(publication.bibtex(keys[k] + letter))
     return "\n\n".join(entries)
+
+
+def _in_tex(text: str) -> str:
+    """Return a text as TeX sets it, on one line."""
+    return "".join(_IN_TEX.get(letter, letter) for letter in " ".join(text.split()))
+
+
+def _author_in_tex(author: str) -> str:
+    """Return an author as BibTeX reads the name.
+
+    Braces keep together what it would divide: a family with a particle inside, as in Fernández del
+    Río, whose first part would be taken for a particle, and a name with an "and" of its own.
+    """
+    family, comma, given = author.partition(", ")
+    words = [word for word in family.split() if word[:1].isalpha()]
+    particles = [word[0].islower() for word in words]
+    inside = True in particles and not particles[0]
+    parts = [
+        f"{{{_in_tex(part)}}}"
+        if (inside and part is family) or "and" in part.lower().split() or not comma
+        else _in_tex(part)
+        for part in ((family, given) if comma else (family,))
+    ]
+    return ", ".join(parts)
 
 
 def _plain_letters(name: str) -> str:

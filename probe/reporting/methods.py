@@ -55,19 +55,22 @@ def of_rsa(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str]:
     """
     comparison, settings = facts["comparison"], result.provenance["settings"]
     first = _network_and_recording(facts, cited)
-    n_resamples = settings["n_resamples"]
+    n_resamples, n_subjects = settings["n_resamples"], len(facts["recording"]["subjects"])
     sentences = [
         *_of_rdms(facts, cited),
         _of_ceiling(facts, result.ceiling, cited),
         _of_intervals(comparison["resample"], n_resamples, cited),
-        _of_test(comparison["test"], n_resamples, cited),
+        *_of_tests(result.layers, result.pairs, comparison["test"], n_resamples, n_subjects, cited),
     ]
     choice = result.choice
     if choice is not None:
+        # Every division is used both ways round.
         sentences.append(
-            f"The best layer was chosen on one random half of the stimuli and scored on the other, "
-            f"in {choice.n_splits} splits; reported are the share of splits that chose it, and the "
-            "mean score on the other halves."
+            f"The best layer was chosen on one half of the stimuli and scored on the other, in "
+            f"{choice.n_splits // 2} random divisions, each used both ways round; reported are the "
+            f"layer that was chosen most often, in what share of these {choice.n_splits} choices, "
+            "and the mean score, of whichever layer was chosen, on the halves that had no part in "
+            "the choice."
         )
     sentences.append(_of_baselines(result.table))
     return [*first, _joined(sentences), _of_software(result.provenance, cited)]
@@ -81,25 +84,29 @@ def of_rsa_over_time(facts: Mapping[str, Any], result: Any, cited: Cited) -> lis
     n_resamples = settings["n_resamples"]
     by_subjects = comparison["resample"] == "subjects"
     permuted = (
-        "flipping the signs of whole subjects"
+        f"under {_flips(len(facts['recording']['subjects']), n_resamples)}"
         if by_subjects
-        else "permuting the labels of the stimuli, in the same way at all times and in all layers"
+        else f"under {n_resamples:,} permutations of the labels of the stimuli, the same at all "
+        "times and in all layers"
     )
+    bounds = result.table["ceiling_lower"].notna()
+    where = "in each window" if bounds.all() else "in each window in which it is defined"
     sentences = [
         *_of_rdms(facts, cited),
         f"This was done in {len(times)} windows of {width:g} ms, from {times[0, 0]:g} to "
         f"{times[-1, 1]:g} ms after stimulus onset.",
-        f"The noise ceiling was estimated in each window ({result.ceiling}; "
+        f"The noise ceiling was estimated {where} ({result.ceiling}; "
         f"{cited('nili2014' if len(facts['recording']['subjects']) > 1 else 'spearman1904')})."
-        if result.table["ceiling_lower"].notna().any()
+        if bounds.any()
         else "",
-        f"Clusters of times were tested with the largest cluster mass in any layer under "
-        f"{n_resamples:,} permutations, {permuted} ({cited('maris2007', 'nichols2002')}).",
-        f"Intervals (95 %) of scores and of latencies of the peaks are from {n_resamples:,} "
-        f"bootstrap samples of {POPULATIONS[comparison['resample']]}."
+        f"The mass of each cluster of times was compared with the largest in any layer {permuted} "
+        f"({cited('maris2007', 'nichols2002')}).",
+        _of_intervals(comparison["resample"], n_resamples, cited),
+        f"Those of the latencies of peaks are percentiles of {n_resamples:,} bootstrap samples of "
+        f"{POPULATIONS[comparison['resample']]}."
         if comparison["resample"]
         else "",
-        _of_baselines(result.table),
+        _of_baselines(result.table, scores_alone=True),
     ]
     first = _network_and_recording(facts, cited)
     return [*first, _joined(sentences), _of_software(result.provenance, cited)]
@@ -120,9 +127,14 @@ def of_comparison(result: Any, cited: Cited) -> list[str]:
         f"pooled RDM of all others, and with that of all ({cited('nili2014')})."
         if many
         else "With one RDM of data, no noise ceiling was estimated.",
+        "The data are SIMULATED: generated, not measured."
+        if result.data.attrs.get("simulated")
+        else "",
         _of_intervals(facts["resample"], facts["n_resamples"], cited),
-        _of_test(facts["test"], facts["n_resamples"], cited).replace("over layers", "over models")
-        .replace("layers against", "models against"),
+        *_of_tests(
+            result.table, result.pairs, facts["test"], facts["n_resamples"], n_data, cited,
+            what="models",
+        ),
     ]  # fmt: skip
     return [_joined(sentences), _of_software(result.provenance, cited)]
 
@@ -138,14 +150,30 @@ def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str
     cited : Cited
     """
     fit, settings = facts["fit"], result.provenance["settings"]
-    sentences = [_of_fit(fit, settings, facts["model"]["layers"], cited)]
+    sentences = [_of_fit(facts, settings, cited)]
     sentences.append(_of_readout(fit, cited))
     chosen = fit.get("chosen_by")
+    # How many there are is not how many are left inside the training stimuli of a split.
+    left_out = "one group of stimuli" if "groups" in str(chosen) else "one stimulus"
     if chosen and fit["method"] != "pls" and fit["protocol"] is None:
         sentences.append(
             f"Penalties{' and pooling fields' if fit['readout'] == 'field' else ''} were chosen "
-            f"for each site inside the training stimuli, by {chosen} ({cited('allen1974')})."
+            f"for each site inside the training stimuli, leaving out {left_out} at a time "
+            f"({cited('allen1974')})."
         )
+    if "chosen" in set(result.table["kind"]):
+        sentences.append(
+            "Each site was also predicted from a layer of its own, which was chosen inside the "
+            f"training stimuli, leaving out {left_out} at a time."
+        )
+    sentences += [r for r in fit.get("remarks", ()) if r.startswith("Sites are read from")]
+    # A splitter of the user's, and that of a protocol, may not look at groups.
+    if (
+        "groups" in fit["units"]
+        and fit["protocol"] is None
+        and isinstance(settings.get("splits"), int)
+    ):
+        sentences.append(f"There were {fit['units']}, each of which was held out as a whole.")
     sentences.append(f"Scores are of stimuli that were held out: {fit['aggregate']}.")
     if hasattr(result, "generalisation"):
         times = result.times
@@ -158,8 +186,17 @@ def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str
         sentences += _of_encoding_scores(result, cited)
     if "r_low" in result.table and result.table["r_low"].notna().any():
         sentences.append(
-            f"95 % intervals are over {fit['units']}, from {fit['n_resamples']:,} bootstrap "
-            "samples."
+            f"95 % intervals are percentiles of {fit['n_resamples']:,} bootstrap samples of "
+            f"{'the ' if fit['units'] != 'stimuli' else ''}{fit['units']}."
+        )
+    pairs = getattr(result, "pairs", None)
+    if pairs is not None and len(pairs) and pairs["p"].notna().any():
+        who = "Layers and all of them together" if fit["method"] == "banded" else "Layers"
+        sentences.append(
+            f"{who} were compared with each other by two-sided t-tests of the mean difference in r "
+            "over sites, with a variance over stimuli and sites from bootstrap samples of both "
+            f"({cited('schutt2023')}); p-values are given as they are, and corrected over pairs "
+            f"{_by_both(cited)}."
         )
     sentences.append(_of_encoding_baselines(result.table))
     first = _network_and_recording(facts, cited)
@@ -271,8 +308,10 @@ def of_superstimuli(about: Mapping[str, Any], cited: Cited) -> list[str]:
     budget = about.get("budget")
     if isinstance(budget, Mapping) and {"mean", "contrast"} <= set(budget):
         sentences.append(
-            f"All pictures had a mean of {budget['mean']:.3g} and an RMS contrast of "
-            f"{budget['contrast']:.3g}, as had the recorded stimuli that they are shown beside."
+            f"All pictures were brought to a mean of {budget['mean']:.3g} and an RMS contrast of "
+            f"{budget['contrast']:.3g}"
+            + (" where a site looks, and to grey elsewhere" if budget.get("masked") else "")
+            + ", as were the recorded stimuli that are shown beside them."
         )
     if about.get("simulated"):
         sentences.append("The recording is SIMULATED: its responses were generated, not measured.")
@@ -288,12 +327,15 @@ def of_tuning(about: Mapping[str, Any], sources: Sequence[str], cited: Cited) ->
         f"as in a recording, with {', '.join(map(str, stimuli))} shown on mid-grey at the size of "
         "the network’s input.",
         *_of_weights(about),
+        "The recording is SIMULATED: its responses were generated, not measured."
+        if about.get("simulated")
+        else "",
     ]
     if about.get("orientations") and "gratings" in stimuli:
         sentences.append(
-            f"Sinusoidal gratings of {about['orientations']} orientations were shown at all "
-            "spatial frequencies and phases; F0 is the mean response over phases, F1 its "
-            "modulation by phase."
+            f"Sinusoidal gratings of {about['orientations']} orientations were shown at several "
+            "spatial frequencies and phases each; F0 is the mean response over phases, F1 the "
+            "amplitude of its first harmonic."
         )
     degrees = about.get("degrees")
     sentences.append(
@@ -381,7 +423,7 @@ def _network_and_recording(facts: Mapping[str, Any], cited: Cited) -> list[str]:
     )
     network = [
         f"Activations were taken from {count(len(layers), 'layer')} of "
-        f"{_network_name(model['name'], cited)}: {named}.",
+        f"{_network_name(model['name'], cited, str(model.get('weights_kind', '')))}: {named}.",
         *_of_weights(model, cited),
         f"Stimuli were {model['preprocessing']}." if model.get("preprocessing") else "",
     ]
@@ -401,10 +443,11 @@ def _network_and_recording(facts: Mapping[str, Any], cited: Cited) -> list[str]:
         f"{recording['n_stimuli']:,} stimuli{_repetitions(recording)}.",
     ]
     if selection := recording.get("selection"):
-        about_data.append(f"{_capital(selection['said'])}.")
+        which, _, how_many = str(selection["said"]).partition(": ")
+        about_data.append(f"Only {which} were used ({how_many}).")
     if window := recording.get("window"):
         about_data.append(
-            f"Responses were counted from {window[0]:g} to {window[1]:g} ms after stimulus onset."
+            f"Responses are those from {window[0]:g} to {window[1]:g} ms after stimulus onset."
         )
     if recording.get("response_unit"):
         about_data.append(f"Responses are {recording['response_unit']}.")
@@ -423,15 +466,17 @@ def _repetitions(recording: Mapping[str, Any]) -> str:
         return ""
     least, most = min(repetitions), max(repetitions)
     if most == 1:
-        return ", each shown once"
-    return f", each shown {least if least == most else f'{least} to {most}'} times"
+        return ", with one presentation of each"
+    # Not how often each was shown: some presentations may be missing, or have been used to choose.
+    return f", with {least if least == most else f'{least} to {most}'} presentations of each"
 
 
-def _network_name(name: str, cited: Cited) -> str:
+def _network_name(name: str, cited: Cited, kind: str = "") -> str:
+    """Return a network with the work that describes it; a user's own may have any name."""
     if name.startswith(COMPACT):
         works = manifests()[COMPACT_MANIFEST].publications
         return f"{name} ({'; '.join(cited.work(work) for work in works)})"
-    work = of_network(name)
+    work = of_network(name) if kind != "user" else None
     return f"{name} ({cited(work)})" if work else name
 
 
@@ -446,7 +491,9 @@ def _of_weights(model: Mapping[str, Any], cited: Cited | None = None) -> list[st
     if kind == "random":
         seed = model.get("weights_seed")
         return ["It was not trained" + (f" (seed {seed})." if seed is not None else ".")]
-    if kind == "imagenet":
+    # With what else, or instead, these were trained is not known here.
+    elsewhere = str(source or "").startswith("timm ") or "SWAG" in str(source or "")
+    if kind == "imagenet" and not elsewhere:
         on = f"on ImageNet ({cited('russakovsky2015')})" if cited else "on ImageNet"
         return [f"It had been trained {on}; weights: {source or 'imagenet'}{of_digest}."]
     return [f"Weights: {source or kind}{of_digest}."]
@@ -470,6 +517,11 @@ def _of_rdms(facts: Mapping[str, Any], cited: Cited) -> list[str]:
             f"{METRICS.get(metric, metric)} between the patterns of every pair of stimuli, for "
             f"each layer and each subject ({cited(*works)})."
         )
+        if facts["recording"].get("kind") == "rdms":
+            distance += (
+                " Those of the subjects are part of the recording, and were not computed anew; "
+                "several of one subject were averaged."
+            )
     whitened = comparator.startswith("whitened")
     work = f" ({cited('diedrichsen2021' if whitened else 'schutt2023')})" if (
         whitened or comparator == "rho-a"
@@ -505,32 +557,80 @@ def _of_ceiling(facts: Mapping[str, Any], ceiling: Any, cited: Cited) -> str:
 def _of_intervals(resample: str | None, n_resamples: int, cited: Cited) -> str:
     if not resample:
         return "Nothing was resampled: there are no confidence intervals."
+    start = (
+        f"95 % confidence intervals of scores generalise to other {POPULATIONS[resample]}: they "
+        f"are t intervals around the score ({cited('schutt2023')})"
+    )
+    if resample == "subjects":
+        return f"{start}, with the variance over subjects."
+    over_stimuli = (
+        f"over stimuli that was estimated from the jackknife and {n_resamples:,} bootstrap samples "
+        f"({cited('efron1981')})"
+    )
+    if resample == "stimuli":
+        return f"{start}, with a variance {over_stimuli}."
     return (
-        f"95 % confidence intervals generalise to other {POPULATIONS[resample]}: they are t "
-        f"intervals, with a variance from the jackknife and {n_resamples:,} bootstrap samples "
-        f"({cited('schutt2023', 'efron1981')})."
-        if resample != "subjects"
-        else "95 % confidence intervals generalise to other subjects: they are t intervals over "
-        f"subjects ({cited('schutt2023')})."
+        f"{start}, with a variance {over_stimuli} and the variance over subjects, of which what "
+        "both have in common counts once."
     )
 
 
-def _of_test(test: str, n_resamples: int, cited: Cited) -> str:
+def _flips(n_subjects: int, n_resamples: int) -> str:
+    """Describe how many flips of signs were made: all there are, if they are not more."""
+    if 2.0**n_subjects <= n_resamples + 1:
+        return f"all {2**n_subjects} flips of the signs of subjects"
+    return f"{n_resamples:,} random flips of the signs of subjects"
+
+
+def _by_both(cited: Cited) -> str:
+    return (
+        f"by the false discovery rate ({cited('benjamini1995')}) and by Holm’s method "
+        f"({cited('holm1979')})"
+    )
+
+
+def _of_tests(
+    table: Any,
+    pairs: Any,
+    test: str,
+    n_resamples: int,
+    n_subjects: int,
+    cited: Cited,
+    what: str = "layers",
+) -> list[str]:
+    """Describe those tests of which there are p-values, and how these were corrected."""
     how = {
-        "permutation": f"by {n_resamples:,} permutations of the stimulus labels "
-        f"({cited('mantel1967')})",
-        "t": "by t-tests",
-        "bootstrap": "by the share of bootstrap samples on the other side of zero",
-        "sign-flip": "by flipping the signs of subjects",
-    }.get(test, test)
-    return (
-        f"Scores were tested against zero (one-sided) {how}, and layers against each other by "
-        "two-sided t-tests; p-values were corrected over layers and over pairs by the false "
-        f"discovery rate ({cited('benjamini1995')}) and by Holm’s method ({cited('holm1979')})."
-    )
+        "t": "t-tests, with the standard errors of the intervals",
+        "bootstrap": f"the share of {n_resamples:,} bootstrap samples on the other side of zero",
+        "sign-flip": _flips(n_subjects, n_resamples),
+    }
+    sentences = []
+    if table["p_zero"].notna().any():
+        works = {"permutation": "mantel1967", "sign-flip": "nichols2002"}
+        by = how.get(test, f"{n_resamples:,} permutations of the stimulus labels")
+        work = f" ({cited(works[test])})" if test in works else ""
+        sentences.append(f"Scores were tested against zero (one-sided) by {by}{work}.")
+    else:
+        sentences.append(
+            "Scores were not tested against zero, which is not what RDMs that have nothing in "
+            "common score with this comparator."
+        )
+    if has_pairs := bool(len(pairs)) and bool(pairs["p"].notna().any()):
+        # Labels that are permuted say nothing of pairs.
+        by = how.get(test, how["t"])
+        sentences.append(f"{_capital(what)} were compared with each other (two-sided) by {by}.")
+    if table["p_ceiling"].notna().any():
+        sentences.append(
+            "Scores were compared with the lower bound of the noise ceiling by one-sided t-tests."
+        )
+    if len(table) > 1:
+        over = f"over {what}{' and over pairs of them' if has_pairs else ''}"
+        sentences.append(f"P-values are given as they are, and corrected {over} {_by_both(cited)}.")
+    return sentences
 
 
-def _of_baselines(table: Any) -> str:
+def _of_baselines(table: Any, *, scores_alone: bool = False) -> str:
+    """Describe baselines; untrained networks, and over time all, have scores and no tests."""
     kinds = set(table["kind"])
     parts = []
     if "pixels" in kinds:
@@ -539,36 +639,42 @@ def _of_baselines(table: Any) -> str:
         n = table.loc[table["kind"] == "untrained", "init_seed"].nunique() if (
             "init_seed" in table
         ) else 0  # fmt: skip
+        told = [*([count(n, "seed")] if n else []), *([] if scores_alone else ["scores alone"])]
         parts.append(
-            "the same network with random weights" + (f" ({count(n, 'seed')})" if n else "")
+            "the same network with random weights" + (f" ({'; '.join(told)})" if told else "")
         )
     if "classic" in kinds:
         names = dict.fromkeys(table.loc[table["kind"] == "classic", "type"])
         parts.append(f"earlier features and networks ({', '.join(map(str, names))})")
     if not parts:
         return "No baselines were computed."
-    return f"Compared in the same way, as baselines: {_listed(parts)}."
+    alone = ", but without intervals and tests" if scores_alone else ""
+    return f"Compared in the same way{alone}, as baselines: {_listed(parts)}."
 
 
-def _of_fit(
-    fit: Mapping[str, Any], settings: Mapping[str, Any], layers: Sequence[str], cited: Cited
-) -> str:
+def _of_fit(facts: Mapping[str, Any], settings: Mapping[str, Any], cited: Cited) -> str:
+    fit, layers = facts["fit"], facts["model"]["layers"]
     method, protocol = fit["method"], fit.get("protocol")
+    repetitions = facts["recording"].get("n_repetitions") or [1, 1]
+    averaged = ", averaged over repetitions," if max(repetitions) > 1 else ""
+    text = f"Each site’s response{averaged} was predicted from each layer ({cited('yamins2014')}) "
+    pls = (
+        f"by partial least squares with at most {settings.get('n_components')} components, which "
+        "all sites share"
+    )
     if protocol:
+        how = pls if method == "pls" else (
+            "by ridge regression with one penalty for all sites, which was chosen inside the "
+            "training stimuli, leaving out one at a time"
+        )  # fmt: skip
         return (
-            f"Sites were predicted as Brain-Score does (protocol {protocol}; "
-            f"{cited('schrimpf2018')})."
+            f"{text}{how}: a regression of Brain-Score ({protocol}; {cited('schrimpf2018')}), with "
+            f"all units of the layer, in {fit['n_splits']} random splits of the stimuli into 90 % "
+            "for training and 10 % for testing."
         )
     if method == "pls":
-        return (
-            "Each site’s response, averaged over repetitions, was predicted from each layer by "
-            f"partial least squares with at most {settings.get('n_components')} components "
-            f"({cited('yamins2014')})."
-        )
-    text = (
-        "Each site’s response, averaged over repetitions, was predicted from each layer by ridge "
-        f"regression ({cited('yamins2014')})"
-    )
+        return f"{text}{pls}."
+    text += "by ridge regression"
     if method == "banded":
         text += (
             f", and from all {len(layers)} layers together by banded ridge regression, with a "
@@ -579,12 +685,16 @@ def _of_fit(
 
 
 def _of_readout(fit: Mapping[str, Any], cited: Cited) -> str:
-    return {
-        "field": "Channels were pooled over positions with a Gaussian field for each site "
-        f"({cited('styves2018')})." if fit["readout"] == "field" else "",
+    pooled = "Channels were pooled over positions with a Gaussian field for each site"
+    together = ", one for all layers that were read together" if fit["method"] == "banded" else ""
+    text = {
         "flat": "Channels were averaged over all positions.",
         "full": "Every unit of a layer was a predictor.",
-    }.get(fit["readout"], "")  # fmt: skip
+    }.get(fit["readout"], "")
+    if fit["readout"] == "field":
+        text = f"{pooled}{together} ({cited('styves2018')})."
+    unpooled = [r for r in fit.get("remarks", ()) if r.startswith("Read in full")]
+    return " ".join([text, *unpooled])
 
 
 def _of_encoding_scores(result: Any, cited: Cited) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import string
 import tomllib
 from importlib import resources
 
@@ -18,7 +20,8 @@ _NETWORKS = {
     "swin": "liu2021", "convnext": "liu2022", "maxvit": "tu2022", "zfnet": "zeiler2014",
     "lenet5": "lecun1998", "neocognitron": "fukushima1980", "hmax": "serre2007",
 }  # fmt: skip
-"""By the beginning of a network's name, which work describes it; the longest that fits counts."""
+"""By the beginning of a network's name, which work describes it; the longest that fits counts, if
+no letter follows."""
 
 
 @functools.cache
@@ -30,7 +33,7 @@ def works() -> dict[str, Publication]:
 
 def of_network(name: str) -> str | None:
     """Return the key of the work that describes a network; None where none is known for sure."""
-    fitting = [start for start in _NETWORKS if name.startswith(start)]
+    fitting = [start for start in _NETWORKS if re.match(rf"{start}(?![a-zA-Z])", name)]
     return _NETWORKS[max(fitting, key=len)] if fitting else None
 
 
@@ -46,7 +49,7 @@ class Cited:
     """The works that a text cites, in the order in which they are."""
 
     def __init__(self) -> None:
-        self._works: dict[str, Publication] = {}
+        self._works: dict[tuple[str, str], Publication] = {}
 
     def __call__(self, *keys: str) -> str:
         """Return works as the text in brackets cites them, and remember them."""
@@ -54,7 +57,7 @@ class Cited:
 
     def work(self, work: Publication) -> str:
         """Return a work as a text cites it, and remember it."""
-        self._works[work.title] = work
+        self._works[_identity(work)] = work
         return short(work)
 
     @property
@@ -64,14 +67,24 @@ class Cited:
 
 
 def bibliography(cited: list[Publication]) -> list[tuple[str, Publication]]:
-    """Return works with a key each, sorted by author and year; of one title, the first.
+    """Return works with a key each, sorted by author and year; of one author, year and title, one.
 
     Keys that two works share have letters: ``liu2022a``, ``liu2022b``.
     """
-    unique = list({work.title: work for work in cited}.values())
+    unique = list({_identity(work): work for work in reversed(cited)}.values())
     unique.sort(key=lambda work: (work.key, work.title))
     keys = [work.key for work in unique]
     return [
-        (f"{key}{'abcdefghij'[keys[:k].count(key)]}" if keys.count(key) > 1 else key, work)
+        (f"{key}{_letters(keys[:k].count(key))}" if keys.count(key) > 1 else key, work)
         for k, (key, work) in enumerate(zip(keys, unique, strict=True))
     ]
+
+
+def _identity(work: Publication) -> tuple[str, str]:
+    """Return what tells a work from another: two may have the same title."""
+    return work.key, " ".join(work.title.casefold().split())
+
+
+def _letters(k: int) -> str:
+    """Return the k-th of a, b, …, y, za, zb, …, which are sorted."""
+    return "z" * (k // 25) + string.ascii_lowercase[k % 25]

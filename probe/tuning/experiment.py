@@ -375,7 +375,7 @@ def tuning(
     """
     settings = TuningSettings.of(locals() | {"sites": None}).checked()
     shown_kinds = read_stimuli(stimuli, positions)
-    units, degrees_of_units, regions = _units(model, layers, sites, settings)
+    units, degrees_of_units, regions, simulated = _units(model, layers, sites, settings)
     degrees = degrees_of_units if degrees is None else degrees
     experiments = _experiments(units, shown_kinds, settings)
     facts = ["unit", "layer", "alias", "channel", "y", "x", "window"]
@@ -388,6 +388,7 @@ def tuning(
     about = units.network.provenance() | {
         "layers": list(dict.fromkeys(units.table["layer"])),
         "sites": sites.dataset if isinstance(sites, Encoding) else sites,
+        "simulated": simulated,
         "stimuli": shown_kinds,
         "degrees": degrees,
         "area": area or next((region for region in regions if region in AREAS), "V1"),
@@ -404,8 +405,11 @@ def _units(
     layers: str | Sequence[str],
     sites: str | Encoding | None,
     settings: TuningSettings,
-) -> tuple[Units, float | None, list[str]]:
-    """Return the units that are meant, the degrees that a picture spans, and recorded regions."""
+) -> tuple[Units, float | None, list[str], bool]:
+    """Return the units that are meant, and of what they are.
+
+    Which are the degrees that a picture spans, recorded regions, and whether sites are simulated.
+    """
     weights, preprocessing, seed = settings.weights, settings.preprocessing, settings.seed
     if isinstance(model, str) and model.startswith(PREFIX):  # sites know their network
         model, sites = None, model
@@ -425,7 +429,8 @@ def _units(
         )  # fmt: skip
         encoding = open_sites(sites, network)
         regions = list(dict.fromkeys(encoding.sites["region"]))
-        return site_units(sites, network), _degrees_of(encoding), regions
+        units = site_units(sites, network)
+        return units, _degrees_of(encoding), regions, encoding.simulated
     if model is None:
         raise ProbeError("no network is named: name one, such as alexnet, or sites, such as v4")
     checked = models.check_model(model, weights, preprocessing)
@@ -434,8 +439,8 @@ def _units(
     network = models.as_network(checked, weights, preprocessing, seed=seed)
     degrees = network.module.degrees if isinstance(network.module, V1Gabor) else None
     if layers == "default" and neurons(network.architecture or ""):
-        return neuron_units(network), degrees, ["V4"]
-    return layer_units(network, layers, settings.positions), degrees, []
+        return neuron_units(network), degrees, ["V4"], False
+    return layer_units(network, layers, settings.positions), degrees, [], False
 
 
 def _degrees_of(encoding: Encoding) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from assemblies import MANIFEST
 
@@ -172,3 +173,41 @@ def test_a_bibliography_has_each_publication_once_and_no_key_twice(own):
     ]  # fmt: skip
     assert keys == ["@article{doe2026a,", "@article{doe2026b,"]
     assert bibliography([known["doe0"], known["doe2"]]).count("@article{doe2026,") == 1
+
+
+HOSTILE = r"}, year = {1} @misc{x, \input{/etc/passwd} %$&#_~^<>" + "\n\nand and"
+
+
+def test_hostile_names_stay_inside_their_field():
+    entry = publication(
+        title=HOSTILE, journal=HOSTILE, note=HOSTILE, volume=HOSTILE, doi="10.1234/a{b}%c",
+        authors=[HOSTILE.replace(",", ""), "Doe, J. {and} Roe"],
+    )  # fmt: skip
+    lines = entry.bibtex("key").splitlines()
+    assert lines[0] == "@article{key,"
+    assert lines[-1] == "}"
+    for line in lines[1:-1]:
+        # BibTeX counts braces, and those with a backslash before them, too.
+        depth = np.cumsum([(letter == "{") - (letter == "}") for letter in line])
+        assert depth.min() == 0
+        assert depth[-1] == 0
+        assert (depth[:-2][line.index("{") :] > 0).all()
+        assert r"\input" not in line
+    names = [line.partition(" = ")[0].strip() for line in lines[1:-1]]
+    assert names == ["author", "title", "journal", "year", "volume", "doi", "note"]
+
+
+@pytest.mark.parametrize(
+    ("author", "written"),
+    [
+        ("van der Maaten, Laurens", "van der Maaten, Laurens"),
+        ("Fernández del Río, Jaime", "{Fernández del Río}, Jaime"),
+        ("Dupré la Tour, Tom", "{Dupré la Tour}, Tom"),
+        ("St-Yves, Ghislain", "St-Yves, Ghislain"),
+        ("Research and Development", "{Research and Development}"),
+        ("Bell and Howell, Inc.", "{Bell and Howell}, Inc."),
+        ("Brain & Co", r"{Brain \& Co}"),
+    ],
+)
+def test_authors_are_what_bibtex_takes_them_for(author, written):
+    assert f"  author = {{{written}}}," in publication(authors=[author]).bibtex().splitlines()
