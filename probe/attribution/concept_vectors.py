@@ -149,7 +149,7 @@ class Concepts(Summarised):
             "change: of the target, to first order, from random pictures to the concept; random: "
             "where 95 % of random sets of pictures lie.",
             f"p: two-sided, of {self.about['permutations']} permutations of which pictures are the "
-            "concept's.",
+            f"concept's: at least {p_value(1 / (self.about['permutations'] + 1))}.",
             "TCAV: share of pictures in which the target rises along the concept. It counts signs: "
             "of a target that is nearly linear in the layer it is near 0 or 1 for random "
             "concepts, too.",

@@ -72,9 +72,9 @@ def concepts(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure how a target changes along concepts (TCAV, Kim et al. 2018).
+    """Measure how a class or a recorded site changes along concepts.
 
-    A concept is a set of pictures. In a layer, its vector leads from random pictures to those of
+    A concept is a set of pictures (TCAV, Kim et al. 2018). In a layer, its vector leads from random pictures to those of
     the concept, and the target's gradient along it says how the target changes with the concept.
     Tested against random sets of pictures in the concept's place. Writes table.csv and figure.png.
 

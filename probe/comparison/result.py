@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 
 OVER = {"stimuli": "stimuli", "subjects": "subjects", "both": "stimuli and subjects"}
 
+ALPHA = 0.05
+"""Level of the tests that notes speak of."""
+
+HIGH_CEILING = 0.3
+"""Lower bound of the noise ceiling above which it is strange that nothing is related."""
+
+MOST_NAMED = 5
+"""Layers that a sentence names, at most."""
+
 _TESTS = {
     "permutation": "permutation of stimulus labels",
     "t": "t test",
@@ -300,6 +309,8 @@ class RSAResult(RSAComparison):
         else:
             notes.append(f"Noise ceiling unknown: {self.ceiling.kind}.")
         notes += self._below_ceiling(correction)
+        if doubt := self.no_relation(correction):
+            notes.append(doubt)
         if self.choice is not None:
             alias = self.layers.set_index("layer")["alias"][self.choice.layer]
             name = f"{self.choice.layer} ({alias})" if alias else self.choice.layer
@@ -309,6 +320,8 @@ class RSAResult(RSAComparison):
                 f"score on the other half {number(self.choice.score)} "
                 f"(SD over splits {number(self.choice.sd)})."
             )
+            if alike := self.alike(correction):
+                notes[-1] += f" {alike}"
         pixels = self.table[self.table["kind"] == "pixels"]
         if len(pixels):
             row = pixels.iloc[0]
@@ -324,6 +337,7 @@ class RSAResult(RSAComparison):
                     else "."
                 )
             )
+            notes += self._below_baselines(float(row["score"]))
         classic = self.table[self.table["kind"] == "classic"]
         if len(classic):
             first = classic.sort_values("score", ascending=False).drop_duplicates("type")
@@ -356,6 +370,68 @@ class RSAResult(RSAComparison):
         if others and below.any() and len(others) <= 5:
             which += f" (not {', '.join(others)})"
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
+
+    def no_relation(self, correction: str = "fdr") -> str:
+        """Return that no layer's score is above zero, and what to look at then; or an empty text.
+
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Of the p-values.
+        """
+        column, heading = corrected("p_zero", correction)
+        p = self.layers[column].to_numpy(dtype=float)
+        if not np.isfinite(p).any() or np.nanmin(p) < ALPHA:
+            return ""
+        text = f"No layer scores above zero: {heading} ≥ {number(np.nanmin(p))} for all."
+        if self.ceiling.known and self.ceiling.lower > HIGH_CEILING:
+            text += (
+                " The recording is reliable: see whether its stimuli are in the order of its "
+                "responses."
+            )
+        return text
+
+    def alike(self, correction: str = "fdr") -> str:
+        """Return which layers cannot be told from the chosen one; empty where all can, or untested.
+
+        Parameters
+        ----------
+        correction : {'fdr', 'holm', 'none'}
+            Of the p-values.
+        """
+        column, heading = corrected("p", correction)
+        if self.choice is None or self.pairs[column].isna().all():
+            return ""
+        names = self.layers.set_index("layer")["alias"]
+        alike = [
+            names[other] or other
+            for a, b, p in self.pairs[["model_a", "model_b", column]].itertuples(index=False)
+            for other in ({a, b} - {self.choice.layer})
+            if self.choice.layer in (a, b) and p >= ALPHA
+        ]
+        if not alike:
+            return ""
+        which = ", ".join(alike) if len(alike) <= MOST_NAMED else f"{len(alike)} other layers"
+        return f"It cannot be told apart from {which} ({heading} ≥ .05, two-sided)."
+
+    def _below_baselines(self, pixels: float) -> list[str]:
+        """Return which layers score below the pixels, or below themselves untrained."""
+        rows = self.layers
+        untrained = self.table[self.table["kind"] == "untrained"].groupby("layer")["score"].mean()
+        names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
+        below = {
+            "the pixels": rows["score"].to_numpy() < pixels,
+            "their untrained counterparts": (
+                rows["score"].to_numpy() < untrained.reindex(rows["layer"]).to_numpy()
+            ),
+        }
+        parts = []
+        for what, which in below.items():
+            named = [name for name, is_below in zip(names, which, strict=True) if is_below]
+            if named:
+                short = ", ".join(named) if len(named) <= MOST_NAMED else f"{len(named)} layers"
+                parts.append(f"below {what}: {short}")
+        return [f"Scores {'; '.join(parts)} (not tested)."] if parts else []
 
     def figures(self) -> Figures:
         """Return what writes the figure, by the name of its file."""

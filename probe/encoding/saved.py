@@ -118,7 +118,8 @@ def _about(folder: Path) -> dict[str, Any]:
         about = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise ProbeError(
-            f"{str(folder)!r} holds no encoding: expected a folder that `probe encode` wrote"
+            f"{str(folder)!r} holds no encoding: expected the folder that `probe encode` wrote, "
+            "such as results/encode-alexnet-v4"
         ) from None
     except (OSError, ValueError) as error:
         raise damaged(folder, FILE, error) from None

@@ -381,6 +381,8 @@ def verdict_of_rsa(result: RSAResult) -> str:
     """Return which layer is most like the region, and how much, in a sentence or two."""
     rows, region = result.layers, result.facts["recording"]["region"]
     simulated = "the SIMULATED " if result.simulated else ""
+    if doubt := result.no_relation():
+        return doubt
     if result.choice is None:
         best = rows.iloc[int(rows["score"].argmax())]
         name = best["alias"] or best["layer"]
@@ -396,6 +398,8 @@ def verdict_of_rsa(result: RSAResult) -> str:
     if result.ceiling.known and result.ceiling.lower > 0:
         bounds = share(choice.score / result.ceiling.upper, choice.score / result.ceiling.lower)
         text += f" That is {bounds} of the noise ceiling."
+    if alike := result.alike():
+        text += f" {alike}"
     return text
 
 

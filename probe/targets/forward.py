@@ -108,6 +108,8 @@ class ForwardFunction(nn.Module):
         """
         if not pictures:
             raise ProbeError("there is no picture: expected one or more")
+        if any(isinstance(picture, list | tuple) for picture in pictures):
+            raise ProbeError("pictures are in a list: expected each by itself, as in inputs(*list)")
         read_pictures = [images.read_named(picture)[0] for picture in pictures]
         preprocessed = torch.stack([self.described.preprocessing(one) for one in read_pictures])
         dtype = next((p.dtype for p in self.network.parameters()), torch.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -170,6 +171,53 @@ class TestAlexNetOnMacaqueV4:
         assert "resized to 224×224 px (bilinear), no crop" in facts["input"]
         assert facts["subjects"] == "PE · repetitions: 6–10 per stimulus"
         assert macaque_v4.facts["recording"]["n_neuroids"] == 50
+
+
+class TestDoubts:
+    """What a reader would make too much of is said beside the numbers."""
+
+    def test_nothing_above_zero_is_no_best_layer(self, alexnet_like, small):
+        from probe.reporting.sections import verdict_of_rsa
+
+        result = rsa(alexnet_like, small, layers=["0", "1"], n_resamples=60)
+        column = result.table["p_zero_fdr"].where(result.table["kind"] != "layer", 0.08)
+        unrelated = replace(
+            result, table=result.table.assign(p_zero_fdr=column),
+            ceiling=replace(result.ceiling, lower=0.9, upper=0.95, kind="of a test"),
+        )  # fmt: skip
+        sentence = (
+            "No layer scores above zero: p (FDR) ≥ .080 for all. The recording is reliable: see "
+            "whether its stimuli are in the order of its responses."
+        )
+        assert sentence in unrelated.notes()
+        assert verdict_of_rsa(unrelated) == sentence
+        noisy = replace(unrelated, ceiling=replace(unrelated.ceiling, lower=0.1))
+        assert verdict_of_rsa(noisy) == "No layer scores above zero: p (FDR) ≥ .080 for all."
+        related = replace(
+            unrelated, table=result.table.assign(p_zero_fdr=column.where(column != 0.08, 0.01))
+        )
+        assert related.no_relation() == ""
+
+    def test_layers_that_cannot_be_told_apart_are_named(self, alexnet_like, small):
+        result = rsa(alexnet_like, small, layers=["0", "1"], n_resamples=60)
+        apart, alike = (replace(result, pairs=result.pairs.assign(p_fdr=p)) for p in (0.01, 0.2))
+        other = ({"0", "1"} - {result.choice.layer}).pop()
+        other = result.layers.set_index("layer")["alias"][other] or other
+        assert apart.alike() == ""
+        assert alike.alike() == (
+            f"It cannot be told apart from {other} (p (FDR) ≥ .05, two-sided)."
+        )
+        assert any(note.endswith(alike.alike()) for note in alike.notes())
+
+    def test_layers_below_their_baselines_are_named(self, alexnet_like, small):
+        result = rsa(alexnet_like, small, layers=["0", "1"], n_resamples=60)
+        score = result.table["score"].mask(result.table["kind"] == "pixels", 2.0)
+        below = replace(result, table=result.table.assign(score=score))
+        names = ", ".join(alias or name for name, alias in below.layers[["layer", "alias"]].values)
+        assert any(f"below the pixels: {names}" in note for note in below.notes())
+        score = result.table["score"].mask(result.table["kind"] == "pixels", -2.0)
+        above = replace(result, table=result.table.assign(score=score))
+        assert not any("below the pixels" in note for note in above.notes())
 
 
 class TestHumanIT:

@@ -12,10 +12,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from probe import cli, models, targets
-from probe.output.pictures import png
 from probe.encoding import EncodingOverTime, Site, encode, kept
 from probe.encoding.over_time import generalise
 from probe.errors import ProbeError
+from probe.output.pictures import png
 from probe.plots.over_time import plot_generalisation
 from probe.recordings import from_folder
 
