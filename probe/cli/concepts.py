@@ -74,8 +74,9 @@ def concepts(
 ) -> None:
     """Measure how a class or a recorded site changes along concepts.
 
-    A concept is a set of pictures (TCAV, Kim et al. 2018). In a layer, its vector leads from random pictures to those of
-    the concept, and the target's gradient along it says how the target changes with the concept.
+    A concept is a set of pictures (TCAV, Kim et al. 2018). In a layer, its vector leads from random
+    pictures to those of the concept, and the target's gradient along it says how the target changes
+    with the concept.
     Tested against random sets of pictures in the concept's place. Writes table.csv and figure.png.
 
     \b
