@@ -288,10 +288,13 @@ class Canvas:
         """Return how large letters are that would have so many points."""
         return max(SMALLEST, min(size, size * self.shrink))
 
-    def head(self, title: str, size: float = 9) -> None:
-        """Write a title above all, in as many lines as it takes."""
+    def head(self, title: str, size: float = 9, *, beside: float = 0.0) -> None:
+        """Write a title above all, in as many lines as it takes.
+
+        A legend at the right may take so many inches of the width: it begins at the very top.
+        """
         size = self.points(size)
-        text = broken(title, 0.96 * self.width, size)
+        text = broken(title, 0.96 * self.width - beside, size)
         self.figure.suptitle(text, x=0.01, ha="left", fontsize=size)
 
     def explain(self, handles: Sequence[Any], labels: Sequence[str], size: float = 8) -> None:
@@ -360,6 +363,9 @@ def name_axes(ax: Axes, xlabel: str = "", ylabel: str = "") -> None:
     """Write what is on the axes, broken into lines that are no longer than the Axes."""
     wide, high = room(ax)
     share = 1.0 if is_own(ax) else 0.6
+    if ax.get_aspect() != "auto":  # as wide as high, or nearly, with much beside
+        wide = high = min(wide, high)
+        share = 1.0 if is_own(ax) else 0.45
     for text, label, length in ((xlabel, ax.xaxis.label, wide), (ylabel, ax.yaxis.label, high)):
         if text:
             label.set_text(broken(text, max(share * length, 0.5), float(label.get_fontsize())))

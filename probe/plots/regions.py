@@ -10,7 +10,16 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 
-from probe.plots.figures import broken, cut, cut_all, name_ticks, own_panels, points, width_of
+from probe.plots.figures import (
+    LINE_HEIGHT,
+    broken,
+    cut,
+    cut_all,
+    name_ticks,
+    own_panels,
+    points,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,10 +109,8 @@ def plot_regions(
             wide = 0.96 * canvas.width
             note = CAPTION if room.beside == "all" else MARKS
             text = broken(note, wide, small)
-            if (
-                1.3 * small / 72 * (1 + text.count("\n")) < 0.14 * canvas.height
-                and canvas.height > 3
-            ):
+            tall = LINE_HEIGHT * small / 72 * (1 + text.count("\n"))
+            if canvas.shrink == 1 or (tall < 0.14 * canvas.height and canvas.height > 3):
                 figure.supxlabel(text, x=0.01, ha="left", fontsize=small)
         for image, label in zip(
             images,

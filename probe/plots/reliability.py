@@ -85,7 +85,7 @@ def plot_reliability(
             sns.despine(ax=ax)
             ax.set_ylabel(broken(ax.get_ylabel(), 0.5 * canvas.height, size))
             share = width / sum(widths) * canvas.width
-            ax.set_xlabel(broken(ax.get_xlabel(), 0.85 * share, size))
+            ax.set_xlabel(broken(ax.get_xlabel(), 0.7 * share, size))
         if legend:
             canvas.explain(*row[0, 0].get_legend_handles_labels())
         canvas.head(title)

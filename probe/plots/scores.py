@@ -222,6 +222,7 @@ def _marks(
 def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
     """Draw, above the bars, which models each model is better than."""
     from matplotlib.lines import Line2D
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
     better = (p < STARS[0]) & (mean[:, None] > mean[None, :])
     winners = np.flatnonzero(better.any(axis=1))
@@ -233,8 +234,8 @@ def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
     dot = {"marker": "o", "ms": 4, **line}
     tick = {"marker": "|", "ms": 6, "mew": 1.2, **line}
     height = room(ax)[1] if is_own(ax) else 0.5 * room(ax)[1]
-    share = min(ROW * (len(winners) + 0.5) / height, 0.5)
-    crowded = share * height < LEAST_ROW * len(winners)
+    tall = min(ROW * (len(winners) + 0.5), 0.5 * height)
+    crowded = tall < LEAST_ROW * len(winners)
     if len(winners) > MAX_ROWS or crowded:
         n_differ = int(better.sum())
         legend.add(Line2D([], [], ls="none"), f"{n_differ} pairs differ\n(p < .05{of_pairs})")
@@ -244,7 +245,10 @@ def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
         return
     handles = Line2D([], [], **dot), Line2D([], [], **tick)
     legend.add(handles, f"better than\n(p < .05{of_pairs})")
-    above = ax.inset_axes((0.0, 1.01, 1.0, share))
+    # In inches: a share of the Axes' height would change while a layout finds that height.
+    scale: Any = ax.figure.dpi_scale_trans
+    inches = blended_transform_factory(ax.transAxes, scale + ScaledTranslation(0, 1, ax.transAxes))
+    above = ax.inset_axes((0.0, 0.03, 1.0, tall), transform=inches)
     above.set(xlim=ax.get_xlim(), ylim=(len(winners) - 0.5, -0.7))
     above.set_axis_off()
     for row, winner in enumerate(winners):
