@@ -118,7 +118,10 @@ def plot_regions(
             strict=True,
         ):
             if image is not None:
-                bar = figure.colorbar(image, ax=panels, aspect=15, fraction=0.05, pad=0.01)
+                # High enough to be read, though cells may take little of the width.
+                of_cells = max(room.cell * cells["layer"].nunique(), 0.1)
+                aspect = max(15.0, 0.5 * canvas.height / (0.05 * of_cells))
+                bar = figure.colorbar(image, ax=panels, aspect=aspect, fraction=0.05, pad=0.01)
                 bar.set_label(broken(label, 0.5 * canvas.height, small), fontsize=small)
                 bar.ax.tick_params(labelsize=small)
                 bar.ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
@@ -171,12 +174,16 @@ class _Room:
         left = min(max(width_of(label, letters) for label in _rows(best)), 0.25 * canvas.width)
         right = max(width_of(text, letters) for text in _results(best))
         short = max(width_of(text, letters) for text in _results(best, short=True))
+        has_ceiling = _has_ceiling(cells)
+        scales = 0.9 * (int(has_ceiling.any()) + int((~has_ceiling).any())) * canvas.points(8) / 8
+        # Cells are what the figure is about: what stands beside leaves them a third of the width.
+        free = canvas.width - left - scales - canvas.width / 3
         beside, taken = "nothing", 0.0
-        if right < 0.36 * canvas.width and row > 2.5 * letters / 72:
+        if right < min(0.36 * canvas.width, free) and row > 2.5 * letters / 72:
             beside, taken = "all", right
-        elif short < 0.36 * canvas.width and row > 1.2 * letters / 72:
+        elif short < min(0.36 * canvas.width, free) and row > 1.2 * letters / 72:
             beside, taken = "score", short
-        cell = (canvas.width - left - taken - 0.9) / n_layers
+        cell = (canvas.width - left - taken - scales) / n_layers
         heading = beside == "all" and canvas.shrink > 0.8
         return cls(letters, left, names, cell, row, beside, heading)
 

@@ -86,7 +86,17 @@ def test_figures_of_our_own_are_legible(name, n, long):
     assert legible.faults(figure) == []
 
 
-LEGENDS = ("alignment", "curves", "layers", "mds", "scores", "invariance", "transfer", "bands")
+LEGENDS = (
+    "alignment",
+    "curves",
+    "layers",
+    "mds",
+    "scores",
+    "invariance",
+    "transfer",
+    "bands",
+    "concepts",
+)
 
 
 @pytest.mark.parametrize("name", LEGENDS)
