@@ -34,13 +34,13 @@ from probe.output.files import writable_folder, write_all
 from probe.output.pictures import png
 from probe.output.summarised import Summarised
 from probe.output.text import number, p_value
-from probe.plots.concepts import plot_concepts
+from probe.plots.concepts import concepts_size, plot_concepts
 from probe.progress import track
 from probe.stimuli import StimulusSet, image_set
 from probe.targets import Direction, Target, by_channel
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MIN_PICTURES = 5
 """Of a concept: as many as accuracy is cross-validated with."""
@@ -163,17 +163,16 @@ class Concepts(Summarised):
             )
         return [*lines, *self.facts]
 
-    def plot(self) -> Figure:
+    def plot(self) -> Figure | SubFigure:
         """Draw change and TCAV score of every concept, with the range of random ones."""
         return plot_concepts(self.table, target=self.target, title=self.title)
 
     def _png(self) -> bytes:
-        rows = len(self.table)
         return png(
             lambda figure: plot_concepts(
                 self.table, target=self.target, title=self.title, figure=figure
             ),
-            (6.8, 1.3 + 0.22 * rows + 0.2 * self.table["layer"].nunique()),
+            concepts_size(self.table),
             self.title,
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from probe.plots.alignment import plot_alignment
     from probe.plots.checks import plot_curves, plot_randomisation
+    from probe.plots.concepts import plot_concepts
     from probe.plots.encoding import plot_encoding, plot_encodings, plot_sites
     from probe.plots.filters import plot_kernels, plot_maps, plot_patches
     from probe.plots.invariance import plot_invariance
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "plot_alignment",
+    "plot_concepts",
     "plot_curves",
     "plot_dendrogram",
     "plot_encoding",
@@ -52,6 +54,7 @@ __all__ = [
 
 _MODULES = {
     "plot_alignment": "alignment",
+    "plot_concepts": "concepts",
     "plot_curves": "checks",
     "plot_dendrogram": "rdms",
     "plot_encoding": "encoding",

@@ -21,7 +21,7 @@ from probe.plots.figures import (
     own_panels,
     points,
 )
-from probe.plots.layers import axes_size, places, plot_layers
+from probe.plots.layers import axes_size, draw_layers, places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,14 +65,13 @@ def plot_encoding(
         scores["init_seed"] = np.where(scores["kind"] == "untrained", 0, np.nan)
     names = places(table)
     with own_figure(ax, *axes_size(names)) as ax:
-        plot_layers(
+        draw_layers(
+            ax,
             scores,
             ceiling=None if ceiling is None else (ceiling, ceiling),
             ceiling_label="√ρ, the highest r (median over sites)",
             ylabel="r with held-out responses\n(median over sites)",
             title=title,
-            legend=False,
-            ax=ax,
         )
         gabor = table[table["kind"] == "gabor"]
         for value in gabor["r"]:
@@ -186,6 +185,7 @@ def plot_bands(
     matplotlib.figure.Figure or SubFigure
     """
     import seaborn as sns
+    from matplotlib.patheffects import withStroke
 
     rows = table[table["kind"] == "layer"]
     names = [alias or name for name, alias in zip(rows["layer"], rows["alias"], strict=True)]
@@ -199,7 +199,8 @@ def plot_bands(
         # With few resamples, an estimate may lie outside its interval.
         error = np.clip([r2 - ends[:, 0], ends[:, 1] - r2], 0.0, None)
         left.barh(y, r2, color=colours, xerr=error if np.isfinite(error).all() else None,
-                  error_kw={"lw": 0.9})  # fmt: skip
+                  error_kw={"lw": 0.9, "path_effects": [withStroke(linewidth=2.4, foreground="w")]}
+                  )  # fmt: skip
         left.set_ylim(len(names) - 0.4, -0.6)  # the first layer above
         size = points("ytick.labelsize")
         name_ticks(left.yaxis, y, cut_all(names, 0.22 * canvas.width, size))
@@ -295,8 +296,8 @@ def _draw_ceilings(ax: Axes, sites: pd.DataFrame) -> None:
     ax.set_xlim(max(0.0, float(np.nanmin(ceiling)) - 0.05), 1.0)
     ax.set_ylim(min(0.0, float(np.nanmin(r)) - 0.05), 1.0)
     ax.annotate(
-        "r = √ρ", (0.97, 0.96), xycoords="axes fraction", ha="right", va="top", color="0.3",
-        fontsize=points("legend.fontsize"),
+        "r = √ρ", (1.0, 1.0), (-2.4, 0.0), textcoords="offset fontsize", ha="right", va="center",
+        color="0.3", fontsize=points("legend.fontsize"),
     )  # fmt: skip
     ax.set_xlabel("√ρ, the highest r that can be reached")
     ax.set_ylabel("r with held-out responses")

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import textwrap
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -130,17 +131,56 @@ def width_of(text: str, size: float) -> float:
 def broken(text: str, wide: float, size: float) -> str:
     """Break a text into lines of so many inches at most, at so many points.
 
-    Words are broken only where one alone is too wide.
+    Lines are as even as their number allows. Words are broken only where one alone is too wide: at
+    a sign between parts of a name, or anywhere. A number is never parted from its ``%``.
     """
     lines = []
-    for line in text.split("\n"):
-        most = max(len(line), 1)
-        parts = [line]
-        while (widest := max(width_of(part, size) for part in parts)) > wide and most > 4:
-            most = max(min(most - 1, int(most * max(wide / widest, 0.5))), 4)
-            parts = textwrap.wrap(line, most) or [""]
+    for line in re.sub(r"(?<=\d) %", "\u00a0%", text).split("\n"):
+        parts = _lines(line, wide, size)
+        if len(parts) > 1:
+            # The narrowest that takes no more lines leaves no single word on the last.
+            low, high = wide / 2, wide
+            for _ in range(6):
+                middle = (low + high) / 2
+                closer = _lines(line, middle, size)
+                if len(closer) == len(parts) and len(_words(closer)) == len(_words(parts)):
+                    parts, high = closer, middle
+                else:
+                    low = middle
         lines += parts
     return "\n".join(lines)
+
+
+def _words(lines: Sequence[str]) -> list[str]:
+    return " ".join(lines).split(" ")
+
+
+def _lines(line: str, wide: float, size: float) -> list[str]:
+    """Fill lines of so many inches with words, or with parts of those that are wider."""
+    lines = [""]
+    for word in line.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width_of(longer, size) <= wide:
+            lines[-1] = longer
+            continue
+        pieces = [word] if width_of(word, size) <= wide else _pieces(word, wide, size)
+        if not lines[-1]:
+            lines.pop()
+        lines += pieces
+    return lines
+
+
+def _pieces(word: str, wide: float, size: float) -> list[str]:
+    """Break a word that is too wide behind the signs between its parts, else between letters."""
+    parts = re.findall(r"[^\W_]+[\W_]*|[\W_]+", word)
+    letters = [part if width_of(part, size) <= wide else list(part) for part in parts]
+    pieces = [""]
+    for part in itertools.chain.from_iterable([x] if isinstance(x, str) else x for x in letters):
+        if pieces[-1] and width_of(pieces[-1] + part, size) > wide:
+            pieces.append(part)
+        else:
+            pieces[-1] += part
+    return pieces
 
 
 def cut(text: str, wide: float, size: float) -> str:
@@ -173,12 +213,27 @@ def cut_all(texts: Sequence[str], wide: float, size: float) -> list[str]:
     if len(set(texts)) > 1:
         first = _in_common(texts)
         last = _in_common([text[first:][::-1] for text in texts])
-        texts = [
-            f"{'…' if first > 1 else text[:first]}{text[first : len(text) - last]}"
-            f"{'…' if last > 1 else text[len(text) - last :]}"
-            for text in texts
-        ]
+        # Whole parts of a name remain where they have room: 012 and 013, not 2 and 3.
+        start, end = texts[0][:first], texts[0][len(texts[0]) - last :]
+        signs = "./_-: "
+        whole = (
+            max(start.rfind(sign) for sign in signs) + 1,
+            len(end) - min((end.find(sign) for sign in signs if sign in end), default=len(end)),
+        )
+        parts = _inner(texts, *whole)
+        if max(width_of(text, size) for text in parts) > wide:
+            parts = _inner(texts, first, last)
+        texts = parts
     return [cut(text, wide, size) for text in texts]
+
+
+def _inner(texts: Sequence[str], first: int, last: int) -> list[str]:
+    """Leave out so many letters at the beginning and the end of each."""
+    return [
+        f"{'…' if first > 1 else text[:first]}{text[first : len(text) - last]}"
+        f"{'…' if last > 1 else text[len(text) - last :]}"
+        for text in texts
+    ]
 
 
 @contextlib.contextmanager
@@ -288,10 +343,13 @@ class Canvas:
         """Return how large letters are that would have so many points."""
         return max(SMALLEST, min(size, size * self.shrink))
 
-    def head(self, title: str, size: float = 9) -> None:
-        """Write a title above all, in as many lines as it takes."""
+    def head(self, title: str, size: float = 9, *, beside: float = 0.0) -> None:
+        """Write a title above all, in as many lines as it takes.
+
+        A legend at the right may take so many inches of the width: it begins at the very top.
+        """
         size = self.points(size)
-        text = broken(title, 0.96 * self.width, size)
+        text = broken(title, 0.96 * self.width - beside, size)
         self.figure.suptitle(text, x=0.01, ha="left", fontsize=size)
 
     def explain(self, handles: Sequence[Any], labels: Sequence[str], size: float = 8) -> None:
@@ -360,6 +418,9 @@ def name_axes(ax: Axes, xlabel: str = "", ylabel: str = "") -> None:
     """Write what is on the axes, broken into lines that are no longer than the Axes."""
     wide, high = room(ax)
     share = 1.0 if is_own(ax) else 0.6
+    if ax.get_aspect() != "auto":  # as wide as high, or nearly, with much beside
+        wide = high = min(wide, high)
+        share = 1.0 if is_own(ax) else 0.45
     for text, label, length in ((xlabel, ax.xaxis.label, wide), (ylabel, ax.yaxis.label, high)):
         if text:
             label.set_text(broken(text, max(share * length, 0.5), float(label.get_fontsize())))
@@ -373,6 +434,7 @@ def explain(
     *,
     title: str = "",
     last: str = "",
+    above: float = 0.0,
     **options: Any,
 ) -> None:
     """Draw the legend of an Axes beside it, broken into lines and as small as its room asks for.
@@ -387,6 +449,8 @@ def explain(
     title : str
     last : str
         What is written at the end of the x axis, beyond which the legend begins.
+    above : float
+        How many inches above the Axes it begins, beside what stands there.
     **options
         Of `matplotlib.axes.Axes.legend`.
     """
@@ -403,7 +467,7 @@ def explain(
     wide, high = room(ax)
     most = 0.6 * wide
     share = BESIDE if ax.get_aspect() == "auto" else 0.75 * BESIDE
-    wide, high = (2.6, 12.0) if own else (share * wide, 0.82 * high)
+    wide, high = (2.1, 12.0) if own else (share * wide, 0.82 * high)
     size = points("legend.fontsize")
     while True:
         handle = (2.9 if len(handles) else 0.3) * size / 72  # and its distance from the text
@@ -421,7 +485,7 @@ def explain(
     away = 0.0 if own else 0.03 + width_of(last, points("xtick.labelsize")) / 2
     options = {
         "loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0,
-        "bbox_transform": ax.transAxes + ScaledTranslation(away, 0, ax.figure.dpi_scale_trans),
+        "bbox_transform": ax.transAxes + ScaledTranslation(away, above, ax.figure.dpi_scale_trans),
         "handlelength": 2.0, "alignment": "left", "labelspacing": 0.4, "frameon": False,
         "borderpad": 0.1, **options,
     }  # fmt: skip

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 
 from probe.plots.figures import own_figure
-from probe.plots.grid import LINE, SMALL, Grid, blank, columns_of, space
+from probe.plots.grid import LINE, SMALL, Grid, blank, columns_of, line_below, space
 from probe.plots.maps import SIGNED, UNSIGNED, coloured, scale_of
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ def _grid(
     """Lay out ``n`` tiles of a height of ``aspect`` widths, in our width or into a space."""
 
     def below(width: float) -> float:
-        return LINE * 0.8 if width >= numbered else 0.0
+        return 0.8 * line_below(width) if width >= numbered else 0.0
 
     def step(width: float) -> tuple[float, float]:
         gap = 0.06 * width + 0.01
         return width + gap, width * aspect + gap + below(width)
 
     if into is not None:
-        columns, width = columns_of(n, step, into, LARGEST)
+        columns, width = columns_of(n, step, into, into[0])
     else:
         columns = columns or max(1, min(n, math.ceil(math.sqrt(1.5 * n * aspect))))
         width = min(LARGEST, WIDTH / columns * 0.94)
@@ -97,7 +97,7 @@ def plot_kernels(
         grid = _grid(max(n, 60), height / width)
     end = scale_of(kernels)
     high = sum(grid.size(len(group))[1] + 1.6 * LINE for group in groups.values())
-    across = grid.size(n)[0]
+    across = grid.size(max(map(len, groups.values()), default=n))[0]
     with own_figure(ax, across, high) as axes:
         blank(axes, across, high, title, note)
         top = 0.0
@@ -231,7 +231,7 @@ def plot_patches(
         width = min(LARGEST, room_across, max((into[1] / n - 1.4 * LINE) / times, 0.0))
         if width < 0.3:  # without values
             width = min(LARGEST, room_across, max((into[1] / n - line) / times, 0.02))
-        grid = Grid(k, width, aspect * width, LINE * 0.8 if width >= 0.3 else 0.0,
+        grid = Grid(k, width, aspect * width, 0.8 * line_below(width) if width >= 0.3 else 0.0,
                     0.06 * width + 0.005)  # fmt: skip
     across, high = grid.size(k)
     below = grid.height + grid.gap if projections else 0.0

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 LINE = 0.13
 """Height of a line of small text, in inches."""
 
-SMALL = 5.5
-"""Points of what stands below pictures."""
+SMALL, LARGE = 5.5, 8.0
+"""Points of what stands below pictures: those of less than three quarters of an inch, and large
+ones."""
 
 NOTE = 6.0
 """Points of the note below all."""
@@ -52,6 +53,11 @@ class Grid:
         """From one tile to the next: across, down."""
         return self.width + self.beside + self.gap, self.height + self.below + self.gap
 
+    @property
+    def letters(self) -> float:
+        """How large letters below are, in points."""
+        return letters_below(self.width)
+
     def size(self, n: int) -> tuple[float, float]:
         """Return the width and height that ``n`` tiles take."""
         across, down = self.step
@@ -75,9 +81,20 @@ class Grid:
         )
         if self.below and text:
             ax.text(
-                (left + right) / 2, bottom + 0.02, cut(text, 0.95 * self.width + self.gap, SMALL),
-                fontsize=SMALL, color="0.35", ha="center", va="top",
+                (left + right) / 2, bottom + 0.02,
+                cut(text, 0.95 * self.width + self.gap, self.letters), fontsize=self.letters,
+                color="0.35", ha="center", va="top",
             )  # fmt: skip
+
+
+def letters_below(width: float) -> float:
+    """Return how large letters are below a picture of so many inches, in points."""
+    return float(np.clip(7.3 * width, SMALL, LARGE))
+
+
+def line_below(width: float) -> float:
+    """Return the height of such a line, in inches."""
+    return LINE * letters_below(width) / SMALL
 
 
 def space(ax: Axes | None, title: str, note: str) -> tuple[float, float] | None:

@@ -65,44 +65,11 @@ def plot_layers(
     -------
     matplotlib.axes.Axes
     """
-    import seaborn as sns
-
-    rows = table[table["kind"] == "layer"].reset_index(drop=True)
-    positions = {name: k for k, name in enumerate(rows["layer"])}
     names = places(table)
     with own_figure(ax, *axes_size(names)) as ax:
-        if ceiling is not None and np.isfinite(ceiling).all():
-            label = ceiling_label
-            if ceiling[0] == ceiling[1]:
-                ax.axhline(ceiling[0], color="0.5", lw=1.4, alpha=0.6, label=label, zorder=0)
-            else:
-                ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=label, zorder=0)
-        ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
-        _draw_baselines(ax, table, positions)
-
-        # One line per kind of layer: before and after a ReLU are different representations.
-        kinds = list(dict.fromkeys(rows["type"]))
-        palette = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
-        small = len(names) > 40
-        for k, (kind, colour) in enumerate(zip(kinds, palette, strict=True)):
-            of_kind = rows[rows["type"] == kind]
-            x = [positions[name] for name in of_kind["layer"]]
-            error = [
-                (of_kind["score"] - of_kind["ci_low"]).clip(lower=0),
-                (of_kind["ci_high"] - of_kind["score"]).clip(lower=0),
-            ]
-            ax.errorbar(
-                x, of_kind["score"], yerr=error, fmt=f"{LOOKS_MARKERS[k % 8]}-",
-                ms=3 if small else 5, lw=1.4,
-                elinewidth=1.2, capsize=1 if small else 2.5, color=colour, label=kind, zorder=4,
-            )  # fmt: skip
-
-        name_places(ax, names)
-        _draw_classic(ax, table, len(positions))
-        ax.set_xlim(-0.6, len(names) - 0.4)
-        name_axes(ax, ylabel=ylabel)
-        head(ax, title)
-        sns.despine(ax=ax)
+        draw_layers(
+            ax, table, ceiling=ceiling, ceiling_label=ceiling_label, ylabel=ylabel, title=title
+        )
         explain(
             ax,
             legend,
@@ -110,6 +77,55 @@ def plot_layers(
             title=f"bars: {interval_label}" if interval_label else "",
         )
     return ax
+
+
+def draw_layers(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    ceiling: tuple[float, float] | None,
+    ceiling_label: str,
+    ylabel: str,
+    title: str,
+) -> None:
+    """Draw all but the legend, into an Axes whose letters have their sizes."""
+    import seaborn as sns
+
+    rows = table[table["kind"] == "layer"].reset_index(drop=True)
+    positions = {name: k for k, name in enumerate(rows["layer"])}
+    names = places(table)
+    if ceiling is not None and np.isfinite(ceiling).all():
+        label = ceiling_label
+        if ceiling[0] == ceiling[1]:
+            ax.axhline(ceiling[0], color="0.5", lw=1.4, alpha=0.6, label=label, zorder=0)
+        else:
+            ax.axhspan(*ceiling, color="0.5", alpha=0.18, lw=0, label=label, zorder=0)
+    ax.axhline(0.0, color="0.3", lw=0.8, zorder=1)
+    _draw_baselines(ax, table, positions)
+
+    # One line per kind of layer: before and after a ReLU are different representations.
+    kinds = list(dict.fromkeys(rows["type"]))
+    palette = sns.color_palette("colorblind" if len(kinds) <= 10 else "husl", len(kinds))
+    small = len(names) > 40
+    for k, (kind, colour) in enumerate(zip(kinds, palette, strict=True)):
+        of_kind = rows[rows["type"] == kind]
+        x = [positions[name] for name in of_kind["layer"]]
+        error = [
+            (of_kind["score"] - of_kind["ci_low"]).clip(lower=0),
+            (of_kind["ci_high"] - of_kind["score"]).clip(lower=0),
+        ]
+        ax.errorbar(
+            x, of_kind["score"], yerr=error, fmt=f"{LOOKS_MARKERS[k % 8]}-",
+            ms=3 if small else 5, lw=1.4,
+            elinewidth=1.2, capsize=1 if small else 2.5, color=colour, label=kind, zorder=4,
+        )  # fmt: skip
+
+    name_places(ax, names)
+    _draw_classic(ax, table, len(positions))
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    name_axes(ax, ylabel=ylabel)
+    head(ax, title)
+    sns.despine(ax=ax)
 
 
 def places(table: pd.DataFrame) -> list[str]:

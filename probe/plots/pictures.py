@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.plots.figures import cut, own_figure
-from probe.plots.grid import LINE, SMALL, Grid, blank, columns_of, space
+from probe.plots.figures import cut, own_figure, width_of
+from probe.plots.grid import SMALL, Grid, blank, columns_of, line_below, space
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,14 +69,17 @@ def plot_pictures(
     n, height, width = pictures.shape[:3]
     n_patches = max((len(row) for row in patches or ()), default=0)
     into = space(ax, title, note)
-    grid = _grid(n, width, height, n_patches, into)
+    longest = max((width_of(label, SMALL) for label in labels), default=0.0)
+    grid = _grid(n, width, height, n_patches, into, longest)
     across, high = grid.size(n)
     across = max(across, NARROWEST if into is None else min(NARROWEST, into[0]))
     with own_figure(ax, across, high) as axes:
         blank(axes, across, high, title, note)
         for k, picture in enumerate(pictures):
             pixels = picture if k not in crossed else _pale(picture)
-            grid.draw(axes, k, 0.0, pixels, cut(labels[k], 0.86 * grid.width, SMALL), smooth=True)
+            grid.draw(
+                axes, k, 0.0, pixels, cut(labels[k], 0.86 * grid.width, grid.letters), smooth=True
+            )
             left, right, bottom, top = grid.box(k)
             if k in crossed:
                 for ends in ((top, bottom), (bottom, top)):
@@ -92,27 +95,35 @@ def plot_pictures(
     return axes
 
 
-def _grid(n: int, width: int, height: int, beside: int, into: tuple[float, float] | None) -> Grid:
-    """Lay out n pictures of so many pixels, with so many patches beside each."""
+def _grid(
+    n: int,
+    width: int,
+    height: int,
+    beside: int,
+    into: tuple[float, float] | None,
+    longest: float,
+) -> Grid:
+    """Lay out n pictures of so many pixels, with so many patches beside each, and their labels."""
     if into is not None:
 
         def step(wide: float) -> tuple[float, float]:
             high = wide * height / width
             across = beside * (high + GAP / 2) + 2 * GAP if beside else 0.0
-            return wide + across + GAP, high + (LINE if wide >= LABELLED else 0.0) + GAP
+            return wide + across + GAP, high + (line_below(wide) if wide >= LABELLED else 0.0) + GAP
 
-        columns, wide = columns_of(n, step, into, LARGEST)
+        columns, wide = columns_of(n, step, into, into[0])
         across = step(wide)[0] - wide - GAP
-        below = LINE if wide >= LABELLED else 0.0
+        below = line_below(wide) if wide >= LABELLED else 0.0
         return Grid(columns, wide, wide * height / width, below, GAP, across)
-    wide = min(max(width / DPI, SMALLEST), LARGEST)
+    wide = min(max(width / DPI, SMALLEST, min(longest / 0.86, FEW)), LARGEST)
     if n * (FEW + GAP) <= WIDTH:  # as large as one row allows
         wide = max(wide, FEW)
     high = wide * height / width
     room = beside * (high + GAP / 2) + 2 * GAP if beside else 0.0
-    across, down = Grid(1, wide, high, LINE, GAP, room).step
+    line = line_below(wide)
+    across, down = Grid(1, wide, high, line, GAP, room).step
     columns = max(round(math.sqrt(1.5 * n * down / across)), int(WIDTH / across), 1)
-    return Grid(min(columns, n), wide, high, LINE, GAP, room)
+    return Grid(min(columns, n), wide, high, line, GAP, room)
 
 
 def _pale(picture: np.ndarray) -> np.ndarray:

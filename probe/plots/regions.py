@@ -10,7 +10,16 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 
-from probe.plots.figures import broken, cut, cut_all, name_ticks, own_panels, points, width_of
+from probe.plots.figures import (
+    LINE_HEIGHT,
+    broken,
+    cut,
+    cut_all,
+    name_ticks,
+    own_panels,
+    points,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,10 +109,8 @@ def plot_regions(
             wide = 0.96 * canvas.width
             note = CAPTION if room.beside == "all" else MARKS
             text = broken(note, wide, small)
-            if (
-                1.3 * small / 72 * (1 + text.count("\n")) < 0.14 * canvas.height
-                and canvas.height > 3
-            ):
+            tall = LINE_HEIGHT * small / 72 * (1 + text.count("\n"))
+            if canvas.shrink == 1 or (tall < 0.14 * canvas.height and canvas.height > 3):
                 figure.supxlabel(text, x=0.01, ha="left", fontsize=small)
         for image, label in zip(
             images,
@@ -111,7 +118,10 @@ def plot_regions(
             strict=True,
         ):
             if image is not None:
-                bar = figure.colorbar(image, ax=panels, aspect=15, fraction=0.05, pad=0.01)
+                # High enough to be read, though cells may take little of the width.
+                of_cells = max(room.cell * cells["layer"].nunique(), 0.1)
+                aspect = max(15.0, 0.5 * canvas.height / (0.05 * of_cells))
+                bar = figure.colorbar(image, ax=panels, aspect=aspect, fraction=0.05, pad=0.01)
                 bar.set_label(broken(label, 0.5 * canvas.height, small), fontsize=small)
                 bar.ax.tick_params(labelsize=small)
                 bar.ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
@@ -164,12 +174,16 @@ class _Room:
         left = min(max(width_of(label, letters) for label in _rows(best)), 0.25 * canvas.width)
         right = max(width_of(text, letters) for text in _results(best))
         short = max(width_of(text, letters) for text in _results(best, short=True))
+        has_ceiling = _has_ceiling(cells)
+        scales = 0.9 * (int(has_ceiling.any()) + int((~has_ceiling).any())) * canvas.points(8) / 8
+        # Cells are what the figure is about: what stands beside leaves them a third of the width.
+        free = canvas.width - left - scales - canvas.width / 3
         beside, taken = "nothing", 0.0
-        if right < 0.36 * canvas.width and row > 2.5 * letters / 72:
+        if right < min(0.36 * canvas.width, free) and row > 2.5 * letters / 72:
             beside, taken = "all", right
-        elif short < 0.36 * canvas.width and row > 1.2 * letters / 72:
+        elif short < min(0.36 * canvas.width, free) and row > 1.2 * letters / 72:
             beside, taken = "score", short
-        cell = (canvas.width - left - taken - 0.9) / n_layers
+        cell = (canvas.width - left - taken - scales) / n_layers
         heading = beside == "all" and canvas.shrink > 0.8
         return cls(letters, left, names, cell, row, beside, heading)
 

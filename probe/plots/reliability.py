@@ -83,9 +83,10 @@ def plot_reliability(
         size = points("axes.labelsize")
         for ax, width in zip(row[0], widths, strict=True):
             sns.despine(ax=ax)
+            part = 0.55 if ax is row[0, -1] else 0.75  # nothing is right of the last to lean on
             ax.set_ylabel(broken(ax.get_ylabel(), 0.5 * canvas.height, size))
             share = width / sum(widths) * canvas.width
-            ax.set_xlabel(broken(ax.get_xlabel(), 0.85 * share, size))
+            ax.set_xlabel(broken(ax.get_xlabel(), part * share, size))
         if legend:
             canvas.explain(*row[0, 0].get_legend_handles_labels())
         canvas.head(title)

@@ -145,16 +145,19 @@ def plot_scores(
         tops = np.fmax(np.fmax(mean, np.nanmax(scores, axis=1)), np.fmax(high, 0.0))
         extremes = np.array([*tops, *low, *scores.ravel(), *mean, lower, upper, 0.0])
         bottom, top = np.nanmin(extremes), np.nanmax(extremes)
-        room = (top - bottom) or 1.0
-        ax.set_ylim(bottom - 0.04 * room if bottom < 0 else 0.0, top + 0.13 * room)
+        span = (top - bottom) or 1.0
+        # Stars and a diamond take a quarter of an inch, in small Axes, too.
+        high = room(ax)[1] if is_own(ax) else max(0.4 * room(ax)[1] - 0.5, 0.3)
+        above = max(0.13, min(0.25 / high, 0.5))
+        ax.set_ylim(bottom - 0.04 * span if bottom < 0 else 0.0, top + above * span)
         ax.set_xlim(-0.6, n_models - 0.4)
         _marks(ax, x, tops, p_zero, p_ceiling if np.isfinite(lower) else None, entries)
         name_places(ax, [labels[k] for k in rows])
         name_axes(ax, ylabel=ylabel)
         ax.spines[["top", "right"]].set_visible(False)
-        _wings(ax, mean, p_pairs, entries)
+        above = _wings(ax, mean, p_pairs, entries)
         head(ax, title)
-        entries.draw(ax, legend)
+        entries.draw(ax, legend, above)
     return ax
 
 
@@ -172,12 +175,12 @@ class _Legend:
     def add(self, handle: Any, text: str) -> None:
         self.entries.append((handle, text.format(self.correction)))
 
-    def draw(self, ax: Axes, legend: bool) -> None:
+    def draw(self, ax: Axes, legend: bool, above: float) -> None:
         from matplotlib.legend_handler import HandlerTuple
 
         handles, texts = zip(*self.entries, strict=True) if self.entries else ((), ())
         handlers = {tuple: HandlerTuple(ndivide=None, pad=0.0)}
-        explain(ax, legend, list(handles), list(texts), handler_map=handlers)
+        explain(ax, legend, list(handles), list(texts), handler_map=handlers, above=above)
 
 
 def _marks(
@@ -192,7 +195,8 @@ def _marks(
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation
 
-    diamond: dict[str, Any] = {"marker": "D", "ms": 4.0, "color": "0.1", "ls": "none"}
+    diamond: dict[str, Any] = {"marker": "D", "ms": 4.0, "color": "0.1", "ls": "none",
+                               "clip_on": False}  # fmt: skip
     counts = (p_zero[:, None] < np.array(STARS)).sum(axis=1)
     # Where bars are too narrow for stars, it is said how many models have them.
     size = points("font.size")
@@ -219,32 +223,36 @@ def _marks(
     legend.add(Line2D([], [], **diamond), "not below the ceiling\n(p ≥ .05, {})")
 
 
-def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
-    """Draw, above the bars, which models each model is better than."""
+def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> float:
+    """Draw, above the bars, which models each model is better than; return inches that it takes."""
     from matplotlib.lines import Line2D
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
     better = (p < STARS[0]) & (mean[:, None] > mean[None, :])
     winners = np.flatnonzero(better.any(axis=1))
     if not np.isfinite(p[np.triu_indices(len(p), 1)]).any():
-        return
+        return 0.0
     n_pairs = len(p) * (len(p) - 1) // 2
     of_pairs = f", {{}} over {n_pairs} pairs" if n_pairs > 1 else ""
     line: dict[str, Any] = {"color": "0.25", "lw": 0.9}
     dot = {"marker": "o", "ms": 4, **line}
     tick = {"marker": "|", "ms": 6, "mew": 1.2, **line}
     height = room(ax)[1] if is_own(ax) else 0.5 * room(ax)[1]
-    share = min(ROW * (len(winners) + 0.5) / height, 0.5)
-    crowded = share * height < LEAST_ROW * len(winners)
+    tall = min(ROW * (len(winners) + 0.5), 0.4 * height)
+    crowded = tall < LEAST_ROW * len(winners)
     if len(winners) > MAX_ROWS or crowded:
         n_differ = int(better.sum())
         legend.add(Line2D([], [], ls="none"), f"{n_differ} pairs differ\n(p < .05{of_pairs})")
-        return
+        return 0.0
     if not len(winners):
         legend.add(Line2D([], [], ls="none"), f"no two models differ\n(p ≥ .05{of_pairs})")
-        return
+        return 0.0
     handles = Line2D([], [], **dot), Line2D([], [], **tick)
     legend.add(handles, f"better than\n(p < .05{of_pairs})")
-    above = ax.inset_axes((0.0, 1.01, 1.0, share))
+    # In inches: a share of the Axes' height would change while a layout finds that height.
+    scale: Any = ax.figure.dpi_scale_trans
+    inches = blended_transform_factory(ax.transAxes, scale + ScaledTranslation(0, 1, ax.transAxes))
+    above = ax.inset_axes((0.0, 0.03, 1.0, tall), transform=inches)
     above.set(xlim=ax.get_xlim(), ylim=(len(winners) - 0.5, -0.7))
     above.set_axis_off()
     for row, winner in enumerate(winners):
@@ -253,3 +261,4 @@ def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> None:
         above.plot(ends, [row, row], solid_capstyle="butt", **line)
         above.plot(losers, np.full(len(losers), row), **tick | {"ls": "none"})
         above.plot(winner, row, **dot)
+    return 0.03 + tall

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from probe.plots.figures import Canvas, broken, cut, name_ticks, own_panels
+from probe.plots.figures import Canvas, broken, cut, name_ticks, own_panels, width_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -23,6 +23,10 @@ out."""
 
 MAX_ROWS = 24
 """Sites that are drawn, at most."""
+
+SHORT = {"superstimulus": "super", "best recorded": "recorded", "best for the judge": "judge's",
+         "best photograph": "photo"}  # fmt: skip
+"""What pictures are called where there is little room."""
 
 
 def plot_superstimuli(
@@ -70,9 +74,10 @@ def plot_superstimuli(
         figure, size = canvas.figure, canvas.points(7.5)
         line = 1.3 * size / 72
         heads = 1.3 * canvas.points(8.5) / 72 * 5  # title, and what numbers are
-        n_rows = int((canvas.height - heads - 3 * line) / (LEAST + 3 * line))
-        sites = sites[: max(n_rows, 1)]
         beside_pictures = canvas.width > LEAST * columns + NARROWEST
+        below = (7 if beside_pictures else 0) * line  # of the predictions: ticks, label, legend
+        n_rows = int((canvas.height - heads - below) / (LEAST + 2 * line))
+        sites = sites[: max(n_rows, 1)]
         grid = figure.add_gridspec(
             len(sites), columns + beside_pictures,
             width_ratios=[*[SIDE] * columns, *([2.4] if beside_pictures else [])],
@@ -92,7 +97,10 @@ def plot_superstimuli(
                 one = of_site[(of_site["picture"] == kind) & (of_site["index"] == index)].iloc[0]
                 text = f"{_signed(one['judged'])} SD"
                 if k == 0:
-                    text = f"{broken(kind, 0.95 * of_picture, size)}\n{text}"
+                    across = 0.95 * of_picture
+                    fits = all(width_of(word, size) <= across for word in kind.split())
+                    kind = kind if fits else SHORT.get(kind, kind)
+                    text = f"{broken(kind, across, size)}\n{text}"
                 ax.set_title(text, fontsize=size, pad=2, loc="center")
                 if column == 0:
                     ax.set_ylabel(cut(site, 0.9 * of_picture, size), fontsize=size)
@@ -117,15 +125,13 @@ def plot_superstimuli(
 
 def _draw_predictions(ax: mpl.axes.Axes, rows: pd.DataFrame, last: bool, canvas: Canvas) -> None:
     """Draw what the judge, and the networks that made it, predict for each picture of a site."""
-    names = {"superstimulus": "super", "best recorded": "recorded", "best for the judge": "judge's",
-             "best photograph": "photo"}  # fmt: skip
     y = np.arange(len(rows))[::-1]
     ax.axvline(0.0, color="0.8", lw=0.8, zorder=0)
     ax.plot(rows["made_for"], y, "o", ms=3.5, mfc="white", mec="0.55")
     ax.plot(rows["judged"], y, "o", ms=4, color="#0072b2")
     small = canvas.points(6.5)
     ax.tick_params(labelsize=small)
-    name_ticks(ax.yaxis, y, [names.get(kind, kind) for kind in rows["picture"]])
+    name_ticks(ax.yaxis, y, [SHORT.get(kind, kind) for kind in rows["picture"]])
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_xscale("symlog", linthresh=4.0)
     ax.minorticks_off()

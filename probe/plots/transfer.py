@@ -98,7 +98,7 @@ def plot_transfer(
         # In a small figure, the legend below takes its part of the height.
         name_places(left, [*names, *others], share=0.34 if canvas.shrink > 0.8 else 0.16)
         left.set_ylabel(ylabel)
-        left.set_title("all other folds", loc="left")
+        left.set_title("trained on all other folds", loc="left")
         if has_curve:
             _draw_curves(axes[0, 1], table, layers, names, legend, canvas)
         chance = float(table["chance"].iloc[0])

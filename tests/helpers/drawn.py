@@ -125,6 +125,19 @@ def alignment(n: int, long: bool) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+@functools.cache
+def concepts(n: int, long: bool) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    kinds = ["striped", "dotted", "zigzagged", "random 1"]
+    if long:
+        kinds = [f"{kind} (Describable Textures, 120 pictures)" for kind in kinds]
+    rows = [(concept, layer) for layer in names(n, long)[0] for concept in kinds]
+    change, score = rng.normal(0, 0.4, len(rows)), rng.random(len(rows))
+    return pd.DataFrame(rows, columns=["concept", "layer"]).assign(
+        change=change, change_low=-0.5, change_high=0.4, p_holm=np.where(change > 0.4, 0.01, 0.6),
+        score=score, score_low=0.3, score_high=0.7, score_p=np.where(score > 0.7, 0.01, 0.4))  # fmt: skip
+
+
 METHODS = ["gradient", "input-x-gradient", "guided-backprop", "integrated-gradients", "smoothgrad",
            "grad-cam", "score-cam", "lrp", "occlusion", "rise"]  # fmt: skip
 
@@ -439,6 +452,7 @@ def _plots() -> tuple[dict[str, Draw], dict[str, Draw]]:
     from probe.plots import maps
     from probe.plots.alignment import plot_alignment
     from probe.plots.checks import plot_curves, plot_randomisation
+    from probe.plots.concepts import plot_concepts
     from probe.plots.deletions import plot_in_vivo
     from probe.plots.encoding import plot_bands, plot_encoding, plot_encodings, plot_sites
     from probe.plots.filters import plot_kernels, plot_maps, plot_patches
@@ -538,6 +552,9 @@ def _plots() -> tuple[dict[str, Draw], dict[str, Draw]]:
             sites(n), (224, 224), title=title(long), figure=figure, **o),
         "bands": lambda n, long, figure, **o: plot_bands(
             *banded(n, long), title=title(long), figure=figure, **o),
+        "concepts": lambda n, long, figure, **o: plot_concepts(
+            concepts(n, long), target="logit of 'zebra'" if not long else SITE, title=title(long),
+            figure=figure, **o),
         "invariance": lambda n, long, figure, **o: plot_invariance(
             invariance(n, long), title=title(long), figure=figure, **o),
         "side_by_side": lambda n, long, figure, **o: maps.plot_side_by_side(
