@@ -429,19 +429,31 @@ def test_a_style_that_counts_nothing_paints_nothing() -> None:
     np.testing.assert_array_equal(made.pixels, alone.pixels)
 
 
+def transfer_of(content: np.ndarray, *others: np.ndarray, **options: Any) -> styles.Transfer:
+    """A transfer that has not begun to paint."""
+    masks = options.pop("masks", ())
+    settings = StyleSettings(**QUICK_SETTINGS | options)
+    plan = styles.prepare(content, list(others), settings, masks=masks)
+    return styles.Transfer(plan.inputs, plan.network, plan.settings, torch.device("cpu"))
+
+
+def test_small_sizes_are_more_work_than_their_pixels() -> None:
+    # Measured with VGG-16 on one core: 0.30 s a step at 128 × 128 pixels, 0.71 s at 256 × 256.
+    square = drawn(1, 64, 64)
+    transfer = transfer_of(square, square, size=256)
+    first, last = (transfer.work(k) / transfer.steps(k) for k in (0, -1))
+    assert transfer.sizes[0] == (128, 128)
+    assert last / first == pytest.approx(0.71 / 0.30, rel=0.15)
+    plain = transfer_of(square, square, size=256, loss="gram")
+    assert plain.work(-1) == plain.steps(-1) * 256**2
+
+
 class TestTheContentInTheColoursOfTheStyle:
     """What a picture starts from."""
 
-    @staticmethod
-    def transfer(content: np.ndarray, *others: np.ndarray, **options: Any) -> styles.Transfer:
-        masks = options.pop("masks", ())
-        settings = StyleSettings(**QUICK_SETTINGS | options)
-        plan = styles.prepare(content, list(others), settings, masks=masks)
-        return styles.Transfer(plan.inputs, plan.network, plan.settings, torch.device("cpu"))
-
     def test_has_their_mean_and_covariance(self) -> None:
         pale = 64 + drawn(2) // 2  # no colour is cut off at 0 or 1
-        transfer = self.transfer(drawn(1), pale)
+        transfer = transfer_of(drawn(1), pale)
         start = transfer.start(transfer.sizes[0])
         for found, expected in zip(
             style_colours.mean_and_covariance(start),
@@ -454,9 +466,9 @@ class TestTheContentInTheColoursOfTheStyle:
         one, other, both = (
             transfer.start(transfer.sizes[0])
             for transfer in (
-                self.transfer(drawn(1), drawn(2)),
-                self.transfer(drawn(1), drawn(3)),
-                self.transfer(drawn(1), drawn(2), drawn(3), mix=[3, 1]),
+                transfer_of(drawn(1), drawn(2)),
+                transfer_of(drawn(1), drawn(3)),
+                transfer_of(drawn(1), drawn(2), drawn(3), mix=[3, 1]),
             )
         )
         torch.testing.assert_close(both, (3 * one + other) / 4)
@@ -464,14 +476,14 @@ class TestTheContentInTheColoursOfTheStyle:
     def test_is_the_content_where_nothing_is_painted(self) -> None:
         mask = np.zeros((48, 64), np.uint8)
         mask[:, 32:] = 255
-        transfer = self.transfer(drawn(1), drawn(2), masks=mask)
+        transfer = transfer_of(drawn(1), drawn(2), masks=mask)
         start = transfer.start(transfer.sizes[0])
         torch.testing.assert_close(start[..., :32], tensor(drawn(1))[..., :32])
         assert (start - tensor(drawn(1)))[..., 32:].abs().mean() > 0.05
 
     @pytest.mark.parametrize("options", [{"colours": "keep"}, {"start": "content"}])
     def test_is_the_content_where_that_is_asked_for(self, options: dict[str, str]) -> None:
-        transfer = self.transfer(drawn(1), drawn(2), **options)
+        transfer = transfer_of(drawn(1), drawn(2), **options)
         torch.testing.assert_close(transfer.start(transfer.sizes[0]), tensor(drawn(1)))
 
 
