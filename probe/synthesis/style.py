@@ -69,6 +69,7 @@ from probe.synthesis.style_settings import (
 from probe.synthesis.style_tiles import (
     GRID_PX,
     Likeness,
+    check_white,
     content_features,
     likeness_gradient,
     position_weights,
@@ -474,6 +475,7 @@ class Transfer:
         recoloured = content
         for region in self.pictures.regions:
             mask = self.pictures.region_mask(region, size)
+            check_white(mask)
             matched = torch.stack([
                 weight * style_colours.matched(
                     content, self.pictures.styles[k], mask, self.pictures.style_masks[k]
