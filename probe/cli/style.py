@@ -119,7 +119,9 @@ def style(
 
     Each picture records how it was made, in its metadata and in a .json file beside it. It keeps
     the transparency, EXIF data and bit depth of the original. If the command is interrupted, the
-    same command resumes where it stopped.
+    same command resumes where it stopped. 512 pixels take about 4 minutes on two cores that
+    have bfloat16 (longer on others), and twice the side four times as long; how long yours will
+    take is said after the first steps.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ from probe.synthesis.run import Preview, Run, Unfinished
 from probe.synthesis.style import BETAS, STEP_SIZE, Transfer, prepare
 from probe.synthesis.style_settings import StyleSettings
 
-LATER_SHARE = 0.5
+LATER_SHARE = 0.8
 """Steps of a frame, as a share of those that the last size of the first one takes."""
 
 STEADINESS = 50.0
@@ -148,7 +148,7 @@ def paint_next(transfer: Transfer, before: Mapping[str, Any], run: Run) -> dict[
     )
     warped.clamp_(0, 1)
     is_grey = warped.shape[1] == 1
-    fresh = style_colours.luminance(content) if is_grey else content
+    fresh = style_colours.luminance(content) if is_grey else transfer.recoloured(content)
     steps = max(1, round(LATER_SHARE * transfer.steps(len(transfer.sizes) - 1)))
     pixels = transfer.canvas(visible * warped + (1 - visible) * fresh, content, size, steps)
     optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)

@@ -85,7 +85,7 @@ class StyleSettings(Settings):
     )
     tileable: bool = option(False, "Make opposite borders match, for a pattern without seams.")
     steps: int = option(
-        100, "Steps of the optimiser at each size; twice as many at the first.", at_least=1
+        60, "Steps of the optimiser at each size; twice as many at the first.", at_least=1
     )
     tolerance: float = option(
         0.0,
@@ -96,7 +96,7 @@ class StyleSettings(Settings):
     start: Any = option(
         None,
         "Picture to start from: content, noise, or a picture file.",
-        unset="content; for a texture, noise",
+        unset="content in the colours of the style; for a texture, noise",
     )
     weights: str = option("imagenet", WEIGHTS)
     threads: int | None = option(
