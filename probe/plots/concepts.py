@@ -97,7 +97,7 @@ def _needed(counts: list[int], line: float) -> float:
 
 
 def _draw_rows(ax: Axes, rows: pd.DataFrame, column: str, p: str) -> None:
-    for at, row in rows.iterrows():
+    for at, row in enumerate(rows.to_dict("records")):
         ax.plot(
             (row[f"{column}_low"], row[f"{column}_high"]), (at, at), color=GREY, lw=4,
             solid_capstyle="butt", zorder=1,

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.plots.figures import cut, head, letters_of, name_axes, name_ticks, own_figure, room
+from probe.plots.figures import (
+    LINE_HEIGHT,
+    SMALLEST,
+    cut,
+    head,
+    is_own,
+    letters_of,
+    name_axes,
+    name_ticks,
+    own_figure,
+    room,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +67,11 @@ def plot_in_vivo(
                 textcoords="offset points", ha="right", va="top", fontsize=7, color="0.35",
             )  # fmt: skip
         wide = 0.4 * max(room(ax)[0], 3.0)
+        # Every row has its name: in a small Axes, letters are smaller.
         size = letters_of(ax.yaxis)
+        if not is_own(ax):
+            size = float(np.clip(72 * 0.45 * room(ax)[1] / len(rows) / LINE_HEIGHT, SMALLEST, size))
+            ax.tick_params(axis="y", labelsize=size)
         names = [cut(str(name), wide, size) for name in rows["method"]]
         name_ticks(ax.yaxis, range(len(rows)), names)
         ax.set_ylim(-0.7, len(rows) - 0.3)

@@ -43,6 +43,9 @@ settings say."""
 BESIDE = 0.46
 """Share of a user's Axes' room that a legend beside it may take."""
 
+TOGETHER = "\u00a0"
+"""A space at which no line ends."""
+
 LINE_HEIGHT = 1.25
 """Distance of lines of text, in letters' sizes."""
 
@@ -135,7 +138,7 @@ def broken(text: str, wide: float, size: float) -> str:
     a sign between parts of a name, or anywhere. A number is never parted from its ``%``.
     """
     lines = []
-    for line in re.sub(r"(?<=\d) %", "\u00a0%", text).split("\n"):
+    for line in re.sub(r"(?<=\d) %", f"{TOGETHER}%", text).split("\n"):
         parts = _lines(line, wide, size)
         if len(parts) > 1:
             # The narrowest that takes no more lines leaves no single word on the last.
@@ -148,7 +151,7 @@ def broken(text: str, wide: float, size: float) -> str:
                 else:
                     low = middle
         lines += parts
-    return "\n".join(lines)
+    return "\n".join(lines).replace(TOGETHER, " ")
 
 
 def _words(lines: Sequence[str]) -> list[str]:
@@ -467,7 +470,7 @@ def explain(
     wide, high = room(ax)
     most = 0.6 * wide
     share = BESIDE if ax.get_aspect() == "auto" else 0.75 * BESIDE
-    wide, high = (2.1, 12.0) if own else (share * wide, 0.82 * high)
+    wide, high = (2.1, 12.0) if own else (share * wide, 0.72 * high)
     size = points("legend.fontsize")
     while True:
         handle = (2.9 if len(handles) else 0.3) * size / 72  # and its distance from the text

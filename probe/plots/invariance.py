@@ -114,7 +114,7 @@ def plot_invariance(
                 handles=handles, loc="outside right upper", title=heading, alignment="left",
                 fontsize=of_legend, title_fontsize=of_legend, handlelength=2.4,
             )  # fmt: skip
-            names = [heading, *(handle.get_label() for handle in handles)]
+            names = [heading, *(str(handle.get_label()) for handle in handles)]
             beside = max(width_of(name, of_legend) for name in names) + 5 * of_legend / 72
             canvas.head(title, beside=beside)
         else:

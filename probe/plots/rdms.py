@@ -133,7 +133,7 @@ def plot_rdm(
             names = cut_all(one.names, longest, size)
             ax.set_yticks(range(one.n), names)
             ax.set_xticks(range(one.n), names, rotation=90)
-            ax.tick_params(length=0, pad=2.0 + bar_width * 72 * inches(ax)[1])
+            ax.tick_params(length=0, pad=2.0 + 72 * bar_width)
 
         if groups:
             groups.legend(ax, 1.04, legend)
@@ -323,7 +323,7 @@ def plot_dendrogram(
             longest = LONGEST if is_own(ax) else min(LONGEST, 0.35 * room(ax)[0])
             shown = cut_all([names[k] for k in order], longest, size)
             ax.set_yticks(10.0 * np.arange(one.n) + 5.0, shown)
-            ax.tick_params(axis="y", length=0, pad=2.0 + bar_width * 72 * inches(ax)[0])
+            ax.tick_params(axis="y", length=0, pad=2.0 + 72 * bar_width)
         if groups:
             groups.legend(ax, -0.02, legend, loc="upper right")
     return ax
@@ -485,13 +485,13 @@ def _strip(ax: Axes, side: str, start: float, n: int, depth: float, width: float
     ax : matplotlib.axes.Axes
     side : {'left', 'right', 'bottom'}
     start : float
-        How far away it begins, as a share of the Axes.
+        How far away it begins, in inches.
     n : int
         How many stimuli lie along the side.
     depth : float
         The other coordinate goes from 0 to here.
     width : float
-        As a share of the Axes; by default, both coordinates have the same scale.
+        In inches; by default, both coordinates have the same scale.
     """
     strip = ax.inset_axes((0.0, 0.0, 1.0, 1.0))
     if side == "bottom":
@@ -503,9 +503,10 @@ def _strip(ax: Axes, side: str, start: float, n: int, depth: float, width: float
     # Asked at every drawing: the shape of a user's Axes changes until its layout is made.
     def place(strip: Any, renderer: Any) -> Bbox:
         box = ax.get_window_extent()
-        across, along = (box.height, box.width) if side == "bottom" else (box.width, box.height)
-        near = start * across
-        far = near + (width * across or depth * along / n)
+        along = box.width if side == "bottom" else box.height
+        dpi = ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+        near = start * dpi
+        far = near + (width * dpi or depth * along / n)
         if side == "bottom":
             bounds = Bbox.from_extents(box.x0, box.y0 - far, box.x1, box.y0 - near)
         elif side == "left":
@@ -536,16 +537,20 @@ def _below_the_legend(ax: Axes) -> Any:
 
 
 def _bar_of(groups: _Groups, ax: Axes, side: str) -> float:
-    """Draw categories beside an Axes; returns how far the bar reaches, as a share of it."""
+    """Draw categories beside an Axes; returns how far the bar reaches, in inches.
+
+    Names stand beyond it, by points: a share of an Axes that has still to grow would cover them.
+    """
     n = len(groups.of_each)
-    strip = _strip(ax, side, 0.012, n, 1.0, width=0.025)
+    width = float(np.clip(0.025 * min(room(ax)), 0.04, 0.12))
+    strip = _strip(ax, side, 0.4 * width, n, 1.0, width=width)
     colours = np.array([[colour[:3] for colour in groups.of_each]])
     if side == "bottom":
         strip.imshow(colours, extent=(-0.5, n - 0.5, 1.0, 0.0), aspect="auto")
     else:
         colours = colours.transpose(1, 0, 2)
         strip.imshow(colours, extent=(*strip.get_xlim(), n - 0.5, -0.5), aspect="auto")
-    return 0.037
+    return 1.4 * width
 
 
 def _line_up(gallery: _Gallery, ax: Axes, side: str, start: float, order: Sequence[int]) -> None:
@@ -557,7 +562,7 @@ def _line_up(gallery: _Gallery, ax: Axes, side: str, start: float, order: Sequen
     n_rows = int(np.clip(math.ceil(LEGIBLE / row), 1, most))
     step = max(math.ceil(LEGIBLE / (n_rows * row)), 1)
     size = min(n_rows * step, 0.6 / row)  # in stimuli
-    strip = _strip(ax, side, start + 0.01, n, n_rows * size)
+    strip = _strip(ax, side, start + 0.01 * min(room(ax)), n, n_rows * size)
     for count, k in enumerate(range(0, n, step)):
         away = (count % n_rows + 0.5) * size
         x, y = (k, away) if side == "bottom" else (away, k)

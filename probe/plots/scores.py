@@ -147,9 +147,9 @@ def plot_scores(
         bottom, top = np.nanmin(extremes), np.nanmax(extremes)
         span = (top - bottom) or 1.0
         # Stars and a diamond take a quarter of an inch, in small Axes, too.
-        high = room(ax)[1] if is_own(ax) else max(0.4 * room(ax)[1] - 0.5, 0.3)
-        above = max(0.13, min(0.25 / high, 0.5))
-        ax.set_ylim(bottom - 0.04 * span if bottom < 0 else 0.0, top + above * span)
+        inches = room(ax)[1] if is_own(ax) else max(0.4 * room(ax)[1] - 0.5, 0.3)
+        marks = max(0.13, min(0.25 / inches, 0.5))
+        ax.set_ylim(bottom - 0.04 * span if bottom < 0 else 0.0, top + marks * span)
         ax.set_xlim(-0.6, n_models - 0.4)
         _marks(ax, x, tops, p_zero, p_ceiling if np.isfinite(lower) else None, entries)
         name_places(ax, [labels[k] for k in rows])
@@ -200,7 +200,7 @@ def _marks(
     counts = (p_zero[:, None] < np.array(STARS)).sum(axis=1)
     # Where bars are too narrow for stars, it is said how many models have them.
     size = points("font.size")
-    pitch = (1.0 if is_own(ax) else 0.42) * room(ax)[0] / len(x)
+    pitch = (1.0 if is_own(ax) else 0.36) * room(ax)[0] / len(x)
     size = min(size, size * 0.85 * pitch / width_of("***", size))
     if size < SMALLEST:
         told = f"{int((counts > 0).sum())} of {len(x)} models above zero\n(p < .05, {{}})"
@@ -219,7 +219,8 @@ def _marks(
     reached = p_ceiling >= STARS[0]
     for above, these in ((5.0, reached & (counts == 0)), (12.0, reached & (counts > 0))):
         shifted = ax.transData + ScaledTranslation(0, above / 72, ax.figure.dpi_scale_trans)
-        ax.plot(x[these], tops[these], transform=shifted, **diamond)
+        if these.any():
+            ax.plot(x[these], tops[these], transform=shifted, **diamond)
     legend.add(Line2D([], [], **diamond), "not below the ceiling\n(p ≥ .05, {})")
 
 
@@ -251,7 +252,8 @@ def _wings(ax: Axes, mean: np.ndarray, p: np.ndarray, legend: _Legend) -> float:
     legend.add(handles, f"better than\n(p < .05{of_pairs})")
     # In inches: a share of the Axes' height would change while a layout finds that height.
     scale: Any = ax.figure.dpi_scale_trans
-    inches = blended_transform_factory(ax.transAxes, scale + ScaledTranslation(0, 1, ax.transAxes))
+    axes: Any = ax.transAxes
+    inches = blended_transform_factory(axes, scale + ScaledTranslation(0, 1, axes))
     above = ax.inset_axes((0.0, 0.03, 1.0, tall), transform=inches)
     above.set(xlim=ax.get_xlim(), ylim=(len(winners) - 0.5, -0.7))
     above.set_axis_off()

@@ -55,7 +55,8 @@ def test_several_pictures_are_a_mean_and_a_band():
     inside = band.get_paths()[0]
     assert inside.contains_point((0.2, 0.75))
     assert not inside.contains_point((0.2, 0.85))
-    assert ax.get_legend().get_title().get_text() == "area below the mean (band: all pictures)"
+    heading = " ".join(ax.get_legend().get_title().get_text().split())
+    assert heading == "area below the mean (band: all pictures)"
 
 
 def test_many_curves_have_no_bands_and_look_different():

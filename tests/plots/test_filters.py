@@ -73,13 +73,14 @@ class TestKernels:
         assert red[0] > red[2]
         assert white.min() > 0.95
 
-    @pytest.mark.parametrize("n", [1, 2, 64, 150])
+    @pytest.mark.parametrize("n", [1, 2, 64, pytest.param(150, marks=pytest.mark.slow)])
     def test_any_number_fits_the_width(self, rng, n):
         ax = plot_kernels(rng.normal(size=(n, 3, 3, 3)), {"all": range(n)})
         assert len(ax.images) == n
         assert overlap(ax) <= 0
         assert ax.figure.get_size_inches()[0] < 8
 
+    @pytest.mark.slow
     def test_numbers_are_left_out_where_there_is_no_room(self, rng):
         ax = plot_kernels(rng.normal(size=(700, 1, 3, 3)), {"all": range(700)})
         assert texts(ax) == ["700 all"]

@@ -122,7 +122,7 @@ def test_the_users_settings_are_left_alone(table):
     assert mpl.rcParams == before
 
 
-@pytest.mark.parametrize("n", [1, 5, 26, 200])
+@pytest.mark.parametrize("n", [1, 26, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 200))])
 def test_names_and_title_are_never_cut_and_do_not_overlap(n):
     names = [f"features.{k}.expand3x3" for k in range(n)]
     ax = plot_layers(

@@ -112,6 +112,7 @@ class TestMatrix:
         assert (left.y0, left.y1) == pytest.approx((matrix.y0, matrix.y1))
         assert (bottom.x0, bottom.x1) == pytest.approx((matrix.x0, matrix.x1))
 
+    @pytest.mark.slow
     def test_92_pictures_are_legible_and_do_not_overlap(self):
         ax = plot_rdm(rdm_of(92), images=plain_pictures(92))
         strip = ax.child_axes[0]
@@ -126,6 +127,7 @@ class TestMatrix:
                 apart_x = a.x1 <= b.x0 or b.x1 <= a.x0
                 assert apart_x or a.y1 <= b.y0 or b.y1 <= a.y0
 
+    @pytest.mark.slow
     def test_of_very_many_pictures_some_are_shown(self):
         ax = plot_rdm(np.random.default_rng(0).random(250 * 249 // 2), images=plain_pictures(250))
         shown = pictures_in(ax.child_axes[0])
@@ -163,8 +165,8 @@ class TestMatrix:
         np.testing.assert_allclose(np.asarray(left.images[0].get_array())[:, 0], wanted)
         np.testing.assert_allclose(np.asarray(bottom.images[0].get_array())[0], wanted)
 
-    @pytest.mark.parametrize("n_groups", [3, 24])
-    @pytest.mark.parametrize("layout", ["own", "constrained"])
+    @pytest.mark.parametrize("n_groups", [24, pytest.param(3, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("layout", ["constrained", pytest.param("own", marks=pytest.mark.slow)])
     def test_legend_and_colour_bar_do_not_overlap(self, n_groups, layout):
         ax = None
         if layout == "constrained":
@@ -191,6 +193,7 @@ class TestMap:
         found = np.asarray(ax.collections[0].get_offsets())
         np.testing.assert_allclose(pdist(found), pdist(points), rtol=1e-3)
 
+    @pytest.mark.slow
     def test_non_metric_keeps_the_order_only(self):
         points = np.random.default_rng(1).normal(size=(12, 2))
         distorted = np.exp(2.0 * pdist(points))
@@ -324,8 +327,8 @@ class TestAll:
         plot(rdm_of(5), images=plain_pictures(5))
         assert mpl.rcParams == before
 
-    @pytest.mark.parametrize("n", [4, 92])
-    @pytest.mark.parametrize("with_images", [True, False])
+    @pytest.mark.parametrize("n", [4, pytest.param(92, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("with_images", [True, pytest.param(False, marks=pytest.mark.slow)])
     def test_nothing_lies_outside_our_own_figure(self, plot, n, with_images):
         images = plain_pictures(n) if with_images else None
         ax = plot(rdm_of(n), images=images, categories=[f"category {k % 5}" for k in range(n)])
@@ -369,6 +372,7 @@ class TestAll:
             plot(rdm_of(3), images=[tmp_path / "x.png"] * 3)
         assert not plt.get_fignums()
 
+    @pytest.mark.slow
     def test_a_simulated_stimulus_set(self, plot):
         stimuli = shape_set()
         keep = stimuli.subset(range(8))

@@ -162,7 +162,9 @@ def test_in_a_small_figure_less_stands_beside_the_cells():
     assert right.get_yticklabels()[0].get_text().startswith("conv0 (75 %)")
 
 
-@pytest.mark.parametrize(("n_layers", "n_regions"), [(2, 1), (12, 3), (60, 2)])
+@pytest.mark.parametrize(
+    ("n_layers", "n_regions"), [(2, 1), (60, 2), pytest.param(12, 3, marks=pytest.mark.slow)]
+)
 def test_nothing_is_cut_and_names_do_not_touch(n_layers, n_regions):
     cells, best = tables(
         ("efficientnet_b0 (ImageNet weights)",), n_layers, ("V1", "IT-human", "V4")[:n_regions],

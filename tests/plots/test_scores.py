@@ -170,7 +170,7 @@ def test_two_models_need_no_correction(rdms):
     assert "better than (p < .05)" in legend(ax)
 
 
-@pytest.mark.parametrize("n", [2, 12, 30])
+@pytest.mark.parametrize("n", [12, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 30))])
 def test_nothing_overlaps_or_is_cut(evaluation, n):
     rng = np.random.default_rng(n)
     mean = np.linspace(0.6, -0.1, n)

@@ -78,6 +78,7 @@ def test_a_median_or_mean_is_a_line(reference: Reference, style: str):
     assert "V4: somebody" in figure.get_supxlabel().replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_of_many_layers_some_are_drawn():
     axes, _, _ = drawn(9)
     assert axes.shape[1] == MAX_LAYERS
