@@ -13,13 +13,14 @@ import importlib.util
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from probe.errors import ProbeError
-from probe.studio import words as texts
+from probe.studio import texts
 from probe.studio.commands import Command, Option
 
 FREE = ("model", "method", "dataset", "region", "images", "layer", "layers", "weights", "judge")
@@ -46,6 +47,7 @@ def form(
     more: Sequence[str] = (),
     shown: Mapping[str, Any] | None = None,
     between: str = "",
+    offered: Mapping[str, Sequence[str]] | None = None,
     *,
     wide: bool = False,
     folded: str = "More",
@@ -61,15 +63,19 @@ def form(
         What a field shows until it is changed, where that is not the option's default.
     between : str
         What stands between several values of an argument, to be said in its help.
+    offered : mapping
+        Words to choose from, where they are not all of the option's.
     wide : bool
         Whether each field has a row of its own.
     folded : str
         What stands over the second.
     """
-    shown = shown or {}
+    shown, options = shown or {}, dict(command.options)
+    for name, some in (offered or {}).items():
+        options[name] = replace(options[name], words=tuple(some))
 
     def fields(some: Sequence[str]) -> str:
-        content = "".join(_field(command, command.options[n], shown, between) for n in some)
+        content = "".join(_field(command, options[n], shown, between) for n in some)
         return f'<div class="probe-form{" probe-wide" if wide else ""}">{content}</div>'
 
     content = fields(names) if names else ""

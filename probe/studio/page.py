@@ -17,7 +17,7 @@ import typer
 
 from probe import images
 from probe.errors import ProbeError
-from probe.studio import dropped, forms, shown, sites, uploads, words
+from probe.studio import dropped, forms, shown, sites, texts, uploads
 from probe.studio.commands import Command
 from probe.studio.dropped import Understood
 from probe.studio.jobs import Job, Jobs, remove
@@ -114,12 +114,16 @@ class Studio:
     def _tab(self, tab: Tab) -> None:
         """Make the controls of a command, and what shows its results."""
         command = self._commands[tab.command]
-        begin = dict(tab.start) | (_look({}, command)[0] if "preset" in command.options else {})
+        begin: dict[str, Any] = dict(tab.start)
+        offered: dict[str, list[str]] = {}
+        if "preset" in command.options:
+            look, offered["preset"], _ = _look({}, command)
+            begin |= look
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 gr.HTML(shown.quiet(command.about), elem_classes="probe-plain")
                 drops = [_drop(one) for one in (*tab.pictures, *tab.fields)]
-                form = forms.form(command, tab.options, tab.more, begin, BETWEEN)
+                form = forms.form(command, tab.options, tab.more, begin, BETWEEN, offered)
                 if "target" in tab.options:
                     self._site_chooser(form)
                 label = "Other pictures, options as in a shell" if tab.extra else _AS_IN_A_SHELL
@@ -190,7 +194,7 @@ class Studio:
         try:
             job, before, imported = await making
         except ProbeError as error:
-            yield _refused(words.translate(str(error), command))
+            yield _refused(texts.translate(str(error), command))
             return
         line = shlex.join(["probe", *_without_preview(job.arguments)])
         lines = "\n".join(filter(None, [imported, line]))
@@ -205,10 +209,9 @@ class Studio:
                 yield picture or gr.skip(), said or gr.skip(), gr.skip(), gr.skip(), gr.skip()
             await asyncio.sleep(POLL_INTERVAL_S)
         ready = gr.update(interactive=True), gr.update(interactive=False)
-        job.error = words.translate(job.error, command)
         stage = await asyncio.to_thread(shown.made, job, view.picture, before)
         details = await asyncio.to_thread(shown.details, job, lines)
-        yield stage, shown.ended(job), details, *ready
+        yield stage, shown.ended(job, texts.translate(job.error, command)), details, *ready
 
     def _job(
         self, tab: Tab, files: Sequence[Any], values: Mapping[str, Any], more: str, owner: str
@@ -446,8 +449,8 @@ class Studio:
                     made, result = "", text
             except ProbeError as error:
                 if turn == visitor.turn:
-                    visitor.refused = words.translate(str(error), importing)
-                    asked = gr.update(opens=[words.first(str(error), importing, READING), turn])
+                    visitor.refused = texts.translate(str(error), importing)
+                    asked = gr.update(opens=[texts.first(str(error), importing, READING), turn])
                     yield shown.wrong(visitor.refused), *rest, gr.skip(), asked
                 return
             if turn != visitor.turn:
@@ -546,7 +549,7 @@ def _look(
     try:
         architecture = parse(model).architecture
     except ProbeError as error:
-        errors["model"] = words.translate(str(error), command)
+        errors["model"] = texts.translate(str(error), command)
     presets = list(LOOKS.get(architecture, ()))
     if preset not in (None, *presets):
         choices = f"choose {', '.join(presets)}" if presets else "it has none"
