@@ -184,9 +184,9 @@ class Studio:
             errors |= wrong
         begin = {**dict(tab.start), **look}
         shown_values = forms.defaults([command.options[name] for name in names], begin)
-        update = gr.update(
-            errors=errors, shown=shown_values, **({"words": listed} if listed else {})
-        )
+        update = gr.update(errors=errors, shown=shown_values)
+        if listed:
+            update |= gr.update(words=listed)
         return update, next(iter(errors.values()), "")
 
     async def _follow(self, making: Any, command: Command) -> AsyncIterator[Sequence[Any]]:
@@ -602,7 +602,7 @@ def _drop(field: Field) -> gr.File:
         file_count="multiple" if field.many else "single",
         file_types=kinds,
         height=148,
-        elem_classes=f"probe-drop probe-{field.name}",
+        elem_classes=f"probe-drop probe-{field.name}{' probe-several' if field.many else ''}",
     )
     small = gr.HTML("", elem_classes="probe-plain probe-shown")
     drop.change(lambda value: shown.small(_files(value)), drop, small, **QUIET)

@@ -85,7 +85,7 @@ OF_COMMAND: Mapping[tuple[str, str], tuple[str, str]] = {
     ("style", "steps"): ("Steps", "How long it paints. Fewer are faster, more are finer."),
     ("style", "model"): ("Network", "The network whose eye compares your picture and the style."),
     ("saliency", "target"): ("Subject", "What to explain: a class such as goldfish, or a channel."),
-    ("saliency", "layers"): ("Layer", "Where in the network to look; the last one as a rule."),
+    ("saliency", "layer"): ("Layer", "Where in the network to look; the last one as a rule."),
     ("visualize", "size"): ("Size", "Side of the pictures, in pixels."),
     ("visualize", "check"): ("Check", "Of recorded sites: keeps the picture near to natural ones."),
     ("visualize", "seed"): ("Variation", "Another number makes other pictures of the same."),
@@ -159,8 +159,9 @@ def translate(message: str, command: Command) -> str:
     def example(match: re.Match[str]) -> str:
         if match[2] not in labels:
             return match[0]
-        start = match[1] if match[1] == "or" else "such as"
-        return f"{start} {match[3]}"
+        if match[1] == "as in":
+            return f"such as {match[3]} in “{labels[match[2]]}”"
+        return f"{match[1]} {match[3]}"
 
     def within(match: re.Match[str]) -> str:
         return f"“{labels[match[1]]}”" if match[1] in labels else match[0]
