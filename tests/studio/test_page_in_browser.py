@@ -253,9 +253,7 @@ def test_what_is_wrong_is_said_once(page, photo, tmp_path):
     wrong.wait_for()
     assert wrong.all_inner_texts() == ["Drop a picture first"]
     begin(page, "dream", photo, "--octaves none")
-    wrong.wait_for()
-    (said,) = wrong.all_inner_texts()
-    assert said == "Octaves (scales): expected a whole number"
+    until(lambda: wrong.all_inner_texts() == ["Octaves (scales): expected a whole number"])
     tab.locator(".probe-more textarea").fill("-o <b>/x.png")
     tab.locator("button.probe-run").click()
     tab.get_by_text("'<b>/x.png' is elsewhere").wait_for()
@@ -338,8 +336,55 @@ def test_a_preset_shows_what_it_sets_and_what_is_out_of_range_is_refused(page, p
     assert tops == {(height, 90)}
     line = tab.locator(".probe-command").inner_text()
     assert line.startswith(
-        f"probe dream a-photo.png --model squeezenet1_1 --strength {changed} --weights"
+        f"probe dream a-photo.png --strength {changed} --model squeezenet1_1 --weights"
     )
+
+
+def test_looks_are_those_of_the_network_and_subjects_are_listed(page):
+    tab = page.locator("#tab-dream")
+    tab.locator(".probe-further > summary").click()
+    look, model = (tab.locator(f".probe-option-{n} [data-entry]") for n in ("preset", "model"))
+    model.fill("squeezenet1_1")
+    model.press("Tab")
+    until(lambda: look.locator("option").all_inner_texts() == list(LOOKS["squeezenet1_1"]))
+    look.select_option("swirls")
+    steps = tab.locator(".probe-option-steps [data-entry]")
+    until(lambda: steps.input_value() == str(LOOKS["squeezenet1_1"]["swirls"].steps))
+    model.fill("vgg16")
+    model.press("Tab")
+    refused = tab.locator(".probe-option-preset .probe-refused")
+    until(lambda: refused.inner_text().startswith("vgg16 has no look 'swirls': choose creatures"))
+    first = LOOKS["vgg16"]["creatures"]
+    for name, value in {"strength": first.strength, "colour": first.colour}.items():
+        field = tab.locator(f".probe-option-{name}")
+        assert float(field.locator("[data-entry]").input_value()) == value
+        assert float(field.locator("input[type=range]").input_value()) > 0
+
+    page.get_by_role("tab", name="Visualise").click()
+    subject = page.locator("#tab-visualize .probe-option-target input")
+    assert subject.input_value() == "tabby"
+    listed = "e => [...e.list.options].map(o => o.value)"
+    assert {"tabby", "goldfish"} < set(subject.evaluate(listed))
+    subject.focus()  # all are offered, and nothing is lost
+    assert (subject.input_value(), subject.get_attribute("placeholder")) == ("", "tabby")
+    page.keyboard.press("Tab")
+    assert subject.input_value() == "tabby"
+
+
+def test_the_field_that_decides_how_files_are_read_is_shown(page, tmp_path):
+    for k in range(6):
+        Image.new("RGB", (32, 32), (40 * k, 0, 0)).save(tmp_path / f"p{k}.png")
+    np.save(tmp_path / "rates.npy", np.random.default_rng(0).random((6, 6)))
+    page.get_by_role("tab", name="Recording").click()
+    tab = page.locator("#tab-recording")
+    axes = tab.locator(".probe-option-axes input")
+    assert not axes.is_visible()
+    tab.locator("input.probe-files").set_input_files(sorted(tmp_path.iterdir()))
+    tab.locator(".probe-wrong").wait_for()
+    assert "“Order of the axes”" in tab.locator(".probe-wrong").inner_text()
+    assert "--axes" not in tab.locator(".probe-wrong").inner_text()
+    until(axes.is_visible)
+    until(lambda: axes.evaluate("e => e === document.activeElement"))
 
 
 @pytest.mark.usefixtures("own_encodings")
