@@ -35,8 +35,8 @@ def studio(
 
     It does what the commands do (dream, style, saliency, visualize, filters, atlas; rsa and encode
     on a recording that is dropped there), and shows the line that does the same in a shell. Nothing
-    leaves this computer. What you drop there, and what is made from it, is kept until the studio
-    ends: download what you like. Ctrl-C ends it.
+    leaves this computer. What is made there is removed when you close the page, and what you
+    dropped when the studio ends: download what you like. Ctrl-C ends it.
 
     \b
     Examples:

@@ -184,16 +184,8 @@ class Command:
         ProbeError
             If they are none, or name a file elsewhere.
         """
-        try:
-            words = shlex.split(text)
-            parser = self._command.make_parser(self._context)
-            by_name, _, order = parser.parse_args(list(words))
-        except ValueError as error:
-            raise ProbeError(f"more options {text!r}: {error}") from None
-        except TyperException as error:
-            raise ProbeError(f"more options: {error.format_message().rstrip('.')}") from None
-        for name in {parameter.name for parameter in order}:
-            value = by_name[name]
+        words, by_name = self._parse(text)
+        for name, value in by_name.items():
             option = self.options.get(name)  # None of --help, which does no harm
             values = [str(one) for one in (value if isinstance(value, list | tuple) else [value])]
             if option is not None and not option.flag and value:
@@ -202,6 +194,28 @@ class Command:
                 for one in values:
                     _check_name(option.flag, one)
         return words
+
+    def named(self, text: str) -> set[str]:
+        """Return the names of options that were written as in a shell.
+
+        Raises
+        ------
+        ProbeError
+            If they are none.
+        """
+        return set(self._parse(text)[1])
+
+    def _parse(self, text: str) -> tuple[list[str], dict[str, Any]]:
+        """Return the words of a text, and the values of the options in it, by their names."""
+        try:
+            words = shlex.split(text)
+            parser = self._command.make_parser(self._context)
+            by_name, _, order = parser.parse_args(list(words))
+        except ValueError as error:
+            raise ProbeError(f"more options {text!r}: {error}") from None
+        except TyperException as error:
+            raise ProbeError(f"more options: {error.format_message().rstrip('.')}") from None
+        return words, {name: by_name[name] for name in {one.name for one in order}}
 
 
 def _name_of(function: Any) -> str:

@@ -26,7 +26,8 @@ const draw = (field) => {
   const value = shown(name);
   if (entry.type === "checkbox") entry.checked = Boolean(value);
   else if (document.activeElement !== entry) entry.value = value;
-  if (slider && document.activeElement !== slider) slider.value = to_slider(slider, +value);
+  if (slider && document.activeElement !== slider && value !== "")
+    slider.value = to_slider(slider, +value);
   if (slider) slider.setAttribute("aria-valuetext", String(value));
   field.classList.toggle("probe-changed", is_changed(name));
 };
@@ -55,8 +56,11 @@ for (const field of fields) {
     if (event.key === "Enter" && entry.tagName === "INPUT") trigger("input");
   });
   if (entry.hasAttribute("list")) {
-    // All words are offered, not only those that begin like the one that stands there.
+    // All words are offered, not only those that begin like the one that stands there; what was
+    // composed by hand can be edited.
     entry.addEventListener("focus", () => {
+      const words = [...(entry.list?.options ?? [])].map((one) => one.value);
+      if (!words.includes(entry.value)) return;
       entry.placeholder = shown(field.dataset.name) || entry.dataset.placeholder;
       entry.value = "";
     });
@@ -78,15 +82,28 @@ for (const field of fields) {
   });
 }
 
+const option = (value, text) =>
+  Object.assign(document.createElement("option"), { value, textContent: text });
+
+// What is chosen and is not among the words any more stays to be seen, and cannot be chosen anew.
+const offer = (field, words) => {
+  const entry = entry_of(field), value = String(shown(field.dataset.name));
+  const offered = words.map((word) => option(word, word));
+  if (!words.length) offered.push(option("", "–"));
+  if (value && !words.includes(value))
+    offered.push(Object.assign(option(value, value), { disabled: true }));
+  entry.replaceChildren(...offered);
+  entry.value = value;
+};
+
 const draw_all = () => fields.forEach(draw);
 watch("value", draw_all);
 watch("shown", draw_all);
 watch("words", () => {
   for (const field of fields) {
     const words = props.words?.[field.dataset.name], list = field.querySelector("datalist");
-    if (words && list)
-      list.replaceChildren(...words.map((word) => Object.assign(document.createElement("option"),
-        { value: word })));
+    if (words && list) list.replaceChildren(...words.map((word) => option(word, "")));
+    if (words && entry_of(field).tagName === "SELECT") offer(field, words);
   }
 });
 watch("errors", () => {
@@ -97,5 +114,13 @@ watch("errors", () => {
     note.hidden = !error;
     entry_of(field).setAttribute("aria-invalid", String(Boolean(error)));
   }
+});
+// A field that decides what could not be understood: it is shown, even if it was folded away.
+watch("opens", () => {
+  const [name] = props.opens ?? [], field = fields.find((one) => one.dataset.name === name);
+  if (!field) return;
+  for (let at = field.closest("details"); at; at = at.parentElement.closest("details"))
+    at.open = true;
+  if (!element.contains(document.activeElement)) entry_of(field).focus();
 });
 draw_all();

@@ -17,11 +17,11 @@ import typer
 
 from probe import images
 from probe.errors import ProbeError
-from probe.studio import dropped, forms, shown, sites, uploads
+from probe.studio import dropped, forms, shown, sites, texts, uploads
 from probe.studio.commands import Command
 from probe.studio.dropped import Understood
 from probe.studio.jobs import Job, Jobs, remove
-from probe.studio.tabs import READING, RECORDING, TABS, Field, Tab
+from probe.studio.tabs import INSTEAD, READING, RECORDING, TABS, Field, Tab
 
 POLL_INTERVAL_S = 0.2
 """Seconds between two looks at a job."""
@@ -95,7 +95,8 @@ class Studio:
         with gr.Blocks(title="probe studio", analytics_enabled=False) as page:
             gr.HTML(
                 "<h1>probe studio</h1><p>Pictures from the inside of networks, and networks beside "
-                "recordings. All is computed on this computer, and goes nowhere else.</p>",
+                "recordings. All is computed on this computer, and goes nowhere else.</p>"
+                + forms.class_list(),
                 elem_classes="probe-plain probe-head",
             )
             with gr.Tabs():
@@ -113,12 +114,16 @@ class Studio:
     def _tab(self, tab: Tab) -> None:
         """Make the controls of a command, and what shows its results."""
         command = self._commands[tab.command]
-        begin = dict(tab.start) | (_look({}, command) if "preset" in command.options else {})
+        begin: dict[str, Any] = dict(tab.start)
+        offered: dict[str, list[str]] = {}
+        if "preset" in command.options:
+            look, offered["preset"], _ = _look({}, command)
+            begin |= look
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 gr.HTML(shown.quiet(command.about), elem_classes="probe-plain")
                 drops = [_drop(one) for one in (*tab.pictures, *tab.fields)]
-                form = forms.form(command, tab.options, tab.more, begin, BETWEEN)
+                form = forms.form(command, tab.options, tab.more, begin, BETWEEN, offered)
                 if "target" in tab.options:
                     self._site_chooser(form)
                 label = "Other pictures, options as in a shell" if tab.extra else _AS_IN_A_SHELL
@@ -138,7 +143,7 @@ class Studio:
             make = asyncio.to_thread(
                 self._job, tab, files, options, text, str(request.session_hash)
             )
-            async for parts in self._follow(make):
+            async for parts in self._follow(make, command):
                 yield gr.skip(), *parts
 
         outcome.run.click(run, [*drops, form, more], [form, *outcome.parts], **QUIET)
@@ -173,21 +178,23 @@ class Studio:
         command, names = self._commands[tab.command], (*tab.options, *tab.more)
         errors = forms.check(command, names, values)
         look: dict[str, Any] = {}
+        listed: dict[str, list[str]] = {}
         if "preset" in command.options:
-            try:
-                look = _look(values, command)
-            except ProbeError as error:
-                errors["preset"] = str(error)
+            look, listed["preset"], wrong = _look(values, command)
+            errors |= wrong
         begin = {**dict(tab.start), **look}
         shown_values = forms.defaults([command.options[name] for name in names], begin)
-        return gr.update(errors=errors, shown=shown_values), next(iter(errors.values()), "")
+        update = gr.update(errors=errors, shown=shown_values)
+        if listed:
+            update |= gr.update(words=listed)
+        return update, next(iter(errors.values()), "")
 
-    async def _follow(self, making: Any) -> AsyncIterator[Sequence[Any]]:
+    async def _follow(self, making: Any, command: Command) -> AsyncIterator[Sequence[Any]]:
         """Work on a job that is being made, and return what there is to show of it."""
         try:
             job, before, imported = await making
         except ProbeError as error:
-            yield _refused(str(error))
+            yield _refused(texts.translate(str(error), command))
             return
         line = shlex.join(["probe", *_without_preview(job.arguments)])
         lines = "\n".join(filter(None, [imported, line]))
@@ -204,7 +211,7 @@ class Studio:
         ready = gr.update(interactive=True), gr.update(interactive=False)
         stage = await asyncio.to_thread(shown.made, job, view.picture, before)
         details = await asyncio.to_thread(shown.details, job, lines)
-        yield stage, shown.ended(job), details, *ready
+        yield stage, shown.ended(job, texts.translate(job.error, command)), details, *ready
 
     def _job(
         self, tab: Tab, files: Sequence[Any], values: Mapping[str, Any], more: str, owner: str
@@ -224,13 +231,16 @@ class Studio:
         if "preview" in command.options:
             options["preview"] = shown.PREVIEW_EVERY
         arguments: list[str] = []
+        begin = dict(tab.start)
         for name in (*tab.options, *tab.more):
-            value = values.get(name, dict(tab.start).get(name))
             if command.options[name].flag:
-                options[name] = value
-            elif value := value or command.options[name].default:
-                arguments += [word.strip() for word in str(value).split(BETWEEN)]
+                options[name] = values.get(name, begin.get(name))
+        for name, option in command.options.items():  # arguments, in the order of the command
+            if not option.flag and name in (*tab.options, *tab.more):
+                value = values.get(name) or begin.get(name) or option.default
+                arguments += [word.strip() for word in str(value or "").split(BETWEEN)]
         command.line(arguments, options, more)  # before anything is laid
+        _check_dropped(tab, files, {**options, **dict.fromkeys(command.named(more), True)})
         before: list[Path] = []
         folder = Path(tempfile.mkdtemp(prefix=f"{tab.command}-", dir=self.folder))
         try:
@@ -327,10 +337,10 @@ class Studio:
 
             def make() -> tuple[Job, list[Path], str]:
                 if not text.get("dataset"):
-                    raise ProbeError("name a recording, such as v4 or sim-v4")
+                    raise ProbeError("Name a recording first, such as v4 or sim-v4")
                 return self._asked(encode, {}, text["dataset"], text["model"], owner)
 
-            async for _, said, _, run, stop in self._follow(asyncio.to_thread(make)):
+            async for _, said, _, run, stop in self._follow(asyncio.to_thread(make), encode):
                 yield said, run, stop, *rest
             yield gr.skip(), gr.skip(), gr.skip(), *opened(None)
 
@@ -412,7 +422,7 @@ class Studio:
                     gr.HTML("", elem_classes="probe-plain probe-out probe-details"),
                 )  # fmt: skip
         cancel.click(self._stops(*(tab.command for tab in RECORDING)), None, None, **QUIET)
-        ask = [questions[0], questions[2]]
+        ask, importing = [questions[0], questions[2]], self._commands["datasets import"]
 
         async def read(
             request: gr.Request, files: Any, named: Any, options: Any
@@ -423,33 +433,34 @@ class Studio:
             visitor.recording, visitor.refused = "", ""
             text = str((named or {}).get("dataset", "")).strip()
             if not files and not text:
-                yield "", *rest, gr.skip()
+                yield "", *rest, gr.skip(), gr.skip()
                 return
-            yield shown.quiet("Reading …"), *rest, ""
+            yield shown.quiet("Reading …"), *rest, "", gr.skip()
             try:
                 if files:
                     recording = await asyncio.to_thread(self._understand, files, options, visitor)
                     lines, made = recording.lines, recording.imported
-                    words = {"region": recording.regions, "subject": recording.subjects}
+                    offered = {"region": recording.regions, "subject": recording.subjects}
                     result: Understood | str = recording
                 else:
                     lines = tuple(await asyncio.to_thread(dropped.named, text))
                     regions = dict(lines).get("region", "")
-                    words = {"region": tuple(regions.split(", "))}
+                    offered = {"region": tuple(regions.split(", "))}
                     made, result = "", text
             except ProbeError as error:
                 if turn == visitor.turn:
-                    visitor.refused = str(error)
-                    yield shown.wrong(str(error)), *rest, gr.skip()
+                    visitor.refused = texts.translate(str(error), importing)
+                    asked = gr.update(opens=[texts.first(str(error), importing, READING), turn])
+                    yield shown.wrong(visitor.refused), *rest, gr.skip(), asked
                 return
             if turn != visitor.turn:
                 return
             visitor.recording = result
-            told = gr.update(words={k: list(v) for k, v in words.items()})
+            told = gr.update(words={k: list(v) for k, v in offered.items()})
             unnamed = gr.update(value={}) if files and text else gr.skip()
-            yield shown.lines(lines, made), unnamed, told, told, gr.skip()
+            yield shown.lines(lines, made), unnamed, told, told, gr.skip(), gr.skip()
 
-        parts = [understood, name, *ask, outcome.progress]
+        parts = [understood, name, *ask, outcome.progress, reading]
         for control in (drop, name, reading):
             control.input(read, [drop, name, reading], parts, **QUIET)
 
@@ -468,7 +479,7 @@ class Studio:
             def make() -> tuple[Job, list[Path], str]:
                 if not visitor.recording:
                     raise ProbeError(
-                        visitor.refused or "drop a recording, or name one, such as v4 or sim-v4"
+                        visitor.refused or "Drop a recording, or name one, such as v4 or sim-v4"
                     )
                 recording = visitor.recording
                 dataset = recording if isinstance(recording, str) else f"./{recording.folder.name}"
@@ -476,7 +487,7 @@ class Studio:
                 model = others.pop("model", dict(tab.start)["model"])
                 return self._asked(command, others, dataset, model, owner, text)
 
-            async for parts in self._follow(asyncio.to_thread(make)):
+            async for parts in self._follow(asyncio.to_thread(make), command):
                 yield gr.skip(), gr.skip(), *parts
 
         run.click(go, [question, *questions], [*ask, *outcome.parts], **QUIET)
@@ -513,26 +524,59 @@ def _warm_recordings() -> None:
     importlib.import_module("probe.recordings.importing.read")
 
 
-def _look(values: Mapping[str, Any], command: Command) -> dict[str, Any]:
+def _look(
+    values: Mapping[str, Any], command: Command
+) -> tuple[dict[str, Any], list[str], dict[str, str]]:
     """Return what the preset sets that is chosen, for the network that is chosen.
+
+    Returns
+    -------
+    look : dict
+        Values of options. Where there is no such preset, those of the network's first.
+    presets : list of str
+        Those that the network has, the first of which holds where none is chosen.
+    errors : dict
+        What is wrong, by the names of options.
+    """
+    from probe.models.registry import parse
+    from probe.synthesis.presets import LOOKS, look_of
+    from probe.synthesis.settings import LOOK
+
+    model = str(values.get("model") or command.options["model"].default)
+    preset = str(values.get("preset") or "") or None
+    errors: dict[str, str] = {}
+    architecture = ""
+    try:
+        architecture = parse(model).architecture
+    except ProbeError as error:
+        errors["model"] = texts.translate(str(error), command)
+    presets = list(LOOKS.get(architecture, ()))
+    if preset not in (None, *presets):
+        choices = f"choose {', '.join(presets)}" if presets else "it has none"
+        if not errors:
+            errors["preset"] = f"{model} has no look {preset!r}: {choices}"
+        preset = None
+    look = look_of(architecture, preset, model)
+    shown_values = {name: getattr(look, name) for name in (*LOOK, "layers")}
+    return shown_values | ({"preset": presets[0]} if presets else {}), presets, errors
+
+
+def _check_dropped(tab: Tab, files: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Refuse a job for which the pictures are missing.
 
     Raises
     ------
     ProbeError
-        If the network has no such preset.
+        If there are none, nor an option that names them or does without.
     """
-    from probe.models.registry import parse
-    from probe.synthesis.presets import look_of
-    from probe.synthesis.settings import LOOK
-
-    model = str(values.get("model") or command.options["model"].default)
-    with suppress(ProbeError):  # of a name that is none: the command says so
-        architecture = parse(model).architecture
-        look = look_of(architecture, values.get("preset"), model)
-        return {name: getattr(look, name) for name in (*LOOK, "layers")}
-    if values.get("preset"):
-        look_of(parse(model).architecture, values["preset"], model)
-    return {}
+    empty = {one.name: one for one, value in zip(tab.dropped, files, strict=True) if not value}
+    if any(options.get(name) for name in INSTEAD) or (
+        {field.name for field in tab.dropped} & set(INSTEAD) - set(empty)
+    ):
+        return
+    missing = [one.needed for one in empty.values() if one.needed and not options.get(one.name)]
+    if missing:
+        raise ProbeError(f"Drop {' and '.join(missing)} first")
 
 
 def _refused(message: str) -> list[Any]:
@@ -558,7 +602,7 @@ def _drop(field: Field) -> gr.File:
         file_count="multiple" if field.many else "single",
         file_types=kinds,
         height=148,
-        elem_classes=f"probe-drop probe-{field.name}",
+        elem_classes=f"probe-drop probe-{field.name}{' probe-several' if field.many else ''}",
     )
     small = gr.HTML("", elem_classes="probe-plain probe-shown")
     drop.change(lambda value: shown.small(_files(value)), drop, small, **QUIET)

@@ -166,10 +166,10 @@ def _full(text: str) -> str:
     )
 
 
-def ended(job: Job) -> str:
-    """Return in a line what became of a job."""
+def ended(job: Job, error: str) -> str:
+    """Return in a line what became of a job, with what was wrong in the words of the page."""
     if job.state == "failed":
-        return wrong(job.error)
+        return wrong(error)
     if job.state == "cancelled":
         return (
             '<div class="probe-state" role="status"><div class="probe-bar"></div>Cancelled. What '

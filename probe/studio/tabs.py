@@ -21,6 +21,8 @@ class Field:
         Whether the option is given a folder that holds them, rather than their names.
     before : bool
         Whether it is what the result is compared with, before and after.
+    needed : str
+        Without which there is nothing to do: what has to be dropped, such as "a picture".
     """
 
     name: str
@@ -29,6 +31,7 @@ class Field:
     films: bool = False
     folder: bool = False
     before: bool = False
+    needed: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Tab:
     pictures : tuple of Field
         Those that are arguments of the command, in its order.
     options : tuple of str
-        Parameters of it; those that are arguments come first in its line.
+        Parameters of it, in the order of the page.
     more : tuple of str
         Further parameters, which are folded away.
     fields : tuple of Field
@@ -75,35 +78,36 @@ AGAIN = Field("repeat", "Once more, as this was made")
 TABS = (
     Tab(
         "dream", "Dream", "Dream",
-        (Field("pictures", "Pictures, or a film", many=True, films=True, before=True),),
-        ("preset", "model", "strength", "colour", "steps", "octaves", "size", "target", "seed"),
-        ("scale", "laplacian", "layers", "weights", "tile"),
+        (Field("pictures", "Pictures, or a film", many=True, films=True, before=True,
+               needed="a picture"),),
+        ("preset", "target", "strength", "colour", "size", "seed"),
+        ("model", "steps", "octaves", "scale", "laplacian", "layers", "weights", "tile"),
         extra=(Field("guide", "Guide"), Field("mask", "Mask"), AGAIN),
     ),
     Tab(
         "style", "Style", "Paint",
         (
-            Field("content", "Picture, or a film", films=True, before=True),
-            Field("styles", "Styles", many=True),
+            Field("content", "Picture, or a film", films=True, before=True, needed="a picture"),
+            Field("styles", "Styles", many=True, needed="a style"),
         ),
-        ("strength", "colours", "size", "steps", "loss", "seed"),
-        ("style_scale", "smoothness", "histogram", "mix", "pooling", "content_layer", "model",
-         "tileable"),
+        ("strength", "colours", "size", "seed"),
+        ("steps", "style_scale", "loss", "smoothness", "histogram", "mix", "pooling",
+         "content_layer", "model", "tileable"),
         extra=(Field("mask", "Masks", many=True), AGAIN),
     ),
     Tab(
         "saliency", "Saliency", "Explain",
-        (Field("image", "Picture"),),
-        ("model", "target", "method", "style"),
+        (Field("image", "Picture", needed="a picture"),),
+        ("target", "method", "style", "model"),
         ("layer", "weights", "check", "seed"),
         start=(("model", "squeezenet1_1"),),
     ),
     Tab(
         "visualize", "Visualise", "Visualise",
         (),
-        ("model", "target", "diverse", "size", "steps", "seed", "transparent", "tileable"),
-        ("channels", "interpolate", "parameterisation", "tolerance", "lr", "judge",
-         "together_with", "weights", "check"),
+        ("target", "model", "diverse", "size", "seed"),
+        ("steps", "transparent", "tileable", "channels", "interpolate", "parameterisation",
+         "tolerance", "lr", "judge", "together_with", "weights", "check"),
         extra=(AGAIN,),
         start=(("model", "squeezenet1_1"), ("target", "tabby")),
     ),
@@ -121,13 +125,18 @@ TABS = (
     Tab(
         "atlas", "Atlas", "Make the atlas",
         (),
-        ("model", "layer", "images", "grid", "layout", "samples", "target", "seed"),
-        ("size", "steps", "weights"),
-        fields=(Field("images", "Pictures, a few hundred", many=True, folder=True),),
+        ("model", "layer", "images", "target", "grid", "seed"),
+        ("layout", "samples", "size", "steps", "weights"),
+        fields=(
+            Field("images", "Pictures, a few hundred", many=True, folder=True, needed="pictures"),
+        ),
         start=(("model", "squeezenet1_1"), ("layer", "features.11")),
     ),
 )  # fmt: skip
 """The commands that make pictures, in order."""
+
+INSTEAD = ("repeat", "demo", "texture")
+"""Options with which no pictures are needed: they bring, or do without, what is needed."""
 
 RECORDING = (
     Tab(

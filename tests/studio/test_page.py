@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from probe import cli
 from probe.cli import complete
 from probe.errors import ProbeError
-from probe.studio import tabs
+from probe.studio import tabs, texts
 from probe.studio.commands import Command
 from probe.synthesis.presets import LOOKS
 
@@ -54,7 +54,8 @@ def test_a_target_is_typed_also_where_sites_are_kept(
     assert complete.targets("site:")
     entry = forms._entry(Command(cli.app, command).options["target"], "target", {})
     assert entry.startswith('<input type="text"')
-    assert "list=" not in entry
+    assert f'list="{forms.CLASS_LIST}"' in entry  # of classes, and no select
+    assert "site:" not in entry
 
 
 @pytest.mark.parametrize("tab", [*tabs.TABS, *tabs.RECORDING], ids=lambda tab: tab.command)
@@ -73,8 +74,10 @@ def test_help_texts_are_whole(forms: ModuleType) -> None:
     for tab in (*tabs.TABS, *tabs.RECORDING):
         command = Command(cli.app, tab.command)
         for name in (*tab.options, *tab.more):
-            text = command.options[name].help
-            content = forms._help(text, name, command.options[name].words)
+            option = command.options[name]
+            text, summary = option.help, texts.explain(tab.command, option)
+            content = forms._help(text, name, option.words, summary)
+            content = content.replace(f"<span>{forms._marked(summary)}</span>", "", bool(summary))
             content = re.sub(r"<summary.*?</summary>", " ", content)
             plain = re.sub(r"<.*?>", "", content)
             words = re.findall(r"\w+", text)
@@ -91,25 +94,72 @@ def test_a_text_is_split_without_a_loss(text: str) -> None:
 
 def test_sliders_are_of_declared_ranges(forms: ModuleType) -> None:
     dream = Command(cli.app, "dream").options
-    strength = forms._slider(dream["strength"], 1.5)
+    strength = forms._slider(dream["strength"], 1.5, "Strength")
     assert 'data-low="0" data-high="64" data-step="0.1" data-power="3"' in strength
     assert 'data-low="0" data-high="1" data-step="0.01" data-power="1"' in forms._slider(
-        dream["colour"], 1.0
+        dream["colour"], 1.0, "Colour"
     )
-    assert forms._slider(dream["steps"], 15) == ""
+    assert forms._slider(dream["steps"], 15, "Steps") == ""
 
 
 def test_a_preset_shows_what_it_sets(page: ModuleType) -> None:
     dream = Command(cli.app, "dream")
-    look = page._look({"preset": "subtle"}, dream)
+    look, presets, errors = page._look({"preset": "subtle"}, dream)
+    assert (tuple(presets), errors) == (tuple(LOOKS["vgg16"]), {})
     subtle = LOOKS["vgg16"]["subtle"]
     assert (look["strength"], look["steps"]) == (subtle.strength, subtle.steps)
     assert look["layers"] == subtle.layers
-    assert page._look({}, dream)["layers"] == LOOKS["vgg16"]["creatures"].layers
-    of_small = page._look({"model": "squeezenet1_1"}, dream)
-    assert of_small["layers"] == LOOKS["squeezenet1_1"]["creatures"].layers
-    with pytest.raises(ProbeError, match=r"preset 'subtl': expected one of .*did you mean"):
-        page._look({"preset": "subtl"}, dream)
+    assert page._look({}, dream)[0]["layers"] == LOOKS["vgg16"]["creatures"].layers
+    of_small, presets, _ = page._look({"model": "squeezenet1_1"}, dream)
+    assert of_small["layers"] == LOOKS["squeezenet1_1"]["eyes"].layers
+    assert presets == list(LOOKS["squeezenet1_1"])
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"preset": "swirls"}, ("preset", "vgg16 has no look 'swirls': choose creatures, cities")),
+        ({"preset": "eyes", "model": "resnet18"}, ("preset", "resnet18 has no look 'eyes'")),
+        ({"model": "vgg61"}, ("model", "unknown model 'vgg61'")),
+    ],
+)
+def test_what_is_refused_leaves_the_sliders_where_they_are(
+    page: ModuleType, values: dict[str, str], error: tuple[str, str]
+) -> None:
+    look, presets, errors = page._look(values, Command(cli.app, "dream"))
+    assert list(errors) == [error[0]]
+    assert errors[error[0]].startswith(error[1])
+    assert values.get("preset") not in presets
+    assert min(look["strength"], look["colour"], look["steps"]) > 0
+
+
+def test_there_are_the_classes_of_imagenet(forms: ModuleType) -> None:
+    from torchvision.models import AlexNet_Weights
+
+    assert list(forms.class_names()) == AlexNet_Weights.DEFAULT.meta["categories"]
+    assert dict(next(t for t in tabs.TABS if t.command == "visualize").start)["target"] in (
+        forms.class_names()
+    )
+
+
+def test_pictures_are_asked_for_by_what_is_dropped(page: ModuleType) -> None:
+    by_name = {tab.command: tab for tab in tabs.TABS}
+
+    def missing(command: str, files: list[object], **options: object) -> str:
+        try:
+            page._check_dropped(by_name[command], files, options)
+        except ProbeError as error:
+            return str(error)
+        return ""
+
+    assert missing("dream", [None] * 4) == "Drop a picture first"
+    assert missing("style", [None] * 4) == "Drop a picture and a style first"
+    assert missing("style", ["a.png", None, None, None]) == "Drop a style first"
+    assert missing("atlas", [None]) == "Drop pictures first"
+    assert missing("atlas", [None], images="v4") == ""
+    assert missing("dream", [None, None, None, "out.png"]) == ""  # once more
+    assert missing("dream", [None] * 4, demo=True) == ""
+    assert missing("visualize", [None]) == missing("filters", [None] * 2) == ""
 
 
 def test_what_is_a_command_stands_out_and_nothing_is_markup(shown: ModuleType) -> None:

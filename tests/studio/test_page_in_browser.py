@@ -181,6 +181,8 @@ def begin(page: api.Page, command: str, picture: Path, more: str) -> api.Locator
     tab.locator("input[type=file]").first.set_input_files(picture)
     tab.locator(".probe-small img").wait_for()
     model = tab.locator(".probe-option-model input").first
+    if not model.is_visible():
+        tab.locator(".probe-further > summary").first.click()
     model.fill("squeezenet1_1")
     model.press("Tab")
     if not tab.locator(".probe-more textarea").is_visible():
@@ -247,11 +249,11 @@ def test_what_is_wrong_is_said_once(page, photo, tmp_path):
     ]
     tab.get_by_label("Clear").first.click()
     wrong.wait_for(state="detached")
-    begin(page, "dream", photo, "--octaves none")
+    tab.locator("button.probe-run").click()
     wrong.wait_for()
-    (said,) = wrong.all_inner_texts()
-    assert "--octaves" in said
-    assert "Input should be a valid integer" in said
+    assert wrong.all_inner_texts() == ["Drop a picture first"]
+    begin(page, "dream", photo, "--octaves none")
+    until(lambda: wrong.all_inner_texts() == ["Octaves (scales): expected a whole number"])
     tab.locator(".probe-more textarea").fill("-o <b>/x.png")
     tab.locator("button.probe-run").click()
     tab.get_by_text("'<b>/x.png' is elsewhere").wait_for()
@@ -286,24 +288,26 @@ def test_a_preset_shows_what_it_sets_and_what_is_out_of_range_is_refused(page, p
     strength, steps = entry("strength"), entry("steps")
     cities = LOOKS["vgg16"]["cities"]
     assert strength.input_value() == f"{LOOKS['vgg16']['creatures'].strength:g}"
+    offered = "e => [...e.options].filter(o => !o.disabled).map(o => o.text)"
+    assert entry("preset").evaluate(offered) == list(LOOKS["vgg16"])
     entry("preset").select_option("cities")
     until(lambda: strength.input_value() == f"{cities.strength:g}")
     assert steps.input_value() == str(cities.steps)
     strength.fill("99")
     strength.press("Tab")
     refused = tab.locator(".probe-option-strength .probe-refused")
-    said = "--strength 99.0: expected a number from 0 (not included) to 64"
+    said = "Strength 99: expected a number from 0 (not included) to 64"
     until(lambda: refused.inner_text() == said)
     tab.locator("button.probe-run").click()
     tab.locator(".probe-wrong").wait_for()
     assert tab.locator(".probe-wrong").all_inner_texts() == [said]
     assert tab.locator(".probe-command").count() == 0  # nothing began
-    tab.get_by_role("button", name="strength: back to the default").click()
+    tab.get_by_role("button", name="Strength: back to the default").click()
     refused.wait_for(state="hidden")
     assert strength.input_value() == f"{cities.strength:g}"
 
     # The slider goes by the keyboard; only what was changed is on the line.
-    tab.get_by_label("strength, slider").focus()
+    tab.get_by_label("Strength, slider").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Tab")
     changed = strength.input_value()
@@ -332,8 +336,55 @@ def test_a_preset_shows_what_it_sets_and_what_is_out_of_range_is_refused(page, p
     assert tops == {(height, 90)}
     line = tab.locator(".probe-command").inner_text()
     assert line.startswith(
-        f"probe dream a-photo.png --model squeezenet1_1 --strength {changed} --weights"
+        f"probe dream a-photo.png --strength {changed} --model squeezenet1_1 --weights"
     )
+
+
+def test_looks_are_those_of_the_network_and_subjects_are_listed(page):
+    tab = page.locator("#tab-dream")
+    tab.locator(".probe-further > summary").click()
+    look, model = (tab.locator(f".probe-option-{n} [data-entry]") for n in ("preset", "model"))
+    model.fill("squeezenet1_1")
+    model.press("Tab")
+    until(lambda: look.locator("option").all_inner_texts() == list(LOOKS["squeezenet1_1"]))
+    look.select_option("swirls")
+    steps = tab.locator(".probe-option-steps [data-entry]")
+    until(lambda: steps.input_value() == str(LOOKS["squeezenet1_1"]["swirls"].steps))
+    model.fill("vgg16")
+    model.press("Tab")
+    refused = tab.locator(".probe-option-preset .probe-refused")
+    until(lambda: refused.inner_text().startswith("vgg16 has no look 'swirls': choose creatures"))
+    first = LOOKS["vgg16"]["creatures"]
+    for name, value in {"strength": first.strength, "colour": first.colour}.items():
+        field = tab.locator(f".probe-option-{name}")
+        assert float(field.locator("[data-entry]").input_value()) == value
+        assert float(field.locator("input[type=range]").input_value()) > 0
+
+    page.get_by_role("tab", name="Visualise").click()
+    subject = page.locator("#tab-visualize .probe-option-target input")
+    assert subject.input_value() == "tabby"
+    listed = "e => [...e.list.options].map(o => o.value)"
+    assert {"tabby", "goldfish"} < set(subject.evaluate(listed))
+    subject.focus()  # all are offered, and nothing is lost
+    assert (subject.input_value(), subject.get_attribute("placeholder")) == ("", "tabby")
+    page.keyboard.press("Tab")
+    assert subject.input_value() == "tabby"
+
+
+def test_the_field_that_decides_how_files_are_read_is_shown(page, tmp_path):
+    for k in range(6):
+        Image.new("RGB", (32, 32), (40 * k, 0, 0)).save(tmp_path / f"p{k}.png")
+    np.save(tmp_path / "rates.npy", np.random.default_rng(0).random((6, 6)))
+    page.get_by_role("tab", name="Recording").click()
+    tab = page.locator("#tab-recording")
+    axes = tab.locator(".probe-option-axes input")
+    assert not axes.is_visible()
+    tab.locator("input.probe-files").set_input_files(sorted(tmp_path.iterdir()))
+    tab.locator(".probe-wrong").wait_for()
+    assert "“Order of the axes”" in tab.locator(".probe-wrong").inner_text()
+    assert "--axes" not in tab.locator(".probe-wrong").inner_text()
+    until(axes.is_visible)
+    until(lambda: axes.evaluate("e => e === document.activeElement"))
 
 
 @pytest.mark.usefixtures("own_encodings")
@@ -351,7 +402,7 @@ def test_a_recording_is_dropped_understood_and_fitted_and_its_site_explained(
     page.get_by_role("tab", name="Recording").click()
     run = tab.locator("button.probe-run")
     run.click()
-    tab.get_by_text("drop a recording, or name one, such as v4 or sim-v4").wait_for()
+    tab.get_by_text("Drop a recording, or name one, such as v4 or sim-v4").wait_for()
     np.save(tmp_path / "rates.npy", np.ones((3, 4)))
     tab.locator("input.probe-files").set_input_files(tmp_path / "rates.npy")
     tab.get_by_text("where are the pictures? Drop them, too").wait_for()
@@ -417,7 +468,7 @@ def test_filters_and_an_atlas_are_made_of_pictures_that_are_dropped(page, tmp_pa
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(shown[-1])
     page.get_by_role("tab", name="Filters").click()
     filters = page.locator("#tab-filters")
-    filters.get_by_text("More settings").click()
+    filters.locator(".probe-further > summary").click()
     filters.locator(".probe-option-weights input").fill("random")
     page.keyboard.press("Tab")
     filters.locator("button.probe-run").click()
@@ -431,7 +482,7 @@ def test_filters_and_an_atlas_are_made_of_pictures_that_are_dropped(page, tmp_pa
     atlas = page.locator("#tab-atlas")
     atlas.locator("input[type=file]").first.set_input_files(shown)
     atlas.locator(".probe-small img").nth(3).wait_for()
-    atlas.get_by_text("More settings").click()
+    atlas.locator(".probe-further > summary").click()
     for name, value in {"layer": "features.3", "grid": "2", "samples": "40", "size": "32",
                         "steps": "2", "weights": "random"}.items():  # fmt: skip
         atlas.locator(f".probe-option-{name} input").first.fill(value)
