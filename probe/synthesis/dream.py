@@ -374,8 +374,6 @@ def _sizes_that_run(
     assert scale is not None, "settings are resolved"
     (height, width), sides = sizes[0], picture.pixels.shape[:2]
     size = ceil(min_side * scale ** (n - 1) * max(sides) / min(sides))
-    while min(round(side / scale ** (n - 1)) for side in _sides(picture, size)) < min_side:
-        size += 1  # sides are rounded twice
     what = f"the smallest of {n} octaves" if fits else "the picture"
     fewer = f", or --octaves {len(fitting)}" if fits else ""
     raise ProbeError(

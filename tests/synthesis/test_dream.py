@@ -39,7 +39,7 @@ from probe.synthesis.objectives import Guided
 from probe.synthesis.presets import LOOKS
 from probe.synthesis.run import Run, Stopped
 from probe.synthesis.scenery import landscape
-from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, PRESETS, DreamSettings
+from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, PRESETS, PRESETS_OF, DreamSettings
 from probe.synthesis.tiles import in_tiles
 from probe.targets import Channel, Norm, Sum
 
@@ -373,7 +373,7 @@ def test_tiles_give_the_same_dream(network: Network, photo: np.ndarray) -> None:
 @pytest.mark.parametrize("name", LOOKS)
 def test_the_looks_name_layers_and_channels_that_exist(name: str) -> None:
     assert set(LOOKS[name]) <= set(PRESETS)
-    assert list(LOOKS[name]) == [preset for preset in PRESETS if preset in LOOKS[name]]
+    assert tuple(LOOKS[name]) == PRESETS_OF[name]
     for look in LOOKS[name].values():
         if look.target is None:
             (resolved_layer,) = models.resolve([look.layers], name)
@@ -395,7 +395,7 @@ class TestALookOfChannels:
     def dreamt(
         self, network: Network, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[..., dict[str, Any]]:
-        monkeypatch.setattr(presets, "_look", lambda network, preset: self.look)
+        monkeypatch.setattr(presets, "look_of", lambda *_: self.look)
         return lambda **options: prepare(photo, DreamSettings(model=network, **options)).about[
             "settings"
         ]
@@ -529,12 +529,12 @@ def test_an_octave_that_is_too_small_for_a_layer_is_refused(
         prepare(photo, settings)
     assert str(told.value) == (
         "the smallest of 3 octaves has 61 × 41 pixels, and '3' of Sequential needs at least 56 "
-        "along each side: choose --size 164 or more, or --octaves 2"
+        "along each side: choose --size 165 or more, or --octaves 2"
     )
-    assert prepare(photo, replace(settings, size=164)).settings.octaves == 3
+    assert prepare(photo, replace(settings, size=165)).settings.octaves == 3
     assert prepare(photo, replace(settings, octaves=2)).settings.octaves == 2
     with pytest.raises(ProbeError, match="needs at least 56"):
-        prepare(photo, replace(settings, size=163))
+        prepare(photo, replace(settings, size=162))
 
 
 def test_a_picture_that_is_too_small_for_a_layer_is_refused(
