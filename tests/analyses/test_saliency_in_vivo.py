@@ -21,7 +21,9 @@ sys.modules["saliency_in_vivo"] = saliency_in_vivo
 _spec.loader.exec_module(saliency_in_vivo)
 
 
-def test_all_methods_that_need_no_transformer_and_no_segments_are_ranked_on_the_first_head() -> None:
+def test_all_methods_that_need_no_transformer_and_no_segments_are_ranked_on_the_first_head() -> (
+    None
+):
     uses = saliency_in_vivo.methods_of(saliency_in_vivo.CASES[0], all_methods=False)
     named = {settings.get("method", name) for name, settings in uses.items()}
     assert named == {
