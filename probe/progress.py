@@ -31,6 +31,12 @@ EARLIEST_S, MIN_SHARE = 4.0, 0.01
 """Seconds and share of the work after which the time of the rest can be estimated: first steps
 are slower than others."""
 
+SAID_S, SAID_SHARE = 8.0, 0.05
+"""Seconds and share of the work before a line is written: it stays, and a bar is corrected."""
+
+OVERRUN = 1.5
+"""When a job has taken this many times what was written, another line is."""
+
 AT_ONCE_S = 0.5
 """Parts of a job that take no longer had been done before."""
 
@@ -169,9 +175,10 @@ def share(part: float) -> Iterator[None]:
 
 
 def announce(on: bool) -> None:
-    """Write how long a job will take once, as a line, where no bars are shown; or not.
+    """Write how long a job will take as a line where no bars are shown; or not.
 
-    Commands do, as their standard error may be a log; functions leave it to who calls them.
+    Another line follows when the job runs past what was written by half as much again; each time,
+    it has to have run twice as long as before. Commands do, as their standard error may be a log; functions leave it to who calls them.
     """
     global _announce
     _announce = on
@@ -227,6 +234,7 @@ class _Task:
         self.within, self.part, self.limit = 0.0, 1.0, 1.0
         self.child: _Task | None = None
         self.ticked, self.next_look_s = False, 0.0
+        self.said_total_s, self.next_line_s = 0.0, SAID_S
         self.closed = threading.current_thread() is not threading.main_thread()
         self.n += initial
         if self.closed:
@@ -271,7 +279,7 @@ class _Task:
             root.tell(now_s - root.start_s)
 
     def tell(self, elapsed_s: float) -> None:
-        """Show the time that is left in the bar, or write it once as a line."""
+        """Show the time that is left in the bar, or write it as a line where that is news."""
         bar = self.bar()
         if bar is None:
             return
@@ -283,9 +291,16 @@ class _Task:
             words = f"about {in_words(left_s)} left" if left_s is not None and is_long else ""
             bar.set_postfix_str(words)
         elif self.announces and left_s is not None and is_long:
-            self.announces = False
+            if (
+                elapsed_s < self.next_line_s
+                or fraction - self.at_start < SAID_SHARE * (1 - self.at_start)
+                or elapsed_s < OVERRUN * self.said_total_s
+            ):
+                return
+            now = "now " if self.said_total_s else ""
+            self.said_total_s, self.next_line_s = elapsed_s + left_s, 2 * elapsed_s
             end = datetime.now() + timedelta(seconds=left_s)
-            words = f"about {in_words(left_s)} left, until {end:%H:%M}"
+            words = f"{now}about {in_words(left_s)} left, until {end:%H:%M}"
             print(f"{self.desc}: {words}" if self.desc else words, file=sys.stderr, flush=True)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -154,6 +155,46 @@ class TestTheTimeThatIsLeft:
                     clock.work(10)
         assert "about 16 min left" in capsys.readouterr().err  # of 1,000 s
 
+    def test_is_not_said_on_little_evidence(
+        self, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        said_at = []
+        for seconds in (1, 10):
+            began_s = clock.now_s
+            for _ in track(range(100)):
+                if "left" in capsys.readouterr().err:
+                    said_at.append(clock.now_s - began_s)
+                clock.work(seconds)
+        assert said_at == [8, 50]  # seconds: the least; 5 % of the work
+
+    def test_is_said_again_where_a_job_runs_past_it(
+        self, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its second half takes forty times as long: 100 s are said, and 2,050 s it takes."""
+        began_s, said = clock.now_s, []
+        with whole("encode"):
+            for part, seconds in ((0.5, 1), (0.5, 40)):
+                with share(part):
+                    for _ in track(range(50)):
+                        clock.work(seconds)
+                        if line := capsys.readouterr().err:
+                            said.append((clock.now_s - began_s, line.split(", until")[0]))
+        times_s = [when for when, _ in said]
+        assert said[0] == (9, "encode: about 90 s left")
+        assert said[1] == (170, "encode: now about 2 min left")  # 1.5 × 100 s are over
+        assert all(later >= 2 * earlier for earlier, later in pairwise(times_s))
+        assert 3 <= len(said) <= 5
+
+    def test_is_said_once_where_it_comes_about_true(
+        self, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with whole("encode"):
+            for seconds in (1.0, 1.8):
+                with share(0.5):
+                    for _ in track(range(100)):
+                        clock.work(seconds)
+        assert capsys.readouterr().err.count("\n") == 1
+
     def test_does_not_count_what_was_done_before(
         self, clock: Clock, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -162,7 +203,7 @@ class TestTheTimeThatIsLeft:
                 pass  # the cache had it
             with share(0.5):
                 for _ in track(range(100)):
-                    clock.work(6)
+                    clock.work(6.3)  # of these 630 s, 5 % are over
         assert "about 10 min left" in capsys.readouterr().err
 
     def test_of_a_short_job_is_not_said(

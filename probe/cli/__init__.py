@@ -90,7 +90,8 @@ def _app(name: str | None = None) -> typer.Typer:
         help="Ask how like a visual area each layer of a network is.\n\n"
         "Start with:  probe rsa --model alexnet --dataset sim-v4\n\n"
         "Recorded sites as targets:  probe encode --model alexnet --dataset v4\n\n"
-        "Activations of your own pictures:  probe extract --model alexnet --images FOLDER",
+        "Activations of your own pictures:  probe extract --model alexnet --images FOLDER\n\n"
+        "Pictures for artists:  probe dream photo.jpg, or all of it in a browser:  probe studio",
         epilog="Files are cached; `probe assets where` and `probe cache where` print the folders. "
         "PROBE_CACHE moves the cache, PROBE_MIRROR names a folder of files that you already have, "
         "and PROBE_MANIFESTS a folder of manifests of your own.",

@@ -11,6 +11,7 @@ typed, ``--folds 1: expected …``.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,11 +93,26 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors name the flags that were typed."""
         try:
+            if isinstance(self._network, TyperArgument):
+                self._check_order(ctx.params)
             _check_names(ctx.params)
             return super().invoke(ctx)
         except ProbeError as error:
             error.args = (self._with_flag(str(error), ctx.params, ctx.meta.get(_TYPED, ())),)
             raise
+
+    def _check_order(self, values: dict[str, Any]) -> None:
+        """Refuse a class that stands where the network has to."""
+        from probe.models.registry import class_names, names
+
+        word = values.get("model")
+        if "target" not in values or not isinstance(word, str) or word in names():
+            return
+        if word.casefold() in map(str.casefold, class_names()):
+            raise ProbeError(
+                f"{word} is a class; name a network before it, such as: probe {self.name} "
+                f"squeezenet1_1 {shlex.quote(word)}"
+            )
 
     def _with_flag(self, message: str, values: dict[str, Any], typed: Sequence[str]) -> str:
         """Return an error with the flag in place of the option that it begins with."""

@@ -115,7 +115,9 @@ def dream(
         settings = replace(settings, model=None)
     if not files:
         raise ProbeError("no picture was given: name one, or try --demo")
+    _check_preset(settings)
     read = [*files, repeat, *(Path(one) for one in (settings.guide, settings.mask) if one)]
+    outputs.check_there(read)
     if zoom or outputs.is_film(files[0], output):
         if writing.keep_profile:
             raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
@@ -150,6 +152,16 @@ def dream(
         records.append({"about": plan.about, "files": [str(path)]})
     if writing.as_json:
         _print_json(records)
+
+
+def _check_preset(settings: DreamSettings) -> None:
+    """Refuse a preset that the network does not have, before torch is imported."""
+    from probe.models.registry import parse
+    from probe.synthesis.presets import look_of
+
+    model = settings.model
+    if settings.preset is not None and isinstance(model, str):  # that of a site is not known yet
+        look_of(parse(model).architecture, settings.preset, model)
 
 
 def _print_json(records: Sequence[Mapping[str, Any]]) -> None:

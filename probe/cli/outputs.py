@@ -119,6 +119,22 @@ def write_beside(
     return written
 
 
+def check_there(read: Sequence[Path | None]) -> None:
+    """Refuse pictures and films that do not exist, before torch is imported.
+
+    Raises
+    ------
+    ProbeError
+        With the nearest names of the folder.
+    """
+    from probe import images
+
+    for path in read:
+        if path is not None and not os.path.lexists(path.expanduser()):
+            what = "film" if path.suffix.lower() in images.MOVIES else "image"
+            raise ProbeError(f"{what} {str(path)!r} does not exist{images.near(path)}")
+
+
 def is_film(file: Path | None, output: Path | None) -> bool:
     """Return whether a file is a film; an animation is one if one is to be made of it."""
     from probe import images

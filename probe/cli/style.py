@@ -153,6 +153,7 @@ def style(
             "--texture and a style alone"
         )
     read = [*sources.all, repeat, Path(settings.start) if settings.start else None]
+    outputs.check_there(read[:-1])  # what it starts with may be a word
     if any(outputs.is_film(content, output) for content in sources.contents):
         records = [_paint_film(sources, settings, writing, output, read)]
     else:

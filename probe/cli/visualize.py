@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 PATCHES = 4
 """Patches of photographs beside each picture."""
 
+COLUMNS = (
+    "value, noise, grey: the target's number for the picture, for noise before the first step, and "
+    "for plain grey; rank: 1 where the picture drives no other channel (or class) more; strongest: "
+    "which one it drives most"
+)
+"""What the columns of the table are."""
+
 
 @dataclass(frozen=True)
 class SiteOptions(Settings):
@@ -354,6 +361,7 @@ def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
         Text(visualisation.title, style="bold"),
         Padding(terminal.facts(facts), (0, 0, 1, 2)),
         terminal.table(columns, rows, right=columns[1:]),
+        Text(COLUMNS if len(ranked) else COLUMNS.split("; rank")[0]),
     )
 
 

@@ -11,6 +11,7 @@ from probe.images.reading import (
     Unreadable,
     check,
     kind_of,
+    near,
 )
 from probe.images.viewing import COLOURS, notes_of, read, read_named
 from probe.images.writing import OPAQUE, WRITTEN, check_kind, encode, png
@@ -36,6 +37,7 @@ __all__ = [
     "check_kind",
     "encode",
     "kind_of",
+    "near",
     "notes_of",
     "open_picture",
     "png",

@@ -20,7 +20,7 @@ from probe.images import video
 from probe.images.colour import Numbers, Profile, to_srgb
 from probe.images.metadata import as_text, exif_of
 from probe.images.mp4 import check_mp4, sound_note, write_mp4
-from probe.images.reading import MOVIES, Unreadable, over_grey, reason, to_rgb
+from probe.images.reading import MOVIES, Unreadable, near, over_grey, reason, to_rgb
 from probe.images.tags import meaning_of
 
 ANIMATED = (".gif", ".webp", ".mp4")
@@ -163,7 +163,7 @@ def read_movie(path: str | Path, into: str | Path | None = None) -> Movie:
             "meant, as with ffmpeg -framerate 25 -i %d.png film.mp4"
         )
     if not path.is_file():
-        raise ProbeError(f"film {str(path)!r} does not exist")
+        raise ProbeError(f"film {str(path)!r} does not exist{near(path)}")
     kind = None if into is None else _kind(into)
     try:
         movie = _video(path, kind) if path.suffix.lower() in MOVIES else _animation(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from probe.errors import ProbeError
+from probe.errors import ProbeError, nearest
 
 GREY = 128
 """What lies behind transparent pixels: mid-grey, as around the stimuli of most recordings."""
@@ -51,9 +51,30 @@ def naming(name: str) -> Iterator[None]:
     except ProbeError:
         raise
     except FileNotFoundError:
-        raise ProbeError(f"image {name!r} does not exist") from None
+        raise ProbeError(f"image {name!r} does not exist{near(Path(name))}") from None
     except Exception as error:  # Pillow's many readers raise many kinds
         raise Unreadable(name, reason(error)) from None
+
+
+def near(path: Path) -> str:
+    """Return the end of an error message with pictures and films called like one that is missing.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file that does not exist.
+
+    Returns
+    -------
+    str
+        Empty if none of that folder is called alike.
+    """
+    path = path.expanduser()
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except (OSError, ValueError):
+        return f", nor does the folder {str(path.parent)!r}"
+    return nearest(path.name, [n for n in names if n.lower().endswith((*SUFFIXES, *MOVIES))])
 
 
 class Unreadable(ProbeError):

@@ -49,6 +49,9 @@ COMPACT_SOURCE = "Cowley et al. 2026, doi:10.1038/s41586-026-10150-1, GPL-3.0"
 """Whom to cite for them, and on what terms they may be used."""
 
 
+_CATEGORIES = "_IMAGENET_CATEGORIES"
+
+
 @dataclass(frozen=True)
 class ModelName:
     """What a user's model name stands for.
@@ -226,6 +229,21 @@ def _torchvision() -> str:
     assert spec is not None  # a dependency
     assert spec.submodule_search_locations is not None
     return spec.submodule_search_locations[0]
+
+
+@functools.cache
+def class_names() -> tuple[str, ...]:
+    """Read the names of the 1,000 classes of ImageNet, in their order, from torchvision's source.
+
+    `probe.targets.class_labels` has those of a network; this needs no torch.
+    """
+    import ast
+
+    source = Path(_torchvision(), "models", "_meta.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == _CATEGORIES:
+            return tuple(ast.literal_eval(node.value))
+    return ()
 
 
 def read_torchvision_names() -> tuple[str, ...]:

@@ -789,11 +789,26 @@ def _check_responses(data: xr.Dataset, label: str) -> None:
             s, *time, n = np.argwhere(bad)[0]
             bad = bad.reshape(len(bad), -1, bad.shape[-1])
             at = f" at {data['time_start'].values[time[0]]:g} ms" if time else ""
+            whose = _whose("neuroid", "neuroids", neuroid[bad.any(axis=(0, 1))])
+            which = _whose("stimulus", "stimuli", stimulus[bad.any(axis=(1, 2))])
             raise ProbeError(
                 f"{label} has {what} of neuroid {str(neuroid[n])!r} to stimulus "
-                f"{str(stimulus[s])!r}{at}; {bad.sum()} of {bad.size} such cells, "
-                f"in {bad.any(axis=(0, 1)).sum()} neuroids and {bad.any(axis=(1, 2)).sum()} stimuli"
+                f"{str(stimulus[s])!r}{at}; {bad.sum()} of {bad.size} such cells, in {whose} and "
+                f"{which}: leave out {_to_leave_out(bad)}, or repair the file"
             )
+
+
+def _whose(one: str, many: str, ids: np.ndarray) -> str:
+    """Return how many there are, or the name of the only one."""
+    return f"{one} {str(ids[0])!r} alone" if len(ids) == 1 else f"{len(ids)} {many}"
+
+
+def _to_leave_out(bad: np.ndarray) -> str:
+    """Return what has the fewest bad cells around it: neuroids or stimuli, whichever are fewer."""
+    n_stimuli, n_neuroids = int(bad.any(axis=(1, 2)).sum()), int(bad.any(axis=(0, 1)).sum())
+    if n_neuroids <= n_stimuli:
+        return "that neuroid" if n_neuroids == 1 else "these neuroids"
+    return "that stimulus" if n_stimuli == 1 else "these stimuli"
 
 
 def _check_rdms(data: xr.Dataset, label: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from probe.synthesis.settings import (
     DreamSettings,
     Precision,
 )
-from probe.synthesis.tiles import only_size
+from probe.synthesis.tiles import min_side_px, only_size, runs_on
 from probe.targets import Norm, Sum, Target
 
 
@@ -280,12 +281,13 @@ def prepare(
         only = only_size(network, dreamt.layers)
         sizes = octave_sizes(sides, settings, only)
         if only is None:
-            models.layers(network, sizes[0])  # raises if the network takes no such picture
+            sizes = _sizes_that_run(picture, sizes, settings, network, dreamt)
         elif sides[0] < only[0] or sides[1] < only[1]:
             raise ProbeError(
                 f"the picture has {sides[1]} × {sides[0]} pixels, and {dreamt.name!r} of "
                 f"{network.name} exists for {only[1]} × {only[0]} alone: choose a larger size"
             )
+        settings = replace(settings, octaves=len(sizes))
         balanced = balance_terms(network, dreamt, pixels.to(device), settings.precision)
     record = replace(
         settings,
@@ -294,7 +296,6 @@ def prepare(
         target=None if target is None else dreamt.name,
         guide=None if guide is None else _name(settings.guide),
         mask=None if mask is None else _name(settings.mask),
-        octaves=len(sizes),
     )
     sha256 = {
         "guide": None if guide is None else images.sha256_of(guide),
@@ -343,6 +344,42 @@ def _sides(picture: Original, size: int | None) -> tuple[int, int]:
             "side are needed: choose a larger size"
         )
     return height, width
+
+
+def _sizes_that_run(
+    picture: Original,
+    sizes: list[tuple[int, int]],
+    settings: DreamSettings,
+    network: Network,
+    target: Target,
+) -> list[tuple[int, int]]:
+    """Return the heights and widths of the octaves; by default none is too small for the target.
+
+    Raises
+    ------
+    ProbeError
+        If an octave that was asked for is too small, or the picture itself.
+    """
+    if runs_on(network, target.layers, sizes[0]):
+        return sizes
+    min_side = min_side_px(network, target.layers)
+    if min_side is None:
+        models.layers(network, sizes[0])  # raises, and says why the network takes no such picture
+        return sizes
+    fitting = octave_sizes(sizes[-1], settings, (min_side, min_side))
+    fits = min(sizes[-1]) >= min_side
+    if fits and settings.octaves is None:
+        return fitting
+    n, scale = (settings.octaves or 1), settings.scale
+    assert scale is not None, "settings are resolved"
+    (height, width), sides = sizes[0], picture.pixels.shape[:2]
+    size = ceil(min_side * scale ** (n - 1) * max(sides) / min(sides))
+    what = f"the smallest of {n} octaves" if fits else "the picture"
+    fewer = f", or --octaves {len(fitting)}" if fits else ""
+    raise ProbeError(
+        f"{what} has {width} × {height} pixels, and {target.name!r} of {network.name} needs at "
+        f"least {min_side} along each side: choose --size {size} or more{fewer}"
+    )
 
 
 def _with_hashes(values: Mapping[str, Any], sha256: Mapping[str, str | None]) -> dict[str, Any]:

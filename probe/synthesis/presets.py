@@ -127,10 +127,15 @@ def look_of(architecture: str, preset: str | None, network: str) -> DreamSetting
     looks = LOOKS.get(architecture)
     name = preset or next(iter(looks or PRESETS))
     if name not in (looks or PRESETS):
-        choices = tuple(looks or PRESETS)
+        others = [other for other, of_other in LOOKS.items() if name in of_other]
+        if others:
+            raise ProbeError(
+                f"preset {preset!r}: expected one of {', '.join(looks or PRESETS)} for {network}; "
+                f"{name} is a look of {' and '.join(others)}: add --model {others[0]}"
+            )
         raise ProbeError(
-            f"preset {preset!r}: expected one of {', '.join(choices)}"
-            + (f" for {network}" if name in PRESETS else nearest(name, choices))
+            f"preset {preset!r}: expected one of {', '.join(looks or PRESETS)}"
+            f"{nearest(name, PRESETS)}"
         )
     if looks is not None:
         return looks[name]

@@ -26,6 +26,16 @@ PRESETS = (
 )  # fmt: skip
 """The names of the looks of dreams, those of `DEFAULT_MODEL` first. Others have some of them."""
 
+PRESETS_OF = {
+    "vgg16": ("creatures", "cities", "eyes", "brushstrokes", "stripes", "mosaic", "subtle"),
+    "mobilenet_v2": ("creatures", "stripes", "patterns", "subtle"),
+    "efficientnet_lite0": ("patterns", "stripes", "subtle"),
+    "squeezenet1_1": ("eyes", "swirls", "subtle"),
+    "alexnet": ("creatures", "eyes", "subtle"),
+    "googlenet": ("creatures", "brushstrokes", "subtle"),
+}
+"""Those of each network, its default first; what they are is in `probe.synthesis.presets.LOOKS`."""
+
 DEFAULT_MODEL = "vgg16"
 """The network that dreams by default: of those whose weights come from a package index, the one
 that looks best."""
@@ -125,8 +135,10 @@ class DreamSettings(Settings):
     threads: int | None = option(None, "Number of threads that torch uses.", at_least=1)
     preset: str | None = option(
         None,
-        f"A look: {', '.join(PRESETS)}. Every network has some of them, {DEFAULT_MODEL} most.",
-        unset=PRESETS[0],
+        "A look. "
+        + "; ".join(f"{network}: {', '.join(looks)}" for network, looks in PRESETS_OF.items())
+        + ".",
+        unset="the network's first",
     )
     seed: int = option(0, "Seed of everything random.", at_least=0)
     device: str = option("auto", DEVICE)

@@ -11,6 +11,7 @@ of pieces of exactly that size.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,10 +22,12 @@ from torch import Tensor
 
 from probe import models
 from probe.activations.batch_size import with_graph
+from probe.activations.capture import differentiable
 from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.receptive_fields import ReceptiveField
 from probe.synthesis.optimise import Precision, ValueAndGradient, computes_bfloat16, through
+from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX
 from probe.synthesis.transforms import generator
 from probe.targets import Norm, Outputs, Sum, Target, Unit
 
@@ -123,6 +126,55 @@ def only_size(network: Network, layers: Sequence[str]) -> tuple[int, int] | None
     # What the network returns is not listed: it comes after all layers.
     ends = any(layer in lacking if layer in names else lacking for layer in layers)
     return (height, width) if ends else None
+
+
+def runs_on(network: Network, layers: Sequence[str], size: tuple[int, int]) -> bool:
+    """Return whether a network comes to some layers in pictures of a size.
+
+    Where later layers take no picture of that size, it is run up to these, unless the picture is
+    so large that this would take long.
+
+    Parameters
+    ----------
+    network : Network
+    layers : sequence of str
+        Names as in `probe.models.layers`, or parts of what the network returns.
+    size : (int, int)
+        Height and width, in pixels.
+    """
+    try:
+        models.layers(network, size)
+    except ProbeError:
+        if prod(size) > 4 * prod(network.preprocessing.size):
+            return False
+    else:
+        return True
+    first = next(network.module.parameters(), torch.zeros(()))
+    zeros = torch.zeros(1, 3, *size, dtype=first.dtype, device=first.device)
+    try:
+        differentiable(network.module, zeros, layers)
+    except Exception:  # a user's module may raise anything
+        return False
+    return True
+
+
+def min_side_px(network: Network, layers: Sequence[str]) -> int | None:
+    """Return the side of the smallest square in which a network comes to some layers, in pixels.
+
+    Parameters
+    ----------
+    network, layers
+        As in `runs_on`.
+
+    Returns
+    -------
+    int or None
+        At least `MIN_OCTAVE_SIDE_PX`. None where it does not come to them in squares of the size
+        that it was made for.
+    """
+    sides = range(MIN_OCTAVE_SIDE_PX, max(network.preprocessing.size) + 1)
+    k = bisect_left(sides, True, key=lambda side: runs_on(network, layers, (side, side)))
+    return sides[k] if k < len(sides) else None
 
 
 def fitting(network: Network, layers: Sequence[str], around: Margin, precision: Precision) -> int:

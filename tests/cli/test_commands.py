@@ -121,6 +121,7 @@ def test_without_arguments_the_help_is_shown(run):
     ran = run()
     assert (ran.code, ran.err) == (0, "")
     assert "probe rsa --model alexnet --dataset sim-v4" in ran.out
+    assert "Pictures for artists:  probe dream photo.jpg" in ran.out
     ran = run("assets")
     assert (ran.code, ran.err) == (0, "")
     assert "fetch" in ran.out

@@ -211,8 +211,13 @@ def test_a_mask_and_16_bits_and_transparency(dream):
         (["cat.png", "--target", "features.3:2"], "layers cannot be combined with a target"),
         (
             ["cat.png", "--preset", "cities"],
-            "preset 'cities': expected one of eyes, swirls, subtle for squeezenet1_1",
+            "preset 'cities': expected one of eyes, swirls, subtle for squeezenet1_1; cities is a "
+            "look of vgg16: add --model vgg16",
         ),
+        (["cat.png", "--preset", "swirl"], "did you mean 'swirls'?"),
+        (["cta.png"], "image 'cta.png' does not exist; did you mean 'cat.png'?"),
+        (["photo.jpg", "--mask", "cta.png"], "'cta.png' does not exist; did you mean 'cat.png'?"),
+        (["clip.mp4"], "film 'clip.mp4' does not exist"),
         (["cat.png", "--steps", "0"], "steps 0: expected a number ≥ 1"),
         (["cat.png", "-o", "out.gif"], "has to end in"),
         (["cat.png", "-o", "cat.png"], "is one of the pictures"),

@@ -34,6 +34,24 @@ finally:
     ("arguments", "message"),
     [
         (
+            "visualize goldfish",
+            "goldfish is a class; name a network before it, such as: probe visualize "
+            "squeezenet1_1 goldfish",
+        ),
+        (
+            "visualize Castle features.10:84",
+            "name a network before it, such as: probe visualize squeezenet1_1 Castle",
+        ),
+        ("dream x.jpg --preset creature", "did you mean 'creatures'?"),
+        (
+            "dream x.jpg --preset swirls",
+            "swirls is a look of squeezenet1_1: add --model squeezenet1_1",
+        ),
+        ("dream", "no picture was given"),
+        ("style", "name a picture and a style"),
+        ("dream nowhere-to-be-seen.jpg", "image 'nowhere-to-be-seen.jpg' does not exist"),
+        ("style nowhere-to-be-seen.jpg x.jpg", "image 'nowhere-to-be-seen.jpg' does not exist"),
+        (
             "rsa --model alxnet --dataset sim-v4",
             "unknown model 'alxnet'; did you mean 'alexnet' or 'lenet5'? (see `probe models`)",
         ),

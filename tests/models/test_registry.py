@@ -6,7 +6,7 @@ import torchvision
 
 from probe.errors import ProbeError
 from probe.models.known import FEATURES
-from probe.models.registry import OWN, names, parse
+from probe.models.registry import OWN, class_names, names, parse
 
 
 def test_names_are_torchvisions_and_ours():
@@ -18,6 +18,11 @@ def test_names_do_not_need_torch():
     code = "import sys; from probe.models import names; names(); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_class_names_are_torchvisions():
+    weights = torchvision.models.AlexNet_Weights.IMAGENET1K_V1
+    assert list(class_names()) == weights.meta["categories"]
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,14 @@ def break_nan(data):
     data["responses"][3, :, 4] = np.nan
 
 
+def break_stimulus(data):
+    data["responses"][2, :, [1, 4]] = np.nan
+
+
+def break_four(data):
+    data["responses"][2:4, :, 4:6] = np.nan
+
+
 def break_inf(data):
     data["responses"][1, 2, 3] = -np.inf
 
@@ -205,7 +213,21 @@ def break_neuroid_twice(data):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (break_nan, ["no response in any repetition", "'n4'", "'s2'", "2 of 36", "2 stimuli"]),
+        (
+            break_nan,
+            [
+                "no response in any repetition",
+                "'n4'",
+                "'s2'",
+                "2 of 36",
+                "in neuroid 'n4' alone and 2 stimuli: leave out that neuroid, or repair the file",
+            ],
+        ),
+        (
+            break_stimulus,
+            ["2 of 36", "in 2 neuroids and stimulus 's2' alone: leave out that stimulus, or"],
+        ),
+        (break_four, ["4 of 36", "in 2 neuroids and 2 stimuli: leave out these neuroids, or"]),
         (break_inf, ["infinite", "'n3'", "'s1'"]),
         (break_twice, ["stimulus 's1' more than once"]),
         (break_neuroid_twice, ["neuroid 'n1' more than once"]),

@@ -39,7 +39,7 @@ from probe.synthesis.objectives import Guided
 from probe.synthesis.presets import LOOKS
 from probe.synthesis.run import Run, Stopped
 from probe.synthesis.scenery import landscape
-from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, PRESETS, DreamSettings
+from probe.synthesis.settings import MIN_OCTAVE_SIDE_PX, PRESETS, PRESETS_OF, DreamSettings
 from probe.synthesis.tiles import in_tiles
 from probe.targets import Channel, Norm, Sum
 
@@ -373,7 +373,7 @@ def test_tiles_give_the_same_dream(network: Network, photo: np.ndarray) -> None:
 @pytest.mark.parametrize("name", LOOKS)
 def test_the_looks_name_layers_and_channels_that_exist(name: str) -> None:
     assert set(LOOKS[name]) <= set(PRESETS)
-    assert list(LOOKS[name]) == [preset for preset in PRESETS if preset in LOOKS[name]]
+    assert tuple(LOOKS[name]) == PRESETS_OF[name]
     for look in LOOKS[name].values():
         if look.target is None:
             (resolved_layer,) = models.resolve([look.layers], name)
@@ -395,7 +395,7 @@ class TestALookOfChannels:
     def dreamt(
         self, network: Network, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[..., dict[str, Any]]:
-        monkeypatch.setattr(presets, "_look", lambda network, preset: self.look)
+        monkeypatch.setattr(presets, "look_of", lambda *_: self.look)
         return lambda **options: prepare(photo, DreamSettings(model=network, **options)).about[
             "settings"
         ]
@@ -508,6 +508,53 @@ def test_a_picture_that_is_smaller_than_the_one_size_is_refused(
         ProbeError, match="tile 64: expected none, since 'class 1' exists only for 48×64 pixels"
     ):
         dream(photo, fixed, target=1, tile=64, progress=False)
+
+
+@pytest.fixture(scope="module")
+def pooling() -> Network:
+    """A network whose last layers take no picture that is smaller than 56 × 56."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.AvgPool2d(7, 1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        for part in (module[0], module[2]):
+            nn.init.normal_(part.weight, std=0.1)
+    return Network.from_module(module, preprocessing=Preprocessing("resize", (112, 112)))
+
+
+def test_an_octave_that_is_too_small_for_a_layer_is_refused(
+    pooling: Network, photo: np.ndarray
+) -> None:
+    settings = DreamSettings(model=pooling, layers="3", octaves=3, scale=1.4)
+    with pytest.raises(ProbeError) as told:
+        prepare(photo, settings)
+    assert str(told.value) == (
+        "the smallest of 3 octaves has 61 × 41 pixels, and '3' of Sequential needs at least 56 "
+        "along each side: choose --size 165 or more, or --octaves 2"
+    )
+    assert prepare(photo, replace(settings, size=165)).settings.octaves == 3
+    assert prepare(photo, replace(settings, octaves=2)).settings.octaves == 2
+    with pytest.raises(ProbeError, match="needs at least 56"):
+        prepare(photo, replace(settings, size=162))
+
+
+def test_a_picture_that_is_too_small_for_a_layer_is_refused(
+    pooling: Network, photo: np.ndarray
+) -> None:
+    settings = DreamSettings(model=pooling, layers="3", size=60)
+    with pytest.raises(ProbeError, match="^the picture has 60 × 40 .* --size 84 or more$"):
+        prepare(photo, settings)
+    assert prepare(photo, replace(settings, size=84)).settings.octaves == 1
+
+
+def test_default_octaves_are_large_enough_for_the_layer(
+    pooling: Network, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probe.synthesis.deepdream.FIRST_OCTAVE_SIDE_PX", 36)
+    numbers = [
+        prepare(photo, DreamSettings(model=pooling, layers=layer)).settings.octaves
+        for layer in ("2", "3")
+    ]
+    assert numbers == [3, 2]  # 57 × 86 is enough for both, 41 × 61 for the first
 
 
 def test_octaves_are_no_smaller_than_the_one_size() -> None:

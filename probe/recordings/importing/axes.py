@@ -104,7 +104,6 @@ def axes_by_length(
         If two readings fit.
     """
     axes: dict[int, Axis] = {}
-    example = f"as in --axes {_example(len(shape), 'presentation' in lengths)}"
     for kind, (length, source) in lengths.items():
         fits = [k for k, size in enumerate(shape) if size == length]
         if not fits:
@@ -115,7 +114,8 @@ def axes_by_length(
         if len(fits) > 1 or fits[0] in axes:
             raise ProbeError(
                 f"{where} has axes of lengths {_shown(shape)}, of which more than one may be that "
-                f"of {source} ({length}): say which axis is which, {example}"
+                f"of {source} ({length}): say which axis is which, "
+                f"as in --axes {_example(len(shape), {}, 'presentation' in lengths)}"
             )
         axes[fits[0]] = Axis(kind, length, f"the only one as long as {source}")
     left = [k for k, size in enumerate(shape) if k not in axes and size > 1]
@@ -127,6 +127,7 @@ def axes_by_length(
         listed = " and ".join(f"of length {shape[k]}" for k in left)
         so_far = "; ".join(map(str, axes.values())) or "nothing"
         possible = _possible(kinds)
+        example = f"as in --axes {_example(len(shape), axes, 'presentation' in lengths)}"
         if len(left) == 1 and len(shape) == 2 and kinds == {"presentation"}:
             example = "as in --axes " + " or --axes ".join(
                 ",".join(axes[k].kind if k in axes else kind for k in range(len(shape)))
@@ -150,12 +151,14 @@ def _possible(kinds: Collection[str]) -> list[str]:
     return possible
 
 
-def _example(n_axes: int, presentations: bool) -> str:
-    if presentations:
-        return "presentation,neuroid" if n_axes == 2 else "neuroid,presentation,time"
-    return {2: "neuroid,stimulus", 3: "neuroid,stimulus,repetition"}.get(
-        n_axes, "neuroid,stimulus,repetition,time"
-    )
+def _example(n_axes: int, axes: Mapping[int, Axis], presentations: bool) -> str:
+    """Return what may be said of the axes of an array; those that are known stand where they do."""
+    shown = "presentation" if presentations else "stimulus"
+    order = ["neuroid", shown, *([] if presentations else ["repetition"]), "time"]
+    order = order[:n_axes] if n_axes > 2 or not presentations else [shown, "neuroid"]
+    kinds = {axis.kind for axis in axes.values()}
+    rest = iter(kind for kind in order if kind not in kinds)
+    return ",".join(axes[k].kind if k in axes else next(rest, SINGLE) for k in range(n_axes))
 
 
 def _shown(shape: Sequence[int]) -> str:
