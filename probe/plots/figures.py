@@ -470,7 +470,8 @@ def explain(
     wide, high = room(ax)
     most = 0.6 * wide
     share = BESIDE if ax.get_aspect() == "auto" else 0.75 * BESIDE
-    wide, high = (2.1, 12.0) if own else (share * wide, 0.72 * high)
+    part = 0.72 if ax.get_aspect() == "auto" else 0.82  # squares have no label below, mostly
+    wide, high = (2.1, 12.0) if own else (share * wide, part * high)
     size = points("legend.fontsize")
     while True:
         handle = (2.9 if len(handles) else 0.3) * size / 72  # and its distance from the text

@@ -568,7 +568,7 @@ class TestInference:
             ("both", "over stimuli and subjects"),
         ):  # fmt: skip
             legend = found[what].plot().get_legend()
-            assert legend.get_title().get_text() == f"bars: 95 % CI {words}"
+            assert " ".join(legend.get_title().get_text().split()) == f"bars: 95 % CI {words}"
             assert found[what].facts["comparison"]["resample"] == what
         nothing = found[None]
         assert nothing.layers[["se", "ci_low", "ci_high", "p_ceiling"]].isna().all(axis=None)
