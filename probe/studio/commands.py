@@ -203,7 +203,8 @@ class Command:
         ProbeError
             If they are none.
         """
-        return set(self._parse(text)[1])
+        # Arguments are always among them, with or without a value.
+        return {n for n in self._parse(text)[1] if n in self.options and self.options[n].flag}
 
     def _parse(self, text: str) -> tuple[list[str], dict[str, Any]]:
         """Return the words of a text, and the values of the options in it, by their names."""

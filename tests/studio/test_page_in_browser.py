@@ -375,6 +375,8 @@ def test_the_field_that_decides_how_files_are_read_is_shown(page, tmp_path):
     for k in range(6):
         Image.new("RGB", (32, 32), (40 * k, 0, 0)).save(tmp_path / f"p{k}.png")
     np.save(tmp_path / "rates.npy", np.random.default_rng(0).random((6, 6)))
+    names = "\n".join(f"p{k}.png" for k in range(6))
+    (tmp_path / "labels.csv").write_text(f"stimulus_id\n{names}\n")
     page.get_by_role("tab", name="Recording").click()
     tab = page.locator("#tab-recording")
     axes = tab.locator(".probe-option-axes input")
