@@ -37,7 +37,7 @@ SAID_S, SAID_SHARE = 8.0, 0.05
 OVERRUN = 1.5
 """When a job has taken this many times what was written, another line is."""
 
-AT_ONCE_S = 0.5
+AT_ONCE_S = 2.0
 """Parts of a job that take no longer had been done before."""
 
 LOOK_INTERVAL_S = 0.5
@@ -177,8 +177,9 @@ def share(part: float) -> Iterator[None]:
 def announce(on: bool) -> None:
     """Write how long a job will take as a line where no bars are shown; or not.
 
-    Another line follows when the job runs past what was written by half as much again; each time,
-    it has to have run twice as long as before. Commands do, as their standard error may be a log; functions leave it to who calls them.
+    Another line follows when the job has taken half as much again as was written, at most one each
+    time that it has taken twice as long as at the line before. Commands announce, as their standard
+    error may be a log; functions leave it to who calls them.
     """
     global _announce
     _announce = on

@@ -541,7 +541,7 @@ def test_a_picture_that_is_too_small_for_a_layer_is_refused(
     pooling: Network, photo: np.ndarray
 ) -> None:
     settings = DreamSettings(model=pooling, layers="3", size=60)
-    with pytest.raises(ProbeError, match="^the picture has 60 × 40 .* --size 84 or more$"):
+    with pytest.raises(ProbeError, match=r"^the picture has 60 × 40 .* --size 84 or more$"):
         prepare(photo, settings)
     assert prepare(photo, replace(settings, size=84)).settings.octaves == 1
 
