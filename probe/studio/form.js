@@ -116,11 +116,13 @@ watch("errors", () => {
   }
 });
 // A field that decides what could not be understood: it is shown, even if it was folded away.
-watch("opens", () => {
+const open_asked = () => {
   const [name] = props.opens ?? [], field = fields.find((one) => one.dataset.name === name);
   if (!field) return;
   for (let at = field.closest("details"); at; at = at.parentElement.closest("details"))
     at.open = true;
   if (!element.contains(document.activeElement)) entry_of(field).focus();
-});
+};
+watch("opens", open_asked);
+open_asked();  // it may have been asked for before this was loaded
 draw_all();

@@ -23,7 +23,9 @@ from probe.errors import ProbeError
 from probe.studio import texts
 from probe.studio.commands import Command, Option
 
-FREE = ("model", "method", "dataset", "region", "images", "layer", "layers", "weights", "judge")
+FREE = (
+    "model", "method", "dataset", "region", "images", "layer", "layers", "weights", "judge", "axes",
+)  # fmt: skip
 """Options of which words are known, and others can be typed."""
 
 UNLISTED = ("target",)

@@ -136,7 +136,7 @@ def test_more_options_are_refused(dream, text, said):
 
 def test_options_that_were_written_are_known_by_name(dream):
     assert dream.named("") == dream.named("--help") == set()
-    assert dream.named("--demo --layer a -s 64") == {"demo", "layers", "size"}
+    assert dream.named("--demo --layer a --size 64") == {"demo", "layers", "size"}
 
 
 def test_several_files_of_one_option_are_all_checked():
