@@ -32,6 +32,7 @@ class TestWhatIsWritten:
         assert ran.out.startswith("squeezenet1_1: features.0:3\n")
         name = "visualize-squeezenet1_1-features.0-3.png"
         assert f"wrote    {name}" in ran.out
+        assert "rank: 1 where the picture drives no other channel (or class) more" in ran.out
         with Image.open(name) as opened:
             assert opened.size == (32, 32)
         assert images.about(name)["settings"]["steps"] == 3

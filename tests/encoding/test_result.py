@@ -277,7 +277,9 @@ class TestNotTheSame:
             opened.predict(shown)
 
     def test_there_is_none(self, tmp_path):
-        with pytest.raises(ProbeError, match="holds no encoding: expected the folder that `probe en"):
+        with pytest.raises(
+            ProbeError, match="holds no encoding: expected the folder that `probe en"
+        ):
             probe.open_encoding(tmp_path)
 
 
