@@ -181,9 +181,12 @@ def _same_in_all(frame: pd.DataFrame) -> dict[str, str]:
     """Return the columns of a long table that say the same in every row, and what they say."""
     if len(frame) < 3:
         return {}
-    texts = {name: {_text(value) for value in frame[name]} for name in map(str, frame.columns)}
-    same = {name: next(iter(values)) for name, values in texts.items() if len(values) == 1}
-    return same if len(same) < len(texts) else {}
+    same = {
+        str(name): _text(column.iloc[0])
+        for name, column in frame.items()
+        if column.map(str).nunique() == 1  # by all digits, not by those that are shown
+    }
+    return same if len(same) < len(frame.columns) else {}
 
 
 def _text(value: Any) -> str:

@@ -51,6 +51,13 @@ def test_what_all_rows_say_is_said_once():
     assert table.note == "In all rows: model alexnet."
 
 
+def test_numbers_that_are_shown_alike_are_not_said_to_be_the_same():
+    frame = pd.DataFrame({"layer": list("abc"), "score": [0.12341, 0.12344, 0.12342]})
+    table = table_of(frame, "", folded=True)
+    assert table.note == ""
+    assert table.columns == (("layer", "text"), ("score", "number"))
+
+
 def test_a_long_table_says_where_the_rest_is():
     table = table_of(pd.DataFrame({"x": np.arange(MOST_ROWS + 5)}), "", file="sites.csv")
     assert len(table.rows) == MOST_ROWS
