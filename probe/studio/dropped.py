@@ -193,6 +193,10 @@ def _of_files(files: Sequence[Dropped], options: Mapping[str, str], folder: Path
         stem = PurePosixPath(file.name).stem.lower()
         if stem in COMPANIONS and len(rest) > 1:
             named.setdefault(stem, PurePosixPath(file.name).name)
+    names = [PurePosixPath(file.name).name for file in rest]
+    for option, name in named.items():
+        if name not in names and Path(name).expanduser().is_file():  # one of the computer's own
+            raise ProbeError(f"--{option} {name!r} was not dropped: drop it with the others")
     data = [file for file in rest if PurePosixPath(file.name).name not in named.values()]
     _check_roles(data, pictures, archives)
     for file in rest:
@@ -202,7 +206,7 @@ def _of_files(files: Sequence[Dropped], options: Mapping[str, str], folder: Path
     for file in archives:
         _place(file, place / PurePosixPath(file.name).name)
     said: dict[str, Any] = {**options}
-    said |= {o: str(place / n) if (place / n).is_file() else n for o, n in named.items()}
+    said |= {o: str(place / n) if n in names else n for o, n in named.items()}
     stimuli = "images" if pictures else PurePosixPath(archives[0].name).name if archives else None
     if stimuli is None and not said.get("picture_axes"):
         raise ProbeError("where are the pictures? Drop them, too, or the folder that holds them")

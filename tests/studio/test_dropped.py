@@ -110,6 +110,16 @@ def test_what_cannot_be_known_is_refused(tmp_path: Path, place: Path, lab: Path)
     refused(two, r"responses\.npy is there 2 times")
 
 
+def test_no_file_of_the_computer_is_read_as_a_table(tmp_path: Path, place: Path) -> None:
+    np.save(tmp_path / "rates.npy", np.ones((6, 5)))
+    (tmp_path / "secret.txt").write_text("".join(f"p{k}\n" for k in range(6)))
+    session = [Dropped(tmp_path / "rates.npy", "rates.npy"), *pictures(tmp_path / "shown")]
+    for option in ("labels", "neuroids", "presentations"):
+        options = {"axes": "stimulus,neuroid", option: str(tmp_path / "secret.txt")}
+        with pytest.raises(ProbeError, match=rf"--{option} .*secret\.txt' was not dropped"):
+            understand(session, options, place)
+
+
 def test_a_picture_that_is_none_is_refused_as_elsewhere(lab: Path, place: Path) -> None:
     (lab / "images" / "letter.png").write_text("Dear Sir or Madam")
     with pytest.raises(ProbeError, match=r"image 'letter\.png' cannot be read"):
