@@ -164,6 +164,7 @@ class RSAOverTime(RSAComparison):
         return {
             **self.facts,
             "ceiling": self.ceiling,
+            "has_generalisation": self.generalisation is not None,
             "peaks": plain(self.peaks.to_dict("records")),
             "clusters": plain(self.clusters.to_dict("records")),
             "table": plain(self.table.to_dict("records")),

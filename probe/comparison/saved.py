@@ -77,7 +77,8 @@ def _over_time(folder: Path, about: dict[str, Any]) -> RSAOverTime:
     square = folder / "generalisation.csv"
     table = _as_numbers(pd.DataFrame(about.pop("table")))
     generalisation = None
-    if square.exists():
+    # A file that an earlier run left in the folder is not of this one.
+    if about.pop("has_generalisation", square.exists()):
         generalisation = pd.read_csv(square, index_col=0).to_numpy(float)
     columns = ["layer", "time_start", "time_end", "p"]
     return RSAOverTime(
@@ -98,22 +99,30 @@ def _read_map(folder: Path) -> RSAMap:
     try:
         best = pd.read_csv(folder / MAP, dtype="object", keep_default_na=False)
         named = [tuple(row) for row in best[["model", "dataset", "region"]].to_numpy()]
-        results: dict[tuple[str, ...], RSAResult] = {}
-        for inner in sorted(path for path in folder.iterdir() if (path / FILE).exists()):
+        results: dict[tuple[str, ...], list[RSAResult]] = {}
+        inner_folders = [path for path in folder.iterdir() if (path / FILE).exists()]
+        for inner in sorted(inner_folders, key=_nth):
             about = _about(inner)
             if "by_subject" not in about or "recording" not in about:
                 continue  # another kind of result that lies there, too
             result = _result(inner, about)
             recording = result.facts["recording"]
-            results[result.model, recording["name"], recording["region"]] = result
-        absent = [key for key in named if key not in results]
-        if absent:
-            raise ValueError(f"the folder of {' and '.join(absent[0][:2])} is missing")
-        return RSAMap([results[key] for key in named])
+            key = result.model, recording["name"], recording["region"]
+            results.setdefault(key, []).append(result)
+        for key in named:
+            if len(results.get(key, ())) < named.count(key):
+                raise ValueError(f"the folder of {' and '.join(key[:2])} is missing")
+        return RSAMap([results[key].pop(0) for key in named])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         if isinstance(error, ProbeError):
             raise
         raise _damaged(folder, "its files", error) from None
+
+
+def _nth(folder: Path) -> tuple[str, int]:
+    """Return by what folders are sorted: ``v4``, ``v4~2``, …, ``v4~10``, as `RSAMap.folders`."""
+    name, _, number = folder.name.rpartition("~")
+    return (name, int(number)) if name and number.isdecimal() else (folder.name, 1)
 
 
 def _has_classic(table: pd.DataFrame) -> bool:

@@ -99,7 +99,7 @@ def _read_over_time(folder: Path) -> EncodingOverTime:
         times = first[first["kind"] == "layer"][["time_start", "time_end"]].to_numpy(float)
         shape = (len(peaks), len(times), len(times))
         generalisation = square["r"].to_numpy(float).reshape(shape)
-        sites = pd.read_csv(folder / "sites.csv")
+        sites = _read_sites(folder / "sites.csv")
         provenance = about.pop("provenance")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise damaged(folder, "its files", error) from None

@@ -107,6 +107,36 @@ def encoding_folder(encoding, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def in_time(recording) -> Recording:
+    """Four times of 10 ms."""
+    data = recording.data
+    responses = np.stack([data["responses"].values] * 4, axis=2)
+    responses = responses + np.random.default_rng(0).normal(scale=0.1, size=responses.shape)
+    starts = 10.0 * np.arange(4)
+    data = data.drop_vars("responses").assign(
+        responses=(("stimulus", "repetition", "time", "neuroid"), responses)
+    )
+    data = data.assign_coords(time_start=("time", starts), time_end=("time", starts + 10))
+    return Recording(data, recording.stimuli)
+
+
+@pytest.fixture(scope="session")
+def rsa_over_time(network, in_time):
+    return probe.rsa(
+        network, in_time, layers="act", n_resamples=20, time=(0, 40), step=20, progress=False
+    )
+
+
+@pytest.fixture(scope="session")
+def encoding_over_time(network, in_time):
+    named = in_time.data.assign_coords(neuroid_id=("neuroid", ["NA", "1", "nan"]))
+    return probe.encode(
+        network, Recording(named, in_time.stimuli), layers="act", splits=4, n_resamples=20,
+        time=(0, 40), step=20, baselines="none", progress=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
 def hostile_text() -> str:
     return HOSTILE
 

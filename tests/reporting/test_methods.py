@@ -189,16 +189,7 @@ def test_methods_of_fitting(method, protocol, words):
 
 
 @pytest.fixture(scope="module")
-def over_time(network, recording):
-    data = recording.data
-    responses = np.stack([data["responses"].values] * 4, axis=2)
-    responses = responses + np.random.default_rng(0).normal(scale=0.1, size=responses.shape)
-    starts = 10.0 * np.arange(4)
-    data = data.drop_vars("responses").assign(
-        responses=(("stimulus", "repetition", "time", "neuroid"), responses)
-    )
-    data = data.assign_coords(time_start=("time", starts), time_end=("time", starts + 10))
-    in_time = probe.recordings.Recording(data, recording.stimuli)
+def over_time(network, in_time):
     return {
         resample: probe.rsa(
             network, in_time, layers="act", resample=resample, n_resamples=20, time=(0, 40),

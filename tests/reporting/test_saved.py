@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,27 @@ def test_a_map_is_read_in_its_order(rsa, tmp_path):
     shutil.rmtree(tmp_path / "map" / read.folders[0])
     with pytest.raises(ProbeError, match=r"damaged.*is missing"):
         comparisons.read_saved(tmp_path / "map")
+
+
+def test_comparisons_of_the_same_two_are_read_in_their_order(rsa, tmp_path):
+    others = [replace(rsa, table=rsa.table.assign(score=score)) for score in range(10)]
+    both = probe.RSAMap([rsa, *others])
+    both.save(tmp_path)
+    read = comparisons.read_saved(tmp_path)
+    pd.testing.assert_frame_equal(read.cells, both.cells, check_dtype=False)
+
+
+def test_results_over_time(rsa_over_time, encoding_over_time, tmp_path):
+    rsa_over_time.save(tmp_path / "rsa")
+    read = comparisons.read_saved(tmp_path / "rsa")
+    pd.testing.assert_frame_equal(read.peaks, rsa_over_time.peaks, check_dtype=False)
+    np.testing.assert_allclose(read.generalisation, rsa_over_time.generalisation)
+    replace(rsa_over_time, generalisation=None).save(tmp_path / "rsa")
+    assert comparisons.read_saved(tmp_path / "rsa").generalisation is None  # that of before lies by
+    encoding_over_time.save(tmp_path / "encode")
+    sites = fits.read_saved(tmp_path / "encode").sites
+    pd.testing.assert_frame_equal(sites, encoding_over_time.sites, check_dtype=False)
+    assert set(sites["neuroid_id"]) == {"NA", "1", "nan"}
 
 
 def test_several_fits(encoding, tmp_path):
