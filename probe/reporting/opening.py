@@ -22,6 +22,9 @@ WORKS = (
 )
 """What can be reported."""
 
+OF_RESULTS = ("encoding.json", "map.json", "result.json", "best.csv")
+"""Files that say whose result a folder holds: of one fit, several; one comparison, several."""
+
 SHOWN_PIXELS = 1600
 """Longer side of a picture in a page, at most."""
 
@@ -35,13 +38,31 @@ def sections_of(source: str | Path, sections: Sections) -> list[Section]:
     Raises
     ------
     ProbeError
-        If it is no result.
+        If it is no result, is damaged, or lacks what another version of probe did not write.
     """
     path = Path(source).expanduser()
     if not path.exists():
         raise ProbeError(f"{str(source)!r} does not exist: expected {WORKS}")
-    if path.is_file():
-        return [_of_picture(path, sections)]
+    try:
+        return [_of_picture(path, sections)] if path.is_file() else _of_folder(path, sections)
+    except ProbeError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise ProbeError(
+            f"{str(source)!r} is damaged, or another version of probe wrote it ({reason}): make it "
+            "again"
+        ) from error
+
+
+def _of_folder(path: Path, sections: Sections) -> list[Section]:
+    """Return the sections of what lies in a folder."""
+    several = [name for name in OF_RESULTS if (path / name).exists()]
+    if len(several) > 1:
+        raise ProbeError(
+            f"{str(path)!r} holds the results of {len(several)} runs ({' and '.join(several)}): "
+            "save each into a folder of its own"
+        )
     if (path / "encoding.json").exists() or (path / "map.json").exists():
         from probe.encoding.saved import read_saved as read_encoding
 
@@ -59,7 +80,7 @@ def sections_of(source: str | Path, sections: Sections) -> list[Section]:
     pictures = _pictures(path)
     if pictures:
         return pictures_of(path, pictures, sections)
-    raise ProbeError(f"{str(source)!r} holds no result: expected {WORKS}")
+    raise ProbeError(f"{str(path)!r} holds no result: expected {WORKS}")
 
 
 def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[Section]:
@@ -70,10 +91,10 @@ def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[
         named = zip(made, pictures, strict=False)
         figures = [replace(f, caption=path.stem) for one, path in named for f in one.figures]
         made = [replace(made[0], title=folder.resolve().name, figures=figures)]
-    tables = [
-        table_of(_read_csv(path), path.name, file=path.name)
-        for path in sorted(folder.glob("*.csv"))
-    ]
+    if len(pictures) > MOST_PICTURES:
+        note = f"The first {MOST_PICTURES} of {len(pictures):,} pictures; all are in the folder."
+        made[0] = replace(made[0], notes=[*made[0].notes, note])
+    tables = [table_of(_read_csv(path), path.name, file=path.name) for path in _tables(folder)]
     shown = [table for table in tables if table is not None]
     if shown and len(made) == 1:
         return [replace(made[0], tables=[*made[0].tables, *shown])]
@@ -91,7 +112,7 @@ def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
     ]
     tables = [
         table_of(_read_csv(path), path.stem, file=path.name, folded=k > 0)
-        for k, path in enumerate(sorted(folder.glob("*.csv"), key=lambda p: p.name != "table.csv"))
+        for k, path in enumerate(sorted(_tables(folder), key=lambda p: p.name != "table.csv"))
     ]
     notes = about.get("notes")
     recording = about.get("recording")
@@ -132,6 +153,10 @@ def _pictures(folder: Path) -> list[Path]:
     return made
 
 
+def _tables(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.csv") if path.is_file())
+
+
 def _shown(path: Path) -> bytes:
     """Return a picture as the content of a PNG file, no larger than it is shown."""
     with Image.open(path) as opened:
@@ -153,7 +178,17 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    """Return a table; one without columns is empty.
+
+    Raises
+    ------
+    ProbeError
+        If it is damaged: a page without it would not say so.
+    """
     try:
         return pd.read_csv(path)
-    except (OSError, ValueError):
+    except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ProbeError(f"the table {str(path)!r} cannot be read ({reason})") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from probe.errors import ProbeError
 from probe.output.provenance import provenance_of
 from probe.output.text import count, number, share
 from probe.output.vectors import vector
@@ -82,6 +83,11 @@ class Sections:
         result : Summarised or Drawable
             What `probe.rsa`, `probe.encode`, `probe.saliency`, `probe.tuning.tuning` and others
             return.
+
+        Raises
+        ------
+        ProbeError
+            If it is nothing of the kind.
         """
         makers: dict[str, Callable[[Any], Section]] = {
             "RSAMap": self._rsa_map,
@@ -98,7 +104,10 @@ class Sections:
         for kind in type(result).__mro__:
             if kind.__module__.startswith("probe.") and kind.__name__ in makers:
                 return makers[kind.__name__](result)
-        raise TypeError(f"{type(result).__name__} is no result")
+        raise ProbeError(
+            f"a {type(result).__name__} cannot be reported: expected what probe.rsa or another "
+            "function returned, or the name of a folder or a picture that a command wrote"
+        )
 
     def _rsa(self, result: RSAResult) -> Section:
         cited = Cited()
@@ -493,7 +502,8 @@ def provenance_of_result(provenance: Mapping[str, Any], facts: Mapping[str, Any]
     for part in shown.values():
         if isinstance(part, Mapping):
             settings |= {k: v for k, v in part.items() if k not in (*NO_SETTINGS, *settings)}
-    return {**provenance, "settings": settings, "hashes": hashes}
+    versions = dict(provenance.get("versions") or {})
+    return {**provenance, "settings": settings, "versions": versions, "hashes": hashes}
 
 
 def _here_and_now() -> dict[str, Any]:

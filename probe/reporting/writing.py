@@ -58,14 +58,8 @@ def report(*results: Any, output: str | Path | None = None, title: str | None = 
     for result in results:
         if isinstance(result, (str, Path)):
             sections += sections_of(result, maker)
-            continue
-        try:
+        else:
             sections.append(maker.of(result))
-        except TypeError:
-            raise ProbeError(
-                f"a {type(result).__name__} cannot be reported: expected what probe.rsa or another "
-                f"function returned, or {WORKS}"
-            ) from None
     if title is None:
         title = sections[0].title if len(sections) == 1 else f"{len(sections)} results"
     return write(path, page_of(sections, title).encode())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -151,6 +153,52 @@ def test_what_else_is_refused(rsa_folder, tmp_path):
     with pytest.raises(ProbeError, match="a int cannot be reported"):
         probe.report(3, output=tmp_path / "a.html")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("model", "layers"), ("recording", "simulated"), ("comparison", "remarks")],
+)
+def test_a_result_that_lacks_something_is_one_line(rsa_folder, tmp_path, part, name):
+    folder = shutil.copytree(rsa_folder, tmp_path / "rsa")
+    about = json.loads((folder / "result.json").read_text())
+    del about[part][name]
+    (folder / "result.json").write_text(json.dumps(about))
+    with pytest.raises(ProbeError, match=f"another version of probe wrote it.*{name}") as told:
+        probe.report(folder)
+    assert "\n" not in str(told.value)
+    assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("pairs.csv", "a,b\n1,2\n", "another version of probe"),
+        ("best.csv", "model\nx\n", r"2 runs \(result\.json and best\.csv\)"),
+    ],
+)
+def test_a_table_of_something_else_is_one_line(rsa_folder, tmp_path, name, content, message):
+    folder = shutil.copytree(rsa_folder, tmp_path / "rsa")
+    (folder / name).write_text(content)
+    with pytest.raises(ProbeError, match=message):
+        probe.report(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("result.json", b'{"provenance": []}'),
+        ("result.json", b'{"provenance": {"versions": [1]}}'),
+        ("a.png", b"no picture"),
+        ("a.csv", b'a,b\n1,2,3\n"'),
+    ],
+)
+def test_a_damaged_part_is_one_line(tmp_path, name, content):
+    (tmp_path / "result.json").write_text('{"provenance": {}}')
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ProbeError, match=r"damaged|cannot be read") as told:
+        probe.report(tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_a_folder_of_superstimuli_is_one_section(tmp_path):
