@@ -401,13 +401,19 @@ def _terms_of_weights(model: Mapping[str, Any]) -> list[Terms]:
 
 
 def _manifests_of(name: str) -> list[Manifest]:
-    """Return the manifest of a recording, and that of its pictures, if it has another one."""
+    """Return the manifest of a recording, and that of its pictures, if it has another one.
+
+    Parameters
+    ----------
+    name : str
+        As the recording has it: ``cowley2023/210325``.
+    """
     try:
         named = find_named(name)
     except ValueError:
         return []
-    if named is None:
-        return []
+    if named is None or name.partition("/")[0] != named.manifest.name:
+        return []  # a folder of a user's may be called like a short name, such as v4
     of_pictures = named.manifest.stimuli_from
     return [named.manifest, *([manifests()[of_pictures]] if of_pictures else [])]
 

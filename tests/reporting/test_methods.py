@@ -119,6 +119,17 @@ def test_a_network_of_a_user_is_not_taken_for_a_published_one():
     assert of_network("vit_b_16") == "dosovitskiy2021"
 
 
+@pytest.mark.parametrize("name", ["v4", "it", "evc"])
+def test_a_folder_of_a_user_is_not_taken_for_published_data(name):
+    facts = facts_of(name=name, citation="Doe (2020)", licence="CC0")
+    (terms,) = methods._terms_of_recording(facts["recording"])
+    assert (terms.what, terms.licence, terms.citation) == (f"Recording {name}", "CC0", "Doe (2020)")
+    told = " ".join(methods._network_and_recording(facts, Cited()))
+    assert "(Doe (2020))" in told
+    (published,) = methods._terms_of_recording({"name": "cowley2023/210325"})
+    assert "Cowley" in published.citation
+
+
 def test_presentations_that_were_used_to_choose_are_not_counted():
     selection = {"said": "neuroids with reliability ≥ 0.4: 2 of 3, chosen on other repetitions"}
     facts = facts_of(n_repetitions=[2, 3], selection=selection, window=[70, 170])
