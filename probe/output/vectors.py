@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ _STYLE: Any = {
     "svg.hashsalt": "probe",  # names of clipping paths, the same every time
     "pdf.fonttype": 42,  # TrueType, which journals ask for
 }
+
+
+_NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+"""What XML cannot hold, in UTF-8: a name may have it, and the file would not be opened."""
 
 
 def read_formats(text: str) -> tuple[str, ...]:
@@ -101,6 +106,8 @@ def vector(
             content, format=kind[1:], metadata=fields, dpi=IMAGE_DPI,
             bbox_inches="tight" if tight else None,
         )  # fmt: skip
+    if kind == ".svg":
+        return _NO_XML.sub("\N{REPLACEMENT CHARACTER}".encode(), content.getvalue())
     return content.getvalue()
 
 

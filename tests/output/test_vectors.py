@@ -100,3 +100,12 @@ def test_a_name_with_dollars_is_no_formula():
 
     content = file_of(lambda figure: figure.suptitle("a${b}$\\frac"), (2, 1), "x", ".svg")
     assert "a${b}$\\frac" in content.decode()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", ["V4\0", "V\x0b4", "V\x1b4", "V4\ufffe"])
+def test_a_name_that_xml_cannot_hold_leaves_svg_readable(name):
+    figure = Figure()
+    figure.suptitle(name)
+    root = ElementTree.fromstring(vector(figure, ".svg", name, {"region": name}))
+    assert "\N{REPLACEMENT CHARACTER}" in "".join(root.itertext())
