@@ -741,11 +741,11 @@ def _of_software(provenance: Mapping[str, Any], cited: Cited) -> str:
         for key, work in works.items()
         if key in versions
     ]
-    own = versions.get("cnn-probe")
+    of_probe = versions.get("cnn-probe")
     with_others = f" with {_listed(parts)}" if parts else ""
     seed = (provenance.get("settings") or {}).get("seed")
     of_seed = f" Random numbers have the seed {seed}." if seed is not None else ""
-    return f"All was computed by probe {own}{with_others}.{of_seed}" if own else ""
+    return f"All was computed by probe {of_probe}{with_others}.{of_seed}" if of_probe else ""
 
 
 def _sites_in(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -516,14 +516,14 @@ def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a picture as a provenance."""
     about = _of_all_maps(list(about["maps"])) if about.get("maps") else dict(about)
     versions = about.pop("versions", None)
-    found = {
+    made = {
         "command": about.pop("command", None),
         "date": about.pop("date", None),
         "platform": about.pop("platform", None),
         "versions": versions if isinstance(versions, Mapping) else {},
     }
     hashes = {k: about.pop(k) for k in list(about) if "sha256" in k and isinstance(about[k], str)}
-    return {**found, "settings": about, "hashes": hashes}
+    return {**made, "settings": about, "hashes": hashes}
 
 
 def _of_all_maps(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

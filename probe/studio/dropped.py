@@ -184,7 +184,7 @@ def _of_files(files: Sequence[Dropped], options: Mapping[str, str], folder: Path
     """Read files of any kind, as ``datasets import`` does, and keep what was read as a folder."""
     from probe.recordings import read_recording
 
-    place = folder / "in"
+    laid = folder / "in"
     pictures = [file for file in files if _is_picture(file.name)]
     archives = [file for file in files if file.name.lower().endswith(".zip")]
     rest = [file for file in files if file not in (*pictures, *archives)]
@@ -200,18 +200,18 @@ def _of_files(files: Sequence[Dropped], options: Mapping[str, str], folder: Path
     data = [file for file in rest if PurePosixPath(file.name).name not in named.values()]
     _check_roles(data, pictures, archives)
     for file in rest:
-        _place(file, place / PurePosixPath(file.name).name)
+        _place(file, laid / PurePosixPath(file.name).name)
     for file in pictures:
-        _place(file, place / "images" / PurePosixPath(file.name).name)
+        _place(file, laid / "images" / PurePosixPath(file.name).name)
     for file in archives:
-        _place(file, place / PurePosixPath(file.name).name)
+        _place(file, laid / PurePosixPath(file.name).name)
     said: dict[str, Any] = {**options}
-    said |= {o: str(place / n) if n in names else n for o, n in named.items()}
+    said |= {o: str(laid / n) if n in names else n for o, n in named.items()}
     stimuli = "images" if pictures else PurePosixPath(archives[0].name).name if archives else None
     if stimuli is None and not said.get("picture_axes"):
         raise ProbeError("where are the pictures? Drop them, too, or the folder that holds them")
-    paths = [place / PurePosixPath(file.name).name for file in data]
-    reading = read_recording(paths, stimuli=place / stimuli if stimuli else None, **said)
+    paths = [laid / PurePosixPath(file.name).name for file in data]
+    reading = read_recording(paths, stimuli=laid / stimuli if stimuli else None, **said)
     target = folder / (plain_name(paths[0].name.split(".")[0]).strip("-.") or "recording")
     recording = reading.save(target)
     words = ["probe", "datasets", "import", *(path.name for path in paths)]

@@ -300,7 +300,7 @@ class Studio:
                 elem_classes="probe-plain probe-note",
             )
             with gr.Accordion("Fit the sites of a recording", open=False):
-                wanted = forms.form(encode, ("dataset", "model"), shown={"model": "alexnet"})
+                asked = forms.form(encode, ("dataset", "model"), shown={"model": "alexnet"})
                 with gr.Row():
                     fit = gr.Button("Fit", size="sm", elem_classes="probe-fit")
                     cancel = gr.Button("Cancel", size="sm", interactive=False)
@@ -347,7 +347,7 @@ class Studio:
         chooser.expand(opened, recording, [recording, site, note], **QUIET)
         recording.input(changed, recording, [site, note], **QUIET)
         site.input(chosen, [recording, site, form], [form, note], **QUIET)
-        fit.click(fitting, wanted, [progress, fit, cancel, recording, site, note], **QUIET)
+        fit.click(fitting, asked, [progress, fit, cancel, recording, site, note], **QUIET)
         cancel.click(self._stops("encode"), None, None, **QUIET)
 
     def _asked(

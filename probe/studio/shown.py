@@ -313,7 +313,7 @@ def _report(path: Path) -> str:
     content = html.escape(path.read_text("utf-8"))
     return (
         '<div class="probe-stage probe-report"><iframe title="report" '
-        f'sandbox="allow-scripts allow-popups" srcdoc="{content}"></iframe></div>'
+        f'sandbox="allow-scripts" srcdoc="{content}"></iframe></div>'
     )
 
 
