@@ -184,7 +184,7 @@ def _same_in_all(frame: pd.DataFrame) -> dict[str, str]:
     same = {
         str(name): _text(column.iloc[0])
         for name, column in frame.items()
-        if column.map(str).nunique() == 1  # by all digits, not by those that are shown
+        if column.map(str).nunique(dropna=False) == 1  # by all digits, not by those that are shown
     }
     return same if len(same) < len(frame.columns) else {}
 

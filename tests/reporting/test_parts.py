@@ -56,6 +56,8 @@ def test_numbers_that_are_shown_alike_are_not_said_to_be_the_same():
     table = table_of(frame, "", folded=True)
     assert table.note == ""
     assert table.columns == (("layer", "text"), ("score", "number"))
+    frame = pd.DataFrame({"alias": ["a", None, "a"], "score": [1.0, 2.0, 3.0]})
+    assert table_of(frame, "", folded=True).note == ""
 
 
 def test_a_long_table_says_where_the_rest_is():
