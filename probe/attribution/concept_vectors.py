@@ -560,7 +560,8 @@ def _scored(
     of_sets = gram[sets[:, :, None], sets[:, None, :]]
     weights, _ = _fit(of_sets)
     slopes = np.einsum("gdk,dk->dg", along[:, sets], weights)
-    length = np.sqrt(np.einsum("dk,dkl,dl->d", weights, of_sets, weights))
+    squared = np.einsum("dk,dkl,dl->d", weights, of_sets, weights)
+    length = np.sqrt(np.where(squared > 0, squared, 1.0))  # 0 where all of a draw are the same
     projected = np.einsum("dkl,dl->dk", of_sets, weights)
     distance = (projected[:, :n].mean(axis=1) - projected[:, n:].mean(axis=1)) / length
     changes = slopes.mean(axis=1) / length * distance

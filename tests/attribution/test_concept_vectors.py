@@ -167,6 +167,15 @@ def test_scores_count_draws_pictures_and_signs() -> None:
     np.testing.assert_allclose(changes, [-2 / 3, 2 / 3])
 
 
+def test_a_draw_of_pictures_that_are_the_same_has_no_change() -> None:
+    """No NaN, which is less than no random set's and would have the least p."""
+    values = np.array([[1.0], [1.0], [1.0], [1.0], [-4.0]])
+    sets = np.array([[0, 1, 2, 3], [0, 1, 2, 4]])
+    scores, changes, _ = _scored(values @ values.T, 2 * values.T, sets, 2)
+    np.testing.assert_allclose(changes, [0.0, 5.0], atol=1e-12)
+    assert np.isfinite(scores).all()
+
+
 def test_permutations_hold_their_level() -> None:
     """Of concepts that are random pictures, as many are found as p says."""
     rng = np.random.default_rng(0)
