@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import signal
 import sys
 import threading
@@ -140,11 +141,13 @@ def whole(desc: str, progress: bool | None = None) -> Iterator[None]:
     progress : bool, optional
         As in `track`.
     """
+    _leave_abandoned()
     if _open:
         yield
         return
-    with track(total=1, desc=desc, progress=progress, work=[1.0], delay=2.0):
+    with track(total=1, desc=desc, progress=progress, work=[1.0], delay=2.0) as bar:
         yield
+        bar.update()
 
 
 @contextmanager
@@ -240,6 +243,8 @@ class _Task:
         self.n += initial
         if self.closed:
             return
+        _leave_abandoned()
+        self.caller, self.opened_s = id(next(_callers())), time.monotonic()
         if _open:
             _open[-1].child = self
         _open.append(self)
@@ -278,6 +283,8 @@ class _Task:
         if (now_s := time.monotonic()) >= root.next_look_s:
             root.next_look_s = now_s + LOOK_INTERVAL_S
             root.tell(now_s - root.start_s)
+            for task in _open[1:]:
+                task.show()
 
     def tell(self, elapsed_s: float) -> None:
         """Show the time that is left in the bar, or write it as a line where that is news."""
@@ -288,9 +295,7 @@ class _Task:
         left_s = time_left(elapsed_s, fraction - self.at_start, 1 - fraction)
         is_long = left_s is not None and elapsed_s + left_s >= LONG_JOB_S
         if not bar.disable and self.work is not None:  # others show what tqdm estimates
-            bar.n = fraction * self.n_steps
-            words = f"about {in_words(left_s)} left" if left_s is not None and is_long else ""
-            bar.set_postfix_str(words)
+            self.show(f"about {in_words(left_s)} left" if left_s is not None and is_long else "")
         elif self.announces and left_s is not None and is_long:
             if (
                 elapsed_s < self.next_line_s
@@ -304,6 +309,17 @@ class _Task:
             words = f"{now}about {in_words(left_s)} left, until {end:%H:%M}"
             print(f"{self.desc}: {words}" if self.desc else words, file=sys.stderr, flush=True)
 
+    def show(self, words: str = "") -> None:
+        """Move the bar to the share that is done, where tqdm does not, and draw it."""
+        bar = self.bar()
+        if bar is None or bar.disable or self.work is None:
+            return
+        bar.n = self.fraction() * self.n_steps
+        bar.set_postfix_str(words, refresh=False)
+        if time.monotonic() - self.opened_s >= bar.delay:
+            bar.last_print_t = bar.start_t + bar.delay  # or tqdm takes it for never drawn
+            bar.refresh()
+
     def close(self) -> None:
         """Leave the bars that are open."""
         if self.closed:
@@ -315,6 +331,36 @@ class _Task:
             around.within = min(inside, around.limit)
             around.child = None
         _open.remove(self)
+
+
+def _callers() -> Iterator[FrameType]:
+    """Yield the calls that are running, from the innermost, that bars can belong to.
+
+    A generator goes on when its frame is left, and so does what contextlib made of one: a bar that
+    is opened there belongs to who runs it.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        is_generator = frame.f_code.co_flags & inspect.CO_GENERATOR
+        if not is_generator and frame.f_globals.get("__name__") not in (__name__, "contextlib"):
+            yield frame
+        frame = frame.f_back
+
+
+def _leave_abandoned() -> None:
+    """Leave bars whose callers have failed, and which only a traceback holds.
+
+    A notebook keeps the last one, with the generators in its frames: without this, all jobs from
+    then on would be parts of the one that failed. Frames that are held keep their addresses.
+    """
+    if not _open or threading.current_thread() is not threading.main_thread():
+        return
+    running = {id(frame) for frame in _callers()}
+    for task in [task for task in reversed(_open) if task.caller not in running]:
+        bar = task.bar()
+        task.close()
+        if bar is not None:
+            bar.close()
 
 
 def time_left(elapsed: float, done: float, left: float) -> float | None:
@@ -361,6 +407,8 @@ def _estimating(base: type) -> type:
 
         def close(self) -> None:
             if self.task is not None:
+                if self.task.work is not None:  # a notebook shows one that is not full as failed
+                    self.n = self.task.fraction() * self.task.n_steps
                 self.task.close()
             super().close()
 

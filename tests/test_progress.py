@@ -112,6 +112,29 @@ class TestBarsAreLeft:
         gc.collect()
         assert progress._open == []
 
+    def test_by_a_job_that_failed_and_whose_traceback_is_held(self) -> None:
+        """As a notebook does, with the generators that were being read."""
+
+        def batches() -> Iterator[int]:
+            yield from track(range(3), desc="failed")
+
+        def job(read: Iterator[int]) -> None:
+            for _ in read:
+                raise KeyError
+
+        with pytest.raises(KeyError) as held:
+            job(batches())
+        with whole("next"):
+            assert [task.desc for task in progress._open] == ["next"]
+        assert held.value is not None
+        assert progress._open == []
+
+    def test_not_by_generators_that_are_being_read(self) -> None:
+        def batches() -> Iterator[int]:
+            yield from track(range(2))
+
+        assert [done() for _ in batches() for _ in track(range(2))] == [0, 0.25, 0.5, 0.75]
+
     def test_in_other_threads_they_are_no_part(self) -> None:
         shares: list[float] = []
 
@@ -242,6 +265,42 @@ class TestTheTimeThatIsLeft:
                 bar.update()
                 note(bar)
         assert postfixes[0] == ("about 3 min left", pytest.approx(0.25))
+
+
+class TestBarsOfWork:
+    def test_within_a_bar_move(self, clock: Clock) -> None:
+        moved = []
+        for _ in track(range(2), work=[1, 1], progress=True):
+            inner = track(range(3), work=[1, 1, 2], progress=True)
+            for _ in inner:
+                moved.append(inner.n)
+                clock.work(1)
+        assert moved == pytest.approx([0, 0.75, 1.5] * 2)
+
+    def test_are_full_at_the_end(self) -> None:
+        """A notebook leaves others there, in red."""
+        bar = track(range(3), work=[1, 2, 7], progress=True)
+        for _ in bar:
+            pass
+        assert bar.n == 3
+
+    def test_of_a_whole_job_that_is_short_are_not_drawn(
+        self, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with whole("job", progress=True):
+            for _ in track(range(3), progress=False):
+                clock.work(0.6)
+        assert capsys.readouterr().err == ""
+
+    def test_of_a_whole_job_are_cleared(
+        self, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with whole("job", progress=True):
+            for _ in track(range(3), progress=False):
+                clock.work(3)
+        error = capsys.readouterr().err
+        assert "job:  33%" in error
+        assert error.split("\r")[-2].strip() == ""
 
 
 @pytest.mark.parametrize(

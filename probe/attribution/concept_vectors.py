@@ -221,7 +221,8 @@ def concepts(
         Pictures that concepts are told from. By default, of each concept, those of all others: then
         what is measured is what the concept has that the others have not.
     pictures : path or StimulusSet, optional
-        In which the target's gradient is taken; by default the random ones.
+        In which the target's gradient is taken; by default all, of concepts and random ones. The
+        test holds where none or all of these are among them.
     by : str
         Column with the names of concepts.
     positions : bool
@@ -260,7 +261,7 @@ def concepts(
     concepts that were random pictures (30, of 150; 10 draws), it called 35 % significant at .05,
     and the test here 3 %. Here the test asks how often a random set of the same
     pictures, through the same draws, lies as far from none: exact if the concept's pictures are
-    like the others.
+    like the others, and gradients are taken in all of them or in none.
 
     Examples
     --------
@@ -317,8 +318,9 @@ def concepts(
             network.module, batches(everything.items, "activations"), names, positions
         )
         if looked_at is None:
-            all_rows = random_rows or sorted({row for rows in rows_of.values() for row in rows})
-            looked_at = [everything.items[row] for row in all_rows]
+            # Not the random ones alone: where gradients go with activations, they point away from
+            # pictures that they were not taken in, and random concepts would have an effect.
+            looked_at = everything.items
         slopes = _slopes(
             network.module, batches(looked_at, "gradients"), names, explained, positions
         )
@@ -558,7 +560,8 @@ def _scored(
     of_sets = gram[sets[:, :, None], sets[:, None, :]]
     weights, _ = _fit(of_sets)
     slopes = np.einsum("gdk,dk->dg", along[:, sets], weights)
-    length = np.sqrt(np.einsum("dk,dkl,dl->d", weights, of_sets, weights))
+    squared = np.einsum("dk,dkl,dl->d", weights, of_sets, weights)
+    length = np.sqrt(np.where(squared > 0, squared, 1.0))  # 0 where all of a draw are the same
     projected = np.einsum("dkl,dl->dk", of_sets, weights)
     distance = (projected[:, :n].mean(axis=1) - projected[:, n:].mean(axis=1)) / length
     changes = slopes.mean(axis=1) / length * distance

@@ -56,7 +56,7 @@ def concepts(
         typer.Option(
             "--pictures",
             help=f"In which the target's change is measured: {PICTURES}",
-            show_default="the random ones",
+            show_default="all, of concepts and random ones",
         ),
     ] = None,
     *,

@@ -10,7 +10,7 @@ import numpy as np
 from probe.plots.figures import (
     LINE_HEIGHT,
     SMALLEST,
-    cut,
+    cut_all,
     head,
     is_own,
     letters_of,
@@ -72,7 +72,7 @@ def plot_in_vivo(
         if not is_own(ax):
             size = float(np.clip(72 * 0.45 * room(ax)[1] / len(rows) / LINE_HEIGHT, SMALLEST, size))
             ax.tick_params(axis="y", labelsize=size)
-        names = [cut(str(name), wide, size) for name in rows["method"]]
+        names = cut_all([str(name) for name in rows["method"]], wide, size)
         name_ticks(ax.yaxis, range(len(rows)), names)
         ax.set_ylim(-0.7, len(rows) - 0.3)
         ax.tick_params(axis="y", length=0)

@@ -226,8 +226,17 @@ def cut_all(texts: Sequence[str], wide: float, size: float) -> list[str]:
         parts = _inner(texts, *whole)
         if max(width_of(text, size) for text in parts) > wide:
             parts = _inner(texts, first, last)
-        texts = parts
-    return [cut(text, wide, size) for text in texts]
+    else:
+        parts = texts
+    short = [cut(text, wide, size) for text in parts]
+    for one in set(short):
+        alike = [k for k, other in enumerate(short) if other == one]
+        same = {texts[k] for k in alike}
+        if 1 < len(same) < len(set(texts)):  # what these have in common, all have not
+            closer = cut_all([texts[k] for k in alike], wide, size)
+            for k, text in zip(alike, closer, strict=True):
+                short[k] = text
+    return short
 
 
 def _inner(texts: Sequence[str], first: int, last: int) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from probe.errors import ProbeError
-from probe.plots.figures import broken, cut, looks_of_kinds, name_ticks, own_panels, points
+from probe.plots.figures import broken, cut_all, looks_of_kinds, name_ticks, own_panels, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +136,7 @@ def _draw_rdms(
         ax.plot(row["r_halves"], k, "o", ms=5, mfc="white", color=colour)
         ax.plot(row["spearman_brown"], k, "o", ms=5, color=colour)
     groups = zip(rdms["region"], rdms["subject"], strict=True)
-    names = [cut(_name(group), wide, points("ytick.labelsize")) for group in groups]
+    names = cut_all([_name(group) for group in groups], wide, points("ytick.labelsize"))
     name_ticks(ax.yaxis, range(len(rdms)), names)
     ax.set_ylim(len(rdms) - 0.5, -0.5)
     low = float(np.nanmin(rdms[["r_low", "spearman_brown"]].to_numpy(dtype=np.float64)))

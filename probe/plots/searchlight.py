@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.ticker import MaxNLocator
 
-from probe.plots.figures import Canvas, broken, cut, name_ticks, own_panels, points
+from probe.plots.figures import Canvas, broken, cut, cut_all, name_ticks, own_panels, points
 from probe.recordings.space import Surface, Volume
 
 if TYPE_CHECKING:
@@ -170,11 +170,10 @@ def plot_slices(
             if legend:
                 _legend(canvas, mapped, axes[-1].tolist(), names, ticks)
         small = points("axes.labelsize")
-        shown = [names[k] for k in chosen] + ([best_label] if best is not None else [])
+        shown = cut_all([names[k] for k in chosen], 0.22 * canvas.width, small)
+        shown += [cut(best_label, 0.22 * canvas.width, small)] if best is not None else []
         for row, name in enumerate(shown):
-            axes[row, 0].set_ylabel(
-                cut(name, 0.22 * canvas.width, small), rotation=0, ha="right", va="center"
-            )
+            axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
         heights = affine[2, 2] * levels + affine[2, 3]
         for ax, z in zip(axes[0], heights, strict=True):
             text = f"{z:.0f}".replace("-", "−")
@@ -274,11 +273,12 @@ def plot_surfaces(
         if best is not None and legend:
             _legend(canvas, collections[-1], axes[-1].tolist(), names, np.arange(len(names)))
         small = points("axes.labelsize")
-        shown = [names[k] for k in chosen] + ([best_label] if best is not None else [])
+        shown = cut_all([names[k] for k in chosen], 0.22 * canvas.width, small)
+        shown += [cut(best_label, 0.22 * canvas.width, small)] if best is not None else []
         for row, name in enumerate(shown):
             axes[row, 0].text(
-                -0.02, 0.5, cut(name, 0.22 * canvas.width, small), transform=axes[row, 0].transAxes,
-                ha="right", va="center", fontsize=small,
+                -0.02, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center",
+                fontsize=small,
             )  # fmt: skip
         _heading(canvas, title, "")
     return figure
@@ -350,7 +350,7 @@ def _legend(
     size = canvas.points(6.5)
     bar = canvas.figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.02, aspect=8)
     bar.ax.tick_params(labelsize=size)
-    shown = [cut(name, 0.18 * canvas.width, size) for name in names]
+    shown = cut_all(names, 0.18 * canvas.width, size)
     name_ticks(bar.ax.yaxis, list(ticks), shown)
     bar.ax.minorticks_off()
 

@@ -10,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from probe.plots.figures import (
     broken,
-    cut,
+    cut_all,
     looks_of_layers,
     name_ticks,
     own_panels,
@@ -192,7 +192,7 @@ def _draw_curves(
         away = 0.03 + width_of(f"{shots[-1]:.3g}", size) / 2  # beyond the last number
         of_name = 0.18 * canvas.width - 3 * size / 72
         ax.legend(
-            handles, [cut(label, of_name, size) for label in labels], loc="upper left",
+            handles, cut_all([str(label) for label in labels], of_name, size), loc="upper left",
             bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, fontsize=size, labelspacing=0.3,
             bbox_transform=ax.transAxes + ScaledTranslation(away, 0, ax.figure.dpi_scale_trans),
         )  # fmt: skip

@@ -12,6 +12,10 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601): the Y of YIQ, which that paper takes for luminance."""
 
+FAINTEST = 1e-3
+"""Share of a picture's variance below which one of its colours is taken for noise. Photographs have
+0.003 and more in each; stretched to a style's, the last bits of a nearly grey one are grain."""
+
 
 def luminance(picture: Tensor) -> Tensor:
     """Return the luminance, (1, 1, height, width)."""
@@ -87,18 +91,18 @@ def matched(
 
     Masks are as in `grey_like`. Of all linear maps that do, the one that moves colours
     least: S^-½ (S^½ C S^½)^½ S^-½, the optimal transport between two Gaussians (Olkin & Pukelsheim
-    1982).
+    1982). Where S has less than `FAINTEST` of its variance it is taken to have that.
     """
     mean, covariance = mean_and_covariance(style, style_mask)
     new_mean, new_covariance = mean_and_covariance(content, content_mask)
-    root, inverse = _roots(covariance)
+    root, inverse = _roots(covariance, FAINTEST * float(covariance.trace()))
     cross = _roots(root @ new_covariance @ root)[0]
     moved = inverse @ cross @ inverse @ (style[0].flatten(1).double() - mean) + new_mean
     return moved.view_as(style).to(style.dtype).clamp(0, 1)
 
 
-def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the root of a covariance, and its inverse."""
+def _roots(matrix: Tensor, least: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Compute the root of a covariance, of eigenvalues of ``least`` or more, and its inverse."""
     values, vectors = torch.linalg.eigh(matrix)
-    values = values.clamp(min=1e-8)
+    values = values.clamp(min=max(least, 1e-8))
     return (vectors * values.sqrt()) @ vectors.T, (vectors / values.sqrt()) @ vectors.T

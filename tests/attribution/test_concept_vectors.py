@@ -167,6 +167,15 @@ def test_scores_count_draws_pictures_and_signs() -> None:
     np.testing.assert_allclose(changes, [-2 / 3, 2 / 3])
 
 
+def test_a_draw_of_pictures_that_are_the_same_has_no_change() -> None:
+    """No NaN, which is less than no random set's and would have the least p."""
+    values = np.array([[1.0], [1.0], [1.0], [1.0], [-4.0]])
+    sets = np.array([[0, 1, 2, 3], [0, 1, 2, 4]])
+    scores, changes, _ = _scored(values @ values.T, 2 * values.T, sets, 2)
+    np.testing.assert_allclose(changes, [0.0, 5.0], atol=1e-12)
+    assert np.isfinite(scores).all()
+
+
 def test_permutations_hold_their_level() -> None:
     """Of concepts that are random pictures, as many are found as p says."""
     rng = np.random.default_rng(0)
@@ -180,6 +189,37 @@ def test_permutations_hold_their_level() -> None:
         assert (column <= 0.2).mean() < 0.31  # 0.2, and 2.7 standard errors
         assert (column <= 0.5).mean() > 0.25
     assert _p(1.0, np.array([0.5, 1.0, 2.0])) == 0.75
+
+
+class Squares(nn.Module):
+    """A target whose gradient is the activation, of many channels that vary by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3 * SIZE**2))
+        self.values[1].running_mean.fill_(78 / 255)  # of the pictures, so that all is by chance
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.values(x).square().sum(1, keepdim=True)
+
+
+def test_permutations_hold_their_level_where_gradients_go_with_activations() -> None:
+    """Gradients in random pictures alone point away from any concept."""
+    network = Network.from_module(
+        Squares().eval(),
+        preprocessing=Preprocessing("resize", (SIZE, SIZE), mean=(0, 0, 0), std=(1, 1, 1)),
+    )
+    p = []
+    for seed in range(8):
+        pictures = as_set(some_pictures(36, 100 + seed), f"set {seed} ")
+        sets = {"none": pictures.subset(range(12))}
+        result = concepts(
+            sets, network, 0, layers="values", random=pictures.subset(range(12, 36)), draws=2,
+            permutations=19, progress=False,
+        )  # fmt: skip
+        assert result.about["n_pictures"] == 36
+        p.append(result.table["p"][0])
+    assert (np.array(p) <= 0.05).sum() <= 2
 
 
 def test_a_seed_gives_the_same_and_the_network_stays() -> None:

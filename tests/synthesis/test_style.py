@@ -281,6 +281,17 @@ def test_painted_averages_without_a_trace_of_nothing() -> None:
     torch.testing.assert_close(made.average(), torch.full((1, 3, 2, 2), wanted))
 
 
+def test_noise_of_a_grey_picture_does_not_become_colour() -> None:
+    """Three channels that differ by a bit, as a grey picture's do that was a JPEG file."""
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.rand(1, 1, 24, 24, generator=generator).expand(-1, 3, -1, -1)
+    noisy = grey + (torch.rand(1, 3, 24, 24, generator=generator) - 0.5) / 255
+    style = torch.rand(1, 3, 24, 24, generator=generator)
+    clean, grainy = (style_colours.matched(picture, style) for picture in (grey, noisy))
+    assert clean.std() > 0.15
+    assert (clean - grainy).std() < 0.05
+
+
 def test_colours_are_matched_in_mean_and_covariance() -> None:
     one, other = tensor(drawn(5)) * 0.2 + 0.4, tensor(drawn(6)) * 0.3 + 0.3
     found = style_colours.matched(one, other)[0].flatten(1)
