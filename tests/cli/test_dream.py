@@ -316,6 +316,7 @@ class TestFilms:
 
     def test_what_has_no_meaning_for_a_film_is_refused(self, run, clip):
         message = "--keep-profile: expected a picture; films have no colour profile"
+        Image.new("RGB", (64, 48), (90, 120, 60)).save("photo.png")
         for more in ((clip,), ("photo.png", "--zoom", 2)):
             ran = run("dream", *more, "--keep-profile", "-o", "out.mp4", *self.QUICK)
             assert ran.error == message

@@ -23,7 +23,7 @@ def dream() -> Command:
 def test_words_defaults_and_texts_are_those_of_the_command(dream):
     preset, model, size = (dream.options[name] for name in ("preset", "model", "size"))
     assert preset.words == PRESETS
-    assert (preset.default, preset.placeholder) == (None, "creatures")
+    assert (preset.default, preset.placeholder) == (None, "the network's first")
     assert model.default == "vgg16"
     assert "squeezenet1_1" in model.words
     assert (size.kind, size.flag, size.help) == (int, "--size", "Longer side, in pixels.")

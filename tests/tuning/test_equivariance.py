@@ -244,7 +244,7 @@ class TestResult:
         assert json.loads(json.dumps(found.to_dict()))["table"][0]["layer"] == "0"
         assert found._repr_html_().startswith('<img src="data:image/png;base64,')
         assert repr(found) == "<Invariance Sequential · noise, 2 pictures>"
-        with pytest.raises(ProbeError, match=r"'a\.jpg' .*\.png .*\.csv"):
+        with pytest.raises(ProbeError, match=r"'a\.jpg' .*\.png, .*\.csv"):
             found.save("a.jpg")
 
     def test_default_layers(self) -> None:
