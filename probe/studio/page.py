@@ -171,7 +171,11 @@ class Studio:
 
     def _checks(self, tab: Tab, form: gr.HTML) -> None:
         """Refuse what is out of range at its field, and show what a preset sets."""
-        form.input(lambda values: self._checked(tab, values or {})[0], form, form, **QUIET)
+        # Of changes that come while one is looked at, the last counts: by default, none would.
+        form.input(
+            lambda values: self._checked(tab, values or {})[0], form, form,
+            trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
 
     def _checked(self, tab: Tab, values: Mapping[str, Any]) -> tuple[Any, str]:
         """Return what a form is to show of its values, and what is wrong with the first."""
