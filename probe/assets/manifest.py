@@ -394,12 +394,12 @@ def manifests() -> dict[str, Manifest]:
         If one is malformed, an alias stands for two datasets, or one of the user's is called as
         one that is shipped; the message names the file and the field.
     """
-    shipped = _shipped(_folder())
+    shipped = shipped_folder("data_manifests")
     folder = own_folder()
     if folder is None:
-        return dict(shipped)
+        return dict(_shipped(shipped))
     paths = sorted(folder.glob("*.toml"))
-    return {**shipped, **_own(_folder(), tuple((p, *_stamp(p)) for p in paths))}
+    return {**_shipped(shipped), **_own(shipped, tuple((p, *_stamp(p)) for p in paths))}
 
 
 def of_manifest(manifest: Manifest, file_name: str) -> Asset:
@@ -587,10 +587,16 @@ def _plain_letters(name: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-def _folder() -> Path:
+def shipped_folder(name: str) -> Path:
+    """Return a folder that a wheel carries inside the package, and a checkout beside it.
+
+    Raises
+    ------
+    ProbeError
+        If it is in neither.
+    """
     package = Path(__file__).resolve().parents[1]
-    # A wheel carries the folder inside the package, a checkout beside it.
-    for folder in (package / "data_manifests", package.parent / "data_manifests"):
+    for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise ProbeError(f"no data_manifests folder in or beside {str(package)!r}; reinstall cnn-probe")
+    raise ProbeError(f"no {name} folder in or beside {str(package)!r}; reinstall cnn-probe")

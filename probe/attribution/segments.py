@@ -157,9 +157,8 @@ def kernel_shap(
     """
     from captum.attr import KernelShap
 
-    _check_enough(samples, segments, images)
     return _mapped(
-        KernelShap, lambda _: samples, {"n_samples": samples},
+        KernelShap, _more_than_segments(samples), {"n_samples": samples},
         module, images, target, segments, baseline, batch_size, seed, progress,
     )  # fmt: skip
 
@@ -206,24 +205,23 @@ def lime(
     from captum._utils.models.linear_model import SkLearnRidge
     from captum.attr import Lime
 
-    def made(forward: ForwardFunction) -> Lime:
+    def build(forward: ForwardFunction) -> Lime:
         return Lime(forward, SkLearnRidge(alpha=1.0), _nearness)
 
-    _check_enough(samples, segments, images)
     return _mapped(
-        made, lambda _: samples, {"n_samples": samples},
+        build, _more_than_segments(samples), {"n_samples": samples},
         module, images, target, segments, baseline, batch_size, seed, progress,
     )  # fmt: skip
 
 
-def _nearness(_original: Tensor, _covered: Tensor, shown: Tensor, **_: Any) -> Tensor:
+def _nearness(_original: Tensor, _covered: Tensor, uncovered: Tensor, **_: Any) -> Tensor:
     """Return LIME's weight of a set of segments, (1, segments) of 0 and 1."""
-    distance = 1 - shown.float().mean().sqrt()
+    distance = 1 - uncovered.float().mean().sqrt()
     return (-(distance**2) / KERNEL_WIDTH**2).exp().sqrt()
 
 
 def _mapped(
-    made: Callable[[ForwardFunction], Attribution],
+    build: Callable[[ForwardFunction], Attribution],
     passes: Callable[[int], int],
     settings: dict[str, Any],
     module: nn.Module,
@@ -242,7 +240,7 @@ def _mapped(
     labels = as_segments(segments, images)
     sizes = labels.flatten().bincount()
     values = attribute(
-        made, module, images, target, batch_size=batch_size, seed=seed, progress=progress,
+        build, module, images, target, batch_size=batch_size, seed=seed, progress=progress,
         settings=settings | {
             "baselines": as_baseline(baseline, images), "feature_mask": labels[None, None],
         },
@@ -279,21 +277,26 @@ def as_segments(segments: Segments, images: Tensor) -> Tensor:
         y = torch.arange(height, device=images.device) * segments // height
         x = torch.arange(width, device=images.device) * segments // width
         return y[:, None] * segments + x
-    given = np.asarray(segments.cpu() if isinstance(segments, Tensor) else segments)
-    if given.shape != (height, width) or given.dtype.kind not in "iu":
+    array = np.asarray(segments.cpu() if isinstance(segments, Tensor) else segments)
+    if array.shape != (height, width) or array.dtype.kind not in "iu":
         raise ProbeError(
-            f"segments of shape {given.shape} and type {given.dtype}: expected the cells of a grid "
+            f"segments of shape {array.shape} and type {array.dtype}: expected the cells of a grid "
             f"in each direction, or whole numbers of shape {(height, width)}, as the network sees "
             "the picture"
         )
-    numbered = np.unique(given, return_inverse=True)[1].reshape(given.shape)
+    numbered = np.unique(array, return_inverse=True)[1].reshape(array.shape)
     return torch.from_numpy(numbered).to(images.device)
 
 
-def _check_enough(samples: int, segments: Segments, images: Tensor) -> None:
-    n_segments = int(as_segments(segments, checked(images)).max()) + 1
-    if samples <= n_segments:
-        raise ProbeError(
-            f"samples {samples}: expected more than the {n_segments} segments, whose values are "
-            "fitted to them"
-        )
+def _more_than_segments(samples: int) -> Callable[[int], int]:
+    """Return what counts the passes of a fit to sets of segments, and refuses too few sets."""
+
+    def count_passes(n_segments: int) -> int:
+        if samples <= n_segments:
+            raise ProbeError(
+                f"samples {samples}: expected more than the {n_segments} segments, whose values "
+                "are fitted to them"
+            )
+        return samples
+
+    return count_passes

@@ -25,9 +25,10 @@ def notebooks(
       pip install 'cnn-probe[notebook]'
       jupyter lab probe-notebooks
     """  # noqa: D301
+    from probe.assets.manifest import shipped_folder
     from probe.output.files import place_for, write_atomically
 
-    tutorials = sorted(_folder().glob("*.ipynb"))
+    tutorials = sorted(shipped_folder("notebooks").glob("*.ipynb"))
     changed = []
     with place_for(path) as folder:
         for tutorial in tutorials:
@@ -52,12 +53,3 @@ def _title(notebook: bytes) -> str:
     """Return the heading of the first cell."""
     first = "".join(json.loads(notebook)["cells"][0]["source"])
     return first.partition("\n")[0].removeprefix("# ")
-
-
-def _folder() -> Path:
-    package = Path(__file__).resolve().parents[1]
-    # A wheel carries the notebooks inside the package, a checkout beside it.
-    for folder in (package / "notebooks", package.parent / "notebooks"):
-        if folder.is_dir():
-            return folder
-    raise ProbeError(f"no notebooks folder in or beside {str(package)!r}; reinstall cnn-probe")

@@ -356,17 +356,21 @@ class RSAResult(RSAComparison):
             notes.append("The recording is SIMULATED: the responses were generated, not measured.")
         return notes
 
+    @property
+    def _names(self) -> list[str]:
+        """What a sentence calls the layers: by their aliases, where they have any."""
+        return [alias or name for name, alias in self.layers[["layer", "alias"]].to_numpy()]
+
     def _below_ceiling(self, correction: str) -> list[str]:
         """Return which layers a true model would beat."""
         rows = self.layers
         column, _ = corrected("p_ceiling", correction)
         if rows[column].isna().all():
             return []
-        names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
         below = (rows[column] < 0.05).to_numpy()
-        others = [name for name, is_below in zip(names, below, strict=True) if not is_below]
+        others = [name for name, is_below in zip(self._names, below, strict=True) if not is_below]
         how = CORRECTIONS[correction]
-        which = f"{below.sum()} of {len(names)} layers"
+        which = f"{below.sum()} of {len(rows)} layers"
         if others and below.any() and len(others) <= 5:
             which += f" (not {', '.join(others)})"
         return [f"Below the ceiling's lower bound (p < .05{', ' if how else ''}{how}): {which}."]
@@ -411,14 +415,13 @@ class RSAResult(RSAComparison):
         ]
         if not alike:
             return ""
-        which = ", ".join(alike) if len(alike) <= MOST_NAMED else f"{len(alike)} other layers"
+        which = _listed(alike, "other layers")
         return f"It cannot be told apart from {which} ({heading} ≥ .05, two-sided)."
 
     def _below_baselines(self, pixels: float) -> list[str]:
         """Return which layers score below the pixels, or below themselves untrained."""
         rows = self.layers
         untrained = self.table[self.table["kind"] == "untrained"].groupby("layer")["score"].mean()
-        names = [alias or name for name, alias in rows[["layer", "alias"]].to_numpy()]
         below = {
             "the pixels": rows["score"].to_numpy() < pixels,
             "their untrained counterparts": (
@@ -427,10 +430,9 @@ class RSAResult(RSAComparison):
         }
         parts = []
         for what, which in below.items():
-            named = [name for name, is_below in zip(names, which, strict=True) if is_below]
+            named = [name for name, is_below in zip(self._names, which, strict=True) if is_below]
             if named:
-                short = ", ".join(named) if len(named) <= MOST_NAMED else f"{len(named)} layers"
-                parts.append(f"below {what}: {short}")
+                parts.append(f"below {what}: {_listed(named, 'layers')}")
         return [f"Scores {'; '.join(parts)} (not tested)."] if parts else []
 
     def figures(self) -> Figures:
@@ -441,6 +443,11 @@ class RSAResult(RSAComparison):
         size = figure_size(places(self.table))
         about = self.provenance
         return file_of(lambda f: self.plot(f.add_subplot()), size, self.title, kind, about=about)
+
+
+def _listed(names: list[str], what: str) -> str:
+    """Return names as a sentence has them; of many, how many there are."""
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} {what}"
 
 
 def interval_label(resample: str | None) -> str:
