@@ -28,9 +28,9 @@ from probe.similarity.lanes import (
 )
 from probe.similarity.moments import Products, moments
 from probe.similarity.pairs import Pairs, complete_pairs, rdm_name, restrict
+from probe.similarity.pools import pooled_products
 from probe.similarity.ranks import (
     ROUNDING,
-    centred_midranks,
     centred_ranks,
     compiled,
     dense_ranks,
@@ -503,13 +503,13 @@ class Ranked(OfPairs):
             scores[block] = np.clip(cross, -1.0, 1.0)
             if not subjects:
                 continue
-            for per_length, k in zip(of_data, block, strict=True):
-                weights = models.pairs.weights(counts[k])
-                present = np.flatnonzero(weights)
-                ranks = midranks(data.ranks, weights, present) - (n_weights[k] + 1.0) / 2.0
-                units = ranks * per_length[:, None]
-                for q, of_subjects in enumerate(subjects):
-                    bounds[q, k] = self._bounds(units, weights[present], of_subjects[k])
+            drawn = np.stack(subjects)[:, block]
+            products, squares = pooled_products(
+                data.sorted, data.pairs, counts[block], of_data, drawn
+            )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                of_pools = self.per_length(squares, n_weights[block])
+            bounds[:, block] = _lower_and_upper(products * of_pools[..., None], drawn)
         return scores, bounds
 
     def per_length(self, squares: np.ndarray, n_weights: np.ndarray) -> np.ndarray:
@@ -531,21 +531,6 @@ class Ranked(OfPairs):
             untied = (n_weights**3 - n_weights)[..., None] / 12.0
             squares = np.broadcast_to(untied, squares.shape)
         return 1.0 / np.sqrt(np.where(squares > 0.0, squares, np.nan))
-
-    def _bounds(
-        self, units: np.ndarray, weights: np.ndarray, of_subjects: np.ndarray
-    ) -> np.ndarray:
-        """Return both bounds, (2, S), of subjects' ranks (S, n_pairs) on the comparator's scale.
-
-        The best RDM has the order of the mean ranks, and ranks of its own.
-        """
-        occur = [0, *(np.flatnonzero(of_subjects) + 1)]
-        ranks, squares = centred_midranks(_pools(units, of_subjects)[None, occur], weights[None])
-        scores = np.full((1 + len(units), len(units)), np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            per_length = self.per_length(squares, weights.sum(keepdims=True))
-            scores[occur] = per_length.T * ((ranks[0] * weights) @ units.T)
-        return _lower_and_upper(scores, of_subjects)
 
     def units(self, rdms: PreparedRDMs) -> np.ndarray:
         """Implement `OfPairs.units`."""
@@ -592,25 +577,26 @@ class Kendall(Comparator):
                 )  # fmt: skip
         for k in scored if subjects else ():
             weights = models.pairs.weights(counts[k]).astype(np.int64)
-            for q, of_subjects in enumerate(subjects):
-                bounds[q, k] = self._bounds(data, weights, of_subjects[k])
+            bounds[:, k] = self._bounds(data, weights, [drawn[k] for drawn in subjects])
         return scores, bounds
 
     def _bounds(
-        self, data: PreparedRDMs, weights: np.ndarray, of_subjects: np.ndarray
+        self, data: PreparedRDMs, weights: np.ndarray, subjects: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Return both bounds, (2, S), in a resample; pools have the order of the mean ranks."""
+        """Return both bounds, (Q, 2, S), in a resample; pools have the order of the mean ranks."""
         present = np.flatnonzero(weights)
         ranks = midranks(data.ranks, weights, present) - (weights.sum() + 1.0) / 2.0
         weights = weights[present]
-        of_pools = np.full((1 + len(ranks), len(ranks)), np.nan)
-        occur = np.flatnonzero(of_subjects)
-        pools = dense_ranks(_pools(ranks, of_subjects)[[0, *(occur + 1)]])
         alone = dense_ranks(ranks)
-        of_pools[0] = kendall(pools[:1], alone, weights, self.variant)
-        for pool, s in zip(pools[1:], occur, strict=True):
-            of_pools[s + 1, s] = kendall(pool[None], alone[s, None], weights, self.variant)[0, 0]
-        return _lower_and_upper(of_pools, of_subjects)
+        # The pool over all is compared with every subject, one over all others with the one.
+        asked = np.vstack([np.ones(len(ranks), dtype=bool), np.eye(len(ranks), dtype=bool)])
+        scores = np.full((len(subjects), *asked.shape), np.nan)
+        for of_pools, of_subjects in zip(scores, subjects, strict=True):
+            occur = np.flatnonzero(of_subjects)
+            rows = [0, *(occur + 1)]
+            pools = dense_ranks(_pools(ranks, of_subjects)[rows])
+            of_pools[rows] = kendall(pools, alone, weights, self.variant, asked[rows])
+        return _lower_and_upper(scores, np.stack(subjects))
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
         """Implement `Comparator.pool`."""
@@ -781,12 +767,13 @@ def _pools(units: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _lower_and_upper(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Bounds (2, S) from the scores (1 + S, S) of the pools."""
-    bounds = np.stack([np.diagonal(scores[1:]).copy(), scores[0]])
-    bounds[:, weights == 0] = np.nan
-    if np.count_nonzero(weights) == 1:
-        bounds[0] = np.nan
-    return np.clip(bounds, -1.0, 1.0)
+    """Return bounds, shape (…, 2, S), from the scores (…, 1 + S, S) of the pools."""
+    lower = np.diagonal(scores[..., 1:, :], axis1=-2, axis2=-1)
+    bounds = np.stack([lower, scores[..., 0, :]], axis=-2)
+    occur = weights > 0
+    bounds = np.where(occur[..., None, :], np.clip(bounds, -1.0, 1.0), np.nan)
+    bounds[..., 0, :][np.count_nonzero(occur, axis=-1) == 1] = np.nan  # there are no others
+    return bounds
 
 
 COMPARATORS: dict[str, Comparator] = {

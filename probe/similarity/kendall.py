@@ -20,7 +20,11 @@ MOST = 3_000_000_000
 
 
 def kendall(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, variant: Literal["a", "b"]
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    variant: Literal["a", "b"],
+    asked: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Kendall's tau between every RDM of ``x`` and every one of ``y``.
 
@@ -41,6 +45,8 @@ def kendall(
         Whether ties count as comparisons on which the RDMs do not agree, or are left out. With
         ``a``, an RDM that leaves distances tied does not profit from it (Nili et al. 2014, PLoS
         Comput Biol 10:e1003553).
+    asked : numpy.ndarray, shape (n_x, n_y), bool, or None
+        Which RDMs of ``x`` are compared with which of ``y``, by default all; others are NaN.
 
     Returns
     -------
@@ -70,8 +76,11 @@ def kendall(
         raise ValueError(f"{total:.3g} distances are too many for Kendall's tau; at most {MOST:,}")
     agreement = np.zeros((len(x), len(y)), dtype=np.int64)
     ties_x, ties_y = np.zeros(len(x), dtype=np.int64), np.zeros(len(y), dtype=np.int64)
-    compiled(_compare)(x, y, weights, agreement, ties_x, ties_y)
-    return tau(agreement, np.full((), total), ties_x, ties_y, variant)
+    if asked is None:
+        asked = np.ones(agreement.shape, dtype=bool)
+    compiled(_compare)(x, y, weights, asked, agreement, ties_x, ties_y)
+    result = tau(agreement, np.full((), total), ties_x, ties_y, variant)
+    return np.where(asked, result, np.nan)
 
 
 def tau(
@@ -115,6 +124,7 @@ def _compare(
     x: np.ndarray,
     y: np.ndarray,
     weights: np.ndarray,
+    asked: np.ndarray,
     agreement: np.ndarray,
     ties_x: np.ndarray,
     ties_y: np.ndarray,
@@ -167,6 +177,8 @@ def _compare(
             order[fill[r]] = i
             fill[r] += 1
         for b in range(n_y):
+            if not asked[a, b]:
+                continue
             in_y = ranks[n_x + b]
             size = n_ranks[n_x + b]
             at_rank[:size] = 0

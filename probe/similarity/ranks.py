@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,24 @@ computed in another order of summation differ in their last digits."""
 
 
 @cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop over arrays to machine code, when it is first wanted.
 
-    The function may use NumPy's arrays and numbers only. It runs without Python's global lock, and
-    in IEEE arithmetic, in the order in which it is written.
+    The function may use NumPy's arrays and numbers only, and call the ``helpers``, which are
+    compiled with it. It runs without Python's global lock, and in IEEE arithmetic, in the order in
+    which it is written.
     """
     import numba
 
+    def with_options(**options: Any) -> Any:
+        by_name = {helper.__name__: numba.njit(**options)(helper) for helper in helpers}
+        code, namespace = function.__code__, function.__globals__ | by_name
+        return numba.njit(**options)(FunctionType(code, namespace) if helpers else function)
+
     try:
-        machine = numba.njit(nogil=True, cache=True)(function)
+        machine = with_options(nogil=True, cache=True)
     except RuntimeError:  # no folder that may be written, to keep the machine code for next time
-        machine = numba.njit(nogil=True)(function)
+        machine = with_options(nogil=True)
 
     compiled_for = set()
 
@@ -102,7 +109,7 @@ def sort_rows(values: np.ndarray) -> np.ndarray:
     order = np.empty(values.shape, dtype=np.int64)
     is_sorted = np.zeros(len(values), dtype=bool)
     if values.shape[1]:
-        compiled(_sort_rows)(values, order, is_sorted)
+        compiled(_sort_rows, sort_row)(values, order, is_sorted)
     for k in np.flatnonzero(~is_sorted):
         order[k] = np.argsort(values[k])
     return order
@@ -127,16 +134,13 @@ def dense_ranks(rdms: np.ndarray) -> np.ndarray:
     ValueError
         If a distance is not finite.
     """
-    rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
+    rdms = np.ascontiguousarray(np.atleast_2d(rdms), dtype=np.float64)
+    finite = np.isfinite(rdms).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"RDM {finite.argmin()} has a NaN or infinite distance")
     ranks = np.empty(rdms.shape, dtype=np.int32)
-    for k, (row, order) in enumerate(zip(rdms, sort_rows(rdms), strict=True)):
-        ordered = row[order]
-        # NaN is sorted to the end.
-        if not np.isfinite(ordered[[0, -1]]).all():
-            raise ValueError(f"RDM {k} has a NaN or infinite distance")
-        new = np.diff(ordered) > ROUNDING * np.abs(ordered[[0, -1]]).max()
-        ranks[k, order[0]] = 0
-        ranks[k, order[1:]] = np.cumsum(new)
+    if rdms.shape[1]:
+        compiled(_dense_ranks)(rdms, sort_rows(rdms), ROUNDING, ranks)
     return ranks
 
 
@@ -243,39 +247,73 @@ def checked(dense: np.ndarray) -> np.ndarray:
 
 def _sort_rows(values: np.ndarray, order: np.ndarray, is_sorted: np.ndarray) -> None:
     n = values.shape[1]
-    bucket_of = np.empty(n, dtype=np.int64)
-    starts = np.empty(n + 1, dtype=np.int64)
+    buckets, starts = np.empty(n, np.int32), np.empty(n + 1, np.int32)
+    ordered, positions = np.empty(n), np.empty(n, np.int32)
     for k in range(values.shape[0]):
-        row = values[k]
-        low, high, nothing = row[0], row[0], 0.0
-        for i in range(n):
-            low, high = min(low, row[i]), max(high, row[i])
-            nothing += row[i] - row[i]  # NaN, if a value is infinite or NaN
-        if nothing != 0.0 or not np.isfinite(high - low):
-            continue
-        per_bucket = (n - 1) / (high - low) if high > low else 0.0
-        if not np.isfinite(per_bucket):
-            continue
-        starts[:] = 0
-        for i in range(n):
-            bucket_of[i] = min(np.int64((row[i] - low) * per_bucket), n - 1)
-            starts[bucket_of[i] + 1] += 1
-        for b in range(n):
-            starts[b + 1] += starts[b]
-        for i in range(n):
-            order[k, starts[bucket_of[i]]] = i
-            starts[bucket_of[i]] += 1
-        moves = 16 * n  # beyond which another sort is faster
-        for t in range(1, n):
-            i, before = order[k, t], t
-            while before > 0 and row[order[k, before - 1]] > row[i]:
-                order[k, before] = order[k, before - 1]
-                before -= 1
-            order[k, before] = i
-            moves -= t - before
-            if moves < 0:
-                break
-        is_sorted[k] = moves >= 0
+        is_sorted[k] = sort_row(values[k], ordered, positions, buckets, starts)
+        for t in range(n):
+            order[k, t] = positions[t]
+
+
+def sort_row(
+    row: np.ndarray,
+    ordered: np.ndarray,
+    positions: np.ndarray,
+    buckets: np.ndarray,
+    starts: np.ndarray,
+) -> bool:
+    """Sort values, of shape (n,), and say where each was; for compiled loops.
+
+    ``buckets`` (n,) and ``starts`` (n + 1,) are room to work in. Return whether they are sorted:
+    nothing is certain otherwise.
+    """
+    n = row.size
+    low, high, nothing = row[0], row[0], 0.0
+    for i in range(n):
+        low, high = min(low, row[i]), max(high, row[i])
+        nothing += row[i] - row[i]  # NaN, if a value is infinite or NaN
+    if nothing != 0.0 or not np.isfinite(high - low):
+        return False
+    per_bucket = (n - 1) / (high - low) if high > low else 0.0
+    if not np.isfinite(per_bucket):
+        return False
+    starts[:] = 0
+    for i in range(n):
+        buckets[i] = min(np.int32((row[i] - low) * per_bucket), n - 1)
+        starts[buckets[i] + 1] += 1
+    for b in range(n):
+        starts[b + 1] += starts[b]
+    for i in range(n):
+        t = starts[buckets[i]]
+        starts[buckets[i]] = t + 1
+        ordered[t] = row[i]
+        positions[t] = i
+    moves = 16 * n  # beyond which another sort is faster
+    for t in range(1, n):
+        value, position, before = ordered[t], positions[t], t
+        while before > 0 and ordered[before - 1] > value:
+            ordered[before] = ordered[before - 1]
+            positions[before] = positions[before - 1]
+            before -= 1
+        ordered[before] = value
+        positions[before] = position
+        moves -= t - before
+        if moves < 0:
+            return False
+    return True
+
+
+def _dense_ranks(rdms: np.ndarray, order: np.ndarray, rounding: float, ranks: np.ndarray) -> None:
+    n = rdms.shape[1]
+    for k in range(rdms.shape[0]):
+        before = rdms[k, order[k, 0]]
+        apart = rounding * max(abs(before), abs(rdms[k, order[k, n - 1]]))
+        rank = 0
+        for t in range(n):
+            value = rdms[k, order[k, t]]
+            rank += value - before > apart
+            ranks[k, order[k, t]] = rank
+            before = value
 
 
 def _midranks(

@@ -181,9 +181,19 @@ class TestImplementation:
         x, y = (dense_ranks(distances(seed, 2, levels=levels)) for seed in (0, 1))
         weights = np.random.default_rng(0).integers(0, 3, x.shape[1])
         counts = [np.zeros(shape, dtype=np.int64) for shape in ((2, 2), 2, 2)]
-        module._compare(x, y, weights, *counts)
+        everything = np.ones((len(x), len(y)), dtype=bool)
+        module._compare(x, y, weights, everything, *counts)
         comparisons = weights.sum() * (weights.sum() - 1) // 2
         np.testing.assert_array_equal(counts[0] / comparisons, kendall(x, y, weights, "a"))
+
+    def test_only_what_is_asked(self):
+        x, y = dense_ranks(distances(0, 3)), dense_ranks(distances(1, 2))
+        weights = np.random.default_rng(0).integers(0, 3, x.shape[1])
+        asked = np.array([[True, False], [False, True], [True, True]])
+        scores = kendall(x, y, weights, "b", asked)
+        everything = kendall(x, y, weights, "b")
+        np.testing.assert_array_equal(scores[asked], everything[asked])
+        assert np.isnan(scores[~asked]).all()
 
     def test_input_is_left_alone(self):
         x, weights = dense_ranks(distances(0, 2)), np.arange(28)
