@@ -35,6 +35,7 @@ from probe.encoding.sites import Identity
 from probe.encoding.splits import (
     groups_of,
     is_partition,
+    n_units_of,
     permuted_sites,
     resample_counts,
     splits_of,
@@ -346,7 +347,10 @@ def fit(
     # Predictions are compared with the responses, by layer and with each site's own layer.
     partition = is_partition(splits, len(used))
     counts = resample_counts(len(used), groups, settings.n_resamples, rng)
-    judge = Judge(responses, noise, splits, counts if partition else None, partition)
+    judge = Judge(
+        responses, noise, splits, counts if partition else None, partition,
+        n_units_of(len(used), groups),
+    )  # fmt: skip
     rows, of_layer = _score_jobs(jobs, fits, judge, permuted)
     n_layers = len(infos)
     choice = _choose_layers(jobs[:n_layers], fits[:n_layers], judge, of_layer, settings, permuted)
@@ -557,7 +561,7 @@ def fit_over_time(
         predictions = list(layer_fit.predictions)
         curve = score_over_time(
             responses, predictions, splits, noise, counts if partition else None, len(times),
-            partition=partition,
+            partition=partition, n_units=n_units_of(len(responses), groups),
         )  # fmt: skip
         rows = {**job.columns, "time_start": times[:, 0], "time_end": times[:, 1], **curve.columns}
         tables.append(pd.DataFrame(rows))

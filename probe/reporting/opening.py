@@ -13,8 +13,10 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
+from probe.reporting import methods
 from probe.reporting.parts import Section, picture, table_of
-from probe.reporting.sections import Sections, provenance_of_result
+from probe.reporting.references import Cited
+from probe.reporting.sections import KINDS, Sections, provenance_of_result
 
 WORKS = (
     "a folder that `probe rsa`, `probe encode`, `probe compare`, `probe reliability` or "
@@ -114,17 +116,24 @@ def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
         table_of(_read_csv(path), path.stem, file=path.name, folded=k > 0)
         for k, path in enumerate(sorted(_tables(folder), key=lambda p: p.name != "table.csv"))
     ]
-    notes = about.get("notes")
+    cited, kind = Cited(), methods.kind_of_plain(about)
+    notes = about.get("notes") or about.get("remarks")
     recording = about.get("recording")
-    simulated = bool(isinstance(recording, dict) and recording.get("simulated"))
+    simulated = bool(
+        about.get("simulated") or (isinstance(recording, dict) and recording.get("simulated"))
+    )
     title = str(about.get("title") or folder.resolve().name)
+    text = methods.of_plain(about, cited)
     return Section(
-        "Result",
+        KINDS.get(kind, "Result"),
         f"SIMULATED recording: {title}" if simulated else title,
         simulated=simulated,
         notes=[str(note) for note in notes] if isinstance(notes, list) else [],
         figures=figures,
         tables=[table for table in tables if table is not None],
+        methods=text,
+        references=cited.all,
+        terms=methods.terms_of_plain(about),
         provenance=provenance_of_result(about["provenance"], about),
     )
 
