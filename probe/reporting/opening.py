@@ -79,9 +79,12 @@ def _of_folder(path: Path, sections: Sections) -> list[Section]:
         plain = _json(path / name)
         if plain is not None and "provenance" in plain:
             return [_of_any(path, plain, sections)]
-    pictures = _pictures(path)
+    pictures, unreadable = _pictures(path)
     if pictures:
-        return pictures_of(path, pictures, sections)
+        made = pictures_of(path, pictures, sections)
+        return [replace(made[0], notes=[*_said_of(unreadable), *made[0].notes]), *made[1:]]
+    if unreadable:
+        raise ProbeError(f"{str(path)!r}: {_said_of(unreadable)[0]} There is nothing else to show.")
     raise ProbeError(f"{str(path)!r} holds no result: expected {WORKS}")
 
 
@@ -149,17 +152,33 @@ def _of_picture(path: Path, sections: Sections) -> Section:
     return sections.of_picture(png, path.name, about)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder that say how probe made them."""
-    made = []
+def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the pictures of a folder that say how probe made them, and those that are damaged."""
+    made, damaged = [], []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"):
             try:
+                with Image.open(path) as opened:
+                    opened.load()
+            except (OSError, SyntaxError, ValueError):
+                damaged.append(path)
+                continue
+            try:
                 images.about(path)
             except ProbeError:
-                continue
+                continue  # somebody else's
             made.append(path)
-    return made
+    return made, damaged
+
+
+def _said_of(damaged: list[Path]) -> list[str]:
+    """Return which pictures are left out, in a sentence."""
+    if not damaged:
+        return []
+    names = ", ".join(path.name for path in damaged[:5])
+    more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+    verb = "cannot be read: it is" if len(damaged) == 1 else "cannot be read: they are"
+    return [f"{names}{more} {verb} damaged, and left out."]
 
 
 def _tables(folder: Path) -> list[Path]:

@@ -381,8 +381,14 @@ class TestSplits:
 
     @pytest.mark.filterwarnings("error::RuntimeWarning")
     def test_few_resamples_do(self):
-        found = encode(recorded(), n_resamples=1)
+        found = encode(recorded(), n_resamples=2)
         assert np.isfinite(found.table["r_low"]).all()
+
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
+    def test_one_resample_has_no_spread(self):
+        found = encode(recorded(), n_resamples=1)
+        assert np.isnan(found.table["r_low"]).all()
+        assert "No intervals: one resample has no spread." in repr(found)
 
 
 class TestProtocols:
