@@ -78,7 +78,9 @@ def facts_of_fit(
         "n_units": n_units_of(n_stimuli, groups),
         "intervals": INTERVALS if settings.n_resamples and is_partition(splits, n_stimuli) else "",
         "n_resamples": settings.n_resamples,
-        "chosen_by": None if settings.method == "pls" else f"leaving out one of {units}",
+        "chosen_by": None
+        if settings.method == "pls"
+        else f"the least error when each of {units} is left out in turn",
         # How the network is loaded again, as it is: it may not have come by these settings.
         "weights": network.weights.kind
         if network.weights.kind in ("imagenet", "random")

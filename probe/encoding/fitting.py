@@ -124,10 +124,11 @@ def encode(
         Penalties of two layers are searched on a grid, of more at random: name few, since the time
         grows with them. ``pls``: partial least squares on all units (readout ``full``).
     protocol : {'brainscore-pls', 'brainscore-ridgecv'}, optional
-        Exactly as Brain-Score does it, so that numbers can be compared: full readout, ten random
-        splits of 90 % and 10 %, the median over sites of r, then the mean over splits;
-        ``brainscore-pls`` with 25 components, ``brainscore-ridgecv`` with one penalty for all
-        sites from its own grid.
+        A regression of Brain-Score's, with full readout: ``brainscore-pls`` with 25 components,
+        ``brainscore-ridgecv`` with one penalty for all sites from its own grid. r is scored in ten
+        random splits of 90 % and 10 %, as by its cross-validated metrics: the median over sites,
+        then the mean over splits. Its benchmarks do more, so that numbers are like those of its
+        leaderboard, and not the same: see the page "Numbers to compare with Brain-Score's".
     n_components : int
         Of PLS, at most.
     splits : int or scikit-learn splitter

@@ -295,11 +295,15 @@ class TestGroups:
         expected = np.unique(self.GROUP, return_inverse=True)[1].tolist()
         assert seen
         assert all(list(groups) == expected for groups in seen)
-        assert found.facts["fit"]["chosen_by"] == "leaving out one of 10 groups of stimuli"
+        assert found.facts["fit"]["chosen_by"] == (
+            "the least error when each of 10 groups of stimuli is left out in turn"
+        )
         seen.clear()
         found = encode(recorded(), **options)
         assert set(seen) == {None}
-        assert found.facts["fit"]["chosen_by"] == "leaving out one of 40 stimuli"
+        assert found.facts["fit"]["chosen_by"] == (
+            "the least error when each of 40 stimuli is left out in turn"
+        )
 
     @pytest.mark.slow
     def test_penalties_are_those_of_a_grid_search(self):
