@@ -42,7 +42,7 @@ class EncodeSettings(Settings):
     protocol: str | None = option(
         None,
         "A regression of Brain-Score's, in ten random splits: brainscore-pls, brainscore-ridgecv. "
-        "Its benchmarks differ in details that docs/howto/brain-score.md lists.",
+        "Its benchmarks do more: see the documentation.",
         choices=PROTOCOLS,
     )
     n_components: int = option(25, "Largest number of components of pls.", at_least=1)

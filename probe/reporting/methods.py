@@ -416,8 +416,13 @@ def of_saliency(
     first = maps[0] if maps else {}
     if first.get("preprocessing"):
         sentences.append(f"The picture was {first['preprocessing']}.")
-    paragraphs = [_joined([*sentences, *_of_weights(first)])]
-    for site in _sites_in(first):
+    return [_joined([*sentences, *_of_weights(first)]), *_of_sites(first, cited)]
+
+
+def _of_sites(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe the recorded sites that are the target of a picture, a paragraph each."""
+    paragraphs = []
+    for site in _sites_in(about):
         papers = [
             work for m in _manifests_of(str(site.get("recording"))) for work in m.publications
         ]
@@ -429,6 +434,67 @@ def of_saliency(
             + (simulated if site.get("simulated") else "")
         )
     return paragraphs
+
+
+def of_dream(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe a dream, from what its metadata say."""
+    settings = about["settings"]
+    what = settings.get("target") or settings.get("layers")
+    like = f", like those to {settings['guide']}" if settings.get("guide") else ""
+    sentences = [
+        f"The picture {about.get('image', '')} was changed by gradient ascent so that it drives "
+        f"{what} of {_network_name(str(about['model']), cited)} more{like} (DeepDream; "
+        f"{cited('mordvintsev2015')}), in {count(settings['octaves'], 'octave')} of "
+        f"{count(settings['steps'], 'step')} each.",
+        *_of_weights(about),
+        f"Random numbers have the seed {about['seed']}." if about.get("seed") is not None else "",
+    ]
+    return [_joined(sentences), *_of_sites(about, cited)]
+
+
+def of_style(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe a picture in the style of others, from what its metadata say."""
+    settings, content = about["settings"], about.get("content")
+    styles = _listed([str(style["name"]) for style in about["styles"]])
+    network = _network_name(str(about["model"]), cited)
+    layers = ", ".join(settings["layers"])
+    statistics = {
+        "gram": "the Gram matrices of features",
+        "wasserstein": "means and covariances of features, by the squared 2-Wasserstein distance "
+        "between normal distributions,",
+    }.get(settings["loss"], settings["loss"])
+    made = f"{content['name']} was painted anew in the style of" if content else (
+        "A texture was made of"
+    )  # fmt: skip
+    like_content = (
+        f", and for its content like those of the picture at {settings['content_layer']}"
+        if content
+        else ""
+    )
+    sentences = [
+        f"{made} {styles}, by optimising the picture so that {statistics} of {network} are like "
+        f"those of the style at {layers}{like_content} (after {cited('gatys2016')}), in "
+        f"{count(settings['steps'], 'step')} at most.",
+        *_of_weights(about),
+        f"Random numbers have the seed {about['seed']}." if about.get("seed") is not None else "",
+    ]
+    return [_joined(sentences)]
+
+
+def of_visualisation(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe pictures of what a network looks for, from what their metadata say."""
+    settings, names = about["settings"], [str(name) for name in about["targets"]]
+    few = names[:SHOWN_LAYERS]
+    more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
+    sentences = [
+        f"Pictures were made that drive {', '.join(few)}{more} of "
+        f"{_network_name(str(about['model']), cited)}, by gradient ascent from noise "
+        f"({cited('olah2017')}), with the parameterisation {settings['parameterisation']} and "
+        f"{count(settings['steps'], 'step')} at most.",
+        *_of_weights(about),
+        f"Random numbers have the seed {about['seed']}." if about.get("seed") is not None else "",
+    ]
+    return [_joined(sentences), *_of_sites(about, cited)]
 
 
 def terms_of_picture(about: Mapping[str, Any]) -> list[Terms]:

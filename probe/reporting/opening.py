@@ -16,11 +16,12 @@ from probe.errors import ProbeError
 from probe.reporting import methods
 from probe.reporting.parts import Section, picture, table_of
 from probe.reporting.references import Cited
-from probe.reporting.sections import KINDS, Sections, provenance_of_result
+from probe.reporting.sections import KINDS, MADE, Sections, provenance_of_result
 
 WORKS = (
     "a folder that `probe rsa`, `probe encode`, `probe compare`, `probe reliability` or "
-    "`probe transfer` wrote, or a picture of `probe saliency`, `probe tuning` or `probe visualize`"
+    "`probe transfer` wrote, or a picture of `probe saliency`, `probe tuning`, `probe dream`, "
+    "`probe style` or `probe visualize`"
 )
 """What can be reported."""
 
@@ -91,11 +92,12 @@ def _of_folder(path: Path, sections: Sections) -> list[Section]:
 def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[Section]:
     """Return the sections of pictures that probe made, with the tables beside them."""
     made = [_of_picture(path, sections) for path in pictures[:MOST_PICTURES]]
-    if len(made) > 1 and len({one.kind for one in made}) == 1 and made[0].kind != "Saliency":
+    by_itself = {"Saliency", MADE["dream"][0], MADE["style"][0]}
+    if len(made) > 1 and len({one.kind for one in made}) == 1 and made[0].kind not in by_itself:
         # Of one run: how they were made is said once.
         named = zip(made, pictures, strict=False)
         figures = [replace(f, caption=path.stem) for one, path in named for f in one.figures]
-        made = [replace(made[0], title=folder.resolve().name, figures=figures)]
+        made = [replace(made[0], title=folder.resolve().name, figures=figures, notes=[])]
     if len(pictures) > MOST_PICTURES:
         note = f"The first {MOST_PICTURES} of {len(pictures):,} pictures; all are in the folder."
         made[0] = replace(made[0], notes=[*made[0].notes, note])

@@ -69,6 +69,23 @@ KINDS = {
 """What kinds of results are called."""
 
 
+MADE: Mapping[str, tuple[str, Callable[..., list[str]], Callable[[Mapping[str, Any]], str]]] = {
+    "dream": (
+        "DeepDream", methods.of_dream,
+        lambda about: str(about["settings"].get("target") or about["settings"].get("layers")),
+    ),
+    "style": (
+        "Style", methods.of_style,
+        lambda about: "in the style of " + ", ".join(str(one["name"]) for one in about["styles"]),
+    ),
+    "visualize": (
+        "Feature visualisation", methods.of_visualisation,
+        lambda about: ", ".join(map(str, about["targets"][:4])),
+    ),
+}  # fmt: skip
+"""Pictures by the command that made them: kind, methods, and what they show."""
+
+
 class Sections:
     """Makes the sections of one page, in which no two figures have the same name."""
 
@@ -373,6 +390,11 @@ class Sections:
         elif about.get("stimuli") and "sites" in about:
             kind, text = "Tuning", methods.of_tuning(about, [], cited)
         target = about.get("target") or about.get("title") or ""
+        made, notes = str(about.get("made", "")), []
+        if made in MADE:
+            kind, describe, what = MADE[made]
+            text, target = describe(about, cited), what(about)
+            notes = [f"The same picture again: probe {made} --from {name}"]
         title = f"{name}: {target}" if target else name
         if about.get("makers"):
             kind, text = "Superstimuli", methods.of_superstimuli(about, cited)
@@ -380,6 +402,7 @@ class Sections:
             kind,
             title,
             simulated=_is_simulated(str(dict(about)), []) or bool(about.get("simulated")),
+            notes=notes,
             figures=[picture(png, "", title)],
             tables=list(extra),
             methods=text,

@@ -234,6 +234,8 @@ class Studio:
         options: dict[str, Any] = {}
         if "preview" in command.options:
             options["preview"] = shown.PREVIEW_EVERY
+        if tab.report:
+            options["report"] = True
         arguments: list[str] = []
         begin = dict(tab.start)
         for name in (*tab.options, *tab.more):

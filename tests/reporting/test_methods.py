@@ -151,7 +151,8 @@ def test_published_rdms_are_not_said_to_be_computed():
 def fit_of(method="ridge", protocol=None, readout="field", **more):
     return {
         "method": method, "protocol": protocol, "readout": readout, "n_splits": 10,
-        "chosen_by": "the least error when each of 640 stimuli is left out in turn", "units": "stimuli", "n_resamples": 0,
+        "chosen_by": "the least error when each of 640 stimuli is left out in turn",
+        "units": "stimuli", "n_resamples": 0,
         "aggregate": "r", "remarks": [],
     } | more  # fmt: skip
 
