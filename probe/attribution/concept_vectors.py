@@ -359,7 +359,7 @@ def concepts(
     table = pd.DataFrame(rows)
     table.insert(6, "p_holm", holm(table["p"].to_numpy()))
     table.insert(7, "p_fdr", benjamini_hochberg(table["p"].to_numpy()))
-    after = table.columns.get_loc("score_p") + 1
+    after = list(table.columns).index("score_p") + 1
     table.insert(after, "score_p_holm", holm(table["score_p"].to_numpy()))
     table.insert(after + 1, "score_p_fdr", benjamini_hochberg(table["score_p"].to_numpy()))
     about = {

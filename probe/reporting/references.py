@@ -110,11 +110,9 @@ def with_letters(
     named = Counter(short(work) for _, work in works)
     for name in {short(work) for work in cited if named[short(work)] > 1}:
         alike = [letters[_identity(work)] for work in cited if short(work) == name]
-        text = re.sub(
-            rf"{re.escape(name)}({ANOTHER}*)(?!\w)",
-            lambda mention, of=alike, name=name: name + of[len(mention[1])],
-            text,
-        )
+        for k in reversed(range(len(alike))):  # the most marked first, since it begins like others
+            mention = rf"{re.escape(name)}{ANOTHER * k}(?!\w|{ANOTHER})"
+            text = re.sub(mention, name + alike[k], text)
     return text
 
 
