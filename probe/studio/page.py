@@ -248,13 +248,13 @@ class Studio:
         options: dict[str, Any] = {}
         if "preview" in command.options:
             options["preview"] = shown.PREVIEW_EVERY
-        if tab.report:
-            options["report"] = True
         arguments: list[str] = []
         begin = dict(tab.start)
         for name in (*tab.options, *tab.more):
             if command.options[name].flag:
                 options[name] = values.get(name, begin.get(name))
+        if tab.report:
+            options["report"] = True
         for name, option in command.options.items():  # arguments, in the order of the command
             if not option.flag and name in (*tab.options, *tab.more):
                 value = values.get(name) or begin.get(name) or option.default

@@ -234,7 +234,7 @@ def details(job: Job, line: str) -> str:
     return (
         (f'<div class="probe-links" aria-label="Download">{links}</div>' if files else "")
         + command(line)
-        + (_said(job.said, folded=any(path.suffix == REPORT for path in files)))
+        + (_said(job.said, folded=any(path.name == OF_FOLDER for path in files)))
         + "".join(_table(path) for path in tables[:1])
         + "".join(_settings(path) for path in files if _is_side_car(path, files))
     )

@@ -460,7 +460,9 @@ def test_a_recording_is_dropped_understood_and_fitted_and_its_site_explained(
     saliency.locator("button.probe-run").click()
     saliency.get_by_text("Done in").wait_for()
     line = saliency.locator(".probe-command").inner_text()
-    assert line == f"probe saliency a-photo.png --target {target}"
+    assert line == f"probe saliency a-photo.png --target {target} --report"
+    frame = saliency.frame_locator(".probe-report iframe")  # below the picture
+    frame.get_by_text("Methods", exact=True).wait_for()
     assert said in " ".join(saliency.locator(".probe-details pre").last.inner_text().split())
 
 
