@@ -63,9 +63,9 @@ class Concepts(Summarised):
         units of the target, with ``change_low``, ``change_high``, between which 95 % of random
         concepts lie; ``p`` (two-sided, permutation), ``p_holm``, ``p_fdr`` (over all rows);
         ``score``, the share of pictures in which the target rises along the concept (TCAV's sign
-        count), with ``score_low``, ``score_high`` and ``score_p``, likewise; ``accuracy`` of the
-        vectors' classifiers, cross-validated, 0.5 is chance; ``n_pictures`` of the concept,
-        ``n_random``.
+        count), with ``score_low``, ``score_high``, ``score_p``, ``score_p_holm`` and
+        ``score_p_fdr``, likewise; ``accuracy`` of the vectors' classifiers, cross-validated, 0.5
+        is chance; ``n_pictures`` of the concept, ``n_random``: different ones.
     vectors : dict of (str, str) to numpy.ndarray
         By concept and layer: of unit length, (channels,) or all values of a layer, mean over draws.
     target, model : str
@@ -136,7 +136,7 @@ class Concepts(Summarised):
                     "p (Holm)": p_value(row["p_holm"]),
                     "TCAV": f"{row['score']:.2f}",
                     "TCAV of random": f"{row['score_low']:.2f} to {row['score_high']:.2f}",
-                    "p of TCAV": p_value(row["score_p"]),
+                    "p of TCAV (Holm)": p_value(row["score_p_holm"]),
                     "accuracy": f"{row['accuracy']:.0%}",
                     "pictures": str(row["n_pictures"]),
                 }
@@ -149,7 +149,8 @@ class Concepts(Summarised):
             "change: of the target, to first order, from random pictures to the concept; random: "
             "where 95 % of random sets of pictures lie.",
             f"p: two-sided, of {self.about['permutations']} permutations of which pictures are the "
-            f"concept's: at least {p_value(1 / (self.about['permutations'] + 1))}.",
+            f"concept's: at least {p_value(1 / (self.about['permutations'] + 1))}. Holm: corrected "
+            "over all rows, of the change and of TCAV each by itself.",
             "TCAV: share of pictures in which the target rises along the concept. It counts signs: "
             "of a target that is nearly linear in the layer it is near 0 or 1 for random "
             "concepts, too.",
@@ -160,6 +161,12 @@ class Concepts(Summarised):
         if len(few):
             lines.append(
                 f"Few pictures of {', '.join(few)}: vectors of fewer than {FEW_PICTURES} vary much."
+            )
+        for whose, names in self.about["copies"].items():
+            others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            lines.append(
+                f"Counted once, of {whose}: {', '.join(names[:3])}{others} "
+                f"{'is a copy of another picture' if len(names) == 1 else 'are copies of others'}."
             )
         return [*lines, *self.facts]
 
@@ -209,7 +216,8 @@ def concepts(
     ----------
     concepts : path, StimulusSet, or mapping of str to these
         Pictures of each concept: a folder with a folder for each, a table or stimulus set with a
-        column of their names, or pictures by the concept's name.
+        column of their names, or pictures by the concept's name. Copies of a picture in a concept,
+        among ``random`` or ``pictures`` count once, and a note names them.
     model : str, Network or torch.nn.Module, optional
         As in `probe.saliency`. May be left out where the target is a recorded site.
     target : str, int or Target
@@ -288,9 +296,14 @@ def concepts(
             "no target is named: expected one that probe.targets.parse reads, such as a class, "
             "LAYER:CHANNEL or site:v4:12"
         )
-    of_concepts = _read_concepts(concepts, by)
-    pool = None if random is None else _positions(image_set(random))
-    _check_sizes(of_concepts, pool)
+    copies: dict[str, list[str]] = {}
+    of_concepts = {
+        name: _once(items, name, copies) for name, items in _read_concepts(concepts, by).items()
+    }
+    pool = None
+    if random is not None:
+        pool = _once(_positions(image_set(random)), "random pictures", copies)
+    _check_sizes(of_concepts, pool, copies)
     if model is None:
         network = targets.home(target, progress=progress)
     else:
@@ -301,7 +314,9 @@ def concepts(
     everything = _Library()
     rows_of = {name: everything.add(items) for name, items in of_concepts.items()}
     random_rows = [] if pool is None else everything.add(pool)
-    looked_at = _positions(image_set(pictures)) if pictures is not None else None
+    looked_at = None
+    if pictures is not None:
+        looked_at = _once(_positions(image_set(pictures)), "pictures", copies)
     with on_device(network, device) as (device_used, dtype):
         size = batch_size or with_graph(network)
 
@@ -344,9 +359,13 @@ def concepts(
     table = pd.DataFrame(rows)
     table.insert(6, "p_holm", holm(table["p"].to_numpy()))
     table.insert(7, "p_fdr", benjamini_hochberg(table["p"].to_numpy()))
+    after = list(table.columns).index("score_p") + 1
+    table.insert(after, "score_p_holm", holm(table["score_p"].to_numpy()))
+    table.insert(after + 1, "score_p_fdr", benjamini_hochberg(table["score_p"].to_numpy()))
     about = {
         **network.provenance(), "target": explained.name, "n_pictures": len(looked_at),
         "positions": positions, "draws": draws, "permutations": permutations, "seed": seed,
+        "copies": copies,
     }  # fmt: skip
     return Concepts(table, vectors, explained.name, network.name, targets.said(explained), about)
 
@@ -377,6 +396,20 @@ def _positions(stimuli: StimulusSet) -> list[_Item]:
     return [(stimuli, k) for k in range(len(stimuli))]
 
 
+def _once(items: Sequence[_Item], whose: str, copies: dict[str, list[str]]) -> list[_Item]:
+    """Return pictures without copies of the same file or pixels, whose names are put into copies.
+
+    Copies are no further pictures: a test that took them for some would be too sure.
+    """
+    first: dict[str, _Item] = {}
+    for stimuli, k in items:
+        content = stimuli.content_hashes[k]
+        if content in first:
+            copies.setdefault(whose, []).append(stimuli.ids[k])
+        first.setdefault(content, (stimuli, k))
+    return list(first.values())
+
+
 def _read_concepts(concepts: Pictures | Mapping[str, Pictures], by: str) -> dict[str, list[_Item]]:
     """Read the pictures of each concept, by its name."""
     if isinstance(concepts, Mapping):
@@ -401,11 +434,18 @@ def _read_concepts(concepts: Pictures | Mapping[str, Pictures], by: str) -> dict
     return grouped
 
 
-def _check_sizes(of_concepts: Mapping[str, list[_Item]], pool: list[_Item] | None) -> None:
+def _check_sizes(
+    of_concepts: Mapping[str, list[_Item]],
+    pool: list[_Item] | None,
+    copies: Mapping[str, list[str]],
+) -> None:
     for name, items in of_concepts.items():
         if len(items) < MIN_PICTURES:
+            n = len(copies.get(name, ()))
+            without = {0: "", 1: " without a copy"}.get(n, f" without {n} copies")
             raise ProbeError(
-                f"concept {name!r} has {len(items)} pictures: expected {MIN_PICTURES} or more"
+                f"concept {name!r} has {len(items)} pictures{without}: expected {MIN_PICTURES} or "
+                "more"
             )
     if pool is None and len(of_concepts) < 2:
         raise ProbeError(

@@ -121,6 +121,7 @@ def dream(
     if zoom or outputs.is_film(files[0], output):
         if writing.keep_profile:
             raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
+        outputs.refuse_page_of_film(report=writing.report)
         record = _film(files, output, zoom, read, settings, writing)
         if writing.as_json:
             _print_json([record])
@@ -147,9 +148,10 @@ def dream(
             with outputs.previews(path, writing.preview, read) as show_preview:
                 picture = plan.run(preview=show_preview, preview_every=writing.preview)
             picture.save(path, keep_profile=writing.keep_profile, quality=writing.quality)
+        files_made = [path, *outputs.write_page(path, report=writing.report)]
         if not writing.as_json:
-            _show(plan, path)
-        records.append({"about": plan.about, "files": [str(path)]})
+            _show(plan, files_made)
+        records.append({"about": plan.about, "files": [str(one) for one in files_made]})
     if writing.as_json:
         _print_json(records)
 
@@ -259,7 +261,7 @@ def _names_site(target: str | None) -> bool:
     return any(word.startswith("site:") for word in re.split(r"[\s*+-]", target or ""))
 
 
-def _show(plan: Plan, path: Path) -> None:
+def _show(plan: Plan, written: Sequence[Path]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -275,7 +277,7 @@ def _show(plan: Plan, path: Path) -> None:
     ]
     facts += [("site", line) for line in said(plan.target)]
     facts += [("note", note) for note in plan.original.remarks]
-    facts += [("wrote", str(path))]
+    facts += [("wrote", str(path)) for path in written]
     terminal.put(
         Text(f"{record['model']} · {plan.about['image']}", style="bold"),
         Padding(terminal.facts(facts), (0, 0, 0, 2)),

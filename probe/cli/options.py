@@ -129,8 +129,9 @@ Report = Annotated[
     bool,
     typer.Option(
         "--report",
-        help="Also write report.html: one page that stands by itself, with figures, tables, a "
-        "methods section and references (see `probe report`).",
+        help="Also write one page that stands by itself, with figures, tables, a methods section "
+        "and references: report.html in the folder, or beside the picture, .html (see `probe "
+        "report`).",
     ),
 ]
 Formats = Annotated[

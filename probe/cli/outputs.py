@@ -119,6 +119,39 @@ def write_beside(
     return written
 
 
+def write_page(written: Path, *, report: bool) -> list[Path]:
+    """Write the page about a picture beside it, or about a folder of pictures into it.
+
+    Parameters
+    ----------
+    written : Path
+        The picture, or the folder, which say how they were made.
+    report : bool
+        Whether there is a page.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    if not report:
+        return []
+    from probe.reporting import report as write_report
+
+    return [write_report(written)]
+
+
+def refuse_page_of_film(*, report: bool) -> None:
+    """Refuse a page about a film, before it is made.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if report:
+        raise ProbeError("--report: expected a picture; a page shows no films")
+
+
 def check_there(read: Sequence[Path | None]) -> None:
     """Refuse pictures and films that do not exist, before torch is imported.
 

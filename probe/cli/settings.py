@@ -120,6 +120,11 @@ class Writing(Settings):
     )
     keep_profile: bool = option(False, "Write the picture in its own colour profile.")
     quality: int = option(95, "Quality of .jpg and .webp files.", at_least=1, at_most=100)
+    report: bool = option(
+        False,
+        "Also write a page about each picture beside it, .html: how it was made, on what terms, "
+        "and whom to cite (see `probe report`).",
+    )
     as_json: bool = option(False, "Print the result as JSON, and nothing else, on stdout.")
 
 

@@ -186,9 +186,10 @@ def _paint_pictures(
             with outputs.previews(path, writing.preview, read) as preview:
                 painted = plan.run(preview=preview, preview_every=writing.preview)
             painted.save(path, keep_profile=writing.keep_profile, quality=writing.quality)
-        records.append({"about": plan.about, "files": [str(path)]})
+        pages = outputs.write_page(path, report=writing.report)
+        records.append({"about": plan.about, "files": [str(one) for one in (path, *pages)]})
         if not writing.as_json:
-            _show(plan, painted, path)
+            _show(plan, painted, path, pages)
     return records
 
 
@@ -210,6 +211,7 @@ def _paint_film(
         )
     if writing.keep_profile:
         raise ProbeError("--keep-profile: expected a picture; films have no colour profile")
+    outputs.refuse_page_of_film(report=writing.report)
     (film,) = sources.contents
     assert film is not None  # a texture is no film
     path = output or Path(_name([film, *sources.styles], ".mp4"))
@@ -262,7 +264,7 @@ def _repeated(
     return settings, sources
 
 
-def _show(plan: Plan, painted: Stylised | None, path: Path) -> None:
+def _show(plan: Plan, painted: Stylised | None, path: Path, pages: Sequence[Path]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -281,6 +283,7 @@ def _show(plan: Plan, painted: Stylised | None, path: Path) -> None:
     content = plan.inputs.content
     facts += [("note", note) for note in (content.remarks if content else ())]
     facts += [("wrote" if painted else "was there", str(path))]
+    facts += [("wrote", str(page)) for page in pages]
     terminal.put(
         Text(title_of(plan.about), style="bold"), Padding(terminal.facts(facts), (0, 0, 0, 2))
     )

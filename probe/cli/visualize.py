@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -111,6 +112,7 @@ def visualize(
             show_default=False,
         ),
     ] = None,
+    report: options.Report = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Make pictures that drive a channel, a unit or a class: what it looks for.
@@ -138,6 +140,10 @@ def visualize(
       probe visualize site:v4:12 --diverse 4 --judge vgg16
       probe visualize alexnet site:v4:12 --with vgg16 --judge squeezenet1_1
     """  # noqa: D301
+    if report and output is not None and output.suffix.lower() == ".csv":
+        raise ProbeError(
+            f"--report: expected a picture or a folder, and {str(output)!r} is a table"
+        )
     overrides = remake.given_anew(context, {**vars(settings), "patches": patches})
     settings = _parsed(settings)
     model: str | None = settings.model
@@ -153,7 +159,9 @@ def visualize(
                 f"a superstimulus of a site cannot be combined with {flag or 'other targets'}: "
                 "leave that out, or add --no-check for a plain picture without a budget and a judge"
             )
-        _superstimulus(sites, settings, of_sites, output, overrides, preview, as_json)
+        _superstimulus(
+            sites, settings, of_sites, output, overrides, preview, report=report, as_json=as_json
+        )
         return
     if sites and model is None:
         from probe.encoding.kept import model_of
@@ -197,7 +205,7 @@ def visualize(
         visualisation = of_patches.beside(visualisation)
     written = visualisation.save(path)
     plan.finished()
-    _show(visualisation, written, as_json)
+    _show(visualisation, [written, *outputs.write_page(written, report=report)], as_json)
 
 
 def _parsed(settings: VisualizeSettings) -> VisualizeSettings:
@@ -222,6 +230,8 @@ def _superstimulus(
     output: Path | None,
     overrides: dict[str, Any],
     preview: int,
+    *,
+    report: bool,
     as_json: bool,
 ) -> None:
     from rich.padding import Padding
@@ -247,8 +257,9 @@ def _superstimulus(
             preview=show_preview, preview_every=preview, **chosen,
         )  # fmt: skip
     written = pictures.save(path)
+    files = [written, *outputs.write_page(written, report=report)]
     if as_json:
-        record = {"about": pictures.about, "files": [str(written)]}
+        record = {"about": pictures.about, "files": [str(one) for one in files]}
         record |= {"table": json.loads(pictures.table.to_json(orient="records"))}
         typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
@@ -261,7 +272,7 @@ def _superstimulus(
          f"{budget['size'][1]}×{budget['size'][0]} pixels{'' if budget['colour'] else ', grey'}"),
         *(("site", str(of["said"])) for of in pictures.about["site"].values()),
         *(("judge", str(of["said"])) for of in pictures.about["judges"].values()),
-        ("wrote", str(written)),
+        *(("wrote", str(one)) for one in files),
     ]  # fmt: skip
     terminal.put(
         Text(pictures.title, style="bold"),
@@ -321,7 +332,7 @@ class _Photographs:
         return replace(visualisation, about={**visualisation.about, "settings": settings})
 
 
-def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
+def _show(visualisation: Visualisation, written: Sequence[Path], as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
@@ -330,7 +341,7 @@ def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
 
     table = visualisation.table
     if as_json:
-        record = {"about": visualisation.about, "files": [str(written)]}
+        record = {"about": visualisation.about, "files": [str(one) for one in written]}
         record |= {"table": json.loads(table.to_json(orient="records"))}
         typer.echo(json.dumps([record], indent=2, ensure_ascii=False))
         return
@@ -353,7 +364,7 @@ def _show(visualisation: Visualisation, written: Path, as_json: bool) -> None:
             )
         ]
     facts += [("site", line) for line in dict.fromkeys(chain(*map(said, visualisation.each)))]
-    facts += [("wrote", str(written))]
+    facts += [("wrote", str(one)) for one in written]
     table = table.drop(columns=["silent", "steps"])
     rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     columns = list(table.columns)

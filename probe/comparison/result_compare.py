@@ -221,6 +221,7 @@ class Comparison(Result):
             "models": list(self.models.labels),
             "data": list(self.data.labels),
             "n_stimuli": self.models.n_stimuli,
+            "simulated": bool(self.data.attrs.get("simulated")),
             "comparison": self.facts,
             "ceiling": plain({"lower": lower, "upper": upper}),
             "table": plain(self.table.to_dict("records")),

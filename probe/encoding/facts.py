@@ -11,7 +11,7 @@ from probe.encoding.jobs import Job
 from probe.encoding.ridge import Split
 from probe.encoding.scoring import averages_within
 from probe.encoding.settings import EncodeSettings
-from probe.encoding.splits import is_partition, splitter_of
+from probe.encoding.splits import is_partition, n_units_of, splitter_of
 from probe.models import LayerInfo, Network
 from probe.models.devices import devices_of
 from probe.output.provenance import NETWORK_PACKAGES, provenance_of
@@ -22,6 +22,10 @@ POOLED = (
     "r pooled over {n} folds, which are too small for an r within each: by chance it lies below 0"
 )
 WHERE_SHUFFLED = ", where that of the shuffled responses lies"
+INTERVALS = (
+    "of medians over sites, t intervals around the score, with the standard deviation of resamples "
+    "for its standard error; of single sites, percentiles of resamples"
+)
 BY_SPLIT = "median over sites of r in each split, then the mean over {n} splits"
 
 
@@ -71,9 +75,12 @@ def facts_of_fit(
         "n_splits": len(splits),
         "aggregate": aggregate.format(n=len(splits)),
         "units": "stimuli" if groups is None else f"{len(np.unique(groups))} groups of stimuli",
-        "n_units": n_stimuli if groups is None else len(np.unique(groups)),
+        "n_units": n_units_of(n_stimuli, groups),
+        "intervals": INTERVALS if settings.n_resamples and is_partition(splits, n_stimuli) else "",
         "n_resamples": settings.n_resamples,
-        "chosen_by": None if settings.method == "pls" else f"leaving out one of {units}",
+        "chosen_by": None
+        if settings.method == "pls"
+        else f"the least error when each of {units} is left out in turn",
         # How the network is loaded again, as it is: it may not have come by these settings.
         "weights": network.weights.kind
         if network.weights.kind in ("imagenet", "random")

@@ -35,6 +35,7 @@ from probe.encoding.sites import Identity
 from probe.encoding.splits import (
     groups_of,
     is_partition,
+    n_units_of,
     permuted_sites,
     resample_counts,
     splits_of,
@@ -123,10 +124,11 @@ def encode(
         Penalties of two layers are searched on a grid, of more at random: name few, since the time
         grows with them. ``pls``: partial least squares on all units (readout ``full``).
     protocol : {'brainscore-pls', 'brainscore-ridgecv'}, optional
-        Exactly as Brain-Score does it, so that numbers can be compared: full readout, ten random
-        splits of 90 % and 10 %, the median over sites of r, then the mean over splits;
-        ``brainscore-pls`` with 25 components, ``brainscore-ridgecv`` with one penalty for all
-        sites from its own grid.
+        A regression of Brain-Score's, with full readout: ``brainscore-pls`` with 25 components,
+        ``brainscore-ridgecv`` with one penalty for all sites from its own grid. r is scored in ten
+        random splits of 90 % and 10 %, as by its cross-validated metrics: the median over sites,
+        then the mean over splits. Its benchmarks do more, so that numbers are like those of its
+        leaderboard, and not the same: see the page "Numbers to compare with Brain-Score's".
     n_components : int
         Of PLS, at most.
     splits : int or scikit-learn splitter
@@ -346,7 +348,10 @@ def fit(
     # Predictions are compared with the responses, by layer and with each site's own layer.
     partition = is_partition(splits, len(used))
     counts = resample_counts(len(used), groups, settings.n_resamples, rng)
-    judge = Judge(responses, noise, splits, counts if partition else None, partition)
+    judge = Judge(
+        responses, noise, splits, counts if partition else None, partition,
+        n_units_of(len(used), groups),
+    )  # fmt: skip
     rows, of_layer = _score_jobs(jobs, fits, judge, permuted)
     n_layers = len(infos)
     choice = _choose_layers(jobs[:n_layers], fits[:n_layers], judge, of_layer, settings, permuted)
@@ -557,7 +562,7 @@ def fit_over_time(
         predictions = list(layer_fit.predictions)
         curve = score_over_time(
             responses, predictions, splits, noise, counts if partition else None, len(times),
-            partition=partition,
+            partition=partition, n_units=n_units_of(len(responses), groups),
         )  # fmt: skip
         rows = {**job.columns, "time_start": times[:, 0], "time_end": times[:, 1], **curve.columns}
         tables.append(pd.DataFrame(rows))

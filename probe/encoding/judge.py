@@ -23,19 +23,20 @@ def best_layer(errors: Sequence[np.ndarray]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What held-out predictions are scored against."""
+    """What held-out predictions are scored against; ``n_units`` is as of `score`."""
 
     responses: np.ndarray
     noise: Noise
     splits: Sequence[Split]
     counts: np.ndarray | None
     partition: bool
+    n_units: int
 
     def score(self, predictions: Sequence[np.ndarray]) -> Scored:
         """Score predictions of each split, (n_test, m)."""
         return score(
             self.responses, predictions, self.splits, self.noise, self.counts,
-            partition=self.partition,
+            partition=self.partition, n_units=self.n_units,
         )  # fmt: skip
 
     def score_bands(self, together: BandedFit) -> ScoredBands:

@@ -233,6 +233,7 @@ def score_over_time(
     n_times: int,
     *,
     partition: bool,
+    n_units: int | None = None,
 ) -> Curve:
     """Score held-out predictions at each time.
 
@@ -248,6 +249,8 @@ def score_over_time(
     n_times : int
     partition : bool
         Whether every stimulus is tested once.
+    n_units : int, optional
+        As of `probe.encoding.scoring.score`.
 
     Returns
     -------
@@ -260,6 +263,7 @@ def score_over_time(
         scored = score(
             responses[:, some], [p[:, some] for p in predictions], splits,
             Noise(noise.variance[:, some], noise.shares[:, some]), counts, partition=partition,
+            n_units=n_units,
         )  # fmt: skip
         r.append(scored.values["r"])
         row = scored.row()

@@ -537,10 +537,8 @@ class Encoding(Result):
     def notes(self) -> list[str]:
         """Return what a reader has to know of the numbers, a sentence or two each."""
         fit = self.facts["fit"]
-        why = (
-            "splits leave out stimuli, or repeat them"
-            if fit["n_resamples"]
-            else "none were asked for"
+        why = {0: "none were asked for", 1: "one resample has no spread"}.get(
+            fit["n_resamples"], "splits leave out stimuli, or repeat them"
         )
         # Of one site, medians over sites are its own scores.
         medians = f"Medians over {count(len(self), 'site')}; " if len(self) > 1 else ""

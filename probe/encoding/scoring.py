@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from probe.encoding import scores
 from probe.encoding.bands import split_r2
 from probe.encoding.ridge import Split
+from probe.encoding.splits import n_units_of
 from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.inference.significance import t_test
 from probe.inference.variance import schuett2023_variance
@@ -25,7 +27,7 @@ MIN_TEST_STIMULI = 10
 """With fewer test stimuli in a split, r is pooled over splits: within them it would be noise."""
 
 CI_QUANTILES = (0.025, 0.975)
-"""Quantiles of the resamples that bound an interval."""
+"""Quantiles of the resamples that bound a site's interval, and its ends of one around a median."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,7 @@ def score(
     counts: np.ndarray | None,
     *,
     partition: bool,
+    n_units: int | None = None,
 ) -> Scored:
     """Score held-out predictions.
 
@@ -84,6 +87,17 @@ def score(
     is then missing from the test stimuli (−.05 in 640 stimuli). Where splits are a partition, the
     other scores are of all stimuli at once, as deviations from each fold's training mean;
     otherwise they are means over splits, too.
+
+    The interval of a median over sites is a t interval around the score, as those of RDMs are
+    (`probe.inference.evaluate`), with the standard deviation of the resamples' medians for its
+    standard error. Percentiles of the resamples would lie to one side of the score: a resample
+    leaves fewer different stimuli in each small fold, which lowers r, and adds noise to each
+    site's r once more, which moves the median along a skewed distribution of sites. In nine
+    simulated designs (100 to 640 stimuli, 50 to 120 sites, 10 folds), percentiles held the median
+    of the sites' true r in .45 to .99 of experiments, t intervals in .85 to .98; the expected
+    score, from as many other stimuli, in .89 to 1.00 and in .95 to .99. Mirrored (“basic”) and
+    bias-corrected percentiles (Efron 1987, J Am Stat Assoc 82:171) held it in .72 to .91, since
+    the shift of the resamples is not the bias of the score.
 
     Parameters
     ----------
@@ -97,6 +111,8 @@ def score(
         Resamples of the stimuli; only of a partition.
     partition : bool
         Whether every stimulus is tested once.
+    n_units : int, optional
+        How many stimuli, or groups of them, were resampled; by default n.
 
     Returns
     -------
@@ -127,9 +143,20 @@ def score(
         for name, of_score in of_resamples.items():
             low[name], high[name] = _quantiles(of_score)
             medians = scores.over_sites(of_score)
-            if np.isfinite(medians).all():
-                median_low[name], median_high[name] = np.quantile(medians, CI_QUANTILES).tolist()
+            if responses.shape[1] == 1:  # of one site, the median is its score
+                median_low[name], median_high[name] = low[name][0], high[name][0]
+            elif np.isfinite(medians).all():
+                half = _half_width(medians, len(responses) if n_units is None else n_units)
+                median_low[name] = median[name] - half
+                median_high[name] = median[name] + half
     return Scored(values, low, high, median, median_low, median_high, by_split, together, resampled)
+
+
+def _half_width(resampled: np.ndarray, n_units: int) -> float:
+    """Return half the width of the 95 % t interval around what was resampled, (B,)."""
+    if len(resampled) < 2 or n_units < 2:
+        return np.nan
+    return float(stats.t.ppf(CI_QUANTILES[1], n_units - 1) * resampled.std(ddof=1))
 
 
 def _pooled(
@@ -366,7 +393,7 @@ def compare_layers(
     rows: list[dict[str, Any]] = []
     first = next(iter(scored.values()))
     n_stimuli = len(first.predictions)
-    n_units = n_stimuli if groups is None else len(np.unique(groups))
+    n_units = n_units_of(n_stimuli, groups)
     for a, b in combinations(scored, 2) if n_resamples and len(first.resampled) else ():
         difference = scored[a].values["r"] - scored[b].values["r"]
         resampled = scored[a].resampled - scored[b].resampled

@@ -41,8 +41,8 @@ class EncodeSettings(Settings):
     )
     protocol: str | None = option(
         None,
-        "Fit exactly as Brain-Score does, so that scores can be compared: brainscore-pls, "
-        "brainscore-ridgecv.",
+        "A regression of Brain-Score's, in ten random splits: brainscore-pls, brainscore-ridgecv. "
+        "Its benchmarks do more: see the documentation.",
         choices=PROTOCOLS,
     )
     n_components: int = option(25, "Largest number of components of pls.", at_least=1)

@@ -47,6 +47,11 @@ def groups_of(recording: Recording, groups: str | Sequence[Any] | None) -> np.nd
     return labels
 
 
+def n_units_of(n: int, groups: np.ndarray | None) -> int:
+    """Return how many stimuli, or groups of them, are held out and resampled."""
+    return n if groups is None else len(np.unique(groups))
+
+
 def splitter_of(settings: EncodeSettings) -> Any:
     """Return what divides the stimuli: a number of folds, a splitter, or pairs of indices."""
     if settings.protocol is not None:
@@ -65,7 +70,7 @@ def splits_of(n: int, groups: np.ndarray | None, settings: EncodeSettings) -> li
     splits = splitter_of(settings)
     if isinstance(splits, (int, np.integer)):
         splits = int(splits)
-        n_units = n if groups is None else len(np.unique(groups))
+        n_units = n_units_of(n, groups)
         if n_units < splits:
             raise ProbeError(
                 f"splits {splits}: expected at most {n_units}, the number of "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BLUE, GREY = "#0072b2", "0.8"
 
-COLUMNS = (("change", "p_holm", 0.0), ("score", "score_p", 0.5))
+COLUMNS = (("change", "p_holm", 0.0), ("score", "score_p_holm", 0.5))
 """Of the table: what is drawn, its p-value, and where there is no effect."""
 
 
@@ -31,7 +31,7 @@ def plot_concepts(
 
     A row of panels per layer: on the left the change of the target, on the right the share of
     pictures in which it rises. Grey bars are where 95 % of random sets of pictures lie; marks are
-    filled where p < .05 (of the change: Holm's over all rows).
+    filled where p < .05, corrected over all rows by Holm's method.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _explain(canvas: Canvas, n_left_out: int) -> None:
     mark: dict[str, Any] = {"marker": "o", "ls": "none", "ms": 4, "mec": BLUE}
     handles = [Line2D([], [], mfc=BLUE, **mark), Line2D([], [], mfc="white", **mark),
                Patch(color=GREY)]  # fmt: skip
-    labels = ["p < .05 (change: Holm)", "p ≥ .05", "95 % of random sets"]
+    labels = ["p < .05 (Holm)", "p ≥ .05", "95 % of random sets"]
     if n_left_out:
         handles.append(Line2D([], [], ls="none"))
         labels.append(f"{n_left_out} more layer{'s' if n_left_out > 1 else ''} in the table")

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from probe.assets.manifest import Manifest, manifests
 from probe.output.text import count
 from probe.recordings.catalogue import find_named
@@ -112,15 +114,54 @@ def of_rsa_over_time(facts: Mapping[str, Any], result: Any, cited: Cited) -> lis
     return [*first, _joined(sentences), _of_software(result.provenance, cited)]
 
 
-def of_comparison(result: Any, cited: Cited) -> list[str]:
-    """Describe a comparison of RDMs that there were."""
-    facts = result.facts
-    n_models, n_data = len(result.models), len(result.data)
+def of_plain(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe what made a result that is known by its plain values, as its file has them.
+
+    Parameters
+    ----------
+    about : mapping
+        What ``to_dict`` of the result returns, and ``result.json``, ``searchlight.json`` or
+        ``reliability.json`` hold.
+    cited : Cited
+
+    Returns
+    -------
+    list of str
+        Empty of another kind.
+    """
+    makers = {
+        "Comparison": of_comparison,
+        "SearchlightResult": of_searchlight,
+        "Reliability": of_reliability,
+        "Transfer": of_transfer,
+    }
+    maker = makers.get(kind_of_plain(about))
+    return maker(about, cited) if maker else []
+
+
+def kind_of_plain(about: Mapping[str, Any]) -> str:
+    """Return the class of a result that is known by its plain values; empty of another."""
+    for kind, parts in {
+        "Comparison": ("models", "data", "comparison", "pairs"),
+        "SearchlightResult": ("neighbourhoods", "comparison", "recording"),
+        "Reliability": ("rdms", "recording", "source"),
+        "Transfer": ("pictures", "choices", "folds"),
+    }.items():
+        if all(part in about for part in parts):
+            return kind
+    return ""
+
+
+def of_comparison(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe a comparison of RDMs that there were, from its plain values."""
+    facts = about["comparison"]
+    n_models, n_data = len(about["models"]), len(about["data"])
+    table, pairs = pd.DataFrame(about["table"]), pd.DataFrame(about["pairs"])
     comparator = facts["comparator"]
     many = n_data > 1
     sentences = [
         f"{count(n_models, 'model RDM')} and {count(n_data, 'RDM')} of data "
-        f"({cited('kriegeskorte2008')}) over {result.models.n_stimuli} stimuli were compared by "
+        f"({cited('kriegeskorte2008')}) over {about['n_stimuli']} stimuli were compared by "
         f"{COMPARATORS.get(comparator, comparator)}"
         + (", and scores were averaged over the latter." if many else "."),
         "The noise ceiling lies between the mean similarity of each RDM of the data with the "
@@ -128,15 +169,122 @@ def of_comparison(result: Any, cited: Cited) -> list[str]:
         if many
         else "With one RDM of data, no noise ceiling was estimated.",
         "The data are SIMULATED: generated, not measured."
-        if result.data.attrs.get("simulated")
+        if about.get("simulated")
         else "",
         _of_intervals(facts["resample"], facts["n_resamples"], cited),
         *_of_tests(
-            result.table, result.pairs, facts["test"], facts["n_resamples"], n_data, cited,
-            what="models",
+            table, pairs, facts["test"], facts["n_resamples"], n_data, cited, what="models",
         ),
     ]  # fmt: skip
-    return [_joined(sentences), _of_software(result.provenance, cited)]
+    return [_joined(sentences), _of_software(about["provenance"], cited)]
+
+
+def of_searchlight(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe a searchlight, from its plain values."""
+    comparison, near = about["comparison"], about["neighbourhoods"]
+    recording = about["recording"]
+    places = "voxels" if "affine" in about["space"] else "vertices"
+    metric, comparator = comparison["metric"], comparison["comparator"]
+    of_layers = comparison["layers_metric"]
+    distance = f"the {_bare(METRICS.get(metric, metric))}"
+    if of_layers != metric:
+        distance += f", those of the layers the {_bare(METRICS.get(of_layers, of_layers))},"
+    several = len(recording["subjects"]) > 1
+    test = str(comparison.get("test") or "none")
+    sentences = [
+        f"Around each of {about['space']['n']:,} {places}, those within "
+        f"{comparison['radius_mm']:g} mm ({near['least']} to {near['most']}, median "
+        f"{near['median']:g}) made a representational dissimilarity matrix (RDM) of their "
+        f"responses ({cited('kriegeskorte2006', 'kriegeskorte2008')}).",
+        f"RDMs hold {distance} between the patterns of every pair of stimuli; that of each layer "
+        f"was compared with that of each neighbourhood by "
+        f"{COMPARATORS.get(comparator, comparator)}"
+        + (", and maps were averaged over subjects." if several else "."),
+    ]
+    if test == "none":
+        sentences.append("Scores were not tested.")
+    else:
+        work = cited("nichols2002") if several else cited("mantel1967", "nichols2002")
+        sentences.append(f"Tests are one-sided and corrected over all {places}: {test} ({work}).")
+    facts = {**about, "region": _listed(list(recording["regions"]))}
+    first = _network_and_recording(facts, cited)
+    return [*first, _joined(sentences), _of_software(about["provenance"], cited)]
+
+
+def of_reliability(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe how the reliability of a recording was measured, from its plain values."""
+    recording = about["recording"]
+    region = _listed(list(recording["regions"]))
+    first = _about_recording(recording, region, cited)
+    if about["source"] == "published":
+        how = (
+            "Reliabilities are those that were published with the responses, which are averages: "
+            "none was measured."
+        )
+        return [first, how, _of_software(about["provenance"], cited)]
+    metric, n_splits = about["metric"], about["n_splits"]
+    rdms = pd.DataFrame(about["rdms"])
+    halves = "r_halves" in rdms and rdms["r_halves"].notna().any()
+    sentences = [
+        "The reliability ρ of each neuroid is the share of signal in the variance, over stimuli, "
+        "of averages over all repetitions, from an analysis of variance of stimuli and "
+        f"repetitions ({cited('sahani2003')}).",
+        f"The repetitions were divided into random halves {n_splits} times. Of each neuroid, the "
+        "averages over the two halves were correlated (Pearson), and of each region and subject "
+        f"the RDMs of the two halves ({METRICS.get(metric, metric)}; Spearman’s rank "
+        f"correlation; {cited('nili2014')}); mean correlations over divisions were extended to "
+        f"all repetitions by the Spearman–Brown formula ({cited('spearman1910')})."
+        if halves
+        else "",
+        *(str(remark) for remark in about.get("remarks", ())),
+    ]
+    return [first, _joined(sentences), _of_software(about["provenance"], cited)]
+
+
+def of_transfer(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe another classification of frozen layers, from its plain values."""
+    model, pictures, table = about["model"], about["pictures"], pd.DataFrame(about["table"])
+    counts = pictures["classes"]
+    layers = table.loc[table["kind"] == "layer", "layer"].nunique()
+    few = table["few_shot"].astype(bool)
+    shots = sorted({int(n) for n in table.loc[few, "n_train_per_class"].dropna()})
+    kinds = set(table["kind"])
+    baselines = [
+        *(["the same network with random weights"] if "untrained" in kinds else []),
+        *dict.fromkeys(map(str, table.loc[table["kind"] == "baseline", "layer"])),
+    ]
+    network = [
+        f"{count(layers, 'layer')} of {_network_name(model['name'], cited)}, frozen "
+        f"({cited('yosinski2014')}), gave the features of {sum(counts.values()):,} pictures of "
+        f"{len(counts)} classes ({pictures['name']}): {about['reduced']}.",
+        *_of_weights(model, cited),
+        f"Pictures were {model['preprocessing']}." if model.get("preprocessing") else "",
+    ]
+    sentences = [
+        f"Classes were read from each layer by a linear probe ({cited('alain2017')}), a ridge "
+        "classifier whose penalty was chosen inside the training pictures, leaving out one at a "
+        f"time ({cited('allen1974')}), and by {about['neighbours']} nearest neighbours by cosine "
+        "distance, weighted by its inverse.",
+        f"Each picture was held out once in {about['folds']} stratified folds, which were drawn "
+        f"{count(about['repeats'], 'time')}.",
+        f"Classifiers were also trained with {_listed([str(n) for n in shots])} pictures of each "
+        "class."
+        if shots
+        else "",
+        f"95 % intervals are from {about['n_resamples']:,} bootstrap samples of the pictures."
+        if about.get("n_resamples")
+        else "",
+        "The best layer was chosen on one half of the pictures and scored on the other, in random "
+        "divisions; reported are the layer that was chosen most often, and the mean accuracy on "
+        "the halves that had no part in the choice."
+        if about.get("choices")
+        else "",
+        f"Classified in the same way, as baselines: {_listed(baselines)}."
+        if baselines
+        else "No baselines were computed.",
+        *(str(remark) for remark in about.get("remarks", ())),
+    ]
+    return [_joined(network), _joined(sentences), _of_software(about["provenance"], cited)]
 
 
 def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str]:
@@ -185,9 +333,17 @@ def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str
     else:
         sentences += _of_encoding_scores(result, cited)
     if "r_low" in result.table and result.table["r_low"].notna().any():
+        of_samples = (
+            f"{fit['n_resamples']:,} bootstrap samples of "
+            f"{'the ' if fit['units'] != 'stimuli' else ''}{fit['units']}"
+        )
+        # A fit of earlier versions has percentiles everywhere.
         sentences.append(
-            f"95 % intervals are percentiles of {fit['n_resamples']:,} bootstrap samples of "
-            f"{'the ' if fit['units'] != 'stimuli' else ''}{fit['units']}."
+            f"95 % intervals of medians over sites are t intervals around the score, with the "
+            f"standard deviation over {of_samples} for its standard error; those of single sites "
+            "are percentiles of the same samples."
+            if fit.get("intervals")
+            else f"95 % intervals are percentiles of {of_samples}."
         )
     pairs = getattr(result, "pairs", None)
     if pairs is not None and len(pairs) and pairs["p"].notna().any():
@@ -260,8 +416,13 @@ def of_saliency(
     first = maps[0] if maps else {}
     if first.get("preprocessing"):
         sentences.append(f"The picture was {first['preprocessing']}.")
-    paragraphs = [_joined([*sentences, *_of_weights(first)])]
-    for site in _sites_in(first):
+    return [_joined([*sentences, *_of_weights(first)]), *_of_sites(first, cited)]
+
+
+def _of_sites(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe the recorded sites that are the target of a picture, a paragraph each."""
+    paragraphs = []
+    for site in _sites_in(about):
         papers = [
             work for m in _manifests_of(str(site.get("recording"))) for work in m.publications
         ]
@@ -273,6 +434,67 @@ def of_saliency(
             + (simulated if site.get("simulated") else "")
         )
     return paragraphs
+
+
+def of_dream(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe a dream, from what its metadata say."""
+    settings = about["settings"]
+    what = settings.get("target") or settings.get("layers")
+    like = f", like those to {settings['guide']}" if settings.get("guide") else ""
+    sentences = [
+        f"The picture {about.get('image', '')} was changed by gradient ascent so that it drives "
+        f"{what} of {_network_name(str(about['model']), cited)} more{like} (DeepDream; "
+        f"{cited('mordvintsev2015')}), in {count(settings['octaves'], 'octave')} of "
+        f"{count(settings['steps'], 'step')} each.",
+        *_of_weights(about),
+        f"Random numbers have the seed {about['seed']}." if about.get("seed") is not None else "",
+    ]
+    return [_joined(sentences), *_of_sites(about, cited)]
+
+
+def of_style(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe a picture in the style of others, from what its metadata say."""
+    settings, content = about["settings"], about.get("content")
+    styles = _listed([str(style["name"]) for style in about["styles"]])
+    network = _network_name(str(about["model"]), cited)
+    layers = ", ".join(settings["layers"])
+    statistics = {
+        "gram": "the Gram matrices of features",
+        "wasserstein": "means and covariances of features, by the squared 2-Wasserstein distance "
+        "between normal distributions,",
+    }.get(settings["loss"], settings["loss"])
+    made = f"{content['name']} was painted anew in the style of" if content else (
+        "A texture was made of"
+    )  # fmt: skip
+    like_content = (
+        f", and for its content like those of the picture at {settings['content_layer']}"
+        if content
+        else ""
+    )
+    sentences = [
+        f"{made} {styles}, by optimising the picture so that {statistics} of {network} are like "
+        f"those of the style at {layers}{like_content} (after {cited('gatys2016')}), in "
+        f"{count(settings['steps'], 'step')} at most.",
+        *_of_weights(about),
+        f"Random numbers have the seed {about['seed']}." if about.get("seed") is not None else "",
+    ]
+    return [_joined(sentences)]
+
+
+def of_visualisation(about: Mapping[str, Any], cited: Cited) -> list[str]:
+    """Describe pictures of what a network looks for, from what their metadata say."""
+    settings, names = about["settings"], [str(name) for name in about["targets"]]
+    few = names[:SHOWN_LAYERS]
+    more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
+    sentences = [
+        f"Pictures were made that drive {', '.join(few)}{more} of "
+        f"{_network_name(str(about['model']), cited)}, by gradient ascent from noise "
+        f"({cited('olah2017')}), with the parameterisation {settings['parameterisation']} and "
+        f"{count(settings['steps'], 'step')} at most.",
+        *_of_weights(about),
+        f"Random numbers have the seed {about['seed']}." if about.get("seed") is not None else "",
+    ]
+    return [_joined(sentences), *_of_sites(about, cited)]
 
 
 def terms_of_picture(about: Mapping[str, Any]) -> list[Terms]:
@@ -356,6 +578,15 @@ def terms_of(facts: Mapping[str, Any]) -> list[Terms]:
     return [*_terms_of_recording(facts["recording"]), *_terms_of_weights(facts["model"])]
 
 
+def terms_of_plain(facts: Mapping[str, Any]) -> list[Terms]:
+    """Return on what terms the data and the weights may be used that a result has, if any."""
+    recording, model = facts.get("recording"), facts.get("model")
+    return [
+        *(_terms_of_recording(recording) if isinstance(recording, Mapping) else ()),
+        *(_terms_of_weights(model) if isinstance(model, Mapping) else ()),
+    ]
+
+
 def _terms_of_recording(recording: Mapping[str, Any]) -> list[Terms]:
     listed = []
     for manifest in _manifests_of(recording["name"]):
@@ -420,7 +651,7 @@ def _manifests_of(name: str) -> list[Manifest]:
 
 def _network_and_recording(facts: Mapping[str, Any], cited: Cited) -> list[str]:
     """Describe which network and which recording were compared: a paragraph each."""
-    model, recording = facts["model"], facts["recording"]
+    model = facts["model"]
     layers = list(model["layers"])
     named = (
         ", ".join(layers)
@@ -433,6 +664,13 @@ def _network_and_recording(facts: Mapping[str, Any], cited: Cited) -> list[str]:
         *_of_weights(model, cited),
         f"Stimuli were {model['preprocessing']}." if model.get("preprocessing") else "",
     ]
+    recording = facts["recording"]
+    region = facts.get("region") or recording.get("region")
+    return [_joined(network), _about_recording(recording, region, cited)]
+
+
+def _about_recording(recording: Mapping[str, Any], region: Any, cited: Cited) -> str:
+    """Describe which recording it is, and what of it was used."""
     simulated = bool(recording.get("simulated"))
     works = [cited.work(work) for m in _manifests_of(recording["name"]) for work in m.publications]
     source = f" ({'; '.join(dict.fromkeys(works))})" if works else ""
@@ -445,7 +683,7 @@ def _network_and_recording(facts: Mapping[str, Any], cited: Cited) -> list[str]:
     about_data = [
         f"The recording is {'SIMULATED: its responses were generated, not measured' if simulated else _title(recording)}"  # noqa: E501
         f"{source}.",
-        f"From it, {of_what} in {facts.get('region') or recording.get('region')} entered, with "
+        f"From it, {of_what} in {region} entered, with "
         f"{recording['n_stimuli']:,} stimuli{_repetitions(recording)}.",
     ]
     if selection := recording.get("selection"):
@@ -457,7 +695,7 @@ def _network_and_recording(facts: Mapping[str, Any], cited: Cited) -> list[str]:
         )
     if recording.get("response_unit"):
         about_data.append(f"Responses are {recording['response_unit']}.")
-    return [_joined(network), _joined(about_data)]
+    return _joined(about_data)
 
 
 def _title(recording: Mapping[str, Any]) -> str:

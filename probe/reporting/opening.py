@@ -13,12 +13,15 @@ from PIL import Image
 
 from probe import images
 from probe.errors import ProbeError
+from probe.reporting import methods
 from probe.reporting.parts import Section, picture, table_of
-from probe.reporting.sections import Sections, provenance_of_result
+from probe.reporting.references import Cited
+from probe.reporting.sections import KINDS, MADE, Sections, provenance_of_result
 
 WORKS = (
     "a folder that `probe rsa`, `probe encode`, `probe compare`, `probe reliability` or "
-    "`probe transfer` wrote, or a picture of `probe saliency`, `probe tuning` or `probe visualize`"
+    "`probe transfer` wrote, or a picture of `probe saliency`, `probe tuning`, `probe dream`, "
+    "`probe style` or `probe visualize`"
 )
 """What can be reported."""
 
@@ -77,20 +80,24 @@ def _of_folder(path: Path, sections: Sections) -> list[Section]:
         plain = _json(path / name)
         if plain is not None and "provenance" in plain:
             return [_of_any(path, plain, sections)]
-    pictures = _pictures(path)
+    pictures, unreadable = _pictures(path)
     if pictures:
-        return pictures_of(path, pictures, sections)
+        made = pictures_of(path, pictures, sections)
+        return [replace(made[0], notes=[*_said_of(unreadable), *made[0].notes]), *made[1:]]
+    if unreadable:
+        raise ProbeError(f"{str(path)!r}: {_said_of(unreadable)[0]} There is nothing else to show.")
     raise ProbeError(f"{str(path)!r} holds no result: expected {WORKS}")
 
 
 def pictures_of(folder: Path, pictures: list[Path], sections: Sections) -> list[Section]:
     """Return the sections of pictures that probe made, with the tables beside them."""
     made = [_of_picture(path, sections) for path in pictures[:MOST_PICTURES]]
-    if len(made) > 1 and len({one.kind for one in made}) == 1 and made[0].kind != "Saliency":
+    by_itself = {"Saliency", MADE["dream"][0], MADE["style"][0]}
+    if len(made) > 1 and len({one.kind for one in made}) == 1 and made[0].kind not in by_itself:
         # Of one run: how they were made is said once.
         named = zip(made, pictures, strict=False)
         figures = [replace(f, caption=path.stem) for one, path in named for f in one.figures]
-        made = [replace(made[0], title=folder.resolve().name, figures=figures)]
+        made = [replace(made[0], title=folder.resolve().name, figures=figures, notes=[])]
     if len(pictures) > MOST_PICTURES:
         note = f"The first {MOST_PICTURES} of {len(pictures):,} pictures; all are in the folder."
         made[0] = replace(made[0], notes=[*made[0].notes, note])
@@ -114,17 +121,24 @@ def _of_any(folder: Path, about: dict[str, Any], sections: Sections) -> Section:
         table_of(_read_csv(path), path.stem, file=path.name, folded=k > 0)
         for k, path in enumerate(sorted(_tables(folder), key=lambda p: p.name != "table.csv"))
     ]
-    notes = about.get("notes")
+    cited, kind = Cited(), methods.kind_of_plain(about)
+    notes = about.get("notes") or about.get("remarks")
     recording = about.get("recording")
-    simulated = bool(isinstance(recording, dict) and recording.get("simulated"))
+    simulated = bool(
+        about.get("simulated") or (isinstance(recording, dict) and recording.get("simulated"))
+    )
     title = str(about.get("title") or folder.resolve().name)
+    text = methods.of_plain(about, cited)
     return Section(
-        "Result",
+        KINDS.get(kind, "Result"),
         f"SIMULATED recording: {title}" if simulated else title,
         simulated=simulated,
         notes=[str(note) for note in notes] if isinstance(notes, list) else [],
         figures=figures,
         tables=[table for table in tables if table is not None],
+        methods=text,
+        references=cited.all,
+        terms=methods.terms_of_plain(about),
         provenance=provenance_of_result(about["provenance"], about),
     )
 
@@ -140,17 +154,33 @@ def _of_picture(path: Path, sections: Sections) -> Section:
     return sections.of_picture(png, path.name, about)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder that say how probe made them."""
-    made = []
+def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the pictures of a folder that say how probe made them, and those that are damaged."""
+    made, damaged = [], []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"):
             try:
+                with Image.open(path) as opened:
+                    opened.load()
+            except (OSError, SyntaxError, ValueError):
+                damaged.append(path)
+                continue
+            try:
                 images.about(path)
             except ProbeError:
-                continue
+                continue  # somebody else's
             made.append(path)
-    return made
+    return made, damaged
+
+
+def _said_of(damaged: list[Path]) -> list[str]:
+    """Return which pictures are left out, in a sentence."""
+    if not damaged:
+        return []
+    names = ", ".join(path.name for path in damaged[:5])
+    more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+    verb = "cannot be read: it is" if len(damaged) == 1 else "cannot be read: they are"
+    return [f"{names}{more} {verb} damaged, and left out."]
 
 
 def _tables(folder: Path) -> list[Path]:

@@ -8,13 +8,15 @@ import json
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata, resources
 from typing import Any
 
 from markupsafe import Markup
 
+from probe.assets.manifest import Publication
 from probe.reporting.parts import Section
-from probe.reporting.references import bibliography
+from probe.reporting.references import bibliography, letters_of, with_letters
 
 
 def page_of(sections: Sequence[Section], title: str) -> str:
@@ -31,6 +33,7 @@ def page_of(sections: Sequence[Section], title: str) -> str:
     script, style = _text("page.js"), _text("page.css")
     cited = [work for one in _all(sections) for work in one.references]
     works = bibliography(cited)
+    sections = [_with_letters(one, works) for one in sections]
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -41,7 +44,7 @@ def page_of(sections: Sequence[Section], title: str) -> str:
         policy=policy,
         script=Markup(script),
         style=Markup(style),
-        works=works,
+        works=[(key, _listed(key, work)) for key, work in works],
         bibtex="\n\n".join(work.bibtex(key) for key, work in works),
         terms=list({term.what: term for one in _all(sections) for term in one.terms}.values()),
         simulated=any(one.simulated for one in _all(sections)),
@@ -52,6 +55,20 @@ def page_of(sections: Sequence[Section], title: str) -> str:
 def _all(sections: Sequence[Section]) -> list[Section]:
     """Return sections with their parts, in the order of the page."""
     return [one for section in sections for one in (section, *_all(section.parts))]
+
+
+def _with_letters(section: Section, works: Sequence[tuple[str, Publication]]) -> Section:
+    """Return a section whose methods tell apart works that read alike."""
+    return replace(
+        section,
+        methods=[with_letters(text, section.references, works) for text in section.methods],
+        parts=[_with_letters(part, works) for part in section.parts],
+    )
+
+
+def _listed(key: str, work: Publication) -> str:
+    """Return a work as a list of references has it, with its letter."""
+    return str(work).replace(f"({work.year})", f"({work.year}{letters_of(key, work)})", 1)
 
 
 def _numbered(sections: Sequence[Section], start: str = "s") -> list[tuple[str, Section, Any]]:

@@ -18,7 +18,10 @@ from probe.assets.manifest import Publication
 MOST_ROWS = 400
 """Of a table; a page with more is slow, and nobody reads them: they are in the file."""
 
-_NUMBER = re.compile(r"[<>≥≤±]?\s*([-−+]?(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?)", re.IGNORECASE)
+_NUMBER = re.compile(r"[<>≥≤±]?\s*([-−–+]?(?:\d[\d,]*)?\.?\d+(?:e[-+]?\d+)?)", re.IGNORECASE)
+
+_NOTHING = ("", "-", "–", "—")
+"""What stands where there is no number."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Cell:
 
     text: str
     key: float | None = None
+
+    @property
+    def sort_key(self) -> str:
+        """The key as a browser reads it; empty without one."""
+        if self.key is None:
+            return ""
+        return repr(self.key).replace("inf", "Infinity")
 
 
 @dataclass(frozen=True)
@@ -209,15 +219,15 @@ def _keys(column: pd.Series, texts: Sequence[str]) -> list[float | None] | None:
         return [None if pd.isna(value) else float(value) for value in column]
     keys: list[float | None] = []
     for text in texts:
-        match = _NUMBER.match(text.strip())
-        if text.strip() and match is None:
-            return None
-        if match is None:
+        if text.strip() in _NOTHING:
             keys.append(None)
             continue
+        match = _NUMBER.match(text.strip())
+        if match is None:
+            return None
         end = text.strip()[match.end() :]
         if end and (end[0].isalnum() or end[0] in "._/:"):  # a name that begins with a digit
             return None
-        number = float(match[1].replace("−", "-").replace(",", ""))
+        number = float(re.sub("[−–]", "-", match[1]).replace(",", ""))
         keys.append(number - 1e-12 if text.strip().startswith("<") else number)
     return keys if any(key is not None for key in keys) else None

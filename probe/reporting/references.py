@@ -6,6 +6,8 @@ import functools
 import re
 import string
 import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 
 from probe.assets.manifest import Publication
@@ -45,8 +47,17 @@ def short(work: Publication) -> str:
     return f"{' & '.join(families)} {work.year}"
 
 
+ANOTHER = "\u2060"
+"""Follows a citation that reads like that of another work of the same text, once for each such
+work before it. It has no width; `with_letters` puts a letter in its place."""
+
+
 class Cited:
-    """The works that a text cites, in the order in which they are."""
+    """The works that a text cites, in the order in which they are.
+
+    Two works of one text may read alike, such as “Liu et al. 2022”: only the whole page knows the
+    letters that tell them apart, so that the second one is marked by `ANOTHER` until then.
+    """
 
     def __init__(self) -> None:
         self._works: dict[tuple[str, str], Publication] = {}
@@ -57,8 +68,9 @@ class Cited:
 
     def work(self, work: Publication) -> str:
         """Return a work as a text cites it, and remember it."""
-        self._works[_identity(work)] = work
-        return short(work)
+        self._works.setdefault(_identity(work), work)
+        alike = [_identity(one) for one in self.all if short(one) == short(work)]
+        return short(work) + ANOTHER * alike.index(_identity(work))
 
     @property
     def all(self) -> list[Publication]:
@@ -78,6 +90,35 @@ def bibliography(cited: list[Publication]) -> list[tuple[str, Publication]]:
         (f"{key}{_letters(keys[:k].count(key))}" if keys.count(key) > 1 else key, work)
         for k, (key, work) in enumerate(zip(keys, unique, strict=True))
     ]
+
+
+def with_letters(
+    text: str, cited: Sequence[Publication], works: Sequence[tuple[str, Publication]]
+) -> str:
+    """Return a text in which works that read alike have the letters of their keys: “2022a”.
+
+    Parameters
+    ----------
+    text : str
+        As it was written with a `Cited`.
+    cited : sequence of Publication
+        All that it cites, in the order of that `Cited`.
+    works : sequence of (str, Publication)
+        The `bibliography` of the page.
+    """
+    letters = {_identity(work): letters_of(key, work) for key, work in works}
+    named = Counter(short(work) for _, work in works)
+    for name in {short(work) for work in cited if named[short(work)] > 1}:
+        alike = [letters[_identity(work)] for work in cited if short(work) == name]
+        for k in reversed(range(len(alike))):  # the most marked first, since it begins like others
+            mention = rf"{re.escape(name)}{ANOTHER * k}(?!\w|{ANOTHER})"
+            text = re.sub(mention, name + alike[k], text)
+    return text
+
+
+def letters_of(key: str, work: Publication) -> str:
+    """Return the letters that a key has more than the work's own; empty of most."""
+    return key.removeprefix(work.key)
 
 
 def _identity(work: Publication) -> tuple[str, str]:

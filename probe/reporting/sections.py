@@ -12,7 +12,7 @@ import pandas as pd
 
 from probe.errors import ProbeError
 from probe.output.provenance import provenance_of
-from probe.output.text import count, number, share
+from probe.output.text import corrected, count, number, share
 from probe.output.vectors import vector
 from probe.reporting import methods
 from probe.reporting.parts import Figure, Section, Table, picture, table_of
@@ -50,7 +50,7 @@ CAPTIONS = {
 NOT_TOLD = ("layer", "progress", "batch_size", "device")
 """Settings of a method that its maps do not depend on, or that are told otherwise."""
 
-NO_SETTINGS = ("remarks", "no_ceiling")
+NO_SETTINGS = ("remarks", "no_ceiling", "intervals")
 """What stands among the settings of a result, and is none."""
 
 KINDS = {
@@ -67,6 +67,23 @@ KINDS = {
     "Reliability": "Reliability",
 }
 """What kinds of results are called."""
+
+
+MADE: Mapping[str, tuple[str, Callable[..., list[str]], Callable[[Mapping[str, Any]], str]]] = {
+    "dream": (
+        "DeepDream", methods.of_dream,
+        lambda about: str(about["settings"].get("target") or about["settings"].get("layers")),
+    ),
+    "style": (
+        "Style", methods.of_style,
+        lambda about: "in the style of " + ", ".join(str(one["name"]) for one in about["styles"]),
+    ),
+    "visualize": (
+        "Feature visualisation", methods.of_visualisation,
+        lambda about: ", ".join(map(str, about["targets"][:4])),
+    ),
+}  # fmt: skip
+"""Pictures by the command that made them: kind, methods, and what they show."""
 
 
 class Sections:
@@ -240,14 +257,12 @@ class Sections:
 
     def _comparison(self, result: Comparison) -> Section:
         cited = Cited()
-        best = result.summary().iloc[0]
         simulated = _is_simulated("", result.notes())
         return Section(
             "Comparison of RDMs",
             result.title,
             simulated=simulated,
-            verdict=f"{best['model']} is most like the {'SIMULATED ' if simulated else ''}data: "
-            f"{result.symbol} {best['score']}.",
+            verdict=_verdict_of_comparison(result, simulated),
             notes=result.notes(),
             facts=result.describe(),
             figures=self._figures(result),
@@ -256,7 +271,7 @@ class Sections:
                 (result.by_subject, "Scores by subject", "result.json", True),
                 (result.pairs, "Tests between models (two-sided)", "pairs.csv", True),
             ),
-            methods=methods.of_comparison(result, cited),
+            methods=methods.of_comparison(result.to_dict(), cited),
             references=cited.all,
             provenance=provenance_of_result(result.provenance, {}),
         )
@@ -266,7 +281,9 @@ class Sections:
         provenance = dict(getattr(result, "provenance", None) or {})
         facts = getattr(result, "facts", None)
         facts = facts if isinstance(facts, Mapping) else {}
-        notes = result.notes()
+        notes, cited = result.notes(), Cited()
+        to_dict = getattr(result, "to_dict", None)
+        text = methods.of_plain(to_dict(), cited) if callable(to_dict) else []
         return Section(
             KINDS.get(type(result).__name__, type(result).__name__),
             result.title,
@@ -274,6 +291,9 @@ class Sections:
             notes=notes,
             figures=self._figures(result),
             tables=_tables((result.summary(), "Summary", "table.csv", False)),
+            methods=text,
+            references=cited.all,
+            terms=methods.terms_of_plain(facts),
             provenance=provenance_of_result(provenance, facts),
         )
 
@@ -370,6 +390,11 @@ class Sections:
         elif about.get("stimuli") and "sites" in about:
             kind, text = "Tuning", methods.of_tuning(about, [], cited)
         target = about.get("target") or about.get("title") or ""
+        made, notes = str(about.get("made", "")), []
+        if made in MADE:
+            kind, describe, what = MADE[made]
+            text, target = describe(about, cited), what(about)
+            notes = [f"The same picture again: probe {made} --from {name}"]
         title = f"{name}: {target}" if target else name
         if about.get("makers"):
             kind, text = "Superstimuli", methods.of_superstimuli(about, cited)
@@ -377,6 +402,7 @@ class Sections:
             kind,
             title,
             simulated=_is_simulated(str(dict(about)), []) or bool(about.get("simulated")),
+            notes=notes,
             figures=[picture(png, "", title)],
             tables=list(extra),
             methods=text,
@@ -445,18 +471,36 @@ def _marked(result: Any) -> str:
     return f"{'SIMULATED ' if result.simulated else ''}{result.facts['recording']['name']}"
 
 
+def _verdict_of_comparison(result: Comparison, simulated: bool) -> str:
+    """Return which model is most like the data; that none is, where none scores above zero."""
+    from probe.comparison.result import ALPHA
+
+    column, heading = corrected("p_zero", "fdr")
+    p = result.table[column].to_numpy(dtype=float)
+    if np.isfinite(p).any() and np.nanmin(p) >= ALPHA:
+        which = "No model scores" if len(p) > 1 else f"{result.models.labels[0]} does not score"
+        return f"{which} above zero: {heading} ≥ {number(np.nanmin(p))}."
+    best = result.summary().iloc[0]
+    return (
+        f"{best['model']} is most like the {'SIMULATED ' if simulated else ''}data: "
+        f"{result.symbol} {best['score']}."
+    )
+
+
 def _verdict_of_map(result: RSAMap) -> str:
     sentences = []
     for one in list(result.results)[:6]:
-        if one.choice is None:
-            continue
-        alias = one.layers.set_index("layer")["alias"][one.choice.layer]
-        recording = one.facts["recording"]
+        recording, model = one.facts["recording"], one.facts["model"]["name"]
         region = " ".join(dict.fromkeys((recording["name"], recording["region"])))
-        sentences.append(
-            f"{one.facts['model']['name']} is most like {'SIMULATED ' if one.simulated else ''}"
-            f"{region} at {alias or one.choice.layer} ({one.symbol} {number(one.choice.score)})."
-        )
+        region = f"{'SIMULATED ' if one.simulated else ''}{region}"
+        if doubt := one.no_relation():
+            sentences.append(f"{model} and {region}: {doubt[:1].lower()}{doubt[1:]}")
+        elif one.choice is not None:
+            alias = one.layers.set_index("layer")["alias"][one.choice.layer]
+            sentences.append(
+                f"{model} is most like {region} at {alias or one.choice.layer} "
+                f"({one.symbol} {number(one.choice.score)})."
+            )
     return " ".join(sentences)
 
 

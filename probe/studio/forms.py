@@ -150,7 +150,7 @@ def _field(command: Command, option: Option, shown: Mapping[str, Any], between: 
     """Return a label, what a value is written in, and the help text."""
     name, key = option.name, f"{command.name.replace(' ', '-')}-{option.name}"
     label = html.escape(texts.label(command.name, name))
-    hint = html.escape(texts.translate(option.placeholder, command))
+    hint = html.escape(texts.placeholder(command, option))
     entry = _entry(option, key, shown, label, hint)
     summary = texts.explain(command.name, option)
     reset = (

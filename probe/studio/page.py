@@ -132,7 +132,7 @@ class Studio:
                     more = _more(command)
             with gr.Column(scale=5, min_width=320):
                 outcome = self._outcome(tab)
-        self._checks(tab, form)
+        self._checks(tab, form, outcome.run)
 
         async def run(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
             files, options, text = values[: len(drops)], values[-2] or {}, values[-1] or ""
@@ -169,13 +169,27 @@ class Studio:
 
         return stop
 
-    def _checks(self, tab: Tab, form: gr.HTML) -> None:
-        """Refuse what is out of range at its field, and show what a preset sets."""
+    def _checks(self, tab: Tab, form: gr.HTML, run: gr.Button | None = None) -> None:
+        """Refuse what is out of range at its field, and show what a preset sets.
+
+        With the button of the form, there is nothing to begin while something is refused, or a job
+        of this tab is at work.
+        """
         # Of changes that come while one is looked at, the last counts: by default, none would.
         form.input(
             lambda values: self._checked(tab, values or {})[0], form, form,
             trigger_mode="always_last", **QUIET,
         )  # fmt: skip
+        if run is None:
+            return
+
+        def button(request: gr.Request, values: Any) -> Any:
+            jobs = self._of(str(request.session_hash)).jobs
+            busy = any(not job.over and job.arguments[0] == tab.command for job in jobs)
+            return gr.update(interactive=not busy and not self._checked(tab, values or {})[1])
+
+        # A site that is chosen is written into the form, which is a change and no input.
+        form.change(button, form, run, trigger_mode="always_last", **QUIET)
 
     def _checked(self, tab: Tab, values: Mapping[str, Any]) -> tuple[Any, str]:
         """Return what a form is to show of its values, and what is wrong with the first."""
@@ -239,6 +253,8 @@ class Studio:
         for name in (*tab.options, *tab.more):
             if command.options[name].flag:
                 options[name] = values.get(name, begin.get(name))
+        if tab.report:
+            options["report"] = True
         for name, option in command.options.items():  # arguments, in the order of the command
             if not option.flag and name in (*tab.options, *tab.more):
                 value = values.get(name) or begin.get(name) or option.default

@@ -39,8 +39,11 @@ MAX_ROWS = 200
 MAX_SITES = 500
 """Sites that are listed to choose from: the best predicted."""
 
-REPORT = "report.html"
-"""What a command writes that is given ``--report``."""
+REPORT = ".html"
+"""The ending of what a command writes that is given ``--report``."""
+
+OF_FOLDER = "report.html"
+"""What it is called that is written about a folder, with all that is in it."""
 
 _ENOUGH_TO_TELL = 0.03
 """Share of a job that is done before its end is estimated."""
@@ -176,7 +179,7 @@ def ended(job: Job, error: str) -> str:
             "was finished is kept: the same settings go on.</div>"
         )
     said = f"Done in {_time(time.monotonic() - job.started)}."
-    if report := next((path for path in job.made() if path.name == REPORT), None):
+    if report := next((path for path in job.made() if path.suffix == REPORT), None):
         said += " " + _link(report, "Download the report")
     return _full(said)
 
@@ -195,7 +198,8 @@ def made(job: Job, last: str, before: Sequence[Path]) -> str:
     if job.state != "done":
         return stage(last)
     files = job.made()
-    if report := next((path for path in files if path.name == REPORT), None):
+    report = next((path for path in files if path.suffix == REPORT), None)
+    if report is not None and report.name == OF_FOLDER:  # its figures are in it
         return _report(report)
     pictures = [path for path in files if not _is_side_car(path, files) and _is_seen(path)]
     figures = []
@@ -204,7 +208,8 @@ def made(job: Job, last: str, before: Sequence[Path]) -> str:
     content = "".join(figures)
     if len(figures) > 1:
         content = f'<div class="probe-many">{content}</div>'
-    return stage(content or "<p>No picture was made.</p>")
+    seen = stage(content or "<p>No picture was made.</p>")
+    return seen if report is None else seen + _report(report)
 
 
 def _original(path: Path, before: Sequence[Path], n: int) -> Path | None:
@@ -229,7 +234,7 @@ def details(job: Job, line: str) -> str:
     return (
         (f'<div class="probe-links" aria-label="Download">{links}</div>' if files else "")
         + command(line)
-        + (_said(job.said, folded=any(path.name == REPORT for path in files)))
+        + (_said(job.said, folded=any(path.name == OF_FOLDER for path in files)))
         + "".join(_table(path) for path in tables[:1])
         + "".join(_settings(path) for path in files if _is_side_car(path, files))
     )

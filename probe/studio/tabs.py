@@ -55,6 +55,8 @@ class Tab:
         Such, which are folded away.
     start : tuple of (str, str)
         Values to begin with, where the command has none.
+    report : bool
+        Whether the report is shown below the picture.
     """
 
     command: str
@@ -66,6 +68,7 @@ class Tab:
     fields: tuple[Field, ...] = ()
     extra: tuple[Field, ...] = ()
     start: tuple[tuple[str, str], ...] = ()
+    report: bool = False
 
     @property
     def dropped(self) -> tuple[Field, ...]:
@@ -101,6 +104,7 @@ TABS = (
         ("target", "method", "style", "model"),
         ("layer", "weights", "check", "seed"),
         start=(("model", "squeezenet1_1"),),
+        report=True,
     ),
     Tab(
         "visualize", "Visualise", "Visualise",

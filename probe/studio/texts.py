@@ -113,6 +113,31 @@ _SAID = {
 _FLAG = r"(?<![\w-])(--[a-z][a-z-]*[a-z])"
 
 
+PLACEHOLDERS: Mapping[tuple[str, str], str] = {
+    **dict.fromkeys(
+        [("dream", name) for name in ("strength", "colour", "steps", "laplacian", "layers")],
+        "that of the look",
+    ),
+    ("dream", "preset"): "the first one",
+    ("dream", "tile"): "what fits into about 1 GB",
+    ("style", "size"): "the picture’s own, at most 512",
+    ("saliency", "target"): "what the network sees in the picture",
+    ("saliency", "method"): "grad-cam, or integrated-gradients for a recorded site",
+    ("saliency", "model"): "for a recorded site, its own",
+    ("saliency", "layer"): "the last one that has places",
+    ("visualize", "target"): "of a neuron’s network, its response",
+    ("visualize", "lr"): "what suits the way it is made",
+    ("encode", "region"): "the recording’s first",
+}
+"""What holds where nothing is written, in the words of the page; otherwise in the command's."""
+
+
+def placeholder(command: Command, option: Option) -> str:
+    """Return what holds where nothing is written into a field."""
+    said = PLACEHOLDERS.get((command.name, option.name))
+    return said or translate(option.placeholder, command)
+
+
 def label(command: str, name: str) -> str:
     """Return what a field is called."""
     text = OF_COMMAND.get((command, name)) or TEXTS.get(name)

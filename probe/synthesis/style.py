@@ -458,7 +458,7 @@ class Transfer:
         # Gatys et al. start from noise. Starting from the content takes fewer steps, and keeps it
         # clear; in the style's colours it takes fewer still, as a step moves a colour little.
         if content is not None and self.settings.start != "noise":
-            return content if self.settings.start == "content" else self.recoloured(content)
+            return self.begun(content)
         # Noise whose colours have the mean and covariance of the first style's.
         mean, covariance = style_colours.mean_and_covariance(
             self.pictures.styles[0], self.pictures.style_masks[0]
@@ -466,6 +466,15 @@ class Transfer:
         noise = torch.randn(1, 3, *size, generator=generator(self.settings.seed)).to(self.device)
         root = torch.linalg.cholesky(covariance + 1e-6 * torch.eye(3).to(covariance)).to(noise)
         return (torch.einsum("dc,nchw->ndhw", root, noise) + mean.to(noise)[:, None]).clamp(0, 1)
+
+    def begun(self, content: Tensor) -> Tensor:
+        """Return what pixels start as that have not been painted: the content, as `start` has it.
+
+        Of a film, also those of later frames that were hidden in the frame before, whatever the
+        first frame starts from: as the content is, if that was asked for, else in the colours of
+        the style.
+        """
+        return content if self.settings.start == "content" else self.recoloured(content)
 
     def recoloured(self, content: Tensor) -> Tensor:
         """Return the content in the colours of each region's styles, where these are painted."""

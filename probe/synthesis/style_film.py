@@ -67,8 +67,9 @@ def style_film(
     progress : bool, optional
         Show a progress bar; by default when a person is watching.
     **options
-        As in `probe.style`. Masks lie still, ``start`` is that of the first frame, and colours are
-        matched to those of the first frame.
+        As in `probe.style`. Masks lie still, and colours are matched to those of the first frame.
+        ``start`` is that of the first frame. What comes into sight later starts as the content,
+        in the colours of the style unless ``start`` is ``content``.
 
     Returns
     -------
@@ -148,7 +149,7 @@ def paint_next(transfer: Transfer, before: Mapping[str, Any], run: Run) -> dict[
     )
     warped.clamp_(0, 1)
     is_grey = warped.shape[1] == 1
-    fresh = style_colours.luminance(content) if is_grey else transfer.recoloured(content)
+    fresh = style_colours.luminance(content) if is_grey else transfer.begun(content)
     steps = max(1, round(LATER_SHARE * transfer.steps(len(transfer.sizes) - 1)))
     pixels = transfer.canvas(visible * warped + (1 - visible) * fresh, content, size, steps)
     optimiser = torch.optim.Adam(pixels.parameters[:1], lr=STEP_SIZE, betas=BETAS)

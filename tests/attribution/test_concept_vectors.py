@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from probe.attribution import Concepts, concepts
 from probe.attribution.concept_vectors import _fit, _measure, _p, _scored
 from probe.errors import ProbeError
+from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.models import Network, Preprocessing
 from probe.stimuli import StimulusSet
 
@@ -248,6 +249,34 @@ def test_concepts_of_one_set_are_told_from_each_other(tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.table["concept"].tolist() == ["red", "plain"]
     assert result.table["n_random"].tolist() == [20, 12]
+
+
+def test_copies_count_once_and_are_named() -> None:
+    """Five times the same picture is one picture: neither p nor the number may say otherwise."""
+    pictures = list(some_pictures(12, 0, (90, 0, 0)))
+    names = [*RED.ids, *(f"copy of {name}" for name in RED.ids)]
+    twice = StimulusSet(names, pictures * 2, "red")
+    run = {"layers": "colours", "draws": 2, "permutations": 19, "progress": False}
+    once = concepts({"red": RED}, tinted(), 0, random=OTHER, **run)
+    result = concepts({"red": twice}, tinted(), 0, random=OTHER, **run)
+    pd.testing.assert_frame_equal(result.table, once.table)
+    assert result.table["n_pictures"].tolist() == [len(RED)]
+    assert f"Counted once, of red: copy of {RED.ids[0]}" in repr(result)
+    assert "Counted once" not in repr(once)
+    looked_at = concepts({"red": RED}, tinted(), 0, random=OTHER, pictures=twice, **run)
+    assert looked_at.about["n_pictures"] == len(RED)
+    few = StimulusSet([str(k) for k in range(6)], pictures[:3] * 2, "few")
+    with pytest.raises(ProbeError, match="'few' has 3 pictures without 3 copies: expected 5"):
+        concepts({"few": few}, tinted(), 0, random=OTHER, **run)
+
+
+def test_p_values_are_corrected_alike() -> None:
+    """Both columns of the figure by Holm's method, over the same rows."""
+    table = measured().table
+    for name in ("p", "score_p"):
+        np.testing.assert_allclose(table[f"{name}_holm"], holm(table[name].to_numpy()))
+        np.testing.assert_allclose(table[f"{name}_fdr"], benjamini_hochberg(table[name].to_numpy()))
+    assert {"p (Holm)", "p of TCAV (Holm)"} <= set(measured().summary())
 
 
 @pytest.mark.parametrize(

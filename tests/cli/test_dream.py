@@ -15,6 +15,7 @@ from probe import cli, images
 from probe.images import read_movie
 from probe.output import pictures
 from probe.output.pictures import save_animation
+from probe.reporting import report
 from probe.studio.commands import Command
 from probe.synthesis import deepdream
 from probe.synthesis import dream as dreams
@@ -330,3 +331,32 @@ class TestFilms:
             (("none.mp4",), "does not exist"),
         ):
             assert says in run("dream", *arguments).error
+
+
+def test_a_page_about_each_picture(dream):
+    ran = dream("cat.png", "photo.jpg", "-o", "made", "--report", "--json", "--seed", 3)
+    assert (ran.code, ran.err) == (0, "")
+    files = [one for record in json.loads(ran.out) for one in record["files"]]
+    assert files == [
+        "made/cat-dream.png", "made/cat-dream.html", "made/photo-dream.jpg",
+        "made/photo-dream.html",
+    ]  # fmt: skip
+    page = Path("made/photo-dream.html").read_text()
+    for words in (
+        "The picture photo.jpg was changed by gradient ascent", "squeezenet1_1 (Iandola et al.",
+        "2 octaves of 2 steps each", "Random numbers have the seed 3.",
+        "probe dream --from photo-dream.jpg", "data:image/png;base64,",
+    ):  # fmt: skip
+        assert words in page
+    assert "cat.png" not in page
+    # Of a folder of them, each is a section of its own: they are of different pictures.
+    whole = report("made").read_text()
+    assert "The picture photo.jpg was changed" in whole
+    assert "The picture cat.png was changed" in whole
+
+
+def test_no_page_of_a_film(dream):
+    ran = dream("photo.jpg", "--zoom", 2, "-o", "zoom.mp4", "--report")
+    assert ran.code == 2
+    assert "--report: expected a picture; a page shows no films" in ran.err
+    assert not Path("zoom.mp4").exists()

@@ -190,3 +190,18 @@ def test_a_film_that_is_made_again(style, run, monkeypatch):
         (("clip.mp4", "waves.jpg", "--keep-profile"), "--keep-profile: expected a picture"),
     ):
         assert says in style(*arguments).error
+
+
+def test_a_page_about_a_picture_and_a_texture(style):
+    assert style("photo.png", "waves.jpg", "-o", "out.png", "--report").code == 0
+    page = Path("out.html").read_text()
+    assert "photo.png was painted anew in the style of waves.jpg, by optimising" in page
+    assert "those of the style at relu1_1, relu2_1, and for its content like" in page
+    assert "Gatys et al. 2016" in page
+    assert "probe style --from out.png" in page
+    ran = style("--texture", "straw.png", "-o", "tile.png", "--report")
+    assert (ran.code, ran.err) == (0, "")
+    assert "tile.html" in ran.out
+    page = Path("tile.html").read_text()
+    assert "A texture was made of straw.png" in page
+    assert "content like" not in page

@@ -48,6 +48,19 @@ class TestWhatIsWritten:
         ]
         assert images.about("out/sheet.png")["settings"]["channels"] == [0, 1, 2, 7]
 
+    def test_a_page(self, visualize):
+        ran = visualize("features.0:3", "-o", "one.png", "--report")
+        assert (ran.code, ran.err) == (0, "")
+        assert "one.html" in ran.out
+        page = Path("one.html").read_text()
+        assert "that drive features.0:3 of squeezenet1_1 (Iandola et al. 2016)" in page
+        assert "probe visualize --from one.png" in page
+        assert visualize("features.0", "--channels", "0-1", "-o", "each", "--report").code == 0
+        assert Path("each/report.html").read_text().count("<img ") == 2
+        ran = visualize("features.0:3", "-o", "table.csv", "--report")
+        assert ran.code == 2
+        assert "expected a picture or a folder, and 'table.csv' is a table" in ran.err
+
     def test_several_kinds_at_once(self, visualize):
         ran = visualize("tabby", "features.3:5,2,2", "-o", "table.csv")
         assert (ran.code, ran.err) == (0, "")

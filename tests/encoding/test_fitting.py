@@ -295,11 +295,15 @@ class TestGroups:
         expected = np.unique(self.GROUP, return_inverse=True)[1].tolist()
         assert seen
         assert all(list(groups) == expected for groups in seen)
-        assert found.facts["fit"]["chosen_by"] == "leaving out one of 10 groups of stimuli"
+        assert found.facts["fit"]["chosen_by"] == (
+            "the least error when each of 10 groups of stimuli is left out in turn"
+        )
         seen.clear()
         found = encode(recorded(), **options)
         assert set(seen) == {None}
-        assert found.facts["fit"]["chosen_by"] == "leaving out one of 40 stimuli"
+        assert found.facts["fit"]["chosen_by"] == (
+            "the least error when each of 40 stimuli is left out in turn"
+        )
 
     @pytest.mark.slow
     def test_penalties_are_those_of_a_grid_search(self):
@@ -381,8 +385,14 @@ class TestSplits:
 
     @pytest.mark.filterwarnings("error::RuntimeWarning")
     def test_few_resamples_do(self):
-        found = encode(recorded(), n_resamples=1)
+        found = encode(recorded(), n_resamples=2)
         assert np.isfinite(found.table["r_low"]).all()
+
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
+    def test_one_resample_has_no_spread(self):
+        found = encode(recorded(), n_resamples=1)
+        assert np.isnan(found.table["r_low"]).all()
+        assert "No intervals: one resample has no spread." in repr(found)
 
 
 class TestProtocols:

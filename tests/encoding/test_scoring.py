@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from probe.encoding import scoring
@@ -193,6 +194,56 @@ class TestIntervals:
         width = scored.median_high["r"] - scored.median_low["r"]
         assert scored.median_low["r"] < scored.median["r"] < scored.median_high["r"]
         assert width < np.median(scored.high["r"] - scored.low["r"])
+
+    @pytest.mark.parametrize("rho", [0.6, np.linspace(0.2, 0.85, 41) ** 2])
+    def test_of_the_median_hold_the_expected_score(self, rho):
+        """In 60 experiments with 100 stimuli; percentiles held the true median in half of them."""
+        n, m, n_experiments = 100, 41, 60
+        rho = np.broadcast_to(rho, m)
+        splits, medians, held = folds(n, 10), [], []
+        for seed in range(n_experiments):
+            rng = np.random.default_rng(seed)
+            # What sites have in common makes their scores vary together.
+            signal = rng.normal(size=(n, 12)) @ np.random.default_rng(0).normal(size=(12, m))
+            signal /= np.sqrt(12.0)
+            responses = rho * signal + np.sqrt(1 - rho**2) * rng.normal(size=(n, m))
+            scored = score(
+                responses, held_out(signal, splits), splits, None, resamples(n, 200, seed),
+                partition=True,
+            )  # fmt: skip
+            medians.append(scored.median["r"])
+            held.append((scored.median_low["r"], scored.median_high["r"]))
+        low, high = np.array(held).T
+        covered = (low <= np.mean(medians)) & (np.mean(medians) <= high)
+        assert covered.mean() >= 0.88
+        # And are no wider than they have to be.
+        assert np.mean(high - low) < 1.6 * 2 * 1.98 * np.std(medians)
+
+    def test_of_the_median_lie_around_it(self):
+        """As those of RDMs do: t times the standard deviation of the resampled median."""
+        responses, noise, predictions = fixed(1, m=31)
+        splits, counts = folds(120, 12), resamples(120, 200)
+        arguments = responses, held_out(predictions, splits), splits, noise, counts
+        scored = score(*arguments, partition=True)
+        medians = np.median(scored.resampled.astype(float), axis=1)
+        half = stats.t.ppf(0.975, 119) * medians.std(ddof=1)
+        assert scored.median_high["r"] - scored.median["r"] == pytest.approx(half)
+        assert scored.median["r"] - scored.median_low["r"] == pytest.approx(half)
+        # The percentiles of the resamples would not: few stimuli in a fold lower r.
+        assert medians.mean() < scored.median["r"] - 0.1 * half
+        few = score(*arguments, partition=True, n_units=6)
+        assert few.median_high["r"] - few.median["r"] > 1.2 * half
+
+    def test_of_one_site_are_its_own(self):
+        responses, noise, predictions = fixed(m=1)
+        splits, counts = folds(120, 5), resamples(120, 100)
+        scored = score(
+            responses, held_out(predictions, splits), splits, noise, counts, partition=True
+        )
+        for name in SCORES:
+            assert (scored.median_low[name], scored.median_high[name]) == (
+                scored.low[name][0], scored.high[name][0],
+            )  # fmt: skip
 
     @pytest.mark.parametrize(("n", "k"), [(100, 10), (60, 5)])
     def test_are_there_with_few_stimuli_in_a_fold(self, n, k):

@@ -135,7 +135,7 @@ def concepts(n: int, long: bool) -> pd.DataFrame:
     change, score = rng.normal(0, 0.4, len(rows)), rng.random(len(rows))
     return pd.DataFrame(rows, columns=["concept", "layer"]).assign(
         change=change, change_low=-0.5, change_high=0.4, p_holm=np.where(change > 0.4, 0.01, 0.6),
-        score=score, score_low=0.3, score_high=0.7, score_p=np.where(score > 0.7, 0.01, 0.4))  # fmt: skip
+        score=score, score_low=0.3, score_high=0.7, score_p_holm=np.where(score > 0.7, 0.02, 0.8))  # fmt: skip
 
 
 METHODS = ["gradient", "input-x-gradient", "guided-backprop", "integrated-gradients", "smoothgrad",

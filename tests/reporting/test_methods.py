@@ -151,7 +151,8 @@ def test_published_rdms_are_not_said_to_be_computed():
 def fit_of(method="ridge", protocol=None, readout="field", **more):
     return {
         "method": method, "protocol": protocol, "readout": readout, "n_splits": 10,
-        "chosen_by": "leaving out one of 640 stimuli", "units": "stimuli", "n_resamples": 0,
+        "chosen_by": "the least error when each of 640 stimuli is left out in turn",
+        "units": "stimuli", "n_resamples": 0,
         "aggregate": "r", "remarks": [],
     } | more  # fmt: skip
 
@@ -176,7 +177,10 @@ def test_a_fit_is_told_as_it_was_made():
     assert "layer of its own" not in text
     read_in_full = "Read in full, since their positions are not known: fc6."
     assert read_in_full in text_of_encoding(fit_of(remarks=[read_in_full, "Else."]))
-    groups = fit_of(units="8 groups of stimuli", chosen_by="leaving out one of 8 groups of stimuli")
+    groups = fit_of(
+        units="8 groups of stimuli",
+        chosen_by="the least error when each of 8 groups of stimuli is left out in turn",
+    )
     assert "8 groups of stimuli, each of which was held out as a whole" in text_of_encoding(groups)
     assert "one group of stimuli at a time" in text_of_encoding(groups)
     assert "as a whole" not in text_of_encoding(groups, splits="ShuffleSplit(10)")

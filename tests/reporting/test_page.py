@@ -256,3 +256,155 @@ def test_other_results_are_reported_too(rsa, encoding, recording, tmp_path):
         assert all(note in page.text for note in result.notes())
     assert "model RDMs and 1 RDM of data (Kriegeskorte et al. 2008)" in page.text
     assert [tag for tag, _ in page.tags].count("svg") >= 6
+
+
+def test_letters_are_those_of_the_list(tmp_path):
+    import numpy as np
+
+    from probe.output.pictures import save_picture
+
+    about = {"weights": "somewhere", "image": "a.png", "target": "tabby", "method": "grad-cam"}
+    for k, model in enumerate(("convnext_tiny", "swin_v2_t")):
+        save_picture(tmp_path / f"{k}.png", np.zeros((8, 8, 3)), {**about, "model": model})
+    page = Parsed(probe.report(tmp_path).read_text())
+    (first,) = re.findall(r"convnext_tiny \(Liu et al\. (2022[ab])\)", page.text)
+    (second,) = re.findall(r"swin_v2_t \(Liu et al\. (2022[ab])\)", page.text)
+    assert {first, second} == {"2022a", "2022b"}
+    (of_swin,) = re.findall(r"\((2022[ab])\)\. Swin Transformer V2", page.text)
+    assert of_swin == second
+    assert f"{{liu{second}," in page.text
+
+
+def test_a_damaged_picture_of_several_is_left_out_and_named(tmp_path):
+    import numpy as np
+
+    from probe.output.pictures import save_picture
+
+    pixels = np.random.default_rng(0).random((64, 64, 3))
+    for name in ("a.png", "b.png"):
+        save_picture(tmp_path / name, pixels, {"model": "alexnet", "method": "gradient"})
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    page = Parsed(probe.report(tmp_path).read_text())
+    assert "b.png, c.png cannot be read: they are damaged, and left out." in page.text
+    assert [tag for tag, _ in page.tags].count("img") == 1
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ProbeError, match=r"b\.png, c\.png cannot be read"):
+        probe.report(tmp_path)
+
+
+class TestMethodsOfSavedResults:
+    """Of a folder, what is said is what is said of the result itself, and only what was done."""
+
+    @staticmethod
+    def sections(result, folder):
+        from probe.reporting.opening import sections_of
+        from probe.reporting.sections import Sections
+
+        result.save(folder)
+        (saved,) = sections_of(folder, Sections())
+        made = Sections().of(result)
+        assert list(saved.methods) == list(made.methods)
+        assert saved.references == made.references
+        assert list(saved.terms) == list(made.terms)
+        assert saved.kind == made.kind
+        assert saved.simulated == made.simulated
+        return saved, " ".join(saved.methods)
+
+    def test_compare(self, rsa, tmp_path):
+        compared = probe.compare(rsa.rdms, rsa.recorded, n_resamples=20, seed=3)
+        saved, text = self.sections(compared, tmp_path)
+        assert "SIMULATED" in text  # the recording of these tests is
+        assert "20 permutations of the stimulus labels (Mantel 1967)" in text
+        assert "Random numbers have the seed 3." in text
+        assert "mantel1967" in {work.key for work in saved.references}
+
+    def test_reliability(self, recording, tmp_path):
+        _, text = self.sections(probe.reliability(recording, n_splits=3), tmp_path)
+        assert "random halves 3 times" in text
+        assert "SIMULATED" in text
+        assert "3 neuroids of subject a in V4" in text
+
+    def test_reliability_that_was_published(self, recording, tmp_path):
+        once = recording.data.isel(repetition=[0])
+        once = once.assign_coords(published_reliability=("neuroid", [0.5, 0.6, 0.7]))
+        once.attrs["averaged"] = True
+        published = type(recording)(once, recording.stimuli)
+        _, text = self.sections(probe.reliability(published), tmp_path)
+        assert "none was measured" in text
+        assert "halves" not in text
+
+    def test_searchlight(self, network, recording, tmp_path):
+        import numpy as np
+
+        n = recording.n_neuroids
+        data = recording.data.assign_coords(
+            {axis: ("neuroid", [k if axis == "i" else 0 for k in range(n)]) for axis in "ijk"}
+        )
+        data.attrs |= {"volume_shape": (n, 1, 1), "affine": np.eye(4).ravel(), "space": "T1w"}
+        options = {"radius": 1.5, "layers": "act", "progress": False}
+        for permutations in (0, 19):
+            result = probe.searchlight(
+                network, type(recording)(data, recording.stimuli), permutations=permutations,
+                **options,
+            )  # fmt: skip
+            _, text = self.sections(result, tmp_path / str(permutations))
+            assert "Around each of 3 voxels, those within 1.5 mm (2 to 3, median 2)" in text
+            assert ("Scores were not tested" in text) == (permutations == 0)
+            assert ("19 permutations of stimuli" in text) == (permutations == 19)
+
+    def test_transfer(self, network, tmp_path):
+        import numpy as np
+
+        from probe.stimuli import StimulusSet
+
+        rng = np.random.default_rng(0)
+        ids = [f"{name}/{k}" for name in ("dark", "light") for k in range(6)]
+        shown = [(rng.random((16, 16, 3)) * 90 + 120 * (k > 5)).astype(np.uint8) for k in range(12)]
+        result = probe.transfer(
+            network, StimulusSet(ids, shown, "tones"), layers="act", baselines="none", folds=3,
+            repeats=1, n_resamples=20, shots="none", progress=False,
+        )  # fmt: skip
+        _, text = self.sections(result, tmp_path)
+        assert "12 pictures of 2 classes (tones)" in text
+        assert "once in 3 stratified folds, which were drawn 1 time." in text
+        assert "No baselines were computed." in text
+        assert "of each class." not in text  # no curve was drawn
+
+
+class TestNothingAboveZero:
+    """A headline does not say what is most like the data where no score is above zero."""
+
+    @pytest.fixture
+    def unlike(self, rsa):
+        from dataclasses import replace
+
+        columns = {"p_zero": 0.4, "p_zero_fdr": 0.6, "p_zero_holm": 0.8}
+        return replace(rsa, table=rsa.table.assign(**columns))
+
+    def test_of_a_map(self, rsa, unlike):
+        from probe.reporting.sections import Sections
+
+        verdict = Sections().of(probe.RSAMap([rsa, unlike])).verdict
+        assert verdict.count("most like") == (rsa.no_relation() == "")
+        assert "no layer scores above zero: p (FDR) ≥ .600 for all." in verdict
+
+    def test_of_rdms(self, rsa):
+        import numpy as np
+
+        from probe.reporting.sections import Sections
+        from probe.similarity.rdm_set import RDMs
+
+        rng = np.random.default_rng(0)
+        n = rsa.rdms.n_stimuli
+        rdms = [
+            RDMs(rng.random((2, n * (n - 1) // 2)), (f"{who} 1", f"{who} 2"), rsa.rdms.stimulus_ids,
+                 "correlation")
+            for who in ("model", "subject")
+        ]  # fmt: skip
+        verdict = Sections().of(probe.compare(*rdms, n_resamples=50)).verdict
+        assert "most like" not in verdict
+        assert verdict.startswith("No model scores above zero: p (FDR) ≥ ")
+        alike = Sections().of(probe.compare(rdms[0], rdms[0], n_resamples=50)).verdict
+        assert "is most like the data" in alike

@@ -18,6 +18,7 @@ from probe.reporting.parts import MOST_ROWS, table_of
         ([".270 to .337", "−.1 to 0"], [0.27, -0.1]),
         (["1,200", "90"], [1200, 90]),
         (["130 ms", "90 ms"], [130, 90]),
+        (["–", "-.2", "–.1", "—", "1.5"], [None, -0.2, -0.1, None, 1.5]),
     ],
 )
 def test_texts_that_begin_with_numbers_are_sorted_by_them(texts, keys):
@@ -42,6 +43,11 @@ def test_numbers_are_sorted_by_all_their_digits(values):
     for cell, value in zip((row[0] for row in table.rows), values, strict=False):
         assert (cell.key is None and np.isnan(value)) or cell.key == value
         assert (cell.text == "") == np.isnan(value)
+
+
+def test_a_browser_sorts_what_is_infinite():
+    table = table_of(pd.DataFrame({"x": [np.inf, -np.inf, 2.0, np.nan]}), "")
+    assert [row[0].sort_key for row in table.rows] == ["Infinity", "-Infinity", "2.0", ""]
 
 
 def test_what_all_rows_say_is_said_once():

@@ -3,7 +3,15 @@
 from probe.assets.manifest import Publication, manifests
 from probe.models.registry import names
 from probe.reporting import methods
-from probe.reporting.references import _NETWORKS, Cited, bibliography, of_network, short, works
+from probe.reporting.references import (
+    _NETWORKS,
+    Cited,
+    bibliography,
+    of_network,
+    short,
+    with_letters,
+    works,
+)
 
 
 def test_all_that_may_be_cited_is_written_down():
@@ -33,6 +41,28 @@ def test_in_a_text():
     assert short(works()["nili2014"]) == "Nili et al. 2014"
     assert short(works()["mantel1967"]) == "Mantel 1967"
     assert short(works()["benjamini1995"]) == "Benjamini & Hochberg 1995"
+
+
+def test_works_that_read_alike_have_letters():
+    cited = Cited()
+    text = (
+        f"convnext ({cited('liu2022')}), swin ({cited('liu2022swin')}), both ({cited('liu2022')})."
+    )
+    listed = bibliography(cited.all)
+    by_title = {work.title: key[-1] for key, work in listed}
+    net, swin = (by_title[works()[key].title] for key in ("liu2022", "liu2022swin"))
+    assert {net, swin} == {"a", "b"}
+    assert with_letters(text, cited.all, listed) == (
+        f"convnext (Liu et al. 2022{net}), swin (Liu et al. 2022{swin}), "
+        f"both (Liu et al. 2022{net})."
+    )
+    # Each by itself in a section of its own, of one page.
+    alone = Cited()
+    text = f"swin ({alone('liu2022swin')}; {alone('he2016')})"
+    expected = f"swin (Liu et al. 2022{swin}; He et al. 2016)"
+    assert with_letters(text, alone.all, listed) == expected
+    # And without the other on the page, without letters.
+    assert with_letters(text, alone.all, bibliography(alone.all)) == text
 
 
 def test_a_work_is_listed_once_and_keys_are_unique():

@@ -194,3 +194,20 @@ def test_a_report_is_in_a_frame_that_reaches_nothing(shown: ModuleType, tmp_path
     assert 'sandbox="allow-scripts"' in frame
     assert "<script" not in frame
     assert frame.count("<iframe") == frame.count("</iframe>") == 1
+
+
+def test_a_picture_has_its_report_below(shown: ModuleType, tmp_path: Path) -> None:
+    """Of a folder, the report has the figures in it and is shown alone."""
+    from PIL import Image
+
+    from probe.studio.jobs import Job
+
+    job = Job(("saliency", "cat.png"), tmp_path, state="done")
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat-grad-cam.png")
+    (tmp_path / "cat-grad-cam.html").write_text("<p>How it was made</p>")
+    stage = shown.made(job, "", [])
+    assert stage.index("<img") < stage.index("<iframe")
+    assert "Download the report" in shown.ended(job, "")
+    (tmp_path / "cat-grad-cam.html").rename(tmp_path / "report.html")
+    assert "<img" not in shown.made(job, "", [])
+    assert "<iframe" in shown.made(job, "", [])

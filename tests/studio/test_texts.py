@@ -85,3 +85,15 @@ def test_every_text_is_of_an_option() -> None:
     assert set(texts.TEXTS) <= {name for some in options.values() for name in some}
     for command, name in texts.OF_COMMAND:
         assert name in options[command]
+
+
+def test_what_holds_without_a_value_is_said_in_the_page_s_words() -> None:
+    """No flags, and each for a field that there is."""
+    for tab in (*tabs.TABS, *tabs.RECORDING):
+        command = Command(cli.app, tab.command)
+        for name in (*tab.options, *tab.more):
+            said = texts.placeholder(command, command.options[name])
+            assert "--" not in said
+            assert "preset" not in said
+    for command_name, name in texts.PLACEHOLDERS:
+        assert name in Command(cli.app, command_name).options

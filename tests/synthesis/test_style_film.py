@@ -212,3 +212,34 @@ def test_what_cannot_be_is_one_clear_line(clip: Path, network: Network, tmp_path
             style_film.style_film(given, STYLE, tmp_path / output, network, **options)
         assert "\n" not in str(raised.value)
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(("start", "like_content"), [("content", True), (None, False)])
+def test_what_comes_into_sight_starts_as_the_start_says(
+    network: Network, monkeypatch: pytest.MonkeyPatch, start: str | None, like_content: bool
+) -> None:
+    """Pixels that were hidden before: with start="content" they are the content's own colours."""
+    frame = data.coffee()[:48, :64]
+    plan = prepare(frame, STYLE, StyleSettings.of({**OPTIONS, "model": network, "start": start}))
+    run = Transfer(plan.inputs, plan.network, plan.settings, torch.device("cpu"))
+    content = run.pictures.content_at(run.sizes[-1])
+    assert content is not None
+    nothing_seen = torch.zeros(1, 1, *content.shape[2:])
+    motionless = torch.zeros(2, *content.shape[2:])
+    monkeypatch.setattr(style_film, "since", lambda *_: (motionless, nothing_seen))
+    starts: list[Tensor] = []
+
+    class Begun(Exception):
+        """Enough is known."""
+
+    def canvas(painted: Tensor, *_: Any) -> None:
+        starts.append(painted)
+        raise Begun
+
+    monkeypatch.setattr(run, "canvas", canvas)
+    before = {"frame": content, "shown": content, "squares": content, "steps": 1.0}
+    with pytest.raises(Begun):
+        style_film.paint_next.__wrapped__(run, before, None)  # type: ignore[attr-defined]
+    assert torch.equal(starts[0], content) == like_content
+    if not like_content:
+        assert torch.equal(starts[0], run.recoloured(content))
