@@ -4,7 +4,7 @@ One idiom for all functions of this package: what has one panel takes ``ax=``, w
 takes ``figure=`` (a `matplotlib.figure.Figure` or `SubFigure` without Axes yet); without, a new
 figure is made, as large as its content asks for. ``legend=False`` leaves the legend out.
 
-Where there is less room than a figure of our own would take, letters shrink, down to 5 points;
+Where there is less room than a figure of our own would take, letters shrink, down to 6 points;
 titles and labels are broken into lines; of names along an axis as many are written as have room,
 whatever the layout makes of the Axes; and of many panels or layers fewer are drawn.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure, SubFigure
 
-SMALLEST = 5.0
+SMALLEST = 6.0
 """Points of the smallest letters."""
 
 ROOMY = (5.0, 3.6)
@@ -260,7 +260,7 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         wide, high = room(ax)
         shrink = min(1.0, wide / ROOMY[0], high / ROOMY[1])
         sizes: dict[Any, Any] = {
-            key: min(points(key), max(SMALLEST + 1, shrink * points(key))) for key in FONT_KEYS
+            key: min(points(key), max(SMALLEST, shrink * points(key))) for key in FONT_KEYS
         }
         with mpl.rc_context(sizes if shrink < 1 else {}):
             if shrink < 1:
@@ -274,9 +274,7 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         if isinstance(engine, TightLayoutEngine) or (
             engine and (ax.get_aspect() != "auto" or ax.child_axes)
         ):
-            # A layout measures what stands beside an Axes before it shrinks it; only at the second
-            # attempt are names at their last places, and squares as large as they stay.
-            figure.draw_without_rendering()
+            _settle(figure, ax)
         return
     from matplotlib import pyplot as plt
 
@@ -293,6 +291,19 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
             plt.close(figure)
             raise
         _grow(figure, ax, width, height)
+
+
+def _settle(figure: Any, ax: Axes) -> None:
+    """Lay a figure out until an Axes stays as it is.
+
+    A layout measures what stands beside an Axes before it shrinks it. Names are at their last
+    places at the second attempt; what has a shape of its own shrinks more, and needs a few.
+    """
+    for _ in range(1 if ax.get_aspect() == "auto" else 5):
+        before = np.asarray(ax.get_position().extents)
+        figure.draw_without_rendering()
+        if np.abs(ax.get_position().extents - before).max() < 0.003:
+            break
 
 
 def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
@@ -480,7 +491,9 @@ def explain(
     most = 0.6 * wide
     share = BESIDE if ax.get_aspect() == "auto" else 0.75 * BESIDE
     part = 0.72 if ax.get_aspect() == "auto" else 0.82  # squares have no label below, mostly
-    wide, high = (2.1, 12.0) if own else (share * wide, part * high)
+    # A layout keeps an edge of so many inches and a title free, however small the figure is: it
+    # makes an Axes ever smaller of which the legend is higher than what remains.
+    wide, high = (2.1, 12.0) if own else (share * wide, min(part * high, max(high - 0.55, 0.5)))
     size = points("legend.fontsize")
     while True:
         handle = (2.9 if len(handles) else 0.3) * size / 72  # and its distance from the text

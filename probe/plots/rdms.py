@@ -240,7 +240,7 @@ def plot_mds(
         kind = "metric" if metric else "non-metric"
         text = f"{kind} MDS, stress-1 = {stress:.2f}"
         if not is_own(ax):
-            text = broken(text, 0.45 * room(ax)[0], points("axes.labelsize"))
+            text = broken(text, 0.55 * min(room(ax)), points("axes.labelsize"))
         ax.set_xlabel(text, loc="left")
         head(ax, one.label)
         if groups:
