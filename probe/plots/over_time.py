@@ -222,7 +222,8 @@ def plot_generalisation(
         if legend:
             figure = ax.get_figure(root=True)
             assert figure is not None  # it lies in one
-            bar = figure.colorbar(mapped, ax=ax, fraction=0.046, pad=0.04)
+            # As high as the square, whatever room a layout leaves around it.
+            bar = figure.colorbar(mapped, cax=ax.inset_axes((1.04, 0.0, 0.046, 1.0)))
             size = points("axes.labelsize")
             length = (1.0 if is_own(ax) else 0.5) * min(wide, high)
             bar.set_label(broken(label.replace(" (", "\n("), length, size), fontsize=size)
