@@ -341,7 +341,6 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     figure.set_size_inches(width + beside[0] + pad, height + beside[1] + pad)
     if ax.get_aspect() != "auto":  # no room beside what has a shape of its own
-        # Its width decides how large it is: it does not grow when a shorter title is set later.
         width, height = inner.width / figure.dpi, inner.height / figure.dpi + 0.04
     for _ in range(4):
         figure.draw_without_rendering()
@@ -357,6 +356,13 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
         if max(map(abs, more)) < 0.004:
             break
         figure.set_size_inches(across + more[0], down + more[1])
+    if ax.get_aspect() != "auto" and ax.axison:
+        # Once higher than it need be: from then on its width decides how large it is, and it does
+        # not grow, over what stands beside, when a shorter title is set later.
+        across, down = figure.get_size_inches()
+        for more_down in (0.5, 0.5, 0.0):
+            figure.set_size_inches(across, down + more_down)
+            figure.draw_without_rendering()
 
 
 @dataclass(frozen=True)
