@@ -47,8 +47,8 @@ def plot_concepts(
     legend : bool
         Whether there is one.
     figure : matplotlib.figure.Figure or SubFigure, optional
-        Where to draw; by default a new one, of 16 inches at most. Layers that have no room for a line
-        per concept are left out, the last first, and the legend says so.
+        Where to draw; by default a new one, of 16 inches at most. Layers that have no room for a
+        line per concept are left out, the last first, and the legend says so.
 
     Returns
     -------

@@ -275,6 +275,8 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
             engine and (ax.get_aspect() != "auto" or ax.child_axes)
         ):
             _settle(figure, ax)
+        elif engine is None:
+            _fit(figure, ax)
         return
     from matplotlib import pyplot as plt
 
@@ -307,6 +309,35 @@ def _settle(figure: Any, ax: Axes) -> None:
         if np.abs(after - before).max() < 0.003:
             break
         before = after
+
+
+def _fit(figure: Any, ax: Axes) -> None:
+    """Move the margins of a figure without a layout so far that nothing of an Axes is cut.
+
+    A legend beside the Axes would be, unless the user knew to ask for a layout.
+    """
+    _move_left(ax)
+    edge = 0.08 * figure.dpi  # letters are wider at some resolutions than at others
+    for _ in range(3):
+        figure.draw_without_rendering()
+        outer = ax.get_tightbbox()
+        assert outer is not None  # it is visible
+        inside, canvas = figure.bbox.padded(-edge), figure.bbox
+        left, low = np.maximum(inside.min - outer.min, 0.0) / canvas.size
+        right, top = np.maximum(outer.max - inside.max, 0.0) / canvas.size
+        if max(left, low, right, top) * max(canvas.size) < 1.0:
+            return
+        in_grid, margins = ax.get_subplotspec() is not None, figure.subplotpars
+        x0, y0, x1, y1 = ax.get_position(original=True).extents
+        if in_grid:
+            x0, y0, x1, y1 = margins.left, margins.bottom, margins.right, margins.top
+        x0, x1, y0, y1 = x0 + left, x1 - right, y0 + low, y1 - top
+        if x1 - x0 < 0.1 or y1 - y0 < 0.1:
+            return  # what is beside leaves no room
+        if in_grid:
+            figure.subplots_adjust(x0, y0, x1, y1)
+        else:
+            ax.set_position((x0, y0, x1 - x0, y1 - y0))
 
 
 def _move_left(ax: Axes) -> None:
