@@ -236,7 +236,7 @@ def cut_all(texts: Sequence[str], wide: float, size: float) -> list[str]:
             closer = cut_all([texts[k] for k in alike], wide, size)
             for k, text in zip(alike, closer, strict=True):
                 short[k] = text
-    return short
+    return [re.sub("…+", "…", text) for text in short]
 
 
 def _inner(texts: Sequence[str], first: int, last: int) -> list[str]:

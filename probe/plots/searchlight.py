@@ -29,7 +29,7 @@ INCHES = 1.15
 SCALE_ROWS = 3
 """So many rows is the scale of the scores' colours high, at most."""
 
-LEAST = 0.34
+LEAST = 0.4
 """The same, where there is no more room: below, fewer are drawn."""
 
 
@@ -336,7 +336,7 @@ def _drawn(
         )
 
     down = int((canvas.height - 0.6) / LEAST) - with_best
-    return chosen(n_maps, down), chosen(n_columns, int(0.45 * canvas.width / LEAST))
+    return chosen(n_maps, down), chosen(n_columns, int(0.36 * canvas.width / LEAST))
 
 
 def _scale(canvas: Canvas, drawn: Any, axes: np.ndarray, label: str, aspect: float) -> None:
