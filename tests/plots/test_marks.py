@@ -30,12 +30,12 @@ import drawn
 
 FOLDER = Path(__file__).parent / "marks"
 
-NAMES = ("layers", "scores", "curves", "rdm", "invariance", "over_time", "bands", "sheet")
+NAMES = ("layers", "scores", "curves", "rdm", "invariance", "over_time", "bands", "generalisation")
 
 BLOCK = 8
 """Pixels of a side of a block."""
 
-MEAN, MOST = 1.0, 24.0
+MEAN, MOST = 1.0, 22.0
 """Difference of colours (of 255) that is no change: on average, and in the worst block."""
 
 
