@@ -1,8 +1,8 @@
 """No text of any figure is cut, or lies over another, whatever the size of the figure.
 
-Texts and boxes are measured here, whatever letters of other versions of matplotlib and FreeType look
-like. That marks are where they were is tested in test_marks.py, and what a figure shows function by
-function, by its artists.
+Texts and boxes are measured here, however wide the letters of a version of matplotlib are. That
+marks are where they were is tested in test_marks.py, and what a figure shows function by function,
+by its artists.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def test_without_a_layout_a_legend_is_whole(name, placed):
 
 
 def test_a_figure_without_a_layout_in_which_all_has_room_stays_as_it_is():
-    figure, ax = plt.subplots(figsize=(8, 5), layout="none")
+    _, ax = plt.subplots(figsize=(8, 5), layout="none")
     before = ax.get_position().bounds
     plots()["curves"][1](2, False, ax, legend=False)
     assert ax.get_position().bounds == before
