@@ -283,7 +283,7 @@ def _draw_network(
     if room.heading:
         ax.annotate(
             HEADING, (1.0, 1.0), (4.0, 4.0), "axes fraction", "offset points",
-            fontsize=0.9 * room.letters, va="bottom",
+            fontsize=max(0.9 * room.letters, SMALLEST), va="bottom",
         )  # fmt: skip
     return images[0], images[1]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from probe.errors import ProbeError
 from probe.plots.figures import broken, cut_all, looks_of_kinds, name_ticks, own_panels, points
@@ -80,7 +81,9 @@ def plot_reliability(
             _draw_rdms(panels.pop(0), rdms, colours, 0.13 * canvas.width)
         if over_time:
             assert times is not None
-            _draw_times(panels.pop(0), times, colours)
+            _draw_times(panels[0], times, colours)
+            # As many ticks at each width: a layout does not know of one that comes by widening.
+            panels[0].xaxis.set_major_locator(MaxNLocator(2 if canvas.shrink < 0.6 else 4))
         size = points("axes.labelsize")
         for ax, width in zip(row[0], widths, strict=True):
             sns.despine(ax=ax)

@@ -17,7 +17,9 @@ from drawn import plots
 from matplotlib import pyplot as plt
 
 SIZES = ((3, 2), (4, 3), (6.4, 4.8), (9, 6), (12, 8))
-"""In inches: a column of a journal, two, a default of matplotlib, and what slides take."""
+"""In inches: a column of a journal, two, a default of matplotlib, and what slides take.
+
+All cases take some 12 minutes of one core."""
 
 CASES = [
     (name, size, n, long, layout)
