@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from probe.plots.figures import Canvas
 
+HIGHEST = 16.0
+"""Inches of a figure of our own, at most: of more layers, the first are drawn."""
+
 BLUE, GREY = "#0072b2", "0.8"
 
 COLUMNS = (("change", "p_holm", 0.0), ("score", "score_p_holm", 0.5))
@@ -44,8 +47,8 @@ def plot_concepts(
     legend : bool
         Whether there is one.
     figure : matplotlib.figure.Figure or SubFigure, optional
-        Where to draw; by default a new one. In a small one, layers that have no room for a line
-        per concept are left out, the last first, and the legend says so.
+        Where to draw; by default a new one, of 16 inches at most. Layers that have no room for a
+        line per concept are left out, the last first, and the legend says so.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def plot_concepts(
 
 def concepts_size(table: pd.DataFrame) -> tuple[float, float]:
     """Width and height of the figure, in inches."""
-    return 6.8, 1.6 + 0.22 * len(table) + 0.25 * table["layer"].nunique()
+    return 6.8, min(1.6 + 0.22 * len(table) + 0.25 * table["layer"].nunique(), HIGHEST)
 
 
 def _needed(counts: list[int], line: float) -> float:

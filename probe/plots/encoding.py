@@ -225,12 +225,12 @@ def _draw_stack(ax: Axes, r2: np.ndarray, colours: Sequence[Any]) -> None:
     if n > MAX_BARS:
         defined = defined[:, np.linspace(0, n - 1, MAX_BARS).astype(int)]
     x = np.arange(defined.shape[1])
+    edges = np.arange(defined.shape[1] + 1) - 0.5
     for sign in (1.0, -1.0):
         ends = np.zeros(defined.shape[1])
         for of_layer, colour in zip(defined, colours, strict=True):
-            part = np.clip(sign * of_layer, 0.0, None)
-            ax.bar(x, sign * part, bottom=sign * ends, width=1.0, color=colour, lw=0)
-            ends += part
+            begins, ends = ends, ends + np.clip(sign * of_layer, 0.0, None)
+            ax.stairs(sign * ends, edges, baseline=sign * begins, fill=True, color=colour, lw=0)
     ax.plot(x, defined.sum(axis=0), "k_", ms=3, label="R² of all layers together")
     ax.axhline(0.0, color="0.3", lw=0.8)
     counted = f"{defined.shape[1]} of {n} sites" if n > MAX_BARS else f"{n} sites"

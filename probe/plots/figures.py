@@ -4,7 +4,7 @@ One idiom for all functions of this package: what has one panel takes ``ax=``, w
 takes ``figure=`` (a `matplotlib.figure.Figure` or `SubFigure` without Axes yet); without, a new
 figure is made, as large as its content asks for. ``legend=False`` leaves the legend out.
 
-Where there is less room than a figure of our own would take, letters shrink, down to 5 points;
+Where there is less room than a figure of our own would take, letters shrink, down to 6 points;
 titles and labels are broken into lines; of names along an axis as many are written as have room,
 whatever the layout makes of the Axes; and of many panels or layers fewer are drawn.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure, SubFigure
 
-SMALLEST = 5.0
+SMALLEST = 6.0
 """Points of the smallest letters."""
 
 ROOMY = (5.0, 3.6)
@@ -236,7 +236,7 @@ def cut_all(texts: Sequence[str], wide: float, size: float) -> list[str]:
             closer = cut_all([texts[k] for k in alike], wide, size)
             for k, text in zip(alike, closer, strict=True):
                 short[k] = text
-    return short
+    return [re.sub("…+", "…", text) for text in short]
 
 
 def _inner(texts: Sequence[str], first: int, last: int) -> list[str]:
@@ -260,7 +260,7 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         wide, high = room(ax)
         shrink = min(1.0, wide / ROOMY[0], high / ROOMY[1])
         sizes: dict[Any, Any] = {
-            key: min(points(key), max(SMALLEST + 1, shrink * points(key))) for key in FONT_KEYS
+            key: min(points(key), max(SMALLEST, shrink * points(key))) for key in FONT_KEYS
         }
         with mpl.rc_context(sizes if shrink < 1 else {}):
             if shrink < 1:
@@ -274,9 +274,9 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         if isinstance(engine, TightLayoutEngine) or (
             engine and (ax.get_aspect() != "auto" or ax.child_axes)
         ):
-            # A layout measures what stands beside an Axes before it shrinks it; only at the second
-            # attempt are names at their last places, and squares as large as they stay.
-            figure.draw_without_rendering()
+            _settle(figure, ax)
+        elif engine is None:
+            _fit(figure, ax)
         return
     from matplotlib import pyplot as plt
 
@@ -295,13 +295,69 @@ def own_figure(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
         _grow(figure, ax, width, height)
 
 
+def _settle(figure: Any, ax: Axes) -> None:
+    """Lay a figure out until an Axes stays as it is.
+
+    A layout measures what stands beside an Axes before it shrinks it. Names are at their last
+    places at the second attempt; what has a shape of its own shrinks more, and needs a few.
+    """
+    _move_left(ax)
+    before = np.zeros(8)
+    for _ in range(1 if ax.get_aspect() == "auto" else 8):
+        figure.draw_without_rendering()
+        after = np.concatenate([ax.get_position(original=own).extents for own in (True, False)])
+        if np.abs(after - before).max() < 0.003:
+            break
+        before = after
+
+
+def _fit(figure: Any, ax: Axes) -> None:
+    """Move the margins of a figure without a layout so far that nothing of an Axes is cut.
+
+    A legend beside the Axes would be, unless the user knew to ask for a layout.
+    """
+    _move_left(ax)
+    edge = 0.08 * figure.dpi  # letters are wider at some resolutions than at others
+    for _ in range(3):
+        figure.draw_without_rendering()
+        outer = ax.get_tightbbox()
+        assert outer is not None  # it is visible
+        inside, canvas = figure.bbox.padded(-edge), figure.bbox
+        left, low = np.maximum(inside.min - outer.min, 0.0) / canvas.size
+        right, top = np.maximum(outer.max - inside.max, 0.0) / canvas.size
+        if max(left, low, right, top) * max(canvas.size) < 1.0:
+            return
+        in_grid, margins = ax.get_subplotspec() is not None, figure.subplotpars
+        x0, y0, x1, y1 = ax.get_position(original=True).extents
+        if in_grid:
+            x0, y0, x1, y1 = margins.left, margins.bottom, margins.right, margins.top
+        x0, x1, y0, y1 = x0 + left, x1 - right, y0 + low, y1 - top
+        if x1 - x0 < 0.1 or y1 - y0 < 0.1:
+            return  # what is beside leaves no room
+        if in_grid:
+            figure.subplots_adjust(x0, y0, x1, y1)
+        else:
+            ax.set_position((x0, y0, x1 - x0, y1 - y0))
+
+
+def _move_left(ax: Axes) -> None:
+    """Let what has a shape of its own stand at the left end of its place.
+
+    In the middle it moves with what stands beside, and a layout is never done: a legend is cut when
+    a title is set later. At the left end only the blank space changes.
+    """
+    if ax.get_aspect() != "auto" and ax.axison and ax.get_anchor() == "C":
+        ax.set_anchor("W")
+
+
 def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
     """Make a figure so large that its only Axes has a size, whatever stands around it."""
+    _move_left(ax)
     title = ax.get_title(loc="left")
     ax.set_title("", loc="left", fontsize=ax._left_title.get_fontsize())  # type: ignore[attr-defined]
     outer = ax.get_tightbbox()
     assert outer is not None  # it is visible
-    inner = ax.get_window_extent()
+    inner = ax.get_window_extent().frozen()  # it would grow with the figure
     beside = (outer.width - inner.width) / figure.dpi, (outer.height - inner.height) / figure.dpi
     pad = 2 * 0.06
     # A title may stand over the legend: it is broken for the whole width.
@@ -315,8 +371,8 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
         beside = (max(beside[0], left + width_of(title, size) - width), beside[1])
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     figure.set_size_inches(width + beside[0] + pad, height + beside[1] + pad)
-    if ax.get_aspect() != "auto":  # no room above or beside what has a shape of its own
-        width, height = inner.width / figure.dpi, inner.height / figure.dpi
+    if ax.get_aspect() != "auto":  # no room beside what has a shape of its own
+        width, height = inner.width / figure.dpi, inner.height / figure.dpi + 0.04
     for _ in range(4):
         figure.draw_without_rendering()
         wide, high = ax.get_position(original=True).size * figure.get_size_inches()
@@ -331,6 +387,13 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
         if max(map(abs, more)) < 0.004:
             break
         figure.set_size_inches(across + more[0], down + more[1])
+    if ax.get_aspect() != "auto" and ax.axison:
+        # Once higher than it need be: from then on its width decides how large it is, and it does
+        # not grow, over what stands beside, when a shorter title is set later.
+        across, down = figure.get_size_inches()
+        for more_down in (0.5, 0.5, 0.0):
+            figure.set_size_inches(across, down + more_down)
+            figure.draw_without_rendering()
 
 
 @dataclass(frozen=True)
@@ -421,6 +484,13 @@ def head(ax: Axes, title: str, *, size: float | None = None) -> None:
     wide, _ = room(ax)
     # On the left, it may stand above the legend, too.
     length = (0.86 if mpl.rcParams["axes.titlelocation"] == "left" else 0.6) * wide
+    if ax.get_aspect() != "auto" and ax.axison:
+        # A square would grow when a shorter title is set later, over what stands beside it.
+        size = max(
+            SMALLEST, min(size, size * length / max(width_of(title, size), 1e-9)), 0.7 * size
+        )
+        ax.set_title(cut(" ".join(title.split()), length, size), fontsize=size)
+        return
     if title.count("\n") + width_of(title, size) / length > 3:  # more than three lines
         size = max(SMALLEST, 0.75 * size)
     ax.set_title(broken(title, length, size), fontsize=size)
@@ -477,32 +547,61 @@ def explain(
         return
     own = is_own(ax)
     wide, high = room(ax)
-    most = 0.6 * wide
-    share = BESIDE if ax.get_aspect() == "auto" else 0.75 * BESIDE
-    part = 0.72 if ax.get_aspect() == "auto" else 0.82  # squares have no label below, mostly
-    wide, high = (2.1, 12.0) if own else (share * wide, part * high)
-    size = points("legend.fontsize")
+    square = ax.get_aspect() != "auto"
+    # A square is as high as it is wide: a wider legend would take both.
+    most = 0.75 * BESIDE * wide if square else 0.6 * wide
+    share = 0.75 * BESIDE if square else BESIDE
+    part = 0.76 if square else 0.72
+    # A layout keeps an edge of so many inches and a title free, however small the figure is: it
+    # makes an Axes ever smaller of which the legend is higher than what remains.
+    wide, high = (2.1, 12.0) if own else (share * wide, min(part * high, max(high - 0.6, 0.5)))
+    size, spacing, whole = points("legend.fontsize"), 0.4, True
     while True:
         handle = (2.9 if len(handles) else 0.3) * size / 72  # and its distance from the text
-        texts = [broken(label, max(wide - handle, 0.3), size) for label in labels]
+        room_of_text = max(wide - handle, 0.3)
+        if whole:
+            texts = [broken(label, room_of_text, size) for label in labels]
+        else:
+            texts = cut_all([" ".join(label.split()) for label in labels], room_of_text, size)
         heading = broken(title, max(wide, 0.4), size) if title else ""
         n_lines = sum(1 + text.count("\n") for text in texts)
         n_lines += 1 + heading.count("\n") if heading else 0
-        tall = (LINE_HEIGHT * n_lines + 0.4 * len(texts)) * size / 72
-        if tall <= high or (size <= SMALLEST and wide >= most):
+        tall = (LINE_HEIGHT * n_lines + spacing * len(texts)) * size / 72
+        if tall <= high:
             break
         if size > SMALLEST:
             size = max(SMALLEST, 0.9 * size)
-        else:
+        elif wide < most:
             wide = min(1.1 * wide, most)
+        elif spacing > 0.05:
+            spacing = 0.05
+        elif whole:
+            whole = False
+        else:
+            break
     away = 0.0 if own else 0.03 + width_of(last, points("xtick.labelsize")) / 2
     options = {
         "loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0,
         "bbox_transform": ax.transAxes + ScaledTranslation(away, above, ax.figure.dpi_scale_trans),
-        "handlelength": 2.0, "alignment": "left", "labelspacing": 0.4, "frameon": False,
+        "handlelength": 2.0, "alignment": "left", "labelspacing": spacing, "frameon": False,
         "borderpad": 0.1, **options,
     }  # fmt: skip
     ax.legend(handles, texts, title=heading or None, fontsize=size, title_fontsize=size, **options)
+    if not own and not square and options["loc"] == "upper left":
+        _make_way(ax, max(width_of(text, size) for text in [heading, *texts]) + handle + away)
+
+
+def _make_way(ax: Axes, taken: float) -> None:
+    """Let the name of the x axis end where the Axes do, if a legend of so many inches is beside.
+
+    It may begin below the numbers of the y axis, which would be left blank.
+    """
+    label, of_numbers = ax.xaxis.label, 0.5
+    size = float(label.get_fontsize())
+    rest = max(room(ax)[0] - taken - of_numbers - 0.1, 0.0)
+    if width_of(label.get_text(), size) > rest:
+        text = broken(label.get_text().replace("\n", " "), max(rest + of_numbers, 0.5), size)
+        ax.set_xlabel(text, loc="right")
 
 
 class _Legible(Locator):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LINE = 0.13
 """Height of a line of small text, in inches."""
 
-SMALL, LARGE = 5.5, 8.0
+SMALL, LARGE = 6.0, 8.0
 """Points of what stands below pictures: those of less than three quarters of an inch, and large
 ones."""
 

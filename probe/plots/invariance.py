@@ -10,7 +10,7 @@ import pandas as pd
 
 from probe.plots.figures import (
     broken,
-    cut,
+    cut_all,
     drawn_layers,
     looks_of_layers,
     name_ticks,
@@ -90,6 +90,8 @@ def plot_invariance(
                 _dress(ax, transform)
                 sns.despine(ax=ax)
             high_of_row = 0.8 * canvas.height / len(rows)
+            if canvas.shrink < 0.5:  # no room for how it is measured
+                label = label.split("\n")[0]
             line[0].set_ylabel(broken(label, 0.75 * high_of_row, points("axes.labelsize")))
             low, high = line[0].get_ylim()
             line[0].set_ylim(*((0.0, high) if column == "error" else (min(low, -0.05), 1.04)))
@@ -100,11 +102,10 @@ def plot_invariance(
         if legend:
             # A name is as wide as a third of the figure, or as a panel.
             wide = 0.3 * canvas.width - 3 * of_legend / 72
+            shown = cut_all([aliases[k] or k for k in looks], wide, of_legend)
             handles = [
-                mpl.lines.Line2D(
-                    [], [], ms=3, lw=1.2, label=cut(aliases[k] or k, wide, of_legend), **look
-                )
-                for k, look in looks.items()
+                mpl.lines.Line2D([], [], ms=3, lw=1.2, label=name, **look)
+                for name, look in zip(shown, looks.values(), strict=True)
             ]
             n_all = table["layer"].nunique()
             heading = "layer" if n_all == len(layers) else f"{len(layers)} of {n_all} layers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -171,6 +171,8 @@ def plot_side_by_side(
 ) -> Figure | SubFigure:
     """Draw a picture, the map over it, and the map alone with its scale.
 
+    Side by side in a wide figure, in two rows or below each other in a higher one.
+
     Parameters
     ----------
     picture : numpy.ndarray, uint8, shape (h, w, 3)
@@ -192,15 +194,37 @@ def plot_side_by_side(
     end = scale_of(values) if scale is None else scale
     with own_panels(figure, 9.0, 2.75 * height / width + 0.65) as canvas:
         figure = canvas.figure
-        left, middle, right = figure.subplots(1, 3)
-        left.imshow(picture)
-        left.set_axis_off()
-        plot_map(picture, values, signed=signed, scale=end, ax=middle)
-        plot_map(picture, values, signed=signed, scale=end, style="map", ax=right)
+        columns = _columns_of_three(canvas, height / width)
+        axes = figure.subplots(-(-3 // columns), columns, squeeze=False).ravel()
+        for ax in axes:
+            ax.set_axis_off()
+        axes[0].imshow(picture)
+        plot_map(picture, values, signed=signed, scale=end, ax=axes[1])
+        plot_map(picture, values, signed=signed, scale=end, style="map", ax=axes[2])
         if legend:
-            _scale(canvas, [right], end, signed=signed, label=label)
+            where: dict[str, Any] = {"ax": axes[2], "fraction": 0.046, "pad": 0.03}
+            if columns == 2:  # in the panel that is free, as high as the maps
+                axes[3].set(xlim=(0, width), ylim=(0, height), aspect="equal")
+                where = {"cax": axes[3].inset_axes((0.0, 0.0, 0.06, 1.0))}
+            elif columns == 1:
+                where = {"ax": axes, "location": "bottom", "aspect": 40, "pad": 0.02}
+            _scale(canvas, end, signed=signed, label=label, where=where)
         canvas.head(title)
     return figure
+
+
+def _columns_of_three(canvas: Canvas, aspect: float) -> int:
+    """Return in how many columns three panels of an aspect (height in widths) are largest."""
+    wide, high = canvas.width, canvas.height - 0.4
+
+    def width_in(columns: int) -> float:
+        rows = -(-3 // columns)
+        # A scale beside the panels takes a part of the width, one below them of the height.
+        beside, below = (0.1 * wide, 0.0) if columns == 3 else (0.0, 0.5 * (columns == 1))
+        width = min((wide - beside) / columns, (high - below) / rows / aspect)
+        return width * (0.8 if columns == 2 else 1.0)  # a quarter is empty
+
+    return max((3, 2, 1), key=width_in)
 
 
 def plot_sheet(
@@ -339,13 +363,15 @@ def _sheet_shape(
     return columns, -(-n // columns)
 
 
-def _scale(canvas: Canvas, axes: Sequence[Axes], end: float, *, signed: bool, label: str) -> None:
+def _scale(canvas: Canvas, end: float, *, signed: bool, label: str, where: dict[str, Any]) -> None:
     norm = mpl.colors.Normalize(-end if signed else 0.0, end)
     colours = mpl.cm.ScalarMappable(norm, SIGNED if signed else UNSIGNED)
-    bar = canvas.figure.colorbar(colours, ax=list(axes), fraction=0.046, pad=0.03, extend="both")
+    bar = canvas.figure.colorbar(colours, extend="both", **where)
     bar.ax.tick_params(labelsize=canvas.points(7))
     bar.outline.set_linewidth(0.5)
     size = canvas.points(8)
-    length = 0.6 * min(canvas.height, 0.35 * canvas.width)
+    upright = bar.orientation == "vertical"
+    length = 0.6 * (min(canvas.height, 0.35 * canvas.width) if upright else canvas.width)
     bar.set_label(broken(label, max(length, 0.5), size), fontsize=size)
-    bar.ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5 if length > 1 else 3))
+    bar.locator = mpl.ticker.MaxNLocator(5 if length > 1 else 3)
+    bar.update_ticks()

@@ -104,7 +104,7 @@ def plot_over_time(
                     zorder=3,
                     label=None if all_have else f"{interval_label}: {aliases[name] or name}",
                 )  # fmt: skip
-            _draw_latency(below, k, peaks[peaks["layer"] == name], look)
+            _draw_latency(below, k, peaks[peaks["layer"] == name], look, len(names))
             of_clusters = clusters[(clusters["layer"] == name) & (clusters["p"] < alpha)]
             for start, end in of_clusters[["time_start", "time_end"]].to_numpy():
                 below.plot(
@@ -114,9 +114,14 @@ def plot_over_time(
             for ax in (top, below):
                 ax.axvline(0.0, color="0.6", lw=0.8, ls=":", zorder=0)
         above = 0.75 * canvas.height * heights[0] / sum(heights)
-        top.set_ylabel(broken(ylabel, above, points("axes.labelsize")))
+        # In a very small figure, the first line and what stands before brackets must do.
+        brief = canvas.shrink < 0.5
+        label = ylabel.split("\n")[0] if brief else ylabel
+        top.set_ylabel(broken(label, above, points("axes.labelsize")))
         canvas.head(title)
         handles, labels = top.get_legend_handles_labels()
+        if brief:
+            labels = [label.split(" (")[0].split(": ")[0] for label in labels]
         of_all = f"ribbons: {interval_label}" if all_have and interval_label else ""
         beside = 0.26 * canvas.width
         if legend and (handles or of_all):
@@ -133,9 +138,12 @@ def plot_over_time(
         below.tick_params(axis="y", length=0, labelsize=size)
         across = 0.62 * canvas.width
         below.set_xlabel(broken("time after stimulus onset (ms)", across, points("axes.labelsize")))
-        explained = "dots: peak" + (", with 95 % CI" if peaks["latency_low"].notna().any() else "")
+        explained = "dots: peak"
+        if peaks["latency_low"].notna().any() and not brief:
+            explained += ", with 95 % CI"
         if len(clusters):
-            explained += f"\nbars: clusters, p < {alpha:g}".replace("0.", ".")
+            what = "" if brief else "clusters, "
+            explained += f"\nbars: {what}p < {alpha:g}".replace("0.", ".")
         if legend:
             below.text(
                 1.015, 1.0, broken(explained, beside, size), transform=below.transAxes, va="top",
@@ -159,11 +167,14 @@ def _draw_ceiling(ax: Axes, of_layer: pd.DataFrame, label: str) -> None:
     ax.fill_between(x, lower, upper, color="0.5", alpha=0.22, lw=0, label=label, zorder=0)
 
 
-def _draw_latency(ax: Axes, row: int, peak: pd.DataFrame, look: dict[str, Any]) -> None:
+def _draw_latency(
+    ax: Axes, row: int, peak: pd.DataFrame, look: dict[str, Any], n_rows: int
+) -> None:
     colour = look["color"]
+    edge = 0.6 if n_rows <= 40 else 0.0  # dots that overlap hide each other by their edges
     for latency, low, high in peak[["latency", "latency_low", "latency_high"]].to_numpy():
         ax.plot([low, high], [row, row], lw=1.3, zorder=3, **look)
-        ax.plot(latency, row, "o", ms=4.5, color=colour, mec="white", mew=0.6, zorder=4)
+        ax.plot(latency, row, "o", ms=4.5, color=colour, mec="white", mew=edge, zorder=4)
 
 
 def plot_generalisation(
@@ -222,7 +233,8 @@ def plot_generalisation(
         if legend:
             figure = ax.get_figure(root=True)
             assert figure is not None  # it lies in one
-            bar = figure.colorbar(mapped, ax=ax, fraction=0.046, pad=0.04)
+            # As high as the square, whatever room a layout leaves around it.
+            bar = figure.colorbar(mapped, cax=ax.inset_axes((1.04, 0.0, 0.046, 1.0)))
             size = points("axes.labelsize")
             length = (1.0 if is_own(ax) else 0.5) * min(wide, high)
             bar.set_label(broken(label.replace(" (", "\n("), length, size), fontsize=size)

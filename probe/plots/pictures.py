@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.plots.figures import cut, own_figure, width_of
+from probe.plots.figures import cut_all, own_figure, width_of
 from probe.plots.grid import SMALL, Grid, blank, columns_of, line_below, space
 
 if TYPE_CHECKING:
@@ -73,13 +73,12 @@ def plot_pictures(
     grid = _grid(n, width, height, n_patches, into, longest)
     across, high = grid.size(n)
     across = max(across, NARROWEST if into is None else min(NARROWEST, into[0]))
+    shown = cut_all(labels, 0.86 * grid.width, grid.letters)
     with own_figure(ax, across, high) as axes:
         blank(axes, across, high, title, note)
         for k, picture in enumerate(pictures):
             pixels = picture if k not in crossed else _pale(picture)
-            grid.draw(
-                axes, k, 0.0, pixels, cut(labels[k], 0.86 * grid.width, grid.letters), smooth=True
-            )
+            grid.draw(axes, k, 0.0, pixels, shown[k], smooth=True)
             left, right, bottom, top = grid.box(k)
             if k in crossed:
                 for ends in ((top, bottom), (bottom, top)):

@@ -18,6 +18,7 @@ from probe import images as pictures
 from probe.errors import ProbeError
 from probe.formats.names import in_order
 from probe.plots.figures import (
+    TOGETHER,
     broken,
     cut_all,
     explain,
@@ -25,9 +26,11 @@ from probe.plots.figures import (
     inches,
     is_own,
     name_axes,
+    name_ticks,
     own_figure,
     points,
     room,
+    width_of,
 )
 from probe.similarity.rdm_set import RDMs
 from probe.stimuli import StimulusSet
@@ -127,12 +130,15 @@ def plot_rdm(
             bar_width = _bar_of(groups, ax, side) if groups else 0.0
             if gallery:
                 _line_up(gallery, ax, side, bar_width, range(one.n))
-        if not gallery and one.names and _fits(ax, one.n):
+        # Bars of categories say what a stimulus is where there is no room for names, too.
+        named = is_own(ax) or not groups or min(room(ax)) >= 2.5
+        if not gallery and one.names and named and _fits(ax, one.n):
             size = points("xtick.labelsize")
             longest = LONGEST if is_own(ax) else min(LONGEST, 0.17 * min(room(ax)))
             names = cut_all(one.names, longest, size)
-            ax.set_yticks(range(one.n), names)
-            ax.set_xticks(range(one.n), names, rotation=90)
+            name_ticks(ax.yaxis, range(one.n), names)
+            name_ticks(ax.xaxis, range(one.n), names, turned=True)
+            ax.tick_params(axis="x", rotation=90)
             ax.tick_params(length=0, pad=2.0 + 72 * bar_width)
 
         if groups:
@@ -140,13 +146,16 @@ def plot_rdm(
         key = ax.inset_axes((1.04, 0.0, 0.035, 1.0))
         key.set_axes_locator(_below_the_legend(ax))
         metric = METRIC_LABELS.get(one.metric or "", one.metric)
-        label = "dissimilarity" + (f"\n({metric})" if metric else "")
+        label = "dissimilarity" + (f"\n({metric})".replace(" ", TOGETHER) if metric else "")
         figure = ax.get_figure(root=True)
         assert figure is not None  # it lies in one
         bar = figure.colorbar(image, cax=key)
         size = points("axes.labelsize")
         label = f"percentile of {label}" if ranked else label
-        length = inches(ax)[1] if is_own(ax) else 0.42 * min(room(ax))
+        # Below a legend there is less room.
+        share = 0.25 if groups and legend else 0.42
+        least = max(width_of(word, size) for word in label.replace("\n", " ").split(" "))
+        length = inches(ax)[1] if is_own(ax) else max(share * min(room(ax)), least)
         bar.set_label(broken(label, max(length, 0.5), size), fontsize=size)
         bar.ax.tick_params(labelsize=points("ytick.labelsize"))
         few = not is_own(ax) and min(room(ax)) < 3
@@ -240,7 +249,7 @@ def plot_mds(
         kind = "metric" if metric else "non-metric"
         text = f"{kind} MDS, stress-1 = {stress:.2f}"
         if not is_own(ax):
-            text = broken(text, 0.45 * room(ax)[0], points("axes.labelsize"))
+            text = broken(text, 0.55 * min(room(ax)), points("axes.labelsize"))
         ax.set_xlabel(text, loc="left")
         head(ax, one.label)
         if groups:
@@ -528,7 +537,8 @@ def _below_the_legend(ax: Axes) -> Any:
         if legend is not None:
             taken = legend.get_window_extent(renderer)
             top = taken.y0 - 0.04 * box.height
-            if top < box.y0 + 0.3 * box.height:
+            needed = bar.yaxis.label.get_window_extent(renderer).height
+            if top < box.y0 + max(0.3 * box.height, needed):
                 left, top = taken.x1 + 0.04 * box.width, box.y1
         bounds = Bbox.from_extents(left, box.y0, left + 0.035 * box.width, top)
         return bounds.transformed(bar.figure.transSubfigure.inverted())

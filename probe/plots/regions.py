@@ -12,6 +12,7 @@ import pandas as pd
 
 from probe.plots.figures import (
     LINE_HEIGHT,
+    SMALLEST,
     broken,
     cut,
     cut_all,
@@ -282,7 +283,7 @@ def _draw_network(
     if room.heading:
         ax.annotate(
             HEADING, (1.0, 1.0), (4.0, 4.0), "axes fraction", "offset points",
-            fontsize=0.9 * room.letters, va="bottom",
+            fontsize=max(0.9 * room.letters, SMALLEST), va="bottom",
         )  # fmt: skip
     return images[0], images[1]
 
@@ -295,8 +296,10 @@ def _write_numbers(
             red, green, blue, _ = image.cmap(image.norm(value))
             light = 0.3 * red + 0.59 * green + 0.11 * blue > 0.5
             text = spelled.format(value).replace("0.", ".", 1)
-            ax.text(x, y - 0.08, text, ha="center", va="center", fontsize=max(0.85 * letters, 5.0),
-                    color="black" if light else "white")  # fmt: skip
+            ax.text(
+                x, y - 0.08, text, ha="center", va="center", color="black" if light else "white",
+                fontsize=max(0.85 * letters, SMALLEST),
+            )  # fmt: skip
 
 
 def _rows(best: pd.DataFrame) -> list[str]:

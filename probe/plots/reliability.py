@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from probe.errors import ProbeError
 from probe.plots.figures import broken, cut_all, looks_of_kinds, name_ticks, own_panels, points
@@ -79,16 +81,23 @@ def plot_reliability(
             _draw_rdms(panels.pop(0), rdms, colours, 0.13 * canvas.width)
         if over_time:
             assert times is not None
-            _draw_times(panels.pop(0), times, colours)
+            _draw_times(panels[0], times, colours)
+            # As many ticks at each width: a layout does not know of one that comes by widening.
+            panels[0].xaxis.set_major_locator(MaxNLocator(2 if canvas.shrink < 0.6 else 4))
         size = points("axes.labelsize")
         for ax, width in zip(row[0], widths, strict=True):
             sns.despine(ax=ax)
+            if canvas.shrink < 0.6:  # no room for what marks mean
+                ax.set(xlabel=ax.get_xlabel().split("\n")[0], ylabel=ax.get_ylabel().split("\n")[0])
             part = 0.55 if ax is row[0, -1] else 0.75  # nothing is right of the last to lean on
             ax.set_ylabel(broken(ax.get_ylabel(), 0.5 * canvas.height, size))
             share = width / sum(widths) * canvas.width
             ax.set_xlabel(broken(ax.get_xlabel(), part * share, size))
         if legend:
-            canvas.explain(*row[0, 0].get_legend_handles_labels())
+            handles, labels = row[0, 0].get_legend_handles_labels()
+            if canvas.shrink < 0.6:
+                labels = [re.sub(r": .* neuroids, ", ": ", label) for label in labels]
+            canvas.explain(handles, labels)
         canvas.head(title)
     return figure
 
@@ -156,7 +165,7 @@ def _draw_times(ax: Axes, times: pd.DataFrame, colours: dict[tuple[str, str], An
     ax.axhline(0, color="0.8", lw=0.8, zorder=0)
     ax.set_ylim(None, 1.02)
     ax.set_xlabel("time after stimulus onset (ms)")
-    ax.set_ylabel("line: neuroids, median and quartiles\ndashed: RDM")
+    ax.set_ylabel("reliability\n(line: neuroids, median and quartiles;\ndashed: RDM)")
 
 
 def _said(value: float) -> str:

@@ -26,7 +26,10 @@ MOST_SLICES = 7
 INCHES = 1.15
 """Size of a panel."""
 
-LEAST = 0.34
+SCALE_ROWS = 3
+"""So many rows is the scale of the scores' colours high, at most."""
+
+LEAST = 0.4
 """The same, where there is no more room: below, fewer are drawn."""
 
 
@@ -152,7 +155,7 @@ def plot_slices(
                     marked = slice_of(significant[number].astype(float), level) > 0
                     ax.add_collection(LineCollection(_outline(marked), colors="k", linewidths=0.8))
         if legend:
-            _scale(canvas, mapped, axes[: len(chosen)], symbol, aspect=8 * len(chosen))
+            _scale(canvas, mapped, axes[: len(chosen)], symbol, aspect=8)
         if best is not None:
             palette, ticks = _palette(len(names)), np.arange(len(names))
             for ax, level in zip(axes[-1], levels, strict=True):
@@ -184,6 +187,8 @@ def plot_slices(
         for ax in axes.ravel():
             ax.set(xticks=[], yticks=[], facecolor=BACKGROUND)
             ax.spines[:].set_visible(False)
+            if canvas.shrink < 0.6 and ax is not axes[0, 0]:
+                continue  # letters would hide a small slice
             for where, text in ((0.01, "L"), (0.99, "R")):
                 ax.text(
                     where, 0.01, text, transform=ax.transAxes, fontsize=canvas.points(6),
@@ -194,6 +199,7 @@ def plot_slices(
             "outlined: p < .05, corrected" if significant is not None and significant.any() else ""
         )
         _heading(canvas, title, note)
+        _line_up(canvas, axes)
     return figure
 
 
@@ -269,7 +275,7 @@ def plot_surfaces(
                     ax.set_title(called, fontsize=canvas.points(8), loc="center")
             collections.append(collection)
         if legend:
-            _scale(canvas, collections[0], axes[: len(chosen)], symbol, aspect=20)
+            _scale(canvas, collections[0], axes[: len(chosen)], symbol, aspect=8)
         if best is not None and legend:
             _legend(canvas, collections[-1], axes[-1].tolist(), names, np.arange(len(names)))
         small = points("axes.labelsize")
@@ -281,6 +287,7 @@ def plot_surfaces(
                 fontsize=small,
             )  # fmt: skip
         _heading(canvas, title, "")
+        _line_up(canvas, axes)
     return figure
 
 
@@ -329,12 +336,14 @@ def _drawn(
         )
 
     down = int((canvas.height - 0.6) / LEAST) - with_best
-    return chosen(n_maps, down), chosen(n_columns, int(0.45 * canvas.width / LEAST))
+    return chosen(n_maps, down), chosen(n_columns, int(0.36 * canvas.width / LEAST))
 
 
 def _scale(canvas: Canvas, drawn: Any, axes: np.ndarray, label: str, aspect: float) -> None:
-    """Draw the scale of the scores' colours beside their maps."""
+    """Draw the scale of the scores' colours beside the first of their maps."""
     size = canvas.points(8)
+    axes = axes[:SCALE_ROWS]
+    aspect *= len(axes)
     bar = canvas.figure.colorbar(
         drawn, ax=axes.ravel().tolist(), fraction=0.03, pad=0.02, aspect=aspect
     )
@@ -353,6 +362,14 @@ def _legend(
     shown = cut_all(names, 0.18 * canvas.width, size)
     name_ticks(bar.ax.yaxis, list(ticks), shown)
     bar.ax.minorticks_off()
+
+
+def _line_up(canvas: Canvas, axes: np.ndarray) -> None:
+    """Let all panels stand at the right of their places, as those do that have a scale beside."""
+    for ax in axes.flat:
+        ax.set_anchor("E")
+    # A layout measures names beside panels before these shrink to their shapes.
+    canvas.figure.get_figure(root=True).draw_without_rendering()
 
 
 def _heading(canvas: Canvas, title: str, note: str) -> None:

@@ -76,7 +76,8 @@ def plot_superstimuli(
         heads = 1.3 * canvas.points(8.5) / 72 * 5  # title, and what numbers are
         beside_pictures = canvas.width > LEAST * columns + NARROWEST
         below = (7 if beside_pictures else 0) * line  # of the predictions: ticks, label, legend
-        n_rows = int((canvas.height - heads - below) / (LEAST + 2 * line))
+        # Predictions have numbers below, pictures a line above.
+        n_rows = int((canvas.height - heads - below) / (LEAST + (2 + beside_pictures) * line))
         sites = sites[: max(n_rows, 1)]
         grid = figure.add_gridspec(
             len(sites), columns + beside_pictures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,9 +91,9 @@ def plot_transfer(
             1, 2 if has_curve else 1, sharey=True, squeeze=False,
             width_ratios=ratios if has_curve else None,
         )  # fmt: skip
-        ylabel = broken(
-            "accuracy of held-out pictures", 0.45 * canvas.height, points("axes.labelsize")
-        )
+        brief = canvas.shrink < 0.5
+        ylabel = "accuracy" if brief else "accuracy of held-out pictures"
+        ylabel = broken(ylabel, 0.45 * canvas.height, points("axes.labelsize"))
         left = axes[0, 0]
         _draw_layers(left, full, layers, others)
         # In a small figure, the legend below takes its part of the height.
@@ -113,6 +114,8 @@ def plot_transfer(
         left.set_ylim(max(0.0, min(low, chance - 0.05)), 1.02)  # of both panels
         handles, labels = left.get_legend_handles_labels()
         order = sorted(range(len(labels)), key=lambda k: "untrained" in labels[k])
+        if brief:
+            labels = [re.sub("nearest | network", "", label) for label in labels]
         if legend:
             canvas.explain([handles[k] for k in order], [labels[k] for k in order])
         canvas.head(title)
@@ -157,7 +160,9 @@ def _draw_curves(
 ) -> None:
     """Draw the linear probe's accuracy against the number of training pictures per class."""
     linear = table[table["classifier"] == "linear"]
-    positions = np.unique(np.linspace(0, len(layers) - 1, MAX_CURVES).round().astype(int))
+    brief = canvas.shrink < 0.5  # half as many names have room
+    most = MAX_CURVES // 2 if brief else MAX_CURVES
+    positions = np.unique(np.linspace(0, len(layers) - 1, most).round().astype(int))
     curves: list[tuple[str, str, dict[str, Any]]] = [
         (layers[k], names[k], {**look, "zorder": 4})
         for k, look in zip(positions, looks_of_layers(len(positions)), strict=True)
@@ -165,7 +170,7 @@ def _draw_curves(
     # Of many baselines, the usual and the best ones: all would hide the layers.
     full = linear[(linear["kind"] == "baseline") & ~linear["few_shot"]]
     is_usual = full["shown"].isin(USUAL_BASELINES)
-    best = full[~is_usual].nlargest(MAX_OTHERS, "accuracy")["shown"]
+    best = full[~is_usual].nlargest(0 if brief else MAX_OTHERS, "accuracy")["shown"]
     others = [name for name in full["shown"] if name in {*full.loc[is_usual, "shown"], *best}]
     shades = np.linspace(0.15, 0.6, len(others))
     curves += [

@@ -75,7 +75,8 @@ def plot_fields(
             named = first["alias"] or layer
             fields = f"{of_fields:.0f} px" if np.isfinite(of_fields) else "none"
             texts = (named, f"window {first['window']:.0f} px", f"field {fields}")
-            name = "\n".join(cut(text, 0.85 * high, size) for text in texts)
+            beside = 0.85 * high - 1.3 * small / 72  # of a map, without the line below it
+            name = "\n".join(cut(text, beside, size) for text in texts)
             line[0].set_ylabel(name, fontsize=size)
             for ax, row in zip(line, best, strict=False):
                 values, start, check = maps[row]

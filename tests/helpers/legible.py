@@ -14,11 +14,12 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 TOLERANCE = 1.0
 """Pixels by which boxes may overlap or leave the canvas: they are a little larger than letters."""
 
-SMALLEST = 5.0
+SMALLEST = 6.0
 """Points of the smallest letters that are read in print."""
 
 LEAST = 0.2
@@ -30,7 +31,7 @@ def faults(figure: Figure, *, tolerance: float = TOLERANCE, least: float = LEAST
 
     Texts that are really drawn are compared by their turned boxes: those that leave the canvas,
     overlap another, or lie below a legend of which they are no part; legends that leave the canvas
-    or overlap; letters below 5 points; panels that the layout left no room, or could not lay out.
+    or overlap; letters below 6 points; panels that the layout left no room, or could not lay out.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -54,9 +55,15 @@ def faults(figure: Figure, *, tolerance: float = TOLERANCE, least: float = LEAST
     legends = _legends(figure)
     frames = [(legend, _rectangle(legend.get_window_extent())) for legend in legends]
     for legend, frame in frames:
-        (left, low), (right, top) = frame.min(0), frame.max(0)
+        shown = frame
+        if not legend.get_frame_on():
+            # What is seen of it; its box has an edge of several pixels, which may leave the canvas.
+            parts = [*legend.get_texts(), legend.get_title(), *legend.legend_handles]
+            boxes_of_parts = [part.get_window_extent() for part in parts if part is not None]
+            shown = _rectangle(Bbox.union([box for box in boxes_of_parts if box.width > 0]))
+        (left, low), (right, top) = shown.min(0), shown.max(0)
         out = max(-left, -low, right - wide, top - high)
-        if out > tolerance + 2:  # the frame is not drawn
+        if out > tolerance:
             found.append(f"cut: legend of {_name(legend.get_texts()[0])} by {out:.1f} px")
         parts = {*legend.get_texts(), legend.get_title()}
         for text, corners in boxes.items():
@@ -76,17 +83,29 @@ def faults(figure: Figure, *, tolerance: float = TOLERANCE, least: float = LEAST
 
 @contextlib.contextmanager
 def _drawn_texts() -> Iterator[list[Text]]:
-    """Record the texts that are drawn: not those of hidden ticks, or of an axis that is off."""
-    texts: dict[Text, None] = {}
-    draw_text = RendererAgg.draw_text
+    """Record the texts that are drawn: not those of hidden ticks, or of an axis that is off.
 
-    def recorded(self, gc, x, y, s, prop, angle, ismath=False, mtext=None):
-        if mtext is not None and mtext.get_text().strip():
-            texts[mtext] = None
-        draw_text(self, gc, x, y, s, prop, angle, ismath=ismath, mtext=mtext)
+    A renderer isn't told which text it draws if that has several lines: the text itself is asked.
+    """
+    texts: dict[Text, None] = {}
+    current: list[Text] = []
+    draw, draw_text = Text.draw, RendererAgg.draw_text
+
+    def recorded(self, renderer, *args, **kwargs):
+        current.append(self)
+        draw(self, renderer, *args, **kwargs)
+        current.pop()
+
+    def recorded_text(self, gc, x, y, s, *args, **kwargs):
+        if s.strip() and current:
+            texts[current[-1]] = None
+        draw_text(self, gc, x, y, s, *args, **kwargs)
 
     drawn: list[Text] = []
-    with mock.patch.object(RendererAgg, "draw_text", recorded):
+    with (
+        mock.patch.object(Text, "draw", recorded),
+        mock.patch.object(RendererAgg, "draw_text", recorded_text),
+    ):
         yield drawn
     drawn += texts
 

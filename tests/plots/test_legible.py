@@ -1,9 +1,8 @@
 """No text of any figure is cut, or lies over another, whatever the size of the figure.
 
-Why texts and boxes are measured here, and pictures are not compared with stored ones: letters of
-other versions of matplotlib and FreeType differ by whole pixels, so that a comparison of pictures
-fails where nothing is wrong, or is so tolerant that a lost label passes. What a figure shows is
-tested function by function, by its artists.
+Texts and boxes are measured here, however wide the letters of a version of matplotlib are. That
+marks are where they were is tested in test_marks.py, and what a figure shows function by function,
+by its artists.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from drawn import plots
 from matplotlib import pyplot as plt
 
 SIZES = ((3, 2), (4, 3), (6.4, 4.8), (9, 6), (12, 8))
-"""In inches: a column of a journal, two, a default of matplotlib, and what slides take."""
+"""In inches: a column of a journal, two, a default of matplotlib, and what slides take.
+
+All cases take some 12 minutes of one core."""
 
 CASES = [
     (name, size, n, long, layout)
@@ -107,6 +108,23 @@ def test_a_legend_can_be_switched_off(name):
         assert bool(there) == legend
 
 
+@pytest.mark.parametrize("name", ["curves", "layers", "mds", "scores"])
+@pytest.mark.parametrize("placed", [False, True], ids=["in a grid", "by hand"])
+def test_without_a_layout_a_legend_is_whole(name, placed):
+    figure = plt.figure(figsize=(3.3, 2.5), layout="none")
+    ax = figure.add_axes((0.2, 0.2, 0.7, 0.7)) if placed else figure.add_subplot()
+    plots()[name][1](12, True, ax)
+    assert ax.get_legend().get_texts()
+    assert legible.faults(figure) == []
+
+
+def test_a_figure_without_a_layout_in_which_all_has_room_stays_as_it_is():
+    _, ax = plt.subplots(figsize=(8, 5), layout="none")
+    before = ax.get_position().bounds
+    plots()["curves"][1](2, False, ax, legend=False)
+    assert ax.get_position().bounds == before
+
+
 @pytest.mark.parametrize("name", ["invariance", "transfer", "bands"])
 def test_several_panels_are_drawn_into_a_subfigure(name):
     figure = plt.figure(figsize=(12, 5), layout="constrained")
@@ -137,6 +155,20 @@ class TestTheCheck:
         ax.set_title("a title that is much too long for so small a figure")
         (fault,) = legible.faults(figure)
         assert fault.startswith("cut: 'a title")
+
+    def test_a_text_of_several_lines_that_leaves_the_canvas(self):
+        figure, ax = self.figure()
+        ax.set_title("a title that is much too\nlong for so small a figure")
+        (fault,) = legible.faults(figure)
+        assert fault.startswith("cut: 'a title")
+
+    def test_a_legend_without_a_frame_is_what_is_seen_of_it(self):
+        figure, ax = self.figure()
+        ax.plot([0, 1], label="a line")
+        ax.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0), frameon=False, borderpad=4)
+        assert legible.faults(figure) == []
+        ax.get_legend().set_bbox_to_anchor((1.7, 1.0))
+        assert any(fault.startswith("cut: legend") for fault in legible.faults(figure))
 
     def test_texts_over_each_other(self):
         figure, ax = self.figure()

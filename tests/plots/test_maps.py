@@ -78,3 +78,20 @@ def test_no_panel_of_a_sheet_stands_alone(n: int) -> None:
         assert columns * (rows - 1) < n <= columns * rows
         assert columns == 1 or n % columns != 1 or n == 2
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("size", "columns"), [((9.0, 2.7), 3), ((6.4, 4.8), 2), ((4.0, 8.0), 1)], ids=str
+)
+def test_maps_side_by_side_fill_the_figure(picture: np.ndarray, size, columns: int) -> None:
+    figure = plt.figure(figsize=size)
+    maps.plot_side_by_side(
+        picture, np.ones((20, 30)), signed=True, label="gradient", title="one", figure=figure
+    )
+    figure.draw_without_rendering()
+    panels = [ax for ax in figure.axes if ax.images]
+    assert len(panels) == 3
+    assert len({round(ax.get_position().x0, 2) for ax in panels}) == columns
+    assert sum(np.prod(ax.get_position().size) for ax in panels) > 0.45
+    assert any("gradient" in text.get_text() for text in figure.findobj(plt.Text))
+    plt.close(figure)

@@ -156,6 +156,8 @@ def test_a_figure_is_taken_and_settings_left_alone():
 
 def test_in_a_small_figure_less_stands_beside_the_cells():
     small = plot_regions(*tables(aliased=False), figure=plt.figure(figsize=(3, 2)))
+    assert not small.axes[0].child_axes
+    small = plot_regions(*tables(aliased=False), figure=plt.figure(figsize=(4, 3)))
     (right,) = small.axes[0].child_axes
     assert right.get_yticklabels()[0].get_text().endswith(": 0.45")
     (right,) = plot_regions(*tables(n_layers=12)).axes[0].child_axes
