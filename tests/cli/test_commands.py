@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 import pytest
+from processes import commands_in_a_new_process
 
 from probe import __version__, cli
 from probe.cli import complete
@@ -29,12 +30,30 @@ def probe_in_a_new_process(*arguments, code="", **environment):
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["rsa", "--help"], ["--version"]])
-def test_help_imports_nothing_heavy(arguments):
-    loaded = f"print('LOADED', [m for m in {HEAVY} if m in sys.modules])"
-    done = probe_in_a_new_process(*arguments, code=loaded)
-    assert done.returncode == 0, done.stderr
-    assert "LOADED []" in done.stdout
+HELPS = ("--help", "rsa --help", "--version")
+REFUSED = {
+    "rsa -m alexnet -d sim-v4 --n-resamples 1": "--n-resamples 1: expected a number ≥ 2",
+    "encode -m alexnet -d sim-v4 --folds 1": "--folds 1: expected 2 or more",
+    "extract -m alexnet -i x --dtype half": "--dtype 'half': expected one of float32, ",
+    "style a.png b.png --loss grm": "--loss 'grm': expected one of wasserstein, gram; did ",
+}
+
+
+@pytest.fixture(scope="module")
+def ended():
+    return commands_in_a_new_process([*HELPS, *REFUSED], HEAVY)
+
+
+@pytest.mark.parametrize("command", HELPS)
+def test_help_imports_nothing_heavy(ended, command):
+    assert (ended[command].code, ended[command].imported) == (0, [])
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_bad_values_are_refused_before_torch_is_imported(ended, command):
+    assert (ended[command].code, ended[command].out) == (2, "")
+    assert not {"torch", "rich"} & set(ended[command].imported)
+    assert ended[command].err.startswith(f"probe: error: {REFUSED[command]}")
 
 
 def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys, monkeypatch):
@@ -129,23 +148,6 @@ def test_without_arguments_the_help_is_shown(run):
 
 def test_version(run):
     assert run("--version").out == f"probe {__version__}\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        ("rsa -m alexnet -d sim-v4 --n-resamples 1", "--n-resamples 1: expected a number ≥ 2"),
-        ("encode -m alexnet -d sim-v4 --folds 1", "--folds 1: expected 2 or more"),
-        ("extract -m alexnet -i x --dtype half", "--dtype 'half': expected one of float32, "),
-        ("style a.png b.png --loss grm", "--loss 'grm': expected one of wasserstein, gram; did "),
-    ],
-)
-def test_bad_values_are_refused_before_torch_is_imported(words, error):
-    done = probe_in_a_new_process(
-        *words.split(), code="print('torch' in sys.modules, 'rich' in sys.modules)"
-    )
-    assert (done.returncode, done.stdout) == (2, "False False\n")
-    assert done.stderr.startswith(f"probe: error: {error}")
 
 
 def test_models(run):
