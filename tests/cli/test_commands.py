@@ -14,6 +14,7 @@ from probe.cli import complete
 
 HEAVY = (
     "torch", "torchvision", "xarray", "pandas", "numpy", "scipy", "matplotlib", "zarr", "rich",
+    "numba", "dask", "gradio", "PIL",
 )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def probe_in_a_new_process(*arguments, code="", **environment):
     )
 
 
-HELPS = ("--help", "rsa --help", "--version")
+HELPS = ("--help", "rsa --help", "extract --help", "studio --help", "--version")
 REFUSED = {
     "rsa -m alexnet -d sim-v4 --n-resamples 1": "--n-resamples 1: expected a number ≥ 2",
     "encode -m alexnet -d sim-v4 --folds 1": "--folds 1: expected 2 or more",
@@ -47,6 +48,10 @@ def ended():
 @pytest.mark.parametrize("command", HELPS)
 def test_help_imports_nothing_heavy(ended, command):
     assert (ended[command].code, ended[command].imported) == (0, [])
+
+
+def test_help_of_the_studio_names_its_address(ended):
+    assert "127.0.0.1" in ended["studio --help"].out
 
 
 @pytest.mark.parametrize("command", REFUSED)
@@ -209,10 +214,12 @@ def test_assets_add_of_a_foreign_file(run, own_cache, tmp_path):
     assert "kriegeskorte2008/92_brainRDMs.mat should have sha256:" in error
 
 
-def test_a_pipe_that_knows_ascii_only():
-    done = probe_in_a_new_process("layers", "alexnet", PYTHONIOENCODING="ascii")
+def test_layers_in_a_pipe_that_knows_ascii_only_and_without_torch_s_compiler():
+    code = "print('torchvision' in sys.modules, 'torch._dynamo' in sys.modules)"
+    done = probe_in_a_new_process("layers", "alexnet", code=code, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "features.11" in done.stdout
+    assert done.stdout.endswith("\nTrue False\n")
 
 
 @pytest.mark.parametrize(

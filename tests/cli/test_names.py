@@ -52,6 +52,7 @@ MISSPELT = [
     ("encode -m alxnet -d sim-v4", "unknown model 'alxnet'; did you mean 'alexnet'"),
     ("searchlight -m alexnet -d sim-v5", "recording 'sim-v5' does not exist"),
     ("extract -m alxnet -i .", "unknown model 'alxnet'"),
+    ("tuning alxnet", "unknown model 'alxnet'"),
     ("layers alxnet", "unknown model 'alxnet'"),
     ("filters alxnet", "unknown model 'alxnet'"),
     ("visualize alexnet site:sim-v4:1 --judge vgg61", "unknown model 'vgg61'"),
