@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from copy import deepcopy
+from functools import lru_cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -53,6 +54,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _drawn_once() -> Iterator[Callable[[str, int], Any] | None]:
+    """Random weights are drawn once, and every other time copied: AlexNet's take a second.
+
+    Yields the function that draws, for tests of itself.
+    """
+    if (network := sys.modules.get("probe.models.network")) is None:
+        yield None
+        return
+    draw = network._random
+    drawn = lru_cache(maxsize=4)(draw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "_random", lambda name, seed: deepcopy(drawn(name, seed)))
+        yield draw
 
 
 @pytest.fixture(autouse=True)
