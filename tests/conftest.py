@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -70,6 +71,24 @@ def _drawn_once() -> Iterator[Callable[[str, int], Any] | None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network, "_random", lambda name, seed: deepcopy(drawn(name, seed)))
         yield draw
+
+
+@pytest.fixture(scope="module")
+def _small_squeezenet() -> Iterator[None]:
+    """SqueezeNet sees 96 × 96 pixels, a sixth of its own: where what it sees is not the point."""
+    from probe.models import Preprocessing, network
+
+    published = network.for_network
+
+    def for_network(architecture: str, kind: str = "resize", *more: Any) -> Preprocessing:
+        seen = published(architecture, kind, *more)
+        if (architecture, kind) == ("squeezenet1_1", "resize"):
+            return replace(seen, resize=(96, 96))
+        return seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "for_network", for_network)
+        yield
 
 
 @pytest.fixture(autouse=True)
