@@ -24,8 +24,6 @@ from probe.errors import ProbeError
 from probe.extraction_settings import PRECISIONS, STORED
 from probe.models.preprocessing import KINDS
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet")
-
 LAYERS = "features.0,features.3.squeeze"
 
 
