@@ -116,9 +116,8 @@ print(round(next(r for r in results if not callable(r)).item(), 3))
     assert in_a_new_process(code) == ["2.0"]
 
 
-@pytest.mark.parametrize(
-    "first", [pytest.param("torch._dynamo", marks=pytest.mark.slow), "torchvision"]
-)
+@pytest.mark.slow  # in one process with another question, in test_compiler
+@pytest.mark.parametrize("first", ["torch._dynamo", "torchvision"])
 def test_what_is_loaded_is_left_as_it_is(first):
     code = f"""
 import sys, {first}
