@@ -8,10 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from copy import deepcopy
+from dataclasses import replace
+from functools import lru_cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -52,6 +54,40 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Every session has a cache folder of its own, shared by its tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROBE_CACHE", str(tmp_path_factory.getbasetemp() / "probe-cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _drawn_once() -> Iterator[Callable[[str, int], Any] | None]:
+    """Random weights are drawn once, and every other time copied: AlexNet's take a second.
+
+    Yields the function that draws, for tests of itself.
+    """
+    if (network := sys.modules.get("probe.models.network")) is None:
+        yield None
+        return
+    draw = network._random
+    drawn = lru_cache(maxsize=4)(draw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "_random", lambda name, seed: deepcopy(drawn(name, seed)))
+        yield draw
+
+
+@pytest.fixture(scope="module")
+def _small_squeezenet() -> Iterator[None]:
+    """SqueezeNet sees 96 × 96 pixels, a sixth of its own: where what it sees is not the point."""
+    from probe.models import Preprocessing, network
+
+    published = network.for_network
+
+    def for_network(architecture: str, kind: str = "resize", *more: Any) -> Preprocessing:
+        seen = published(architecture, kind, *more)
+        if (architecture, kind) == ("squeezenet1_1", "resize"):
+            return replace(seen, resize=(96, 96))
+        return seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "for_network", for_network)
         yield
 
 

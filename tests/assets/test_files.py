@@ -281,9 +281,3 @@ def test_derived_file_is_made_once_and_held_to_its_record():
     record_path(path).unlink()  # nobody knows any more what it is
     derive("converted", "x.bin", make)
     assert made == [1, 1, 1]
-
-
-def test_importing_assets_does_not_import_torch():
-    code = "import sys, probe.assets; print('torch' in sys.modules, 'requests' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.split() == ["False", "False"]

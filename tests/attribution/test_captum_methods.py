@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import random
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -383,16 +381,3 @@ def test_segments_draw_the_same_whatever_the_batch(module: Small) -> None:
         assert state_of(module) == before
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
         assert torch.equal(one, find(seed=1, batch_size=1))
-
-
-def test_captum_is_not_imported_before_it_is_needed() -> None:
-    code = (
-        "import sys, probe, probe.attribution\n"
-        "from probe.cli import _app\n"
-        "try: _app('saliency')(['saliency', '--help'])\n"
-        "except SystemExit: pass\n"
-        "assert not {'torch', 'captum'} & set(sys.modules), 'early'\n"
-        "import probe.attribution.methods\n"
-        "assert 'captum' not in sys.modules, 'by names'\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -7,12 +7,14 @@ import sys
 from contextlib import suppress
 
 import pytest
+from processes import commands_in_a_new_process
 
 from probe import __version__, cli
 from probe.cli import complete
 
 HEAVY = (
     "torch", "torchvision", "xarray", "pandas", "numpy", "scipy", "matplotlib", "zarr", "rich",
+    "numba", "dask", "gradio", "PIL",
 )  # fmt: skip
 
 
@@ -29,12 +31,34 @@ def probe_in_a_new_process(*arguments, code="", **environment):
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["rsa", "--help"], ["--version"]])
-def test_help_imports_nothing_heavy(arguments):
-    loaded = f"print('LOADED', [m for m in {HEAVY} if m in sys.modules])"
-    done = probe_in_a_new_process(*arguments, code=loaded)
-    assert done.returncode == 0, done.stderr
-    assert "LOADED []" in done.stdout
+HELPS = ("--help", "rsa --help", "extract --help", "studio --help", "--version")
+REFUSED = {
+    "rsa -m alexnet -d sim-v4 --n-resamples 1": "--n-resamples 1: expected a number ≥ 2",
+    "encode -m alexnet -d sim-v4 --folds 1": "--folds 1: expected 2 or more",
+    "extract -m alexnet -i x --dtype half": "--dtype 'half': expected one of float32, ",
+    "style a.png b.png --loss grm": "--loss 'grm': expected one of wasserstein, gram; did ",
+}
+
+
+@pytest.fixture(scope="module")
+def ended():
+    return commands_in_a_new_process([*HELPS, *REFUSED], HEAVY)
+
+
+@pytest.mark.parametrize("command", HELPS)
+def test_help_imports_nothing_heavy(ended, command):
+    assert (ended[command].code, ended[command].imported) == (0, [])
+
+
+def test_help_of_the_studio_names_its_address(ended):
+    assert "127.0.0.1" in ended["studio --help"].out
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_bad_values_are_refused_before_torch_is_imported(ended, command):
+    assert (ended[command].code, ended[command].out) == (2, "")
+    assert not {"torch", "rich"} & set(ended[command].imported)
+    assert ended[command].err.startswith(f"probe: error: {REFUSED[command]}")
 
 
 def test_a_command_that_is_built_alone_has_the_help_that_it_has_among_all(capsys, monkeypatch):
@@ -131,23 +155,6 @@ def test_version(run):
     assert run("--version").out == f"probe {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        ("rsa -m alexnet -d sim-v4 --n-resamples 1", "--n-resamples 1: expected a number ≥ 2"),
-        ("encode -m alexnet -d sim-v4 --folds 1", "--folds 1: expected 2 or more"),
-        ("extract -m alexnet -i x --dtype half", "--dtype 'half': expected one of float32, "),
-        ("style a.png b.png --loss grm", "--loss 'grm': expected one of wasserstein, gram; did "),
-    ],
-)
-def test_bad_values_are_refused_before_torch_is_imported(words, error):
-    done = probe_in_a_new_process(
-        *words.split(), code="print('torch' in sys.modules, 'rich' in sys.modules)"
-    )
-    assert (done.returncode, done.stdout) == (2, "False False\n")
-    assert done.stderr.startswith(f"probe: error: {error}")
-
-
 def test_models(run):
     names = [line.split()[0] for line in run("models").out.splitlines()]
     assert {"alexnet", "vgg16", "resnet18", "vit_b_16", "efficientnet_lite0"} <= set(names)
@@ -207,10 +214,12 @@ def test_assets_add_of_a_foreign_file(run, own_cache, tmp_path):
     assert "kriegeskorte2008/92_brainRDMs.mat should have sha256:" in error
 
 
-def test_a_pipe_that_knows_ascii_only():
-    done = probe_in_a_new_process("layers", "alexnet", PYTHONIOENCODING="ascii")
+def test_layers_in_a_pipe_that_knows_ascii_only_and_without_torch_s_compiler():
+    code = "print('torchvision' in sys.modules, 'torch._dynamo' in sys.modules)"
+    done = probe_in_a_new_process("layers", "alexnet", code=code, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "features.11" in done.stdout
+    assert done.stdout.endswith("\nTrue False\n")
 
 
 @pytest.mark.parametrize(

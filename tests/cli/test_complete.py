@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -54,14 +52,3 @@ def test_words_are_those_that_exist():
     assert tuple(CORRECTIONS) == tuple(settings.CORRECTIONS)
     assert (*RESAMPLES, "none") == settings.RESAMPLES
     assert set(settings.TESTS) == set(TESTS)
-
-
-def test_completion_imports_nothing_slow():
-    code = (
-        "import sys; from probe.cli import complete as c; from probe.settings import option_of; "
-        "from probe.comparison.settings import RSASettings; c.several_models('a'); "
-        "c.corrections(''); c.one_of(option_of(RSASettings, 'test').choices)('p'); "
-        "print({'torch', 'numba', 'pandas', 'numpy'} & set(sys.modules))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "set()"

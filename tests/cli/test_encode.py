@@ -12,6 +12,8 @@ from probe import images
 from probe.cli import complete
 from probe.encoding import Encoding, Encodings
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 
 @pytest.fixture
 def encode(run):

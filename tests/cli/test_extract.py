@@ -229,18 +229,11 @@ def test_a_disk_that_is_too_small(extract, own_cache, monkeypatch):
     assert extract("--reduce", "none", "--force").code == 0
 
 
-def test_help_teaches_and_imports_nothing_heavy():
-    code = (
-        "import sys; from probe.cli import main\ntry: main()\n"
-        "finally: print({'torch', 'numpy', 'pandas', 'numba', 'dask', 'xarray'} & set(sys.modules))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, "extract", "--help"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert ran.stdout.endswith("set()\n")
+def test_help_teaches(run):
+    ran = run("extract", "--help")
+    assert ran.code == 0
     for word in ("--skip-bad", "--force", "--dry-run", "srp:4096", "tcp://HOST", "slurm:10"):
-        assert word in ran.stdout
+        assert word in ran.out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 
 @pytest.fixture
 def folder(rsa, lab, tmp_path):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 FILES = {
     "table.csv", "pairs.csv", "result.json", "figure.png", "rdms.npz", "recording.npz",
 }  # fmt: skip

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes import in_a_new_process
 
 from probe.cli import complete
 
@@ -54,20 +52,6 @@ def test_bad_input(run, arguments, parts):
     for part in parts:
         assert part in error
     assert list(Path().iterdir()) == []
-
-
-def test_a_misspelled_network_is_answered_before_torch_is_imported():
-    code = """
-    import sys
-    from probe import cli
-    sys.argv = ["probe", "tuning", "alxnet"]
-    try:
-        cli.main()
-    except SystemExit as end:
-        assert end.code == 2
-    assert "torch" not in sys.modules
-    """
-    in_a_new_process(textwrap.dedent(code))
 
 
 def test_completion():

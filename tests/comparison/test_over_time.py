@@ -20,6 +20,8 @@ from probe.comparison.result_over_time import RSAOverTime
 from probe.errors import ProbeError
 from probe.recordings import from_folder
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 LAYERS = ["features.0", "features.3"]
 FILES = {
     "table.csv", "peaks.csv", "clusters.csv", "figure.png", "generalisation.csv",

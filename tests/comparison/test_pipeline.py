@@ -33,6 +33,8 @@ from probe.similarity import COMPARATORS, compare, get_comparator, rdm
 from probe.similarity.rdm_set import RDMs
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 CONVOLUTIONS = {"features.0": 0.039, "features.3": 0.229, "features.6": 0.304,
                 "features.8": 0.285, "features.10": 0.249}  # fmt: skip
 RELUS = {"features.1": 0.095, "features.4": 0.246, "features.7": 0.226,
@@ -244,7 +246,7 @@ class TestHumanIT:
         pd.testing.assert_series_equal(of_seed_0, human_it.layers.set_index("layer")["score"])
         pixels = table[table["kind"] == "pixels"].iloc[0]
         assert pixels["ci_low"] < pixels["score"] < pixels["ci_high"]
-        assert pixels["n_neuroids"] == 3 * 224 * 224
+        assert pixels["n_neuroids"] == 3 * 96 * 96
         assert any(note.startswith("Baselines: pixels") for note in human_it.notes())
 
     def test_scores_and_pixels_equal_a_computation_by_hand(self, human_it):

@@ -26,6 +26,8 @@ from probe.recordings import Recording
 from probe.recordings.several import several
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 QUICK = {"baselines": False, "n_resamples": 10, "progress": False}
 
 

@@ -28,6 +28,8 @@ from probe.models import Network, Preprocessing
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 QUICK = {"n_resamples": 20, "baselines": False, "progress": False}
 
 

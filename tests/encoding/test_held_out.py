@@ -23,6 +23,8 @@ from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 from probe.targets import values
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 N, SITES = 40, 5
 
 

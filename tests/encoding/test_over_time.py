@@ -19,6 +19,8 @@ from probe.output.pictures import png
 from probe.plots.over_time import plot_generalisation
 from probe.recordings import from_folder
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 LAYERS = ["features.0", "features.3"]
 
 

@@ -21,6 +21,8 @@ from probe.plots import plot_sites
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 QUICK = {"n_resamples": 0, "baselines": False, "progress": False}
 
 

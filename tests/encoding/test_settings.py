@@ -1,8 +1,6 @@
 """The options of `encode`, and those of the commands, are the same."""
 
 import inspect
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -48,19 +46,6 @@ def test_the_functions_of_features_take_the_options_of_the_command():
     assert set(FilterSettings().to_about()) - names == {
         "project", "weights", "preprocessing", "seed",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["attribution", "encoding", "features", "models", "recordings", "tuning"],
-)
-def test_settings_import_nothing_heavy(module):
-    code = (
-        f"import sys, probe.{module}.settings\n"
-        "print([m for m in ('numpy', 'torch', 'pandas') if m in sys.modules])"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
 
 
 def test_a_protocol_decides_method_and_readout():

@@ -23,6 +23,8 @@ from probe.models import Network, Preprocessing
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet, pasupathy_connor_shapes
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 QUICK = {"n_resamples": 0, "baselines": False, "progress": False}
 
 QUICKER = {

@@ -416,12 +416,6 @@ def test_without_pyav(tmp_path, monkeypatch):
     assert images.about(tmp_path / "x.mp4") == ABOUT
 
 
-def test_pyav_is_imported_only_when_it_is_needed():
-    code = "import sys, probe.images; print('av' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "False"
-
-
 def test_the_pattern_is_bayers():
     expected = np.array([[0, 32, 8, 40], [48, 16, 56, 24], [12, 44, 4, 36], [60, 28, 52, 20]])
     np.testing.assert_array_equal(movies._BAYER[:4, :4] * 64, expected)

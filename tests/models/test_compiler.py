@@ -67,8 +67,14 @@ with without_compiler():
     assert is_imported()
 assert is_imported() and hasattr(sys.modules["torch._dynamo"], "optimize")
 print("done")
+# torchvision that was imported with it is left as it is.
+import torchvision
+from probe.models.vision import import_torchvision
+import_torchvision()
+module = sys.modules["torchvision.ops.roi_align"]
+print(getattr(module, "is_compile_supported", torch._dynamo.utils.is_compile_supported).__module__)
 """
-    assert in_a_new_process(code) == ["done"]
+    assert in_a_new_process(code) == ["done", "torch._dynamo.utils"]
 
 
 def test_it_stays_where_it_is_imported(monkeypatch):

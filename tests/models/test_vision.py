@@ -19,20 +19,9 @@ def installed_source():
     return (folder / "ops" / "roi_align.py").read_bytes()
 
 
-def test_layers_are_listed_without_the_compiler():
-    code = """
-import sys
-from probe.cli import app
-app(["layers", "alexnet", "--layers", "features.0"], standalone_mode=False)
-print("torchvision" in sys.modules, "torch._dynamo" in sys.modules)
-"""
-    assert in_a_new_process(code)[-2:] == ["True", "False"]
-
-
 @pytest.mark.slow
 def test_the_compiler_and_optimisers_work_afterwards():
     code = """
-import sys
 before = list(sys.meta_path)
 from probe.models.vision import import_torchvision
 import_torchvision()
@@ -127,9 +116,8 @@ print(round(next(r for r in results if not callable(r)).item(), 3))
     assert in_a_new_process(code) == ["2.0"]
 
 
-@pytest.mark.parametrize(
-    "first", [pytest.param("torch._dynamo", marks=pytest.mark.slow), "torchvision"]
-)
+@pytest.mark.slow  # in one process with another question, in test_compiler
+@pytest.mark.parametrize("first", ["torch._dynamo", "torchvision"])
 def test_what_is_loaded_is_left_as_it_is(first):
     code = f"""
 import sys, {first}

@@ -22,11 +22,7 @@ QUICK = {
     "own_recording": "n_stimuli, n_repetitions, n_neurons, n_resamples = 20, 4, 8, 10",
     "pictures": "size, steps = 64, 4",
     "tuning": 'layers, stimuli = "conv1", "gratings"',
-    "explain": """
-import probe
-smaller = probe.models.Preprocessing("resize", (64, 64))
-network = probe.models.load("squeezenet1_1", preprocessing=smaller)
-""",
+    "explain": "",
     "rsa": """
 import probe
 v4, v1 = (probe.recordings.load(name).select(stimuli=range(20)) for name in (v4, v1))
@@ -48,6 +44,15 @@ dataset, n_resamples, steps, stride = str(folder), 10, 2, 40
 """What takes the place of a notebook's parameters, where only whether it runs is the question."""
 
 
+SMALL = """
+%reset -f
+import probe
+from probe.models import network
+network.for_network = lambda *_: probe.models.Preprocessing("resize", (64, 64))
+"""
+"""Comes before them: of a notebook before, nothing is left, and networks see small pictures."""
+
+
 def run(path: Path, quick: bool, kernel: Any = None) -> None:
     """Run a notebook, and look at what it shows."""
     import nbformat
@@ -57,7 +62,7 @@ def run(path: Path, quick: bool, kernel: Any = None) -> None:
     if quick:
         (parameters,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
         parameters.source += "\n" + QUICK[path.stem]
-        notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(SMALL))
     NotebookClient(notebook, timeout=600, kernel_name="python3", km=kernel).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     shown = [out.get("data", {}) for out in outputs]

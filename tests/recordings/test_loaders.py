@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -246,8 +244,3 @@ def test_a_mat_file_without_the_variable(tmp_path):
         scipy.io.savemat(tmp_path / file.name, {"RDMs": np.zeros((2, 2))})
     with pytest.raises(ProbeError, match="is not what its manifest says"):
         loaders.kriegeskorte2008(manifests()["kriegeskorte2008"], None, fake_fetch(tmp_path))
-
-
-def test_importing_recordings_does_not_import_torch():
-    code = "import sys, probe.recordings, probe.stimuli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -872,11 +872,3 @@ def test_a_column_that_was_asked_for_is_needed(tmp_path):
 def test_the_bar_counts_images(folder, capsys):
     image_set(folder, progress=True)
     assert "checking images" in capsys.readouterr().err
-
-
-def test_pandas_and_torch_are_not_imported_for_a_folder(folder):
-    code = (
-        "import sys; from probe.stimuli import image_set; image_set(sys.argv[1]);"
-        "sys.exit(bool({'torch', 'pandas', 'dask'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 0

@@ -44,7 +44,7 @@ from probe.synthesis.transforms import generator
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
 QUICK: dict[str, Any] = {
-    "layers": "relu1_1=2,relu2_1,relu3_1=0.5", "content_layer": "relu3_2", "size": 64, "steps": 3,
+    "layers": "relu1_1=2,relu2_1=0.5", "content_layer": "relu3_2", "size": 64, "steps": 3,
     "weights": "random", "model": "vgg11", "precision": "float32", "progress": False,
 }  # fmt: skip
 QUICK_SETTINGS = {name: value for name, value in QUICK.items() if name != "progress"}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given
@@ -131,13 +128,6 @@ class TestCheck:
 
 
 class TestThePackage:
-    def test_kinds_are_imported_without_the_reading_of_text(self) -> None:
-        code = "import sys, probe.targets.kinds; print('probe.targets.text' in sys.modules)"
-        run = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        assert run.stdout.strip() == "False"
-
     def test_every_public_name_is_there(self) -> None:
         for name in targets.__all__:
             assert getattr(targets, name) is not None
