@@ -460,6 +460,23 @@ def test_small_sizes_are_more_work_than_their_pixels(monkeypatch: pytest.MonkeyP
     assert gram.work(-1) == gram.steps(-1) * 256**2
 
 
+@pytest.mark.parametrize("loss", ["wasserstein", "gram"])
+def test_a_style_counts_as_much_as_its_region_is_large(loss: str) -> None:
+    """Its terms are means over the region: each pixel of a small one would change faster."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :16] = 255
+    content = drawn(1, 64, 64)
+
+    def shares(*styles: np.ndarray, **options: Any) -> np.ndarray:
+        transfer = transfer_of(content, *styles, loss=loss, **options)
+        terms, _ = transfer.style_terms((64, 64))
+        return np.array([term.share for term in terms]).reshape(len(styles), -1)
+
+    everywhere = shares(drawn(2))
+    of_regions = shares(drawn(2), drawn(2), masks=[mask, 255 - mask])
+    np.testing.assert_allclose(of_regions, [[0.25], [0.75]] * everywhere, rtol=1e-6)
+
+
 class TestTheContentInTheColoursOfTheStyle:
     """What a picture starts from."""
 
