@@ -3,7 +3,8 @@
 Run ``python analyses/gallery.py [NAME …] [--output DIR]``; by default all, into ``gallery/`` beside
 this file.
 
-Photographs: astronaut (NASA), coffee (R. Michetti, CC0), as scikit-image ships them.
+Photographs: astronaut (NASA), chelsea (S. van der Walt, CC0), coffee (R. Michetti, CC0) and
+immunohistochemistry (Center for Microscopy and Molecular Imaging), as scikit-image ships them.
 """
 
 from __future__ import annotations
@@ -47,23 +48,44 @@ def seen(model: str, targets: object, **settings: object) -> np.ndarray:
     return joined.astype(np.float32) / 255
 
 
+def tiled() -> np.ndarray:
+    """Put a pattern without seams beside and below itself."""
+    made = probe.visualize("squeezenet1_1", "features.7:8", tileable=True, size=192, **ALIKE)
+    return np.tile(made.pictures[0], (2, 3, 1)).astype(np.float32) / 255
+
+
+def cut_out() -> np.ndarray:
+    """Make a picture of a class with nothing around it: RGB and opacity."""
+    made = probe.visualize("squeezenet1_1", "strawberry", transparent=True, **ALIKE)
+    return made.pictures[0].astype(np.float32) / 255
+
+
+def painted() -> np.ndarray:
+    """Paint a photograph in the style of a section of tissue."""
+    return probe.style(photograph("chelsea"), photograph("immunohistochemistry")).pixels
+
+
 PICTURES: dict[str, Callable[[], np.ndarray]] = {
     "dream-landscape": lambda: dreamt(landscape(), "creatures"),
     "dream-cities": lambda: dreamt(photograph("coffee"), "cities", 600),
     "dream-coffee": lambda: dreamt(photograph("coffee"), "brushstrokes", 600),
     "dream-astronaut": lambda: dreamt(photograph("astronaut"), "subtle"),
+    "style-chelsea": painted,
+    "tile": tiled,
+    "cut-out": cut_out,
     "conv5": lambda: seen("alexnet", "features.10", channels=CHANNELS),
     "classes": lambda: seen("squeezenet1_1", ["goldfish", "castle", "strawberry", "tabby"]),
 }
 """What is shown, by the name of its file."""
 
 
-def as_jpeg(pixels: np.ndarray) -> bytes:
-    """Give the content of a small file of a picture in 0–1."""
+def encoded(pixels: np.ndarray) -> tuple[str, bytes]:
+    """Return the ending and the content of a small file of a picture in 0–1."""
     out = io.BytesIO()
     picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
-    picture.save(out, "jpeg", quality=88)
-    return out.getvalue()
+    kind, ending = ("webp", ".webp") if picture.mode == "RGBA" else ("jpeg", ".jpg")
+    picture.save(out, kind, quality=88)
+    return ending, out.getvalue()
 
 
 def main() -> None:
@@ -77,8 +99,9 @@ def main() -> None:
         parser.error(f"there is no {', '.join(unknown)}; there is {', '.join(PICTURES)}")
     given.output.mkdir(parents=True, exist_ok=True)
     for name in given.names:
-        path = given.output / f"{name}.jpg"
-        path.write_bytes(as_jpeg(PICTURES[name]()))
+        ending, content = encoded(PICTURES[name]())
+        path = given.output / (name + ending)
+        path.write_bytes(content)
         print(path)
 
 
