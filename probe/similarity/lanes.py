@@ -139,7 +139,8 @@ def _prefetch_instruction() -> Any:
 
         return types.void(array, position), generate
 
-    return prefetch if numba.config.DISABLE_JIT else intrinsic(instruction)
+    config: Any = numba.config  # whose attributes no type checker knows
+    return prefetch if config.DISABLE_JIT else intrinsic(instruction)
 
 
 @cache

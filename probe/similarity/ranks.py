@@ -32,6 +32,8 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
     """
     import numba
 
+    config: Any = numba.config  # whose attributes no type checker knows
+
     def with_options(**options: Any) -> Any:
         if not helpers:
             return numba.njit(**options)(function)
@@ -41,7 +43,7 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
         with_helpers.__qualname__ = f"{function.__qualname__}-{_digest(helpers)}"
         return numba.njit(**options)(with_helpers)
 
-    if numba.config.DISABLE_JIT:
+    if config.DISABLE_JIT:
         return function
 
     try:
