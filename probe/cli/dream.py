@@ -132,6 +132,7 @@ def dream(
             terminal.put(f"wrote {record['files'][0]}", *(f"note: {note}" for note in notes))
         return
     paths = _paths(files, output, read)
+    outputs.check_pages(paths, report=writing.report)
 
     from probe import images
     from probe.synthesis.dream import prepare

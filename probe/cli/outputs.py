@@ -141,6 +141,27 @@ def write_page(written: Path, *, report: bool) -> list[Path]:
     return [write_report(written)]
 
 
+def check_pages(made: Sequence[Path], *, report: bool) -> None:
+    """Check that each picture, or folder of them, has a page of its own, before it is made.
+
+    Raises
+    ------
+    ProbeError
+        If two would have the same, or one would replace a file of somebody else's.
+    """
+    if not report:
+        return
+    from probe.reporting.writing import page_of_work
+
+    pages = [page_of_work(path) for path in made]
+    for k, page in enumerate(pages):
+        if page in pages[:k]:
+            raise ProbeError(
+                f"--report: two of the pages would be written to {str(page)!r}: make the pictures "
+                "one at a time, with an --output each"
+            )
+
+
 def refuse_page_of_film(*, report: bool) -> None:
     """Refuse a page about a film, before it is made.
 

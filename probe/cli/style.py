@@ -175,7 +175,9 @@ def _paint_pictures(
 
     names = [_name([content, *sources.styles], ".png") for content in sources.contents]
     records = []
-    for content, path in zip(sources.contents, outputs.paths_of(names, output, read), strict=True):
+    paths = outputs.paths_of(names, output, read)
+    outputs.check_pages(paths, report=writing.report)
+    for content, path in zip(sources.contents, paths, strict=True):
         plan = prepare(
             content, sources.styles, settings, masks=sources.masks, style_masks=sources.style_masks
         )

@@ -193,6 +193,7 @@ def visualize(
     name = plain_name("visualize", settings.model, *words, context.params["channels"])
     path = output or Path(f"{name}.png" if repeat is None else f"{repeat.stem}-again.png")
     outputs.check_apart(path, [repeat])
+    outputs.check_pages([path], report=report)
     plan = prepare(settings)
     n = 2 if patches is not None else 1 if picture is not None else len(plan.each)
     check_place(path, n, transparent=settings.transparent)
@@ -247,6 +248,7 @@ def _superstimulus(
             f"{str(path)!r}: superstimuli are written as a sheet (.png), a table (.csv), or into "
             "a folder (a name without an ending)"
         )
+    outputs.check_pages([path], report=report)
     # Where nothing is said of these, what suits superstimuli holds.
     chosen = {name: overrides[name] for name in ("steps", "lr") if name in overrides}
     with outputs.previews(path, preview) as show_preview:

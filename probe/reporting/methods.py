@@ -337,11 +337,13 @@ def of_encoding(facts: Mapping[str, Any], result: Any, cited: Cited) -> list[str
             f"{fit['n_resamples']:,} bootstrap samples of "
             f"{'the ' if fit['units'] != 'stimuli' else ''}{fit['units']}"
         )
+        banded = fit["method"] == "banded"
+        of_bands = ", and of what layers contribute to R²," if banded else ""
         # A fit of earlier versions has percentiles everywhere.
         sentences.append(
             f"95 % intervals of medians over sites are t intervals around the score, with the "
-            f"standard deviation over {of_samples} for its standard error; those of single sites "
-            "are percentiles of the same samples."
+            f"standard deviation over {of_samples} for its standard error; those of single sites"
+            f"{of_bands} are percentiles of the same samples."
             if fit.get("intervals")
             else f"95 % intervals are percentiles of {of_samples}."
         )

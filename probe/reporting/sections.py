@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count as numbers
 from typing import TYPE_CHECKING, Any
@@ -394,7 +395,7 @@ class Sections:
         if made in MADE:
             kind, describe, what = MADE[made]
             text, target = describe(about, cited), what(about)
-            notes = [f"The same picture again: probe {made} --from {name}"]
+            notes = [f"The same picture again: probe {made} --from {shlex.quote(name)}"]
         title = f"{name}: {target}" if target else name
         if about.get("makers"):
             kind, text = "Superstimuli", methods.of_superstimuli(about, cited)

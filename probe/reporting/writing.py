@@ -14,6 +14,9 @@ from probe.reporting.sections import Sections
 NAME = "report.html"
 """Of a page, where none is said."""
 
+MARK = b"Written by probe "
+"""What every page says at its end."""
+
 
 def report(*results: Any, output: str | Path | None = None, title: str | None = None) -> Path:
     """Write one page that stands by itself: figures, tables, how it was done, whom to cite.
@@ -71,16 +74,36 @@ def check_output(output: str | Path | None, results: tuple[Any, ...]) -> Path:
     Raises
     ------
     ProbeError
-        If that is no .html file.
+        If that is no .html file, or, where it was not named, a file of somebody else's.
     """
     if output is None:
         first = results[0]
         alone = len(results) == 1 and isinstance(first, (str, Path))
-        folder = Path(first).expanduser() if alone else Path()
-        if folder.is_file():
-            return folder.with_suffix(".html")
-        return folder / NAME
+        return page_of_work(Path(first).expanduser() if alone else Path())
     path = Path(output).expanduser()
     if path.suffix.lower() not in (".html", ".htm"):
         raise ProbeError(f"{str(output)!r} cannot be written: its name has to end in .html")
+    return path
+
+
+def page_of_work(made: Path) -> Path:
+    """Return where the page about a picture or a folder is written, if nobody says so.
+
+    Parameters
+    ----------
+    made : Path
+        A picture, or a folder; it need not be there yet.
+
+    Raises
+    ------
+    ProbeError
+        If a file is there that is no page of ours: nobody named what would be lost.
+    """
+    is_picture = made.is_file() or (bool(made.suffix) and not made.is_dir())
+    path = made.with_suffix(".html") if is_picture else made / NAME
+    if path.is_file() and MARK not in path.read_bytes():
+        raise ProbeError(
+            f"{str(path)!r} would be replaced by the page, and was not written by probe: move it, "
+            "or choose another --output"
+        )
     return path

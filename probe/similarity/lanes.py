@@ -121,6 +121,7 @@ def prefetch(array: np.ndarray, position: int) -> None:
 @cache
 def _prefetch_instruction() -> Any:
     """Return what `prefetch` is in machine code."""
+    import numba
     from llvmlite import ir
     from numba.core import types
     from numba.extending import intrinsic
@@ -138,7 +139,8 @@ def _prefetch_instruction() -> Any:
 
         return types.void(array, position), generate
 
-    return intrinsic(instruction)
+    config: Any = numba.config  # whose attributes no type checker knows
+    return prefetch if config.DISABLE_JIT else intrinsic(instruction)
 
 
 @cache

@@ -7,8 +7,9 @@ number below it a running sum.
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import FunctionType
@@ -31,10 +32,19 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
     """
     import numba
 
+    config: Any = numba.config  # whose attributes no type checker knows
+
     def with_options(**options: Any) -> Any:
+        if not helpers:
+            return numba.njit(**options)(function)
         by_name = {helper.__name__: numba.njit(**options)(helper) for helper in helpers}
-        code, namespace = function.__code__, function.__globals__ | by_name
-        return numba.njit(**options)(FunctionType(code, namespace) if helpers else function)
+        with_helpers = FunctionType(function.__code__, function.__globals__ | by_name)
+        # Machine code that is kept holds the helpers, too, of whose files Numba looks at none.
+        with_helpers.__qualname__ = f"{function.__qualname__}-{_digest(helpers)}"
+        return numba.njit(**options)(with_helpers)
+
+    if config.DISABLE_JIT:
+        return function
 
     try:
         machine = with_options(nogil=True, cache=True)
@@ -51,6 +61,13 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
         return machine(*arguments)
 
     return run
+
+
+def _digest(functions: Sequence[Callable[..., Any]]) -> str:
+    """Return what changes with what functions do."""
+    codes = [function.__code__ for function in functions]
+    text = repr([(code.co_code, code.co_consts, code.co_names) for code in codes])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _kind(argument: Any) -> tuple[Any, ...] | type:

@@ -355,6 +355,27 @@ def test_a_page_about_each_picture(dream):
     assert "The picture cat.png was changed" in whole
 
 
+def test_a_page_replaces_nothing_that_is_not_its_own(dream):
+    Path("cat-dream.html").write_text("<p>My cat.</p>")
+    ran = dream("cat.png", "-o", "cat-dream.png", "--report")
+    assert ran.code == 2
+    assert "'cat-dream.html' would be replaced by the page" in ran.err
+    assert Path("cat-dream.html").read_text() == "<p>My cat.</p>"
+    assert not Path("cat-dream.png").exists()
+    for k in range(2):  # its own it does
+        name = "a & b.png"
+        assert dream("cat.png", "-o", name, "--report").code == 0, k
+    assert "--from &#39;a &amp; b.png&#39;" in Path("a & b.html").read_text()
+
+
+def test_two_pictures_have_two_pages(dream):
+    Path("photo.png").write_bytes(Path("cat.png").read_bytes())
+    ran = dream("photo.jpg", "photo.png", "-o", "made", "--report")
+    assert ran.code == 2
+    assert "two of the pages would be written to 'made/photo-dream.html'" in ran.err
+    assert not list(Path().glob("made/*"))
+
+
 def test_no_page_of_a_film(dream):
     ran = dream("photo.jpg", "--zoom", 2, "-o", "zoom.mp4", "--report")
     assert ran.code == 2

@@ -327,6 +327,10 @@ class TestDamaged:
         (damaged / "sites.npz").write_bytes(content)
         self.refused(damaged)
 
+    def test_pairs_that_are_none(self, damaged):
+        (damaged / "pairs.csv").write_text("nothing\n")
+        self.refused(damaged)
+
     def test_sites_that_were_lost(self, damaged):
         lines = (damaged / "sites.csv").read_text().splitlines(keepends=True)
         (damaged / "sites.csv").write_text("".join(lines[:2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numba
 import numpy as np
@@ -129,6 +130,23 @@ class TestCompilation:
         with pytest.raises(RuntimeError, match="no locator"):
             numba.njit(cache=True)(double)
         assert compiled(double)(21) == 42
+
+    def test_machine_code_of_other_helpers_is_not_read_again(self, tmp_path, monkeypatch):
+        """Numba looks at the file and the bytecode of the caller alone."""
+        monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "machine code"))
+        caller, helper = tmp_path / "caller.py", tmp_path / "helper.py"
+        caller.write_text("def caller(x):\n    return helper(x)\n")
+        for factor in (2, 3, 2):
+            helper.write_text(f"def helper(x):\n    return {factor} * x\n")
+            namespace: dict[str, Any] = {}
+            for file in (caller, helper):
+                exec(compile(file.read_text(), str(file), "exec"), namespace)
+            assert compiled(namespace["caller"], namespace["helper"])(7) == 7 * factor
+        assert list(tmp_path.rglob("caller.caller-*.nbi"))
+
+    def test_without_a_compiler(self, monkeypatch):
+        monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+        assert compiled(eval("lambda x: x / 4"))(2) == 0.5
 
     def test_a_signal_never_falls_into_the_compiler(self):
         """Python calls lose a KeyboardInterrupt that compiled code makes; main gets all signals."""
