@@ -13,6 +13,7 @@ from probe.comparison.result import Ceiling, Choice, RSAResult
 from probe.comparison.result_map import RSAMap
 from probe.comparison.result_over_time import RSAOverTime
 from probe.errors import ProbeError
+from probe.output.files import read_pairs
 from probe.similarity.rdm_set import RDMs
 
 FILE = "result.json"
@@ -62,7 +63,7 @@ def _result(folder: Path, about: dict[str, Any]) -> RSAResult:
     return RSAResult(
         table=table,
         by_subject=_as_numbers(pd.DataFrame(about.pop("by_subject"))),
-        pairs=_as_numbers(pd.read_csv(folder / "pairs.csv", keep_default_na=False)),
+        pairs=read_pairs(folder / "pairs.csv"),
         ceiling=Ceiling(_number(bounds["lower"]), _number(bounds["upper"]), bounds["kind"]),
         choice=None if choice is None else Choice(**choice),
         rdms=RDMs.load(folder / "rdms.npz"),

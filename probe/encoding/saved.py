@@ -14,6 +14,7 @@ from probe.encoding.map import Encodings
 from probe.encoding.over_time import EncodingOverTime
 from probe.encoding.result import BAND_COLUMNS, FORMAT, Encoding
 from probe.errors import ProbeError
+from probe.output.files import read_pairs
 
 FILE = "encoding.json"
 """What says how a fit was made."""
@@ -71,7 +72,7 @@ def read_tables(folder: Path) -> Encoding:
         identity = Identity(**about.pop("identity"))
         table = pd.DataFrame(about.pop("table"))
         sites = _read_sites(folder / "sites.csv")
-        pairs = _read_pairs(folder / "pairs.csv")
+        pairs = read_pairs(folder / "pairs.csv")
         bands = _read_bands(folder / "bands.csv", sites, about)
         provenance = about.pop("provenance")
         _check_whole(sites, about)
@@ -134,14 +135,6 @@ def _as_numbers(table: pd.DataFrame) -> pd.DataFrame:
         if column not in _WORDS:
             table[column] = pd.to_numeric(table[column], errors="coerce")
     return table
-
-
-def _read_pairs(path: Path) -> pd.DataFrame:
-    """Read tests between layers: of a file that holds no such thing, a page would be silent."""
-    pairs = pd.read_csv(path)
-    if not {"model_a", "model_b", "p"}.issubset(pairs.columns):
-        raise ValueError(f"{path.name} holds no tests between layers")
-    return pairs
 
 
 def _read_sites(path: Path) -> pd.DataFrame:

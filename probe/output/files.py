@@ -121,6 +121,30 @@ def csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False).encode()
 
 
+def read_pairs(path: Path) -> pd.DataFrame:
+    """Read tests between layers or models, one for each pair of them, as ``.pairs`` of results.
+
+    A page about a file in which some are missing would leave them out without a word.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, holds no tests, or not one for each pair.
+    """
+    import pandas as pd
+
+    numbers = ["difference", "se", "p", "p_fdr", "p_holm"]
+    # A layer may be called 'NA'.
+    pairs = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in numbers})
+    if missing := {"model_a", "model_b", *numbers} - set(pairs.columns):
+        raise ValueError(f"{path.name} has no column {min(missing)}")
+    pairs[numbers] = pairs[numbers].astype(float)
+    n = len(set(pairs["model_a"]) | set(pairs["model_b"]))
+    if len(pairs) != n * (n - 1) // 2:
+        raise ValueError(f"{path.name} holds {len(pairs)} tests, not one for each pair of {n}")
+    return pairs
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as partial:

@@ -23,7 +23,7 @@ from probe.similarity.lanes import (
     LANES,
     SortedPairs,
     agreements,
-    permute_pairs,
+    permute_rows,
     ranked_products,
 )
 from probe.similarity.moments import Products, moments
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from probe.similarity.rdm_set import RDMs
 
 PERMUTED_PAIRS = 2**22
-"""Pairs in all permutations that are held at a time, or those of one."""
+"""Pairs in all permutations that are held at a time."""
 
 SCORED_TOGETHER = 32
 """RDMs of the data whose products with each other are computed, where no bounds are asked for."""
@@ -346,13 +346,17 @@ class OfPairs(Comparator):
             f"mean {self.name}",
             lambda: data.pairs.squares(self.units(data).mean(axis=0, keepdims=True))[0],
         )
-        scores = np.empty((len(orders), len(units)))
-        n_together = min(len(orders), max(1, PERMUTED_PAIRS // units.shape[1]))
-        permuted = np.empty((n_together, units.shape[1]))
-        for start in range(0, len(orders), max(1, n_together)):
-            part = np.ascontiguousarray(orders[start : start + n_together])
-            compiled(permute_pairs)(mean, part, permuted)
-            scores[start : start + n_together] = permuted[: len(part)] @ units.T
+        orders = np.ascontiguousarray(orders)
+        scores = np.zeros((len(orders), len(units)))
+        # Some rows of the matrix at a time: those of all permutations fit into memory, and the
+        # models are gone through once.
+        n_together = max(1, PERMUTED_PAIRS // (len(orders) * models.pairs.n))
+        for start in range(0, models.pairs.n - 1, n_together):
+            stop = min(start + n_together, models.pairs.n - 1)
+            first, end = models.pairs.offsets[[start, stop]] + [start + 1, stop + 1]
+            permuted = np.empty((len(orders), end - first))
+            compiled(permute_rows)(mean, orders, start, permuted)
+            scores += permuted @ units[:, first:end].T
         return scores
 
     def pool(self, rdms: np.ndarray, pairs: Pairs | None = None) -> np.ndarray:
@@ -476,7 +480,7 @@ class Ranked(OfPairs):
 
     unbiased_by_ties: bool = False
 
-    block = 4 * LANES
+    block = 2 * LANES
 
     def resample(
         self,

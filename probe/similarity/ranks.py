@@ -22,6 +22,10 @@ ROUNDING = 1e-13
 computed in another order of summation differ in their last digits."""
 
 
+SORTED_TOGETHER = 2**22
+"""Distances whose order is held at a time, or those of one RDM: it takes as much memory as they."""
+
+
 @cache
 def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop over arrays to machine code, when it is first wanted.
@@ -180,7 +184,10 @@ def centred_ranks(rdms: np.ndarray) -> np.ndarray:
     """
     rdms = np.ascontiguousarray(rdms, dtype=np.float64)
     ranks = np.empty_like(rdms)
-    compiled(_centred_ranks)(rdms, sort_rows(rdms), ROUNDING, ranks)
+    n_together = max(1, SORTED_TOGETHER // max(1, rdms.shape[1]))
+    for start in range(0, len(rdms), n_together):
+        part = slice(start, start + n_together)
+        compiled(_centred_ranks)(rdms[part], sort_rows(rdms[part]), ROUNDING, ranks[part])
     return ranks
 
 

@@ -173,7 +173,7 @@ def test_a_result_that_lacks_something_is_one_line(rsa_folder, tmp_path, part, n
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("pairs.csv", "a,b\n1,2\n", "another version of probe"),
+        ("pairs.csv", "a,b\n1,2\n", "pairs.csv has no column"),
         ("best.csv", "model\nx\n", r"2 runs \(result\.json and best\.csv\)"),
     ],
 )

@@ -1,6 +1,7 @@
 """What was saved is read again, and says the same."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,28 @@ def test_a_damaged_file_is_one_line(rsa_folder, tmp_path, content):
     with pytest.raises(ProbeError, match=r"damaged|no comparison") as told:
         comparisons.read_saved(folder)
     assert "\n" not in str(told.value)
+
+
+damaged_pairs = {
+    "junk": (lambda text: "a,b\n1,2\n", "has no column"),
+    "no numbers": (
+        lambda text: re.sub(r"[\d.e-]+$", "much", text, flags=re.MULTILINE),
+        "could not convert",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", sorted(damaged_pairs))
+@pytest.mark.parametrize("kind", ["rsa", "encode"])
+def test_damaged_tests_between_layers_are_one_line(kind, damage, request, tmp_path):
+    change, message = damaged_pairs[damage]
+    saved = request.getfixturevalue({"rsa": "rsa_folder", "encode": "encoding_folder"}[kind])
+    folder = shutil.copytree(saved, tmp_path / "saved")
+    (folder / "pairs.csv").write_text(change((folder / "pairs.csv").read_text()))
+    reader = {"rsa": comparisons.read_saved, "encode": fits.read_saved}[kind]
+    with pytest.raises(ProbeError, match=f"damaged.*{message}") as refusal:
+        reader(folder)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.slow  # a process of its own

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from probe.similarity import lanes
+from probe.similarity import comparators, lanes
 from probe.similarity.comparators import COMPARATORS
 from probe.similarity.kendall import kendall
 from probe.similarity.lanes import (
     LANES,
     SortedPairs,
     agreements,
-    permute_pairs,
+    permute_rows,
     ranked_products,
 )
 from probe.similarity.pairs import Pairs
@@ -150,11 +150,27 @@ def test_many_resamples_are_as_each_by_itself(name, missing):
         np.testing.assert_allclose(bounds[:, k], its_bounds[:, 0], atol=1e-12)
 
 
-def test_permuted_pairs():
+@pytest.mark.parametrize("at_a_time", [1, 3 * N * 2, 2**22])
+@pytest.mark.parametrize("name", ["spearman", "rho-a", "pearson", "cosine"])
+def test_permuted_scores_are_those_of_permuted_rdms(name, at_a_time, monkeypatch):
+    monkeypatch.setattr(comparators, "PERMUTED_PAIRS", at_a_time)
+    comparator = COMPARATORS[name]
+    x, pairs = draw(0, 2)
+    y, _ = draw(1, 3)
+    models, data = comparator.prepare(x, pairs), comparator.prepare(y, pairs)
+    orders = np.stack([np.random.default_rng(k).permutation(N) for k in range(3)])
+    scores = comparator.permuted_scores(models, data, orders)
+    for of_order, order in zip(scores, orders, strict=True):
+        permuted = comparator.prepare(y[:, pairs.permuted(order)], pairs)
+        expected = comparator.similarity(models, permuted).mean(axis=1)
+        np.testing.assert_allclose(of_order, expected, atol=1e-14)
+
+
+def test_rows_of_permuted_rdms():
     rdms, pairs = draw(0, 1)
     orders = np.stack([np.random.default_rng(k).permutation(N) for k in range(3)])
     permuted = np.empty((3, len(pairs)))
-    compiled(permute_pairs)(pairs.squares(rdms)[0], orders, permuted)
+    compiled(permute_rows)(pairs.squares(rdms)[0], orders, 0, permuted)
     for order, row in zip(orders, permuted, strict=True):
         np.testing.assert_array_equal(row, rdms[0, pairs.permuted(order)])
 
