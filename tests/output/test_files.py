@@ -12,7 +12,9 @@ from probe.output.files import csv, read_pairs
 @pytest.fixture
 def pairs():
     """Tests between three layers, one of which is called NA; one test could not be made."""
-    table = pd.DataFrame(list(combinations(["conv1", "NA", "3"], 2)), columns=["model_a", "model_b"])
+    table = pd.DataFrame(
+        list(combinations(["conv1", "NA", "3"], 2)), columns=["model_a", "model_b"]
+    )
     for column in ("difference", "se", "p", "p_fdr", "p_holm"):
         table[column] = [0.25, 1e-9, np.nan]
     return table
