@@ -177,6 +177,21 @@ def share(part: float) -> Iterator[None]:
         task.tick()
 
 
+@contextmanager
+def apart() -> Iterator[None]:
+    """Count the bars in this block, and its time, for nothing in the job around it.
+
+    For what a job does only where it has never been done: files that are fetched, or hashed. It
+    fills no part of the job, nor does it say how fast the rest will be.
+    """
+    is_within = bool(_open) and threading.current_thread() is threading.main_thread()
+    began_s = time.monotonic()
+    with share(0.0):
+        yield
+    if is_within:
+        _open[0].start_s += time.monotonic() - began_s
+
+
 def announce(on: bool) -> None:
     """Write how long a job will take as a line where no bars are shown; or not.
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe import progress
-from probe.progress import announce, in_words, share, time_left, track, whole
+from probe.progress import announce, apart, in_words, share, time_left, track, whole
 
 
 class Clock:
@@ -83,6 +83,18 @@ class TestTheShareThatIsDone:
                 shares += [done() for _ in track(range(2))]
             shares.append(done())
         assert shares == pytest.approx([0, 0.4, 0.8, 0.8, 0.8, 0.85, 1])
+
+    def test_of_what_is_apart_is_none(self) -> None:
+        shares = []
+        with whole("job"):
+            with apart():
+                shares += [done() for _ in track(range(2))]
+            with share(0.5):
+                for _ in track(range(2)):
+                    with apart():
+                        shares += [done() for _ in track(range(3))]
+            shares.append(done())
+        assert shares == pytest.approx([0, 0, 0, 0, 0, 0.25, 0.25, 0.25, 0.5])
 
     def test_of_a_job_that_goes_on(self) -> None:
         work = [1, 2, 7]
@@ -229,6 +241,17 @@ class TestTheTimeThatIsLeft:
                 for _ in track(range(100)):
                     clock.work(6.3)  # of these 630 s, 5 % are over
         assert "about 10 min left" in capsys.readouterr().err
+
+    def test_does_not_count_what_is_apart(
+        self, clock: Clock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with whole("rsa"):
+            with apart():
+                for _ in track(range(20)):  # files are hashed
+                    clock.work(1)
+            for _ in track(range(100)):
+                clock.work(6.3)  # of these 630 s, 5 % are over
+        assert capsys.readouterr().err.startswith("rsa: about 10 min left")
 
     def test_of_a_short_job_is_not_said(
         self, clock: Clock, capsys: pytest.CaptureFixture[str]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from probe.errors import ProbeError
 from probe.output.replacing import flush
-from probe.progress import track
+from probe.progress import apart, track
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 60.0
 
@@ -143,16 +143,19 @@ class _Download:
                 raise requests.ConnectionError("the server sent another part of the file")
             have = have if goes_on else 0
             length = answer.headers.get("Content-Length")
-            bar = track(
-                total=have + int(length) if length else None,
-                initial=have,
-                desc=self.destination.name,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-                progress=self.progress,
-            )
-            with bar, open(self.part, "ab" if goes_on else "wb") as out:
+            with (
+                apart(),
+                track(
+                    total=have + int(length) if length else None,
+                    initial=have,
+                    desc=self.destination.name,
+                    unit="B",
+                    unit_scale=True,
+                    unit_divisor=1024,
+                    progress=self.progress,
+                ) as bar,
+                open(self.part, "ab" if goes_on else "wb") as out,
+            ):
                 for chunk in answer.iter_content(CHUNK_BYTES):
                     out.write(chunk)
                     bar.update(len(chunk))

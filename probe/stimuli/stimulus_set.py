@@ -16,7 +16,7 @@ from PIL import Image
 from probe import images
 from probe.errors import ProbeError, suggest
 from probe.formats.names import as_text
-from probe.progress import track
+from probe.progress import apart, track
 from probe.stimuli.archive import Member
 
 if TYPE_CHECKING:
@@ -252,6 +252,7 @@ def in_threads(
     ahead: deque[Future[Result]] = deque()
     delay = 1.0 if progress is None else 0.0
     with (
+        apart(),
         track(total=len(items), desc=desc, unit="img", progress=progress, delay=delay) as bar,
         ThreadPoolExecutor(thread_name_prefix="images") as pool,
     ):
