@@ -61,7 +61,8 @@ def encode(
     are kept.
 
     The sites are kept, and can be targets from then on: a site's number follows the name of the
-    recording and the window of --time, as in site:./session@70-170ms:12.
+    recording, as in site:v4:12, with the --region, --subject and --time that were chosen, as in
+    site:./session@IT@70-170ms:12.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ from probe.encoding.facts import encoding_provenance, facts_of_fit, facts_of_mod
 from probe.encoding.fit_jobs import Data, fit_jobs
 from probe.encoding.jobs import Job, banded_plan_of, jobs_of
 from probe.encoding.judge import Judge, best_layer
-from probe.encoding.kept import keep
+from probe.encoding.kept import SUBJECT, keep
 from probe.encoding.layer_fit import LayerFit
 from probe.encoding.map import Encodings
 from probe.encoding.over_time import EncodingOverTime, generalise, peaks_table, score_over_time
@@ -53,6 +53,7 @@ from probe.models import LayerInfo, Network, as_network, check_models
 from probe.models.devices import resolve_device
 from probe.progress import track
 from probe.recordings import Noise, Recording
+from probe.recordings.names import usual_region
 from probe.recordings.several import load_scored, several
 from probe.recordings.timing import Step, Time, check_steps
 
@@ -264,7 +265,7 @@ def encode(
                     over_time.save(output)
                 return over_time
             for recording in loaded:
-                alias = _alias_of(recording, aliases, names)
+                alias = _alias_of(recording, aliases, names, region, subject)
                 encoding = fit(network, recording, settings, workers, alias=alias)
                 fitted.append(encoding)
                 keep(encoding)
@@ -604,11 +605,20 @@ def _some(readout: Readout, rows: np.ndarray) -> Readout:
     )
 
 
-def _alias_of(recording: Recording, aliases: dict[str, str], names: Sequence[str]) -> str:
+def _alias_of(
+    recording: Recording,
+    aliases: dict[str, str],
+    names: Sequence[str],
+    region: str | Sequence[str] | None,
+    subject: str | None,
+) -> str:
     """Return what a recording is called in ``site:NAME:NUMBER``, with what decides its sites."""
-    alias = aliases.get(recording.name, recording.name)
-    if names.count(recording.name) > 1:  # of several regions
+    alias = name = aliases.get(recording.name, recording.name)
+    is_usual = region is None or usual_region(name) == recording.regions[0]
+    if names.count(recording.name) > 1 or not is_usual:
         alias = f"{alias}@{recording.regions[0]}"
+    if subject is not None:  # as in another region, numbers mean other sites
+        alias = f"{alias}@{SUBJECT}{subject}"
     about = recording.describe()
     if selection := about["selection"]:  # other sites by these numbers
         alias = f"{alias}@reliability{selection['threshold']:g}"

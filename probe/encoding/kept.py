@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PREFIX = "site:"
 
+SUBJECT = "subject-"
+"""What precedes a subject in ``site:NAME@subject-SUBJECT:NUMBER``."""
+
 _TEXT = re.compile(r"site:(?P<name>.+):(?P<number>[^:]+)")
 
 
@@ -215,6 +218,28 @@ def split_name(text: str) -> tuple[str, str]:
     return match["name"], match["number"]
 
 
+def load_named(name: str, progress: bool | None = None) -> Recording:
+    """Load the recording that the name of sites is of, ``NAME`` in ``site:NAME:NUMBER``.
+
+    Raises
+    ------
+    ProbeError
+        If there is none, or the name is of a window of time or of some neuroids.
+    """
+    dataset, *parts = [name] if Path(name).expanduser().is_dir() else name.split("@")
+    regions = [part for part in parts if not part.startswith(SUBJECT)]
+    subjects = [part.removeprefix(SUBJECT) for part in parts if part.startswith(SUBJECT)]
+    if len(regions) > 1 or any(re.match(r"reliability|\d", region) for region in regions):
+        raise ProbeError(
+            f"{name!r} is of a window of time, or of some neuroids: expected all of a recording, "
+            f"as in site:{dataset}:0, or of a region, as in site:{dataset}@V4:0"
+        )
+    return recordings.load(
+        dataset, region=next(iter(regions), None), subject=next(iter(subjects), None),
+        progress=progress,
+    )  # fmt: skip
+
+
 def model_of(text: str, provenance: Mapping[str, Any] | None = None) -> tuple[str, str, str, int]:
     """Return the network that the sites of a target were fitted with last.
 
@@ -288,7 +313,9 @@ def _is_called(about: dict[str, Any], name: str) -> bool:
     recording = str(about["recording"]["name"])
     if about["recording"].get("used") is not None:
         return False  # a fit to some stimuli, for a check
-    # Of a selection, the numbers mean other sites; in another window, sites respond otherwise.
-    if any(about["recording"].get(key) for key in ("selection", "chosen_neuroids", "window")):
+    # Of a selection, the numbers mean other sites; in another window, sites respond otherwise. So
+    # they do in another region or subject, which follow an @.
+    is_part = any(about["recording"].get(key) for key in ("selection", "chosen_neuroids", "window"))
+    if is_part or "@" in str(about["dataset"]):
         return name == str(about["dataset"])
     return name in (str(about["dataset"]), recording) or recordings.canonical(name) == recording

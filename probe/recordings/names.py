@@ -134,6 +134,15 @@ def check_region(name: str, region: str | None) -> None:
         raise ProbeError(f"{what} has no region {region!r}{suggest(region, entry.regions)}")
 
 
+def usual_region(name: str) -> str | None:
+    """Return the region that a recording is loaded of where none is named; None of a folder."""
+    entry = next((e for e in available() if head_of(name) in (e.name, *e.aliases)), None)
+    if entry is None or is_path(name):
+        return None
+    dataset = find_named(name, recorded())
+    return (dataset.region if dataset else None) or entry.regions[0]
+
+
 def is_path(name: str) -> bool:
     """Return whether a name is meant as the path of a folder."""
     if name.startswith((".", "/", "~")) or "\\" in name:

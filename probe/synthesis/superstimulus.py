@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from probe import models, recordings, targets
+from probe import models, targets
 from probe.activations.batch_size import with_graph
 from probe.activations.capture import capture
 from probe.encoding.fitting import check_recording
 from probe.encoding.halves import fit_half, halves
-from probe.encoding.kept import split_name
+from probe.encoding.kept import load_named, split_name
 from probe.encoding.result import Encoding
 from probe.encoding.sites import ALL, Site, row_of
 from probe.errors import ProbeError
@@ -402,7 +402,7 @@ def superstimulus(
     dataset = pairs[0][0]
     makers = _networks(model, together_with, judge, names[0], progress)
     judging = _judge(judge, makers, progress)
-    recording = recordings.load(dataset, progress=progress)
+    recording = load_named(dataset, progress)
     check_recording(recording)
     ids = [str(one) for one in recording.data["neuroid_id"].values]
     numbers = [number for _, number in pairs]

@@ -243,6 +243,39 @@ class TestByName:
             again = targets.parse(name, network)
             assert again.facts["neuroid_id"] == one.site(0).facts["neuroid_id"]
 
+    def test_a_fit_of_another_region_takes_no_ones_place(self, network):
+        """Its sites have the same numbers."""
+        both = recorded("two")
+        data = both.data.assign_coords(
+            region=("neuroid", ["V1", "V1", "V4", "V4"]), subject=("neuroid", ["A", "B", "A", "B"])
+        )
+        both = Recording(data, both.stimuli)
+        parts = [{"region": "V1"}, {"region": "V4"}, {"region": "V4", "subject": "B"}]
+        expected = {}
+        for part in parts:
+            one = probe.encode(network, both, layers="relu", readout="flat", **part, **QUICK)
+            expected[one.site(0).name] = one.site(0).facts["neuroid_id"]
+        assert list(expected) == ["site:two@V1:0", "site:two@V4:0", "site:two@V4@subject-B:0"]
+        for name, neuroid in expected.items():
+            assert targets.parse(name, network).facts["neuroid_id"] == neuroid
+        with pytest.raises(ProbeError, match=r"no sites of 'two' were fitted yet.*two@V4"):
+            targets.parse("site:two:0", network)
+
+    @pytest.mark.parametrize(("region", "name"), [("V4", "sim-v4"), (None, "sim-v4")])
+    def test_the_usual_region_needs_no_name(self, network, region, name):
+        one = probe.encode(network, "sim-v4", region=region, layers="relu", readout="flat", **QUICK)
+        assert one.site(0).name == f"site:{name}:0"
+
+
+def test_the_recording_of_a_name(write_lab, tmp_path):
+    folder = write_lab(tmp_path)
+    assert kept.load_named(str(folder)).n_neuroids == 6
+    assert kept.load_named("sim-v4@V4").regions == ["V4"]
+    with pytest.raises(ProbeError, match="no region 'V1'"):
+        kept.load_named("sim-v4@V1")
+    with pytest.raises(ProbeError, match="is of a window of time, or of some neuroids"):
+        kept.load_named("sim-v4@70-170ms")
+
 
 class TestNone:
     """What there is not is told in a line, with what there is or what to do."""
