@@ -63,7 +63,7 @@ def saliency(
             "--output",
             "-o",
             help="A .png file (or .npy, .npz, for the values).",
-            show_default="IMAGE-METHOD.png, here",
+            show_default="IMAGE-METHOD-MODEL-TARGET.png, here",
         ),
     ] = None,
     npy: Annotated[
@@ -124,7 +124,8 @@ def saliency(
     kinds = read_formats(formats)
     chosen: dict[str, Any] = settings.to_about()
     method = chosen["method"] = settings.method or default_method(model, settings.target)
-    path = output or Path(f"{image.stem}-{str(method).replace(',', '-')[:60]}.png")
+    name = plain_name(str(method)[:60], model, settings.target)
+    path = output or Path(f"{image.stem}-{name}.png")
     place_of(path, ".png", *VECTORS, ".npy", ".npz")
     if npy is not None:
         place_of(npy, ".npy", ".npz")

@@ -26,14 +26,14 @@ def test_a_picture_that_says_how_it_was_made(saliency, tmp_path):
     ran = saliency("--target", "tabby", "--style", "overlay", "--npy", "values.npy")
     assert (ran.code, ran.err) == (0, "")
     assert "tabby" in ran.out
-    assert "the cat-grad-cam.png" in ran.out
-    about = images.about("the cat-grad-cam.png")
+    assert "the cat-grad-cam-squeezenet1_1-tabby.png" in ran.out
+    about = images.about("the cat-grad-cam-squeezenet1_1-tabby.png")
     assert (about["target"], about["layer"], about["method"]) == (
         "tabby",
         "features.12",
         "grad-cam",
     )
-    with Image.open("the cat-grad-cam.png") as made:
+    with Image.open("the cat-grad-cam-squeezenet1_1-tabby.png") as made:
         assert made.size == (90, 60)
     assert np.load("values.npy").shape == (13, 13)
 
@@ -52,7 +52,7 @@ def test_colours_are_those_that_the_file_says(saliency):
         assert ("converted to sRGB, by its colour profile" in ran.out) == (picture == "p3.png")
         maps.append(np.load("v.npy"))
     np.testing.assert_allclose(*maps, atol=0.05 * np.abs(maps[0]).max())
-    assert images.about("p3-grad-cam.png")["notes"]
+    assert images.about("p3-grad-cam-squeezenet1_1-0.png")["notes"]
 
 
 def test_several_methods_make_a_sheet_and_json_is_plain(saliency):
