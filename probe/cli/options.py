@@ -89,7 +89,7 @@ Region = Annotated[
     str | None,
     typer.Option(
         help="Region of the recording; several, separated by commas; or all, for each of them.",
-        show_default="the recording's first",
+        show_default="the recording's first; of a folder with several, none",
         autocompletion=complete.regions,
     ),
 ]

@@ -13,6 +13,7 @@ import typer
 from probe.cli import complete, outputs, remake
 from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
+from probe.output.text import count
 from probe.synthesis.style_settings import StyleSettings
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _show(plan: Plan, painted: Stylised | None, path: Path, pages: Sequence[Path
         height, width = painted.pixels.shape[:2]
         loss = painted.history[-1]
         facts += [
-            ("size", f"{width} × {height}, from {len(painted.history)} sizes"),
+            ("size", f"{width} × {height}, from {count(len(painted.history), 'size')}"),
             ("loss", f"{loss[0]:.3g} → {loss[-1]:.3g} at the last size"),
         ]
     facts += [("weights", str(plan.about["weights"]))]

@@ -428,7 +428,7 @@ def _joined(parts: list[Reliability]) -> Reliability:
     if len({part.facts["source"] for part in parts}) > 1:
         raise ProbeError(
             f"recording {described[0]['name']!r} holds repetitions of some regions and averages of "
-            "others: name one (--region)"
+            "others: name one, region=… (--region)"
         )
     repeats = [r for one in described for r in one["n_repetitions"]]
     recording = described[0] | {

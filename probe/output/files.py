@@ -47,7 +47,7 @@ def default_folder(
 
 def plain_name(*parts: str | None) -> str:
     """Join words to a name that every file system takes."""
-    name = "-".join(filter(None, parts))
+    name = "-".join(part.removeprefix("./") for part in parts if part)
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
     if len(plain) > MAX_NAME:
         plain = f"{plain[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

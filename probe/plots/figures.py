@@ -314,30 +314,76 @@ def _settle(figure: Any, ax: Axes) -> None:
 def _fit(figure: Any, ax: Axes) -> None:
     """Move the margins of a figure without a layout so far that nothing of an Axes is cut.
 
-    A legend beside the Axes would be, unless the user knew to ask for a layout.
+    A legend beside the Axes would be, or lie on the next Axes, unless the user knew to ask for a
+    layout.
     """
     _move_left(ax)
-    edge = 0.08 * figure.dpi  # letters are wider at some resolutions than at others
-    for _ in range(3):
+    for _ in range(4):
         figure.draw_without_rendering()
-        outer = ax.get_tightbbox()
-        assert outer is not None  # it is visible
-        inside, canvas = figure.bbox.padded(-edge), figure.bbox
-        left, low = np.maximum(inside.min - outer.min, 0.0) / canvas.size
-        right, top = np.maximum(outer.max - inside.max, 0.0) / canvas.size
-        if max(left, low, right, top) * max(canvas.size) < 1.0:
+        is_cut = _widen_margins(figure, ax)
+        if not (_widen_gaps(figure, ax) or is_cut):
             return
-        in_grid, margins = ax.get_subplotspec() is not None, figure.subplotpars
-        x0, y0, x1, y1 = ax.get_position(original=True).extents
-        if in_grid:
-            x0, y0, x1, y1 = margins.left, margins.bottom, margins.right, margins.top
-        x0, x1, y0, y1 = x0 + left, x1 - right, y0 + low, y1 - top
-        if x1 - x0 < 0.1 or y1 - y0 < 0.1:
-            return  # what is beside leaves no room
-        if in_grid:
-            figure.subplots_adjust(x0, y0, x1, y1)
-        else:
-            ax.set_position((x0, y0, x1 - x0, y1 - y0))
+
+
+def _widen_margins(figure: Any, ax: Axes) -> bool:
+    """Move an Axes, or the margins of its grid, into the figure; return whether it moved."""
+    edge = 0.08 * figure.dpi  # letters are wider at some resolutions than at others
+    outer = ax.get_tightbbox()
+    assert outer is not None  # it is visible
+    inside, canvas = figure.bbox.padded(-edge), figure.bbox
+    left, low = np.maximum(inside.min - outer.min, 0.0) / canvas.size
+    right, top = np.maximum(outer.max - inside.max, 0.0) / canvas.size
+    if max(left, low, right, top) * max(canvas.size) < 1.0:
+        return False
+    in_grid, margins = ax.get_subplotspec() is not None, figure.subplotpars
+    x0, y0, x1, y1 = ax.get_position(original=True).extents
+    if in_grid:
+        x0, y0, x1, y1 = margins.left, margins.bottom, margins.right, margins.top
+    x0, x1, y0, y1 = x0 + left, x1 - right, y0 + low, y1 - top
+    if x1 - x0 < 0.1 or y1 - y0 < 0.1:
+        return False  # what is beside leaves no room
+    if in_grid:
+        figure.subplots_adjust(x0, y0, x1, y1)
+    else:
+        ax.set_position((x0, y0, x1 - x0, y1 - y0))
+    return True
+
+
+def _widen_gaps(figure: Any, ax: Axes) -> bool:
+    """Move the Axes of a grid apart where one lies on another; return whether they moved."""
+    spec = ax.get_subplotspec()
+    if spec is None:
+        return False
+    grid, outer, edge = spec.get_gridspec(), ax.get_tightbbox(), 0.08 * figure.dpi
+    assert outer is not None
+    beside, below = [0.0], [0.0]
+    for other in figure.axes:
+        its_spec, its_outer = other.get_subplotspec(), other.get_tightbbox()
+        if other is ax or its_spec is None or its_outer is None:
+            continue
+        if its_spec.get_gridspec() is not grid:
+            continue
+        if set(spec.rowspan) & set(its_spec.rowspan):
+            first, second = sorted((outer, its_outer), key=lambda box: box.x0 + box.x1)
+            beside.append(first.x1 + edge - second.x0)
+        elif set(spec.colspan) & set(its_spec.colspan):
+            first, second = sorted((outer, its_outer), key=lambda box: box.y0 + box.y1)
+            below.append(first.y1 + edge - second.y0)
+    margins, moved = figure.subplotpars, False
+    for name, lack, n, low, high, size in (
+        ("wspace", max(beside), grid.ncols, margins.left, margins.right, figure.bbox.width),
+        ("hspace", max(below), grid.nrows, margins.bottom, margins.top, figure.bbox.height),
+    ):
+        if lack < 1.0:
+            continue
+        # Between Axes, as a share of their mean size, which shrinks as what is between grows.
+        total = (high - low) * size
+        space = getattr(margins, name)
+        gap = space * total / (n + space * (n - 1)) + lack
+        if (mean := (total - gap * (n - 1)) / n) > 0.1 * total / n:
+            figure.subplots_adjust(**{name: gap / mean})
+            moved = True
+    return moved
 
 
 def _move_left(ax: Axes) -> None:

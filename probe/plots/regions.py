@@ -169,7 +169,7 @@ class _Room:
         letters = canvas.points(8)
         n_layers = int(cells.groupby("model", sort=False)["layer"].nunique().max())
         n_rows, n_networks = len(best), cells["model"].nunique()
-        names = float(np.clip(0.2 * canvas.height / n_networks, 0.2, 1.6))
+        names = float(np.clip(0.35 * canvas.height / n_networks, 0.2, 1.6))
         taken = 0.3 + 0.6 * canvas.shrink + (0.2 + names) * n_networks
         row = min(max(canvas.height - taken, 0.2) / n_rows, 0.6)
         left = min(max(width_of(label, letters) for label in _rows(best)), 0.25 * canvas.width)
@@ -199,7 +199,7 @@ def map_size(cells: pd.DataFrame, best: pd.DataFrame) -> tuple[tuple[float, floa
     )
     per_layer = 0.42 if n_layers.max() <= MAX_NUMBERED else 0.2
     width = 2.4 + 2 * 0.061 * label_length + per_layer * n_layers.max()
-    height = 0.9 + 0.42 * sum(n_rows) + len(n_rows) * (0.7 + min(0.05 * longest, 1.4))
+    height = 0.9 + 0.42 * sum(n_rows) + len(n_rows) * (0.7 + min(0.07 * longest, 1.6))
     return (float(np.clip(width, 6.5, 16.0)), float(height)), n_rows
 
 

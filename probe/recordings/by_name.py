@@ -122,6 +122,6 @@ def _one_region(recording: Recording, region: str | None) -> Recording:
     if region is None and len(recording.regions) > 1:
         raise ProbeError(
             f"recording {recording.name!r} has the regions {', '.join(recording.regions)}: "
-            "name one (--region)"
+            "name one, or all: region=… (--region)"
         )
     return recording.select(region)

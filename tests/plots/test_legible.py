@@ -118,6 +118,17 @@ def test_without_a_layout_a_legend_is_whole(name, placed):
     assert legible.faults(figure) == []
 
 
+@pytest.mark.parametrize("name", ["curves", "layers", "mds", "scores"])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1)])
+def test_without_a_layout_no_axes_of_a_grid_lies_on_another(name, rows, columns):
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(5 * columns, 3.5 * rows), layout="none", squeeze=False
+    )
+    for ax in grid.flat:
+        plots()[name][1](4, False, ax)
+    assert legible.faults(figure) == []
+
+
 def test_a_figure_without_a_layout_in_which_all_has_room_stays_as_it_is():
     _, ax = plt.subplots(figsize=(8, 5), layout="none")
     before = ax.get_position().bounds

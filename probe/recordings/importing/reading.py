@@ -101,6 +101,7 @@ class Reading:
         """
         responses = self.responses
         present = np.isfinite(responses)
+        there = present.any(axis=tuple(range(2, present.ndim)))
         counts = present.sum(axis=1)
         low, high = int(counts.min()), int(counts.max())
         total = float(np.nansum(responses))
@@ -137,7 +138,8 @@ class Reading:
                 f"{np.nanmin(responses):g} to {np.nanmax(responses):g}, sum "
                 f"{int(total) if is_integer else f'{total:.6g}'}",
             ),
-            ("missing", f"{int((~present).sum())} of {present.size}"),
+            # Of repetitions that others have more of, nothing is missing.
+            ("missing", f"{int((~present[there]).sum())} of {int(present[there].size)}"),
             *(("note", note) for note in self.notes),
         ]
         return lines
