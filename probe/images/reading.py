@@ -32,7 +32,7 @@ Picture = str | Path | bytes | np.ndarray | Image.Image
 
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_PACKAGES = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}
+_IN_PACKAGES = ("HEIC", "JPEG XL")
 _SIGNATURES = {
     "JPEG": (b"\xff\xd8\xff",),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
@@ -74,7 +74,9 @@ def near(path: Path) -> str:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except (OSError, ValueError):
         return f", nor does the folder {str(path.parent)!r}"
-    return nearest(path.name, [n for n in names if n.lower().endswith((*SUFFIXES, *MOVIES))])
+    # Ends of names are alike in all.
+    near = [name for name in names if nearest(path.stem, [Path(name).stem])]
+    return nearest(path.name, [n for n in near if n.lower().endswith((*SUFFIXES, *MOVIES))])
 
 
 class Unreadable(ProbeError):
@@ -135,9 +137,8 @@ def register_reader(content: bytes) -> None:
         If the file is one of these, and it is not; the message says how to install it.
     """
     kind = kind_of(content[:40])
-    if kind not in _PACKAGES:
+    if kind not in _IN_PACKAGES:
         return
-    package = _PACKAGES[kind]
     try:
         if kind == "HEIC":
             import pillow_heif
@@ -147,7 +148,8 @@ def register_reader(content: bytes) -> None:
             import pillow_jxl  # noqa: F401 - it registers itself
     except ImportError:
         raise ValueError(
-            f"{kind}, which takes another package: pip install {package}; or save it as PNG or JPEG"
+            f"{kind}, which takes another package: pip install 'cnn-probe[photos]'; or save it as PNG "
+            "or JPEG"
         ) from None
 
 

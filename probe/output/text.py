@@ -47,6 +47,11 @@ def said_of(recording: dict[str, Any]) -> list[str]:
     sentences = []
     if selection := recording.get("selection"):
         sentences.append(f"{selection['said'].capitalize()}.")
+        if selection.get("by") == "other repetitions":
+            sentences.append(
+                "Only the repetitions that did not choose them, about half, are scored: responses "
+                "are noisier, and scores lower, than with all."
+            )
     if window := recording.get("window"):
         start, end = window
         sentences.append(f"Responses from {start:g} to {end:g} ms after stimulus onset.")

@@ -285,7 +285,8 @@ def prepare(
         elif sides[0] < only[0] or sides[1] < only[1]:
             raise ProbeError(
                 f"the picture has {sides[1]} × {sides[0]} pixels, and {dreamt.name!r} of "
-                f"{network.name} exists for {only[1]} × {only[0]} alone: choose a larger size"
+                f"{network.name} exists for {only[1]} × {only[0]} alone: choose a larger size=… "
+                "(--size)"
             )
         settings = replace(settings, octaves=len(sizes))
         balanced = balance_terms(network, dreamt, pixels.to(device), settings.precision)
@@ -341,7 +342,7 @@ def _sides(picture: Original, size: int | None) -> tuple[int, int]:
     if min(height, width) < MIN_OCTAVE_SIDE_PX:
         raise ProbeError(
             f"the picture has {width} × {height} pixels; at least {MIN_OCTAVE_SIDE_PX} along each "
-            "side are needed: choose a larger size"
+            "side are needed: choose a larger size=… (--size)"
         )
     return height, width
 
