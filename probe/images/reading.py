@@ -148,8 +148,8 @@ def register_reader(content: bytes) -> None:
             import pillow_jxl  # noqa: F401 - it registers itself
     except ImportError:
         raise ValueError(
-            f"{kind}, which takes another package: pip install 'cnn-probe[photos]'; or save it as PNG "
-            "or JPEG"
+            f"{kind}, which takes other packages: pip install 'cnn-probe[photos]'; or save it as "
+            "PNG or JPEG"
         ) from None
 
 
