@@ -800,7 +800,8 @@ def _sample(
         if resample == "both":
             means["both"] = _means(tables[-1], subject_counts)
         if scheme == "corrected":
-            without, ones = 1 - np.eye(n, dtype=int), np.ones((n, n_subjects))
+            # One byte each: of 5,000 stimuli, there are 25 million.
+            without, ones = 1 - np.eye(n, dtype=np.int8), np.ones((n, n_subjects))
             left_out = scorer.score(without, [ones], track, "jackknife")[0]
     if resample in ("subjects", "both"):
         if needs_bounds:

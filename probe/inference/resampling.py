@@ -106,7 +106,7 @@ class Units:
 
     def counts(self, of_units: np.ndarray) -> np.ndarray:
         """Turn counts of units (B, n) into counts of stimuli (B, n_stimuli)."""
-        return of_units[:, self.unit] * self.everything
+        return of_units[:, self.unit] * self.everything.astype(of_units.dtype)
 
     def permutations(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draw permutations of the units, shape (n, n_stimuli), int.

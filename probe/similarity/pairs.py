@@ -30,7 +30,7 @@ class Pairs:
     @classmethod
     def all(cls, n: int) -> Pairs:
         """Return all pairs of n conditions."""
-        i, j = np.triu_indices(n, 1)
+        i, j = (of_pairs.astype(np.int32) for of_pairs in np.triu_indices(n, 1))
         return cls(n, i, j)
 
     def __len__(self) -> int:
