@@ -459,8 +459,10 @@ def evaluate(
     flexible = _as_models(models)
     fitted = cv is not None or any(m.fit != "fixed" for m in flexible)
     labels = _Labels.of(names, subjects, flexible, len(np.atleast_2d(data)))
-    as_array = isinstance(models, np.ndarray)  # of which a copy may take gigabytes
-    rdms = models if as_array else np.concatenate([m.rdms for m in flexible])
+    if isinstance(models, np.ndarray):  # a copy may take gigabytes
+        rdms = models
+    else:
+        rdms = np.concatenate([m.rdms for m in flexible])
     a, b = prepare(chosen, rdms, data, labels.components, labels.subjects)
     n_models, n_subjects, units = len(flexible), len(b.rdms), Units.of(b.pairs, groups)
     kind = _checked(chosen, resample, test, variance, units, n_subjects, fitted)
