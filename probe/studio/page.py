@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import shlex
 import tempfile
@@ -489,12 +490,14 @@ class Studio:
             tab, command = RECORDING[k], commands[title]
             options, text = values[2 * k] or {}, values[2 * k + 1] or ""
             checked, wrong = self._checked(tab, options)
+            visitor = self._of(str(request.session_hash))
+            if not wrong and (wrong := _lacks_region(visitor.recording, command, options, text)):
+                checked |= gr.update(errors={"region": wrong})
             told = [checked if one is tab else gr.skip() for one in RECORDING]
             yield *told, *(_refused(wrong) if wrong else [gr.skip()] * 5)
             if wrong:
                 return
             owner = str(request.session_hash)
-            visitor = self._of(owner)
 
             def make() -> tuple[Job, list[Path], str]:
                 if not visitor.recording:
@@ -602,6 +605,21 @@ def _check_dropped(tab: Tab, files: Sequence[Any], options: Mapping[str, Any]) -
 def _refused(message: str) -> list[Any]:
     """Return what a result's place shows of a job that never began."""
     return [gr.skip(), shown.wrong(message), "", gr.skip(), gr.skip()]
+
+
+def _lacks_region(
+    recording: Understood | str, command: Command, options: Mapping[str, Any], more: str
+) -> str:
+    """Return what to say where none of several regions was chosen; of a named recording, nothing.
+
+    More options that cannot be read are refused where they are.
+    """
+    if isinstance(recording, str) or len(recording.regions) < 2 or options.get("region"):
+        return ""
+    with contextlib.suppress(ProbeError):
+        if "region" in command.named(more):
+            return ""
+    return f"The recording has the regions {', '.join(recording.regions)}: choose one, or all"
 
 
 def _more(command: Command) -> gr.Textbox:

@@ -133,6 +133,34 @@ def test_what_is_refused_leaves_the_sliders_where_they_are(
     assert min(look["strength"], look["colour"], look["steps"]) > 0
 
 
+@pytest.mark.parametrize(
+    ("regions", "options", "more", "lacks"),
+    [
+        (("V4", "IT"), {}, "", True),
+        (("V4", "IT"), {"region": ""}, "--n-resamples 10", True),
+        (("V4", "IT"), {"region": "IT"}, "", False),
+        (("V4", "IT"), {}, "--region all", False),
+        (("V4",), {}, "", False),
+    ],
+)
+def test_a_recording_of_several_regions_asks_for_one(
+    page: ModuleType,
+    tmp_path: Path,
+    regions: tuple[str, ...],
+    options: dict[str, str],
+    more: str,
+    lacks: bool,
+) -> None:
+    from probe.studio.dropped import Understood
+
+    rsa = Command(cli.app, "rsa")
+    recording = Understood(tmp_path, (), regions, ("A",))
+    said = page._lacks_region(recording, rsa, options, more)
+    assert bool(said) == lacks
+    assert not said or said == "The recording has the regions V4, IT: choose one, or all"
+    assert page._lacks_region("majaj2015", rsa, options, more) == ""
+
+
 def test_there_are_the_classes_of_imagenet(forms: ModuleType) -> None:
     from torchvision.models import AlexNet_Weights
 
