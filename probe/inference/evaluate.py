@@ -459,9 +459,8 @@ def evaluate(
     flexible = _as_models(models)
     fitted = cv is not None or any(m.fit != "fixed" for m in flexible)
     labels = _Labels.of(names, subjects, flexible, len(np.atleast_2d(data)))
-    if isinstance(models, np.ndarray):  # a copy may take gigabytes
-        rdms = models
-    else:
+    rdms: Any = models
+    if not isinstance(models, np.ndarray):  # of which a copy may take gigabytes
         rdms = np.concatenate([m.rdms for m in flexible])
     a, b = prepare(chosen, rdms, data, labels.components, labels.subjects)
     n_models, n_subjects, units = len(flexible), len(b.rdms), Units.of(b.pairs, groups)
