@@ -35,7 +35,7 @@ from probe.errors import ProbeError
 from probe.models import Network
 from probe.models.devices import on_device
 from probe.output.replacing import replacing
-from probe.progress import finishing
+from probe.progress import finishing, note
 from probe.targets import Target
 
 Preview = Callable[[np.ndarray], None]
@@ -288,6 +288,8 @@ def running(
             for network in networks
         ]
         state = (store and store.load()) or {}
+        if state:
+            note("Resuming where the same run was interrupted.", progress)
         try:
             yield Run(devices[0], stop, store, state, preview, preview_every, progress)
         except Stopped:

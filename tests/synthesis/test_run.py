@@ -114,6 +114,17 @@ def test_what_was_kept_is_there_and_forgotten_when_all_is_made() -> None:
     assert store.load() == {"stage": 2, "loop": {"history": 3}}
 
 
+def test_it_is_said_that_a_run_resumes(capfd: pytest.CaptureFixture[str]) -> None:
+    network = wrapped(Scaled())
+    store = stored(network)
+    with running(store, network, progress=True):
+        assert capfd.readouterr().err == ""
+    store.keep({"step": 3})
+    with running(store, network, progress=True) as run:
+        assert run.state == {"step": 3}
+        assert "Resuming where the same run was interrupted." in capfd.readouterr().err
+
+
 def test_what_fails_is_not_forgotten() -> None:
     network = wrapped(Scaled())
     store = stored(network)
