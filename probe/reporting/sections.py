@@ -567,7 +567,16 @@ def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
         "platform": about.pop("platform", None),
         "versions": versions if isinstance(versions, Mapping) else {},
     }
-    hashes = {k: about.pop(k) for k in list(about) if "sha256" in k and isinstance(about[k], str)}
+    hashes = {
+        k.removesuffix("_sha256").replace("_", " "): about.pop(k)
+        for k in list(about)
+        if "sha256" in k and isinstance(about[k], str)
+    }
+    settings = about.pop("settings", None)
+    if isinstance(settings, Mapping):  # a row for each
+        about |= {name: value for name, value in settings.items() if name not in about}
+    elif settings is not None:
+        about["settings"] = settings
     return {**made, "settings": about, "hashes": hashes}
 
 

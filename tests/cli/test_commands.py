@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from contextlib import suppress
@@ -29,6 +30,14 @@ def probe_in_a_new_process(*arguments, code="", **environment):
         check=False,
         env=os.environ | environment,
     )
+
+
+def test_python_runs_the_package_as_a_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["probe", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("probe", run_name="__main__")
+    assert end.value.code == 0
+    assert __version__ in capsys.readouterr().out
 
 
 HELPS = ("--help", "rsa --help", "extract --help", "studio --help", "--version")
