@@ -95,6 +95,9 @@ def plot_reliability(
             ax.set_xlabel(broken(ax.get_xlabel(), part * share, size))
         if legend:
             handles, labels = row[0, 0].get_legend_handles_labels()
+            if with_rdms and canvas.shrink >= 0.6:
+                of_rdms = row[0, 1].get_legend_handles_labels()
+                handles, labels = handles + of_rdms[0], labels + of_rdms[1]
             if canvas.shrink < 0.6:
                 labels = [re.sub(r": .* neuroids, ", ": ", label) for label in labels]
             canvas.explain(handles, labels)
@@ -111,7 +114,7 @@ def _draw_neuroids(
     ax: Axes, neuroids: pd.DataFrame, column: str, colours: dict[tuple[str, str], Any]
 ) -> None:
     lowest = 0.0
-    for group, colour in colours.items():
+    for k, (group, colour) in enumerate(colours.items()):
         of_group = (neuroids["region"] == group[0]) & (neuroids["subject"] == group[1])
         values = np.sort(neuroids.loc[of_group, column].to_numpy(dtype=np.float64))[::-1]
         values = values[np.isfinite(values)]
@@ -123,7 +126,8 @@ def _draw_neuroids(
         ax.scatter(shares[dots], values[dots], s=size, color=colour, lw=0, alpha=0.7)
         median = float(np.median(values))
         label = f"{_name(group)}: {len(values):,} neuroids, median {_said(median)}"
-        ax.plot(50, median, "D", ms=6, color=colour, mec="white", mew=0.8, zorder=4, label=label)
+        size = max(8.0 - 1.5 * k, 4.0)  # of the same median, the edge of the one below is seen
+        ax.plot(50, median, "D", ms=size, color=colour, mec="white", mew=0.8, zorder=4, label=label)
         lowest = min(lowest, float(values.min()))
     ax.set_xlim(0, 102)
     # By chance, the reliability of noise may be far below zero.
@@ -150,7 +154,10 @@ def _draw_rdms(
     ax.set_ylim(len(rdms) - 0.5, -0.5)
     low = float(np.nanmin(rdms[["r_low", "spearman_brown"]].to_numpy(dtype=np.float64)))
     ax.set_xlim(min(0.0, low - 0.03), 1.02)
-    ax.set_xlabel("reliability of the RDM\n(open: halves, with range;\nfull: all repetitions)")
+    grey: dict[str, Any] = {"marker": "o", "ms": 5, "color": "0.3"}
+    ax.plot([], [], mfc="white", label="RDM, of halves, with range", **grey)
+    ax.plot([], [], ls="none", label="RDM, of all repetitions", **grey)
+    ax.set_xlabel("reliability of the RDM")
 
 
 def _draw_times(ax: Axes, times: pd.DataFrame, colours: dict[tuple[str, str], Any]) -> None:
