@@ -21,8 +21,10 @@ from probe.similarity.bures import bures
 from probe.similarity.kendall import kendall, tau
 from probe.similarity.lanes import (
     LANES,
+    WIDE,
     SortedPairs,
     agreements,
+    n_lanes,
     permute_rows,
     ranked_products,
 )
@@ -480,7 +482,7 @@ class Ranked(OfPairs):
 
     unbiased_by_ties: bool = False
 
-    block = 2 * LANES
+    block = 2 * WIDE
 
     def resample(
         self,
@@ -495,8 +497,9 @@ class Ranked(OfPairs):
         bounds = np.full((len(subjects), len(counts), 2, s), np.nan)
         n_weights = models.pairs.totals(counts)
         scored = np.flatnonzero(n_weights >= 2.0)  # without two pairs there is no score
-        for start in range(0, len(scored), LANES):
-            block = scored[start : start + LANES]
+        together = n_lanes(models.pairs)
+        for start in range(0, len(scored), together):
+            block = scored[start : start + together]
             sums = ranked_products(models.sorted, data.sorted, models.pairs, counts[block])
             with np.errstate(divide="ignore", invalid="ignore"):
                 of_models, of_data = (

@@ -1,10 +1,11 @@
-"""Resamples side by side: walks through the sorted pairs of an RDM, sixteen resamples at a time.
+"""Resamples side by side: walks through the sorted pairs of an RDM, eight resamples at a time.
 
 A resample is a weight c_i · c_j for every pair of conditions. An RDM's pairs are sorted once; in
 that order the mid-rank of a pair in a resample is a running sum of the weights, so that one walk
 from the smallest distance to the largest ranks the pairs and adds up what is asked of the ranks.
-Sixteen resamples are the lanes of one vector instruction, since they visit the same pairs, and
-their numbers at a pair are one line of the cache, if that is where they begin.
+Eight resamples are the lanes of one vector instruction, since they visit the same pairs. Of a large
+RDM, sixteen are: their ranks of a pair are one line of the cache, which comes from memory as a
+whole.
 
 Ranks here are doubled and centred, 2 · (mid-rank) − (N + 1) with N the sum of all weights, from −N
 to N: whole numbers without exception, which single precision holds exactly up to 2^24.
@@ -26,8 +27,14 @@ import numpy as np
 from probe.similarity.pairs import Pairs
 from probe.similarity.ranks import ROUNDING, compiled, sort_rows
 
-LANES = 16
+LANES = 8
 """Resamples that are walked side by side."""
+
+WIDE = 16
+"""Those of large RDMs; code for so many takes four times as long to compile."""
+
+MANY_PAIRS = 2**19
+"""From so many pairs on, most of the time is that of memory: those of 1,025 conditions."""
 
 CACHE_LINE = 64
 """Bytes that come from memory together."""
@@ -36,7 +43,7 @@ AHEAD = 16
 """How many pairs ahead memory is asked for; 8 to 32 are about as good."""
 
 lane = 0
-"""The number of a lane, in walks; `unrolled` replaces it."""
+"""The number of a lane, in walks; `unrolled` replaces it, as it does `LANES`."""
 
 MOST_EXACT = 2**24
 """Up to this sum of weights, single precision holds all ranks exactly."""
@@ -75,6 +82,12 @@ class SortedPairs:
         return cls(first.astype(integer)[order], second.astype(integer)[order], tied)
 
 
+def n_lanes(pairs: Pairs) -> int:
+    """Return how many resamples of these pairs are ranked side by side."""
+    is_exact = pairs.n * (pairs.n - 1) // 2 <= MOST_EXACT  # or numbers take two lines
+    return WIDE if len(pairs) >= MANY_PAIRS and is_exact else LANES
+
+
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Return an empty array that begins with a line of the cache.
 
@@ -86,17 +99,19 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return room[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-def unrolled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Repeat, for each of `LANES` lanes, every statement of a function that is about a lane.
+def unrolled(function: Callable[..., Any], n: int = LANES) -> Callable[..., Any]:
+    """Repeat, for each of n lanes, every statement of a function that is about a lane.
 
     Variables of a lane have names that end with an underscore, and ``lane`` is its number. Only
     written out in full are the lanes joined to vector instructions by the compiler.
     """
     module = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    module = ast.fix_missing_locations(_Unrolling().visit(module))
+    module = ast.fix_missing_locations(_Unrolling(n).visit(module))
     # Machine code is kept beside this file's, and made anew when the file changes.
     code = compile(module, inspect.getfile(function), "exec")
-    namespace: dict[str, Any] = function.__globals__ | {"prefetch": _prefetch_instruction()}
+    namespace: dict[str, Any] = function.__globals__ | {
+        "prefetch": _prefetch_instruction(), "LANES": n,
+    }  # fmt: skip
     exec(code, namespace)
     unrolled_function: Callable[..., Any] = namespace[function.__name__]
     return unrolled_function
@@ -104,6 +119,9 @@ def unrolled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 class _Unrolling(ast.NodeTransformer):
     """Replaces a statement about a lane by one for each."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
 
     def generic_visit(self, node: ast.AST) -> Any:
         """Repeat a simple statement, and look into all others."""
@@ -113,7 +131,7 @@ class _Unrolling(ast.NodeTransformer):
         if not any(name == "lane" or name.endswith("_") for name in names):
             return node
         source = ast.unparse(node)
-        return [_OfLane(lane).visit(ast.parse(source).body[0]) for lane in range(LANES)]
+        return [_OfLane(lane).visit(ast.parse(source).body[0]) for lane in range(self.n)]
 
 
 class _OfLane(ast.NodeTransformer):
@@ -160,14 +178,14 @@ def _prefetch_instruction() -> Any:
 
 
 @cache
-def compiled_walk(walk: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a walk, its lanes unrolled."""
-    return compiled(unrolled(walk))
+def compiled_walk(walk: Callable[..., Any], n: int = LANES) -> Callable[..., Any]:
+    """Compile a walk, its n lanes unrolled."""
+    return compiled(unrolled(walk, n))
 
 
 @dataclass(frozen=True, eq=False)
 class RankedProducts:
-    """Sums over the pairs in b ≤ `LANES` resamples, of doubled, centred ranks.
+    """Sums over the pairs in b ≤ `n_lanes` resamples, of doubled, centred ranks.
 
     Attributes
     ----------
@@ -196,29 +214,31 @@ def ranked_products(
         Of M and S RDMs.
     pairs : Pairs
         That these RDMs have.
-    counts : numpy.ndarray, shape (b ≤ LANES, n), of whole numbers
+    counts : numpy.ndarray, shape (b ≤ `n_lanes`, n), of whole numbers
         How often each condition occurs in each resample.
 
     Returns
     -------
     RankedProducts
     """
-    b, n = counts.shape
+    (b, n), lanes = counts.shape, n_lanes(pairs)
     n_weights = pairs.totals(counts)
     number = np.float32 if n_weights.max() <= MOST_EXACT else np.float64
-    of_conditions = aligned((n, LANES), number)
+    of_conditions = aligned((n, lanes), number)
     of_conditions[:, :b] = counts.T
     of_conditions[:, b:] = 0
-    start = np.zeros(LANES, dtype=number)
+    start = np.zeros(lanes, dtype=number)
     start[:b] = -n_weights
     arguments = pairs.offsets, of_conditions.ravel(), start
-    ranks = aligned((n * (n - 1) // 2, LANES), number).ravel()
-    cross = np.empty((len(models), len(data), LANES))
-    of_models, of_data = np.empty((len(models), LANES)), np.empty((len(data), LANES))
+    ranks = aligned((n * (n - 1) // 2, lanes), number).ravel()
+    cross = np.empty((len(models), len(data), lanes))
+    of_models, of_data = np.empty((len(models), lanes)), np.empty((len(data), lanes))
     for s, rdm in enumerate(data):
-        compiled_walk(rank_pairs)(rdm.first, rdm.second, rdm.tied, *arguments, ranks, of_data[s])
+        compiled_walk(rank_pairs, lanes)(
+            rdm.first, rdm.second, rdm.tied, *arguments, ranks, of_data[s]
+        )
         for m, model in enumerate(models):
-            compiled_walk(add_products)(
+            compiled_walk(add_products, lanes)(
                 model.first, model.second, model.tied, *arguments, ranks, cross[m, s], of_models[m]
             )
 

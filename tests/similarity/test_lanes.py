@@ -84,6 +84,40 @@ class TestRanks:
             np.testing.assert_allclose(sums.of_models[b], (u**2).sum(axis=1), rtol=1e-12)
             np.testing.assert_allclose(sums.of_data[b], (v**2).sum(axis=1), rtol=1e-12)
 
+    @pytest.mark.parametrize("levels", [None, 4])
+    @pytest.mark.parametrize(
+        "is_compiled",
+        [False, pytest.param(True, marks=pytest.mark.slow)],
+        ids=["python", "compiled"],
+    )
+    def test_more_lanes_of_large_rdms_give_the_same(self, levels, is_compiled, monkeypatch):
+        """As Python runs them; to compile them takes ten seconds."""
+        x, pairs = draw(0, 2, levels)
+        y, _ = draw(1, 2, levels)
+        counts = resamples(2, lanes.WIDE)
+        expected = [
+            ranked_products(sort(x, pairs), sort(y, pairs), pairs, counts[k : k + LANES])
+            for k in range(0, lanes.WIDE, LANES)
+        ]
+        monkeypatch.setattr(lanes, "MANY_PAIRS", len(pairs))
+        assert lanes.n_lanes(pairs) == lanes.WIDE
+        if not is_compiled:
+
+            def in_python(walk, n):
+                function = lanes.unrolled(walk, n)
+                function.__globals__["prefetch"] = lanes.prefetch
+                return function
+
+            monkeypatch.setattr(lanes, "compiled_walk", in_python)
+        sums = ranked_products(sort(x, pairs), sort(y, pairs), pairs, counts)
+        for name in ("cross", "of_models", "of_data"):
+            both = np.concatenate([getattr(part, name) for part in expected])
+            np.testing.assert_array_equal(getattr(sums, name), both)
+
+    def test_no_more_lanes_than_a_line_of_the_cache_has_room_for(self):
+        assert [lanes.n_lanes(Pairs.all(n)) for n in (640, 1025, 5000)] == [8, 16, 16]
+        assert lanes.n_lanes(Pairs(5800, *np.zeros((2, 2**20), dtype=np.int32))) == 8
+
     def test_all_tied_has_no_squares(self):
         pairs = Pairs.all(N)
         constant = sort(np.ones((1, len(pairs))), pairs)
@@ -184,7 +218,7 @@ def add_up(values, total):
     total[lane] = sum_
 """
     namespace = {}
-    tree = ast.fix_missing_locations(lanes._Unrolling().visit(ast.parse(source)))
+    tree = ast.fix_missing_locations(lanes._Unrolling(LANES).visit(ast.parse(source)))
     exec(compile(tree, "test", "exec"), namespace)
     values, total = np.random.default_rng(0).random((2, LANES)), np.empty(LANES)
     namespace["add_up"](values, total)
