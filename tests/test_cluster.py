@@ -531,7 +531,7 @@ class TestResamples:
         ["spearman", pytest.param("pearson", marks=pytest.mark.slow), "tau-a", "whitened-cosine"],
     )
     def test_have_the_bits_of_one_process(self, workers, rdms, comparator):
-        options = {"resample": "both", "n_resamples": 150, "seed": 3}
+        options = {"resample": "both", "n_resamples": 100, "seed": 3}
         found = inference.evaluate(*rdms, comparator, executor=workers, **options)
         assert_same(found, inference.evaluate(*rdms, comparator, **options))
 
