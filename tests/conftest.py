@@ -91,6 +91,32 @@ def _small_squeezenet() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def _black_pngs() -> Iterator[None]:
+    """Figures are plotted, but their PNG files are black: where what is in them is not the point.
+
+    Arranging and rendering one takes half a second.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    savefig = Figure.savefig
+
+    def save(self: Figure, file: Any, *, format: str | None = None, **options: Any) -> None:
+        if format != "png":
+            savefig(self, file, format=format, **options)
+            return
+        texts = PngInfo()
+        for name, text in options.get("metadata", {}).items():
+            texts.add_text(name, text)
+        Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=texts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_figures() -> Iterator[None]:
     """Figures that a test leaves open are not there for the next one."""

@@ -19,6 +19,8 @@ from scipy.spatial.distance import pdist
 from probe.inference import evaluate
 from probe.similarity.rdm_set import RDMs
 
+pytestmark = pytest.mark.usefixtures("_black_pngs")
+
 FILES = {"table.csv", "pairs.csv", "figure.png", "result.json"}
 IDS = [f"picture-{k}" for k in range(12)]
 

@@ -30,6 +30,8 @@ from probe.similarity import compare, rdm
 from probe.similarity.neighbourhoods import ball_neighbourhoods
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_black_pngs")
+
 N = 20
 SHAPE = (6, 7, 5)
 AFFINE = np.array([[-3.0, 0, 0, 9], [0, 3, 0, -12], [0, 0, 3, -6], [0, 0, 0, 1]])

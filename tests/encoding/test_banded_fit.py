@@ -210,13 +210,13 @@ class TestField:
                 assert np.hypot(put.y - found.y, put.x - found.x) < 0.35
 
     def test_a_layer_without_positions_is_in_any_field_the_same(self):
-        layers, responses, _ = problem(5)
+        layers, responses, _ = problem(5, n=30)
         plan = Plan("field", "banded")
         flat = layers[1][:, :20]
         patterns = BandedPatterns(
             [(pooled(layers, plan)[0], "early", EARLY), (flat, "fc", Layout(20, 1, 1))], plan
         )
-        fitted = fit_blocks(patterns, responses, splits_of(60), plan)
+        fitted = fit_blocks(patterns, responses, splits_of(30), plan)
         assert fitted.readouts[1].fields is None
         assert fitted.readouts[1].weights.shape == (5, 20)
         assert len(fitted.readouts[0].fields) == 5
@@ -233,10 +233,10 @@ class TestField:
         assert not set(fitted.readouts[0].fields) & set(plan.fields[:6])
 
     def test_read_anew_it_is_the_same(self, monkeypatch):
-        layers, responses, _ = problem(7)
-        first = fit(layers, responses, splits_of(60), "field")
+        layers, responses, _ = problem(7, n=30)
+        first = fit(layers, responses, splits_of(30), "field")
         monkeypatch.setattr(banded_fit, "HELD_BYTES", 0)
-        second = fit(layers, responses, splits_of(60), "field")
+        second = fit(layers, responses, splits_of(30), "field")
         np.testing.assert_array_equal(first.predictions, second.predictions)
         np.testing.assert_array_equal(first.readouts[0].weights, second.readouts[0].weights)
 
@@ -246,11 +246,11 @@ class TestBlocks:
 
     @pytest.mark.parametrize("readout", ["full", "flat", "field"])
     def test_of_few_sites_they_are_as_one(self, readout, monkeypatch):
-        layers, responses, _ = problem(8, m=7)
-        whole = fit(layers, responses, splits_of(60), readout, n_kept=5)
+        layers, responses, _ = problem(8, n=30, m=7)
+        whole = fit(layers, responses, splits_of(30), readout, n_kept=5)
         monkeypatch.setattr(layer_fit, "SITES_AT_A_TIME", 3)
         assert [b.stop - b.start for b in Plan(readout, "banded").blocks(7, 5)] == [2, 2, 3]
-        parts = fit(layers, responses, splits_of(60), readout, n_kept=5)
+        parts = fit(layers, responses, splits_of(30), readout, n_kept=5)
         np.testing.assert_allclose(parts.predictions, whole.predictions, atol=1e-9)
         np.testing.assert_allclose(parts.by_band, whole.by_band, atol=1e-9)
         np.testing.assert_allclose(parts.shares, whole.shares, atol=1e-9)
@@ -261,18 +261,18 @@ class TestBlocks:
             np.testing.assert_allclose(one.offsets, other.offsets, atol=1e-9)
 
     def test_threads_change_nothing(self):
-        layers, responses, _ = problem(9)
+        layers, responses, _ = problem(9, n=30)
         plan = Plan("field", "banded")
         patterns = patterns_of(layers, plan)
         first, second = (
-            fit_blocks(patterns, responses, splits_of(60), plan, threads=n) for n in (1, 3)
+            fit_blocks(patterns, responses, splits_of(30), plan, threads=n) for n in (1, 3)
         )
         np.testing.assert_array_equal(first.predictions, second.predictions)
         np.testing.assert_array_equal(first.by_band, second.by_band)
 
     @pytest.mark.parametrize("readout", ["full", "flat", "field"])
     def test_progress_ends_at_its_total(self, readout):
-        layers, responses, _ = problem(10)
+        layers, responses, _ = problem(10, n=30)
         plan, steps = Plan(readout, "banded"), []
 
         def track(iterable, **_):
@@ -280,7 +280,7 @@ class TestBlocks:
                 yield item
                 steps.append(1)
 
-        fit_blocks(patterns_of(layers, plan), responses, splits_of(60), plan, track=track)
+        fit_blocks(patterns_of(layers, plan), responses, splits_of(30), plan, track=track)
         assert len(steps) == BandedPatterns.n_candidates(plan, [EARLY, LATE])
 
 

@@ -26,47 +26,49 @@ from probe.recordings.reliability import variance_components
 
 ALPHAS = np.logspace(0.0, 9.0, 28)
 LAYOUT = Layout(384, 13, 13)
-LAYERS = ("features.6", "features.7", "features.10", "features.12")
+USUAL = ("features.7", "features.12")
+"""Layers that the tests of the default run read: extracted at once."""
 
 
-class Decompositions(dict):
-    """The products of layers, each made when it is asked for."""
+class Lazily(dict):
+    """What a function returns for each key, computed when it is asked for."""
 
-    def __init__(self, layers):
+    def __init__(self, compute):
         super().__init__()
-        self._layers = layers
+        self._compute = compute
 
-    def __missing__(self, layer):
-        self[layer] = Decomposition.of_gram(gram(self._layers[layer]))
-        return self[layer]
+    def __missing__(self, key):
+        self[key] = self._compute(key)
+        return self[key]
 
 
 @pytest.fixture(scope="module")
 def session(alexnet):
-    """Give a session: recording, responses, layers and their products, each made once."""
+    """Return a session: recording, responses, layers and their products, each computed once."""
     if not os.environ.get("PROBE_MIRROR"):
         pytest.skip("PROBE_MIRROR is not set: no folder with the recordings' files")
-    made = {}
 
-    def give(name, layers=("features.7",)):
-        if name not in made:
-            recording = recordings.load(f"cowley2023/{name}")
-            store = probe.extract(alexnet, recording, layers, progress=False)
-            of_layer = {layer: store.complete(layer) for layer in layers}
-            made[name] = SimpleNamespace(
-                recording=recording,
-                responses=recording.mean_responses().values,
-                layers=of_layer,
-                decompositions=Decompositions(of_layer),
-            )
-        return made[name]
+    def load(name):
+        recording = recordings.load(f"cowley2023/{name}")
 
-    return give
+        def extract(layer):
+            names = USUAL if layer in USUAL else [layer]
+            return probe.extract(alexnet, recording, names, progress=False).complete(layer)
+
+        layers = Lazily(extract)
+        return SimpleNamespace(
+            recording=recording,
+            responses=recording.mean_responses().values,
+            layers=layers,
+            decompositions=Lazily(lambda layer: Decomposition.of_gram(gram(layers[layer]))),
+        )
+
+    return Lazily(load)
 
 
 @pytest.fixture(scope="module")
 def v4(session):
-    return session("210325", LAYERS)
+    return session["210325"]
 
 
 def protocol_r(n):
@@ -118,7 +120,7 @@ class TestProtocolR:
     @pytest.mark.slow
     @pytest.mark.parametrize(("name", "r"), [("210322", 0.4797), ("210305", 0.7875)])
     def test_other_sessions(self, session, name, r):
-        made = session(name)
+        made = session[name]
         splits = protocol_r(len(made.responses))
         chosen = nested(made.decompositions["features.7"], made.responses, splits)
         found = mean_of_medians(made.responses, splits, chosen.predictions)
@@ -143,18 +145,17 @@ class TestProtocolR:
 
     def test_layer_fit_is_the_same(self, v4):
         """From activations to held-out predictions, and weights of every unit."""
+        activations, responses = v4.layers["features.12"], v4.responses
         splits = protocol_r(640)[:2]
         plan = Plan("full", alphas=tuple(ALPHAS))
-        activations = v4.layers["features.12"]
-        fitted = fit_layer(
-            activations, "features.12", Layout(256, 6, 6), v4.responses, splits, plan, threads=1
-        )
-        chosen = nested(v4.decompositions["features.12"], v4.responses, splits)
+        layout = Layout(256, 6, 6)
+        fitted = fit_layer(activations, "features.12", layout, responses, splits, plan, threads=1)
+        chosen = nested(v4.decompositions["features.12"], responses, splits)
         for a, b in zip(fitted.predictions, chosen.predictions, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9)
         np.testing.assert_array_equal(fitted.at_end, chosen.at_end)
         assert not fitted.at_end.any()
-        explained = correlations(v4.responses, fitted.readout.predict(activations))
+        explained = correlations(responses, fitted.readout.predict(activations))
         assert np.median(explained) > 0.8  # of what it was fitted to
 
 

@@ -237,7 +237,7 @@ class TestAgainstScikitLearn:
             )
             np.testing.assert_allclose(dual.sum(axis=0), 0.0, atol=1e-9 * np.abs(dual).max())
 
-    @settings(max_examples=30)
+    @costly(12, full=30)
     @given(seed=SEEDS, n=st.integers(12, 40), p=st.integers(2, 60), splits=SPLITS)
     def test_one_penalty_for_all_sites(self, seed, n, p, splits):
         patterns, responses = problem(seed, n, p, 6)

@@ -18,9 +18,9 @@ REAL_ONLY = ("v4_neurons",)
 """Those of published files, for which nothing that is simulated can stand in."""
 
 QUICK = {
-    "inference": "sizes, n_resamples = (20, 40), 10",
+    "inference": "sizes, n_resamples = (20, 30), 10",
     "own_recording": "n_stimuli, n_repetitions, n_neurons, n_resamples = 20, 4, 8, 10",
-    "pictures": "size, steps = 64, 4",
+    "pictures": "size, steps = 64, 2",
     "tuning": 'layers, stimuli = "conv1", "gratings"',
     "explain": "",
     "rsa": """
@@ -31,7 +31,9 @@ layers, n_resamples = "conv1,conv2", 10
     "sites": """
 import os, numpy as np, probe
 from pathlib import Path
-few = probe.recordings.load("sim-v4", subject="sim-1").select(stimuli=range(40))
+few = probe.recordings.load("sim-v4", subject="sim-1").select(
+    stimuli=range(40), neuroids=range(8)
+)
 folder = Path(os.environ["PROBE_CACHE"]).parent / "few"
 (folder / "images").mkdir(parents=True)
 responses = few.data["responses"].transpose("stimulus", "repetition", "neuroid")
@@ -45,7 +47,7 @@ dataset, n_resamples, steps, stride = str(folder), 10, 2, 40
 
 
 SMALL = """
-%reset -f
+%reset -f -s
 import probe
 from probe.models import network
 network.for_network = lambda *_: probe.models.Preprocessing("resize", (64, 64))

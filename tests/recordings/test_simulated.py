@@ -45,7 +45,7 @@ def test_shape_and_marks(simulate):
 def test_same_seed_same_bytes_and_no_global_state(simulate):
     random_before = random.getstate()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
-    one, again, other = simulate(seed=5), simulate(seed=5), simulate(seed=6)
+    one, again, other = (simulate(seed=seed, n_subjects=1) for seed in (5, 5, 6))
     assert random.getstate() == random_before
     np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
     assert one.data.identical(again.data)
@@ -120,14 +120,18 @@ def test_v4_neurons_turn_with_the_shapes():
     np.testing.assert_allclose(rates[0], rates[1], rtol=1e-6)
 
 
-def test_best_grating_has_the_preferred_orientation_and_frequency():
-    data = simulate_v1().data
-    gratings = data["kind"].values == "grating"
-    orientation = data["orientation"].values[gratings]
-    frequency = data["frequency"].values[gratings]
+@pytest.fixture(scope="module")
+def v1():
+    return simulate_v1().data
+
+
+def test_best_grating_has_the_preferred_orientation_and_frequency(v1):
+    gratings = v1["kind"].values == "grating"
+    orientation = v1["orientation"].values[gratings]
+    frequency = v1["frequency"].values[gratings]
     off_orientation, off_octaves = [], []
-    for k in range(data.sizes["neuroid"]):
-        neuron = data.isel(neuroid=k)
+    for k in range(v1.sizes["neuroid"]):
+        neuron = v1.isel(neuroid=k)
         rate = neuron["rate"].values[gratings]
         best = rate.argmax()
         off = orientation[best] - float(neuron["preferred_orientation"])
@@ -138,8 +142,7 @@ def test_best_grating_has_the_preferred_orientation_and_frequency():
     assert max(off_octaves) < 0.65
 
 
-def test_energy_neurons_do_not_mind_the_phase():
-    data = simulate_v1().data
+def test_energy_neurons_do_not_mind_the_phase(v1):
     patterns = grating_patterns()
     pairs = [
         (k, k + 1)
@@ -147,7 +150,7 @@ def test_energy_neurons_do_not_mind_the_phase():
         if patterns[k].name.endswith("-00") and patterns[k].kind == "grating"
     ]
     assert len(pairs) == 32
-    driven = data["rate"].values - data["baseline"].values
+    driven = v1["rate"].values - v1["baseline"].values
     a, b = (driven[[p[i] for p in pairs]] for i in (0, 1))
     strong = np.maximum(a, b) > 0.5 * driven.max(axis=0)
     assert np.median(np.abs(a - b)[strong] / (a + b)[strong]) < 0.05

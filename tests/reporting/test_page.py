@@ -14,6 +14,8 @@ import pytest
 import probe
 from probe.errors import ProbeError
 
+pytestmark = pytest.mark.usefixtures("_black_pngs")
+
 
 class Parsed(HTMLParser):
     """Tags with their attributes, and all text outside the script and the style."""

@@ -16,6 +16,8 @@ from probe.comparison import saved as comparisons
 from probe.encoding import saved as fits
 from probe.errors import ProbeError
 
+pytestmark = pytest.mark.usefixtures("_black_pngs")
+
 
 def test_a_comparison_says_what_it_said(rsa, rsa_folder):
     read = comparisons.read_saved(rsa_folder)

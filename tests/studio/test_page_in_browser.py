@@ -39,6 +39,11 @@ pytestmark = [
 LONG = 120
 """Seconds that anything may take on a busy machine."""
 
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
+
 QUICK = "--weights random --steps 4 --octaves 1 --layer features.3"
 ENDLESS = "--weights random --steps 100000 --octaves 1 --layer features.3"
 
@@ -125,7 +130,7 @@ def browser() -> Iterator[object]:
 
     with api.sync_playwright() as playwright:
         try:
-            opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            opened = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         except api.Error as error:
             pytest.skip(f"no chromium: {error}")
         yield opened
@@ -229,6 +234,7 @@ def test_a_dream_is_that_of_the_shell(page, photo, tmp_path, monkeypatch):
         assert opened.getexif()[0x010F] == "A camera"
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_once(page, photo, tmp_path):
     Image.new("1", (12500, 8000)).save(tmp_path / "wall.png")
     (tmp_path / "letter.jpg").write_text("Dear Sir or Madam, this is no picture.")
@@ -259,6 +265,7 @@ def test_what_is_wrong_is_said_once(page, photo, tmp_path):
     tab.get_by_text("'<b>/x.png' is elsewhere").wait_for()
 
 
+@pytest.mark.slow
 def test_previews_the_queue_and_cancelling(page, photo):
     dream = begin(page, "dream", photo, ENDLESS)
     dream.get_by_alt_text("so far").wait_for()
@@ -279,6 +286,7 @@ def test_previews_the_queue_and_cancelling(page, photo):
     assert saliency.get_by_alt_text("a-photo-grad-cam.png, large").is_visible()
 
 
+@pytest.mark.slow
 def test_a_preset_shows_what_it_sets_and_what_is_out_of_range_is_refused(page, photo):
     tab = page.locator("#tab-dream")
 
@@ -340,6 +348,7 @@ def test_a_preset_shows_what_it_sets_and_what_is_out_of_range_is_refused(page, p
     )
 
 
+@pytest.mark.slow
 def test_looks_are_those_of_the_network_and_subjects_are_listed(page):
     tab = page.locator("#tab-dream")
     tab.locator(".probe-further > summary").click()
@@ -373,6 +382,7 @@ def test_looks_are_those_of_the_network_and_subjects_are_listed(page):
     assert subject.input_value() == "tabby"
 
 
+@pytest.mark.slow
 def test_the_field_that_decides_how_files_are_read_is_shown(page, tmp_path):
     for k in range(6):
         Image.new("RGB", (32, 32), (40 * k, 0, 0)).save(tmp_path / f"p{k}.png")
@@ -466,6 +476,7 @@ def test_a_recording_is_dropped_understood_and_fitted_and_its_site_explained(
     assert said in " ".join(saliency.locator(".probe-details pre").last.inner_text().split())
 
 
+@pytest.mark.slow
 def test_filters_and_an_atlas_are_made_of_pictures_that_are_dropped(page, tmp_path):
     rng = np.random.default_rng(0)
     shown = []

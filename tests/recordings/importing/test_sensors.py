@@ -55,7 +55,14 @@ def sample():
     return SAMPLE
 
 
-def test_the_sample_of_mne():
+@pytest.fixture(scope="module")
+def evoked():
+    """What MNE itself reads of the sample."""
+    with mne.utils.use_log_level("ERROR"):
+        return mne.read_evokeds(sample(), proj=False)
+
+
+def test_the_sample_of_mne(evoked):
     reading = read_recording(sample())
     kinds = reading.neuroid_columns["channel_type"]
     assert [kinds.count(kind) for kind in ("grad", "mag", "eeg")] == [204, 102, 60]
@@ -69,8 +76,6 @@ def test_the_sample_of_mne():
     )  # fmt: skip
     assert reading.averaged
     assert reading.responses.shape == (4, 1, 421, 366)
-    with mne.utils.use_log_level("ERROR"):
-        evoked = mne.read_evokeds(sample(), proj=False)
     channels = [evoked[0].ch_names.index(n) for n in reading.neuroid_columns["neuroid_id"]]
     expected = np.stack([one.data[channels].T for one in evoked])
     np.testing.assert_array_equal(reading.responses[:, 0], expected)
@@ -98,11 +103,9 @@ def test_the_subject_is_the_files(tmp_path):
         read_recording(tmp_path / "s-epo.fif", subject="S06")
 
 
-def test_a_window_has_no_sample_that_lies_outside():
+def test_a_window_has_no_sample_that_lies_outside(evoked):
     """mne's crop to 70–170 ms takes 61 samples, the first at 69.9 ms; 60 lie in the window."""
     reading = read_recording(sample(), window="70,170ms")
-    with mne.utils.use_log_level("ERROR"):
-        evoked = mne.read_evokeds(sample(), proj=False)
     cropped = evoked[0].copy().crop(0.07, 0.17).times
     assert len(cropped) == 61
     assert cropped[0] < 0.07 < cropped[1]
