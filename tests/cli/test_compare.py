@@ -19,7 +19,7 @@ from scipy.spatial.distance import pdist
 from probe.inference import evaluate
 from probe.similarity.rdm_set import RDMs
 
-pytestmark = pytest.mark.usefixtures("_black_pngs")
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
 
 FILES = {"table.csv", "pairs.csv", "figure.png", "result.json"}
 IDS = [f"picture-{k}" for k in range(12)]

@@ -75,7 +75,7 @@ def test_the_same_into_another_picture(dream, run):
     )
 
 
-@pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+@pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 class TestOfASite:
     """Made of a recorded site, which brings the network that it was fitted with."""
 

@@ -12,7 +12,7 @@ from probe import images
 from probe.cli import complete
 from probe.encoding import Encoding, Encodings
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 
 @pytest.fixture

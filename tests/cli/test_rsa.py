@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 FILES = {
     "table.csv", "pairs.csv", "result.json", "figure.png", "rdms.npz", "recording.npz",

@@ -12,7 +12,7 @@ import pytest
 
 from probe.recordings.folder import responses_hash
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 SHAPE = (5, 4, 3)
 AFFINE = np.array([[-2.0, 0, 0, 4], [0, 2, 0, -3], [0, 0, 2, -2], [0, 0, 0, 1]])

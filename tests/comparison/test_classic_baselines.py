@@ -20,7 +20,7 @@ from probe.models import baselines, load
 from probe.models.known import BASELINES, CLASSIC, FEATURES
 from probe.recordings import Recording
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 SOME = ("luminance-contrast", "hog")
 OPTIONS = {"layers": "features.3,features.6", "weights": "random", "n_resamples": 20,

@@ -20,7 +20,7 @@ from probe.comparison.result_over_time import RSAOverTime
 from probe.errors import ProbeError
 from probe.recordings import from_folder
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 LAYERS = ["features.0", "features.3"]
 FILES = {

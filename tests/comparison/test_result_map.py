@@ -26,7 +26,7 @@ from probe.recordings import Recording
 from probe.recordings.several import several
 from probe.stimuli import StimulusSet
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 QUICK = {"baselines": False, "n_resamples": 10, "progress": False}
 

@@ -30,7 +30,7 @@ from probe.similarity import compare, rdm
 from probe.similarity.neighbourhoods import ball_neighbourhoods
 from probe.stimuli import StimulusSet
 
-pytestmark = pytest.mark.usefixtures("_black_pngs")
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
 
 N = 20
 SHAPE = (6, 7, 5)

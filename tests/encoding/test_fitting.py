@@ -28,7 +28,7 @@ from probe.models import Network, Preprocessing
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_black_pngs")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 QUICK = {"n_resamples": 20, "baselines": False, "progress": False}
 

@@ -14,7 +14,7 @@ import pytest
 import probe
 from probe.errors import ProbeError
 
-pytestmark = pytest.mark.usefixtures("_black_pngs")
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
 
 
 class Parsed(HTMLParser):

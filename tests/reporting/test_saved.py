@@ -16,7 +16,7 @@ from probe.comparison import saved as comparisons
 from probe.encoding import saved as fits
 from probe.errors import ProbeError
 
-pytestmark = pytest.mark.usefixtures("_black_pngs")
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
 
 
 def test_a_comparison_says_what_it_said(rsa, rsa_folder):
