@@ -169,7 +169,9 @@ class _Room:
         letters = canvas.points(8)
         n_layers = int(cells.groupby("model", sort=False)["layer"].nunique().max())
         n_rows, n_networks = len(best), cells["model"].nunique()
-        names = float(np.clip(0.35 * canvas.height / n_networks, 0.2, 1.6))
+        layers = cells["alias"].where(cells["alias"] != "", cells["layer"]).unique()
+        longest = max(width_of(name, letters) for name in layers) + 0.05
+        names = float(np.clip(0.35 * canvas.height / n_networks, 0.2, min(max(longest, 0.2), 1.6)))
         taken = 0.3 + 0.6 * canvas.shrink + (0.2 + names) * n_networks
         row = min(max(canvas.height - taken, 0.2) / n_rows, 0.6)
         left = min(max(width_of(label, letters) for label in _rows(best)), 0.25 * canvas.width)
