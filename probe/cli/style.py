@@ -13,7 +13,6 @@ import typer
 from probe.cli import complete, outputs, remake
 from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
-from probe.output.text import count
 from probe.synthesis.style_settings import StyleSettings
 
 if TYPE_CHECKING:
@@ -272,6 +271,7 @@ def _show(plan: Plan, painted: Stylised | None, path: Path, pages: Sequence[Path
     from rich.text import Text
 
     from probe.cli import terminal
+    from probe.output.text import count
     from probe.synthesis.style import title_of
 
     facts = []
