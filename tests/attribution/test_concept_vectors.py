@@ -20,6 +20,8 @@ from probe.inference.multiplicity import benjamini_hochberg, holm
 from probe.models import Network, Preprocessing
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 SIZE = 12
 
 

@@ -24,6 +24,8 @@ from probe.models import Network, Preprocessing
 from probe.plots.maps import STYLES
 from probe.targets import Class, Function, Target
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 SIZE = 48
 
 

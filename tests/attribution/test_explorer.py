@@ -15,6 +15,8 @@ from probe.attribution import explorer as explorer_module
 from probe.attribution.explorer import Explorer
 from probe.models import Network, Preprocessing
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 pytest.importorskip("ipywidgets")
 
 

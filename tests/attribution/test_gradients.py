@@ -237,7 +237,7 @@ def test_expected_gradients_are_unbiased() -> None:
 
 def test_expected_gradients_from_one_baseline_are_integrated_gradients_on_average() -> None:
     module, images, origin = untrained(), some_images(1, 32), some_images(1, 32, seed=4)
-    expected = integrated_gradients(module, images, Class(3), baseline=origin, steps=1000)
+    expected = integrated_gradients(module, images, Class(3), baseline=origin, steps=400)
     maps = torch.stack(
         [
             expected_gradients(module, images, Class(3), baselines=origin, samples=30, seed=seed)

@@ -26,6 +26,8 @@ from probe.models import Network
 from probe.recordings import Deletions, Recording, find_deletions
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+
 SIDE = 48
 
 
@@ -509,7 +511,7 @@ def test_masses_are_of_maps_by_the_fold_that_has_not_seen_the_picture(
         "gradient": {},
         "detail": {"method": "input-x-gradient", "baseline": "blurred"},
         "grad-cam": {},
-        "occlusion": {"size": 112, "stride": 112},
+        "occlusion": {"size": 48, "stride": 48},
         "Captum's gradient": {"method": captum.attr.Saliency},
         "Captum's CAM": {"method": captum.attr.LayerGradCam, "relu_attributions": True},
     }

@@ -24,7 +24,7 @@ from probe.models.known import BASELINES
 from probe.recordings import Recording
 from probe.stimuli import StimulusSet
 
-pytestmark = pytest.mark.usefixtures("_small_squeezenet")
+pytestmark = pytest.mark.usefixtures("_small_squeezenet", "_coarse_pngs")
 
 QUICK = {"folds": 3, "repeats": 2, "shots": [1, 2], "progress": False, "n_resamples": 50}
 

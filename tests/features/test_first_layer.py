@@ -14,6 +14,8 @@ from probe.features.first_layer import MAX_GREY_SHARE, MIN_ANISOTROPY, MIN_COLOU
 from probe.models import Network
 from probe.stimuli.gratings import coordinates, grating
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 
 def gabor(orientation, frequency, phase, size, colours=(1.0, 1.0, 1.0)):
     """A grating as the stimuli have it, frequency in cycles per pixel, in a round window."""

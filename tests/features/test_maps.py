@@ -10,6 +10,8 @@ from probe.activations import capture
 from probe.errors import ProbeError
 from probe.features import activation_maps
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 
 @pytest.fixture
 def picture():

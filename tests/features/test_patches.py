@@ -16,6 +16,8 @@ from probe.models.layer_table import measures
 from probe.models.receptive_fields import ReceptiveField
 from probe.stimuli import StimulusSet
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 
 def activations(network, stimuli, layer):
     """All of a layer's activations: (n, channels, …)."""

@@ -13,6 +13,8 @@ from probe.features.settings import METHODS
 from probe.models import Network, Preprocessing
 from probe.targets import Unit
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 
 @pytest.mark.parametrize(
     ("method", "function"), [("guided", guided_backprop), ("deconvnet", deconvnet)]

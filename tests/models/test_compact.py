@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -257,7 +258,15 @@ def test_wrong_names(name, said):
         models.load(name)
 
 
-@pytest.mark.usefixtures("files")
+@pytest.fixture(scope="module")
+def _loaded_once():
+    """A session's 89 neurons take a second to load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("probe.models.network.load", lru_cache(maxsize=2)(models.load))
+        yield
+
+
+@pytest.mark.usefixtures("files", "_loaded_once")
 def test_one_neuron_of_a_session_is_the_network_of_its_own_name():
     population = models.load("v4-compact:201025")
     alone = models.load("v4-compact:201025-12")
@@ -275,7 +284,7 @@ def test_one_neuron_of_a_session_is_the_network_of_its_own_name():
     assert targets.alone(alone, "0") == (alone, "0")
 
 
-@pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files", "_loaded_once")
 class TestOneNamesTheNeuron:
     """What a first user types: the session or the neuron, with and without a target."""
 

@@ -1,16 +1,52 @@
 """torch's compiler is kept away from what compiles nothing, and is what it always is afterwards."""
 
+import json
+import subprocess
 import sys
 
 import pytest
-from processes import in_a_new_process
 
 from probe.models.compiler import is_imported, without_compiler
 
 SLOW = pytest.mark.slow
 
+PROGRAMS = """
+import json, os, sys, traceback
+import torch
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            exec(json.loads(line), {})
+        except BaseException:
+            print(traceback.format_exc().splitlines())
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
 
-def test_layers_are_the_same_without_it_and_it_works_afterwards():
+
+@pytest.fixture(scope="module")
+def printed():
+    """Run programs where torch has been imported, once for all, and nothing else: their lines."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAMS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def run(program):
+            process.stdin.write(json.dumps(program) + "\n")
+            process.stdin.flush()
+            lines = []
+            while (line := process.stdout.readline().strip()) != "ended":
+                assert process.poll() is None
+                lines.append(line)
+            return lines
+
+        yield run
+
+
+def test_layers_are_the_same_without_it_and_it_works_afterwards(printed):
     code = """
 import sys
 import torch
@@ -42,7 +78,7 @@ marks = [v for v in vars(_refs).values() if getattr(v, "__wrapped__", None)]
 assert all(vars(m.__wrapped__).get("__dynamo_disable") is not m.__wrapped__ for m in marks)
 print("done")
 """
-    assert in_a_new_process(code) == ["done"]
+    assert printed(code) == ["done"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +89,7 @@ print("done")
         pytest.param("torch.compile(torch.sin, backend='eager')(torch.ones(1))", marks=SLOW),
     ],
 )
-def test_whoever_wants_it_meanwhile_has_it(use):
+def test_whoever_wants_it_meanwhile_has_it(use, printed):
     code = f"""
 import sys, threading
 import torch
@@ -74,7 +110,7 @@ import_torchvision()
 module = sys.modules["torchvision.ops.roi_align"]
 print(getattr(module, "is_compile_supported", torch._dynamo.utils.is_compile_supported).__module__)
 """
-    assert in_a_new_process(code) == ["done", "torch._dynamo.utils"]
+    assert printed(code) == ["done", "torch._dynamo.utils"]
 
 
 def test_it_stays_where_it_is_imported(monkeypatch):

@@ -342,7 +342,10 @@ def test_real_networks(name, layer, axes, grid):
     assert found.layout == Layout(axes, grid)
 
 
-@pytest.mark.parametrize("name", ["swin_t", "convnext_tiny", "maxvit_t", "vit_b_16"])
+@pytest.mark.parametrize(
+    "name",
+    ["swin_t", "convnext_tiny", pytest.param("maxvit_t", marks=pytest.mark.slow), "vit_b_16"],
+)
 def test_all_default_layers_are_known(name):
     for info in models.layers(name):
         if info.default:

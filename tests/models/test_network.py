@@ -120,7 +120,9 @@ def test_equals_torchvisions_own_loading(name, web, monkeypatch):
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "swin_t", "regnet_y_400mf", "vit_b_32"])
 def test_blueprint_has_torchvisions_names_and_shapes(name):
     ours = blueprint(name).state_dict()
-    theirs = torchvision.models.get_model(name).state_dict()
+    # No weights are drawn; RegNet computes widths with tensors while it is built.
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):
+        theirs = torchvision.models.get_model(name).state_dict()
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 

@@ -112,11 +112,11 @@ class TestGradients:
         assert window(module, (64, 96), "features.1", (8, 12)) == (0, 0, 63, 95)
 
     def test_attention_within_windows(self):
-        size = (224, 224)
+        size = (112, 112)
         fields = measures("swin_t", size).fields
         module = build("swin_t").double()
         for layer, side in (("features.0", 4), ("features.1.0", 28), ("features.1.1", 56)):
-            place = (28, 28)
+            place = (14, 14)
             seen = window_of_tokens(module, size, layer, place)
             assert (seen[2] - seen[0] + 1, seen[3] - seen[1] + 1) == (side, side)
             assert fields[layer].size == (side, side), layer
@@ -383,7 +383,9 @@ def trained_size(name):
     return (transforms.crop_size[0],) * 2
 
 
-@pytest.mark.parametrize("name", ["googlenet", "resnet18", "swin_t"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("googlenet", marks=pytest.mark.slow), "resnet18", "swin_t"]
+)
 def test_the_architecture_alone_tells_what_the_network_does(name):
     network = load(name, "random")
     own = Network.from_module(network.module, preprocessing=network.preprocessing)

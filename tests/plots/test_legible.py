@@ -98,6 +98,15 @@ LEGENDS = (
 )
 
 
+BESIDE_A_LEGEND = (
+    "curves",
+    "mds",
+    pytest.param("layers", marks=pytest.mark.slow),
+    pytest.param("scores", marks=pytest.mark.slow),
+)
+"""All are made room for by the same function: the slow tests have those that take long."""
+
+
 @pytest.mark.parametrize("name", LEGENDS)
 def test_a_legend_can_be_switched_off(name):
     where, draw = plots()[name]
@@ -108,7 +117,7 @@ def test_a_legend_can_be_switched_off(name):
         assert bool(there) == legend
 
 
-@pytest.mark.parametrize("name", ["curves", "layers", "mds", "scores"])
+@pytest.mark.parametrize("name", BESIDE_A_LEGEND)
 @pytest.mark.parametrize("placed", [False, True], ids=["in a grid", "by hand"])
 def test_without_a_layout_a_legend_is_whole(name, placed):
     figure = plt.figure(figsize=(3.3, 2.5), layout="none")
@@ -118,7 +127,7 @@ def test_without_a_layout_a_legend_is_whole(name, placed):
     assert legible.faults(figure) == []
 
 
-@pytest.mark.parametrize("name", ["curves", "layers", "mds", "scores"])
+@pytest.mark.parametrize("name", BESIDE_A_LEGEND)
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1)])
 def test_without_a_layout_no_axes_of_a_grid_lies_on_another(name, rows, columns):
     figure, grid = plt.subplots(
@@ -136,7 +145,14 @@ def test_a_figure_without_a_layout_in_which_all_has_room_stays_as_it_is():
     assert ax.get_position().bounds == before
 
 
-@pytest.mark.parametrize("name", ["invariance", "transfer", "bands"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transfer",
+        pytest.param("invariance", marks=pytest.mark.slow),
+        pytest.param("bands", marks=pytest.mark.slow),
+    ],
+)
 def test_several_panels_are_drawn_into_a_subfigure(name):
     figure = plt.figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subfigures(1, 2)

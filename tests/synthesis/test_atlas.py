@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from PIL import Image
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
@@ -225,14 +226,19 @@ def test_it_shows_and_saves_itself(made: Atlas, tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "cells.csv")) == len(made.table)
     with pytest.raises(ProbeError, match="has to end in"):
         made.save(tmp_path / "sheet.jpg")
-    assert made._repr_html_().startswith("<img")
     ax = made.plot()
     assert ax.get_title(loc="left").startswith("squeezenet1_1 features.3")
     (scale,) = ax.child_axes
     assert scale.get_xlabel() == "frames: activations in a cell"
     assert scale.get_xlim() == (0, made.table["activations"].max())
-    assert not made.plot(legend=False).child_axes
+    with mpl.rc_context({"figure.dpi": 20}):
+        assert not made.plot(plt.figure().subplots(), legend=False).child_axes
     assert "300 activations by 12 pictures" in repr(made)
+
+
+@pytest.mark.usefixtures("_coarse_pngs")
+def test_a_notebook_shows_the_figure(made: Atlas) -> None:
+    assert made._repr_html_().startswith("<img")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from probe.synthesis import atlas as module
 from probe.synthesis.atlas import Atlas, atlas
 from probe.synthesis.atlas_attribution import attributions, check_depends
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 QUICK: dict[str, Any] = {"size": 16, "steps": 1, "precision": "float32", "progress": False}
 ALL = 10**6
 """Activations: as many as there are."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from convolutions import convolutions
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,22 +52,26 @@ QUICK_SETTINGS = {name: value for name, value in QUICK.items() if name != "progr
 @pytest.fixture(scope="module")
 def network() -> Network:
     """VGG-16 with random weights, which stand for real ones wherever looks are not the point."""
-    return models.load("vgg16", "random")
+    return convolutions("vgg16")
 
 
 @pytest.fixture(scope="module")
 def doubled(network: Network) -> Network:
-    """The same in float64, without what comes after its features."""
-    copy = deepcopy(network.module.features).double()  # type: ignore[operator, union-attr]
-    return Network.from_module(nn.Sequential(OrderedDict(features=copy)))
+    """The same in float64."""
+    return Network.from_module(deepcopy(network.module).double())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small() -> Any:
-    """Begin with small pictures, and draw the weights of VGG-11 once."""
+    """Begin with small pictures, and draw no classifier of VGG-11."""
+    smaller, published = convolutions("vgg11"), models.load
+
+    def load(name: str, *how: Any, **options: Any) -> Network:
+        return smaller if name == "vgg11" else published(name, *how, **options)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(styles, "FIRST_SIDE_PX", 44)
-        patch.setattr("probe.models.network.load", lru_cache(1)(models.load))
+        patch.setattr("probe.models.network.load", load)
         yield
 
 
@@ -426,7 +429,7 @@ def test_a_mask_may_be_white_on_a_transparent_layer() -> None:
 def test_pictures_of_one_colour(
     content: np.ndarray, other: np.ndarray, colours: str, loss: str
 ) -> None:
-    made = style(content, other, colours=colours, loss=loss, **QUICK | {"layers": None})
+    made = style(content, other, colours=colours, loss=loss, **QUICK | {"layers": None, "size": 44})
     assert all(np.isfinite(one).all() for one in made.history)
 
 
@@ -590,7 +593,12 @@ def test_previews_and_early_end() -> None:
 
 @pytest.mark.usefixtures("_own_runs")
 def test_a_network_of_ones_own_is_left_as_it_was() -> None:
-    own = deepcopy(models.load("vgg11", "random").module).train()
+    class VGG(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = convolutions("vgg11").module.features
+
+    own = VGG().train()
     before = [(p.detach().clone(), p.requires_grad, p.grad) for p in own.parameters()]
     options = {k: v for k, v in QUICK.items() if k not in ("weights", "model")}
     made = probe.style(drawn(1), [drawn(2), drawn(3)], own, mix=[2, 1], loss="gram", **options)

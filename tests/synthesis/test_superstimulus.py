@@ -27,6 +27,8 @@ from probe.synthesis.superstimulus import (
     superstimulus,
 )
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 
 @pytest.fixture(scope="module")
 def squeezenet(load_trained: Callable[[str], Network]) -> Network:

@@ -45,10 +45,10 @@ def test_the_statistics_are_the_picture_s_and_the_pixels_are_not(pebbles, sample
     assert grey.max() <= 1
 
 
-def test_a_seed_gives_the_same_bytes_and_another_another_texture(pebbles, sample):
+def test_a_seed_gives_the_same_bytes_and_another_another_texture(pebbles):
     state = torch.get_rng_state()
-    again, _ = synthesise(pebbles, seed=3, steps=25)
-    assert again.tobytes() == sample[0].tobytes()
+    one, again = (synthesise(pebbles, seed=3, steps=4)[0] for _ in range(2))
+    assert again.tobytes() == one.tobytes()
     assert torch.equal(torch.get_rng_state(), state)
     other, _ = synthesise(pebbles, seed=4, steps=3)
     assert abs(np.corrcoef(other.ravel(), again.ravel())[0, 1]) < 0.3

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from probe import models, targets
 from probe.activations.capture import OUTPUT
@@ -108,7 +109,7 @@ def test_the_whole_is_the_gradient_of_the_target(small: Network) -> None:
     ],
 )
 def test_tiles_add_up_for_networks_of_all_kinds(name: str, layer: str) -> None:
-    network = models.load(name, "random", seed=1)
+    network = models.load(name, "random")
     pictures = noise(251, 198)
     (found,) = models.resolve([layer], network)
     whole = slope(network, Norm(found), pictures, WHOLE, jitter=8)
@@ -203,9 +204,12 @@ def test_what_exists_for_one_size_alone_is_told(small: Network, flat: Network) -
     assert only_size(small, ["second"]) is None
     assert only_size(small, [OUTPUT]) is None
     assert only_size(flat, [OUTPUT]) == (16, 16)
-    # A table of positions, of 224 × 224, refuses pictures of any other size at the door.
-    transformer = models.load("vit_b_32", "random")
-    assert only_size(transformer, ["encoder.layers.encoder_layer_3"]) == (224, 224)
+    # A table of positions, of 64 × 64, refuses pictures of any other size at the door.
+    transformer = Network.from_module(
+        VisionTransformer(64, 16, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16),
+        preprocessing=Preprocessing("resize", (64, 64)),
+    )
+    assert only_size(transformer, ["encoder.layers.encoder_layer_1"]) == (64, 64)
     assert only_size(models.load("alexnet", "random"), [OUTPUT, "features.0"]) is None
 
 

@@ -27,6 +27,8 @@ from probe.tuning.equivariance import (
     zoom,
 )
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 SIZE = (48, 64)
 ONE = np.ones(2)
 

@@ -92,7 +92,7 @@ class TestKnownCells:
     @given(st.floats(0, 180), st.floats(6, 14), st.floats(0, 6.3))
     def test_any_gabor(self, orientation: float, frequency: float, phase: float) -> None:
         kernel = gabor(orientation, frequency, sd=4.0, phase=phase)
-        row = tuned(bank([kernel]), "1").iloc[0]
+        row = tuned(bank([kernel]), "1", orientations=12).iloc[0]
         fine = np.linspace(3, 20, 400)  # without its mean, a wide filter peaks a little beyond
         peak = fine[sensitivity(kernel, np.full(400, orientation), fine).argmax()]
         assert abs(off_by(row["preferred_orientation"], orientation)) < 2

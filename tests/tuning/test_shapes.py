@@ -20,13 +20,13 @@ SHAPES = pasupathy_connor_shapes()
 
 @pytest.fixture(scope="module")
 def simulated() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """200 units with Gaussian tuning, off the grid that is tried, and their responses."""
+    """100 units with Gaussian tuning, off the grid that is tried, and their responses."""
     rng = np.random.default_rng(0)
     truth = {
-        "curvature": rng.uniform(-0.5, 0.95, 200),
-        "curvature_sd": rng.uniform(0.12, 0.5, 200),
-        "angle": rng.uniform(0.0, 360.0, 200),
-        "angle_sd": rng.uniform(20.0, 70.0, 200),
+        "curvature": rng.uniform(-0.5, 0.95, 100),
+        "curvature_sd": rng.uniform(0.12, 0.5, 100),
+        "angle": rng.uniform(0.0, 360.0, 100),
+        "angle_sd": rng.uniform(20.0, 70.0, 100),
     }
     responses = [gaussian_response(SHAPES, *values) for values in zip(*truth.values(), strict=True)]
     return truth, np.stack(responses, 1)

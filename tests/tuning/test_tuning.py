@@ -15,6 +15,8 @@ from probe.tuning import Tuning, tuning
 from probe.tuning.published import distance, published
 from probe.tuning.settings import STIMULI, TuningSettings, read_stimuli
 
+pytestmark = pytest.mark.usefixtures("_coarse_pngs")
+
 
 @pytest.fixture(scope="module")
 def network():
