@@ -18,7 +18,7 @@ network = models.load("squeezenet1_1", "random")
 torch.set_num_threads(2)
 torch.nn.Conv2d(3, 64, 11)(torch.ones(4, 3, 224, 224))
 n_failed = 0
-for _ in range(10):
+for _ in range(20):
     child = os.fork()
     if child == 0:
         try:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib import pyplot as plt
 from PIL import Image
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
@@ -231,8 +230,7 @@ def test_it_shows_and_saves_itself(made: Atlas, tmp_path: Path) -> None:
     (scale,) = ax.child_axes
     assert scale.get_xlabel() == "frames: activations in a cell"
     assert scale.get_xlim() == (0, made.table["activations"].max())
-    with mpl.rc_context({"figure.dpi": 20}):
-        assert not made.plot(plt.figure().subplots(), legend=False).child_axes
+    assert not made.plot(legend=False).child_axes
     assert "300 activations by 12 pictures" in repr(made)
 
 
