@@ -88,7 +88,7 @@ def test_less_flicker_than_frames_by_themselves_and_as_much_style(
     network = models.load("vgg11", "random")  # how much less is a matter of its weights
     seen: list[np.ndarray] = []
     place = style_film.style_film(
-        clip, STYLE, tmp_path / "out.mp4", network, preview=seen.append, **OPTIONS
+        clip, STYLE, tmp_path / "out.mp4", network, start="content", preview=seen.append, **OPTIONS
     )
     given = list(read_movie(clip))
     made = read_movie(place)
