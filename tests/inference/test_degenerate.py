@@ -36,29 +36,15 @@ def patterns(rng, n, n_neuroids, kind):
 KINDS = st.sampled_from(["random", "duplicates", "rounded", "one stands out", "all alike"])
 
 
-DESIGNS = given(
+@settings(max_examples=300)
+@given(
     seed=st.integers(0, 10**6), n=st.integers(2, 9), n_neuroids=st.integers(1, 4),
     n_subjects=st.integers(1, 3), of_models=KINDS, of_data=KINDS, name=st.sampled_from(QUICK),
     resample=st.sampled_from(["stimuli", "subjects", "both", None]), test=st.sampled_from(TESTS),
     variance=st.sampled_from(["corrected", "bootstrap"]), n_missing=st.integers(0, 6),
     grouped=st.booleans(),
 )  # fmt: skip
-
-
-@settings(max_examples=100)
-@DESIGNS
-def test_an_error_that_says_why_or_numbers_in_range(**design):
-    check_design(**design)
-
-
-@pytest.mark.slow
-@settings(max_examples=300)
-@DESIGNS
-def test_an_error_that_says_why_or_numbers_in_range_of_more_designs(**design):
-    check_design(**design)
-
-
-def check_design(
+def test_an_error_that_says_why_or_numbers_in_range(
     seed, n, n_neuroids, n_subjects, of_models, of_data, name, resample, test, variance, n_missing,
     grouped,
 ):  # fmt: skip
