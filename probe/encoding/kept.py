@@ -29,6 +29,9 @@ PREFIX = "site:"
 SUBJECT = "subject-"
 """What precedes a subject in ``site:NAME@subject-SUBJECT:NUMBER``."""
 
+_OTHER_PART = re.compile(r"reliability[\d.e-]+|\d+-neuroids-[0-9a-f]{6}|-?[\d.e]+--?[\d.e]+ms")
+"""Some neuroids, or a window of time, as names say it; a region may begin with a digit (area 46)."""
+
 _TEXT = re.compile(r"site:(?P<name>.+):(?P<number>[^:]+)")
 
 
@@ -229,7 +232,7 @@ def load_named(name: str, progress: bool | None = None) -> Recording:
     dataset, *parts = [name] if Path(name).expanduser().is_dir() else name.split("@")
     regions = [part for part in parts if not part.startswith(SUBJECT)]
     subjects = [part.removeprefix(SUBJECT) for part in parts if part.startswith(SUBJECT)]
-    if len(regions) > 1 or any(re.match(r"reliability|\d", region) for region in regions):
+    if len(regions) > 1 or any(_OTHER_PART.fullmatch(region) for region in regions):
         raise ProbeError(
             f"{name!r} is of a window of time, or of some neuroids: expected all of a recording, "
             f"as in site:{dataset}:0, or of a region, as in site:{dataset}@V4:0"

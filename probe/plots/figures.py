@@ -356,7 +356,7 @@ def _widen_gaps(figure: Any, ax: Axes) -> bool:
         return False
     grid, outer, edge = spec.get_gridspec(), ax.get_tightbbox(), 0.08 * figure.dpi
     assert outer is not None
-    beside, below = [0.0], [0.0]
+    in_rows, in_columns = [0.0], [0.0]  # pixels by which one lies on another
     for other in figure.axes:
         its_spec, its_outer = other.get_subplotspec(), other.get_tightbbox()
         if other is ax or its_spec is None or its_outer is None:
@@ -365,14 +365,14 @@ def _widen_gaps(figure: Any, ax: Axes) -> bool:
             continue
         if set(spec.rowspan) & set(its_spec.rowspan):
             first, second = sorted((outer, its_outer), key=lambda box: box.x0 + box.x1)
-            beside.append(first.x1 + edge - second.x0)
+            in_rows.append(first.x1 + edge - second.x0)
         elif set(spec.colspan) & set(its_spec.colspan):
             first, second = sorted((outer, its_outer), key=lambda box: box.y0 + box.y1)
-            below.append(first.y1 + edge - second.y0)
+            in_columns.append(first.y1 + edge - second.y0)
     margins, moved = figure.subplotpars, False
     for name, lack, n, low, high, size in (
-        ("wspace", max(beside), grid.ncols, margins.left, margins.right, figure.bbox.width),
-        ("hspace", max(below), grid.nrows, margins.bottom, margins.top, figure.bbox.height),
+        ("wspace", max(in_rows), grid.ncols, margins.left, margins.right, figure.bbox.width),
+        ("hspace", max(in_columns), grid.nrows, margins.bottom, margins.top, figure.bbox.height),
     ):
         if lack < 1.0:
             continue

@@ -572,11 +572,8 @@ def _of_about(about: Mapping[str, Any]) -> dict[str, Any]:
         for k in list(about)
         if "sha256" in k and isinstance(about[k], str)
     }
-    settings = about.pop("settings", None)
-    if isinstance(settings, Mapping):  # a row for each
-        about |= {name: value for name, value in settings.items() if name not in about}
-    elif settings is not None:
-        about["settings"] = settings
+    if isinstance(about.get("settings"), Mapping):  # a row for each
+        about |= {**about.pop("settings"), **about}
     return {**made, "settings": about, "hashes": hashes}
 
 

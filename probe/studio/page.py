@@ -490,14 +490,14 @@ class Studio:
             tab, command = RECORDING[k], commands[title]
             options, text = values[2 * k] or {}, values[2 * k + 1] or ""
             checked, wrong = self._checked(tab, options)
-            visitor = self._of(str(request.session_hash))
+            owner = str(request.session_hash)
+            visitor = self._of(owner)
             if not wrong and (wrong := _lacks_region(visitor.recording, command, options, text)):
                 checked |= gr.update(errors={"region": wrong})
             told = [checked if one is tab else gr.skip() for one in RECORDING]
             yield *told, *(_refused(wrong) if wrong else [gr.skip()] * 5)
             if wrong:
                 return
-            owner = str(request.session_hash)
 
             def make() -> tuple[Job, list[Path], str]:
                 if not visitor.recording:

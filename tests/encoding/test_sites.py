@@ -273,8 +273,11 @@ def test_the_recording_of_a_name(write_lab, tmp_path):
     assert kept.load_named("sim-v4@V4").regions == ["V4"]
     with pytest.raises(ProbeError, match="no region 'V1'"):
         kept.load_named("sim-v4@V1")
-    with pytest.raises(ProbeError, match="is of a window of time, or of some neuroids"):
-        kept.load_named("sim-v4@70-170ms")
+    for part in ("70-170ms", "reliability0.6", "12-neuroids-0123ab"):
+        with pytest.raises(ProbeError, match="is of a window of time, or of some neuroids"):
+            kept.load_named(f"sim-v4@{part}")
+    with pytest.raises(ProbeError, match="no region '46'"):  # a name that an area may have
+        kept.load_named("sim-v4@46")
 
 
 class TestNone:
