@@ -30,7 +30,7 @@ SUBJECT = "subject-"
 """What precedes a subject in ``site:NAME@subject-SUBJECT:NUMBER``."""
 
 _OTHER_PART = re.compile(r"reliability[\d.e-]+|\d+-neuroids-[0-9a-f]{6}|-?[\d.e]+--?[\d.e]+ms")
-"""Some neuroids, or a window of time, as names say it; a region may begin with a digit (area 46)."""
+"""Some neuroids, or a window of time, as names say it. A region may begin with a digit: 46."""
 
 _TEXT = re.compile(r"site:(?P<name>.+):(?P<number>[^:]+)")
 
