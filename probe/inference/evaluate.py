@@ -29,6 +29,8 @@ from probe.inference.resampling import (
     bootstrap_counts,
     permuted_scores,
     resampled_scores,
+    scores_without_each,
+    without_each,
 )
 from probe.inference.significance import (
     bootstrap_test,
@@ -675,6 +677,18 @@ class _Scorer:
             bounds = np.full((len(weightings), len(counts), 2, 1), np.nan)
         return [np.concatenate([scores, of_weighting], axis=1) for of_weighting in bounds]
 
+    def score_without_each(self, track: Track | None) -> np.ndarray:
+        """Scores and both bounds without each of n units of the stimuli, (n, M + 2, S)."""
+        n, n_subjects = self.units.n, len(self.data.rdms)
+        if n_subjects > 1:  # only resamples have bounds
+            everyone = np.ones((n, n_subjects))
+            return self.score(without_each(n), [everyone], track, "jackknife")[0]
+        scores = scores_without_each(
+            self.models, self.data, self.comparator, self.units, _described(track, "jackknife"),
+            self.executor,
+        )  # fmt: skip
+        return np.concatenate([scores, np.full((n, 2, 1), np.nan)], axis=1)
+
     def permuted(self, n: int, rng: np.random.Generator, track: Track | None) -> np.ndarray:
         """Mean scores (n, M) with the labels of the stimuli permuted."""
         return permuted_scores(
@@ -712,6 +726,10 @@ class _CrossValidatedScorer(_Scorer):
             )  # fmt: skip
             tables.append(mean_of_known(np.concatenate([scores, bounds], axis=2), axis=1))
         return tables
+
+    def score_without_each(self, track: Track | None) -> np.ndarray:
+        everyone = np.ones((self.units.n, len(self.data.rdms)))
+        return self.score(without_each(self.units.n), [everyone], track, "jackknife")[0]
 
     def permuted(self, n: int, rng: np.random.Generator, track: Track | None) -> np.ndarray:
         return permuted_crossvalidated_scores(
@@ -801,9 +819,7 @@ def _sample(
         if resample == "both":
             means["both"] = _means(tables[-1], subject_counts)
         if scheme == "corrected":
-            # One byte each: of 5,000 stimuli, there are 25 million.
-            without, ones = 1 - np.eye(n, dtype=np.int8), np.ones((n, n_subjects))
-            left_out = scorer.score(without, [ones], track, "jackknife")[0]
+            left_out = scorer.score_without_each(track)
     if resample in ("subjects", "both"):
         if needs_bounds:
             # With few subjects there are few different samples of them.

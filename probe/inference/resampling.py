@@ -189,6 +189,41 @@ def _resample(
     return comparator.resample(models, data, counts, subjects)
 
 
+def scores_without_each(
+    models: PreparedRDMs,
+    data: PreparedRDMs,
+    comparator: Comparator,
+    units: Units,
+    track: Track | None = None,
+    executor: Executor | None = None,
+) -> np.ndarray:
+    """Score every model against every subject without each unit of the stimuli in turn.
+
+    Returns
+    -------
+    numpy.ndarray, shape (units.n, M, S)
+    """
+    score = comparator.without_each(models, data, units.unit)
+    if score is None:
+        counts = units.counts(without_each(units.n))
+        return resampled_scores(models, data, comparator, counts, (), track, executor)[0]
+    scores = np.empty((units.n, len(models.rdms), len(data.rdms)))
+
+    def one(part: slice) -> None:
+        scores[:, part.start] = score(part.start)
+
+    in_blocks(one, len(models.rdms), 1, track)
+    return scores
+
+
+def without_each(n: int) -> np.ndarray:
+    """Return the counts of n units without each in turn, (n, n), int8.
+
+    One byte each: of 5,000 stimuli, there are 25 million.
+    """
+    return 1 - np.eye(n, dtype=np.int8)
+
+
 def permuted_scores(
     models: PreparedRDMs,
     data: PreparedRDMs,

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from probe.similarity.bures import bures
+from probe.similarity.jackknife import LeftOut, UnitRanks, left_out_products
 from probe.similarity.kendall import kendall, tau
 from probe.similarity.lanes import (
     LANES,
+    MANY_PAIRS,
     WIDE,
+    RankedProducts,
     SortedPairs,
     agreements,
     n_lanes,
@@ -218,6 +221,26 @@ class Comparator(ABC):
             Lower and upper. NaN for a subject that does not occur, and for the lower bound of one
             that is alone.
         """
+
+    def without_each(
+        self, models: PreparedRDMs, data: PreparedRDMs, unit: np.ndarray
+    ) -> Callable[[int], np.ndarray] | None:
+        """Return a function that scores a model without each unit of the conditions in turn.
+
+        Parameters
+        ----------
+        models, data : PreparedRDMs
+            M models and S subjects, over the same pairs.
+        unit : numpy.ndarray, shape (n_conditions,), int
+            The unit of each condition, 0 … K − 1; of those without a pair, any number.
+
+        Returns
+        -------
+        callable, or None
+            Given the number of a model, it returns an array of shape (K, S). None where there is
+            no shorter way than `resample`.
+        """
+        return None
 
     def permuted_scores(
         self, models: PreparedRDMs, data: PreparedRDMs, orders: np.ndarray
@@ -501,13 +524,7 @@ class Ranked(OfPairs):
         for start in range(0, len(scored), together):
             block = scored[start : start + together]
             sums = ranked_products(models.sorted, data.sorted, models.pairs, counts[block])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                of_models, of_data = (
-                    self.per_length(squares / 4.0, n_weights[block])
-                    for squares in (sums.of_models, sums.of_data)
-                )
-            cross = sums.cross / 4.0 * of_models[:, :, None] * of_data[:, None, :]
-            scores[block] = np.clip(cross, -1.0, 1.0)
+            scores[block], of_data = self._scores(sums, n_weights[block])
             if not subjects:
                 continue
             drawn = np.stack(subjects)[:, block]
@@ -518,6 +535,31 @@ class Ranked(OfPairs):
                 of_pools = self.per_length(squares, n_weights[block])
             bounds[:, block] = _lower_and_upper(products * of_pools[..., None], drawn)
         return scores, bounds
+
+    def without_each(
+        self, models: PreparedRDMs, data: PreparedRDMs, unit: np.ndarray
+    ) -> Callable[[int], np.ndarray] | None:
+        """Implement `Comparator.without_each`, for large RDMs."""
+        if len(models.pairs) < MANY_PAIRS:
+            return None
+        left_out = LeftOut.of(models.pairs, unit)
+        of_data = [UnitRanks.of(rdm, left_out) for rdm in data.sorted]
+
+        def score(model: int) -> np.ndarray:
+            sums = left_out_products(models.sorted[model], of_data, left_out)
+            return self._scores(sums, left_out.n_left)[0][:, 0]
+
+        return score
+
+    def _scores(self, sums: RankedProducts, n_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores, (B, M, S), and what the ranks of the data are to be divided by, (B, S)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_models, of_data = (
+                self.per_length(squares / 4.0, n_weights)
+                for squares in (sums.of_models, sums.of_data)
+            )
+        cross = sums.cross / 4.0 * of_models[:, :, None] * of_data[:, None, :]
+        return np.clip(cross, -1.0, 1.0), of_data
 
     def per_length(self, squares: np.ndarray, n_weights: np.ndarray) -> np.ndarray:
         """Return one over the length of centred ranks: times it, the comparator is their product.
