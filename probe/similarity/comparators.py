@@ -24,12 +24,12 @@ from probe.similarity.lanes import (
     LANES,
     MANY_PAIRS,
     WIDE,
+    LaneRanks,
     RankedProducts,
     SortedPairs,
     agreements,
     n_lanes,
     permute_rows,
-    ranked_products,
 )
 from probe.similarity.moments import Products, moments
 from probe.similarity.pairs import Pairs, complete_pairs, rdm_name, restrict
@@ -520,17 +520,16 @@ class Ranked(OfPairs):
         bounds = np.full((len(subjects), len(counts), 2, s), np.nan)
         n_weights = models.pairs.totals(counts)
         scored = np.flatnonzero(n_weights >= 2.0)  # without two pairs there is no score
-        together = n_lanes(models.pairs)
+        together = n_lanes(models.pairs, s)
         for start in range(0, len(scored), together):
             block = scored[start : start + together]
-            sums = ranked_products(models.sorted, data.sorted, models.pairs, counts[block])
+            ranks = LaneRanks.of(data.sorted, models.pairs, counts[block])
+            sums = ranks.products(models.sorted)
             scores[block], of_data = self._scores(sums, n_weights[block])
             if not subjects:
                 continue
             drawn = np.stack(subjects)[:, block]
-            products, squares = pooled_products(
-                data.sorted, data.pairs, counts[block], of_data, drawn
-            )
+            products, squares = pooled_products(ranks, of_data, drawn)
             with np.errstate(divide="ignore", invalid="ignore"):
                 of_pools = self.per_length(squares, n_weights[block])
             bounds[:, block] = _lower_and_upper(products * of_pools[..., None], drawn)

@@ -19,7 +19,7 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ AHEAD = 16
 
 lane = 0
 """The number of a lane, in walks; `unrolled` replaces it, as it does `LANES`."""
+
+MOST_HELD = 2**28
+"""Ranks of several RDMs that are held at a time: one gigabyte."""
 
 MOST_EXACT = 2**24
 """Up to this sum of weights, single precision holds all ranks exactly."""
@@ -82,10 +85,14 @@ class SortedPairs:
         return cls(first.astype(integer)[order], second.astype(integer)[order], tied)
 
 
-def n_lanes(pairs: Pairs) -> int:
-    """Return how many resamples of these pairs are ranked side by side."""
-    is_exact = pairs.n * (pairs.n - 1) // 2 <= MOST_EXACT  # or numbers take two lines
-    return WIDE if len(pairs) >= MANY_PAIRS and is_exact else LANES
+def n_lanes(pairs: Pairs, n_rdms: int = 1) -> int:
+    """Return how many resamples of these pairs are ranked side by side, of some RDMs at once."""
+    n_positions = pairs.n * (pairs.n - 1) // 2
+    is_exact = n_positions <= MOST_EXACT  # or numbers take two lines
+    lanes = WIDE if len(pairs) >= MANY_PAIRS and is_exact else LANES
+    while n_rdms > 1 and lanes > 1 and lanes * n_rdms * n_positions > MOST_HELD:
+        lanes //= 2
+    return lanes
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -185,7 +192,7 @@ def compiled_walk(walk: Callable[..., Any], n: int = LANES) -> Callable[..., Any
 
 @dataclass(frozen=True, eq=False)
 class RankedProducts:
-    """Sums over the pairs in b ≤ `n_lanes` resamples, of doubled, centred ranks.
+    """Sums over the pairs in b resamples, of doubled, centred ranks.
 
     Attributes
     ----------
@@ -200,55 +207,99 @@ class RankedProducts:
     of_data: np.ndarray
 
 
-def ranked_products(
-    models: Sequence[SortedPairs],
-    data: Sequence[SortedPairs],
-    pairs: Pairs,
-    counts: np.ndarray,
-) -> RankedProducts:
-    """Multiply the ranks of every RDM of ``models`` with those of every one of ``data``.
+@dataclass(frozen=True, eq=False)
+class LaneRanks:
+    """Doubled, centred ranks of S RDMs in b resamples side by side.
 
-    Parameters
+    Attributes
     ----------
-    models, data : sequence of SortedPairs
-        Of M and S RDMs.
     pairs : Pairs
         That these RDMs have.
-    counts : numpy.ndarray, shape (b ≤ `n_lanes`, n), of whole numbers
-        How often each condition occurs in each resample.
-
-    Returns
-    -------
-    RankedProducts
+    counts : numpy.ndarray, shape (n, n_lanes)
+        How often each condition occurs; lanes beyond b are 0.
+    n_weights : numpy.ndarray, shape (b,)
+        How many pairs there are, as often as they occur.
+    ranks : numpy.ndarray, shape (S, n_positions, n_lanes)
+        Of every pair, at its position in an RDM of all pairs.
+    cubes : numpy.ndarray, shape (S, n_lanes)
+        Cubes of the sizes of ties, added up.
     """
-    (b, n), lanes = counts.shape, n_lanes(pairs)
-    n_weights = pairs.totals(counts)
-    number = np.float32 if n_weights.max() <= MOST_EXACT else np.float64
-    of_conditions = aligned((n, lanes), number)
-    of_conditions[:, :b] = counts.T
-    of_conditions[:, b:] = 0
-    start = np.zeros(lanes, dtype=number)
-    start[:b] = -n_weights
-    arguments = pairs.offsets, of_conditions.ravel(), start
-    ranks = aligned((n * (n - 1) // 2, lanes), number).ravel()
-    cross = np.empty((len(models), len(data), lanes))
-    of_models, of_data = np.empty((len(models), lanes)), np.empty((len(data), lanes))
-    for s, rdm in enumerate(data):
-        compiled_walk(rank_pairs, lanes)(
-            rdm.first, rdm.second, rdm.tied, *arguments, ranks, of_data[s]
-        )
-        for m, model in enumerate(models):
-            compiled_walk(add_products, lanes)(
-                model.first, model.second, model.tied, *arguments, ranks, cross[m, s], of_models[m]
-            )
 
-    def squares(cubes: np.ndarray) -> np.ndarray:
-        sums = n_weights**3 - cubes[:, :b]
+    pairs: Pairs
+    counts: np.ndarray
+    n_weights: np.ndarray
+    ranks: np.ndarray
+    cubes: np.ndarray
+
+    @classmethod
+    def of(cls, rdms: Sequence[SortedPairs], pairs: Pairs, counts: np.ndarray) -> LaneRanks:
+        """Rank the pairs of RDMs.
+
+        Parameters
+        ----------
+        rdms : sequence of SortedPairs
+        pairs : Pairs
+        counts : numpy.ndarray, shape (b ≤ `n_lanes`, n), of whole numbers
+            How often each condition occurs in each resample.
+        """
+        (b, n), lanes = counts.shape, n_lanes(pairs, len(rdms))
+        n_weights = pairs.totals(counts)
+        number = np.float32 if n_weights.max() <= MOST_EXACT else np.float64
+        of_conditions = aligned((n, lanes), number)
+        of_conditions[:, :b] = counts.T
+        of_conditions[:, b:] = 0
+        ranks = aligned((len(rdms), n * (n - 1) // 2, lanes), number)
+        if not pairs.complete:
+            ranks[:] = 0
+        lane_ranks = cls(pairs, of_conditions, n_weights, ranks, np.empty((len(rdms), lanes)))
+        for rdm, *of_rdm in zip(rdms, ranks, lane_ranks.cubes, strict=True):
+            lane_ranks._walk(rank_pairs, rdm, *of_rdm)
+        return lane_ranks
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """How often each pair occurs, shape (n_positions, n_lanes)."""
+        weights = aligned(self.ranks.shape[1:], self.ranks.dtype)
+        weights[:] = 0
+        weights[self.pairs.positions] = self.counts[self.pairs.i] * self.counts[self.pairs.j]
+        return weights
+
+    def products(self, models: Sequence[SortedPairs]) -> RankedProducts:
+        """Multiply the ranks of M models with those of every RDM."""
+        n_rdms, *shape = self.ranks.shape
+        cross = np.empty((len(models), n_rdms, shape[-1]))
+        of_models = np.empty((len(models), shape[-1]))
+        if n_rdms == 1:
+            for m, model in enumerate(models):
+                self._walk(add_products, model, self.ranks[0], cross[m, 0], of_models[m])
+        else:  # a model is ranked once for all of them
+            of_model = aligned(tuple(shape), self.ranks.dtype)
+            of_model[:] = 0
+            multiply = compiled_walk(multiply_ranks, shape[-1])
+            for m, model in enumerate(models):
+                self._walk(rank_pairs, model, of_model, of_models[m])
+                for s, of_rdm in enumerate(self.ranks):
+                    multiply(self.weights.ravel(), of_model.ravel(), of_rdm.ravel(), cross[m, s])
+        b = len(self.n_weights)
+        squares = self._squares(of_models), self._squares(self.cubes)
+        return RankedProducts(cross[:, :, :b].transpose(2, 0, 1), *squares)
+
+    def _walk(
+        self, walk: Callable[..., Any], rdm: SortedPairs, ranks: np.ndarray, *sums: np.ndarray
+    ) -> None:
+        start = np.zeros(self.counts.shape[1], self.counts.dtype)
+        start[: len(self.n_weights)] = -self.n_weights
+        compiled_walk(walk, len(start))(
+            rdm.first, rdm.second, rdm.tied, self.pairs.offsets, self.counts.ravel(), start,
+            ranks.ravel(), *sums,
+        )  # fmt: skip
+
+    def _squares(self, cubes: np.ndarray) -> np.ndarray:
+        """Add up the squares of ranks, (b, K), from the cubes of ties, (K, n_lanes)."""
+        sums = self.n_weights**3 - cubes[:, : len(self.n_weights)]
         # With two different distances at least 3 N (N − 1) are left; less is rounding error.
-        sums[sums < n_weights * (n_weights - 1.0)] = 0.0
-        return sums.T / 3.0
-
-    return RankedProducts(cross[:, :, :b].transpose(2, 0, 1), squares(of_models), squares(of_data))
+        sums[sums < self.n_weights * (self.n_weights - 1.0)] = 0.0
+        return np.asarray(sums.T / 3.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -401,6 +452,18 @@ def add_products(
         below_ += weight_ + weight_
     products[lane] = product_
     cubes[lane] = cubes_
+
+
+def multiply_ranks(
+    weights: np.ndarray, ranks: np.ndarray, others: np.ndarray, products: np.ndarray
+) -> None:
+    """Add up w · r_u · r_v over all pairs."""
+    product_ = 0.0
+    for pair in range(weights.size // LANES):
+        k = pair * LANES
+        weighted_ = np.float64(weights[k + lane]) * np.float64(ranks[k + lane])
+        product_ += weighted_ * np.float64(others[k + lane])
+    products[lane] = product_
 
 
 def count_agreement(

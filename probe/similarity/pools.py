@@ -7,32 +7,21 @@ loop, which holds the pairs of one resample at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from probe.similarity.lanes import SortedPairs
-from probe.similarity.pairs import Pairs
-from probe.similarity.ranks import ROUNDING, compiled, sort_row
+from probe.similarity.lanes import LaneRanks
+from probe.similarity.ranks import ROUNDING, compiled
 
 
 def pooled_products(
-    data: Sequence[SortedPairs],
-    pairs: Pairs,
-    counts: np.ndarray,
-    per_length: np.ndarray,
-    of_subjects: np.ndarray,
+    data: LaneRanks, per_length: np.ndarray, of_subjects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Multiply subjects' ranks with those of the pools over all subjects, and all but one.
 
     Parameters
     ----------
-    data : sequence of SortedPairs
-        Of S subjects.
-    pairs : Pairs
-        That these RDMs have.
-    counts : numpy.ndarray, shape (b, n), of whole numbers
-        How often each condition occurs in each resample.
+    data : LaneRanks
+        Of S subjects in b resamples.
     per_length : numpy.ndarray, shape (b, S)
         What ranks about zero are multiplied with before they are pooled. A subject for whom it
         is NaN is in no pool.
@@ -48,130 +37,163 @@ def pooled_products(
     squares : numpy.ndarray, shape (Q, b, 1 + S)
         Sums of the squares of the pools' ranks.
     """
-    products = np.full((*of_subjects.shape[:2], 1 + len(data), len(data)), np.nan)
+    n_subjects = len(data.ranks)
+    products = np.full((*of_subjects.shape[:2], 1 + n_subjects, n_subjects), np.nan)
     squares = np.full(products.shape[:3], np.nan)
-    compiled(_pooled_products, sort_row, _rank_present, _product)(
-        pairs.i, pairs.j, pairs.offsets,
-        np.stack([rdm.first for rdm in data]), np.stack([rdm.second for rdm in data]),
-        np.stack([rdm.tied for rdm in data]),
-        np.ascontiguousarray(counts, np.float64), np.ascontiguousarray(per_length),
+    compiled(_pooled_products, _sort_keys, _rank_pool, _product)(
+        data.ranks, data.weights, np.ascontiguousarray(per_length),
         np.ascontiguousarray(of_subjects, np.float64), ROUNDING, products, squares,
     )  # fmt: skip
     return products, squares
 
 
 def _pooled_products(
-    i: np.ndarray,
-    j: np.ndarray,
-    offsets: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    tied: np.ndarray,
-    counts: np.ndarray,
+    lane_ranks: np.ndarray,
+    lane_weights: np.ndarray,
     per_length: np.ndarray,
     of_subjects: np.ndarray,
     rounding: float,
     products: np.ndarray,
     squares: np.ndarray,
 ) -> None:
-    n_subjects, n_pairs = first.shape
-    n = counts.shape[1]
-    # Where a pair is in the order of each subject's distances.
-    pair_of = np.empty((n_subjects, n_pairs), np.int32)
-    for s in range(n_subjects):
-        for t in range(n_pairs):
-            pair_of[s, t] = offsets[first[s, t]] + second[s, t]
-    column, weight_of = np.empty(n * (n - 1) // 2, np.int32), np.empty(n * (n - 1) // 2)
-    weights = np.empty(n_pairs + 1)
-    # The last column takes what is asked for pairs that do not occur.
-    units = np.empty((n_subjects, n_pairs + 1))
-    pool, of_others, ranks = np.empty(n_pairs), np.empty(n_pairs), np.empty(n_pairs)
-    ordered, positions = np.empty(n_pairs), np.empty(n_pairs, np.int32)
-    buckets, starts = np.empty(n_pairs, np.int32), np.empty(n_pairs + 1, np.int32)
-    for b in range(counts.shape[0]):
-        count = counts[b]
-        n_present = 0
-        total = 0.0
+    n_subjects, n_pairs = lane_ranks.shape[:2]
+    n_bits = 1
+    while 1 << n_bits < n_pairs:
+        n_bits += 1
+    highest = np.float64((1 << (62 - n_bits)) - 512)  # a double near 2^61 has no digits for less
+    # Of the pairs that occur, where they are, how often they occur, and the subjects' ranks.
+    present, weights = np.empty(n_pairs + 1, np.int64), np.empty(n_pairs + 1)
+    units = np.empty((n_subjects, n_pairs))
+    pool, values, ranks = np.empty(n_pairs), np.empty(n_pairs), np.empty(n_pairs)
+    keys, ordered = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.int64)
+    ends = np.empty((1 << (n_bits - 1)) + 1, np.int32)
+    for b in range(per_length.shape[0]):
+        n_present, total = 0, 0.0
         for k in range(n_pairs):
-            pair = offsets[i[k]] + j[k]
-            weight = count[i[k]] * count[j[k]]
-            weight_of[pair] = weights[n_present] = weight
-            column[pair] = n_present if weight > 0.0 else n_pairs
+            weight = np.float64(lane_weights[k, b])
+            present[n_present], weights[n_present] = k, weight
             total += weight
-            n_present += weight > 0.0
+            n_present += int(weight > 0.0)
         for s in range(n_subjects):
-            length = per_length[b, s]
-            if np.isnan(length):
-                continue
-            unit, pairs, is_tied = units[s], pair_of[s], tied[s]
-            below = -total
-            t = 0
-            while t < n_pairs:
-                beginning = t
-                here = weight_of[pairs[t]]
-                t += 1
-                while is_tied[t]:
-                    here += weight_of[pairs[t]]
-                    t += 1
-                rank = 0.5 * (below + here) * length
-                for k in range(beginning, t):
-                    unit[column[pairs[k]]] = rank
-                below += here + here
+            half_length = 0.5 * per_length[b, s]  # ranks are doubled
+            for k in range(n_present):
+                units[s, k] = half_length * lane_ranks[s, present[k], b]
         for q in range(of_subjects.shape[0]):
             pool[:n_present] = 0.0
+            lengths, n_pooled, numbers = 0.0, 0, 0
             for s in range(n_subjects):
-                if not np.isnan(per_length[b, s]):
-                    occurs = of_subjects[q, b, s]
+                occurs = of_subjects[q, b, s]
+                if occurs > 0.0 and not np.isnan(per_length[b, s]):
+                    lengths += occurs * per_length[b, s]
+                    n_pooled += 1
+                    numbers += s
                     for k in range(n_present):
                         pool[k] += occurs * units[s, k]
             for left_out in range(-1, n_subjects):
-                values = pool[:n_present]
+                lengths_left, n_left, only = lengths, n_pooled, numbers
+                values[:n_present] = pool[:n_present]
                 if left_out >= 0:
                     occurs = of_subjects[q, b, left_out]
                     if occurs <= 0.0 or np.isnan(per_length[b, left_out]):
                         continue
-                    values = of_others[:n_present]
+                    lengths_left -= occurs * per_length[b, left_out]
+                    n_left -= 1
+                    only -= left_out
                     for k in range(n_present):
-                        values[k] = pool[k] - occurs * units[left_out, k]
-                if not sort_row(
-                    values, ordered, positions, buckets[:n_present], starts[: n_present + 1]
-                ):
-                    positions[:n_present] = np.argsort(values)
+                        values[k] -= occurs * units[left_out, k]
+                if n_left == 1:  # the pool has the order of the one subject in it
+                    square = 0.0
                     for k in range(n_present):
-                        ordered[k] = values[positions[k]]
-                squares[q, b, left_out + 1] = _rank_present(
-                    ordered[:n_present], positions, weights, total, rounding, ranks
-                )
+                        rank = 0.5 * lane_ranks[only, present[k], b]
+                        ranks[k] = rank * weights[k]
+                        square += rank * ranks[k]
+                else:
+                    # Ranks about zero are less than half of what there is to rank; where rounding
+                    # leaves nothing of that, they are kept within the bounds.
+                    bound = 0.5 * total * lengths_left
+                    scale = np.float64(1 << (61 - n_bits)) / bound if bound > 0.0 else 0.0
+                    for k in range(n_present):
+                        level = min(max((values[k] + bound) * scale, 0.0), highest)
+                        keys[k] = (np.int64(level) << n_bits) | k
+                    _sort_keys(keys[:n_present], n_bits, ordered[:n_present], ends)
+                    square = _rank_pool(
+                        ordered[:n_present], n_bits, scale, values, weights, total, rounding, ranks
+                    )
+                squares[q, b, left_out + 1] = square
                 for s in range(n_subjects):
                     if left_out in (-1, s) and not np.isnan(per_length[b, s]):
                         products[q, b, left_out + 1, s] = _product(ranks[:n_present], units[s])
 
 
-def _rank_present(
+def _sort_keys(keys: np.ndarray, n_bits: int, ordered: np.ndarray, ends: np.ndarray) -> None:
+    """Sort whole numbers below 2^62, of which there are at most 2^n_bits.
+
+    They are put into half as many buckets, and what is left to sort is sorted by insertion.
+    """
+    n, shift = keys.size, 63 - n_bits
+    ends[:] = 0
+    for k in range(n):
+        ends[(keys[k] >> shift) + 1] += 1
+    for bucket in range(1, ends.size):
+        ends[bucket] += ends[bucket - 1]
+    for k in range(n):
+        bucket = keys[k] >> shift
+        ordered[ends[bucket]] = keys[k]
+        ends[bucket] += 1
+    # Most of those that are in disorder are next to where they should be: without a branch, which
+    # would be guessed wrongly as often as not.
+    largest = ordered[0]
+    for t in range(1, n):
+        key = ordered[t]
+        ordered[t - 1] = min(largest, key)
+        largest = max(largest, key)
+    ordered[n - 1] = largest
+    moves = 16 * n  # beyond which another sort is faster
+    for t in range(1, n):
+        key, before = ordered[t], t
+        while before > 0 and ordered[before - 1] > key:
+            ordered[before] = ordered[before - 1]
+            before -= 1
+        ordered[before] = key
+        moves -= t - before
+        if moves < 0:
+            ordered.sort()
+            return
+
+
+def _rank_pool(
     ordered: np.ndarray,
-    positions: np.ndarray,
+    n_bits: int,
+    scale: float,
+    values: np.ndarray,
     weights: np.ndarray,
     total: float,
     rounding: float,
     ranks: np.ndarray,
 ) -> float:
     """Write mid-ranks about zero, times the weights; return the sum of their squares."""
-    n = ordered.size
-    apart = rounding * max(abs(ordered[0]), abs(ordered[n - 1]))
-    square, below = 0.0, 0.0
-    beginning = 0
-    while beginning < n:
-        here = weights[positions[beginning]]
-        end = beginning + 1
-        while end < n and ordered[end] - ordered[end - 1] <= apart:
-            here += weights[positions[end]]
-            end += 1
-        rank = below + 0.5 * (here - total)
-        for k in range(beginning, end):
-            ranks[positions[k]] = rank * weights[positions[k]]
+    n, mask = ordered.size, (1 << n_bits) - 1
+    apart = rounding * max(abs(values[ordered[0] & mask]), abs(values[ordered[n - 1] & mask]))
+    near = np.int64(apart * scale) + 1  # of keys, which are rounded down
+    square = 0.0
+    below = -total
+    t = 0
+    while t < n:
+        beginning = t
+        here = weights[ordered[t] & mask]
+        t += 1
+        while (
+            t < n
+            and (ordered[t] >> n_bits) - (ordered[t - 1] >> n_bits) <= near
+            and values[ordered[t] & mask] - values[ordered[t - 1] & mask] <= apart
+        ):
+            here += weights[ordered[t] & mask]
+            t += 1
+        rank = 0.5 * (below + here)
+        for k in range(beginning, t):
+            ranks[ordered[k] & mask] = rank * weights[ordered[k] & mask]
         square += here * rank * rank
-        below += here
-        beginning = end
+        below += here + here
     return square
 
 

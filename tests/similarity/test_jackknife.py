@@ -11,7 +11,7 @@ from scipy import stats
 from probe.inference import evaluate
 from probe.similarity import comparators, get_comparator, jackknife, rdm
 from probe.similarity.jackknife import LeftOut, UnitRanks, left_out_products
-from probe.similarity.lanes import SortedPairs, ranked_products
+from probe.similarity.lanes import LaneRanks, SortedPairs
 from probe.similarity.pairs import Pairs
 
 N = 12
@@ -49,7 +49,7 @@ def test_products_are_those_of_resamples(seed, levels, missing, n_units):
     order, of_each = products(rdms, pairs, unit)
     for start in range(0, n_units, 8):
         units = np.arange(start, min(start + 8, n_units))
-        expected = ranked_products(order, order, pairs, (unit != units[:, None]).astype(int))
+        expected = LaneRanks.of(order, pairs, (unit != units[:, None]).astype(int)).products(order)
         for m, sums in enumerate(of_each):
             np.testing.assert_allclose(sums.cross[units, 0], expected.cross[:, m], atol=1e-6)
             np.testing.assert_allclose(sums.of_models[units, 0], expected.of_models[:, m])

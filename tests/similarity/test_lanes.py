@@ -16,10 +16,10 @@ from probe.similarity.comparators import COMPARATORS
 from probe.similarity.kendall import kendall
 from probe.similarity.lanes import (
     LANES,
+    LaneRanks,
     SortedPairs,
     agreements,
     permute_rows,
-    ranked_products,
 )
 from probe.similarity.pairs import Pairs
 from probe.similarity.ranks import compiled, dense_ranks
@@ -59,7 +59,7 @@ designs = {
 def _compiled():
     """Compile before Hypothesis takes the time."""
     rdms, pairs = draw(0, 1)
-    ranked_products(sort(rdms, pairs), sort(rdms, pairs), pairs, resamples(0))
+    LaneRanks.of(sort(rdms, pairs), pairs, resamples(0)).products(sort(rdms, pairs))
     agreements(sort(rdms, pairs), dense_ranks(rdms), pairs, resamples(0))
 
 
@@ -71,7 +71,7 @@ class TestRanks:
         counts = resamples(seed)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lanes, "MOST_EXACT", 2**24 if single else 0)
-            sums = ranked_products(sort(x, pairs), sort(y, pairs), pairs, counts)
+            sums = LaneRanks.of(sort(y, pairs), pairs, counts).products(sort(x, pairs))
         for b, row in enumerate(counts):
             times = pairs.weights(row).astype(int)
 
@@ -96,7 +96,7 @@ class TestRanks:
         y, _ = draw(1, 2, levels)
         counts = resamples(2, lanes.WIDE)
         expected = [
-            ranked_products(sort(x, pairs), sort(y, pairs), pairs, counts[k : k + LANES])
+            LaneRanks.of(sort(y, pairs), pairs, counts[k : k + LANES]).products(sort(x, pairs))
             for k in range(0, lanes.WIDE, LANES)
         ]
         monkeypatch.setattr(lanes, "MANY_PAIRS", len(pairs))
@@ -109,7 +109,7 @@ class TestRanks:
                 return function
 
             monkeypatch.setattr(lanes, "compiled_walk", in_python)
-        sums = ranked_products(sort(x, pairs), sort(y, pairs), pairs, counts)
+        sums = LaneRanks.of(sort(y, pairs), pairs, counts).products(sort(x, pairs))
         for name in ("cross", "of_models", "of_data"):
             both = np.concatenate([getattr(part, name) for part in expected])
             np.testing.assert_array_equal(getattr(sums, name), both)
@@ -118,10 +118,21 @@ class TestRanks:
         assert [lanes.n_lanes(Pairs.all(n)) for n in (640, 1025, 5000)] == [8, 16, 16]
         assert lanes.n_lanes(Pairs(5800, *np.zeros((2, 2**20), dtype=np.int32))) == 8
 
+    def test_several_rdms_hold_fewer_where_memory_is_short(self, monkeypatch):
+        x, pairs = draw(0, 2)
+        y, _ = draw(1, 3)
+        counts = resamples(2, 4)
+        expected = LaneRanks.of(sort(y, pairs), pairs, counts).products(sort(x, pairs))
+        monkeypatch.setattr(lanes, "MOST_HELD", 5 * y.size)
+        assert [lanes.n_lanes(pairs, n) for n in (1, 2, 3)] == [8, 4, 4]
+        ranks = LaneRanks.of(sort(y, pairs), pairs, counts)
+        assert ranks.ranks.shape == (3, len(pairs), 4)
+        np.testing.assert_array_equal(ranks.products(sort(x, pairs)).cross, expected.cross)
+
     def test_all_tied_has_no_squares(self):
         pairs = Pairs.all(N)
         constant = sort(np.ones((1, len(pairs))), pairs)
-        sums = ranked_products(constant, constant, pairs, resamples(1))
+        sums = LaneRanks.of(constant, pairs, resamples(1)).products(constant)
         assert not sums.of_models.any()
         assert not sums.of_data.any()
         assert not sums.cross.any()
@@ -130,7 +141,7 @@ class TestRanks:
         """5,800 conditions weigh more than 2^24 together: here 9 that occur 700 times each."""
         rdms, pairs = draw(3, 2)
         counts = np.full((1, N), 700)
-        sums = ranked_products(sort(rdms[:1], pairs), sort(rdms[1:], pairs), pairs, counts)
+        sums = LaneRanks.of(sort(rdms[1:], pairs), pairs, counts).products(sort(rdms[:1], pairs))
         assert pairs.totals(counts)[0] > lanes.MOST_EXACT
         u, v = 490_000.0 * (2.0 * stats.rankdata(rdms, axis=1) - len(pairs) - 1.0)
         assert sums.cross[0, 0, 0] == pytest.approx(490_000.0 * (u @ v), rel=1e-14)
