@@ -260,8 +260,11 @@ class LaneRanks:
     def weights(self) -> np.ndarray:
         """How often each pair occurs, shape (n_positions, n_lanes)."""
         weights = aligned(self.ranks.shape[1:], self.ranks.dtype)
-        weights[:] = 0
-        weights[self.pairs.positions] = self.counts[self.pairs.i] * self.counts[self.pairs.j]
+        if not self.pairs.complete:
+            weights[:] = 0
+        compiled_walk(weigh_pairs, weights.shape[1])(
+            self.pairs.i, self.pairs.j, self.pairs.offsets, self.counts.ravel(), weights.ravel()
+        )
         return weights
 
     def products(self, models: Sequence[SortedPairs]) -> RankedProducts:
@@ -452,6 +455,17 @@ def add_products(
         below_ += weight_ + weight_
     products[lane] = product_
     cubes[lane] = cubes_
+
+
+def weigh_pairs(
+    i: np.ndarray, j: np.ndarray, offsets: np.ndarray, counts: np.ndarray, weights: np.ndarray
+) -> None:
+    """Write how often every pair occurs to its position in ``weights``."""
+    for k in range(i.size):
+        first = np.intp(i[k]) * LANES
+        second = np.intp(j[k]) * LANES
+        pair = (offsets[i[k]] + np.intp(j[k])) * LANES
+        weights[pair + lane] = counts[first + lane] * counts[second + lane]
 
 
 def multiply_ranks(
