@@ -453,7 +453,7 @@ class LayerArray(BackendArray):
         size, width = self.layout.rows, self.layout.chunk_columns
         # Chunks that lie side by side are read at once, and those between them with them.
         first, end = columns.min() // width, columns.max() // width + 1
-        contiguous = columns.size == columns[-1] - columns[0] + 1 and (np.diff(columns) == 1).all()
+        side_by_side = isinstance(_as_slice(columns), slice)
         for k in np.unique(rows // size):
             at = np.flatnonzero(rows // size == k)
             try:
@@ -469,12 +469,24 @@ class LayerArray(BackendArray):
                     "verify --repair` removes the damaged files, and the same extraction computes "
                     "them again"
                 ) from error
-            of_rows = chunks[:, rows[at] - k * size].swapaxes(0, 1).reshape(len(at), -1)
-            start = first * width
-            if contiguous:
-                out[at] = of_rows[:, columns[0] - start : columns[-1] - start + 1]
-            else:
-                out[at] = of_rows[:, columns - start]
+            to, inside = _as_slice(at), _as_slice(rows[at] - k * size)
+            if not side_by_side:
+                of_rows = chunks[:, inside].swapaxes(0, 1).reshape(len(at), -1)
+                out[to] = of_rows[:, columns - first * width]
+                continue
+            for chunk, start in zip(chunks, range(first * width, end * width, width), strict=True):
+                left, right = max(start, columns[0]), min(start + width, columns[-1] + 1)
+                out[to, left - columns[0] : right - columns[0]] = chunk[
+                    inside, left - start : right - start
+                ]
+
+
+def _as_slice(indices: np.ndarray) -> np.ndarray | slice:
+    """Return a slice where indices follow one another, of which NumPy makes no copy."""
+    first = int(indices[0])
+    if (indices == np.arange(first, first + indices.size)).all():
+        return slice(first, first + indices.size)
+    return indices
 
 
 def key_of(request: Mapping[str, Any]) -> str:
