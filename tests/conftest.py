@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from slow_cases import COLLECTED, SLOW
 
 if TYPE_CHECKING:
     from probe.models import Network
@@ -44,8 +45,14 @@ LONGEST = ("tests/test_cluster.py", "tests/notebooks/", "tests/test_axes.py")
 """Files that take long: begun at the end, one process would wait for the other."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files; the order of the others stays."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of `slow_cases`; begin with the longest files, the others in their order."""
+    slow = {f"{path}::{name}" for path, names in SLOW.items() for name in names}
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
+    config.stash[COLLECTED] = {item.nodeid for item in items}
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 

@@ -35,7 +35,7 @@ from probe.output.replacing import replacing
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """What activations can be stored as."""
 
-SHARD_BYTES = 2**23
+SHARD_BYTES = 2**21
 """Size of a shard, in bytes, above which it takes no further stimulus: as many are lost at most in
 each layer when a process is killed, and held in memory while it lives."""
 
