@@ -10,13 +10,12 @@ with the last sum over the pairs of k, the others over all. Since Σ R(p) F'(p) 
 pairs of k, of running sums of R in the order of the other RDM, all but the fourth are a walk
 through the pairs for all conditions together.
 
-The fourth would be a walk for each condition, and is a share of about 1 / n² of the whole. It is
-computed from means of F over blocks of pairs that are neighbours in the order of distances: as a
-product of matrices. Ties are never in two blocks, and the pairs of k itself are counted as they
-are. What is lost are products of what F deviates from its means in blocks of one RDM with those in
-blocks of the other: with as many blocks as pairs nothing, with `N_BLOCKS` 1e-11 of a correlation
-for 1,100 conditions, 3e-13 for 5,000; 5e-10 is the most that was met, where RDMs have classes of
-conditions.
+The fourth would be a walk for each condition, and is about 1 / n² of the sum. It is computed from
+means of F over blocks of pairs that are neighbours in the order of distances: as a product of
+matrices. Ties are never in two blocks, and the pairs of k itself are counted as they are. What is
+lost are products of what F deviates from its means in blocks of one RDM with those in blocks of the
+other: with as many blocks as pairs nothing, with `N_BLOCKS` 1e-11 of a correlation for 1,100
+conditions, 3e-13 for 5,000; 5e-10 is the most that was met, where RDMs have classes of conditions.
 """
 
 from __future__ import annotations
