@@ -45,8 +45,8 @@ AHEAD = 16
 lane = 0
 """The number of a lane, in walks; `unrolled` replaces it, as it does `LANES`."""
 
-MOST_HELD = 2**28
-"""Ranks of several RDMs that are held at a time: one gigabyte."""
+MOST_HELD = 2**26
+"""Ranks of several RDMs that a thread holds at a time: a quarter of a gigabyte."""
 
 MOST_EXACT = 2**24
 """Up to this sum of weights, single precision holds all ranks exactly."""
