@@ -16,7 +16,6 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_captured_outputs_equal_a_step_by_step_forward[alexnet]",
         "test_captured_outputs_equal_a_step_by_step_forward[googlenet]",
     ),
-    "tests/activations/test_engine.py": ("test_pictures_are_read_in_a_process_that_was_forked",),
     "tests/activations/test_reduce.py": (
         "TestSparseProjection::test_errors_are_those_of_theory[features.4]",
     ),
