@@ -10,8 +10,9 @@ over both factors needs all three (Schütt et al. 2023); rsatoolbox's function f
 Each run is a process of its own, and counts from when everything is imported and compiled: its CPU
 seconds (user and system, all threads) and its seconds on the clock. Both sides have one thread,
 then two, of linear algebra (OMP_NUM_THREADS) and, on our side, of resamples (PROBE_THREADS);
-rsatoolbox has no others. They take turns, and the mean of ``--turns`` runs of each counts. The
-goals are of CPU seconds with one thread.
+rsatoolbox has no others. With one thread, either side stays on one core, where the system lets it:
+moved to another, a process leaves its caches behind, and times vary by a half. They take turns, and
+the mean of ``--turns`` runs of each counts. The goals are of CPU seconds with one thread.
 
 rsatoolbox is given fewer samples where it is slow, and its time for 1,000 is extrapolated, since
 its samples take one time each.
@@ -254,6 +255,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         side, name, size, whole = json.loads(options.child)
+        if os.environ.get("PROBE_THREADS") == "1" and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         result = SIDES[side](name, tuple(size), whole)
         print(json.dumps([result.cpu, result.clock, result.memory]))
         return
