@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from probe.inference import evaluate
+from probe.inference import Model, evaluate
 from probe.similarity import comparators, get_comparator, jackknife, rdm
 from probe.similarity.jackknife import LeftOut, UnitRanks, left_out_products
 from probe.similarity.lanes import LaneRanks, SortedPairs
@@ -130,3 +130,16 @@ def test_evaluations_are_the_same(comparator, groups, monkeypatch):
     for name in ("mean", "se", "ci_low", "p_zero", "p_pairs"):
         expected, value = (getattr(result, name) for result in results)
         np.testing.assert_allclose(value, expected, rtol=1e-9, err_msg=name)
+
+
+def test_fitted_models_are_resampled(monkeypatch):
+    """Without a stimulus they are fitted anew."""
+    rdms, _ = draw(3)
+    models = [Model(rdms, "weighted"), rdms[0]]
+    results = []
+    for least in (2**19, 0):
+        monkeypatch.setattr(comparators, "MANY_PAIRS", least)
+        data = rdms[1] + 0.3 * rdms[0]
+        results.append(evaluate(models, data, resample="stimuli", n_resamples=5, seed=1))
+    np.testing.assert_array_equal(results[0].se, results[1].se)
+    np.testing.assert_array_equal(results[0].p_pairs, results[1].p_pairs)
