@@ -213,7 +213,9 @@ def differences(ours: Path, theirs: Path) -> tuple[float, float, float]:
         a, b = (pd.read_csv(folder / name) for folder in (ours, theirs))
         if list(a.columns) != list(b.columns) or len(a) != len(b):
             raise RuntimeError(f"{name} has other rows or columns in {theirs}")
-        for column in map(str, a.select_dtypes("number")):
+        # A label that one side leaves out is a column of NaN there.
+        numbers = [set(table.select_dtypes("number")) for table in (a, b)]
+        for column in map(str, sorted(numbers[0] & numbers[1])):
             x, y = a[column].to_numpy(float), b[column].to_numpy(float)
             unlike = np.isnan(x) != np.isnan(y)
             apart = float(np.where(unlike, np.inf, np.nan_to_num(np.abs(x - y))).max(initial=0.0))
