@@ -19,10 +19,10 @@ from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from probe.encoding.ridge import ALPHAS, Decomposition, Selection, Split, centre_gram, select
 from probe.errors import ProbeError
+from probe.similarity.blas import single_threaded
 
 CONCENTRATIONS = (0.1, 1.0)
 """Of random shares: mostly one band, or uniform over the simplex, in turn."""
@@ -173,7 +173,7 @@ def select_bands(
     )  # fmt: skip
     coefficients = np.empty_like(responses)
     # As in `select`: the same bytes on any number of threads.
-    with threadpool_limits(1, "blas"):
+    with single_threaded():
         for candidate in np.unique(selection.candidate):
             sites = selection.candidate == candidate
             coefficients[:, sites] = mixtures[candidate].dual(

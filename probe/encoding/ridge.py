@@ -34,9 +34,9 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
-from threadpoolctl import threadpool_limits
 
 from probe.errors import ProbeError
+from probe.similarity.blas import single_threaded
 
 Split = tuple[np.ndarray, np.ndarray]
 """Indices of the training stimuli, and of the test stimuli."""
@@ -404,7 +404,7 @@ def _search(
 
     order = range(len(decompositions))
     # One thread of linear algebra for each candidate: the same bytes on any number.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(max_workers=threads) as pool:
+    with single_threaded(), ThreadPoolExecutor(max_workers=threads) as pool:
         solved: Iterable[Any] = pool.map(solve, order)
         if track is not None:
             solved = track(solved, total=len(order))

@@ -345,13 +345,12 @@ class _Traced(TorchDispatchMode):
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return the output of an operation.
 
-    A linear layer without values is a product and a sum in place: as one, torch would compute its
-    shape by steps that import its compiler.
+    A linear layer without values is a product: as one, torch would compute its shape by steps that
+    import its compiler.
     """
     if func is torch.ops.aten.linear.default and args[0].is_meta:
-        tensor, weight, *bias = args
-        product = torch.matmul(tensor, weight.t())
-        return product.add_(*bias) if bias and bias[0] is not None else product
+        tensor, weight, *_ = args
+        return torch.matmul(tensor, weight.t())
     return func(*args, **kwargs)
 
 

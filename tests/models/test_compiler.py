@@ -1,4 +1,4 @@
-"""torch's compiler is kept away from what compiles nothing, and is what it always is afterwards."""
+"""torch's compiler and SymPy are kept away from what compiles nothing, and unchanged afterwards."""
 
 import json
 import subprocess
@@ -61,6 +61,8 @@ def tables():
 NAMES = ["resnet18", "squeezenet1_1", "convnext_tiny"]
 without = tables()
 assert "torch._dynamo" not in sys.modules and "_dynamo" not in vars(torch)
+assert "sympy" not in sys.modules
+assert "torch.fx.experimental.symbolic_shapes" not in sys.modules
 module = torch.nn.Linear(3, 3)
 torch.optim.SGD(module.parameters(), 0.1)
 assert hasattr(sys.modules["torch._dynamo"], "optimize")
@@ -85,7 +87,7 @@ print("done")
     "use",
     [
         "from torch._dynamo import optimize; assert callable(optimize)",
-        pytest.param("import torch._dynamo.config as c; assert not c.verbose", marks=SLOW),
+        "import torch._dynamo.config as c, torch._dynamo as d; assert c is d.config",
         pytest.param("torch.compile(torch.sin, backend='eager')(torch.ones(1))", marks=SLOW),
     ],
 )
@@ -111,6 +113,69 @@ module = sys.modules["torchvision.ops.roi_align"]
 print(getattr(module, "is_compile_supported", torch._dynamo.utils.is_compile_supported).__module__)
 """
     assert printed(code) == ["done", "torch._dynamo.utils"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import sympy; assert sympy.Symbol('x') + 0 == sympy.Symbol('x')",
+        "import sympy; assert issubclass(sympy.Symbol, sympy.Basic)",
+        "from sympy.core.numbers import Integer; import sympy; assert Integer is sympy.Integer",
+        "from torch.fx.experimental.symbolic_shapes import ShapeEnv; ShapeEnv()",
+    ],
+)
+def test_who_wants_algebra_meanwhile_has_it(use, printed):
+    code = f"""
+import sys
+import torch
+from probe.models.compiler import without_compiler
+with without_compiler():
+    from torch.fx.experimental import symbolic_shapes as absent
+    import sympy as without
+    exec({use!r}, globals())
+import sympy
+from torch.fx.experimental import symbolic_shapes
+assert sympy is sys.modules["sympy"] is not without
+parts = [m for name, m in sys.modules.items() if name.startswith("sympy.")]
+assert all(m.__spec__.origin == m.__file__ for m in parts)
+assert not [finder for finder in sys.meta_path if isinstance(finder, list)]
+assert without.Basic is sympy.Basic and absent.ShapeEnv is symbolic_shapes.ShapeEnv
+print("done")
+"""
+    assert printed(code) == ["done"]
+
+
+def test_conditions_are_decided_as_torch_does(printed):
+    code = """
+from torch.fx.experimental import symbolic_shapes
+real = symbolic_shapes
+import sys
+del sys.modules[real.__name__]
+from probe.models import compiler
+with compiler.without_compiler():
+    absent = sys.modules[real.__name__]
+    assert absent is not real
+    yes_or_no = [(True,), (False,)]
+    arguments = {
+        **dict.fromkeys(compiler._PLAIN, yes_or_no),
+        "sym_and": [(True,), (True, False), (True, True, True), (False, True)],
+        "sym_or": [(False,), (True, False), (False, False, False), (False, True)],
+        "sym_eq": [(2, 2), (2, 3), ((1, 2), [1, 2]), ([1, 2], [2, 1]), ([1], [1, 2]), ([], [])],
+        "is_nested_int": [(3,), (0,)],
+        "has_guarding_hint": [(3,), (0,)],
+        "guarding_hint_or_throw": [(3,), (0,)],
+    }
+    for name, several in arguments.items():
+        for each in several:
+            assert getattr(absent, name)(*each) is getattr(real, name)(*each), (name, each)
+    assert sys.modules[real.__name__] is absent
+    # Of symbols, torch itself decides.
+    assert absent.ShapeEnv is not None and sys.modules[real.__name__] is not absent
+    length = absent.ShapeEnv().create_unbacked_symint()
+    assert absent.guard_or_true(length == 3) is True and absent.guard_or_false(length == 3) is False
+print("done")
+"""
+    assert printed(code) == ["done"]
 
 
 def test_it_stays_where_it_is_imported(monkeypatch):

@@ -211,23 +211,27 @@ class TestSites:
     """Recorded sites that were fitted."""
 
     @pytest.fixture(autouse=True, scope="class")
-    def _own_cache(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    @staticmethod
+    def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PROBE_CACHE", str(tmp_path_factory.mktemp("cache")))
             yield
 
     @pytest.fixture(scope="class")
-    def network(self) -> Network:
+    @staticmethod
+    def network() -> Network:
         return of(Tiny(), (32, 32))
 
     @pytest.fixture(scope="class")
-    def stimuli(self) -> StimulusSet:
+    @staticmethod
+    def stimuli() -> StimulusSet:
         coarse = np.random.default_rng(0).uniform(0, 255, (24, 4, 4, 3))
         shown = list(np.kron(coarse, np.ones((1, 8, 8, 1))).astype(np.uint8))
         return StimulusSet([f"s{k:03d}" for k in range(24)], shown, "blocks")
 
     @pytest.fixture(scope="class", params=["ridge", "banded"])
-    def fitted(self, request, network: Network, stimuli: StimulusSet) -> Encoding:
+    @staticmethod
+    def fitted(request, network: Network, stimuli: StimulusSet) -> Encoding:
         rng = np.random.default_rng(0)
         colours = np.stack([np.asarray(stimuli.image(k)).mean((0, 1)) for k in range(24)])
         values = (colours @ rng.normal(size=(3, 6)) / 20)[:, None] + rng.normal(size=(24, 2, 6))
