@@ -19,7 +19,8 @@ from probe.attribution import (
     segments,
 )
 from probe.attribution.method import Method
-from probe.errors import ProbeError, suggest
+from probe.attribution.settings import name_of_method
+from probe.errors import ProbeError
 
 _ALL = (
     Method(
@@ -131,15 +132,6 @@ _ALL = (
 
 METHODS = {method.name: method for method in _ALL}
 
-ALIASES = {
-    "ig": "integrated-gradients",
-    "eg": "expected-gradients",
-    "gradient-shap": "expected-gradients",
-    "gradcam": "grad-cam",
-    "shapley-value-sampling": "shapley",
-}
-"""Other names."""
-
 
 def find(name: str) -> Method:
     """Find a method by its name.
@@ -149,14 +141,7 @@ def find(name: str) -> Method:
     ProbeError
         If there is none; the message names the nearest.
     """
-    plain = name.strip().lower().replace("_", "-")
-    method = METHODS.get(ALIASES.get(plain, plain))
-    if method is None:
-        raise ProbeError(
-            f"method {name!r}: expected a name of `probe saliency --methods`"
-            f"{suggest(plain, METHODS)}"
-        )
-    return method
+    return METHODS[name_of_method(name)]
 
 
 def choose(methods: Any) -> list[Method]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probe.errors import ProbeError, suggest
 from probe.models import settings as of_network
 from probe.settings import Settings, option
 
@@ -17,6 +18,33 @@ METHODS = (
     "ablation-cam", "attention-rollout", "attention-grad-cam",
 )  # fmt: skip
 """The names of the methods, which `probe.attribution.methods` has."""
+
+ALIASES = {
+    "ig": "integrated-gradients",
+    "eg": "expected-gradients",
+    "gradient-shap": "expected-gradients",
+    "gradcam": "grad-cam",
+    "shapley-value-sampling": "shapley",
+}
+"""Other names."""
+
+
+def name_of_method(name: str) -> str:
+    """Return the name that a method has in `METHODS`.
+
+    Raises
+    ------
+    ProbeError
+        If there is none; the message names the nearest.
+    """
+    plain = name.strip().lower().replace("_", "-")
+    plain = ALIASES.get(plain, plain)
+    if plain not in METHODS:
+        raise ProbeError(
+            f"method {name!r}: expected a name of `probe saliency --methods`"
+            f"{suggest(plain, METHODS)}"
+        )
+    return plain
 
 
 @dataclass(frozen=True)

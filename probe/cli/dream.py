@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, outputs, remake
+from probe.cli import complete, options, outputs, remake
 from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
 from probe.synthesis.settings import DEFAULT_MODEL, LOOK, PRESETS, DreamSettings
@@ -111,7 +110,9 @@ def dream(
         if not files:
             files = [file]
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
-    elif _names_site(settings.target) and "model" not in overrides:  # a site knows its network
+    elif (
+        options.names_site(settings.target) and "model" not in overrides
+    ):  # a site knows its network
         settings = replace(settings, model=None)
     if not files:
         raise ProbeError("no picture was given: name one, or try --demo")
@@ -248,18 +249,14 @@ def _network_of(
     A record says which weights were named. Where a site brought its network, none were.
     """
     named = settings.weights != "imagenet"
-    if "target" in overrides and _names_site(settings.target):
+    if "target" in overrides and options.names_site(settings.target):
         return settings.model if named else None  # the new site brings its own
     target = about["settings"]["target"]
-    if not named and _names_site(target):
+    if not named and options.names_site(target):
         return remake.network_of_site(path, about, target)
     if "seed" not in overrides:
         remake.check_weights(path, about, vars(settings))
     return settings.model
-
-
-def _names_site(target: str | None) -> bool:
-    return any(word.startswith("site:") for word in re.split(r"[\s*+-]", target or ""))
 
 
 def _show(plan: Plan, written: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.attribution.settings import SaliencySettings
+from probe.attribution.settings import SaliencySettings, name_of_method
 from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.errors import ProbeError
@@ -112,6 +112,15 @@ def saliency(
       probe saliency cat.jpg -m alexnet --method integrated-gradients --check
       probe saliency cat.jpg --target site:v4:12 --style side
     """  # noqa: D301
+    outputs.check_there([image])
+    if model is None and not options.names_site(settings.target):
+        raise ProbeError(
+            f"name a network, such as: probe saliency {image} -m alexnet; only recorded sites, "
+            "such as --target site:v4:12, know their own"
+        )
+    if settings.method not in (None, "all"):
+        for name in settings.method.split(","):
+            name_of_method(name)
     from probe.attribution import Saliencies
     from probe.attribution import saliency as explain
     from probe.attribution.explain import default_method

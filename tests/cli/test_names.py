@@ -57,6 +57,13 @@ MISSPELT = [
     ("filters alxnet", "unknown model 'alxnet'"),
     ("visualize alexnet site:sim-v4:1 --judge vgg61", "unknown model 'vgg61'"),
     ("visualize alexnet site:sim-v4:1 --with vgg16,alxnet", "unknown model 'alxnet'"),
+    ("saliency nowhere-to-be-seen.jpg", "image 'nowhere-to-be-seen.jpg' does not exist"),
+    ("saliency .", "name a network, such as: probe saliency"),
+    ("saliency . -t tabby", "name a network, such as: probe saliency"),
+    (
+        "saliency . -t site:v4:1 --method gradcam,occlusio",
+        "'occlusio': expected a name of `probe saliency --methods`; did you mean 'occlusion'?",
+    ),
     ("reliability -d sim-v5", "recording 'sim-v5' does not exist"),
 ]
 REGIONS = [("sim-v4", "IT"), ("majajhong2015", "V5")]
