@@ -130,9 +130,12 @@ def _compare(
     ties_y: np.ndarray,
 ) -> None:
     """Count agreements less disagreements, and ties. Written as loops, to be compiled."""
-    present = np.flatnonzero(weights)
-    m = present.size
-    w = weights[present]
+    present, w = np.empty(weights.size, np.int64), np.empty(weights.size, np.int64)
+    m = 0
+    for i in range(weights.size):
+        if weights[i] != 0:
+            present[m], w[m] = i, weights[i]
+            m += 1
     n_x, n_y = x.shape[0], y.shape[0]
 
     # The ranks of those present, without gaps.
@@ -171,7 +174,8 @@ def _compare(
             start[ranks[a, i] + 1] += 1
         for r in range(n):
             start[r + 1] += start[r]
-        fill[:n] = start[:n]
+        for r in range(n):
+            fill[r] = start[r]
         for i in range(m):
             r = ranks[a, i]
             order[fill[r]] = i

@@ -10,7 +10,7 @@ from probe.similarity import pools as module
 from probe.similarity.lanes import LaneRanks, SortedPairs
 from probe.similarity.pairs import Pairs
 from probe.similarity.pools import pooled_products
-from probe.similarity.ranks import ROUNDING
+from probe.similarity.ranks import ROUNDING, compiled
 
 N, N_SUBJECTS = 9, 3
 
@@ -88,6 +88,20 @@ def test_pools_that_no_buckets_hold(far):
     else:
         np.testing.assert_allclose(squares[0, 0, 0], (ranks[1] ** 2).sum())
         np.testing.assert_allclose(products[0, 0, 0, 1], (ranks[1] ** 2).sum() / far)
+
+
+@pytest.mark.parametrize("n", [1, 2, 37, 3000])
+@pytest.mark.parametrize("spread", [0, 30, 61])
+@pytest.mark.parametrize("arranged", [np.random.default_rng(0).permutation, np.sort, np.flip])
+def test_keys_are_sorted_however_they_are_spread(n, spread, arranged):
+    """The steeper the powers, the more keys are in one bucket, where steps of one are too short."""
+    n_bits = max(1, (n - 1).bit_length())
+    levels = 2.0 ** (np.linspace(0, spread, n) - n_bits)
+    keys = (np.sort(levels.astype(np.int64)) << n_bits) | np.arange(n)
+    keys = np.ascontiguousarray(arranged(keys))
+    ordered, ends = np.empty_like(keys), np.empty((1 << (n_bits - 1)) + 1, np.int32)
+    compiled(module._sort_keys)(keys, n_bits, ordered, ends)
+    np.testing.assert_array_equal(ordered, np.sort(keys))
 
 
 def test_loops_are_the_same_before_they_are_compiled():
