@@ -48,7 +48,7 @@ def test_a_form_that_does_not_exist(run, command, tmp_path, lab):
         "rsa": ["-m", "alexnet", "-d", lab],
         "encode": ["-m", "alexnet", "-d", lab],
         "compare": ["a.npz", "b.npz"],
-        "saliency": ["cat.png", "-m", "alexnet"],
+        "saliency": [lab / "images" / "p00.png", "-m", "alexnet"],
         "tuning": ["alexnet"],
         "filters": ["alexnet"],
     }[command]
