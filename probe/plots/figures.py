@@ -304,7 +304,7 @@ def _settle(figure: Any, ax: Axes) -> None:
     _move_left(ax)
     before = np.zeros(8)
     for _ in range(1 if ax.get_aspect() == "auto" else 8):
-        figure.draw_without_rendering()
+        _lay_out(figure)
         after = np.concatenate([ax.get_position(original=own).extents for own in (True, False)])
         if np.abs(after - before).max() < 0.003:
             break
@@ -396,6 +396,11 @@ def _move_left(ax: Axes) -> None:
         ax.set_anchor("W")
 
 
+def _lay_out(figure: Any) -> None:
+    """Give the Axes of a figure their places, as drawing it does before it draws."""
+    figure.get_layout_engine().execute(figure)
+
+
 def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
     """Make a figure so large that its only Axes has a size, whatever stands around it."""
     _move_left(ax)
@@ -420,7 +425,7 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
     if ax.get_aspect() != "auto":  # no room beside what has a shape of its own
         width, height = inner.width / figure.dpi, inner.height / figure.dpi + 0.04
     for _ in range(4):
-        figure.draw_without_rendering()
+        _lay_out(figure)
         wide, high = ax.get_position(original=True).size * figure.get_size_inches()
         outer = ax.get_tightbbox()
         assert outer is not None  # it is visible
@@ -439,7 +444,7 @@ def _grow(figure: Figure, ax: Axes, width: float, height: float) -> None:
         across, down = figure.get_size_inches()
         for more_down in (0.5, 0.5, 0.0):
             figure.set_size_inches(across, down + more_down)
-            figure.draw_without_rendering()
+            _lay_out(figure)
 
 
 @dataclass(frozen=True)
