@@ -29,6 +29,7 @@ STEPS = {
         "c.corrections(''); c.one_of(option_of(RSASettings, 'test').choices)('p')",
         "torch numba pandas numpy",
     ),
+    "how targets are written": ("import probe.targets.names", "torch numpy"),
     "names of networks": ("from probe.models import names; names()", "torch"),
     "the registry": ("import probe.models.registry", "torch"),
     "cluster": ("import probe.cluster", "dask numpy torch"),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probe.cli import complete, options, outputs, remake
+from probe.cli import complete, outputs, remake
 from probe.cli.settings import Writing, with_settings, with_writing
 from probe.errors import ProbeError
 from probe.synthesis.settings import DEFAULT_MODEL, LOOK, PRESETS, DreamSettings
+from probe.targets.names import names_site
 
 if TYPE_CHECKING:
     from probe.synthesis.dream import Plan
@@ -110,9 +111,7 @@ def dream(
         if not files:
             files = [file]
             output = output or Path(f"{repeat.stem}-again{repeat.suffix}")
-    elif (
-        options.names_site(settings.target) and "model" not in overrides
-    ):  # a site knows its network
+    elif "model" not in overrides and names_site(settings.target):  # a site knows its network
         settings = replace(settings, model=None)
     if not files:
         raise ProbeError("no picture was given: name one, or try --demo")
@@ -249,10 +248,10 @@ def _network_of(
     A record says which weights were named. Where a site brought its network, none were.
     """
     named = settings.weights != "imagenet"
-    if "target" in overrides and options.names_site(settings.target):
+    if "target" in overrides and names_site(settings.target):
         return settings.model if named else None  # the new site brings its own
     target = about["settings"]["target"]
-    if not named and options.names_site(target):
+    if not named and names_site(target):
         return remake.network_of_site(path, about, target)
     if "seed" not in overrides:
         remake.check_weights(path, about, vars(settings))

@@ -37,11 +37,6 @@ def of(settings: type[Settings], name: str, *flags: str, **more: Any) -> Any:
     return typer.Option(*flags, help=option.help, **more)
 
 
-def names_site(target: str | None) -> bool:
-    """Return whether a target is a recorded site, alone or among others, before torch is there."""
-    return any(word.startswith("site:") for word in re.split(r"[\s*+-]", target or ""))
-
-
 Model = Annotated[
     str,
     typer.Option(

@@ -12,6 +12,7 @@ from probe.attribution.settings import SaliencySettings, name_of_method
 from probe.cli import complete, options, outputs
 from probe.cli.settings import with_settings
 from probe.errors import ProbeError
+from probe.targets.names import names_site
 
 if TYPE_CHECKING:
     from probe.attribution import Saliency
@@ -113,7 +114,7 @@ def saliency(
       probe saliency cat.jpg --target site:v4:12 --style side
     """  # noqa: D301
     outputs.check_there([image])
-    if model is None and not options.names_site(settings.target):
+    if model is None and not names_site(settings.target):
         raise ProbeError(
             f"name a network, such as: probe saliency {image} -m alexnet; only recorded sites, "
             "such as --target site:v4:12, know their own"

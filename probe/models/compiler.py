@@ -21,21 +21,18 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-_COMPILER = "torch._dynamo"
-_SYMBOLS = "torch.fx.experimental.symbolic_shapes"
-_SYMPY = "sympy"
 _MARK = "__dynamo_disable"  # where `torch._compile` keeps what `disable` has returned
 _LOCK = threading.RLock()
 
 
 def is_imported() -> bool:
     """Return whether the compiler itself has been imported."""
-    return not isinstance(sys.modules.get(_COMPILER), _Absent | None)
+    return not isinstance(sys.modules.get(_NoCompiler.NAME), _Absent | None)
 
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Answer in their place that there is nothing to be left alone by, and no symbol.
+    """Answer in the compiler's place that nothing compiles, and in SymPy's that there is no symbol.
 
     What has been imported is left as it is. Whoever wants anything else of it meanwhile, in
     whatever thread, has it imported.
@@ -81,10 +78,10 @@ class _Absent(ModuleType):
 
 
 class _Parts(list[str]):
-    """The path of a package, for who found the stand-in and is about to load a part of the package.
+    """The path of a package, for whoever met the stand-in when about to load a part of it.
 
-    What the package has loaded meanwhile would be loaded a second time: as a finder of modules, the
-    path hands it over.
+    Importing the package may have loaded that part, which would then be loaded a second time: the
+    path is a finder of modules, too, and hands over what is there.
     """
 
     @classmethod
@@ -99,7 +96,7 @@ class _Parts(list[str]):
 
 
 class _Loaded(Loader):
-    """Loads a module that has been loaded, which keeps what says where it came from."""
+    """Returns a module that has been loaded, and leaves its `__spec__` as it was."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module, self.spec = module, module.__spec__
@@ -114,7 +111,7 @@ class _Loaded(Loader):
 class _NoCompiler(_Absent):
     """Has `disable`, which returns the function as it is."""
 
-    NAME = _COMPILER
+    NAME = "torch._dynamo"
     IS_PACKAGE = True
 
     def __init__(self) -> None:
@@ -138,7 +135,7 @@ class _NoCompiler(_Absent):
 class _NoSymbols(_Absent):
     """Has what conditions go through, for conditions and lengths that are Python's own."""
 
-    NAME = _SYMBOLS
+    NAME = "torch.fx.experimental.symbolic_shapes"
 
     def __getattr__(self, name: str) -> Any:
         if name not in _PLAIN:
@@ -156,7 +153,7 @@ class _NoSymbols(_Absent):
 class _NoSymPy(_Absent):
     """Has `Basic`, of which nothing is an instance."""
 
-    NAME = _SYMPY
+    NAME = "sympy"
     IS_PACKAGE = True
 
     def __getattr__(self, name: str) -> Any:

@@ -173,9 +173,8 @@ def _compare(
         for i in range(m):
             start[ranks[a, i] + 1] += 1
         for r in range(n):
-            start[r + 1] += start[r]
-        for r in range(n):
             fill[r] = start[r]
+            start[r + 1] += start[r]
         for i in range(m):
             r = ranks[a, i]
             order[fill[r]] = i

@@ -21,6 +21,7 @@ from probe.models.missing import MissingLayer
 from probe.models.network import neuron_of
 from probe.models.registry import COMPACT, neurons
 from probe.targets.kinds import Channel, Class, Norm, Response, Sum, Target, Unit
+from probe.targets.names import names_site
 
 
 def read(target: str | int | Target, network: Network) -> Target:
@@ -135,7 +136,7 @@ def is_site(target: object) -> bool:
     """Return whether a target is, or names, a recorded site, alone or among others."""
     if isinstance(target, Target):
         return target.home() is not None
-    return isinstance(target, str) and re.search(r"(^|[\s*+-])site:", target) is not None
+    return isinstance(target, str) and names_site(target)
 
 
 def _term(text: str, network: Network) -> Target:
